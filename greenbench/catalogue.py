@@ -1,0 +1,81 @@
+"""What is registered, as rows for people: the content of ``greenbench list``."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+from greenbench import registry
+from greenbench.errors import InputError, did_you_mean
+from greenbench.metrics import METRICS
+
+Row = dict[str, Any]
+
+
+def rows(what: str) -> list[Row]:
+    """Return what is registered of one kind.
+
+    Args:
+        what: ``variants``, ``datasets``, ``meters``, ``methods``, ``normalizers`` or ``metrics``.
+
+    Raises:
+        InputError: there is no such kind.
+    """
+    kinds: dict[str, Callable[[], Iterator[Row]]] = {
+        "variants": _variants,
+        "datasets": lambda: _described("datasets"),
+        "meters": _meters,
+        "methods": lambda: _described("methods"),
+        "normalizers": lambda: _described("normalizers"),
+        "metrics": _metrics,
+    }
+    if what not in kinds:
+        raise InputError(f"list {what}: nothing of that kind. {did_you_mean(what, kinds)}")
+    return list(kinds[what]())
+
+
+def _variants() -> Iterator[Row]:
+    """Yield the presets of every family, then the family's mapping form."""
+    from greenbench.suite import VariantEntry, build_variant
+
+    for family in registry.names("variants"):
+        for preset in registry.load("variants", family).presets:
+            name = f"{family}/{preset}"
+            info = build_variant(VariantEntry(use=name)).info
+            yield {"variant": name, "parameters": info.n_params, "licence": info.licence, "settings": None}
+        yield {
+            "variant": f"{{use: {family}, ...}}",
+            "parameters": None,
+            "licence": None,
+            "settings": _settings("variants", family),
+        }
+
+
+def _described(group: str) -> Iterator[Row]:
+    for name in registry.names(group):
+        about = (registry.load(group, name).__doc__ or "").strip().splitlines()[0]
+        settings = None if group == "normalizers" else _settings(group, name)
+        yield {group[:-1]: name, "about": about, "settings": settings}
+
+
+def _meters() -> Iterator[Row]:
+    from greenbench.meters import survey
+
+    for name, reason in survey().items():
+        meter = registry.load("meters", name)
+        yield {
+            "meter": name,
+            "metrics": ", ".join(meter.metrics),
+            "estimates": "yes" if meter.estimates else "no",
+            "here": reason or "yes",
+        }
+
+
+def _metrics() -> Iterator[Row]:
+    for name, metric in METRICS.items():
+        yield {"metric": name, **asdict(metric)}
+
+
+def _settings(group: str, name: str) -> str | None:
+    from dataclasses import fields
+
+    return ", ".join(f.name for f in fields(registry.load(group, name)) if f.init) or None

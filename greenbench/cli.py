@@ -1,0 +1,257 @@
+"""The command line: the only place that prints or exits."""
+
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from greenbench.errors import GreenbenchError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from greenbench.suite import Suite
+
+app = typer.Typer(
+    name="greenbench",
+    help="Measure, and shrink, the footprint of speech recognisers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+SuiteFile = Annotated[Path, typer.Argument(help="Suite file (YAML).", show_default=False)]
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        from greenbench import __version__
+
+        typer.echo(f"greenbench {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(  # noqa: PLR0913, PLR0917 (options of a command)
+    suite: SuiteFile,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. [default: results/<run_id>]")] = None,
+    overrides: Annotated[list[str], typer.Option("--set", help="Override one value: datasets.0.limit=5")] = [],  # noqa: B006
+    limit: Annotated[int | None, typer.Option(min=1, help="Take the first N utterances of every data set.")] = None,
+    only: Annotated[str | None, typer.Option(help="Run only the cells whose label or variant matches GLOB.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or auto, instead of the suite's.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="quick, standard or official, instead of the suite's.")] = None,
+    estimate_energy: Annotated[
+        bool, typer.Option("--estimate-energy", help="Estimate CPU energy where no counter answers (labelled).")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Run only what is missing or failed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the planned cells and meters; run none.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a suite: measure every cell, write results and page, print the summary."""
+    from greenbench.suite import load
+
+    changes = {"limit": limit, "device": device, "protocol": protocol, "estimate_energy": estimate_energy}
+    loaded = load(suite, overrides, changes)
+    if dry_run:
+        _dry_run(loaded, only, out, as_json)
+        return
+    from greenbench.runner import Options
+    from greenbench.runner import run as run_suite
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    command = shlex.join(["greenbench", *sys.argv[1:]])
+    progress = _Progress()
+    try:
+        frame = run_suite(loaded, Options(out, resume, only, command), progress.observe)
+    except KeyboardInterrupt:
+        typer.echo(f"\ninterrupted; what was measured is in {progress.folder}. Continue with --resume.", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        progress.close()
+    _print_summary(frame, as_json)
+    typer.echo(f"\npage: {progress.page}\nrows: {progress.folder}", err=as_json)
+    if (frame["status"] == "error").any():
+        raise typer.Exit(1)
+
+
+def _interrupt(_number: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str, typer.Argument(help="variants, datasets, meters, methods, normalizers or metrics.")],
+    as_json: Json = False,
+) -> None:
+    """List what is registered."""
+    from greenbench import catalogue
+
+    _print_table(what, catalogue.rows(what), as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Say what can be measured on this machine, and for what cannot, why and what to do."""
+    from dataclasses import asdict
+
+    from greenbench.environment import findings
+
+    marks = {True: "ok", False: "PROBLEM", None: "note"}
+    found = [{**asdict(f), "ok": f.ok if as_json else marks[f.ok]} for f in findings()]
+    _print_table("this machine", found, as_json)
+
+
+@app.command()
+def report(
+    results: Annotated[list[Path], typer.Argument(help="Folders of runs, or parents of such folders.")],
+    out: Annotated[Path | None, typer.Option(help="The page. [default: report.html in the first folder]")] = None,
+) -> None:
+    """Write the page of one or several runs."""
+    from greenbench.report.pages import write_page
+    from greenbench.store import REPORT
+
+    page = write_page(results if len(results) > 1 else results[0], out or results[0] / REPORT)
+    typer.echo(page)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of suite files, for editors."""
+    from greenbench.schema import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+# --- printing --------------------------------------------------------------------------------------------
+
+
+class _Progress:
+    """Shows what happens in a run: a bar on a terminal, lines in a pipe; redrawn only when something happens."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self.folder: Path | None = None
+        self.page: Path | None = None
+        self._console = Console(stderr=True, highlight=False)
+        columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
+        self._bar = Progress(*columns, console=self._console, auto_refresh=False, transient=True)
+        self._task = self._bar.add_task("planning", total=None)
+        if self._console.is_terminal:
+            self._bar.start()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def observe(self, kind: str, content: Mapping[str, Any]) -> None:
+        """Take note of an event (see ``runner.Observer``)."""
+        if kind == "plan":
+            self.folder = content["folder"]
+            self._bar.update(self._task, total=content["n_todo"])
+            skipped = content["n_cells"] - content["n_todo"]
+            self._line(f"{content['n_todo']} cells to run" + (f", {skipped} done before" if skipped else ""))
+        elif kind == "page":
+            self.page = content["path"]
+        elif kind == "missing":
+            self._line(f"missing {content['name']}: {content['reason']}")
+        elif kind == "cell":
+            self._cell = content["label"]
+            self._bar.update(self._task, completed=content["number"] - 1)
+            self._line(f"[{content['number']}/{content['n_cells']}] {content['label']}")
+        elif kind == "row":
+            self._line(f"    {describe_row(content)}")
+        elif kind == "phase":
+            self._bar.update(self._task, description=content["text"])
+        if self._console.is_terminal:
+            self._bar.refresh()
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
+
+
+def describe_row(row: Mapping[str, Any]) -> str:
+    """Say in one line what became of a cell or repeat."""
+    if row["status"] != "ok":
+        return f"{row['status']}: {row['reason']}"
+    wer = "WER none" if row["wer"] is None else f"WER {100 * row['wer']:.2f} %"
+    energy = row["energy_j_per_audio_s"]
+    joules = f", {energy:.3g} J per audio second ({row['energy_method']})" if energy is not None else ""
+    flags = f"  flags: {', '.join(row['flags'])}" if row["flags"] else ""
+    return f"repeat {row['repeat']}: {wer}, RTFx {row['rtfx']:.2f}{joules}{flags}"
+
+
+def _dry_run(suite: "Suite", only: str | None, out: Path | None, as_json: bool) -> None:
+    """Print the cells, how long each took before, and the meters that will answer."""
+    from greenbench import meters
+    from greenbench.plan import plan
+    from greenbench.runner import expected_s
+
+    cells = plan(suite, only)
+    known = expected_s(out.parent if out else Path("results"), suite, cells)
+    planned = [{**cell.key, "expected_s": seconds} for cell, seconds in zip(cells, known, strict=True)]
+    answers = [{"meter": name, "answers": reason or "yes"} for name, reason in meters.survey(suite.meters).items()]
+    if as_json:
+        typer.echo(json.dumps({"cells": planned, "meters": answers}, indent=2))
+        return
+    _print_table(f"{suite.name}: {len(cells)} cells", planned, as_json=False)
+    seconds = [s for s in known if s is not None]
+    unknown = f", {len(cells) - len(seconds)} cells never ran this way before" if len(seconds) < len(cells) else ""
+    typer.echo(f"expected: {sum(seconds):.0f} s{unknown}\n")
+    _print_table("meters", answers, as_json=False)
+
+
+def _print_summary(frame: Any, as_json: bool) -> None:
+    from greenbench.report import terminal
+
+    _print_table("medians over repeats", terminal.figures(frame) if as_json else terminal.table(frame), as_json)
+
+
+def _print_table(title: str, rows: Iterable[Mapping[str, Any]], as_json: bool) -> None:
+    """Print rows that share their columns as a table, or as JSON."""
+    rows = list(rows)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for name in rows[0] if rows else ():
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if value is None else _short(value)) for value in row.values()))
+    _console(rows).print(table)
+
+
+def _console(rows: Sequence[Mapping[str, Any]]) -> "Console":
+    """Return a console that is wide enough where nobody looks at it live."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else max(100, *(40 * len(row) for row in rows[:1]), 0))
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    """Run the command line; every error a user can meet is one line and an exit code."""
+    from greenbench.store import UnsavedError
+
+    try:
+        app(standalone_mode=True)
+    except GreenbenchError as error:
+        for line in str(error).splitlines():
+            typer.echo(f"error: {line}", err=True)
+        if isinstance(error, UnsavedError):
+            typer.echo(f"what could not be written:\n{error.unsaved}", err=True, nl=False)
+        raise SystemExit(error.exit_code) from None

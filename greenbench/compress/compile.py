@@ -1,0 +1,23 @@
+"""The build that compiles a model for the machine it runs on."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Compile:
+    """``torch.compile`` with dynamic shapes: one compilation serves every length of audio."""
+
+    def unsupported(self, device: str) -> str | None:
+        """Say so where the CPU's code generator has no C++ compiler."""
+        if device != "cpu" or any(map(shutil.which, filter(None, (os.environ.get("CXX"), "g++", "clang++")))):
+            return None
+        return "torch.compile on the CPU needs a C++ compiler, and there is none (install g++)"
+
+    def __call__(self, model: Any) -> Any:
+        """Return the model that compiles itself at its first call."""
+        import torch
+
+        return torch.compile(model, dynamic=True)

@@ -1,0 +1,48 @@
+"""Builds that choose the floating-point precision of weights and arithmetic."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Fp32:
+    """32-bit floats, as loaded."""
+
+    def unsupported(self, device: str) -> str | None:  # noqa: ARG002
+        """Run anywhere."""
+        return None
+
+    def __call__(self, model: Any) -> Any:
+        """Return the model in float32."""
+        return model.float()
+
+
+@dataclass(frozen=True)
+class Fp16:
+    """16-bit floats (IEEE half). CPUs without half-precision arithmetic run it, slowly."""
+
+    def unsupported(self, device: str) -> str | None:  # noqa: ARG002
+        """Run anywhere."""
+        return None
+
+    def __call__(self, model: Any) -> Any:
+        """Return the model in float16."""
+        return model.half()
+
+
+@dataclass(frozen=True)
+class Bf16:
+    """16-bit floats with float32's range (bfloat16)."""
+
+    def unsupported(self, device: str) -> str | None:
+        """Say so where the GPU has no bfloat16."""
+        if not device.startswith("cuda"):
+            return None
+        import torch
+
+        with torch.cuda.device(device):
+            return None if torch.cuda.is_bf16_supported() else f"{device} has no bfloat16; use fp16"
+
+    def __call__(self, model: Any) -> Any:
+        """Return the model in bfloat16."""
+        return model.bfloat16()

@@ -1,0 +1,31 @@
+"""Builds that store weights as integers."""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Int8Dynamic:
+    """Dynamic int8 of every Linear layer: int8 weights, activations quantised on the fly.
+
+    The method of Peng et al., "Shrinking Bigfoot: Reducing wav2vec 2.0 footprint" (SustaiNLP 2021), section 3:
+    ``torch.quantization.quantize_dynamic(model, {nn.Linear}, dtype=torch.qint8)``.
+    """
+
+    def unsupported(self, device: str) -> str | None:
+        """Say that torch's int8 kernels are for the CPU."""
+        if device != "cpu":
+            return f"torch's dynamic quantisation runs on the CPU only, not on {device}"
+        import torch
+
+        engines = torch.backends.quantized.supported_engines
+        return None if set(engines) - {"none"} else "this build of torch has no quantisation engine"
+
+    def __call__(self, model: Any) -> Any:
+        """Replace every ``torch.nn.Linear`` in place by its int8 form; the rest stays as it is."""
+        import torch
+        from torch.ao.quantization import quantize_dynamic
+
+        return quantize_dynamic(  # type: ignore[no-untyped-call]
+            model, {torch.nn.Linear}, dtype=torch.qint8, inplace=True
+        )

@@ -1,0 +1,106 @@
+"""A data set as the harness sees it: decoded chunk by chunk in bounded memory, counted and hashed."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Literal
+
+from greenbench.errors import BadAudioError, InputError
+from greenbench.plugins import SAMPLE_RATE_HZ, Clip, Utterance
+
+CHUNK_S = 3600.0
+"""Seconds of audio held in memory at once (float32 at 16 kHz: 230 MB)."""
+
+
+@dataclass
+class Census:
+    """What one whole pass over a data set met.
+
+    Attributes:
+        n_utterances: good ones.
+        audio_s: their length in seconds.
+        skipped: why each bad file was left out.
+        data_hash: digest of every id, reference and length in samples, in order.
+    """
+
+    n_utterances: int = 0
+    audio_s: float = 0.0
+    skipped: list[str] = field(default_factory=list)
+    data_hash: str = ""
+
+
+class Corpus:
+    """A data set that can be passed over again and again.
+
+    One that fits into a single chunk is decoded once and kept; a larger one is decoded anew at every pass, so
+    memory stays bounded whatever its size.
+    """
+
+    def __init__(
+        self,
+        clips: Callable[[], Iterator[Clip]],
+        limit: int | None = None,
+        on_bad_audio: Literal["fail", "skip"] = "fail",
+        chunk_s: float = CHUNK_S,
+    ) -> None:
+        """Describe the corpus; nothing is read yet.
+
+        Args:
+            clips: yields the clips of one pass, always the same.
+            limit: take the first so many clips.
+            on_bad_audio: raise at a bad file, or leave it out and count it.
+            chunk_s: seconds of audio held at once.
+        """
+        self._clips, self._limit, self._on_bad_audio, self._chunk_s = clips, limit, on_bad_audio, chunk_s
+        self._kept: list[Utterance] | None = None
+        self.census: Census | None = None
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether a pass is a single chunk that is kept (known after the first pass)."""
+        return self._kept is not None
+
+    def chunks(self) -> Iterator[list[Utterance]]:
+        """Yield the chunks of one pass; decoding happens between the chunks.
+
+        Raises:
+            BadAudioError: a bad file under ``on_bad_audio: fail``.
+            InputError: the data set has no usable utterance.
+        """
+        if self._kept is not None:
+            yield self._kept
+            return
+        census, digest = Census(), hashlib.sha256()
+        chunk, chunk_s, n_chunks = list[Utterance](), 0.0, 0
+        for utterance in self._decode(census):
+            _count(census, digest, utterance)
+            if chunk and chunk_s + utterance.duration_s > self._chunk_s:
+                yield chunk
+                chunk, chunk_s, n_chunks = [], 0.0, n_chunks + 1
+            chunk.append(utterance)
+            chunk_s += utterance.duration_s
+        if not census.n_utterances:
+            raise InputError("the data set has no usable utterance")
+        census.data_hash = digest.hexdigest()[:16]
+        self.census = census
+        if n_chunks == 0:
+            self._kept = chunk
+        yield chunk
+
+    def _decode(self, census: Census) -> Iterator[Utterance]:
+        for clip in islice(self._clips(), self._limit):
+            try:
+                audio = clip.read()
+            except BadAudioError as error:
+                if self._on_bad_audio == "fail":
+                    raise
+                census.skipped.append(str(error))
+                continue
+            yield Utterance(clip.id, audio, clip.reference, clip.speaker)
+
+
+def _count(census: Census, digest: "hashlib._Hash", utterance: Utterance) -> None:
+    census.n_utterances += 1
+    census.audio_s += len(utterance.audio) / SAMPLE_RATE_HZ
+    digest.update(f"{utterance.id}\0{utterance.reference}\0{len(utterance.audio)}\n".encode())

@@ -1,0 +1,165 @@
+"""What happens around a window: warm-up, idle baseline, and the loop in which nothing runs but the model."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import cycle
+
+from greenbench import energy
+from greenbench.corpus import Corpus
+from greenbench.meters import measure
+from greenbench.metrics import ratio
+from greenbench.plugins import Meter, Reading, Transcriber, Utterance
+from greenbench.protocol import Protocol
+from greenbench.scenarios import batches
+
+Queue = Sequence[Sequence[Utterance]]
+"""The batches of one chunk, in the order in which they are sent."""
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What is kept of an utterance once its audio is not needed any more."""
+
+    utterance_id: str
+    speaker: str | None
+    reference: str
+    audio_s: float
+
+
+@dataclass
+class Window:
+    """What one window gave.
+
+    Attributes:
+        reading: of the meters, over all segments.
+        spoken: the utterances of the first pass, in the order of the data set.
+        texts: of the first pass, by utterance id.
+        latencies_s: ``(utterance id, seconds)`` of every utterance that was a batch by itself, all passes.
+        audio_s: transcribed, all passes.
+        n_passes: whole passes over the data set.
+        unstable: whether a later pass gave another text than the first.
+    """
+
+    reading: Reading = field(default_factory=Reading)
+    spoken: list[Spoken] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
+    latencies_s: list[tuple[str, float]] = field(default_factory=list)
+    audio_s: float = 0.0
+    n_passes: int = 0
+    unstable: bool = False
+
+
+@dataclass(frozen=True)
+class Load:
+    """How the utterances are sent: the scenario, its batch size, and how long a window lasts at least."""
+
+    scenario: str
+    batch_size: int
+    window_s: float
+
+
+def run_window(transcriber: Transcriber, corpus: Corpus, load: Load, meters: Sequence[Meter]) -> Window:
+    """Transcribe whole passes over the corpus until the window is long enough.
+
+    A corpus that fits into memory is one segment, its passes back to back. A larger one is a segment a chunk;
+    what is decoded between the chunks is outside every segment.
+
+    Args:
+        transcriber: a warm model.
+        corpus: passed over at least once before.
+        load: scenario, batch size, shortest window.
+        meters: read at the edges of each segment.
+    """
+    window = Window()
+    while True:
+        n_passes = 0
+        for chunk in corpus.chunks():
+            queue = batches(load.scenario, chunk, load.batch_size)
+            at_least_s = load.window_s if corpus.in_memory else 0.0
+            n_passes = _run_segment(transcriber, queue, meters, window, at_least_s)
+            window.audio_s += n_passes * sum(u.duration_s for u in chunk)
+            if window.n_passes == 0:
+                window.spoken += [Spoken(u.id, u.speaker, u.reference, u.duration_s) for u in chunk]
+        window.n_passes += n_passes
+        if (window.reading.value("wall_s") or math.inf) >= load.window_s:
+            return window
+
+
+def _run_segment(
+    transcriber: Transcriber, queue: Queue, meters: Sequence[Meter], window: Window, at_least_s: float
+) -> int:
+    """Run whole passes over the queue under the meters; return how many."""
+    waveforms = [[utterance.audio for utterance in batch] for batch in queue]
+    clock = time.perf_counter
+    answers: list[tuple[list[str], float]] = []
+    with measure(meters, window.reading):
+        start = clock()
+        while True:
+            for batch in waveforms:
+                before = clock()
+                texts = transcriber(batch)
+                answers.append((texts, clock() - before))
+            if clock() - start >= at_least_s:
+                break
+    _collect(queue, answers, window)
+    return len(answers) // len(queue)
+
+
+def _collect(queue: Queue, answers: Sequence[tuple[list[str], float]], window: Window) -> None:
+    """Sort a segment's answers by utterance."""
+    for batch, (texts, seconds) in zip(cycle(queue), answers):
+        if len(texts) != len(batch):
+            raise ValueError(f"the model gave {len(texts)} texts for a batch of {len(batch)}")
+        for utterance, text in zip(batch, texts, strict=True):
+            window.unstable |= window.texts.setdefault(utterance.id, text) != text
+        if len(batch) == 1:
+            window.latencies_s.append((batch[0].id, seconds))
+
+
+def warm_up(transcriber: Transcriber, queue: Queue, steps: Protocol) -> int:
+    """Run batches until the protocol's warm-up is met; return how many.
+
+    The last batch comes first: it may be smaller than the others, which a compiled model must have met.
+    """
+    start, paces = time.perf_counter(), list[float]()
+    for batch in cycle([queue[-1], *queue]):
+        before = time.perf_counter()
+        transcriber([utterance.audio for utterance in batch])
+        paces.append((time.perf_counter() - before) / sum(u.duration_s for u in batch))
+        warm = len(paces) >= steps.warmup_batches and _steady(paces, steps.warmup_cv_pct)
+        if not warm and len(paces) < steps.warmup_max_batches:
+            continue
+        if time.perf_counter() - start >= steps.warmup_s:
+            break
+    return len(paces)
+
+
+def _steady(paces: Sequence[float], cv_pct: float | None) -> bool:
+    """Whether the last three paces (seconds per audio second) vary by less than ``cv_pct`` of their mean."""
+    if cv_pct is None:
+        return True
+    last = paces[-3:]
+    mean = sum(last) / len(last)
+    variance = sum((pace - mean) ** 2 for pace in last) / (len(last) - 1) if len(last) > 1 else 0.0
+    return len(last) == 3 and math.sqrt(variance) < cv_pct / 100 * mean
+
+
+def idle_power_w(meters: Sequence[Meter], device: str, idle_s: float) -> float | None:
+    """Return the power of the scope with the model loaded and nothing running.
+
+    Args:
+        meters: of the window; without one for energy there is nothing to wait for.
+        device: decides the scope.
+        idle_s: how long to idle; 0 leaves the baseline out.
+
+    Returns:
+        Watts, or None where a part of the scope could not be read.
+    """
+    if not idle_s or not any(name.startswith("energy_") for meter in meters for name in meter.metrics):
+        return None
+    reading = Reading()
+    with measure(meters, reading):
+        time.sleep(idle_s)
+    return ratio(energy.total_j(device, reading), reading.value("wall_s"))

@@ -1,0 +1,82 @@
+"""Meters: which of the registered ones measure here, and how they are nested around a window."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from greenbench import registry
+from greenbench.plugins import Meter, Reading
+
+Options = Mapping[str, Mapping[str, Any]]
+"""Settings by meter name, as a suite gives them, e.g. ``{"codecarbon": {"tdp_w": 65}}``."""
+
+
+def survey(options: Options | None = None) -> dict[str, str | None]:
+    """Say which meters can measure here.
+
+    Args:
+        options: settings by meter name; meters that are not named get their defaults.
+
+    Returns:
+        For every registered meter by name: why it cannot measure here, or None where it can.
+
+    Raises:
+        InputError: ``options`` has an unknown meter, setting or type.
+    """
+    return {name: reason for name, _, reason in _candidates(options or {})}
+
+
+def select(estimate: bool, options: Options | None = None) -> list[Meter]:
+    """Choose the meters of a run: each metric is answered once, by a measurement where there is one.
+
+    Args:
+        estimate: take an estimating meter for what no meter here measures.
+        options: settings by meter name; meters that are not named get their defaults.
+
+    Returns:
+        The available meters, those that measure first; of two that answer the same metric, the first by name.
+
+    Raises:
+        InputError: ``options`` has an unknown meter, setting or type.
+    """
+    usable = [meter for _, meter, reason in _candidates(options or {}) if meter and reason is None]
+    chosen: list[Meter] = []
+    for meter in sorted(usable, key=lambda m: m.estimates):
+        answered = {metric for other in chosen for metric in other.metrics}
+        if (estimate or not meter.estimates) and answered.isdisjoint(meter.metrics):
+            chosen.append(meter)
+    return chosen
+
+
+@contextmanager
+def measure(meters: Iterable[Meter], reading: Reading) -> Iterator[None]:
+    """Measure the ``with`` block with every meter, the clock innermost.
+
+    Args:
+        meters: what ``select`` chose.
+        reading: where they write; a reading may be passed again for a further segment. A block that raises
+            leaves it as it was.
+    """
+    with ExitStack() as stack:
+        for meter in sorted(meters, key=lambda m: "wall_s" in m.metrics):
+            stack.enter_context(meter.window(reading))
+        yield
+
+
+def _candidates(options: Options) -> Iterator[tuple[str, Meter | None, str | None]]:
+    """Yield every meter's name, the meter unless it does not import, and why it cannot measure."""
+    for name in sorted({*registry.names("meters"), *options}):
+        try:
+            meter: Meter = registry.create("meters", name, options.get(name, {}))
+        except registry.PluginError as error:
+            yield name, None, str(error)
+        else:
+            yield name, meter, _reason(meter)
+
+
+def _reason(meter: Meter) -> str | None:
+    """Ask a meter why it cannot measure; one that fails to answer is as good as unavailable."""
+    try:
+        return meter.unavailable()
+    except Exception as error:
+        return f"it fails when asked whether it can measure here: {type(error).__name__}: {error}"

@@ -1,0 +1,109 @@
+"""Clock: how long the window took, and whose CPU time went into it."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import ClassVar
+
+import psutil
+
+from greenbench.plugins import Quantity, Reading
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Monotonic seconds of the window, and the CPU seconds spent in it by three parties.
+
+    ``cpu_s`` is the process tree's (ended descendants included), ``harness_cpu_s`` the parent process's,
+    ``foreign_cpu_s`` everybody else's on the machine, time stolen by a hypervisor included. All are sums over
+    cores, so they add up over segments; dividing by ``wall_s`` gives cores.
+    """
+
+    metrics: ClassVar[tuple[str, ...]] = ("wall_s", "cpu_s", "harness_cpu_s", "foreign_cpu_s")
+    estimates: ClassVar[bool] = False
+
+    def unavailable(self) -> str | None:
+        """Return None: there is always a clock."""
+        return None
+
+    @contextmanager
+    def window(self, reading: Reading) -> Iterator[None]:
+        """Time the ``with`` block; the wall clock is read innermost, the CPU accounts around it."""
+        harness = _parent()
+        before = _account(harness)
+        start = time.perf_counter()
+        yield
+        wall_s = time.perf_counter() - start
+        after = _account(harness)
+        harness_s = _minus(after.harness_s, before.harness_s)
+        reading.add("wall_s", Quantity(wall_s, "counter", "perf_counter"))
+        reading.add("cpu_s", Quantity(after.tree_s - before.tree_s, "counter", "process-times"))
+        reading.add("harness_cpu_s", Quantity(harness_s, "counter", "process-times"))
+        reading.add("foreign_cpu_s", Quantity(_foreign_s(before, after), "counter", "system-times"))
+
+
+@dataclass(frozen=True)
+class _Account:
+    """CPU seconds used so far; ``idle_s`` and ``busy_s`` are the whole machine's."""
+
+    tree_s: float
+    harness_s: float | None
+    busy_s: float
+    idle_s: float
+
+
+def _account(harness: psutil.Process | None) -> _Account:
+    busy_s, idle_s = _system_cpu_s()
+    return _Account(_tree_cpu_s(), _process_cpu_s(harness), busy_s, idle_s)
+
+
+def _foreign_s(before: _Account, after: _Account) -> float | None:
+    """Return what neither the tree nor the harness used, or None where that cannot be told."""
+    harness_s = _minus(after.harness_s, before.harness_s)
+    busy_s, idle_s = after.busy_s - before.busy_s, after.idle_s - before.idle_s
+    # A machine's account that stands still (an empty /proc/stat, a window under one tick) tells nothing.
+    if harness_s is None or busy_s + idle_s <= 0:
+        return None
+    # The machine's account counts ticks and a process's own is exact: their difference may dip below zero.
+    return max(0.0, busy_s - harness_s - (after.tree_s - before.tree_s))
+
+
+def _tree_cpu_s() -> float:
+    """Return the CPU seconds of this process and its descendants; those that ended are in ``children_*``."""
+    own = os.times()
+    total = time.process_time() + own.children_user + own.children_system
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            times = child.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def _parent() -> psutil.Process | None:
+    with suppress(psutil.Error):
+        return psutil.Process().parent()
+    return None
+
+
+def _process_cpu_s(process: psutil.Process | None) -> float | None:
+    """Return the CPU seconds of one process without its children, or None where that is not allowed."""
+    if process is None:
+        return None
+    with suppress(psutil.Error):
+        times = process.cpu_times()
+        return times.user + times.system
+    return None
+
+
+def _system_cpu_s() -> tuple[float, float]:
+    """Return the machine's busy and idle CPU seconds; Linux counts guests in user and nice already."""
+    times = psutil.cpu_times()._asdict()
+    idle_s = times["idle"] + times.get("iowait", 0.0)
+    twice = ("guest", "guest_nice")
+    return sum(seconds for name, seconds in times.items() if name not in twice) - idle_s, idle_s
+
+
+def _minus(after: float | None, before: float | None) -> float | None:
+    return None if after is None or before is None else after - before

@@ -1,0 +1,84 @@
+"""Estimate: CPU energy modelled by codecarbon from design power and load, for want of a counter."""
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from greenbench.plugins import Quantity, Reading
+
+MIN_WINDOW_S = 0.1
+"""The system counts CPU load in ticks of 10 ms; over less than ten of them the load means little."""
+
+
+@dataclass(frozen=True)
+class CodecarbonEstimate:
+    """Joules by codecarbon's model of a whole CPU: TDP x (0.1 + 0.9 load^3), load averaged over all cores.
+
+    The formula and the table of TDPs are codecarbon's (``codecarbon/external/hardware.py``, machine mode).
+
+    Attributes:
+        tdp_w: the CPU's thermal design power, where codecarbon's table is wrong or lacks the CPU.
+    """
+
+    tdp_w: Annotated[float, Field(gt=0)] | None = None
+
+    metrics: ClassVar[tuple[str, ...]] = ("energy_cpu_j",)
+    estimates: ClassVar[bool] = True
+
+    def unavailable(self) -> str | None:
+        """Say that no TDP is known and what to do about it, or return None."""
+        if self._tdp()[0] is None:
+            return "codecarbon cannot tell this CPU's model: give its design power as tdp_w in the suite"
+        return None
+
+    @contextmanager
+    def window(self, reading: Reading) -> Iterator[None]:
+        """Read the machine's CPU load account before and after the ``with`` block."""
+        from codecarbon.external.hardware import CPU, MODE_CPU_LOAD
+
+        tdp_w, origin = self._tdp()
+        cpu = CPU(output_dir="", mode=MODE_CPU_LOAD, model=origin, tdp=tdp_w)
+        start = time.perf_counter()
+        cpu.start()
+        yield
+        window_s = time.perf_counter() - start
+        energy_j = cpu.total_power().W * window_s
+        note = f"TDP {tdp_w:g} W ({origin})"
+        if window_s < MIN_WINDOW_S:
+            energy_j, note = None, f"the window of {window_s:.3f} s is too short to know the CPU load"
+        reading.add("energy_cpu_j", Quantity(energy_j, "estimated", "codecarbon-tdp", note))
+
+    def _tdp(self) -> tuple[float | None, str]:
+        return (self.tdp_w, "given in the suite") if self.tdp_w is not None else _looked_up_tdp()
+
+
+@lru_cache
+def _looked_up_tdp() -> tuple[float | None, str]:
+    """Return codecarbon's TDP for this CPU in W, and where codecarbon has it from."""
+    from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE, TDP
+
+    with _quiet_codecarbon():
+        found = TDP()
+        # TDP() falls back to a default without telling; only its table lookup says whether it knows the CPU.
+        known = found.tdp is not None and found._get_cpu_power_from_registry(found.model) is not None
+    if known:
+        return float(found.tdp), f"codecarbon's table, {found.model}"
+    default = f"codecarbon's default of {DEFAULT_POWER_PER_CORE} W a thread: it does not know {found.model}"
+    return None if found.tdp is None else float(found.tdp), default
+
+
+@contextmanager
+def _quiet_codecarbon() -> Iterator[None]:
+    """Keep codecarbon's warnings off the terminal: the note says the same."""
+    logger = logging.getLogger("codecarbon")
+    was_disabled, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = was_disabled

@@ -1,0 +1,99 @@
+"""Memory: the most that the process tree, and torch on its GPUs, held inside the window."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import psutil
+
+from greenbench.plugins import Quantity, Reading
+
+PROC = Path("/proc")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """High-water marks of resident and of GPU memory.
+
+    ``peak_rss_bytes`` is the sum over the process tree of the kernel's ``VmHWM``, which writing 5 to
+    ``clear_refs`` sets back (Linux, ``proc_pid_clear_refs(5)``). It is an upper bound: pages shared by
+    two processes count twice, and their peaks may fall at different times. A descendant that ends inside
+    the window is not seen. Where the mark cannot be set back the source is ``vmhwm-lifetime``, and where
+    there is none it is ``rss-at-end``. ``peak_gpu_bytes`` is what torch's caching allocator reserved, sum
+    over GPUs.
+    """
+
+    metrics: ClassVar[tuple[str, ...]] = ("peak_rss_bytes", "peak_gpu_bytes")
+    estimates: ClassVar[bool] = False
+
+    def unavailable(self) -> str | None:
+        """Return None: resident memory can be read everywhere."""
+        return None
+
+    @contextmanager
+    def window(self, reading: Reading) -> Iterator[None]:
+        """Set the marks back, run the ``with`` block, read the marks."""
+        was_reset = _reset_rss_peaks()
+        for cuda, device in _cuda_devices():
+            cuda.reset_peak_memory_stats(device)
+        yield
+        reading.peak("peak_rss_bytes", _peak_rss(was_reset))
+        reserved = [cuda.max_memory_reserved(device) for cuda, device in _cuda_devices()]
+        if reserved:
+            reading.peak("peak_gpu_bytes", Quantity(sum(reserved), "counter", "torch-max-reserved"))
+
+
+def _tree() -> list[int]:
+    """Return the ids of this process and its descendants, its own first."""
+    me = psutil.Process()
+    return [me.pid, *(child.pid for child in me.children(recursive=True))]
+
+
+def _reset_rss_peaks() -> bool:
+    """Set every process's high-water mark back to what it holds now; say whether that worked."""
+    for pid in _tree():
+        try:
+            (PROC / str(pid) / "clear_refs").write_text("5")
+        except OSError:
+            # A process that has just ended has no mark to set back; any other failure spoils the sum.
+            if (PROC / str(pid)).exists():
+                return False
+    return (PROC / "self").exists()
+
+
+def _peak_rss(was_reset: bool) -> Quantity:
+    peaks = [_vmhwm_bytes(pid) for pid in _tree()]
+    if peaks[0] is None:
+        return Quantity(_rss_bytes(), "sampled", "rss-at-end", "no high-water mark on this system")
+    total = sum(peak for peak in peaks if peak is not None)
+    if was_reset:
+        return Quantity(total, "counter", "vmhwm")
+    return Quantity(total, "counter", "vmhwm-lifetime", "clear_refs is not writable: includes loading")
+
+
+def _vmhwm_bytes(pid: int) -> int | None:
+    """Return a process's high-water mark (the kernel gives KiB), or None where there is none."""
+    with suppress(OSError):
+        for line in (PROC / str(pid) / "status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def _rss_bytes() -> int:
+    total = 0
+    for pid in _tree():
+        with suppress(psutil.Error):
+            total += psutil.Process(pid).memory_info().rss
+    return total
+
+
+def _cuda_devices() -> list[tuple[Any, int]]:
+    """Return torch's CUDA module with each device index, or nothing where torch does not use CUDA yet."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return []
+    return [(torch.cuda, device) for device in range(torch.cuda.device_count())]

@@ -1,0 +1,95 @@
+"""The one table of metrics: what each number is called, its unit, which way is better, and its formula."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Better = Literal["lower", "higher", "neither"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One column of the results.
+
+    Attributes:
+        unit: SI unit, ``1`` for counts and ratios.
+        better: which direction is better, for ranking and Pareto fronts.
+        label: a short name for people.
+        about: one sentence on what is measured.
+    """
+
+    unit: str
+    better: Better
+    label: str
+    about: str
+
+
+def _count(label: str, about: str) -> Metric:
+    return Metric("1", "neither", label, about)
+
+
+METRICS: dict[str, Metric] = {  # one line a metric
+    # accuracy; counts are stored, rates derive from them
+    "wer": Metric("1", "lower", "WER", "(S + D + I) / N over the words of the whole corpus, a fraction"),
+    "wer_ci_low": Metric("1", "neither", "WER, 95 % low", "lower end of the bootstrap interval of wer"),
+    "wer_ci_high": Metric("1", "neither", "WER, 95 % high", "upper end of the bootstrap interval of wer"),
+    "cer": Metric("1", "lower", "CER", "(S + D + I) / N over the characters of the whole corpus, a fraction"),
+    "n_ref_words": _count("reference words", "N of wer, after normalisation"),
+    "n_word_substitutions": _count("substituted words", "S of wer"),
+    "n_word_deletions": _count("deleted words", "D of wer"),
+    "n_word_insertions": _count("inserted words", "I of wer"),
+    "n_ref_chars": _count("reference characters", "N of cer, after normalisation"),
+    "n_char_substitutions": _count("substituted characters", "S of cer"),
+    "n_char_deletions": _count("deleted characters", "D of cer"),
+    "n_char_insertions": _count("inserted characters", "I of cer"),
+    "n_utterances": _count("utterances", "utterances in one pass over the data set"),
+    "n_skipped": _count("skipped files", "bad audio files left out under on_bad_audio: skip"),
+    # speed
+    "rtfx": Metric("1", "higher", "RTFx", "audio seconds / processing seconds, sum over sum"),
+    "audio_s": Metric("s", "neither", "audio", "seconds of audio transcribed in the window"),
+    "wall_s": Metric("s", "lower", "wall time", "monotonic seconds of the window: waveforms in memory -> texts"),
+    "n_passes": _count("passes", "whole passes over the data set inside the window"),
+    "latency_p50_s": Metric("s", "lower", "latency p50", "median seconds per utterance at batch size 1"),
+    "latency_p90_s": Metric("s", "lower", "latency p90", "90th percentile of seconds per utterance, batch size 1"),
+    "latency_p99_s": Metric("s", "lower", "latency p99", "99th percentile of seconds per utterance, batch size 1"),
+    "load_s": Metric("s", "lower", "load time", "seconds to import the engine and have the model ready"),
+    "first_utterance_s": Metric("s", "lower", "first utterance", "seconds for the first utterance after loading"),
+    # size
+    "peak_rss_bytes": Metric("bytes", "lower", "peak memory", "high-water resident memory of the process tree"),
+    "peak_gpu_bytes": Metric("bytes", "lower", "peak GPU memory", "high-water GPU memory in the window"),
+    "model_bytes": Metric("bytes", "lower", "model size", "serialised state of what runs"),
+    "n_params": Metric("1", "lower", "parameters", "parameters of what runs"),
+    # energy; gross joules inside the window
+    "energy_j": Metric("J", "lower", "energy", "sum of the parts in scope; None unless every part was read"),
+    "energy_cpu_j": Metric("J", "lower", "CPU energy", "CPU packages"),
+    "energy_dram_j": Metric("J", "lower", "DRAM energy", "memory"),
+    "energy_gpu_j": Metric("J", "lower", "GPU energy", "GPU boards used"),
+    "idle_power_w": Metric("W", "neither", "idle power", "power of the same scope, model loaded, nothing running"),
+    "energy_net_j": Metric("J", "lower", "net energy", "energy_j - idle_power_w x wall_s"),
+    "energy_j_per_audio_s": Metric("J/s", "lower", "energy per audio second", "energy_j / audio_s, which ranks"),
+    "co2e_g": Metric("g", "lower", "CO2e", "energy_j x the stated grid factor x PUE"),
+    # how undisturbed the window was
+    "cpu_s": Metric("s", "lower", "CPU time", "CPU seconds of the worker's process tree inside the window"),
+    "harness_cpu_s": Metric("s", "lower", "harness CPU time", "CPU seconds of the waiting parent in the window"),
+    "foreign_cpu_s": Metric("s", "lower", "foreign CPU time", "CPU seconds of all other processes in the window"),
+}  # fmt: skip
+
+
+def ratio(numerator: float | None, denominator: float | None) -> float | None:
+    """Return ``numerator / denominator``, or None where either is unknown or the denominator is 0."""
+    if numerator is None or denominator is None or denominator == 0:
+        return None
+    return numerator / denominator
+
+
+def energy_net_j(energy_j: float | None, idle_power_w: float | None, wall_s: float | None) -> float | None:
+    """Return gross joules minus what idling for ``wall_s`` seconds would have taken (may be negative)."""
+    if energy_j is None or idle_power_w is None or wall_s is None:
+        return None
+    return energy_j - idle_power_w * wall_s
+
+
+def co2e_g(energy_j: float | None, g_per_kwh: float | None, pue: float = 1.0) -> float | None:
+    """Return grams of CO2 equivalent: kWh (3.6e6 J) x grid factor (g/kWh) x power usage effectiveness."""
+    if energy_j is None or g_per_kwh is None:
+        return None
+    return energy_j / 3.6e6 * g_per_kwh * pue

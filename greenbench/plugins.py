@@ -1,0 +1,267 @@
+"""What a plug-in provides: the contracts between the harness and models, data sets, meters and methods.
+
+Every plug-in but a normaliser is a *frozen dataclass of settings*: its fields are the keys that a suite file
+may give it, checked strictly, and written back into ``run.json``. What it does is one or two methods.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import AfterValidator, ValidationInfo
+
+SAMPLE_RATE_HZ = 16_000
+
+Waveform = npt.NDArray[np.float32]
+"""Mono audio, shape ``(n_samples,)``, at ``SAMPLE_RATE_HZ``, nominally within -1..1."""
+
+
+def _resolve(path: Path, info: ValidationInfo) -> Path:
+    """Make a suite's path absolute: the suite file's folder wins where the path exists there."""
+    base = (info.context or {}).get("base")
+    if path.is_absolute() or base is None:
+        return path
+    beside_suite = Path(base) / path
+    return (beside_suite if beside_suite.exists() else Path.cwd() / path).resolve()
+
+
+def _resolve_folder(value: str, info: ValidationInfo) -> str:
+    """Make a model's folder absolute and leave a hub id as it is."""
+    resolved = _resolve(Path(value), info)
+    return str(resolved) if resolved.exists() else value
+
+
+SuitePath = Annotated[Path, AfterValidator(_resolve)]
+"""A path in a suite file: relative to the suite file's folder if it exists there, else to the working directory."""
+
+ModelRef = Annotated[str, AfterValidator(_resolve_folder)]
+"""A folder (resolved like ``SuitePath``) or a hub id such as ``facebook/wav2vec2-base-960h``."""
+
+
+# --- data ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One utterance that is not decoded yet; a data set yields these, so it never holds audio.
+
+    Attributes:
+        id: unique within the data set.
+        read: decodes the audio; raises ``BadAudioError`` naming the file.
+        reference: the transcript as the corpus gives it, not normalised.
+        speaker: who speaks, where known.
+    """
+
+    id: str
+    read: Callable[[], Waveform]
+    reference: str
+    speaker: str | None = None
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One decoded utterance; ``audio`` is a ``Waveform``, ``reference`` is not normalised."""
+
+    id: str
+    audio: Waveform
+    reference: str
+    speaker: str | None = None
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of audio."""
+        return len(self.audio) / SAMPLE_RATE_HZ
+
+
+class Dataset(Protocol):
+    """Where utterances come from (group ``greenbench.datasets``)."""
+
+    @property
+    def label(self) -> str:
+        """The default name of the data set in rows, e.g. ``librispeech/test-other``."""
+        ...
+
+    def prepare(self) -> None:
+        """Make the data available, downloading if need be; raise ``MissingError`` with the remedy."""
+        ...
+
+    def __call__(self) -> Iterator[Clip]:
+        """Yield the clips lazily, always in the same order."""
+        ...
+
+
+# --- models ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a loaded model weighs.
+
+    Attributes:
+        n_params: parameters, quantised ones included; ``None`` where the engine does not tell.
+        model_bytes: bytes of the serialised state of what runs; ``None`` where that is not known.
+    """
+
+    n_params: int | None = None
+    model_bytes: int | None = None
+
+
+class Transcriber(Protocol):
+    """A loaded model: waveforms in, text out.
+
+    Attributes:
+        footprint: its size.
+        batching: how a batch is run: ``padded`` (together) or ``sequential`` (one after the other).
+    """
+
+    footprint: Footprint
+    batching: str
+
+    def __call__(self, batch: Sequence[Waveform]) -> list[str]:
+        """Transcribe a batch; return only when the device has finished. One text a waveform, in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class VariantInfo:
+    """What is known about a variant before it is loaded.
+
+    Attributes:
+        n_params: published parameter count.
+        licence: SPDX identifier of the weights' licence.
+        revision: the hub revision asked for.
+        synthetic: the weights are random: speed, memory and energy mean something, WER does not.
+    """
+
+    n_params: int | None = None
+    licence: str | None = None
+    revision: str | None = None
+    synthetic: bool = False
+
+
+class Method(Protocol):
+    """A compression method or build *is* its settings (group ``greenbench.methods``)."""
+
+    def unsupported(self, device: str) -> str | None:
+        """Say why this build cannot run on ``device`` (``cpu``, ``cuda:0``), or return None."""
+        ...
+
+    def __call__(self, model: Any) -> Any:
+        """Return the compressed ``torch.nn.Module``; the argument may be changed in place."""
+        ...
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One thing to measure: a model as one build.
+
+    Attributes:
+        name: unique within a suite; the ``variant`` column.
+        load: takes a device (``cpu``, ``cuda:0``) and returns the ready model.
+        prepare: fetches the weights if need be; raises ``MissingError`` with the remedy.
+        unsupported: says why the variant cannot run on a device, or returns None.
+        parent: the variant it was made from.
+        steps: names of the methods applied, in order: the compression lineage.
+        info: licence, parameters, revision.
+    """
+
+    name: str
+    load: Callable[[str], Transcriber]
+    prepare: Callable[[], None] = lambda: None
+    unsupported: Callable[[str], str | None] = lambda _device: None
+    parent: str | None = None
+    steps: tuple[str, ...] = ()
+    info: VariantInfo = field(default_factory=VariantInfo)
+
+
+class VariantFamily(Protocol):
+    """A family of models that load alike (group ``greenbench.variants``).
+
+    Attributes:
+        presets: registered names of the family: ``large-960h`` makes ``wav2vec2/large-960h``.
+        takes_builds: whether methods can be chained on (the family's models are torch modules).
+    """
+
+    presets: ClassVar[Mapping[str, Any]]
+    takes_builds: ClassVar[bool]
+
+    @property
+    def label(self) -> str:
+        """What identifies these settings in a default name, e.g. the hub id."""
+        ...
+
+    def __call__(self, name: str, methods: Sequence[tuple[str, Method]]) -> Variant:
+        """Return the variant of these settings with the named methods applied in order."""
+        ...
+
+
+# --- meters ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One measured value with its origin.
+
+    Attributes:
+        value: in the unit of its metric; ``None`` where the meter could not tell.
+        method: ``counter``, ``sampled`` or ``estimated``.
+        source: ``rapl``, ``nvml-total-energy``, ``vmhwm`` ...
+        note: what else a reader must know, e.g. the TDP behind an estimate or why the value is None.
+    """
+
+    value: float | None
+    method: str
+    source: str
+    note: str | None = None
+
+
+@dataclass
+class Reading:
+    """What the meters read, by metric name; one reading may span several windows."""
+
+    quantities: dict[str, Quantity] = field(default_factory=dict)
+
+    def add(self, metric: str, quantity: Quantity) -> None:
+        """Add to what earlier windows of this reading gave; an unknown part makes the whole unknown."""
+        self._merge(metric, quantity, lambda a, b: a + b)
+
+    def peak(self, metric: str, quantity: Quantity) -> None:
+        """Keep the larger of this and what earlier windows of this reading gave."""
+        self._merge(metric, quantity, max)
+
+    def value(self, metric: str) -> float | None:
+        """Return the value read, or None where no meter answered."""
+        return self.quantities[metric].value if metric in self.quantities else None
+
+    def _merge(self, metric: str, new: Quantity, combine: Callable[[float, float], float]) -> None:
+        old = self.quantities.get(metric)
+        if old is None or old.value is None or new.value is None:
+            unknown = old if old is not None and old.value is None else new
+            self.quantities[metric] = unknown
+            return
+        merged = Quantity(combine(old.value, new.value), new.method, new.source, new.note)
+        self.quantities[metric] = merged
+
+
+class Meter(Protocol):
+    """Reads one kind of quantity over a window (group ``greenbench.meters``).
+
+    Attributes:
+        metrics: names from METRICS that it answers.
+        estimates: it models rather than measures, so it runs only when asked for.
+    """
+
+    metrics: ClassVar[tuple[str, ...]]
+    estimates: ClassVar[bool]
+
+    def unavailable(self) -> str | None:
+        """Say why it cannot measure here and what to do about it, or return None."""
+        ...
+
+    def window(self, reading: Reading) -> AbstractContextManager[None]:
+        """Measure what happens inside the ``with`` block; write it into ``reading`` on leaving."""
+        ...

@@ -1,0 +1,90 @@
+"""Record: one tidy row, the same columns for every cell and repeat, whatever became of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from greenbench.metrics import METRICS
+
+SCHEMA = 1
+"""Version of the row. 1: first published form."""
+
+Status = Literal["ok", "error", "skipped"]
+
+KEYS = ("run_id", "variant", "dataset", "device", "scenario", "batch_size", "round", "repeat")
+"""The columns that identify a row."""
+
+PROVENANCE = (
+    "suite", "suite_hash", "schema", "protocol", "order_index", "timestamp_utc",
+    "parent", "steps", "licence", "synthetic",
+    "device_name", "threads", "batching", "timed_region",
+    "normalizer", "scorer", "data_hash", "wer_ci_unit",
+    "energy_scope", "energy_method",
+    "energy_cpu_method", "energy_cpu_source", "energy_cpu_note",
+    "energy_dram_method", "energy_dram_source", "energy_dram_note",
+    "energy_gpu_method", "energy_gpu_source", "energy_gpu_note",
+    "peak_rss_source", "peak_gpu_source",
+    "carbon_g_per_kwh", "carbon_source", "carbon_year", "carbon_pue",
+    "cell_s",
+)  # fmt: skip
+"""The columns that say where the numbers come from."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One cell and repeat.
+
+    Attributes:
+        key: the ``KEYS`` columns; ``repeat`` is None where no window was measured.
+        status: ``ok``, ``error`` (it died) or ``skipped`` (it cannot run here).
+        reason: why it is not ``ok``.
+        flags: what makes the row unfit to rank, names from ``validity``.
+        metrics: values by name from METRICS; what is absent is None.
+        provenance: values by name from ``PROVENANCE``.
+    """
+
+    key: Mapping[str, Any]
+    status: Status
+    reason: str | None = None
+    flags: tuple[str, ...] = ()
+    metrics: Mapping[str, float | int | None] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def columns() -> list[str]:
+    """Return the columns of a row, in order."""
+    return [*KEYS, "status", "reason", "flags", *METRICS, *PROVENANCE]
+
+
+def to_row(record: Record) -> dict[str, Any]:
+    """Flatten a record into one row with every column present.
+
+    Raises:
+        ValueError: the record has a key, metric or provenance name that no table declares.
+    """
+    for given, declared in (
+        (record.key, KEYS),
+        (record.metrics, METRICS),
+        (record.provenance, PROVENANCE),
+    ):
+        unknown = set(given) - set(declared)
+        if unknown:
+            raise ValueError(f"undeclared columns: {', '.join(sorted(unknown))}")
+    row: dict[str, Any] = dict.fromkeys(columns())
+    row.update(record.key)
+    row.update(status=record.status, reason=record.reason, flags=list(record.flags))
+    row.update(record.metrics)
+    row.update(record.provenance)
+    return row
+
+
+def from_row(row: Mapping[str, Any]) -> Record:
+    """Rebuild a record from its row; columns that this version does not know are left out."""
+    return Record(
+        key={name: row.get(name) for name in KEYS},
+        status=row["status"],
+        reason=row.get("reason"),
+        flags=tuple(row.get("flags") or ()),
+        metrics={name: row.get(name) for name in METRICS},
+        provenance={name: row.get(name) for name in PROVENANCE},
+    )

@@ -1,0 +1,108 @@
+"""Names to plug-ins, lazily: a name is looked up in the entry points, and only its own module is imported."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from greenbench.errors import GreenbenchError, InputError, did_you_mean
+
+GROUPS = ("variants", "datasets", "meters", "methods", "normalizers")
+
+
+class PluginError(GreenbenchError):
+    """A plug-in cannot be imported, or two of them claim one name."""
+
+
+@lru_cache
+def _entries(group: str) -> Mapping[str, EntryPoint]:
+    """Return the group's entry points by name."""
+    found: dict[str, EntryPoint] = {}
+    for entry in sorted(entry_points(group=f"greenbench.{group}"), key=lambda e: (e.name, e.value)):
+        if entry.name in found and found[entry.name].value != entry.value:
+            raise PluginError(
+                f"two plug-ins are registered as '{entry.name}' in greenbench.{group}: "
+                f"{found[entry.name].value} and {entry.value}. Uninstall or rename one of them."
+            )
+        found[entry.name] = entry
+    return found
+
+
+def names(group: str) -> list[str]:
+    """Return the names registered in ``group`` (one of ``GROUPS``), sorted, without importing any."""
+    return sorted(_entries(group))
+
+
+def load(group: str, name: str) -> Any:
+    """Import the plug-in registered as ``name``.
+
+    Args:
+        group: one of ``GROUPS``.
+        name: the entry point's name.
+
+    Returns:
+        The plug-in: a settings class, or a function for normalisers.
+
+    Raises:
+        InputError: no such name; the message has the nearest one.
+        PluginError: the plug-in fails to import, or its name is taken twice.
+    """
+    entries = _entries(group)
+    if name not in entries:
+        raise InputError(f"unknown {group[:-1]} '{name}'. {did_you_mean(name, entries)}")
+    try:
+        return entries[name].load()
+    except Exception as error:
+        raise PluginError(
+            f"the {group[:-1]} plug-in '{name}' ({entries[name].value}) does not import: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def create(group: str, name: str, options: Mapping[str, Any], base: Path | None = None) -> Any:
+    """Import a plug-in and give it its settings, strictly checked.
+
+    Args:
+        group: one of ``GROUPS`` but ``normalizers``.
+        name: the entry point's name.
+        options: settings by field name, JSON types only.
+        base: folder that relative paths are tried against first.
+
+    Returns:
+        An instance of the plug-in's settings class.
+
+    Raises:
+        InputError: unknown name, unknown setting or wrong type; ``path: message`` with the setting's name.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    plugin = load(group, name)
+    valid = [f.name for f in fields(plugin) if f.init]
+    for key in options:
+        if key not in valid:
+            raise InputError(f"{key}: unknown key for {group[:-1]} '{name}'. {did_you_mean(key, valid)}")
+    try:
+        return TypeAdapter(plugin).validate_json(json.dumps(dict(options)), strict=True, context={"base": base})
+    except ValidationError as error:
+        raise InputError(first_problem(error)) from error
+
+
+def settings(plugin: Any) -> dict[str, Any]:
+    """Return a plug-in instance's settings as JSON types, defaults included."""
+    from pydantic import TypeAdapter
+
+    dumped: dict[str, Any] = TypeAdapter(type(plugin)).dump_python(plugin, mode="json")
+    return dumped
+
+
+def first_problem(error: Any) -> str:
+    """Return the first problem of a pydantic ``ValidationError`` as ``path: what is wrong (got ...)``."""
+    problem = error.errors(include_url=False)[0]
+    path = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    got = "" if problem["type"] in ("missing", "value_error") else f" (got {problem['input']!r:.60})"
+    return f"{path}: {message}{got}" if path else f"{message}{got}"

@@ -1,0 +1,1 @@
+"""How results are shown: rows -> tidy frame (frames) -> Plotly (figures) -> one HTML file (pages)."""

@@ -1,0 +1,261 @@
+"""What the rows say: one line per cell, which lines may be ranked, which lead, which none dominates."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from greenbench.metrics import METRICS
+from greenbench.record import KEYS, PROVENANCE
+
+CELL = tuple(name for name in KEYS if name not in ("round", "repeat"))
+"""The columns that identify a line of the summary."""
+
+SETTING = ("dataset", "device", "scenario", "batch_size")
+COMPARABLE = ("device_name", "batching", "timed_region", "normalizer", "scorer", "data_hash")
+"""Lines that differ in one of these or in ``SETTING`` are never set against each other."""
+
+ENERGY = "energy_j_per_audio_s"
+ESTIMATED = "energy-estimated"
+"""The one flag that leaves a row rankable: among estimates."""
+
+_PARTS = ("cpu", "dram", "gpu")
+_PER_ROW = ("order_index", "timestamp_utc", "cell_s")
+_ORIGIN = tuple(name for name in PROVENANCE if name not in _PER_ROW)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What may be compared: the lines of one data set, device, scenario and batch size, measured alike.
+
+    Attributes:
+        label: its name for people; says more than ``SETTING`` only where that would be ambiguous.
+        lines: its part of the summary with status ``ok``, and a column ``label`` unique to each line.
+    """
+
+    label: str
+    lines: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Leader:
+    """The best rankable line of a setting by one metric.
+
+    Attributes:
+        metric: name from METRICS.
+        line: the line of the summary.
+        low, high: its interval, see ``interval``.
+        rivals: labels of the other ranked lines whose interval overlaps.
+        n_ranked: lines that were ranked, this one included.
+    """
+
+    metric: str
+    line: Mapping[str, Any]
+    low: float
+    high: float
+    rivals: tuple[str, ...]
+    n_ranked: int
+
+
+def summary(rows: pd.DataFrame) -> pd.DataFrame:
+    """Reduce the repeats and rounds of each cell to one line.
+
+    Args:
+        rows: the columns of ``record.columns()``, as ``store.load`` gives them.
+
+    Returns:
+        One line per cell, in the order of the rows: ``CELL``; ``status`` (``ok`` where any row is);
+        ``reason`` of the rows that are not; ``flags`` (sorted union over the ok rows); ``n_repeats`` (ok
+        rows) and ``n_failed`` (others); of each metric over the ok rows the median under its own name,
+        ``<metric>_min``, ``<metric>_max`` and ``<metric>_values`` (a tuple); and the provenance, its
+        different values joined by a slash.
+    """
+    groups = rows.groupby(list(CELL), sort=False, dropna=False)
+    lines = [dict(zip(CELL, key, strict=True)) | _line(cell) for key, cell in groups]
+    frame = pd.DataFrame(lines, columns=_columns(), dtype=object)
+    numbers = [f"{metric}{part}" for metric in METRICS for part in ("", "_min", "_max")]
+    types = dict.fromkeys(numbers, "float64") | dict.fromkeys(("n_repeats", "n_failed"), "int64")
+    whole: pd.DataFrame = frame.astype(types).copy()  # one block a type, where astype leaves one a column
+    return whole
+
+
+def _columns() -> list[str]:
+    spreads = [f"{m}{part}" for m in METRICS for part in ("", "_min", "_max", "_values")]
+    return [*CELL, "status", "reason", "flags", "n_repeats", "n_failed", *spreads, *_ORIGIN]
+
+
+def _line(cell: pd.DataFrame) -> dict[str, Any]:
+    """Reduce one cell's rows; provenance comes from the ok rows where there are any."""
+    good = cell["status"] == "ok"
+    ok, bad = cell[good], cell[~good]
+    line: dict[str, Any] = {
+        "status": "ok" if len(ok) else "error" if (bad["status"] == "error").any() else "skipped",
+        "reason": _agreed(bad["reason"]),
+        "flags": sorted(set().union(*map(_flags, ok["flags"]))),
+        "n_repeats": len(ok),
+        "n_failed": len(bad),
+    }
+    for metric in METRICS:
+        line |= _spread(metric, ok[metric])
+    source = ok if len(ok) else bad
+    return line | {name: _agreed(source[name]) for name in _ORIGIN}
+
+
+def _spread(metric: str, column: "pd.Series[Any]") -> dict[str, Any]:
+    values = tuple(float(v) for v in pd.to_numeric(column).dropna())
+    if not values:
+        return {metric: None, f"{metric}_min": None, f"{metric}_max": None, f"{metric}_values": ()}
+    return {
+        metric: float(np.median(values)),
+        f"{metric}_min": min(values),
+        f"{metric}_max": max(values),
+        f"{metric}_values": values,
+    }
+
+
+def _flags(flags: Any) -> tuple[str, ...]:
+    """Return a row's flags; a failed row may have none at all (None or NaN)."""
+    return tuple(flags) if isinstance(flags, (list, tuple)) else ()
+
+
+def _agreed(column: "pd.Series[Any]") -> Any:
+    """Return the one value of a column, its different values as text, or None."""
+    distinct = list({str(value): value for value in column if not _missing(value)}.values())
+    if len(distinct) > 1:
+        return " / ".join(map(str, distinct))
+    return distinct[0] if distinct else None
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))
+
+
+def rankable(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Say which rows, or lines of a summary, may be ranked: ok, and no flag but ``ESTIMATED``."""
+    clean = [set(_flags(flags)) <= {ESTIMATED} for flags in rows["flags"]]
+    may: pd.Series[bool] = (rows["status"] == "ok") & pd.Series(clean, index=rows.index, dtype=bool)
+    return may
+
+
+def estimated(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Say which rows have an energy that is estimated, wholly or in part."""
+    found = [
+        ESTIMATED in _flags(flags) or "estimated" in str(method)
+        for flags, method in zip(rows["flags"], rows["energy_method"], strict=True)
+    ]
+    answer: pd.Series[bool] = pd.Series(found, index=rows.index, dtype=bool)
+    return answer
+
+
+def pareto(frame: pd.DataFrame, x: str, y: str) -> "pd.Series[bool]":
+    """Say which rows no other row dominates: as good in both metrics, and better in one.
+
+    Args:
+        frame: rows or lines; pass ``frame[rankable(frame)]`` to leave the others out.
+        x: name from METRICS, of a metric that has a better direction.
+        y: another one.
+
+    Returns:
+        A boolean for each row; False where either metric is missing. Equal rows stand or fall together.
+
+    Raises:
+        ValueError: a metric of which neither direction is better.
+    """
+    points = np.column_stack([_cost(frame, x), _cost(frame, y)])
+    beaten = [((points <= p).all(axis=1) & (points < p).any(axis=1)).any() for p in points]
+    on_front = ~np.isnan(points).any(axis=1) & ~np.array(beaten, dtype=bool)
+    front: pd.Series[bool] = pd.Series(on_front, index=frame.index, dtype=bool)
+    return front
+
+
+def _cost(frame: pd.DataFrame, metric: str) -> "pd.Series[float]":
+    """Return a metric so that less is better."""
+    if METRICS[metric].better == "neither":
+        raise ValueError(f"{metric}: neither direction is better, so nothing can be ranked by it")
+    sign = -1.0 if METRICS[metric].better == "higher" else 1.0
+    return pd.to_numeric(frame[metric]).astype(float) * sign
+
+
+def contests(lines: pd.DataFrame, metric: str) -> list[pd.DataFrame]:
+    """Split lines into those that may be ranked against each other by ``metric``.
+
+    Energies are ranked within one scope, and estimates among themselves; lines that may not be ranked or lack
+    the metric are left out.
+    """
+    field = lines[rankable(lines) & lines[metric].notna()]
+    if metric != ENERGY:
+        return [field] if len(field) else []
+    keys = [field["energy_scope"], estimated(field)]
+    return [group for _, group in field.groupby(keys, sort=False, dropna=False)]
+
+
+def leaders(lines: pd.DataFrame, metric: str) -> list[Leader]:
+    """Return the best line of each contest of a setting's lines."""
+    return [_leader(contest, metric) for contest in contests(lines, metric)]
+
+
+def _leader(contest: pd.DataFrame, metric: str) -> Leader:
+    lines = {int(i): line for i, line in enumerate(contest.to_dict("records"))}
+    first = int(np.argmin(_cost(contest, metric).to_numpy(dtype=float)))
+    low, high = interval(lines[first], metric)
+    spans = {line["label"]: interval(line, metric) for i, line in lines.items() if i != first}
+    rivals = tuple(str(label) for label, (a, b) in spans.items() if a <= high and low <= b)
+    return Leader(metric, {str(k): v for k, v in lines[first].items()}, low, high, rivals, len(lines))
+
+
+def interval(line: Mapping[Any, Any], metric: str) -> tuple[float, float]:
+    """Return a line's range: of ``wer`` the bootstrap interval where known, else least and most."""
+    if metric == "wer" and not (_missing(line["wer_ci_low"]) or _missing(line["wer_ci_high"])):
+        return line["wer_ci_low"], line["wer_ci_high"]
+    return line[f"{metric}_min"], line[f"{metric}_max"]
+
+
+def settings(lines: pd.DataFrame) -> list[Setting]:
+    """Split the ok lines of a summary into what may be compared, in their order."""
+    ok = lines[lines["status"] == "ok"]
+    named = [*SETTING, *(name for name in COMPARABLE if _ambiguous(ok, name))]
+    return [
+        Setting(_label(group.iloc[0], named), _labelled(group))
+        for _, group in ok.groupby([*SETTING, *COMPARABLE], sort=False, dropna=False)
+    ]
+
+
+def _ambiguous(ok: pd.DataFrame, name: str) -> bool:
+    """Say whether lines that agree in ``SETTING`` differ in this column."""
+    values = ok[name].map(str)
+    return bool((values.groupby([ok[key] for key in SETTING], dropna=False).nunique() > 1).any())
+
+
+def _label(line: "pd.Series[Any]", names: list[str]) -> str:
+    parts = {name: str(line[name]) for name in names if not _missing(line[name])}
+    parts["batch_size"] = f"batch size {parts['batch_size']}"
+    return " · ".join(f"{name} {value}" if name in COMPARABLE else value for name, value in parts.items())
+
+
+def _labelled(group: pd.DataFrame) -> pd.DataFrame:
+    """Name each line by its variant, and by its run too where a variant ran more than once."""
+    twice = group["variant"].duplicated(keep=False)
+    label = group["variant"].where(~twice, group["variant"] + " · " + group["run_id"])
+    labelled: pd.DataFrame = group.assign(label=label)
+    return labelled
+
+
+def energy_origin(line: Mapping[Any, Any]) -> str:
+    """Say where a line's energy comes from: method and source of each part that was read."""
+    parts = [(part, line[f"energy_{part}_method"], line[f"energy_{part}_source"]) for part in _PARTS]
+    read = [
+        f"{part.upper()} {method} ({'source not stated' if _missing(source) else source})"
+        for part, method, source in parts
+        if not _missing(method)
+    ]
+    return ", ".join(read) or "origin not stated"
+
+
+def energy_details(line: Mapping[Any, Any]) -> str:
+    """Say what ``energy_origin`` does, and the scope and the notes, e.g. the TDP behind an estimate."""
+    notes = [(part, line[f"energy_{part}_note"]) for part in _PARTS]
+    told = [f"{part.upper()}: {note}" for part, note in notes if not _missing(note)]
+    scope = [] if _missing(line["energy_scope"]) else [f"scope {line['energy_scope']}"]
+    return "; ".join([energy_origin(line), *scope, *told])

@@ -1,0 +1,114 @@
+"""What the numbers say in words: what was compared, what leads, what cannot be ranked and why."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from greenbench.metrics import METRICS
+from greenbench.report import frames
+from greenbench.report.figures import number, quantity
+from greenbench.report.frames import ENERGY, Leader, Setting
+from greenbench.validity import FLAGS
+
+_LEADS = {"wer": "Lowest WER", "rtfx": "Fastest", ENERGY: "Least energy per audio second"}
+
+
+def compared(lines: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return what was compared on what, as (how many of which kind, their names)."""
+    kinds = {"variant": "variant", "dataset": "data set", "device": "device", "scenario": "scenario"}
+    return [(_n(lines[key].nunique(), kind), listed(lines[key])) for key, kind in kinds.items()]
+
+
+def tally(lines: pd.DataFrame) -> str:
+    """Say in one sentence how many cells there are, and what became of them."""
+    status, n_ranked = lines["status"], int(frames.rankable(lines).sum())
+    fates = {
+        "can be ranked": n_ranked,
+        "measured but flagged": int((status == "ok").sum()) - n_ranked,
+        "failed": int((status == "error").sum()),
+        "skipped": int((status == "skipped").sum()),
+    }
+    counts = lines.loc[status == "ok", "n_repeats"]
+    least_most = dict.fromkeys(str(n) for n in (counts.min(), counts.max())) if len(counts) else {}
+    repeats = f" ({' to '.join(least_most)} repeats each)" if least_most else ""
+    told = [f"{n} {fate}" for fate, n in fates.items() if n]
+    return f"Of {_n(len(lines), 'cell')}{repeats}, {', '.join(told)}."
+
+
+def _n(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("s" if count != 1 else "")
+
+
+def listed(values: Iterable[Any]) -> str:
+    """Join the distinct values, in their order; pandas made floats of integers beside missing ones."""
+    whole = (int(v) if isinstance(v, float) and v.is_integer() else v for v in values)
+    return ", ".join(dict.fromkeys(str(value) for value in whole))
+
+
+def heading(metric: str) -> str:
+    """Return a metric's label with a capital."""
+    label = METRICS[metric].label
+    return label[0].upper() + label[1:]
+
+
+def findings(setting: Setting) -> list[tuple[str, str, str, str]]:
+    """Return a setting's leaders as (what, who, number, what to know about it)."""
+    return [
+        (
+            _lead(leader),
+            leader.line["label"],
+            quantity(leader.metric, leader.line[leader.metric]),
+            _caveat(leader),
+        )
+        for metric in _LEADS
+        for leader in frames.leaders(setting.lines, metric)
+    ]
+
+
+def _lead(leader: Leader) -> str:
+    """Name what was led; a field of one has no best."""
+    kind = ""
+    if leader.metric == ENERGY:
+        kind = ", estimated" if frames.estimated(pd.DataFrame([leader.line])).all() else ", measured"
+    if leader.n_ranked == 1:
+        return f"{heading(leader.metric)}{kind} (the only one ranked)"
+    return _LEADS[leader.metric] + kind
+
+
+def _caveat(leader: Leader) -> str:
+    low, high = number(leader.metric, leader.low), number(leader.metric, leader.high)
+    repeats = leader.line["n_repeats"]
+    if leader.metric == "wer" and pd.notna(leader.line["wer_ci_low"]):
+        spread = f"95 % interval {low}–{high}"
+    else:
+        spread = f"{low}–{high} over {repeats} repeats" if repeats > 1 else "one repeat, spread unknown"
+    rivals = f"not clearly apart from {', '.join(leader.rivals)}: the ranges overlap" if leader.rivals else ""
+    among = f"first of {leader.n_ranked} ranked" if leader.n_ranked > 1 else ""
+    origin = frames.energy_details(leader.line) if leader.metric == ENERGY else None
+    return "; ".join(part for part in (spread, among, rivals, origin) if part)
+
+
+def no_energy(lines: pd.DataFrame, runs: Sequence[Mapping[str, Any]]) -> str | None:
+    """Say in one sentence why no line has an energy, or None where one has."""
+    if lines[ENERGY].notna().any():
+        return None
+    reasons = {f"{name}: {why}" for run in runs for name, why in (run.get("meters") or {}).items() if why}
+    because = "; ".join(sorted(reasons)) or "run.json names no meter that could not answer"
+    return f"No energy was measured or estimated here ({because})."
+
+
+def standing(line: Mapping[Any, Any]) -> tuple[str, str]:
+    """Say whether a line is ranked (a word), and why not (the small print)."""
+    failed = f"{line['n_failed']} more failed: {line['reason']}" if line["n_failed"] else ""
+    if line["status"] != "ok":
+        return ("failed" if line["status"] == "error" else "skipped"), line["reason"] or "no reason recorded"
+    unfit = [flag for flag in line["flags"] if flag != frames.ESTIMATED]
+    word = "not ranked" if unfit else "ranked"
+    return word, "; ".join(part for part in (", ".join(line["flags"]), failed) if part)
+
+
+def flag_meanings(lines: pd.DataFrame) -> dict[str, str]:
+    """Return what the flags on this page mean; one that this version does not know says so."""
+    met = sorted({flag for flags in lines["flags"] for flag in flags})
+    return {flag: FLAGS.get(flag, "not known to this version of greenbench") for flag in met}

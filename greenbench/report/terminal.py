@@ -1,0 +1,82 @@
+"""The summary that a terminal shows: a line a cell, medians over the repeats, in units people read."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from greenbench.metrics import METRICS
+from greenbench.record import KEYS
+from greenbench.report.frames import summary
+
+Line = dict[str, Any]
+
+
+def figures(rows: pd.DataFrame) -> list[Line]:
+    """Return each cell's key, state and median metrics in SI units, None where nothing was measured.
+
+    Args:
+        rows: as ``store.load`` gives them.
+    """
+    names = [*KEYS[1:-2], "status", "reason", "flags", "n_repeats", *METRICS, "energy_method", "energy_scope"]
+    return [{name: _plain(line[name]) for name in names} for line in _lines(rows)]
+
+
+def table(rows: pd.DataFrame) -> list[Line]:
+    """Return the same for reading: the metrics that matter most, as text.
+
+    Args:
+        rows: as ``store.load`` gives them.
+    """
+    return [
+        {
+            "variant": line["variant"],
+            "dataset": line["dataset"],
+            "scenario": _scenario(line),
+            "WER % [95 % interval]": _wer(line) if line["status"] == "ok" else line["status"],
+            "RTFx": _number(line["rtfx"], 1, "{:.1f}"),
+            "p50 ms": _number(line["latency_p50_s"], 1e3, "{:.0f}"),
+            "peak MiB": _number(line["peak_rss_bytes"], 1 / 2**20, "{:.0f}"),
+            "model MB": _number(line["model_bytes"], 1e-6, "{:.1f}"),
+            "J / audio s": _energy(line),
+            "notes": ", ".join(line["flags"]) or line["reason"],
+        }
+        for line in _lines(rows)
+    ]
+
+
+def _lines(rows: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
+    return (line for _, line in summary(rows).iterrows())  # type: ignore[misc]
+
+
+def _scenario(line: Mapping[str, Any]) -> str:
+    size = f" x{line['batch_size']}" if line["scenario"] == "offline" else ""
+    device = "" if line["device"] == "cpu" else f", {line['device']}"
+    return f"{line['scenario']}{size}{device}"
+
+
+def _wer(line: Mapping[str, Any]) -> str | None:
+    if pd.isna(line["wer"]):
+        return None
+    interval = (
+        "" if pd.isna(line["wer_ci_low"]) else f" [{100 * line['wer_ci_low']:.1f}, {100 * line['wer_ci_high']:.1f}]"
+    )
+    return f"{100 * line['wer']:.2f}{interval}"
+
+
+def _energy(line: Mapping[str, Any]) -> str | None:
+    joules = _number(line["energy_j_per_audio_s"], 1, "{:.3g}")
+    return joules and f"{joules} ({line['energy_method']})"
+
+
+def _number(value: float | None, scale: float, form: str) -> str | None:
+    return None if value is None or pd.isna(value) else form.format(value * scale)
+
+
+def _plain(value: Any) -> Any:
+    """Return a JSON-ready value: numpy scalars unwrapped, NaN as None."""
+    if isinstance(value, list):
+        return value
+    if pd.isna(value):
+        return None
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,372 @@
+"""The parent: one fresh process a cell, asleep while it measures, and a row for whatever becomes of it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from greenbench import store
+from greenbench.errors import GreenbenchError, InputError
+from greenbench.plan import Cell, content_hash, plan
+from greenbench.suite import Suite, build_dataset, build_protocol, build_variant
+from greenbench.suite import load as load_suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Observer = Callable[[str, Mapping[str, Any]], None]
+"""Told what happens: ``plan``, ``prepare``, ``missing``, ``cell``, ``phase``, ``row``, ``page``; it may print."""
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",  # torch, CTranslate2, ONNX Runtime
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "RAYON_NUM_THREADS",  # tokenizers
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is carried out, as opposed to what it measures.
+
+    Attributes:
+        out: the run's folder; by default ``results/<run_id>``.
+        resume: continue the run in ``out`` (by default the suite's latest), running what is missing or failed.
+        only: a glob on cells.
+        command: how the run was started, for ``run.json``.
+    """
+
+    out: Path | None = None
+    resume: bool = False
+    only: str | None = None
+    command: str | None = None
+
+
+def run(
+    suite: str | Path | Mapping[str, Any] | Suite,
+    options: Options = Options(),
+    observe: Observer = lambda _kind, _content: None,
+) -> "pd.DataFrame":
+    """Run a suite.
+
+    Args:
+        suite: a YAML file, the same as a mapping, or a loaded Suite.
+        options: where to, whether to resume, which cells.
+        observe: told what happens.
+
+    Returns:
+        The run's rows, as ``load`` gives them; the run's folder is in ``frame.attrs["folder"]``.
+
+    Raises:
+        InputError: a name or setting is wrong; nothing was run.
+        StoreError: the results cannot be written, or the folder holds another run.
+    """
+    suite = load_suite(suite)
+    cells = plan(suite, options.only)
+    if not cells:
+        raise InputError(f"--only {options.only}: no cell of suite '{suite.name}' matches")
+    folder, run_id = _open(suite, options)
+    done = _done(folder, suite)
+    todo = [(index, cell) for index, cell in enumerate(cells) if _identity(cell.key) not in done]
+    observe("plan", {"folder": folder, "run_id": run_id, "n_cells": len(cells), "n_todo": len(todo)})
+    missing = prepare([cell for _, cell in todo], observe)
+    cooldown_s = build_protocol(suite.protocol).cooldown_s
+    for number, (index, cell) in enumerate(todo):
+        observe("cell", {"label": cell.label, "number": number + 1, "n_cells": len(todo)})
+        reason = missing.get(f"dataset {cell.dataset.name}") or missing.get(f"variant {cell.variant.name}")
+        if reason is None and number:
+            time.sleep(cooldown_s)
+        _run_cell(_Place(folder, run_id, index, suite, cell), reason, observe)
+    return _finish(folder, observe)
+
+
+def _finish(folder: Path, observe: Observer) -> "pd.DataFrame":
+    """Write the page and return the rows."""
+    from greenbench.report.pages import write_page
+
+    page = write_page(folder, folder / store.REPORT)
+    observe("page", {"path": page})
+    frame = store.load(folder)
+    frame.attrs["folder"] = str(folder)
+    return frame
+
+
+# --- before the cells ------------------------------------------------------------------------------------
+
+
+def prepare(cells: Iterable[Cell], observe: Observer) -> dict[str, str]:
+    """Fetch data and weights, so that no download happens in a cell.
+
+    Returns:
+        ``dataset NAME`` or ``variant NAME`` -> why it is missing; each missing thing is observed once.
+    """
+    things: dict[str, Callable[[], None]] = {}
+    for cell in cells:
+        things.setdefault(f"dataset {cell.dataset.name}", build_dataset(cell.dataset).prepare)
+        things.setdefault(f"variant {cell.variant.name}", build_variant(cell.variant).prepare)
+    missing: dict[str, str] = {}
+    for name, fetch in things.items():
+        observe("prepare", {"name": name})
+        try:
+            fetch()
+        except GreenbenchError as error:
+            if str(error) not in missing.values():
+                observe("missing", {"name": name, "reason": str(error)})
+            missing[name] = str(error)
+    return missing
+
+
+def _open(suite: Suite, options: Options) -> tuple[Path, str]:
+    """Find the run to resume, or create a new one; return its folder and id."""
+    folder = options.out or (_latest(suite.name) if options.resume else None)
+    exists = folder is not None and (folder / store.RUN).exists()
+    if folder is not None and exists:
+        if not options.resume:
+            raise InputError(f"--out {folder}: a run is here already. Continue it with --resume, or choose another.")
+        old = store.read_run(folder)
+        _refuse_changes(folder, old, suite)
+        return folder, old["run_id"]
+    now = datetime.now(timezone.utc)
+    run_id = f"{suite.name}-{now:%Y%m%d-%H%M%S}"
+    folder = options.out or Path("results") / run_id
+    store.write_run(folder, _describe(suite, run_id, now, options))
+    return folder, run_id
+
+
+def _latest(name: str) -> Path:
+    """Return the suite's latest run under ``results``."""
+    found = [(run["started_utc"], path) for path in store.runs(Path("results")) for run in [store.read_run(path)]
+             if run["name"] == name]  # fmt: skip
+    if not found:
+        raise InputError(f"--resume: there is no run of suite '{name}' under results/. Name it with --out.")
+    return max(found)[1]
+
+
+def _refuse_changes(folder: Path, old: Mapping[str, Any], suite: Suite) -> None:
+    if old["suite_hash"] == content_hash(suite):
+        return
+    new = suite.model_dump(mode="json")
+    changed = sorted(key for key in new if key not in ("name", "description") and old["suite"].get(key) != new[key])
+    raise InputError(
+        f"--resume {folder}: the suite has changed since that run ({', '.join(changed)}). "
+        "Start a new run, or restore the suite."
+    )
+
+
+def _describe(suite: Suite, run_id: str, now: datetime, options: Options) -> dict[str, Any]:
+    """Return the content of ``run.json``: everything that is the same for all rows."""
+    from dataclasses import asdict
+
+    from greenbench import environment, meters
+
+    return {
+        "run_id": run_id,
+        "name": suite.name,
+        "description": suite.description,
+        "started_utc": now.isoformat(timespec="seconds"),
+        "command": options.command,
+        "suite_hash": content_hash(suite),
+        "suite": suite.model_dump(mode="json"),
+        "protocol": {"name": suite.protocol["use"], **asdict(build_protocol(suite.protocol))},
+        "versions": environment.versions(),
+        "git": environment.git_state(Path.cwd()),
+        "machine": environment.machine(),
+        "meters": meters.survey(suite.meters),
+    }
+
+
+def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what identifies a cell within a run."""
+    return tuple(row[name] for name in ("variant", "dataset", "device", "scenario", "batch_size", "round"))
+
+
+def _done(folder: Path, suite: Suite) -> set[tuple[Any, ...]]:
+    """Return the cells that need no process: all repeats measured, or skipped for a reason."""
+    repeats = build_protocol(suite.protocol).repeats
+    rows = store.current(store.read_rows(folder / store.RECORDS))
+    counts: dict[tuple[Any, ...], int] = {}
+    for row in rows:
+        n = {"ok": 1, "skipped": repeats}.get(row["status"], -repeats)
+        counts[_identity(row)] = counts.get(_identity(row), 0) + n
+    return {cell for cell, n in counts.items() if n >= repeats}
+
+
+# --- one cell --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A cell's place in a run."""
+
+    folder: Path
+    run_id: str
+    order_index: int
+    suite: Suite
+    cell: Cell
+
+    def message(self) -> str:
+        """Return what the worker is told, as one line."""
+        return json.dumps(
+            {
+                "run_id": self.run_id,
+                "order_index": self.order_index,
+                "suite": self.suite.model_dump(mode="json"),
+                "cell": self.cell.model_dump(mode="json"),
+            }
+        )
+
+
+def _run_cell(place: _Place, missing: str | None, observe: Observer) -> None:
+    """Run one cell to its end; a death without a row of its own becomes one."""
+    if missing is not None:
+        _record_failure(place, missing, observe)
+        return
+    with tempfile.TemporaryFile() as log:
+        process = _start(place, log)
+        alarm = threading.Timer(place.suite.timeout_s, _kill, [process])
+        alarm.start()
+        try:
+            finished = _converse(process, place, observe)
+            process.wait()
+        finally:
+            timed_out = alarm.finished.is_set()
+            alarm.cancel()
+            _kill(process)
+        if not finished:
+            reason = f"took longer than timeout_s: {place.suite.timeout_s:g}" if timed_out else _cause(process, log)
+            _record_failure(place, reason, observe)
+        if not finished or process.returncode:
+            _keep_log(place, log)
+
+
+def _start(place: _Place, log: IO[bytes]) -> "subprocess.Popen[str]":
+    """Start the worker in a process group of its own, with the suite's thread count, and hand it its job."""
+    threads = dict.fromkeys(THREAD_VARIABLES, str(place.suite.threads))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "greenbench.worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+        encoding="utf-8",
+        env={**os.environ, **threads, "HF_HUB_OFFLINE": "1"},
+        start_new_session=True,
+    )
+    _tell(process, place.message())
+    return process
+
+
+def _tell(process: "subprocess.Popen[str]", line: str) -> None:
+    """Send a line to the worker; one that has died meanwhile is noticed when its output ends."""
+    assert process.stdin is not None
+    try:
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        pass
+
+
+def _converse(process: "subprocess.Popen[str]", place: _Place, observe: Observer) -> bool:
+    """Store what the worker sends, blocked on the pipe in between.
+
+    Returns:
+        Whether the cell is accounted for: every repeat measured, or a row that says why not.
+    """
+    assert process.stdout is not None
+    n_measured = 0
+    for line in process.stdout:
+        message = json.loads(line)
+        if message["kind"] == "hypotheses":
+            store.append(place.folder, message["rows"], store.HYPOTHESES)
+        elif message["kind"] == "record":
+            store.append(place.folder, [message["row"]])
+            n_measured += message["row"]["status"] == "ok"
+            observe("row", message["row"])
+            if message["row"]["status"] != "ok":
+                return True
+        else:
+            observe(message["kind"], message)
+        if message.get("ack"):
+            _tell(process, "")
+    return n_measured == build_protocol(place.suite.protocol).repeats
+
+
+def _kill(process: "subprocess.Popen[str]") -> None:
+    """End the worker and all its children."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+    except AttributeError:  # Windows has no process groups to kill
+        process.kill()
+    process.wait()
+
+
+def _record_failure(place: _Place, reason: str, observe: Observer) -> None:
+    from greenbench.record import to_row
+    from greenbench.rows import Job, not_measured
+
+    job = Job(place.run_id, place.order_index, place.suite, place.cell)
+    row = to_row(not_measured(job, "error", reason))
+    store.append(place.folder, [row])
+    observe("row", row)
+
+
+def _cause(process: "subprocess.Popen[str]", log: IO[bytes]) -> str:
+    """Say how a worker died without a word of its own."""
+    last = _tail(log)
+    said = f"; its last words: {last}" if last else ""
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        hint = " (out of memory, or killed from outside)" if name == "SIGKILL" else ""
+        return f"the worker was killed by {name}{hint}{said}"
+    return f"the worker ended early with exit code {process.returncode}{said}"
+
+
+def _tail(log: IO[bytes]) -> str:
+    log.seek(0)
+    lines = log.read().decode(errors="replace").strip().splitlines()
+    return " ".join(lines[-1].split())[:300] if lines else ""
+
+
+def _keep_log(place: _Place, log: IO[bytes]) -> None:
+    """Keep what a failed worker printed; a full disk must not hide the failure itself."""
+    log.seek(0)
+    try:
+        folder = place.folder / "logs"
+        folder.mkdir(exist_ok=True)
+        (folder / f"cell-{place.order_index}.log").write_bytes(log.read())
+    except OSError:
+        pass
+
+
+# --- looking ahead ---------------------------------------------------------------------------------------
+
+
+def expected_s(results: Path, suite: Suite, cells: Sequence[Cell]) -> list[float | None]:
+    """Return how long each cell took when it was last run the same way; None where it never was.
+
+    Args:
+        results: a folder of earlier runs.
+        suite: gives protocol and threads.
+        cells: of the suite.
+    """
+    from greenbench.protocol import label
+
+    protocol = label(suite.protocol["use"], build_protocol(suite.protocol))
+    known: dict[tuple[Any, ...], float] = {}
+    for folder in store.runs(results):
+        for row in store.read_rows(folder / store.RECORDS):
+            if row.get("cell_s") and row["threads"] == suite.threads and row["protocol"] == protocol:
+                known[_identity(row)[:-1]] = row["cell_s"]
+    return [known.get(_identity(cell.key)[:-1]) for cell in cells]

@@ -1,0 +1,41 @@
+"""The JSON Schema of suite files, plug-in settings included, for editors."""
+
+from typing import Any
+
+from greenbench import registry
+from greenbench.protocol import PROTOCOLS, Protocol
+from greenbench.suite import DEVICE, Carbon, DatasetEntry, Entry, Suite, VariantEntry
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of suite files, plug-in settings included, for editors."""
+    schema = Suite.model_json_schema()
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    steps = {"use": {"enum": list(PROTOCOLS)}, **_properties(Protocol)}
+    mapping = {"type": "object", "properties": steps, "additionalProperties": False}
+    schema["properties"]["protocol"] = {"anyOf": [{"enum": list(PROTOCOLS)}, mapping]}
+    schema["properties"]["normalizer"]["enum"] = registry.names("normalizers")
+    schema["properties"]["devices"]["items"]["pattern"] = DEVICE
+    for group, model in (("datasets", DatasetEntry), ("variants", VariantEntry)):
+        forms = [_entry_schema(group, name, model) for name in registry.names(group)]
+        schema["properties"][group]["items"] = {"anyOf": [{"type": "string"}, *forms]}
+    schema.pop("$defs", None)
+    carbon = Carbon.model_json_schema()
+    schema["properties"]["carbon"]["anyOf"] = [carbon, {"type": "null"}]
+    return schema
+
+
+def _properties(plugin: Any) -> dict[str, Any]:
+    from pydantic import TypeAdapter
+
+    properties: dict[str, Any] = TypeAdapter(plugin).json_schema().get("properties", {})
+    return properties
+
+
+def _entry_schema(group: str, name: str, model: type[Entry]) -> dict[str, Any]:
+    """Describe the mapping form of one plug-in: the entry's own keys and the plug-in's settings."""
+    plugin = registry.load(group, name)
+    presets = [f"{name}/{preset}" for preset in getattr(plugin, "presets", ())]
+    properties = {**model.model_json_schema()["properties"], **_properties(plugin)}
+    properties["use"] = {"enum": [name, *presets]}
+    return {"type": "object", "properties": properties, "required": ["use"], "additionalProperties": False}

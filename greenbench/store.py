@@ -1,0 +1,164 @@
+"""Where results live: a folder a run, append-only JSON lines in it, read back as a pandas frame."""
+
+import json
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from greenbench.errors import StoreError
+from greenbench.metrics import METRICS
+from greenbench.record import KEYS, SCHEMA, columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RUN, RECORDS, HYPOTHESES, REPORT = "run.json", "records.jsonl", "hypotheses.jsonl", "report.html"
+
+Row = dict[str, Any]
+
+
+class UnsavedError(StoreError):
+    """A row could not be written; ``unsaved`` holds it as JSON lines, so that nothing measured is lost."""
+
+    def __init__(self, message: str, unsaved: str) -> None:
+        super().__init__(message)
+        self.unsaved = unsaved
+
+
+def write_run(folder: Path, run: Mapping[str, Any]) -> None:
+    """Create the run's folder and write ``run.json`` in one step.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    text = json.dumps({"schema": SCHEMA, **run}, indent=2, ensure_ascii=False) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".{RUN}.tmp"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(folder / RUN)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot write {RUN}: {error.strerror}. Choose another --out.") from error
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Return a run's ``run.json``.
+
+    Raises:
+        StoreError: the folder holds no readable run.
+    """
+    try:
+        run: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{folder}: not a run: {RUN} cannot be read ({error})") from error
+    return run
+
+
+def append(folder: Path, rows: Iterable[Mapping[str, Any]], file: str = RECORDS) -> None:
+    """Append rows to a run's file and flush them to the disk; on failure the file is as it was before.
+
+    Args:
+        folder: the run's folder.
+        rows: JSON-ready rows; written whole or not at all.
+        file: ``RECORDS`` or ``HYPOTHESES``.
+
+    Raises:
+        UnsavedError: the disk is full or gone; it carries the rows.
+    """
+    text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    path = folder / file
+    try:
+        _append_bytes(path, text.encode())
+    except OSError as error:
+        raise UnsavedError(
+            f"{path}: cannot append: {error.strerror}. Earlier rows are intact; "
+            "free some space or choose another --out, then continue with --resume.",
+            text,
+        ) from error
+
+
+def _append_bytes(path: Path, data: bytes) -> None:
+    """Append whole lines, after ending a line that an earlier crash tore off."""
+    with path.open("ab+", buffering=0) as stream:
+        end = stream.seek(0, os.SEEK_END)
+        if end:
+            stream.seek(end - 1)
+            data = data if stream.read(1) == b"\n" else b"\n" + data
+        try:
+            if stream.write(data) != len(data):
+                raise OSError(28, "no space left on device")
+            os.fsync(stream.fileno())
+        except OSError:
+            stream.truncate(end)
+            raise
+
+
+def runs(folder: Path) -> list[Path]:
+    """Return the run folders at or anywhere below ``folder``, sorted."""
+    return sorted(path.parent for path in Path(folder).rglob(RUN))
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a JSON-lines file; a torn line (from a crash) is skipped with a warning."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                yield json.loads(line)
+            except ValueError:
+                if line.strip():
+                    warnings.warn(f"{path}:{number}: torn line skipped", stacklevel=2)
+
+
+def current(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows that stand: of one key the last; a failure only until a later success of its cell."""
+    standing: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        cell = tuple(row.get(name) for name in KEYS[:-1])
+        if row["repeat"] is not None:
+            standing.pop((*cell, None), None)
+        key = (*cell, row["repeat"])
+        standing.pop(key, None)
+        standing[key] = row
+    return list(standing.values())
+
+
+def load(folder: str | Path) -> "pd.DataFrame":
+    """Load results as a tidy frame.
+
+    Args:
+        folder: a run's folder, or any parent of runs.
+
+    Returns:
+        One row per cell and repeat, with the columns of ``record.columns()``; metrics are float64 with NaN
+        where nothing was measured. Rows that a resumed run replaced are left out.
+
+    Raises:
+        StoreError: there is no run at or below ``folder``.
+    """
+    import pandas as pd
+
+    found = runs(Path(folder))
+    if not found:
+        raise StoreError(f"{folder}: no runs here (no {RUN} at or below it)")
+    rows = [row for path in found for row in current(read_rows(path / RECORDS))]
+    frame = pd.DataFrame(rows, columns=columns())
+    frame = frame.astype(dict.fromkeys(METRICS, "float64"))
+    typed: pd.DataFrame = frame.astype(dict.fromkeys(("batch_size", "round", "repeat"), "Int64"))
+    return typed
+
+
+def load_hypotheses(folder: str | Path) -> "pd.DataFrame":
+    """Load the raw texts of the runs at or below ``folder``, one row per utterance of each cell and repeat."""
+    import pandas as pd
+
+    names = [*KEYS, "utterance_id", "speaker", "reference", "hypothesis", "audio_s", "latency_s"]
+    latest: dict[tuple[Any, ...], Row] = {}
+    for path in runs(Path(folder)):
+        for row in read_rows(path / HYPOTHESES):
+            latest[tuple(row.get(name) for name in (*KEYS, "utterance_id"))] = row
+    frame: pd.DataFrame = pd.DataFrame(list(latest.values()), columns=names)
+    return frame

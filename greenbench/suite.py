@@ -1,0 +1,390 @@
+"""The suite file: strict YAML in, a Suite out in which every name and setting is checked and filled in."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from greenbench import registry
+from greenbench.errors import InputError, did_you_mean
+from greenbench.plugins import Dataset, Variant
+from greenbench.protocol import PROTOCOLS, Protocol
+from greenbench.scenarios import Scenario
+
+DEVICE = r"^(cpu|auto|cuda(:\d+)?)$"
+
+
+class Entry(BaseModel):
+    """A plug-in by name; every key that is not declared here is one of the plug-in's own settings."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    use: str
+    name: str | None = Field(default=None, min_length=1)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The plug-in's settings as the suite gives them."""
+        return dict(self.model_extra or {})
+
+
+class DatasetEntry(Entry):
+    """Where utterances come from.
+
+    Attributes:
+        use: a registered data set.
+        name: the ``dataset`` column; by default the data set names itself.
+        limit: take only the first so many utterances; the name then says so.
+        on_bad_audio: ``fail`` stops the cell at a bad file, ``skip`` counts it in the row.
+    """
+
+    limit: int | None = Field(None, ge=1)
+    on_bad_audio: Literal["fail", "skip"] = "fail"
+
+
+class VariantEntry(Entry):
+    """What to measure.
+
+    Attributes:
+        use: a registered family (``wav2vec2``) or one of its presets (``wav2vec2/base-960h``).
+        name: the ``variant`` column; by default made from ``use`` and the builds.
+        builds: registered methods chained on, in order.
+    """
+
+    builds: list[str] = []
+
+
+class Carbon(BaseModel):
+    """The grid factor behind ``co2e_g``; without one there is no CO2 figure."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    g_per_kwh: float = Field(ge=0)
+    source: str = Field(min_length=1)
+    year: int
+    pue: float = Field(1.0, ge=1)
+
+
+class Suite(BaseModel):
+    """What to run. After ``load`` every entry is resolved: names given, defaults filled in, paths absolute.
+
+    Attributes:
+        name: of the suite; part of the run's folder name.
+        description: one line.
+        protocol: a named protocol, or ``{use: name, step: value, ...}`` to override single steps.
+        datasets: data sets, by name or with settings.
+        variants: what to measure, by name (``family/preset+build``) or with settings.
+        devices: ``cpu``, ``cuda``, ``cuda:N`` or ``auto`` (CUDA where there is one, else the CPU).
+        scenarios: ``offline`` and/or ``single-stream``.
+        batch_sizes: for offline; single-stream is 1.
+        threads: of torch, OpenMP, MKL, ONNX Runtime and CTranslate2 alike; by default the usable CPUs.
+        normalizer: what is done to both texts before they are compared.
+        estimate_energy: use codecarbon's model where no counter answers; rows say ``estimated``.
+        meters: settings of meters by name, e.g. ``{codecarbon: {tdp_w: 65}}``.
+        carbon: grid factor with its source.
+        timeout_s: a process that takes longer is ended and recorded as failed.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    protocol: dict[str, Any] = Field({"use": "quick"}, validate_default=True)
+    datasets: list[DatasetEntry] = Field(min_length=1)
+    variants: list[VariantEntry] = Field(min_length=1)
+    devices: list[str] = Field(["cpu"], min_length=1)
+    scenarios: list[Scenario] = Field(["offline"], min_length=1)
+    batch_sizes: list[int] = Field([8], min_length=1)
+    threads: int | None = Field(None, ge=1)
+    normalizer: str = "whisper-english"
+    estimate_energy: bool = False
+    meters: dict[str, dict[str, Any]] = {}
+    carbon: Carbon | None = None
+    timeout_s: float = Field(7200, gt=0)
+
+    @field_validator("protocol")
+    @classmethod
+    def _known_protocol(cls, given: dict[str, Any]) -> dict[str, Any]:
+        build_protocol(given)
+        return given
+
+    @field_validator("devices")
+    @classmethod
+    def _known_devices(cls, given: list[str]) -> list[str]:
+        import re
+
+        for device in given:
+            if not re.match(DEVICE, device):
+                raise ValueError(f"unknown device '{device}'. Valid: auto, cpu, cuda, cuda:0, cuda:1, ...")
+        return given
+
+    @field_validator("batch_sizes")
+    @classmethod
+    def _positive(cls, given: list[int]) -> list[int]:
+        if any(size < 1 for size in given):
+            raise ValueError("a batch size is at least 1")
+        return given
+
+    @field_validator("normalizer")
+    @classmethod
+    def _known_normalizer(cls, given: str) -> str:
+        known = registry.names("normalizers")
+        if given not in known:
+            raise ValueError(f"unknown normalizer '{given}'. {did_you_mean(given, known)}")
+        return given
+
+
+# --- reading ---------------------------------------------------------------------------------------------
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice, where YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def load(
+    source: str | Path | Mapping[str, Any] | Suite,
+    overrides: Sequence[str] = (),
+    changes: Mapping[str, Any] | None = None,
+) -> Suite:
+    """Read a suite, check every name and setting in it, and resolve it.
+
+    Args:
+        source: a YAML file, the same as a mapping, or a Suite that is loaded already.
+        overrides: ``path.to.value=VALUE`` strings, VALUE in YAML; they replace or add single values.
+        changes: ``limit``, ``device``, ``protocol`` or ``estimate_energy`` for the whole suite.
+
+    Returns:
+        The resolved suite; loading it again changes nothing.
+
+    Raises:
+        InputError: a line per problem: file, path inside the file, what is wrong, the nearest valid name.
+    """
+    if isinstance(source, Suite):
+        source = source.model_dump(mode="json")
+    where = "suite" if isinstance(source, Mapping) else str(source)
+    base = Path.cwd() if isinstance(source, Mapping) else Path(source).resolve().parent
+    data = dict(source) if isinstance(source, Mapping) else _read_yaml(Path(source))
+    for override in overrides:
+        _apply(data, override)
+    data = _change(_normalise(data), changes or {})
+    try:
+        suite = Suite.model_validate_json(json.dumps(data, default=str), strict=True)
+    except ValidationError as error:
+        raise InputError("\n".join(_problems(error, where))) from error
+    return _resolve(suite, where, base)
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
+    except OSError as error:
+        raise InputError(f"{path}: cannot read the suite: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file in UTF-8") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise InputError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: a suite is a mapping with name, datasets and variants at its top level")
+    return data
+
+
+def _apply(data: Any, override: str) -> None:
+    """Set one value in raw suite data, in place."""
+    path, equals, text = override.partition("=")
+    if not equals:
+        raise InputError(f"--set {override}: write it as path.to.value=VALUE")
+    *parents, last = path.split(".")
+    node = data
+    for part in parents:
+        node = _child(node, part, override)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {override}: the value is not valid YAML") from error
+    if isinstance(node, list):
+        _child(node, last, override)
+        node[int(last)] = value
+    elif isinstance(node, dict):
+        node[last] = value
+    else:
+        raise InputError(f"--set {override}: there is no mapping or list above '{last}'")
+
+
+def _child(node: Any, part: str, override: str) -> Any:
+    if isinstance(node, list) and part.isdigit() and int(part) < len(node):
+        return node[int(part)]
+    if isinstance(node, dict) and part in node:
+        return node[part]
+    raise InputError(f"--set {override}: the suite has no '{part}' there")
+
+
+def _normalise(data: dict[str, Any]) -> dict[str, Any]:
+    """Bring the short forms into the long one: a name becomes ``{use: name}``, ``a+b`` a list of builds."""
+    short = dict(data)
+    if isinstance(short.get("protocol"), str):
+        short["protocol"] = {"use": short["protocol"]}
+    for group in ("datasets", "variants"):
+        if isinstance(short.get(group), list):
+            short[group] = [_long_form(entry, group) for entry in short[group]]
+    return short
+
+
+def _long_form(entry: Any, group: str) -> Any:
+    if isinstance(entry, str):
+        use, *builds = entry.split("+") if group == "variants" else [entry]
+        return {"use": use, "builds": builds} if builds else {"use": use}
+    if isinstance(entry, dict) and group == "variants" and "use" in entry and entry["use"] is None:
+        return {**entry, "use": "null"}  # `use: null` is YAML's None, and a variant's name here
+    return entry
+
+
+def _change(data: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Apply the options that change a whole suite."""
+    changed = dict(data)
+    if changes.get("limit") is not None:
+        changed["datasets"] = [
+            {**entry, "limit": changes["limit"]} if isinstance(entry, dict) else entry
+            for entry in data.get("datasets") or []
+        ]
+    if changes.get("device") is not None:
+        changed["devices"] = [changes["device"]]
+    if changes.get("protocol") is not None:
+        changed["protocol"] = {"use": changes["protocol"]}
+    if changes.get("estimate_energy"):
+        changed["estimate_energy"] = True
+    return changed
+
+
+def _problems(error: ValidationError, where: str) -> list[str]:
+    lines = []
+    for problem in error.errors(include_url=False):
+        path = ".".join(str(part) for part in problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            valid = Carbon.model_fields if problem["loc"][0] == "carbon" else Suite.model_fields
+            message = f"unknown key. {did_you_mean(str(problem['loc'][-1]), valid)}"
+        elif problem["type"] not in ("missing", "value_error"):
+            message += f" (got {problem['input']!r:.60})"
+        lines.append(f"{where}: {path}: {message[0].lower()}{message[1:]}")
+    return lines
+
+
+# --- resolving -------------------------------------------------------------------------------------------
+
+
+def build_protocol(given: Mapping[str, Any]) -> Protocol:
+    """Build a protocol from ``{use: name, step: value, ...}``.
+
+    Raises:
+        ValueError: unknown protocol, unknown step or wrong value.
+    """
+    from pydantic import TypeAdapter
+
+    steps = dict(given)
+    use = steps.pop("use", "quick")
+    if use not in PROTOCOLS:
+        raise ValueError(f"unknown protocol '{use}'. {did_you_mean(str(use), PROTOCOLS)}")
+    merged = asdict(PROTOCOLS[use])
+    for key in steps:
+        if key not in merged:
+            raise ValueError(f"unknown step '{key}'. {did_you_mean(str(key), merged)}")
+    try:
+        return TypeAdapter(Protocol).validate_json(json.dumps(merged | steps), strict=True)
+    except ValidationError as error:
+        raise ValueError(registry.first_problem(error)) from error
+
+
+def build_dataset(entry: DatasetEntry, base: Path | None = None) -> Dataset:
+    """Create the data set that an entry asks for."""
+    dataset: Dataset = registry.create("datasets", entry.use, entry.settings, base)
+    return dataset
+
+
+def build_variant(entry: VariantEntry, base: Path | None = None) -> Variant:
+    """Create the variant that an entry asks for, its builds chained on."""
+    family, settings = _family_settings(entry)
+    plugin = registry.create("variants", family, settings, base)
+    if entry.builds and not plugin.takes_builds:
+        raise InputError(f"builds: {family} variants take none; its own settings choose the precision")
+    methods = [(name, registry.create("methods", name, {})) for name in entry.builds]
+    variant: Variant = plugin(entry.name or _variant_name(entry, plugin.label), methods)
+    return variant
+
+
+def _family_settings(entry: VariantEntry) -> tuple[str, dict[str, Any]]:
+    """Split ``family/preset`` and merge the preset's settings with the entry's own."""
+    family, slash, preset = entry.use.partition("/")
+    if not slash:
+        return family, entry.settings
+    presets = registry.load("variants", family).presets
+    if preset not in presets:
+        valid = [f"{family}/{name}" for name in presets]
+        raise InputError(f"unknown variant '{entry.use}'. {did_you_mean(entry.use, valid)}")
+    return family, {**presets[preset], **entry.settings}
+
+
+def _variant_name(entry: VariantEntry, label: str) -> str:
+    stem = entry.use if "/" in entry.use else f"{entry.use}:{label}"
+    return "+".join([stem, *entry.builds])
+
+
+def _resolve(suite: Suite, where: str, base: Path) -> Suite:
+    """Fill in every default that a plug-in knows, and check every name; collect all problems."""
+    problems: list[str] = []
+    resolved: dict[str, list[dict[str, Any]]] = {"datasets": [], "variants": []}
+    for group, resolve in (("datasets", _resolve_dataset), ("variants", _resolve_variant)):
+        for index, entry in enumerate(getattr(suite, group)):
+            try:
+                resolved[group].append(resolve(entry, base))
+            except InputError as error:
+                problems.append(f"{where}: {group}.{index}: {error}")
+        problems += _duplicates(where, group, [e["name"] for e in resolved[group]])
+    for name, settings in suite.meters.items():
+        try:
+            registry.create("meters", name, settings, base)
+        except InputError as error:
+            problems.append(f"{where}: meters.{name}: {error}")
+    if problems:
+        raise InputError("\n".join(problems))
+    return Suite.model_validate(suite.model_dump() | resolved | {"threads": suite.threads or _usable_cpus()})
+
+
+def _resolve_dataset(entry: DatasetEntry, base: Path) -> dict[str, Any]:
+    dataset = build_dataset(entry, base)
+    suffix = f"[:{entry.limit}]" if entry.limit else ""
+    name = entry.name or dataset.label + suffix
+    return {**entry.model_dump(), **registry.settings(dataset), "name": name}
+
+
+def _resolve_variant(entry: VariantEntry, base: Path) -> dict[str, Any]:
+    family, settings = _family_settings(entry)
+    variant = build_variant(entry, base)
+    plugin = registry.create("variants", family, settings, base)
+    return {**entry.model_dump(), **registry.settings(plugin), "name": variant.name}
+
+
+def _duplicates(where: str, group: str, names: Iterable[str]) -> list[str]:
+    names = list(names)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return [f"{where}: {group}: two entries are named '{name}'. Give one another `name`." for name in twice]
+
+
+def _usable_cpus() -> int:
+    from greenbench.environment import usable_cpus
+
+    return usable_cpus()

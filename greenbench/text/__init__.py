@@ -1,0 +1,1 @@
+"""Text: named, versioned normalisers, and the counting of edits."""

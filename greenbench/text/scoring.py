@@ -1,0 +1,102 @@
+"""WER and CER: edits counted over the whole corpus by jiwer, rates derived from the counts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from importlib.metadata import version
+from typing import Any
+
+from greenbench.metrics import ratio
+from greenbench.statistics import bootstrap_rate
+
+MIN_SPEAKERS = 10
+"""Fewer speakers than this make a poor sample of blocks; utterances are resampled instead."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Edits of one utterance or one corpus; ``n`` is the reference length."""
+
+    n: int = 0
+    substitutions: int = 0
+    deletions: int = 0
+    insertions: int = 0
+
+    @property
+    def edits(self) -> int:
+        """S + D + I."""
+        return self.substitutions + self.deletions + self.insertions
+
+
+@dataclass(frozen=True)
+class Score:
+    """Counts per utterance, in the order given."""
+
+    words: list[Counts]
+    chars: list[Counts]
+
+
+def scorer_id() -> str:
+    """Name the scorer for rows."""
+    return f"jiwer-{version('jiwer')}"
+
+
+def score(references: Sequence[str], hypotheses: Sequence[str], normalize: Callable[[str], str]) -> Score:
+    """Count edits, utterance by utterance.
+
+    An empty reference adds its insertions to the numerator and nothing to the denominator.
+
+    Args:
+        references: one text an utterance, as the corpus gives it.
+        hypotheses: one text an utterance, as the model gives it.
+        normalize: applied to both.
+    """
+    import jiwer
+
+    pairs = [(normalize(r), normalize(h)) for r, h in zip(references, hypotheses, strict=True)]
+    return Score(
+        [_count(jiwer.process_words, *pair) for pair in pairs],
+        [_count(jiwer.process_characters, *pair) for pair in pairs],
+    )
+
+
+def _count(process: Callable[[str, str], Any], reference: str, hypothesis: str) -> Counts:
+    found = process(reference, hypothesis)
+    return Counts(
+        found.hits + found.substitutions + found.deletions,
+        found.substitutions,
+        found.deletions,
+        found.insertions,
+    )
+
+
+def total(counts: Sequence[Counts]) -> Counts:
+    """Sum counts over utterances."""
+    return Counts(*(sum(getattr(c, f.name) for c in counts) for f in fields(Counts)))
+
+
+def metrics(result: Score, speakers: Sequence[str | None]) -> tuple[dict[str, Any], str | None]:
+    """Derive the accuracy metrics of a corpus.
+
+    Args:
+        result: counts per utterance.
+        speakers: of each utterance; blocks of the bootstrap where at least ``MIN_SPEAKERS`` are known.
+
+    Returns:
+        Metrics by name from METRICS, and the unit that was resampled (``speaker`` or ``utterance``).
+    """
+    words, chars = total(result.words), total(result.chars)
+    known = [s for s in speakers if s is not None]
+    blocks = known if len(known) == len(speakers) and len(set(known)) >= MIN_SPEAKERS else None
+    interval = bootstrap_rate([c.edits for c in result.words], [c.n for c in result.words], blocks)
+    low, high = interval or (None, None)
+    found = {
+        "wer": ratio(words.edits, words.n),
+        "wer_ci_low": low,
+        "wer_ci_high": high,
+        "cer": ratio(chars.edits, chars.n),
+    }
+    for unit, counts in (("word", words), ("char", chars)):
+        found[f"n_ref_{unit}s"] = counts.n
+        for kind in ("substitutions", "deletions", "insertions"):
+            found[f"n_{unit}_{kind}"] = getattr(counts, kind)
+    return found, None if interval is None else ("utterance" if blocks is None else "speaker")

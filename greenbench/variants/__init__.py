@@ -1,0 +1,1 @@
+"""Model families: each says how its models load and how a batch of waveforms becomes text."""

@@ -1,0 +1,227 @@
+"""The wav2vec 2.0 family: every CTC model that transformers' AutoModelForCTC loads, decoded greedily."""
+
+import io
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from greenbench.errors import MissingError
+from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Method, ModelRef, Variant, VariantInfo, Waveform
+from greenbench.variants import hub
+
+_LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+
+ARCHITECTURES: dict[str, dict[str, Any]] = {
+    "base": {},  # the defaults of transformers' Wav2Vec2Config
+    "large": _LARGE,
+    "large-lv60": {**_LARGE, "feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True},
+}
+"""Published architectures by name, as settings of transformers' ``Wav2Vec2Config``."""
+
+CHECKPOINTS: dict[str, tuple[str, str | None]] = {
+    "base-960h": ("facebook/wav2vec2-base-960h", "base"),
+    "base-100h": ("facebook/wav2vec2-base-100h", "base"),
+    "large-960h": ("facebook/wav2vec2-large-960h", "large"),
+    "large-960h-lv60": ("facebook/wav2vec2-large-960h-lv60", "large-lv60"),
+    "large-960h-lv60-self": ("facebook/wav2vec2-large-960h-lv60-self", "large-lv60"),
+    "hubert-large-ls960": ("facebook/hubert-large-ls960-ft", None),
+    "data2vec-audio-base-960h": ("facebook/data2vec-audio-base-960h", None),
+    "data2vec-audio-large-960h": ("facebook/data2vec-audio-large-960h", None),
+    "wavlm-base-plus-100h": ("patrickvonplaten/wavlm-libri-clean-100h-base-plus", None),
+}
+"""Public checkpoints: preset -> hub id and its architecture, where that is one of ``ARCHITECTURES``."""
+
+N_PARAMS = {"base": 94_396_320, "large": 315_461_792, "large-lv60": 315_471_520}
+"""Parameters of each architecture with a head of 32 characters (a test counts them)."""
+
+LICENCES = dict.fromkeys((model for model, _ in CHECKPOINTS.values() if model.startswith("facebook/")), "Apache-2.0")
+
+VOCABULARY = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ"]
+"""The 32 characters of the LibriSpeech checkpoints; random weights get it, so that they decode to something."""
+
+
+@dataclass(frozen=True)
+class Wav2Vec2:
+    """Settings of a wav2vec 2.0, HuBERT, WavLM, data2vec ... CTC model.
+
+    Attributes:
+        model: a folder or a hub id with trained weights.
+        config: with ``weights: random``: a name from ``ARCHITECTURES``, or a folder or hub id with a config.
+        weights: ``trained``, or ``random`` for speed, memory and energy only.
+        revision: hub revision of ``model``.
+        seed: of random weights.
+    """
+
+    model: ModelRef | None = None
+    config: ModelRef | None = None
+    weights: Literal["trained", "random"] = "trained"
+    revision: str | None = None
+    seed: int = 0
+
+    presets: ClassVar[Mapping[str, Any]] = {name: {"model": m} for name, (m, _) in CHECKPOINTS.items()}
+    takes_builds: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse settings that do not say which model is meant."""
+        if self.weights == "trained" and (self.model is None or self.config is not None):
+            raise ValueError("give `model` (a folder or hub id), or `config` with `weights: random`")
+        if self.weights == "random" and (self.config is None or self.model is not None):
+            raise ValueError("`weights: random` takes `config` and no `model`")
+
+    @property
+    def label(self) -> str:
+        """The model, as part of a default name."""
+        return self.model if self.model is not None else f"{self.config}-random"
+
+    def prepare(self) -> None:
+        """Fetch the weights (or the configuration) if they are not here."""
+        if self.model is not None:
+            hub.fetch(self.model, self.revision)
+        elif self.config not in ARCHITECTURES:
+            hub.fetch(str(self.config), self.revision)
+
+    def __call__(self, name: str, methods: Sequence[tuple[str, Method]]) -> Variant:
+        """Return the variant with the methods chained on."""
+        base = name.removesuffix("".join(f"+{step}" for step, _ in methods))
+        return Variant(
+            name=name,
+            load=partial(_load, self, [method for _, method in methods]),
+            prepare=self.prepare,
+            unsupported=lambda device: next(filter(None, (m.unsupported(device) for _, m in methods)), None),
+            parent=(base if base != name else f"wav2vec2:{self.label}") if methods else None,
+            steps=tuple(step for step, _ in methods),
+            info=self._info(),
+        )
+
+    def _info(self) -> VariantInfo:
+        architectures = dict(CHECKPOINTS.values())
+        architecture = self.config if self.model is None else architectures.get(self.model)
+        return VariantInfo(
+            n_params=N_PARAMS.get(architecture or ""),
+            licence=LICENCES.get(self.model or ""),
+            revision=self.revision,
+            synthetic=self.weights == "random",
+        )
+
+
+def _load(settings: Wav2Vec2, methods: Sequence[Method], device: str) -> "CtcTranscriber":
+    """Load the model in float32, move it to the device and apply the methods in order."""
+    from transformers import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    model, extractor, tokenizer = _random(settings) if settings.weights == "random" else _trained(settings)
+    model = model.to(device).eval()
+    for method in methods:
+        model = method(model)
+    return CtcTranscriber(model, extractor, tokenizer, device)
+
+
+def _trained(settings: Wav2Vec2) -> tuple[Any, Any, Any]:
+    import torch
+    from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer
+
+    folder = hub.fetch(str(settings.model), settings.revision)
+    try:
+        # float32 whatever the file holds: the builds, not the file, decide the precision
+        model = AutoModelForCTC.from_pretrained(folder, dtype=torch.float32)
+        extractor = AutoFeatureExtractor.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError, KeyError) as error:
+        raise MissingError(f"model {settings.model}: does not load as a CTC model: {error}") from error
+    return model, extractor, tokenizer
+
+
+def _random(settings: Wav2Vec2) -> tuple[Any, Any, Any]:
+    import torch
+    from transformers import (
+        AutoConfig,
+        AutoModelForCTC,
+        Wav2Vec2Config,
+        Wav2Vec2CTCTokenizer,
+        Wav2Vec2FeatureExtractor,
+    )
+
+    if settings.config in ARCHITECTURES:
+        config = Wav2Vec2Config(**ARCHITECTURES[settings.config], vocab_size=len(VOCABULARY))
+    else:
+        config = AutoConfig.from_pretrained(hub.fetch(str(settings.config), settings.revision))
+    torch.manual_seed(settings.seed)
+    model = AutoModelForCTC.from_config(config)
+    masked = getattr(config, "feat_extract_norm", "layer") == "layer"
+    with tempfile.TemporaryDirectory() as folder:
+        vocabulary = Path(folder) / "vocab.json"
+        vocabulary.write_text(json.dumps({token: index for index, token in enumerate(VOCABULARY)}))
+        tokenizer = Wav2Vec2CTCTokenizer(str(vocabulary))
+    return model, Wav2Vec2FeatureExtractor(return_attention_mask=masked), tokenizer
+
+
+class CtcTranscriber:
+    """A CTC model with its feature extractor and tokeniser; greedy decoding, no language model.
+
+    Models with group norm in the front end (base-960h, large-960h) were trained without an attention mask and
+    are padded with zeros, as their feature extractor asks; the others get a mask. Frames that stand for
+    padding are cut off before decoding in both cases.
+    """
+
+    batching = "padded"
+
+    def __init__(self, model: Any, extractor: Any, tokenizer: Any, device: str) -> None:
+        """Take a model that is on its device and in its final precision."""
+        self.model, self.extractor, self.tokenizer, self.device = model, extractor, tokenizer, device
+        self.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
+        self.footprint = footprint(model)
+        self.min_samples = _receptive_field(model.config)
+
+    def __call__(self, batch: Sequence[Waveform]) -> list[str]:
+        """Transcribe a batch; reading the tokens back waits for the device."""
+        import torch
+
+        waveforms = [np.pad(w, (0, max(0, self.min_samples - len(w)))) for w in batch]
+        inputs = self.extractor(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")
+        inputs = inputs.to(self.device, self.dtype)
+        with torch.inference_mode():
+            tokens = self.model(**inputs).logits.argmax(dim=-1).cpu()  # (n_utterances, n_frames)
+        n_samples = torch.tensor([len(w) for w in waveforms])
+        n_frames = self.model._get_feat_extract_output_lengths(n_samples)
+        texts: list[str] = self.tokenizer.batch_decode(
+            [row[:n].tolist() for row, n in zip(tokens, n_frames, strict=True)]
+        )
+        return texts
+
+
+def _receptive_field(config: Any) -> int:
+    """Return the samples behind one frame: shorter audio has no frame at all."""
+    layers = zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True)
+    return reduce(lambda field, layer: (field - 1) * layer[1] + layer[0], layers, 1)
+
+
+def footprint(model: Any) -> Footprint:
+    """Count a torch module's parameters, quantised ones included, and the bytes of its serialised state."""
+    import torch
+    from torch.ao.nn.quantized import Linear
+
+    quantized: list[Any] = [module for module in model.modules() if isinstance(module, Linear)]
+    tensors = [*model.parameters(), *(t for m in quantized for t in (m.weight(), m.bias()) if t is not None)]
+    size = _ByteCounter()
+    torch.save(model.state_dict(), size)  # type: ignore[arg-type]
+    return Footprint(n_params=sum(t.numel() for t in tensors), model_bytes=size.n_bytes)
+
+
+class _ByteCounter(io.RawIOBase):
+    """A file that counts what is written to it, so that sizing a large model takes no disk."""
+
+    n_bytes = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.n_bytes += len(data)
+        return len(data)

@@ -1,0 +1,160 @@
+"""The clock is monotonic and innermost, and CPU time is charged to whoever used it."""
+
+import subprocess
+import sys
+import time
+from collections import namedtuple
+
+import psutil
+import pytest
+
+from greenbench.meters import clock
+from greenbench.meters.clock import Clock
+from greenbench.plugins import Reading
+
+CpuTimes = namedtuple("CpuTimes", "user nice system idle iowait steal guest guest_nice")
+
+BURN = "import time\nwhile time.process_time() < 0.3: pass\n"
+WORKER = """
+import time
+from greenbench.meters.clock import Clock
+from greenbench.plugins import Reading
+reading = Reading()
+print("ready", flush=True)
+with Clock().window(reading):
+    time.sleep(0.5)
+print(reading.value("harness_cpu_s"), flush=True)
+"""
+
+
+def _burn(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def test_wall_time_ignores_a_stepped_wall_clock(monkeypatch):
+    """A wall clock set back by an hour inside the window leaves wall_s alone."""
+    steps = iter([1_000_000.0, 996_400.0, 996_400.0, 996_400.0])
+    monkeypatch.setattr(time, "time", lambda: next(steps, 996_400.0))
+    reading = Reading()
+    with Clock().window(reading):
+        time.sleep(0.05)
+    assert 0.05 <= reading.value("wall_s") < 0.5
+
+
+def test_slow_cpu_accounting_is_outside_the_wall_time(monkeypatch):
+    """Reading the CPU accounts takes no wall_s, however long it lasts."""
+    account = clock._account
+    monkeypatch.setattr(clock, "_account", lambda harness: (time.sleep(0.2), account(harness))[1])
+    reading = Reading()
+    with Clock().window(reading):
+        pass
+    assert reading.value("wall_s") < 0.1
+
+
+def test_sleeping_costs_no_cpu_time():
+    """cpu_s counts work and not waiting."""
+    reading = Reading()
+    with Clock().window(reading):
+        time.sleep(0.2)
+    assert reading.value("cpu_s") < 0.1
+
+
+def test_own_work_is_counted():
+    """cpu_s has the CPU seconds of this process."""
+    reading = Reading()
+    with Clock().window(reading):
+        _burn(0.1)
+    assert 0.1 <= reading.value("cpu_s") < 0.3
+
+
+def test_an_ended_child_is_counted():
+    """A child that started and ended inside the window is in cpu_s, which a look at live processes misses."""
+    reading = Reading()
+    with Clock().window(reading):
+        subprocess.run([sys.executable, "-S", "-c", BURN], check=True)
+    assert reading.value("cpu_s") >= 0.28
+
+
+def test_a_living_child_is_counted():
+    """A child that still runs at the window's end is in cpu_s, which os.times alone misses."""
+    code = BURN + "print('done', flush=True)\ninput()"
+    child = subprocess.Popen([sys.executable, "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    reading = Reading()
+    with child:
+        with Clock().window(reading):
+            child.stdout.readline()
+        child.stdin.close()
+    # the child had burnt a little before the window opened
+    assert reading.value("cpu_s") >= 0.2
+
+
+@pytest.mark.parametrize(("busy", "low", "high"), [(True, 0.15, 0.8), (False, 0.0, 0.05)])
+def test_the_waiting_parent_is_accounted(busy, low, high):
+    """harness_cpu_s tells a parent that spins from one that sleeps."""
+    with subprocess.Popen([sys.executable, "-c", WORKER], stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout.readline() == "ready\n"
+        if busy:
+            _burn(0.3)
+        harness_s = float(worker.stdout.readline())
+    assert low <= harness_s <= high
+
+
+def _foreign_s(monkeypatch, before, after, *, own_s=1.0, harness_s=0.5):
+    readings, own, harness = iter([before, after]), iter([10.0, 10.0 + own_s]), iter([3.0, 3.0 + harness_s])
+    monkeypatch.setattr(psutil, "cpu_times", lambda: next(readings))
+    monkeypatch.setattr(clock, "_tree_cpu_s", lambda: next(own))
+    monkeypatch.setattr(clock, "_process_cpu_s", lambda _process: next(harness))
+    reading = Reading()
+    with Clock().window(reading):
+        pass
+    return reading.value("foreign_cpu_s")
+
+
+def test_foreign_time_is_what_nobody_else_used(monkeypatch):
+    """foreign_cpu_s counts nice and stolen time, leaves out waiting, and does not count guests twice."""
+    before = CpuTimes(100, 10, 20, 500, 30, 1, 40, 5)
+    after = CpuTimes(104, 13, 22, 510, 70, 2, 43, 6)  # 4 user + 3 nice + 2 system + 1 stolen = 10 busy
+    assert _foreign_s(monkeypatch, before, after) == pytest.approx(10 - 1.0 - 0.5)
+
+
+def test_foreign_time_is_never_negative(monkeypatch):
+    """A machine's account in ticks that lags behind the process's own gives 0 foreign seconds, not less."""
+    before = CpuTimes(100, 0, 0, 500, 0, 0, 0, 0)
+    after = CpuTimes(101.4, 0, 0, 500, 0, 0, 0, 0)
+    assert _foreign_s(monkeypatch, before, after) == 0
+
+
+def test_an_empty_system_account_gives_none(monkeypatch):
+    """A sandbox whose system account stands still leaves foreign_cpu_s unknown, not 0."""
+    still = CpuTimes(0, 0, 0, 0, 0, 0, 0, 0)
+    assert _foreign_s(monkeypatch, still, still) is None
+
+
+def test_an_unreadable_parent_gives_none(monkeypatch):
+    """Where the parent may not be looked at, its time and the foreign time are unknown, not 0."""
+    monkeypatch.setattr(clock, "_parent", lambda: None)
+    reading = Reading()
+    with Clock().window(reading):
+        time.sleep(0.05)
+    assert reading.quantities["harness_cpu_s"].value is None
+    assert reading.quantities["foreign_cpu_s"].value is None
+
+
+def test_segments_add_up():
+    """Two windows with one reading give the sum of their times, without the time in between."""
+    reading = Reading()
+    for _ in range(2):
+        with Clock().window(reading):
+            time.sleep(0.05)
+        time.sleep(0.3)
+    assert 0.1 <= reading.value("wall_s") < 0.3
+
+
+def test_a_window_that_raises_is_not_a_measurement():
+    """An exception inside the window leaves the reading empty."""
+    reading = Reading()
+    with pytest.raises(RuntimeError), Clock().window(reading):
+        raise RuntimeError
+    assert reading.quantities == {}

@@ -1,0 +1,158 @@
+"""Every metric is answered once, measured rather than estimated, and the clock is innermost."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import ClassVar
+
+import pytest
+
+from greenbench import meters, registry
+from greenbench.errors import InputError
+from greenbench.meters import measure, select, survey
+from greenbench.meters.clock import Clock
+from greenbench.metrics import METRICS
+from greenbench.plugins import Quantity, Reading
+
+
+def _meter(name, *metrics, estimates=False, reason=None, log=None):
+    """Make a meter class that answers 1 and logs when its window opens and closes."""
+
+    @contextmanager
+    def window(self, reading):
+        if log is not None:
+            log.append(f"+{name}")
+        yield
+        if log is not None:
+            log.append(f"-{name}")
+        for metric in metrics:
+            reading.add(metric, Quantity(1.0, "counter", name))
+
+    def unavailable(self):
+        if isinstance(reason, Exception):
+            raise reason
+        return reason
+
+    members = {"metrics": metrics, "estimates": estimates, "window": window, "unavailable": unavailable}
+    annotations = {"metrics": ClassVar[tuple[str, ...]], "estimates": ClassVar[bool]}
+    return dataclass(frozen=True)(type(name, (), members | {"__annotations__": annotations}))
+
+
+@pytest.fixture
+def register(monkeypatch):
+    """Replace the registered meters by classes given by name."""
+
+    def replace(**classes):
+        entries = {
+            name: SimpleNamespace(value=f"acme:{name}", load=lambda cls=cls: cls) for name, cls in classes.items()
+        }
+        monkeypatch.setattr(registry, "_entries", lambda group: entries)
+
+    return replace
+
+
+def _names(chosen):
+    return [type(meter).__name__ for meter in chosen]
+
+
+def test_the_built_in_meters_answer_declared_metrics_once():
+    """Every metric of a built-in meter is in METRICS, and no two meters that measure share one."""
+    built_in = [registry.load("meters", name) for name in registry.names("meters")]
+    measured = [metric for meter in built_in if not meter.estimates for metric in meter.metrics]
+    assert {metric for meter in built_in for metric in meter.metrics} <= set(METRICS)
+    assert len(measured) == len(set(measured))
+
+
+def test_survey_has_every_meter_with_its_reason(register):
+    """The survey lists available, unavailable, failing and unimportable meters alike."""
+
+    def broken():
+        raise ImportError("no module named acme")
+
+    register(
+        good=_meter("good", "wall_s"),
+        absent=_meter("absent", "energy_cpu_j", reason="no counter: buy one"),
+        failing=_meter("failing", "energy_gpu_j", reason=RuntimeError("boom")),
+    )
+    registry._entries("meters")["broken"] = SimpleNamespace(value="acme:Broken", load=broken)
+    reasons = survey()
+    assert reasons["good"] is None
+    assert reasons["absent"] == "no counter: buy one"
+    assert "RuntimeError: boom" in reasons["failing"]
+    assert "no module named acme" in reasons["broken"]
+    assert _names(select(estimate=True)) == ["good"]
+
+
+def test_an_estimate_runs_only_when_asked(register):
+    """Without the word of the user nothing is estimated, even where nothing measures."""
+    register(guess=_meter("guess", "energy_cpu_j", estimates=True))
+    assert select(estimate=False) == []
+    assert _names(select(estimate=True)) == ["guess"]
+
+
+def test_a_measurement_shuts_an_estimate_out(register):
+    """An estimate of what is measured does not run: it would be added to it. The name's order is no matter."""
+    register(
+        a_guess=_meter("a_guess", "energy_cpu_j", estimates=True),
+        rapl=_meter("rapl", "energy_cpu_j", "energy_dram_j"),
+    )
+    assert _names(select(estimate=True)) == ["rapl"]
+
+
+def test_an_unavailable_measurement_lets_an_estimate_in(register):
+    """An estimate asked for runs where the meter that would measure cannot."""
+    register(
+        guess=_meter("guess", "energy_cpu_j", estimates=True),
+        rapl=_meter("rapl", "energy_cpu_j", reason="virtual machine"),
+    )
+    assert _names(select(estimate=True)) == ["guess"]
+
+
+def test_two_meters_of_one_metric_do_not_add_up(register):
+    """Of two meters that answer the same metric one runs, so that its value is not doubled."""
+    register(acme=_meter("acme", "energy_cpu_j"), rapl=_meter("rapl", "energy_cpu_j"))
+    reading = Reading()
+    with measure(select(estimate=False), reading):
+        pass
+    assert reading.value("energy_cpu_j") == 1.0
+    assert reading.quantities["energy_cpu_j"].source == "acme"
+
+
+def test_the_clock_is_innermost(register):
+    """Whatever the order given, the window of the clock opens last and closes first."""
+    log = []
+    register(**{name: _meter(name, metric, log=log) for name, metric in [("a", "wall_s"), ("b", "energy_cpu_j")]})
+    for chosen in (select(estimate=False), select(estimate=False)[::-1]):
+        log.clear()
+        with measure(chosen, Reading()):
+            log.append("work")
+        assert log == ["+b", "+a", "work", "-a", "-b"]
+
+
+def test_settings_reach_the_meter(tmp_path):
+    """A suite's settings by meter name are the meter's: RAPL is looked for where the suite says."""
+    assert str(tmp_path) in survey({"rapl": {"root": str(tmp_path)}})["rapl"]
+
+
+@pytest.mark.parametrize("options", [{"rapel": {}}, {"rapl": {"roots": "/x"}}])
+def test_a_typo_in_the_settings_is_refused(options):
+    """An unknown meter or setting is bad input with the nearest name, not an unavailable meter."""
+    with pytest.raises(InputError, match="Did you mean"):
+        select(False, options)
+
+
+def test_the_clock_and_memory_are_always_selected():
+    """On any machine a run has wall time and peak memory."""
+    reading = Reading()
+    with measure(select(estimate=False), reading):
+        pass
+    assert reading.value("wall_s") is not None
+    assert reading.value("peak_rss_bytes") > 0
+
+
+def test_work_that_raises_leaves_no_reading():
+    """An exception inside the window passes through every meter and nothing is written."""
+    reading = Reading()
+    with pytest.raises(ZeroDivisionError), meters.measure([Clock()], reading):
+        _ = 1 / 0
+    assert reading.quantities == {}

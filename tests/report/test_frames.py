@@ -1,0 +1,192 @@
+"""The summary, the ranking rules and the Pareto front."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenbench.report import frames
+from greenbench.report.frames import ENERGY
+
+Rows = Callable[..., pd.DataFrame]
+
+VALUES = st.one_of(st.none(), st.sampled_from([0.0, 1.0, 2.0, 3.0]), st.floats(0, 100, allow_nan=False))
+POINTS = st.lists(st.tuples(VALUES, VALUES), max_size=12)
+
+
+def points_frame(points: list[tuple[float | None, float | None]]) -> pd.DataFrame:
+    return pd.DataFrame(points, columns=["rtfx", "wer"]).astype("float64")
+
+
+def dominates(a: Any, b: Any) -> bool:
+    """Say whether point a (RTFx, WER) is as good as b in both and better in one, written out anew."""
+    return bool(a[0] >= b[0] and a[1] <= b[1] and (a[0] > b[0] or a[1] < b[1]))
+
+
+@given(POINTS)
+def test_pareto_front_is_exactly_the_undominated_points(points: list[tuple[float | None, float | None]]) -> None:
+    """No front point is dominated, every other known point is, by a front point; unknown ones never are on it."""
+    on_front = frames.pareto(points_frame(points), "rtfx", "wer").tolist()
+    front = [p for p, on in zip(points, on_front, strict=True) if on]
+    assert not any(None in p for p in front)
+    assert not any(dominates(a, b) for a in front for b in front)
+    for point, on in zip(points, on_front, strict=True):
+        if not on and None not in point:
+            assert any(dominates(a, point) for a in front)
+
+
+@given(POINTS, st.randoms())
+def test_pareto_front_does_not_depend_on_the_order(points: list[Any], random: Any) -> None:
+    """The same points are on the front, each under its own index, whatever the order of the rows."""
+    frame = points_frame(points)
+    shuffled = frame.iloc[random.sample(range(len(points)), len(points))]
+    front = frames.pareto(frame, "rtfx", "wer")
+    assert frames.pareto(shuffled, "rtfx", "wer").sort_index().tolist() == front.tolist()
+
+
+def test_pareto_follows_the_better_direction() -> None:
+    """High RTFx is good and high energy is bad: the same numbers give opposite fronts."""
+    frame = pd.DataFrame({"rtfx": [1.0, 2.0], ENERGY: [1.0, 2.0], "wer": [0.1, 0.1]})
+    assert frames.pareto(frame, "rtfx", "wer").tolist() == [False, True]
+    assert frames.pareto(frame, ENERGY, "wer").tolist() == [True, False]
+
+
+def test_pareto_refuses_a_metric_without_direction() -> None:
+    """A metric of which neither direction is better cannot rank."""
+    with pytest.raises(ValueError, match="idle_power_w"):
+        frames.pareto(pd.DataFrame({"idle_power_w": [1.0], "wer": [0.1]}), "idle_power_w", "wer")
+
+
+def test_summary_takes_medians_over_repeats_and_rounds(rows: Rows) -> None:
+    """One line a cell: median, least and most over repeats and rounds, and not the mean."""
+    lines = frames.summary(rows({"rtfx": 1.0}, {"rtfx": 2.0, "repeat": 1}, {"rtfx": 9.0, "round": 1}))
+    assert len(lines) == 1
+    line = lines.iloc[0]
+    assert (line["rtfx"], line["rtfx_min"], line["rtfx_max"], line["n_repeats"]) == (2.0, 1.0, 9.0, 3)
+    assert line["rtfx_values"] == (1.0, 2.0, 9.0)
+
+
+def test_summary_keeps_missing_missing(rows: Rows) -> None:
+    """What no repeat measured stays missing and does not become 0."""
+    line = frames.summary(rows({"wer": 0.1})).iloc[0]
+    assert np.isnan(line[ENERGY])
+    assert line[f"{ENERGY}_values"] == ()
+
+
+def test_summary_ignores_failed_rows_but_tells_of_them(rows: Rows) -> None:
+    """A round that died changes no median, and is counted with its reason."""
+    lines = frames.summary(
+        rows({"rtfx": 2.0}, {"status": "error", "reason": "killed", "round": 1, "repeat": None, "rtfx": 99.0})
+    )
+    line = lines.iloc[0]
+    assert (line["status"], line["rtfx"], line["n_failed"], line["reason"]) == ("ok", 2.0, 1, "killed")
+
+
+def test_summary_of_a_cell_that_never_worked_has_its_reason(rows: Rows) -> None:
+    """A skipped cell stays skipped, and one that died is an error, each with its reason."""
+    lines = frames.summary(
+        rows(
+            {"variant": "a", "status": "skipped", "reason": "no GPU", "repeat": None},
+            {"variant": "b", "status": "error", "reason": "killed", "repeat": None},
+        )
+    )
+    assert lines["status"].tolist() == ["skipped", "error"]
+    assert lines["reason"].tolist() == ["no GPU", "killed"]
+
+
+def test_summary_unites_flags(rows: Rows) -> None:
+    """A flag on one repeat flags the cell."""
+    lines = frames.summary(rows({"flags": ("short-window",)}, {"repeat": 1}))
+    assert lines.iloc[0]["flags"] == ["short-window"]
+    assert not frames.rankable(lines).iloc[0]
+
+
+def test_summary_keeps_data_sets_apart(rows: Rows) -> None:
+    """Cells that differ in one key column are not averaged."""
+    assert len(frames.summary(rows({"wer": 0.1, "dataset": "x"}, {"wer": 0.3, "dataset": "y"}))) == 2
+
+
+def test_rankable_takes_estimates_and_no_other_flag(rows: Rows) -> None:
+    """Only ok rows without a flag, or with that of an estimate alone, may be ranked."""
+    frame = rows(
+        {},
+        {"flags": ("energy-estimated",)},
+        {"flags": ("energy-estimated", "short-window")},
+        {"flags": ("made-up-tomorrow",)},
+        {"status": "error"},
+    )
+    assert frames.rankable(frame).tolist() == [True, True, False, False, False]
+
+
+def test_rankable_bears_rows_without_flags() -> None:
+    """A row whose flags were stored as null is clean."""
+    frame = pd.DataFrame({"status": ["ok", "ok"], "flags": [None, float("nan")]})
+    assert frames.rankable(frame).all()
+
+
+def lead(rows: pd.DataFrame, metric: str) -> list[tuple[str, int]]:
+    (setting,) = frames.settings(frames.summary(rows))
+    return [(str(x.line["variant"]), x.n_ranked) for x in frames.leaders(setting.lines, metric)]
+
+
+def test_leader_is_not_a_flagged_row(rows: Rows) -> None:
+    """The best number does not lead where its row carries a flag."""
+    frame = rows(
+        {"wer": 0.01, "flags": ("synthetic-weights",)}, {"variant": "b", "wer": 0.2}, {"variant": "c", "wer": 0.3}
+    )
+    assert lead(frame, "wer") == [("b", 2)]
+
+
+def test_leader_in_rtfx_is_the_highest(rows: Rows) -> None:
+    """Where higher is better, the highest leads."""
+    assert lead(rows({"rtfx": 5.0}, {"variant": "b", "rtfx": 7.0}), "rtfx") == [("b", 2)]
+
+
+def test_measured_and_estimated_energy_have_leaders_apart(
+    rows: Rows, measured: dict[str, str], estimate: dict[str, str]
+) -> None:
+    """A lower estimate does not beat a measurement: each kind has its own leader."""
+    frame = rows({ENERGY: 5.0, **measured}, {"variant": "b", ENERGY: 1.0, "flags": ("energy-estimated",), **estimate})
+    assert lead(frame, ENERGY) == [("a", 1), ("b", 1)]
+
+
+def test_energies_of_different_scope_have_leaders_apart(rows: Rows, measured: dict[str, str]) -> None:
+    """An energy without the memory's share does not beat one with it."""
+    frame = rows({ENERGY: 5.0, **measured, "energy_scope": "cpu+dram"}, {"variant": "b", ENERGY: 4.0, **measured})
+    assert lead(frame, ENERGY) == [("a", 1), ("b", 1)]
+
+
+def test_overlapping_intervals_are_named_as_rivals(rows: Rows) -> None:
+    """A leader by less than the intervals' overlap has its rival named; one clearly behind is not."""
+    frame = rows(
+        {"wer": 0.10, "wer_ci_low": 0.08, "wer_ci_high": 0.12},
+        {"variant": "b", "wer": 0.11, "wer_ci_low": 0.09, "wer_ci_high": 0.13},
+        {"variant": "c", "wer": 0.30, "wer_ci_low": 0.28, "wer_ci_high": 0.32},
+    )
+    (setting,) = frames.settings(frames.summary(frame))
+    assert frames.leaders(setting.lines, "wer")[0].rivals == ("b",)
+
+
+@pytest.mark.parametrize("column", ["scorer", "normalizer", "timed_region", "data_hash", "batching", "device_name"])
+def test_rows_measured_differently_are_never_in_one_setting(rows: Rows, column: str) -> None:
+    """Rows that differ in how they were measured are apart, and the settings' names say in what."""
+    found = frames.settings(frames.summary(rows({column: "one"}, {"variant": "b", column: "two"})))
+    assert [setting.lines["variant"].tolist() for setting in found] == [["a"], ["b"]]
+    assert [setting.label.split(" · ")[-1] for setting in found] == [f"{column} one", f"{column} two"]
+
+
+def test_a_variant_of_two_runs_has_two_names(rows: Rows) -> None:
+    """The same variant from two runs is two lines that can be told apart."""
+    (setting,) = frames.settings(frames.summary(rows({}, {"run_id": "r2"})))
+    assert setting.lines["label"].tolist() == ["a · r1", "a · r2"]
+
+
+def test_energy_origin_names_method_and_source(rows: Rows, estimate: dict[str, str]) -> None:
+    """An energy says how and from what it was read; its details add scope and note."""
+    line = frames.summary(rows({ENERGY: 1.0, **estimate})).iloc[0].to_dict()
+    assert frames.energy_origin(line) == "CPU estimated (codecarbon-tdp)"
+    assert frames.energy_details(line) == "CPU estimated (codecarbon-tdp); scope cpu; CPU: TDP 65 W"

@@ -1,0 +1,217 @@
+"""The page: what it says, that it needs nothing else, and that nothing in it is taken for markup."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenbench import store
+from greenbench.errors import StoreError
+from greenbench.report.frames import ENERGY
+from greenbench.report.pages import flat, write_page
+
+Folder = Callable[..., Path]
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+class Page(HTMLParser):
+    """The page's tags, its visible text, and the scripts that would run."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self._words: list[str] = []
+        self._inside: str | None = None
+        self.feed(html)
+        self.text = " ".join(self._words)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = None
+
+    def handle_data(self, data: str) -> None:
+        if self._inside not in ("script", "style"):
+            self._words += data.split()
+
+
+@pytest.fixture(autouse=True)
+def small_plotly(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the 5 MB of plotly.js out of pages that only the parser reads."""
+    if "browser" not in request.node.name:
+        monkeypatch.setattr("plotly.offline.get_plotlyjs", lambda: "/* plotly.js */")
+
+
+def write(folder: Path) -> Page:
+    return Page(write_page(folder, folder / "report.html").read_text(encoding="utf-8"))
+
+
+def test_what_models_and_data_say_is_never_markup(folder: Folder) -> None:
+    """A script in a name, a text, a reason or the run adds no tag: there are the page's three and no image."""
+    where = folder(
+        {"variant": EVIL, "dataset": EVIL, "wer": 0.1, "rtfx": 2.0, "flags": (EVIL,), "scorer": EVIL},
+        {"variant": "b", "status": "error", "reason": EVIL, "repeat": None},
+        texts=((EVIL, EVIL, EVIL),),
+        name=EVIL,
+        description=EVIL,
+        machine={EVIL: EVIL},
+        meters={EVIL: EVIL},
+        command=["greenbench", EVIL],
+        suite={EVIL: EVIL},
+    )
+    page = write(where)
+    tags = [tag for tag, _ in page.tags]
+    assert tags.count("script") == 3
+    assert "img" not in tags
+    assert page.text.count("alert(1)") > 10
+
+
+def test_page_needs_nothing_else(folder: Folder) -> None:
+    """No tag points anywhere but into the page, and the page forbids itself to fetch."""
+    page = write(folder({"wer": 0.1, "rtfx": 2.0}))
+    links = [v for _, attrs in page.tags for name, v in attrs.items() if name in ("src", "href", "srcset", "data")]
+    assert all(link is not None and link.startswith("#") for link in links)
+    assert "link" not in [tag for tag, _ in page.tags]
+    (policy,) = [a["content"] for tag, a in page.tags if tag == "meta" and "http-equiv" in a]
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+
+
+def test_page_of_one_row_claims_no_best(folder: Folder) -> None:
+    """One row gives a page that shows its number and calls nothing the lowest or fastest."""
+    page = write(folder({"wer": 0.0342, "rtfx": 2.0}))
+    assert "3.42 %" in page.text
+    assert "the only one ranked" in page.text
+    assert not re.search("Lowest|Fastest|Least energy", page.text)
+
+
+def test_headline_picks_the_best_that_may_be_ranked(folder: Folder) -> None:
+    """The headline names the best ranked variant with its number and not a better flagged one."""
+    page = write(
+        folder(
+            {"variant": "flagged", "wer": 0.01, "flags": ("synthetic-weights",)},
+            {"variant": "good", "wer": 0.05},
+            {"variant": "worse", "wer": 0.09},
+        )
+    )
+    assert "Lowest WER good: 5.00 % " in page.text
+    assert "the weights are random" in page.text
+
+
+def test_energy_in_the_headline_says_whether_it_was_measured(folder: Folder, measured: Any, estimate: Any) -> None:
+    """Measured and estimated energies are named apart, each with its method, source and note."""
+    kinds = {"m": measured, "e": estimate}
+    page = write(folder(*({"variant": f"{k}{i}", ENERGY: 1.0 + i, **kinds[k]} for k in kinds for i in (0, 1))))
+    assert "Least energy per audio second, measured m0: 1.00 J" in page.text
+    assert "Least energy per audio second, estimated e0: 1.00 J" in page.text
+    assert "CPU estimated (codecarbon-tdp); scope cpu; CPU: TDP 65 W" in page.text
+
+
+def test_page_without_energy_says_why(folder: Folder) -> None:
+    """Where no energy was read, one sentence has the meters' reasons, and no empty chart is drawn."""
+    page = write(folder({"wer": 0.1, "rtfx": 2.0}))
+    assert (
+        "No energy was measured or estimated here "
+        "(nvml: no NVIDIA driver; rapl: energy_uj is readable by root only)." in page.text
+    )
+    assert "WER against RTFx" in page.text
+    assert "WER against energy" not in page.text
+
+
+def test_page_of_failed_rows_says_so(folder: Folder) -> None:
+    """With nothing measured there is a page with the reasons and without charts."""
+    page = write(
+        folder(
+            {"status": "error", "reason": "out of memory", "repeat": None},
+            {"variant": "b", "status": "skipped", "reason": "no GPU", "repeat": None},
+        )
+    )
+    assert "No cell gave a result" in page.text
+    assert "failed out of memory" in page.text
+    assert "skipped no GPU" in page.text
+    assert not [a for _, a in page.tags if a.get("class") == "chart"]
+
+
+def test_failure_of_one_round_is_told_beside_the_numbers(folder: Folder) -> None:
+    """A cell that lost a round keeps its numbers and says what happened."""
+    page = write(folder({"wer": 0.1}, {"status": "error", "reason": "killed", "round": 1, "repeat": None}))
+    assert "ranked 1 more failed: killed" in page.text
+
+
+def test_command_can_be_pasted(folder: Folder) -> None:
+    """The command to run again is quoted for a shell."""
+    assert "greenbench run 'my suite.yaml'" in write(folder({"wer": 0.1})).text
+
+
+def test_several_runs_make_one_page(folder: Folder, tmp_path: Path) -> None:
+    """Two folders give one page with the lines of both, each naming its run."""
+    first = folder({"wer": 0.1})
+    second = tmp_path / "other"
+    store.write_run(second, {"run_id": "r2"})
+    store.append(second, [row | {"run_id": "r2"} for row in store.read_rows(first / store.RECORDS)])
+    page = Page(write_page([first, second], tmp_path / "both.html").read_text(encoding="utf-8"))
+    assert "a · r1" in page.text
+    assert "a · r2" in page.text
+    assert "1 variant a " in page.text
+
+
+def test_unknown_flags_are_shown(folder: Folder) -> None:
+    """A flag from a newer version is shown and said to be unknown."""
+    assert "made-up-tomorrow not known to this version" in write(folder({"flags": ("made-up-tomorrow",)})).text
+
+
+@pytest.mark.parametrize("rows", [None, []])
+def test_nothing_to_report_is_one_clear_line(tmp_path: Path, rows: list[Any] | None) -> None:
+    """A folder without runs, or with a run without rows, is an error that names the folder."""
+    if rows is not None:
+        store.write_run(tmp_path, {"run_id": "r1"})
+    with pytest.raises(StoreError, match=re.escape(str(tmp_path))):
+        write_page(tmp_path, tmp_path / "report.html")
+
+
+def test_integers_stay_integers_beside_a_failed_row(folder: Folder) -> None:
+    """A count that is missing in another row is not shown with a decimal point."""
+    rows = ({"threads": 2}, {"variant": "b", "status": "error", "repeat": None, "threads": None})
+    assert "threads 2 text normaliser" in write(folder(*rows)).text
+
+
+def test_facts_are_flattened_for_people() -> None:
+    """Nested facts get one line each; sizes are in GiB and what is not known is not hidden."""
+    machine = {"memory_bytes": 2**34, "gpus": [], "cpu_governor": None, "cpu": {"n_cores": 2}}
+    assert flat(machine) == [
+        ("memory", "16.0 GiB"),
+        ("gpus", "none"),
+        ("cpu governor", "unknown"),
+        ("cpu n cores", "2"),
+    ]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium to run the page's scripts")
+def test_page_draws_in_a_browser_without_errors(folder: Folder, tmp_path: Path) -> None:
+    """A browser runs the page's scripts without an error and draws every chart of the first setting."""
+    assert CHROMIUM is not None
+    where = folder(
+        *({"variant": v, "wer": 0.1, "rtfx": 2.0, "dataset": d} for v in ("a", EVIL) for d in ("d", "e")),
+        texts=(("a", "R", EVIL),),
+    )
+    page = write_page(where, tmp_path / "report.html")
+    quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
+    done = subprocess.run(
+        [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", *quiet, f"--user-data-dir={tmp_path / 'profile'}",
+         "--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom", page.as_uri()],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert "CONSOLE" not in done.stderr
+    dom = Page(done.stdout)
+    charts = [a for _, a in dom.tags if "js-plotly-plot" in (a.get("class") or "")]
+    assert len(charts) == 3, "one trade-off, and bars for WER and RTFx"
+    assert "img" not in [tag for tag, _ in dom.tags]

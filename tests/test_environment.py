@@ -1,0 +1,352 @@
+"""The environment is described without naming the machine, and the doctor finds what spoils a measurement."""
+
+import getpass
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+from types import SimpleNamespace
+
+import psutil
+import pynvml
+import pytest
+
+from greenbench import environment, meters
+from greenbench.environment import Finding, accelerator, findings, git_state, machine, usable_cpus, versions
+from greenbench.plugins import Quantity
+
+GIB = 2**30
+
+
+@pytest.fixture
+def system(tmp_path, monkeypatch):
+    """Put an empty /proc and /sys in place; returns a function that writes files of it."""
+    monkeypatch.setattr(environment, "PROC", tmp_path / "proc")
+    monkeypatch.setattr(environment, "SYS", tmp_path / "sys")
+
+    def write(path, text):
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{text}\n")
+
+    return write
+
+
+@pytest.fixture
+def affinity(monkeypatch):
+    """Let the process be allowed on eight CPUs."""
+    monkeypatch.setattr(environment.sys, "platform", "linux")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+
+
+def _gpus(monkeypatch, *names):
+    """Let the driver list these GPUs; without any there is no driver."""
+
+    def start():
+        if not names:
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(pynvml, "nvmlInit", start)
+    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: len(names))
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda index: index)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda handle: names[handle])
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda handle: SimpleNamespace(total=16 * GIB))
+    monkeypatch.setattr(pynvml, "nvmlSystemGetDriverVersion", lambda: "570.1")
+
+
+def _torch(monkeypatch, version):
+    monkeypatch.setattr(environment, "versions", lambda: {"torch": version} if version else {})
+
+
+# --- the machine -----------------------------------------------------------------------------------------
+
+
+def test_the_description_is_json_and_names_nobody(tmp_path, monkeypatch):
+    """A machine's description can be published: no host name, user, home or folder is in it."""
+    for owner, name in ((platform, "node"), (socket, "gethostname"), (getpass, "getuser")):
+        monkeypatch.setattr(owner, name, lambda: "secret")
+    for variable in ("USER", "LOGNAME", "HOSTNAME", "HOME"):
+        monkeypatch.setenv(variable, "/home/secret")
+    (tmp_path / "secret").mkdir()
+    monkeypatch.chdir(tmp_path / "secret")
+    assert "secret" not in json.dumps(machine())
+
+
+def test_the_description_is_of_this_machine():
+    """The plain facts agree with what Python and psutil say."""
+    facts = machine()
+    assert facts["os"] == platform.system()
+    assert facts["n_cpus_logical"] == psutil.cpu_count()
+    assert 0 < facts["memory_bytes"] <= psutil.virtual_memory().total
+    assert 1 <= facts["n_cpus_usable"] <= facts["n_cpus_logical"]
+
+
+def test_what_is_unknown_is_none(system, monkeypatch):
+    """Without /proc and /sys the governor, turbo and virtualisation are unknown, not guessed."""
+    _gpus(monkeypatch)
+    facts = machine()
+    assert [facts[name] for name in ("cpu_governor", "turbo", "virtualised")] == [None, None, None]
+    assert facts["gpus"] == []
+
+
+def test_gpus_are_named_without_their_serials(monkeypatch):
+    """Each GPU has its name, memory and driver, and no more."""
+    _gpus(monkeypatch, "NVIDIA T4")
+    assert machine()["gpus"] == [{"name": "NVIDIA T4", "memory_bytes": 16 * GIB, "driver": "570.1"}]
+
+
+@pytest.mark.parametrize(
+    ("lines", "limit"),
+    [
+        ({"proc/self/cgroup": "0::/job", "sys/fs/cgroup/job/memory.max": 4 * GIB}, 4 * GIB),
+        ({"proc/self/cgroup": "0::/job", "sys/fs/cgroup/job/memory.max": "max"}, None),
+        ({"proc/self/cgroup": "3:memory:/job", "sys/fs/cgroup/memory/memory.limit_in_bytes": GIB}, GIB),
+        ({"proc/self/cgroup": "3:memory:/", "sys/fs/cgroup/memory/memory.limit_in_bytes": 2**63 - 4096}, None),
+    ],
+)
+def test_memory_is_what_the_container_may_use(system, monkeypatch, lines, limit):
+    """memory_bytes is the container's limit where it has one, in control groups v1 and v2."""
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=64 * GIB))
+    for path, text in lines.items():
+        system(path, text)
+    assert environment._memory_bytes() == (limit or 64 * GIB)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ({}, 8),
+        ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "250000 100000"}, 2),
+        ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "50000 100000"}, 1),
+        ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "max 100000"}, 8),
+        ({"proc/self/cgroup": "0::/", "sys/fs/cgroup/cpu.max": "3200000 100000"}, 8),
+        (
+            {
+                "proc/self/cgroup": "0::/slice/job",
+                "sys/fs/cgroup/slice/cpu.max": "300000 100000",
+                "sys/fs/cgroup/slice/job/cpu.max": "max 100000",
+            },
+            3,
+        ),
+        (
+            {
+                "proc/self/cgroup": "5:cpuset:/x\n4:cpu,cpuacct:/docker/123",
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "400000",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+            },
+            4,
+        ),
+        (
+            {
+                "proc/self/cgroup": "4:cpu,cpuacct:/",
+                "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1",
+                "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000",
+            },
+            8,
+        ),
+    ],
+)
+def test_usable_cpus_keep_to_the_quota(system, affinity, lines, expected):
+    """A container's time quota, its own or an ancestor's, bounds the CPUs that affinity allows."""
+    for path, text in lines.items():
+        system(path, text)
+    assert usable_cpus() == expected
+
+
+@pytest.mark.parametrize(
+    ("governors", "expected"),
+    [(["performance"] * 2, "performance"), (["powersave", "performance"], "performance, powersave")],
+)
+def test_governors_are_summed_up(system, governors, expected):
+    """The governor is one word where all CPUs agree, else all the words."""
+    for cpu, governor in enumerate(governors):
+        system(f"sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor", governor)
+    assert environment._governor() == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "expected"),
+    [
+        ("intel_pstate/no_turbo", "0", True),
+        ("intel_pstate/no_turbo", "1", False),
+        ("cpufreq/boost", "1", True),
+        ("cpufreq/boost", "0", False),
+    ],
+)
+def test_turbo_is_read_the_right_way_round(system, file, text, expected):
+    """Intel's file says that turbo is off, the other that it is on."""
+    system(f"sys/devices/system/cpu/{file}", text)
+    assert environment._turbo() is expected
+
+
+@pytest.mark.parametrize(("flags", "expected"), [("fpu hypervisor sse2", True), ("fpu sse2", False)])
+def test_a_virtual_machine_is_told_by_its_flag(system, flags, expected):
+    """The x86 flag of a hypervisor tells a virtual machine."""
+    system("proc/cpuinfo", f"processor\t: 0\nmodel name\t: x\nflags\t\t: {flags}")
+    assert environment._virtualised() is expected
+
+
+# --- device, versions and commit -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gpus", "torch", "mask", "expected"),
+    [
+        (["T4"], "2.9.0", None, "cuda"),
+        (["T4"], "2.9.0+cu128", None, "cuda"),
+        (["T4"], "2.9.0+cpu", None, "cpu"),
+        (["T4"], "2.9.0+rocm6.4", None, "cpu"),
+        (["T4"], "2.9.0+cu128", "", "cpu"),
+        (["T4"], "2.9.0+cu128", "-1", "cpu"),
+        (["T4"], None, None, "cpu"),
+        ([], "2.9.0", None, "cpu"),
+    ],
+)
+def test_the_device_needs_a_gpu_and_a_torch_for_it(monkeypatch, gpus, torch, mask, expected):
+    """cuda is chosen only where a visible GPU meets a torch built for CUDA."""
+    _gpus(monkeypatch, *gpus)
+    _torch(monkeypatch, torch)
+    if mask is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", mask)
+    assert accelerator() == expected
+
+
+def test_versions_are_those_installed():
+    """Versions have greenbench and the installed engines, and nothing that is not installed."""
+    found = versions()
+    assert {"greenbench", "torch", "psutil"} <= set(found)
+    assert found["psutil"] == psutil.__version__
+    assert all(isinstance(text, str) and text for text in found.values())
+
+
+def test_versions_have_third_party_plugins(monkeypatch):
+    """The distribution of a third party's plug-in is among the versions."""
+    entry = SimpleNamespace(dist=SimpleNamespace(name="pytest"))
+    monkeypatch.setattr(environment, "entry_points", lambda group: [entry] if "meters" in group else [])
+    assert versions()["pytest"] == pytest.__version__
+
+
+def _git(folder, *arguments):
+    identity = ["-c", "user.name=n", "-c", "user.email=e@example.org", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", "-C", folder, *identity, *arguments], check=True, capture_output=True)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_git_state_tells_commit_and_changes(tmp_path):
+    """A working tree has its commit; it is dirty once a file differs or is new."""
+    assert git_state(tmp_path) is None
+    _git(tmp_path, "init", "-q")
+    (tmp_path / "a").write_text("1")
+    _git(tmp_path, "add", "a")
+    _git(tmp_path, "commit", "-q", "-m", "a")
+    clean = git_state(tmp_path)
+    assert clean["dirty"] is False
+    assert len(clean["commit"]) >= 40
+    (tmp_path / "b").write_text("1")
+    assert git_state(tmp_path) == {"commit": clean["commit"], "dirty": True}
+
+
+def test_without_git_the_state_is_unknown(tmp_path, monkeypatch):
+    """A machine without git leaves the commit unknown and does not fail."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git_state(tmp_path) is None
+
+
+# --- the doctor ------------------------------------------------------------------------------------------
+
+
+def _finding(topic):
+    return next(finding for finding in findings() if finding.topic == topic)
+
+
+@pytest.fixture
+def calm(monkeypatch):
+    """Skip the half second of listening for foreign load."""
+    monkeypatch.setattr(environment.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(meters, "survey", lambda: {"clock": None, "rapl": "no counter: buy one"})
+
+
+def test_the_doctor_has_one_finding_a_topic(calm):
+    """Topics are unique, messages one line, and what is fine needs no remedy."""
+    found = findings()
+    assert len({finding.topic for finding in found}) == len(found)
+    assert all(finding.message and "\n" not in finding.message for finding in found)
+    assert all(finding.remedy is None for finding in found if finding.ok)
+
+
+def test_the_doctor_tells_each_meter(calm):
+    """An unavailable meter is a finding with its own reason."""
+    assert _finding("meter clock").ok is True
+    assert _finding("meter rapl") == Finding("meter rapl", False, "no counter: buy one")
+
+
+@pytest.mark.parametrize(("governor", "ok"), [("performance", True), ("powersave", False), (None, None)])
+def test_the_doctor_judges_the_governor(calm, monkeypatch, governor, ok):
+    """Only the performance governor is fit; an unknown one is called unknown."""
+    monkeypatch.setattr(environment, "_governor", lambda: governor)
+    finding = _finding("CPU governor")
+    assert finding.ok is ok
+    assert bool(finding.remedy) == (ok is False)
+
+
+def test_the_doctor_finds_a_quota(calm, monkeypatch):
+    """A time quota is found, since it pauses the model in the middle of a window."""
+    monkeypatch.setattr(environment, "_cpu_quota", lambda: 1.5)
+    finding = _finding("CPU quota")
+    assert finding.ok is False
+    assert "1.5 CPUs" in finding.message
+
+
+class _FakeClock:
+    """A clock whose window shows a given foreign load."""
+
+    def __init__(self, foreign_s):
+        self.foreign_s = foreign_s
+
+    def window(self, reading):
+        reading.add("wall_s", Quantity(0.5, "counter", "fake"))
+        reading.add("foreign_cpu_s", Quantity(self.foreign_s, "counter", "fake"))
+        return environment.suppress()
+
+
+@pytest.mark.parametrize(("foreign_s", "ok"), [(0.1, True), (0.3, False), (None, None)])
+def test_the_doctor_judges_the_load_as_a_share_of_all_cpus(calm, monkeypatch, foreign_s, ok):
+    """On four CPUs 0.1 s in half a second is 5 % and fine, 0.3 s is 15 % and too much."""
+    monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: 4)
+    monkeypatch.setattr(environment, "Clock", lambda: _FakeClock(foreign_s))
+    assert _finding("foreign load").ok is ok
+
+
+def test_the_doctor_finds_a_gpu_that_torch_cannot_use(calm, monkeypatch):
+    """A GPU beside a CPU build of torch is found, and named."""
+    _gpus(monkeypatch, "NVIDIA T4")
+    _torch(monkeypatch, "2.9.0+cpu")
+    finding = _finding("device")
+    assert finding.ok is False
+    assert "NVIDIA T4" in finding.message
+
+
+@pytest.mark.parametrize(("used", "ok"), [(0, True), (GIB, False)])
+def test_the_doctor_finds_swapping(calm, monkeypatch, used, ok):
+    """Swap in use is found."""
+    monkeypatch.setattr(psutil, "swap_memory", lambda: SimpleNamespace(used=used))
+    assert _finding("swap").ok is ok
+
+
+@pytest.mark.parametrize(("free", "ok"), [(50 * GIB, True), (GIB, False)])
+def test_the_doctor_judges_disk_space(calm, monkeypatch, free, ok):
+    """Too little room for models and corpora is found."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    assert _finding("disk").ok is ok
+
+
+def test_the_doctor_misses_a_compiler(calm, monkeypatch):
+    """A CXX that is not there is found by name."""
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    finding = _finding("C++ compiler")
+    assert finding.ok is False
+    assert "no-such-compiler" in finding.remedy
