@@ -94,7 +94,7 @@ class Corpus:
                 audio = clip.read()
             except BadAudioError as error:
                 if self._on_bad_audio == "fail":
-                    raise
+                    raise BadAudioError(f"{error}. Mend it, or set on_bad_audio: skip.") from error
                 census.skipped.append(str(error))
                 continue
             yield Utterance(clip.id, audio, clip.reference, clip.speaker)

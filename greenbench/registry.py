@@ -104,5 +104,5 @@ def first_problem(error: Any) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    got = "" if problem["type"] in ("missing", "value_error") else f" (got {problem['input']!r:.60})"
+    got = "" if problem["type"] in ("missing", "value_error") or isinstance(problem["input"], bytes) else f" (got {problem['input']!r:.60})"
     return f"{path}: {message}{got}" if path else f"{message}{got}"

