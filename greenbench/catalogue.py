@@ -52,7 +52,7 @@ def _variants() -> Iterator[Row]:
 
 def _described(group: str) -> Iterator[Row]:
     for name in registry.names(group):
-        about = (registry.load(group, name).__doc__ or "").strip().splitlines()[0]
+        about = (registry.load(group, name).__doc__ or "").strip().partition("\n")[0]
         settings = None if group == "normalizers" else _settings(group, name)
         yield {group[:-1]: name, "about": about, "settings": settings}
 

@@ -82,6 +82,7 @@ def run_window(transcriber: Transcriber, corpus: Corpus, load: Load, meters: Seq
             window.audio_s += n_passes * sum(u.duration_s for u in chunk)
             if window.n_passes == 0:
                 window.spoken += [Spoken(u.id, u.speaker, u.reference, u.duration_s) for u in chunk]
+            del chunk, queue  # or two chunks would be in memory while the next one is decoded
         window.n_passes += n_passes
         if (window.reading.value("wall_s") or math.inf) >= load.window_s:
             return window

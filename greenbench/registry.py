@@ -104,5 +104,6 @@ def first_problem(error: Any) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    got = "" if problem["type"] in ("missing", "value_error") or isinstance(problem["input"], bytes) else f" (got {problem['input']!r:.60})"
+    tells = problem["type"] not in ("missing", "value_error") and not isinstance(problem["input"], bytes)
+    got = f" (got {problem['input']!r:.60})" if tells else ""
     return f"{path}: {message}{got}" if path else f"{message}{got}"

@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -241,7 +242,7 @@ def _run_cell(place: _Place, missing: str | None, observe: Observer) -> None:
         finally:
             timed_out = alarm.finished.is_set()
             alarm.cancel()
-            _kill(process)
+            _end(process)
         if not finished:
             reason = f"took longer than timeout_s: {place.suite.timeout_s:g}" if timed_out else _cause(process, log)
             _record_failure(place, reason, observe)
@@ -269,11 +270,9 @@ def _start(place: _Place, log: IO[bytes]) -> "subprocess.Popen[str]":
 def _tell(process: "subprocess.Popen[str]", line: str) -> None:
     """Send a line to the worker; one that has died meanwhile is noticed when its output ends."""
     assert process.stdin is not None
-    try:
+    with suppress(BrokenPipeError):
         process.stdin.write(line + "\n")
         process.stdin.flush()
-    except BrokenPipeError:
-        pass
 
 
 def _converse(process: "subprocess.Popen[str]", place: _Place, observe: Observer) -> bool:
@@ -283,7 +282,7 @@ def _converse(process: "subprocess.Popen[str]", place: _Place, observe: Observer
         Whether the cell is accounted for: every repeat measured, or a row that says why not.
     """
     assert process.stdout is not None
-    n_measured = 0
+    n_measured, explained = 0, False
     for line in process.stdout:
         message = json.loads(line)
         if message["kind"] == "hypotheses":
@@ -291,25 +290,32 @@ def _converse(process: "subprocess.Popen[str]", place: _Place, observe: Observer
         elif message["kind"] == "record":
             store.append(place.folder, [message["row"]])
             n_measured += message["row"]["status"] == "ok"
+            explained |= message["row"]["status"] != "ok"
             observe("row", message["row"])
-            if message["row"]["status"] != "ok":
-                return True
         else:
             observe(message["kind"], message)
         if message.get("ack"):
             _tell(process, "")
-    return n_measured == build_protocol(place.suite.protocol).repeats
+    return explained or n_measured == build_protocol(place.suite.protocol).repeats
 
 
 def _kill(process: "subprocess.Popen[str]") -> None:
     """End the worker and all its children."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
-    except AttributeError:  # Windows has no process groups to kill
+    if not hasattr(os, "killpg"):  # Windows has no process groups
         process.kill()
+        return
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """Make sure that nothing of the worker is left: processes, zombie, pipes."""
+    _kill(process)
     process.wait()
+    for pipe in (process.stdin, process.stdout):
+        assert pipe is not None
+        with suppress(BrokenPipeError):  # what the worker did not live to read
+            pipe.close()
 
 
 def _record_failure(place: _Place, reason: str, observe: Observer) -> None:
@@ -342,12 +348,10 @@ def _tail(log: IO[bytes]) -> str:
 def _keep_log(place: _Place, log: IO[bytes]) -> None:
     """Keep what a failed worker printed; a full disk must not hide the failure itself."""
     log.seek(0)
-    try:
+    with suppress(OSError):
         folder = place.folder / "logs"
         folder.mkdir(exist_ok=True)
         (folder / f"cell-{place.order_index}.log").write_bytes(log.read())
-    except OSError:
-        pass
 
 
 # --- looking ahead ---------------------------------------------------------------------------------------

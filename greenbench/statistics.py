@@ -43,11 +43,11 @@ def bootstrap_rate(
     totals = _block_totals(np.asarray(errors), np.asarray(words), blocks)
     if totals.shape[1] < 2 or totals[1].sum() == 0:
         return None
-    rng = np.random.default_rng(seed)
-    rates = []
-    for _ in range(0, n, 1000):  # in slices, so that a corpus of any size takes little memory
-        draws = rng.multinomial(totals.shape[1], np.full(totals.shape[1], 1 / totals.shape[1]), size=1000)
-        sampled_errors, sampled_words = draws @ totals[0], draws @ totals[1]
+    rng, n_blocks, rates = np.random.default_rng(seed), totals.shape[1], []
+    n_at_once = max(1, 1_000_000 // n_blocks)  # so that a corpus of any size takes little memory
+    for done in range(0, n, n_at_once):
+        draws = rng.integers(n_blocks, size=(min(n_at_once, n - done), n_blocks))
+        sampled_errors, sampled_words = totals[:, draws].sum(axis=2)
         rates.append(sampled_errors[sampled_words > 0] / sampled_words[sampled_words > 0])
     low, high = np.percentile(np.concatenate(rates), [2.5, 97.5])
     return float(low), float(high)

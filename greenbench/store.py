@@ -104,7 +104,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a JSON-lines file; a torn line (from a crash) is skipped with a warning."""
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as stream:
+    with path.open("rb") as stream:  # a line may be torn inside a character, which is no UTF-8
         for number, line in enumerate(stream, start=1):
             try:
                 yield json.loads(line)

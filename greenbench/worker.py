@@ -145,6 +145,7 @@ def main() -> None:
         traceback.print_exc()
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         channel.send("record", row=to_row(rows.not_measured(job, "error", reason)))
+        raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

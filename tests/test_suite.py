@@ -86,7 +86,10 @@ def test_loading_a_loaded_suite_changes_nothing(write) -> None:
         ({"protocol": {"use": "quick", "repeat": 1}}, r"protocol: unknown step 'repeat'. Did you mean 'repeats'\?"),
         ({"protocol": {"use": "quick", "repeats": "1"}}, r"protocol: repeats: input should be a valid integer"),
         ({"protocol": {"use": "quick", "repeats": 0}}, r"protocol: repeats: input should be greater than"),
-        ({"carbon": {"g_per_kwh": 56, "source": "RTE", "year": 1, "sorce": "RTE"}}, r"carbon.sorce: unknown key. Did you mean 'source'"),
+        (
+            {"carbon": {"g_per_kwh": 56, "source": "RTE", "year": 1, "sorce": "RTE"}},
+            r"carbon.sorce: unknown key. Did you mean 'source'",
+        ),
         ({"variants": ["wav2vec2/large-960"]}, r"variants.0: unknown variant .* Did you mean 'wav2vec2/large-960h'"),
         ({"variants": ["wav2vec/base-960h"]}, r"variants.0: unknown variant 'wav2vec'. Did you mean 'wav2vec2'"),
         ({"variants": ["wav2vec2/base-960h+int8"]}, r"variants.0: unknown method 'int8'. Did you mean 'int8-dynamic'"),

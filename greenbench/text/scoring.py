@@ -43,7 +43,8 @@ def scorer_id() -> str:
 def score(references: Sequence[str], hypotheses: Sequence[str], normalize: Callable[[str], str]) -> Score:
     """Count edits, utterance by utterance.
 
-    An empty reference adds its insertions to the numerator and nothing to the denominator.
+    An empty reference adds its insertions to the numerator and nothing to the denominator. Any white space
+    separates words, and counts as one character.
 
     Args:
         references: one text an utterance, as the corpus gives it.
@@ -52,11 +53,16 @@ def score(references: Sequence[str], hypotheses: Sequence[str], normalize: Calla
     """
     import jiwer
 
-    pairs = [(normalize(r), normalize(h)) for r, h in zip(references, hypotheses, strict=True)]
+    pairs = [(_spaced(normalize(r)), _spaced(normalize(h))) for r, h in zip(references, hypotheses, strict=True)]
     return Score(
         [_count(jiwer.process_words, *pair) for pair in pairs],
         [_count(jiwer.process_characters, *pair) for pair in pairs],
     )
+
+
+def _spaced(text: str) -> str:
+    """Put one space between words; jiwer splits at spaces only, so a tab would join two words."""
+    return " ".join(text.split())
 
 
 def _count(process: Callable[[str, str], Any], reference: str, hypothesis: str) -> Counts:

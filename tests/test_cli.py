@@ -1,0 +1,151 @@
+"""The command line as a newcomer meets it: help, lists, exit codes, one line per mistake."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+
+def greenbench(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "greenbench", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
+
+
+@pytest.fixture
+def suite_file(suite_data: dict, tmp_path: Path) -> Path:
+    """A suite file that runs in a moment."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(suite_data))
+    return path
+
+
+def test_a_run_prints_table_page_and_rows(suite_file: Path, tmp_path: Path) -> None:
+    """A run ends with a table on standard output, the page's path, and exit code 0."""
+    done = greenbench("run", suite_file, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "null/rtfx-100" in done.stdout
+    assert f"page: {tmp_path / 'run' / 'report.html'}" in done.stdout
+    assert "[1/1] null/rtfx-100 | " in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr, "a pipe gets plain lines"
+
+
+def test_a_run_as_json_is_json_alone(suite_file: Path, tmp_path: Path) -> None:
+    """--json prints nothing but JSON on standard output; what is unknown is null."""
+    done = greenbench("run", suite_file, "--out", tmp_path / "run", "--json")
+    (line,) = json.loads(done.stdout)
+    assert line["variant"] == "null/rtfx-100"
+    assert line["rtfx"] == pytest.approx(100, rel=0.1)
+    assert line["energy_gpu_j"] is None
+
+
+def test_a_failed_cell_is_exit_code_1(suite_data: dict, tmp_path: Path) -> None:
+    """A run in which a cell failed ends with exit code 1 and says which thing is missing, once."""
+    path = tmp_path / "tiny.yaml"
+    absent = {"use": "manifest", "path": "none.jsonl"}
+    path.write_text(yaml.safe_dump({**suite_data, "datasets": [absent], "scenarios": ["offline", "single-stream"]}))
+    done = greenbench("run", path, "--out", tmp_path / "run")
+    assert done.returncode == 1
+    assert done.stderr.count("missing dataset") == 1
+    assert "none.jsonl" in done.stderr
+
+
+def test_a_typo_is_exit_code_2_and_one_line(suite_data: dict, tmp_path: Path) -> None:
+    """A typo gives one line on standard error, exit code 2, and creates nothing."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump({**suite_data, "variants": ["nul/instant"]}))
+    done = greenbench("run", path, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [f"error: {path}: variants.0: unknown variant 'nul'. Did you mean 'null'?"]
+    assert not (tmp_path / "results").exists()
+
+
+def test_dry_run_plans_and_measures_nothing(suite_file: Path, tmp_path: Path) -> None:
+    """--dry-run prints the cells, what is known of their time, and which meters answer; no folder appears."""
+    done = greenbench("run", suite_file, "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for part in ("tiny: 1 cells", "null/rtfx-100", "1 cells never ran this way before", "rapl", "nvml"):
+        assert part in done.stdout
+    assert not (tmp_path / "results").exists()
+    planned = json.loads(greenbench("run", suite_file, "--dry-run", "--json").stdout)
+    assert [cell["variant"] for cell in planned["cells"]] == ["null/rtfx-100"]
+    assert planned["cells"][0]["expected_s"] is None
+
+
+def test_options_reach_the_suite(suite_file: Path, tmp_path: Path) -> None:
+    """--limit, --set, --protocol, --only and --estimate-energy change what is run."""
+    options = ["--limit", 2, "--set", "protocol.repeats=1", "--only", "null/*", "--estimate-energy"]
+    done = greenbench("run", suite_file, *options, "--out", tmp_path / "run", "--json")
+    (line,) = json.loads(done.stdout)
+    assert line["n_utterances"] == 2
+    assert line["n_repeats"] == 1
+    assert line["energy_method"] in ("estimated", "counter")
+
+
+@pytest.mark.parametrize("what", ["variants", "datasets", "meters", "methods", "normalizers", "metrics"])
+def test_list_shows_every_registered_name(what: str) -> None:
+    """`list` names what is registered, as a table and as JSON."""
+    rows = json.loads(greenbench("list", what, "--json").stdout)
+    names = {str(next(iter(row.values()))) for row in rows}
+    table = greenbench("list", what).stdout
+    assert len(names) == len(rows) > 1
+    assert all(name in table for name in names)
+
+
+def test_list_of_nothing_suggests(tmp_path: Path) -> None:
+    """`list` with a typo names the kind that was meant."""
+    done = greenbench("list", "variant")
+    assert done.returncode == 2
+    assert "Did you mean 'variants'?" in done.stderr
+
+
+def test_doctor_says_why_each_meter_is_silent() -> None:
+    """`doctor` accounts for every registered meter, with a reason for those that cannot measure."""
+    from greenbench import registry
+
+    done = greenbench("doctor")
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in registry.names("meters"))
+    assert isinstance(json.loads(greenbench("doctor", "--json").stdout), list)
+
+
+def test_report_joins_runs(suite_file: Path, tmp_path: Path) -> None:
+    """`report` writes one page of several runs where it is told to; a folder without runs is an error."""
+    for name in ("a", "b"):
+        assert greenbench("run", suite_file, "--out", tmp_path / name, "--limit", 2).returncode == 0
+    page = tmp_path / "both.html"
+    assert greenbench("report", tmp_path / "a", tmp_path / "b", "--out", page).returncode == 0
+    assert "null/rtfx-100" in page.read_text()
+    empty = greenbench("report", tmp_path / "nowhere")
+    assert empty.returncode == 1
+    assert "no runs here" in empty.stderr
+
+
+def test_schema_is_json_schema() -> None:
+    """`schema` prints a JSON Schema that editors can use."""
+    printed = json.loads(greenbench("schema").stdout)
+    assert printed["$schema"].startswith("https://json-schema.org/")
+
+
+def test_every_command_and_option_has_help() -> None:
+    """No command and no option is without a sentence of help."""
+    import typer.main
+
+    from greenbench.cli import app
+
+    group = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        assert command.help, name
+        for parameter in command.params:
+            assert getattr(parameter, "help", None), f"{name} {parameter.name}"
+
+
+def test_version() -> None:
+    """--version prints the package's version."""
+    from greenbench import __version__
+
+    assert greenbench("--version").stdout == f"greenbench {__version__}\n"

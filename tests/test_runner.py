@@ -1,0 +1,248 @@
+"""The runner: fresh processes, a sleeping parent, and a row for every death; real processes throughout."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from greenbench import runner, store
+from greenbench.errors import InputError, StoreError
+from greenbench.runner import Options, run
+
+
+def rows(folder: Path) -> list[dict]:
+    return list(store.read_rows(folder / store.RECORDS))
+
+
+def test_the_null_variant_reads_back_its_own_rtfx(suite_data: dict, tmp_path: Path) -> None:
+    """A model of known delay measures its own RTFx within 2 %, and the parent sleeps under 1 % of the window."""
+    protocol = {"use": "quick", "repeats": 2, "window_s": 2, "idle_s": 0}
+    data = {**suite_data, "variants": ["null/rtfx-20"], "protocol": protocol}
+    frame = run({**data, "scenarios": ["offline", "single-stream"]}, Options(out=tmp_path / "run"))
+    assert len(frame) == 4
+    assert (frame["rtfx"].sub(20).abs() < 0.02 * 20).all()
+    assert (frame["harness_cpu_s"] < 0.01 * frame["wall_s"]).all()
+    assert (frame["wall_s"] >= 2).all()
+    stream = frame[frame["scenario"] == "single-stream"]
+    assert stream["latency_p50_s"].between(1.0 / 20, 1.7 / 20 * 1.02).all()
+
+
+def test_every_repeat_is_a_row_with_its_texts(suite_data: dict, tmp_path: Path) -> None:
+    """Rows, texts, run.json and page all exist; an independent recount of the texts gives the row's counts."""
+    import jiwer
+
+    folder = tmp_path / "run"
+    data = {
+        **suite_data,
+        "variants": [{"use": "null", "text": "tone number one", "name": "one"}],
+        "normalizer": "librispeech",
+    }
+    frame = run(data, Options(out=folder))
+    assert list(frame["repeat"]) == [0, 1]
+    assert frame["run_id"].nunique() == 1
+    texts = store.load_hypotheses(folder)
+    assert len(texts) == 16
+    assert set(texts["reference"]) == {f"TONE NUMBER {n}" for n in range(8)}
+    first = texts[texts["repeat"] == 0]
+    counted = jiwer.process_words([r.lower() for r in first["reference"]], list(first["hypothesis"]))
+    assert frame["n_word_substitutions"].iloc[0] == counted.substitutions == 8
+    assert frame["wer"].iloc[0] == counted.wer
+    assert frame["audio_s"].iloc[0] == pytest.approx(10.8 * frame["n_passes"].iloc[0])
+    described = store.read_run(folder)
+    assert described["protocol"]["repeats"] == 2
+    assert {"machine", "versions", "git", "meters", "suite", "suite_hash"} <= set(described)
+    assert (folder / store.REPORT).stat().st_size > 10_000
+
+
+@pytest.mark.usefixtures("bad_plugin")
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("raise", "RuntimeError: the model broke"),
+        ("kill", "killed by SIGKILL (out of memory, or killed from outside)"),
+        ("exit", "ended early with exit code 7"),
+        ("hang", "took longer than timeout_s: 6"),
+        ("short", "ValueError: the model gave 0 texts for a batch of"),
+    ],
+)
+def test_every_death_is_a_row_and_the_run_goes_on(suite_data: dict, tmp_path: Path, how: str, reason: str) -> None:
+    """However a model dies, its row says why, earlier repeats stay, energy is null and the next cell runs."""
+    bad = {"use": "bad", "how": how, "after": 9}  # dies in its second window, see the next test
+    protocol = {"use": "quick", "repeats": 2, "window_s": 0.02, "idle_s": 0}
+    data = {**suite_data, "variants": ["null/rtfx-100", bad, "null/instant"], "protocol": protocol}
+    frame = run({**data, "timeout_s": 6, "batch_sizes": [2]}, Options(out=tmp_path / "run"))
+    by_variant = {name: list(part["status"]) for name, part in frame.groupby("variant")}
+    assert by_variant["null/rtfx-100"] == by_variant["null/instant"] == ["ok", "ok"]
+    assert by_variant[f"bad:{how}"][-1] == "error"
+    dead = frame[(frame["variant"] == f"bad:{how}") & (frame["status"] == "error")].iloc[0]
+    assert reason in dead["reason"]
+    assert dead[["energy_j", "energy_j_per_audio_s", "rtfx", "wer"]].isna().all()
+
+
+@pytest.mark.usefixtures("bad_plugin")
+def test_a_repeat_measured_before_the_death_is_kept(suite_data: dict, tmp_path: Path) -> None:
+    """A model that dies in its second window keeps the row of its first."""
+    bad = {"use": "bad", "how": "raise", "after": 9}  # 1 + 3 calls before, 4 in the first window, 1 in the second
+    protocol = {"use": "quick", "repeats": 2, "window_s": 0.001, "idle_s": 0}
+    data = {**suite_data, "variants": [bad], "protocol": protocol, "batch_sizes": [2]}
+    frame = run(data, Options(out=tmp_path / "run"))
+    assert list(frame["status"]) == ["ok", "error"]
+    assert next(iter((tmp_path / "run" / "logs").glob("cell-0.log"))).read_text().count("the model broke") >= 1
+
+
+@pytest.mark.usefixtures("bad_plugin")
+def test_passes_that_disagree_are_flagged(suite_data: dict, tmp_path: Path) -> None:
+    """A model that says something else at every pass is measured and flagged."""
+    data = {**suite_data, "variants": [{"use": "bad", "how": "garble"}]}
+    frame = run(data, Options(out=tmp_path / "run"))
+    assert all("unstable-text" in flags for flags in frame["flags"]) or (frame["n_passes"] == 1).any()
+
+
+@pytest.mark.usefixtures("bad_plugin")
+def test_threads_reach_the_worker(suite_data: dict, tmp_path: Path) -> None:
+    """The suite's thread count is torch's thread count in the worker."""
+    data = {**suite_data, "variants": [{"use": "bad", "how": "threads"}], "threads": 1}
+    run(data, Options(out=tmp_path / "run"))
+    assert set(store.load_hypotheses(tmp_path / "run")["hypothesis"]) == {"1"}
+
+
+def test_what_a_library_prints_does_not_garble_the_messages(suite_data: dict, tmp_path: Path, bad_plugin) -> None:
+    """A model that prints to standard output is measured all the same."""
+    data = {**suite_data, "variants": [{"use": "bad", "how": "print"}]}  # prints at every call, does nothing else
+    frame = run(data, Options(out=tmp_path / "run"))
+    assert list(frame["status"]) == ["ok", "ok"]
+
+
+def test_a_full_disk_keeps_every_earlier_row(suite_data: dict, tmp_path: Path, monkeypatch) -> None:
+    """A write that fails half way leaves the file as it was and hands the unwritten row over."""
+    data = {**suite_data, "variants": ["null/rtfx-100", "null/instant"]}
+    real, n_written = store._append_bytes, 0
+
+    def fill(path: Path, content: bytes) -> None:
+        nonlocal n_written
+        n_written += 1
+        if n_written > 4:  # texts and row of two repeats fit
+            raise OSError(28, "No space left on device")
+        real(path, content)
+
+    monkeypatch.setattr(store, "_append_bytes", fill)
+    with pytest.raises(store.UnsavedError, match="No space left on device. Earlier rows are intact") as caught:
+        run(data, Options(out=tmp_path / "run"))
+    assert json.loads(caught.value.unsaved.splitlines()[0])["variant"] == "null/instant"
+    monkeypatch.undo()
+    assert list(store.load(tmp_path / "run")["status"]) == ["ok", "ok"]
+    resumed = run(data, Options(out=tmp_path / "run", resume=True))
+    assert list(resumed["variant"]) == ["null/rtfx-100"] * 2 + ["null/instant"] * 2
+
+
+@pytest.mark.usefixtures("bad_plugin")
+def test_resume_runs_only_what_is_missing_or_failed(suite_data: dict, tmp_path: Path) -> None:
+    """A resumed run measures the failed cell again and leaves the others alone."""
+    data = {**suite_data, "variants": ["null/rtfx-100", {"use": "bad", "how": "raise"}]}
+    folder, seen = tmp_path / "run", []
+    run(data, Options(out=folder))
+    before = rows(folder)
+    run(data, Options(out=folder, resume=True), lambda kind, content: seen.append((kind, dict(content))))
+    assert [c["label"].split(" |")[0] for kind, c in seen if kind == "cell"] == ["bad:raise"]
+    assert rows(folder)[: len(before)] == before
+    assert list(store.load(folder)["status"]) == ["ok", "ok", "error"]
+
+
+def test_resume_refuses_a_changed_suite(suite_data: dict, tmp_path: Path) -> None:
+    """Mixing two configurations in one run is refused, naming what differs."""
+    run(suite_data, Options(out=tmp_path / "run"))
+    with pytest.raises(InputError, match=r"the suite has changed since that run \(batch_sizes\)"):
+        run({**suite_data, "batch_sizes": [2]}, Options(out=tmp_path / "run", resume=True))
+
+
+def test_a_folder_with_a_run_is_not_written_over(suite_data: dict, tmp_path: Path) -> None:
+    """--out on an existing run without --resume is refused."""
+    run(suite_data, Options(out=tmp_path / "run"))
+    with pytest.raises(InputError, match="a run is here already. Continue it with --resume"):
+        run(suite_data, Options(out=tmp_path / "run"))
+
+
+def test_resume_without_out_takes_the_latest_run(suite_data: dict, tmp_path: Path, monkeypatch) -> None:
+    """--resume alone continues the suite's latest run; without one it says so."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="there is no run of suite 'tiny' under results"):
+        run(suite_data, Options(resume=True))
+    first = run(suite_data).attrs["folder"]
+    assert run(suite_data, Options(resume=True)).attrs["folder"] == first
+
+
+def test_a_missing_thing_is_one_line_and_fails_only_its_cells(suite_data: dict, tmp_path: Path) -> None:
+    """Data that is not there is reported once, its cells fail with that reason, the others run."""
+    absent = {"use": "manifest", "path": str(tmp_path / "none.jsonl"), "name": "absent"}
+    data = {**suite_data, "datasets": [*suite_data["datasets"], absent], "variants": ["null/rtfx-100", "null/instant"]}
+    missing = []
+    frame = run(data, Options(out=tmp_path / "run"), lambda kind, c: missing.append(c) if kind == "missing" else None)
+    assert [m["name"] for m in missing] == ["dataset absent"]
+    failed = frame[frame["dataset"] == "absent"]
+    assert list(failed["status"]) == ["error", "error"]
+    assert failed["reason"].str.contains("none.jsonl").all()
+    assert (frame[frame["dataset"] != "absent"]["status"] == "ok").all()
+
+
+def test_a_device_that_is_not_there_is_skipped_with_a_reason(suite_data: dict, tmp_path: Path) -> None:
+    """A CUDA cell on a machine without CUDA is skipped, not failed."""
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    frame = run({**suite_data, "devices": ["cuda"]}, Options(out=tmp_path / "run"))
+    assert list(frame["status"]) == ["skipped"]
+    assert "sees no CUDA device" in frame["reason"].iloc[0]
+
+
+def test_only_that_matches_nothing_is_bad_input(suite_data: dict, tmp_path: Path) -> None:
+    """A glob without a match is a mistake, not an empty success."""
+    with pytest.raises(InputError, match="--only nope: no cell"):
+        run(suite_data, Options(out=tmp_path / "run", only="nope"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unwritable_folder_says_so(suite_data: dict, tmp_path: Path) -> None:
+    """Results that cannot be written are one line, before anything is measured."""
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"cannot write run.json"):
+        run(suite_data, Options(out=tmp_path / "file" / "run"))
+
+
+@pytest.mark.parametrize("signal_sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_a_valid_store(suite_data: dict, tmp_path: Path, signal_sent: int) -> None:
+    """Ctrl-C ends the worker too, keeps what was measured, says how to go on, and exits with 130."""
+    import yaml
+
+    path = tmp_path / "suite.yaml"
+    slow = {"use": "null", "delay_s": 30.0, "name": "slow"}
+    path.write_text(yaml.safe_dump({**suite_data, "variants": ["null/rtfx-100", slow]}))
+    command = [sys.executable, "-m", "greenbench", "run", str(path), "--out", str(tmp_path / "run")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        next(line for line in process.stderr if "slow" in line)
+        time.sleep(1)
+        (worker,) = psutil.Process(process.pid).children()
+        process.send_signal(signal_sent)
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert "Continue with --resume" in said
+    assert list(store.load(tmp_path / "run")["status"]) == ["ok", "ok"]
+    assert not worker.is_running()
+
+
+def test_expected_seconds_come_from_earlier_runs(suite_data: dict, tmp_path: Path) -> None:
+    """A cell that ran before the same way is expected to take as long; one that never did is unknown."""
+    from greenbench.plan import plan
+    from greenbench.suite import load
+
+    run(suite_data, Options(out=tmp_path / "run"))
+    loaded = load({**suite_data, "variants": ["null/rtfx-100", "null/instant"]})
+    known, unknown = runner.expected_s(tmp_path, loaded, plan(loaded))
+    assert known == rows(tmp_path / "run")[-1]["cell_s"]
+    assert unknown is None
