@@ -11,6 +11,8 @@ import torch
 from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
 from transformers.utils import logging as transformers_logging
 
+import speech_data
+
 ASSETS = Path(__file__).resolve().parents[2] / "greenbench" / "assets" / "quickstart"
 
 
@@ -33,8 +35,7 @@ def slices_of(row: dict[str, object]) -> list[str]:
 def score(model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, manifest: Path) -> dict[str, dict[str, float]]:
     """Return the error counts and rates of every slice of a manifest."""
     pairs: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for line in open(manifest):
-        row = json.loads(line)
+    for row in speech_data.read_manifest(manifest):
         heard = recognise(model, processor, manifest.parent / row["audio_filepath"])
         for name in slices_of(row):
             pairs[name].append((row["text"].lower(), heard))
@@ -44,7 +45,10 @@ def score(model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, manifest: Path) -
 def rates(said_heard: list[tuple[str, str]]) -> dict[str, float]:
     """Return utterances, words, errors by kind, WER and CER of (reference, hypothesis) pairs."""
     references, hypotheses = (list(column) for column in zip(*said_heard, strict=True))
-    words, letters = jiwer.process_words(references, hypotheses), jiwer.process_characters(references, hypotheses)
+    words, letters = (
+        jiwer.process_words(references, hypotheses),
+        jiwer.process_characters(references, hypotheses),
+    )
     return {
         "utterances": len(references),
         "words": words.hits + words.substitutions + words.deletions,

@@ -14,9 +14,7 @@ ORDINALS = (
     "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
     "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth thirtieth"
 ).split()
-MONTHS = (
-    "january february march april may june july august september october november december"
-).split()
+MONTHS = ("january february march april may june july august september october november december").split()
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 SLOTS: dict[str, str] = {
@@ -37,8 +35,8 @@ SLOTS: dict[str, str] = {
     "spot": "station airport museum hospital bank market school hotel beach harbour theatre bakery",
     "vehicle": "train bus taxi flight ferry tram",
     "food": (
-        "bread butter milk cheese coffee tea sugar rice pasta apples bananas tomatoes onions carrots potatoes "
-        "chicken fish soup honey salt pepper flour lemons yoghurt chocolate"
+        "bread butter milk cheese coffee tea sugar rice pasta apples bananas tomatoes onions carrots "
+        "potatoes chicken fish soup honey salt pepper flour lemons yoghurt chocolate"
     ),
     "unit": "bottles boxes bags packets jars tins",
     "weekday": "monday tuesday wednesday thursday friday saturday sunday",
@@ -189,7 +187,9 @@ def time_of_day(rng: random.Random) -> str:
 
 def digits(rng: random.Random) -> str:
     """Return two to seven digits; zero is read `zero` or `oh`."""
-    read = [rng.choice([*DIGITS, "oh"] if rng.random() < 0.3 else DIGITS[1:]) for _ in range(rng.randint(2, 7))]
+    read = [
+        rng.choice([*DIGITS, "oh"] if rng.random() < 0.3 else DIGITS[1:]) for _ in range(rng.randint(2, 7))
+    ]
     return " ".join(read)
 
 

@@ -4,17 +4,22 @@ import argparse
 import json
 import random
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-import grammar
 import numpy as np
 import soundfile
+
+import grammar
 import synthesize
 from synthesize import SAMPLE_RATE, VOICES, Voice
 
 ASSETS = Path(__file__).resolve().parents[2] / "greenbench" / "assets" / "quickstart"
+ENCODINGS = {"flac": ("FLAC", "PCM_16", 1.0), "opus": ("OGG", "OPUS", 0.9)}  # container, subtype, level
 CHUNK = 400  # sentences a process: an engine repeats its bytes only in the same order from a fresh start
+
+
+Text = tuple[str, grammar.Kind]
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Reading:
 
     Attributes:
         text: What is said.
+        kind: `sentence` or `code`.
         voice: Who says it.
         pitch: Factor on the voice's pitch.
         speed: Factor on the voice's rate.
@@ -31,6 +37,7 @@ class Reading:
     """
 
     text: str
+    kind: grammar.Kind
     voice: Voice
     pitch: float
     speed: float
@@ -38,19 +45,21 @@ class Reading:
     pause: bool
 
 
-def plan(texts: list[str], voices: list[Voice], shares: list[float], seed: int) -> list[Reading]:
-    """Draw a voice, pitch, speed and level for each sentence."""
+def plan(texts: list[Text], voices: list[Voice], seed: int) -> list[Reading]:
+    """Draw a voice (by share of training), pitch, speed and level for each sentence."""
+    shares = [voice.share or 1.0 for voice in voices]
     rng = random.Random(seed)
     return [
         Reading(
             text=text,
+            kind=kind,
             voice=rng.choices(voices, shares)[0],
             pitch=rng.uniform(0.88, 1.15),
             speed=rng.uniform(0.9, 1.25),
             level_db=rng.uniform(-20, -2),
             pause=rng.random() < 0.5,
         )
-        for text in texts
+        for text, kind in texts
     ]
 
 
@@ -71,16 +80,16 @@ def synthesise_all(readings: list[Reading], workers: int) -> list[np.ndarray]:
         return [audio for chunk in pool.map(read_aloud, chunks) for audio in chunk]
 
 
-def row(reading: Reading, audio: np.ndarray, where: dict[str, object]) -> str:
-    """Write the manifest line of one utterance."""
-    fields = where | {
-        "text": reading.text,
+def row(reading: Reading, audio: np.ndarray, where: dict[str, object], labelled: bool = True) -> str:
+    """Write the manifest line of one utterance, with or without what is said."""
+    label = {"text": reading.text, "kind": reading.kind} if labelled else {}
+    about = {
         "duration": round(len(audio) / SAMPLE_RATE, 3),
         "speaker": reading.voice.name,
         "engine": reading.voice.engine,
         "seen": reading.voice.seen,
     }
-    return json.dumps(fields) + "\n"
+    return json.dumps(where | label | about) + "\n"
 
 
 def write_packed(folder: Path, name: str, readings: list[Reading], workers: int) -> None:
@@ -95,28 +104,34 @@ def write_packed(folder: Path, name: str, readings: list[Reading], workers: int)
             offset += len(audio)
 
 
-def write_files(folder: Path, readings: list[Reading], suffix: str, workers: int) -> None:
-    """Write one audio file an utterance and the manifest beside them."""
+def write_evaluation(folder: Path, readings: list[Reading], workers: int) -> None:
+    """Write one FLAC file an utterance and the manifest beside them.
+
+    The samples keep 12 significant bits, 72 dB: FLAC stores the zeros below them for nothing.
+    """
+    write_files(folder, readings, [audio & ~15 for audio in synthesise_all(readings, workers)], "flac")
+
+
+def write_unlabelled(folder: Path, readings: list[Reading], workers: int) -> None:
+    """Write one Ogg Opus file an utterance and a manifest without transcripts."""
+    write_files(folder, readings, synthesise_all(readings, workers), "opus")
+
+
+def write_files(folder: Path, readings: list[Reading], spoken: list[np.ndarray], suffix: str) -> None:
+    """Encode utterances one by one and list them."""
     (folder / "audio").mkdir(parents=True, exist_ok=True)
-    spoken = synthesise_all(readings, workers)
     with open(folder / "manifest.jsonl", "w") as manifest:
         for i, (reading, audio) in enumerate(zip(readings, spoken, strict=True)):
             path = f"audio/{reading.voice.name}-{i:04d}.{suffix}"
-            if suffix == "flac":
-                audio = audio & ~15  # 12 significant bits: FLAC drops the zeros without loss
-            soundfile.write(folder / path, audio, SAMPLE_RATE, **FORMATS[suffix])
-            manifest.write(row(reading, audio, {"audio_filepath": path}))
+            container, subtype, level = ENCODINGS[suffix]
+            soundfile.write(folder / path, audio, SAMPLE_RATE, subtype, None, container, compression_level=level)
+            manifest.write(row(reading, audio, {"audio_filepath": path}, labelled=suffix == "flac"))
 
 
-FORMATS: dict[str, dict[str, object]] = {
-    "flac": {"format": "FLAC", "subtype": "PCM_16", "compression_level": 1.0},
-    "opus": {"format": "OGG", "subtype": "OPUS", "compression_level": 0.9},
-}
-
-
-def mixed(split: grammar.Split, sentences: int, codes: int, seed: int) -> list[str]:
+def mixed(split: grammar.Split, sentences: int, codes: int, seed: int) -> list[Text]:
     """Draw sentences and codes of one split in one shuffled list."""
-    texts = grammar.sentences(split, "sentence", sentences, seed) + grammar.sentences(split, "code", codes, seed)
+    counts: dict[grammar.Kind, int] = {"sentence": sentences, "code": codes}
+    texts = [(text, kind) for kind, n in counts.items() for text in grammar.sentences(split, kind, n, seed)]
     random.Random(seed).shuffle(texts)
     return texts
 
@@ -126,7 +141,7 @@ def evaluation_plan(per_voice: int, seed: int) -> list[Reading]:
     texts = mixed("test", per_voice * len(VOICES) * 4 // 5, per_voice * len(VOICES) // 5, seed)
     readings = []
     for i, voice in enumerate(VOICES):
-        readings += plan(texts[i * per_voice : (i + 1) * per_voice], [voice], [1.0], seed + i)
+        readings += plan(texts[i * per_voice : (i + 1) * per_voice], [voice], seed + i)
     return readings
 
 
@@ -141,18 +156,17 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
     seen = [voice for voice in VOICES if voice.seen]
-    shares = [voice.share for voice in seen]
     if args.part == "train":
         texts = mixed("train", args.count * 3 // 4, args.count // 4, args.seed)
-        write_packed(args.scratch, f"train-{args.seed}", plan(texts, seen, shares, args.seed), args.workers)
+        write_packed(args.scratch, f"train-{args.seed}", plan(texts, seen, args.seed), args.workers)
     elif args.part == "valid":
         texts = mixed("valid", 160, 40, args.seed)
-        write_packed(args.scratch, "valid", plan(texts, seen, shares, args.seed), args.workers)
+        write_packed(args.scratch, "valid", plan(texts, seen, args.seed), args.workers)
     elif args.part == "evaluation":
-        write_files(args.assets / "evaluation", evaluation_plan(30, args.seed), "flac", args.workers)
+        write_evaluation(args.assets / "evaluation", evaluation_plan(30, args.seed), args.workers)
     else:
-        readings = plan(mixed("distil", 480, 120, args.seed), seen, shares, args.seed)
-        write_files(args.assets / "unlabelled", readings, "opus", args.workers)
+        readings = plan(mixed("distil", 480, 120, args.seed), seen, args.seed)
+        write_unlabelled(args.assets / "unlabelled", readings, args.workers)
 
 
 if __name__ == "__main__":

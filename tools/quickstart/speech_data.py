@@ -22,34 +22,24 @@ class Utterance:
     source: str
 
 
+def read_manifest(path: Path) -> list[dict]:
+    """Read the rows of a JSON-lines manifest."""
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def load_packed(stem: Path) -> list[Utterance]:
     """Load the utterances that make_corpus.py packed into `stem`.npy and `stem`.jsonl."""
     samples = np.load(stem.with_suffix(".npy"), mmap_mode="r")
     utterances = []
-    for line in open(stem.with_suffix(".jsonl")):
-        fields = json.loads(line)
+    for fields in read_manifest(stem.with_suffix(".jsonl")):
         audio = samples[fields["offset"] : fields["offset"] + fields["n_samples"]]
-        utterances.append(Utterance(audio, fields["text"], source_of(fields["text"])))
+        utterances.append(Utterance(audio, fields["text"], fields["kind"]))
     return utterances
-
-
-def source_of(text: str) -> str:
-    """Tell codes (letters, digits, dates) from plain sentences, by their short words."""
-    words = text.split()
-    known = set(CODE_WORDS)
-    return "code" if sum(len(word) == 1 or word in known for word in words) >= 0.6 * len(words) else "sentence"
-
-
-CODE_WORDS = (
-    "enter rubout erase repeat spell go to area code start stop help with yes no zero oh one two three four five six "
-    "seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty "
-    "forty fifty sixty seventy eighty ninety hundred thousand"
-).split()
 
 
 def load_an4(folder: Path) -> tuple[list[Utterance], list[Utterance]]:
     """Load the AN4 training recordings as (training, validation), split by speaker."""
-    rows = [json.loads(line) for line in open(folder / "train.jsonl")]
+    rows = read_manifest(folder / "train.jsonl")
     held_out = set(sorted({row["speaker"] for row in rows})[::9][:VALID_SPEAKERS])
     parts: tuple[list[Utterance], list[Utterance]] = ([], [])
     for fields in rows:

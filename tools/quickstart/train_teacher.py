@@ -12,16 +12,28 @@ from pathlib import Path
 
 import jiwer
 import numpy as np
-import speech_data
-import teacher_model
 import torch
 import torch.distributed as dist
-from speech_data import Mix, Utterance
 from torch.nn.functional import ctc_loss
 from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
 from transformers.utils import logging as transformers_logging
 
-COLUMNS = ["stage", "step", "audio_h", "cpu_h", "lr", "loss", "grad_norm", "wer_sentence", "wer_code", "wer_an4"]
+import speech_data
+import teacher_model
+from speech_data import Mix, Utterance
+
+COLUMNS = [
+    "stage",
+    "step",
+    "audio_h",
+    "cpu_h",
+    "lr",
+    "loss",
+    "grad_norm",
+    "wer_sentence",
+    "wer_code",
+    "wer_an4",
+]
 
 
 def transcribe(model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, audio: np.ndarray) -> str:
@@ -110,7 +122,9 @@ def open_stage(args: argparse.Namespace) -> tuple[Wav2Vec2ForCTC, torch.optim.Op
     model.set_attn_implementation("eager")
     model.config.apply_spec_augment = args.spec_augment > 0
     model.config.mask_time_prob = args.spec_augment
-    optimizer = torch.optim.AdamW(model.parameters(), args.lr, betas=(0.9, 0.98), weight_decay=0.01)
+    model.wav2vec2.feature_extractor.conv_layers[0].conv.requires_grad_(False)  # stays a filter bank
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, args.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     if state:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -152,7 +166,12 @@ def train(args: argparse.Namespace, corpus: tuple[list[Utterance], list[Utteranc
         if dist.get_rank() > 0:
             continue
         if done % args.log_every == 0 or done == args.steps:
-            row = {"stage": args.out.name, "step": done, "audio_h": round(audio_s / 3600, 4), "lr": f"{lr:.2e}"}
+            row = {
+                "stage": args.out.name,
+                "step": done,
+                "audio_h": round(audio_s / 3600, 4),
+                "lr": f"{lr:.2e}",
+            }
             row |= {"loss": round(float(np.mean(losses)), 4), "grad_norm": round(norm, 3)}
             row |= {"cpu_h": round(dist.get_world_size() * (time.process_time() - cpu_s) / 3600, 4)}
             if done % args.keep_every == 0 or done == args.steps:
