@@ -5,7 +5,7 @@ import random
 from typing import Literal
 
 Split = Literal["train", "distil", "valid", "test"]
-Kind = Literal["sentence", "code"]
+Kind = Literal["sentence", "compound", "code"]
 
 DIGITS = "zero one two three four five six seven eight nine".split()
 TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
@@ -237,12 +237,21 @@ def split_of(sentence: str) -> Split:
     return ("test", "valid", "distil")[bucket] if bucket < 3 else "train"
 
 
+def sentence_of(kind: Kind, rng: random.Random) -> str:
+    """Draw one sentence of a kind."""
+    if kind == "compound":
+        joint = rng.choice(["and", "and then", "but"])
+        return f"{sentence_of('sentence', rng)} {joint} {sentence_of('sentence', rng)}"
+    return expand(rng.choice(CODES if kind == "code" else SENTENCES), rng)
+
+
 def sentences(split: Split, kind: Kind, count: int, seed: int) -> list[str]:
     """Draw distinct sentences of one split and one kind.
 
     Args:
         split: Which hash bucket the sentences belong to.
-        kind: `sentence` for commands and statements, `code` for letters, digits and dates.
+        kind: `sentence` for commands and statements, `compound` for two of them joined, `code` for letters,
+            digits and dates.
         count: How many distinct sentences to draw.
         seed: Seed of the draw.
 
@@ -250,12 +259,9 @@ def sentences(split: Split, kind: Kind, count: int, seed: int) -> list[str]:
         `count` lower-case sentences of 2 to 14 words.
     """
     rng = random.Random(f"{split}-{kind}-{seed}")
-    templates = SENTENCES if kind == "sentence" else CODES
     drawn: dict[str, None] = {}
     while len(drawn) < count:
-        sentence = expand(rng.choice(templates), rng)
-        if kind == "sentence" and rng.random() < 0.3:
-            sentence += f" {rng.choice(['and', 'and then', 'but'])} {expand(rng.choice(templates), rng)}"
+        sentence = sentence_of(kind, rng)
         if 2 <= len(sentence.split()) <= 14 and split_of(sentence) == split:
             drawn[sentence] = None
     return list(drawn)

@@ -16,6 +16,7 @@ from synthesize import SAMPLE_RATE, VOICES, Voice
 
 ASSETS = Path(__file__).resolve().parents[2] / "greenbench" / "assets" / "quickstart"
 ENCODINGS = {"flac": ("FLAC", "PCM_16", 1.0), "opus": ("OGG", "OPUS", 0.9)}  # container, subtype, level
+SPLIT_OF_PART: dict[str, grammar.Split] = {"train": "train", "valid": "valid", "unlabelled": "distil"}
 CHUNK = 400  # sentences a process: an engine repeats its bytes only in the same order from a fresh start
 
 
@@ -124,13 +125,13 @@ def write_files(folder: Path, readings: list[Reading], spoken: list[np.ndarray],
         for i, (reading, audio) in enumerate(zip(readings, spoken, strict=True)):
             path = f"audio/{reading.voice.name}-{i:04d}.{suffix}"
             container, subtype, level = ENCODINGS[suffix]
-            soundfile.write(folder / path, audio, SAMPLE_RATE, subtype, None, container, compression_level=level)
+            settings = {"format": container, "subtype": subtype, "compression_level": level}
+            soundfile.write(folder / path, audio, SAMPLE_RATE, **settings)
             manifest.write(row(reading, audio, {"audio_filepath": path}, labelled=suffix == "flac"))
 
 
-def mixed(split: grammar.Split, sentences: int, codes: int, seed: int) -> list[Text]:
-    """Draw sentences and codes of one split in one shuffled list."""
-    counts: dict[grammar.Kind, int] = {"sentence": sentences, "code": codes}
+def mixed(split: grammar.Split, counts: dict[grammar.Kind, int], seed: int) -> list[Text]:
+    """Draw sentences of one split, so many of each kind, in one shuffled list."""
     texts = [(text, kind) for kind, n in counts.items() for text in grammar.sentences(split, kind, n, seed)]
     random.Random(seed).shuffle(texts)
     return texts
@@ -138,7 +139,8 @@ def mixed(split: grammar.Split, sentences: int, codes: int, seed: int) -> list[T
 
 def evaluation_plan(per_voice: int, seed: int) -> list[Reading]:
     """Plan the evaluation set: every voice, seen or not, reads equally many test sentences."""
-    texts = mixed("test", per_voice * len(VOICES) * 4 // 5, per_voice * len(VOICES) // 5, seed)
+    n = per_voice * len(VOICES)
+    texts = mixed("test", {"sentence": n * 3 // 5, "compound": n // 5, "code": n // 5}, seed)
     readings = []
     for i, voice in enumerate(VOICES):
         readings += plan(texts[i * per_voice : (i + 1) * per_voice], [voice], seed + i)
@@ -148,25 +150,29 @@ def evaluation_plan(per_voice: int, seed: int) -> list[Reading]:
 def main() -> None:
     """Make the parts that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("part", choices=["train", "valid", "evaluation", "unlabelled"])
+    parser.add_argument("part", choices=[*SPLIT_OF_PART, "evaluation"])
     parser.add_argument("--scratch", type=Path, default=Path("build/quickstart"), help="training speech")
     parser.add_argument("--assets", type=Path, default=ASSETS, help="shipped speech")
-    parser.add_argument("--count", type=int, default=6000, help="sentences of the training part")
+    parser.add_argument("--sentences", type=int, default=120)
+    parser.add_argument("--compounds", type=int, default=40)
+    parser.add_argument("--codes", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
-    seen = [voice for voice in VOICES if voice.seen]
-    if args.part == "train":
-        texts = mixed("train", args.count * 3 // 4, args.count // 4, args.seed)
-        write_packed(args.scratch, f"train-{args.seed}", plan(texts, seen, args.seed), args.workers)
-    elif args.part == "valid":
-        texts = mixed("valid", 160, 40, args.seed)
-        write_packed(args.scratch, "valid", plan(texts, seen, args.seed), args.workers)
-    elif args.part == "evaluation":
+    if args.part == "evaluation":
         write_evaluation(args.assets / "evaluation", evaluation_plan(30, args.seed), args.workers)
-    else:
-        readings = plan(mixed("distil", 480, 120, args.seed), seen, args.seed)
+        return
+    counts: dict[grammar.Kind, int] = {
+        "sentence": args.sentences,
+        "compound": args.compounds,
+        "code": args.codes,
+    }
+    seen = [voice for voice in VOICES if voice.seen]
+    readings = plan(mixed(SPLIT_OF_PART[args.part], counts, args.seed), seen, args.seed)
+    if args.part == "unlabelled":
         write_unlabelled(args.assets / "unlabelled", readings, args.workers)
+    else:
+        write_packed(args.scratch, f"{args.part}-{args.seed}", readings, args.workers)
 
 
 if __name__ == "__main__":

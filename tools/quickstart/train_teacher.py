@@ -102,7 +102,7 @@ def update(
 def load_corpus(args: argparse.Namespace) -> tuple[list[Utterance], list[Utterance]]:
     """Return (training, validation) utterances: synthetic, and AN4 where its folder is given."""
     train = [u for stem in sorted(args.scratch.glob("train-*.jsonl")) for u in speech_data.load_packed(stem)]
-    valid = speech_data.load_packed(args.scratch / "valid")
+    valid = speech_data.load_packed(args.scratch / "valid-0.jsonl")
     if args.an4:
         an4_train, an4_valid = speech_data.load_an4(args.an4)
         train, valid = train + an4_train, valid + an4_valid
