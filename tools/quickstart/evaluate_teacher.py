@@ -1,0 +1,82 @@
+"""Score a teacher on the shipped evaluation set, voice by voice, and on AN4 where its folder is given."""
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import jiwer
+import soundfile
+import torch
+from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
+from transformers.utils import logging as transformers_logging
+
+import speech_data
+
+ASSETS = Path(__file__).resolve().parents[2] / "greenbench" / "assets" / "quickstart"
+
+
+def recognise(model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, path: Path) -> str:
+    """Transcribe one file in float32 at batch size 1, greedily."""
+    audio, rate = soundfile.read(path, dtype="float32")
+    inputs = processor(audio, sampling_rate=rate, return_tensors="pt")
+    with torch.inference_mode():
+        logits = model(inputs.input_values).logits
+    return processor.batch_decode(logits.argmax(-1))[0]
+
+
+def slices_of(row: dict[str, object]) -> list[str]:
+    """Name the slices that an utterance counts in."""
+    if "seen" not in row:
+        return ["AN4 test"]
+    return ["seen voices" if row["seen"] else "unseen voices", str(row["speaker"])]
+
+
+def score(model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, manifest: Path) -> dict[str, dict[str, float]]:
+    """Return the error counts and rates of every slice of a manifest."""
+    pairs: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for row in speech_data.read_manifest(manifest):
+        heard = recognise(model, processor, manifest.parent / row["audio_filepath"])
+        for name in slices_of(row):
+            pairs[name].append((row["text"].lower(), heard))
+    return {name: rates(said_heard) for name, said_heard in pairs.items()}
+
+
+def rates(said_heard: list[tuple[str, str]]) -> dict[str, float]:
+    """Return utterances, words, errors by kind, WER and CER of (reference, hypothesis) pairs."""
+    references, hypotheses = (list(column) for column in zip(*said_heard, strict=True))
+    words, letters = (
+        jiwer.process_words(references, hypotheses),
+        jiwer.process_characters(references, hypotheses),
+    )
+    return {
+        "utterances": len(references),
+        "words": words.hits + words.substitutions + words.deletions,
+        "substitutions": words.substitutions,
+        "deletions": words.deletions,
+        "insertions": words.insertions,
+        "wer": round(words.wer, 4),
+        "cer": round(letters.cer, 4),
+    }
+
+
+def main() -> None:
+    """Print, and write beside the model, the table of the model card."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--teacher", type=Path, default=ASSETS / "teacher")
+    parser.add_argument("--evaluation", type=Path, default=ASSETS / "evaluation" / "manifest.jsonl")
+    parser.add_argument("--an4", type=Path, help="folder of AN4 with test.jsonl")
+    args = parser.parse_args()
+    transformers_logging.set_verbosity_error()
+    model = Wav2Vec2ForCTC.from_pretrained(args.teacher, dtype=torch.float32).eval()
+    processor = Wav2Vec2Processor.from_pretrained(args.teacher)
+    results = score(model, processor, args.evaluation)
+    if args.an4:
+        results |= score(model, processor, args.an4 / "test.jsonl")
+    for name, rate in sorted(results.items()):
+        print(f"{name:16} " + "  ".join(f"{key} {value}" for key, value in rate.items()))
+    (args.teacher / "scores.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""Make the quick-start corpus: training speech, a validation set, an evaluation set and unlabelled speech."""
+
+import argparse
+import json
+import random
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+import grammar
+import synthesize
+from synthesize import SAMPLE_RATE, VOICES, Voice
+
+ASSETS = Path(__file__).resolve().parents[2] / "greenbench" / "assets" / "quickstart"
+ENCODINGS = {"flac": ("FLAC", "PCM_16", 1.0), "opus": ("OGG", "OPUS", 0.9)}  # container, subtype, level
+SPLIT_OF_PART: dict[str, grammar.Split] = {"train": "train", "valid": "valid", "unlabelled": "distil"}
+CHUNK = 400  # sentences a process: an engine repeats its bytes only in the same order from a fresh start
+
+
+Text = tuple[str, grammar.Kind]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One sentence and how it is read aloud.
+
+    Attributes:
+        text: What is said.
+        kind: `sentence` or `code`.
+        voice: Who says it.
+        pitch: Factor on the voice's pitch.
+        speed: Factor on the voice's rate.
+        level_db: Peak level relative to full scale.
+        pause: Whether spelled letters are set apart.
+    """
+
+    text: str
+    kind: grammar.Kind
+    voice: Voice
+    pitch: float
+    speed: float
+    level_db: float
+    pause: bool
+
+
+def plan(texts: list[Text], voices: list[Voice], seed: int) -> list[Reading]:
+    """Draw a voice (by share of training), pitch, speed and level for each sentence."""
+    shares = [voice.share or 1.0 for voice in voices]
+    rng = random.Random(seed)
+    return [
+        Reading(
+            text=text,
+            kind=kind,
+            voice=rng.choices(voices, shares)[0],
+            pitch=rng.uniform(0.88, 1.15),
+            speed=rng.uniform(0.9, 1.25),
+            level_db=rng.uniform(-20, -2),
+            pause=rng.random() < 0.5,
+        )
+        for text, kind in texts
+    ]
+
+
+def read_aloud(readings: list[Reading]) -> list[np.ndarray]:
+    """Synthesise readings as 16-bit samples at their levels."""
+    spoken = []
+    for reading in readings:
+        audio = synthesize.speak(reading.voice, reading.text, reading.pitch, reading.speed, reading.pause)
+        peak = 10 ** (reading.level_db / 20) / np.abs(audio).max()
+        spoken.append(np.round(audio * peak * 32767).astype(np.int16))
+    return spoken
+
+
+def synthesise_all(readings: list[Reading], workers: int) -> list[np.ndarray]:
+    """Synthesise readings chunk by chunk, each chunk in a fresh process."""
+    chunks = [readings[i : i + CHUNK] for i in range(0, len(readings), CHUNK)]
+    with ProcessPoolExecutor(workers, max_tasks_per_child=1) as pool:
+        return [audio for chunk in pool.map(read_aloud, chunks) for audio in chunk]
+
+
+def row(reading: Reading, audio: np.ndarray, where: dict[str, object], labelled: bool = True) -> str:
+    """Write the manifest line of one utterance, with or without what is said."""
+    label = {"text": reading.text, "kind": reading.kind} if labelled else {}
+    about = {
+        "duration": round(len(audio) / SAMPLE_RATE, 3),
+        "speaker": reading.voice.name,
+        "engine": reading.voice.engine,
+        "seen": reading.voice.seen,
+    }
+    return json.dumps(where | label | about) + "\n"
+
+
+def write_packed(folder: Path, name: str, readings: list[Reading], workers: int) -> None:
+    """Write utterances back to back in one int16 array, with offsets in the manifest."""
+    spoken = synthesise_all(readings, workers)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / f"{name}.npy", np.concatenate(spoken))
+    offset = 0
+    with open(folder / f"{name}.jsonl", "w") as manifest:
+        for reading, audio in zip(readings, spoken, strict=True):
+            manifest.write(row(reading, audio, {"offset": offset, "n_samples": len(audio)}))
+            offset += len(audio)
+
+
+def write_evaluation(folder: Path, readings: list[Reading], workers: int) -> None:
+    """Write one FLAC file an utterance and the manifest beside them.
+
+    The samples keep 12 significant bits, 72 dB: FLAC stores the zeros below them for nothing.
+    """
+    write_files(folder, readings, [audio & ~15 for audio in synthesise_all(readings, workers)], "flac")
+
+
+def write_unlabelled(folder: Path, readings: list[Reading], workers: int) -> None:
+    """Write one Ogg Opus file an utterance and a manifest without transcripts."""
+    write_files(folder, readings, synthesise_all(readings, workers), "opus")
+
+
+def write_files(folder: Path, readings: list[Reading], spoken: list[np.ndarray], suffix: str) -> None:
+    """Encode utterances one by one and list them."""
+    (folder / "audio").mkdir(parents=True, exist_ok=True)
+    with open(folder / "manifest.jsonl", "w") as manifest:
+        for i, (reading, audio) in enumerate(zip(readings, spoken, strict=True)):
+            path = f"audio/{reading.voice.name}-{i:04d}.{suffix}"
+            container, subtype, level = ENCODINGS[suffix]
+            settings = {"format": container, "subtype": subtype, "compression_level": level}
+            soundfile.write(folder / path, audio, SAMPLE_RATE, **settings)
+            manifest.write(row(reading, audio, {"audio_filepath": path}, labelled=suffix == "flac"))
+
+
+def mixed(split: grammar.Split, counts: dict[grammar.Kind, int], seed: int) -> list[Text]:
+    """Draw sentences of one split, so many of each kind, in one shuffled list."""
+    texts = [(text, kind) for kind, n in counts.items() for text in grammar.sentences(split, kind, n, seed)]
+    random.Random(seed).shuffle(texts)
+    return texts
+
+
+def evaluation_plan(per_voice: int, seed: int) -> list[Reading]:
+    """Plan the evaluation set: every voice, seen or not, reads equally many test sentences."""
+    n = per_voice * len(VOICES)
+    texts = mixed("test", {"sentence": n * 3 // 5, "compound": n // 5, "code": n // 5}, seed)
+    readings = []
+    for i, voice in enumerate(VOICES):
+        readings += plan(texts[i * per_voice : (i + 1) * per_voice], [voice], seed + i)
+    return readings
+
+
+def main() -> None:
+    """Make the parts that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", choices=[*SPLIT_OF_PART, "evaluation"])
+    parser.add_argument("--scratch", type=Path, default=Path("build/quickstart"), help="training speech")
+    parser.add_argument("--assets", type=Path, default=ASSETS, help="shipped speech")
+    parser.add_argument("--sentences", type=int, default=120)
+    parser.add_argument("--compounds", type=int, default=40)
+    parser.add_argument("--codes", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=2)
+    args = parser.parse_args()
+    if args.part == "evaluation":
+        write_evaluation(args.assets / "evaluation", evaluation_plan(30, args.seed), args.workers)
+        return
+    counts: dict[grammar.Kind, int] = {
+        "sentence": args.sentences,
+        "compound": args.compounds,
+        "code": args.codes,
+    }
+    seen = [voice for voice in VOICES if voice.seen]
+    readings = plan(mixed(SPLIT_OF_PART[args.part], counts, args.seed), seen, args.seed)
+    if args.part == "unlabelled":
+        write_unlabelled(args.assets / "unlabelled", readings, args.workers)
+    else:
+        write_packed(args.scratch, f"{args.part}-{args.seed}", readings, args.workers)
+
+
+if __name__ == "__main__":
+    main()
