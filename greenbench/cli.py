@@ -203,10 +203,16 @@ def _dry_run(suite: "Suite", only: str | None, out: Path | None, as_json: bool) 
         typer.echo(json.dumps({"cells": planned, "meters": answers}, indent=2))
         return
     _print_table(f"{suite.name}: {len(cells)} cells", planned, as_json=False)
-    seconds = [s for s in known if s is not None]
-    unknown = f", {len(cells) - len(seconds)} cells never ran this way before" if len(seconds) < len(cells) else ""
-    typer.echo(f"expected: {sum(seconds):.0f} s{unknown}\n")
+    typer.echo(f"expected time: {_expected(known)}\n")
     _print_table("meters", answers, as_json=False)
+
+
+def _expected(known: Sequence[float | None]) -> str:
+    seconds = [s for s in known if s is not None]
+    if not seconds:
+        return "unknown, none of these cells ran this way before"
+    new = len(known) - len(seconds)
+    return f"{sum(seconds):.0f} s" + (f" and {new} cells that never ran this way before" if new else "")
 
 
 def _print_summary(frame: Any, as_json: bool) -> None:

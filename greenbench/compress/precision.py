@@ -40,8 +40,9 @@ class Bf16:
             return None
         import torch
 
-        with torch.cuda.device(device):
-            return None if torch.cuda.is_bf16_supported() else f"{device} has no bfloat16; use fp16"
+        with torch.cuda.device(device):  # emulated, bfloat16 runs on any GPU, and slower than float32
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return None if native else f"{device} has no bfloat16; use fp16"
 
     def __call__(self, model: Any) -> Any:
         """Return the model in bfloat16."""

@@ -11,18 +11,21 @@ from typing import Any, BinaryIO, ClassVar, Literal
 
 from greenbench.errors import MissingError
 from greenbench.plugins import Footprint, Method, ModelRef, Variant, VariantInfo, Waveform
+from greenbench.variants import hub
 
-SIZES = (
-    "tiny.en",
-    "base.en",
-    "small.en",
-    "medium.en",
-    "large-v2",
-    "large-v3",
-    "distil-small.en",
-    "distil-large-v3",
-)
-"""Sizes that faster-whisper knows by name."""
+SIZES = {
+    "tiny.en": "Systran/faster-whisper-tiny.en",
+    "base.en": "Systran/faster-whisper-base.en",
+    "small.en": "Systran/faster-whisper-small.en",
+    "medium.en": "Systran/faster-whisper-medium.en",
+    "large-v2": "Systran/faster-whisper-large-v2",
+    "large-v3": "Systran/faster-whisper-large-v3",
+    "distil-small.en": "Systran/faster-distil-whisper-small.en",
+    "distil-large-v3": "Systran/faster-distil-whisper-large-v3",
+}
+"""Published sizes and the hub ids of their converted weights, as faster-whisper itself names them."""
+
+INSTALL = "faster-whisper is not installed. Run `pip install 'greenbench[whisper]'`."
 
 ComputeType = Literal[
     "default", "auto", "float32", "float16", "bfloat16", "int16",
@@ -38,7 +41,7 @@ class FasterWhisper:
     """Settings of a Whisper model on CTranslate2.
 
     Attributes:
-        model: a folder, a hub id, or one of ``SIZES``.
+        model: a folder, a hub id of a converted model, or one of ``SIZES``.
         compute_type: precision that CTranslate2 computes in.
         beam_size: 1 is greedy.
         language: spoken language; None lets the model guess.
@@ -74,10 +77,14 @@ class FasterWhisper:
         )
 
     def _unsupported(self, device: str) -> str | None:
-        import ctranslate2
-
-        kind, index = _split(device)
-        supported = ctranslate2.get_supported_compute_types(kind, index)
+        try:
+            import ctranslate2
+        except ImportError:
+            return INSTALL
+        try:
+            supported = ctranslate2.get_supported_compute_types(*_split(device))
+        except (RuntimeError, ValueError) as error:
+            return f"CTranslate2 cannot use {device}: {' '.join(str(error).split())}"
         if self.compute_type in ("default", "auto") or self.compute_type in supported:
             return None
         return f"CTranslate2 cannot compute in {self.compute_type} on {device}; it can in {sorted(supported)}"
@@ -90,31 +97,15 @@ def _split(device: str) -> tuple[str, int]:
 
 def _folder(settings: FasterWhisper) -> Path:
     """Return the model's folder, from the disk, the hub's cache or the hub."""
-    if Path(settings.model).is_dir():
-        return Path(settings.model)
-    if settings.model.startswith((".", "/", "~")):
-        raise MissingError(f"model {settings.model}: no such folder. Correct `model`.")
-    try:
-        from faster_whisper import download_model
-    except ImportError as error:
-        raise MissingError(
-            f"model {settings.model}: faster-whisper is not installed. Run `pip install 'greenbench[whisper]'`."
-        ) from error
-    try:
-        return Path(download_model(settings.model, revision=settings.revision))
-    except (ValueError, OSError) as error:
-        raise MissingError(
-            f"model {settings.model}: not in the local hub cache, and the hub did not give it "
-            f"({type(error).__name__}). Fetch it where there is a network, or point `model` at a folder."
-        ) from error
+    return hub.fetch(SIZES.get(settings.model, settings.model), settings.revision, kinds=("model.bin",))
 
 
 def _load(settings: FasterWhisper, device: str) -> "_Whisper":
-    folder = _folder(settings)
     try:
         from faster_whisper import WhisperModel
     except ImportError as error:
-        raise MissingError("faster-whisper is not installed. Run `pip install 'greenbench[whisper]'`.") from error
+        raise MissingError(INSTALL) from error
+    folder = _folder(settings)
     kind, index = _split(device)
     # without cpu_threads CTranslate2 takes OMP_NUM_THREADS, which the runner sets
     model = WhisperModel(str(folder), device=kind, device_index=index, compute_type=settings.compute_type)
@@ -153,6 +144,8 @@ def _footprint(file: Path, compute_type: str) -> Footprint:
             n_by_type = _count_variables(stream)
     except (OSError, struct.error, UnicodeDecodeError):
         return Footprint()
+    if not n_by_type:
+        return Footprint()
     stored = _STORED.get(max(n_by_type, key=lambda kind: n_by_type[kind]))
     runs_as_stored = compute_type.partition("_")[0] == stored
     return Footprint(sum(n_by_type.values()), file.stat().st_size if runs_as_stored else None)
@@ -165,11 +158,11 @@ def _count_variables(stream: BinaryIO) -> Counter[int]:
     _unpack(stream, "I")  # revision of the specification
     counts: Counter[int] = Counter()
     for _ in range(_unpack(stream, "I")[0]):
-        _text(stream)
+        name = _text(stream)
         shape = _unpack(stream, f"{_unpack(stream, 'B')[0]}I")
         kind, n_bytes = *_unpack(stream, "B"), *_unpack(stream, "I")
         stream.seek(n_bytes, 1)
-        if shape:
+        if shape and not name.endswith(("_scale", "_zero")):  # how stored integers map to floats
             counts[kind] += prod(shape)
     return counts
 

@@ -6,53 +6,69 @@ from pathlib import Path
 from greenbench.errors import MissingError
 
 WEIGHTS = ("*.safetensors", "*.bin")
-"""Weight files by preference; the first kind that a repository has is fetched."""
+"""Weight files by preference; only the first kind that a repository has is fetched."""
+
+BESIDE = ("*.json", "*.txt")
+"""What is fetched with them: configuration, vocabulary, feature extractor."""
 
 
-def fetch(model: str, revision: str | None, patterns: Sequence[str] = ("*.json", "*.txt")) -> Path:
+def fetch(model: str, revision: str | None = None, kinds: Sequence[str] = WEIGHTS) -> Path:
     """Return the folder of a model, downloading it into the hub's cache if it is not here.
+
+    What is in the cache is taken without asking the hub, so that a run needs no network twice.
 
     Args:
         model: a folder or a hub id.
         revision: branch, tag or commit on the hub; None is the default branch.
-        patterns: what to fetch beside the weights.
+        kinds: file patterns by preference, of which the model must have one.
 
     Raises:
-        MissingError: no such folder, no such repository, or no network; one line with the remedy.
+        MissingError: no such folder, no such repository, nothing of these kinds in it, or no network; one line
+            with the remedy.
     """
     if Path(model).is_dir():
         return Path(model)
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise MissingError(f"model {model}: no such folder. Correct `model` (a folder or a hub id).")
-    return _cached(model, revision) or _download(model, revision, patterns)
+    folder = _cached(model, revision, kinds) or _downloaded(model, revision, kinds)
+    if folder is None:
+        raise MissingError(f"model {model}: its repository has no {' or '.join(kinds)}. Name another model.")
+    return folder
 
 
-def _cached(model: str, revision: str | None) -> Path | None:
-    """Return the model's folder in the hub's cache if its weights are in it."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+def _cached(model: str, revision: str | None, kinds: Sequence[str]) -> Path | None:
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(model, revision=revision, local_files_only=True))
+        return _snapshot(model, revision, kinds, local_files_only=True)
     except HFValidationError as error:
-        raise MissingError(f"model {model}: neither a folder nor a hub id (owner/name)") from error
-    except (LocalEntryNotFoundError, HfHubHTTPError):
+        raise MissingError(f"model {model}: neither a folder nor a hub id (owner/name). Correct `model`.") from error
+    except LocalEntryNotFoundError:
         return None
-    return folder if any(next(folder.glob(kind), None) for kind in WEIGHTS) else None
 
 
-def _download(model: str, revision: str | None, patterns: Sequence[str]) -> Path:
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
+def _downloaded(model: str, revision: str | None, kinds: Sequence[str]) -> Path | None:
     try:
-        files = [s.rfilename for s in HfApi().model_info(model, revision=revision, timeout=10).siblings or []]
-        kinds = [kind for kind in WEIGHTS if any(Path(name).match(kind) for name in files)]
-        return Path(snapshot_download(model, revision=revision, allow_patterns=[*patterns, *kinds[:1]]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
-        cause = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return _snapshot(model, revision, kinds, local_files_only=False)
+    except Exception as error:  # the hub client passes on errors of whichever HTTP library it is built upon
+        cause = error.__cause__ or error
         raise MissingError(
             f"model {model}: not in the local hub cache, and the hub did not give it "
-            f"({type(error).__name__}: {cause:.120}). Fetch it where there is a network "
+            f"({type(cause).__name__}: {' '.join(str(cause).split()):.120}). Fetch it where there is a network "
             f"(`hf download {model}`), or point `model` at a folder."
         ) from error
+
+
+def _snapshot(model: str, revision: str | None, kinds: Sequence[str], local_files_only: bool) -> Path | None:
+    """Return the snapshot with the first of ``kinds`` that the repository has, or None if it has none."""
+    from huggingface_hub import snapshot_download
+
+    for kind in kinds:
+        folder = Path(
+            snapshot_download(
+                model, revision=revision, allow_patterns=[*BESIDE, kind], local_files_only=local_files_only
+            )
+        )
+        if next(folder.glob(kind), None):
+            return folder
+    return None

@@ -84,7 +84,7 @@ class Wav2Vec2:
         if self.model is not None:
             hub.fetch(self.model, self.revision)
         elif self.config not in ARCHITECTURES:
-            hub.fetch(str(self.config), self.revision)
+            _config_folder(self)
 
     def __call__(self, name: str, methods: Sequence[tuple[str, Method]]) -> Variant:
         """Return the variant with the methods chained on."""
@@ -138,6 +138,10 @@ def _trained(settings: Wav2Vec2) -> tuple[Any, Any, Any]:
     return model, extractor, tokenizer
 
 
+def _config_folder(settings: Wav2Vec2) -> Path:
+    return hub.fetch(str(settings.config), settings.revision, kinds=("config.json",))
+
+
 def _random(settings: Wav2Vec2) -> tuple[Any, Any, Any]:
     import torch
     from transformers import (
@@ -151,7 +155,7 @@ def _random(settings: Wav2Vec2) -> tuple[Any, Any, Any]:
     if settings.config in ARCHITECTURES:
         config = Wav2Vec2Config(**ARCHITECTURES[settings.config], vocab_size=len(VOCABULARY))
     else:
-        config = AutoConfig.from_pretrained(hub.fetch(str(settings.config), settings.revision))
+        config = AutoConfig.from_pretrained(_config_folder(settings))
     torch.manual_seed(settings.seed)
     model = AutoModelForCTC.from_config(config)
     masked = getattr(config, "feat_extract_norm", "layer") == "layer"

@@ -1,0 +1,41 @@
+"""The project's tasks: nox runs them all, `nox -s test` one of them, each in an environment of its own."""
+
+import nox
+
+nox.options.sessions = ["lint", "types", "test"]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install("ruff>=0.8")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types."""
+    session.install("-e", ".[dev]")
+    session.run("mypy", "--strict", "greenbench")
+
+
+@nox.session
+def test(session: nox.Session) -> None:
+    """Run the tests."""
+    session.install("-e", ".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Check the speed goals."""
+    session.install("-e", ".[test]")
+    session.run("pytest", "tests/benchmarks", "--benchmark-only", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Write the generated parts of the README anew."""
+    session.install("-e", ".[test]")
+    session.run("python", "tools/readme.py")

@@ -1,0 +1,21 @@
+"""The bundled speech is what its documentation says it is."""
+
+from greenbench.corpus import Corpus
+from greenbench.datasets.quickstart import Quickstart
+
+
+def test_the_bundled_speech_is_large_and_varied_enough() -> None:
+    """At least 200 utterances, 10 minutes and 6 voices, 2 of them unseen; every file decodes to its length."""
+    corpus = Corpus(Quickstart())
+    (utterances,) = corpus.chunks()
+    assert corpus.census is not None
+    assert corpus.census.n_utterances >= 200
+    assert corpus.census.audio_s >= 600
+    assert len({u.speaker for u in utterances}) >= 6
+    assert len({clip.speaker for clip in Quickstart("unseen")()}) >= 2
+
+
+def test_seen_and_unseen_voices_are_all_voices() -> None:
+    """The two slices do not overlap and leave nothing out."""
+    ids = {voices: [clip.id for clip in Quickstart(voices)()] for voices in ("all", "seen", "unseen")}
+    assert sorted(ids["seen"] + ids["unseen"]) == sorted(ids["all"])

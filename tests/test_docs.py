@@ -1,0 +1,102 @@
+"""The documentation cannot rot: what it says of commands, metrics, suites and versions is checked."""
+
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+import yaml
+
+from greenbench import __version__, registry, suite
+from greenbench.cli import app
+from greenbench.protocol import PROTOCOLS
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = typer.main.get_command(app).commands
+
+
+@pytest.fixture(scope="module")
+def tool():
+    """The script that writes the generated parts."""
+    spec = importlib.util.spec_from_file_location("readme_tool", ROOT / "tools" / "readme.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def generated(part: str) -> str:
+    found = re.search(rf"<!-- generated: {part} -->\n(.*?)\n?<!-- end -->", README, flags=re.S)
+    assert found, f"the README has no part '{part}'"
+    return found[1]
+
+
+def test_the_readme_shows_the_commands_as_they_are(tool) -> None:
+    """Every command and option stands in the README with its help; `python tools/readme.py` mends it."""
+    assert generated("help") == tool.command_help()
+
+
+def test_the_readme_shows_the_metrics_as_they_are(tool) -> None:
+    """The README's table is the METRICS table; `python tools/readme.py` mends it."""
+    assert generated("metrics") == tool.metrics_table()
+
+
+@pytest.mark.parametrize("file", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"])
+def test_every_command_that_is_mentioned_exists(file: str) -> None:
+    """No document names a command or option of greenbench that is not there."""
+    text = (ROOT / file).read_text()
+    for line in re.findall(r"greenbench (\w+[^`\n]*)", text):
+        words = (
+            shlex.split(line, comments=True) if line.count('"') % 2 == 0 and line.count("'") % 2 == 0 else line.split()
+        )
+        if words[0] not in COMMANDS:
+            continue
+        valid = {option for p in COMMANDS[words[0]].params for option in p.opts}
+        assert {w for w in words if w.startswith("--")} <= valid, line
+    for command in re.findall(r"`greenbench (\w+)", text):
+        assert command in COMMANDS, command
+
+
+def test_every_command_is_in_readme_and_changelog() -> None:
+    """A command that exists is documented in both."""
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    for name in COMMANDS:
+        assert f"`greenbench {name}" in README
+        assert re.search(rf"`(greenbench )?{name}`", changelog), name
+
+
+def test_the_changelog_knows_this_version() -> None:
+    """The version of the package has its entry."""
+    assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_readme_suite_loads() -> None:
+    """The suite that the README shows is valid, and it names every key a suite may have or its default applies."""
+    (block,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.S)
+    loaded = suite.load(yaml.safe_load(block))
+    assert len(loaded.variants) == 5
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "suites").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_suite_loads_and_is_in_the_readme(path: Path) -> None:
+    """The suites that come along are valid and named in the README."""
+    assert suite.load(path).name == path.stem
+    assert f"suites/{path.name}" in README
+
+
+def test_the_readme_protocols_are_the_protocols() -> None:
+    """The README's table has a column for each protocol."""
+    assert f"| step | {' | '.join(PROTOCOLS)} |" in README
+
+
+def test_every_registered_group_is_described() -> None:
+    """The README names each entry-point group."""
+    assert all(f".{group}`" in README or f"greenbench.{group}" in README for group in registry.GROUPS)
+
+
+def test_ci_runs_the_readme_line() -> None:
+    """The README has exactly one test command, which .ci/run picks out."""
+    lines = [line for line in README.splitlines() if re.match(r"python3 -m venv .*pytest", line)]
+    assert len(lines) == 1

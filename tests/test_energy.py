@@ -1,0 +1,73 @@
+"""Energy totals: a sum over the stated scope, or nothing; as good as their weakest part."""
+
+import pytest
+
+from greenbench import energy
+from greenbench.plugins import Quantity, Reading
+
+
+def read(**joules: float | None) -> Reading:
+    """A reading of counters, by part."""
+    return Reading({f"energy_{part}_j": Quantity(value, "counter", "rapl") for part, value in joules.items()})
+
+
+@pytest.mark.parametrize(
+    ("device", "parts", "scope", "total"),
+    [
+        ("cpu", {"cpu": 10.0}, "cpu", 10.0),
+        ("cpu", {"cpu": 10.0, "dram": 2.0}, "cpu+dram", 12.0),
+        ("cpu", {"cpu": 10.0, "gpu": 99.0}, "cpu", 10.0),
+        ("cuda", {"cpu": 10.0, "gpu": 30.0}, "cpu+gpu", 40.0),
+        ("cuda:1", {"cpu": 10.0, "dram": 2.0, "gpu": 30.0}, "cpu+dram+gpu", 42.0),
+        ("cpu", {"cpu": 0.0}, "cpu", 0.0),
+        # a part of the scope is missing or unknown
+        ("cpu", {}, None, None),
+        ("cpu", {"cpu": None}, None, None),
+        ("cpu", {"dram": 2.0}, None, None),
+        ("cpu", {"cpu": 10.0, "dram": None}, None, None),
+        ("cuda", {"gpu": 30.0}, None, None),
+        ("cuda", {"cpu": 10.0}, None, None),
+        ("cuda", {"cpu": 10.0, "gpu": None}, None, None),
+    ],
+)
+def test_a_total_covers_its_scope_or_is_none(device: str, parts: dict, scope: str | None, total: float | None) -> None:
+    """The total sums exactly the parts in scope, and is None, never a partial sum, where one was not read."""
+    reading = read(**parts)
+    assert energy.total_j(device, reading) == total
+    origin = energy.provenance(device, reading)
+    assert origin.get("energy_scope") == scope
+    assert ("energy_method" in origin) == (total is not None)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "gpu", "method"),
+    [
+        ("counter", "counter", "counter"),
+        ("counter", "sampled", "sampled"),
+        ("estimated", "counter", "estimated"),
+        ("sampled", "estimated", "estimated"),
+    ],
+)
+def test_a_total_is_as_good_as_its_weakest_part(cpu: str, gpu: str, method: str) -> None:
+    """One estimated part makes an estimate, and one sampled part a sample."""
+    reading = Reading(
+        {"energy_cpu_j": Quantity(1.0, cpu, "a", "tdp 65 W"), "energy_gpu_j": Quantity(1.0, gpu, "b")}
+    )  # fmt: skip
+    origin = energy.provenance("cuda", reading)
+    assert origin["energy_method"] == method
+    assert (origin["energy_cpu_method"], origin["energy_gpu_method"]) == (cpu, gpu)
+    assert (origin["energy_cpu_source"], origin["energy_gpu_source"]) == ("a", "b")
+    assert (origin["energy_cpu_note"], origin["energy_gpu_note"]) == ("tdp 65 W", None)
+
+
+def test_an_estimate_out_of_scope_taints_nothing() -> None:
+    """A part that the total does not cover does not decide the total's method."""
+    reading = read(cpu=1.0)
+    reading.add("energy_gpu_j", Quantity(1.0, "estimated", "guess"))
+    assert energy.provenance("cpu", reading)["energy_method"] == "counter"
+
+
+def test_why_a_part_is_unknown_is_told() -> None:
+    """A part that answered None keeps its note in the row, although there is no total."""
+    reading = Reading({"energy_cpu_j": Quantity(None, "counter", "rapl", "window under 50 ms")})
+    assert energy.provenance("cpu", reading)["energy_cpu_note"] == "window under 50 ms"

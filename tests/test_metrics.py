@@ -1,0 +1,81 @@
+"""The table of metrics: units in the names, and formulas that agree with physics."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenbench.metrics import METRICS, co2e_g, energy_net_j, ratio
+from greenbench.record import KEYS, PROVENANCE
+
+UNITS = {"s": "s", "j": "J", "w": "W", "g": "g", "bytes": "bytes", "hz": "Hz", "pct": "%"}
+PURE = {"wer", "wer_ci_low", "wer_ci_high", "cer", "rtfx"}
+
+positive = st.floats(0.001, 1e6)
+
+
+def declared_unit(name: str) -> str:
+    """The unit that a column's name states, of the numerator where it is a rate."""
+    if name.startswith("n_") or name in PURE:
+        return "1"
+    return UNITS[name.split("_per_")[0].rsplit("_", 1)[-1]]
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_unit_ends_the_name(name: str) -> None:
+    """Every metric's name states the unit that the table declares; counts begin with n_."""
+    assert METRICS[name].unit.split("/")[0] == declared_unit(name)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_names_are_identifiers_of_their_own(name: str) -> None:
+    """A metric is usable as a keyword and is not taken for a key or provenance column."""
+    assert re.fullmatch(r"[a-z][a-z0-9_]*", name)
+    assert name not in (*KEYS, *PROVENANCE, "status", "reason", "flags")
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_tells_what_it_is(name: str) -> None:
+    """Every metric has a direction, a label of its own and a sentence."""
+    metric = METRICS[name]
+    assert metric.better in ("lower", "higher", "neither")
+    assert metric.about
+    assert [m.label for m in METRICS.values()].count(metric.label) == 1
+
+
+@pytest.mark.parametrize(
+    ("numerator", "denominator", "expected"),
+    [(1, 4, 0.25), (0, 4, 0.0), (0.0, 0.0, None), (1, 0, None), (None, 1, None), (1, None, None)],
+)
+def test_a_ratio_of_the_unknown_is_unknown(numerator, denominator, expected) -> None:
+    """A ratio is None where a part is unknown or the denominator is 0, and 0 only where the numerator is 0."""
+    assert ratio(numerator, denominator) == expected
+
+
+@given(watts=positive, seconds=positive, idle=positive)
+def test_joules_are_watts_times_seconds(watts: float, seconds: float, idle: float) -> None:
+    """Net energy at constant power is (power - idle power) x time, negative where idling took more."""
+    net = energy_net_j(watts * seconds, idle, seconds)
+    assert net == pytest.approx((watts - idle) * seconds, abs=1e-9 * (watts + idle) * seconds)
+
+
+@given(kilowatts=positive, hours=positive, factor=positive)
+def test_a_kilowatt_for_an_hour_is_a_kilowatt_hour(kilowatts: float, hours: float, factor: float) -> None:
+    """CO2e of W x s converted to kWh is kWh x grid factor, with no thousand or 3600 lost on the way."""
+    joules = (kilowatts * 1000) * (hours * 3600)
+    assert co2e_g(joules, factor) == pytest.approx(kilowatts * hours * factor)
+    assert co2e_g(joules, factor, pue=1.5) == pytest.approx(1.5 * kilowatts * hours * factor)
+
+
+@pytest.mark.parametrize("known", [(None, 1.0, 1.0), (1.0, None, 1.0), (1.0, 1.0, None)])
+def test_net_energy_needs_every_part(known) -> None:
+    """Net energy is None, never gross, where the idle power or the time is unknown."""
+    assert energy_net_j(*known) is None
+
+
+def test_no_grid_factor_no_co2() -> None:
+    """Without joules or without a grid factor there is no CO2 figure; a factor of 0 gives 0."""
+    assert co2e_g(1.0, None) is None
+    assert co2e_g(None, 56.0) is None
+    assert co2e_g(1.0, 0.0) == 0

@@ -1,0 +1,84 @@
+"""The contracts: readings add up without hiding what is unknown, and paths in suites find their files."""
+
+from itertools import permutations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import TypeAdapter
+
+from greenbench.plugins import ModelRef, Quantity, Reading, SuitePath, Utterance
+
+
+def counter(value: float | None, note: str | None = None) -> Quantity:
+    return Quantity(value, "counter", "rapl", note)
+
+
+def test_a_window_in_segments_adds_up() -> None:
+    """Joules of several segments are summed and keep their origin."""
+    reading = Reading()
+    for joules in (1.5, 2.0, 4.0):
+        reading.add("energy_cpu_j", counter(joules, "a note"))
+    assert reading.quantities == {"energy_cpu_j": counter(7.5, "a note")}
+
+
+def test_a_peak_is_the_largest_of_the_segments() -> None:
+    """A high-water mark over several segments is the largest one, neither their sum nor the last."""
+    reading = Reading()
+    for size in (20, 30, 10):
+        reading.peak("peak_rss_bytes", counter(size))
+    assert reading.value("peak_rss_bytes") == 30
+
+
+@pytest.mark.parametrize("combine", [Reading.add, Reading.peak])
+@pytest.mark.parametrize("values", sorted(set(permutations([None, 1.0, 2.0])), key=str))
+def test_one_unknown_segment_makes_the_whole_unknown(combine, values) -> None:
+    """A segment that could not be read never counts as 0, whenever it comes, and its reason is kept."""
+    reading = Reading()
+    for value in values:
+        combine(reading, "energy_cpu_j", counter(value, "why" if value is None else None))
+    assert reading.quantities["energy_cpu_j"] == counter(None, "why")
+
+
+def test_what_no_meter_answered_is_none() -> None:
+    """A metric that was not read is None, and a metric that read 0 is 0."""
+    reading = Reading()
+    reading.add("cpu_s", counter(0.0))
+    assert reading.value("cpu_s") == 0
+    assert reading.value("energy_cpu_j") is None
+
+
+def test_duration_is_samples_over_16_khz() -> None:
+    """8000 samples are half a second."""
+    assert Utterance("a", np.zeros(8000, np.float32), "").duration_s == 0.5
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """A suite's folder and a working directory, each with a file that the other lacks and one of the same name."""
+    beside, cwd = tmp_path / "suites", tmp_path / "cwd"
+    for folder, own in ((beside, "suite-only"), (cwd, "cwd-only")):
+        (folder / own).mkdir(parents=True)
+        (folder / "both").mkdir()
+    monkeypatch.chdir(cwd)
+    return beside, cwd
+
+
+@pytest.mark.parametrize(("name", "home"), [("suite-only", 0), ("cwd-only", 1), ("both", 0), ("../suites/both", 0)])
+@pytest.mark.parametrize("kind", [SuitePath, ModelRef])
+def test_the_suite_folder_wins_where_the_path_exists(folders, kind, name: str, home: int) -> None:
+    """A relative path is made absolute: beside the suite if it exists there, else in the working directory."""
+    found = TypeAdapter(kind).validate_python(name, context={"base": folders[0]})
+    assert Path(found) == (folders[home] / name).resolve()
+
+
+def test_an_absolute_path_stays(folders) -> None:
+    """An absolute path is taken as it is."""
+    path = folders[1] / "both"
+    assert TypeAdapter(SuitePath).validate_python(path, context={"base": folders[0]}) == path
+
+
+def test_a_hub_id_is_no_path(folders) -> None:
+    """A model that is no folder stays as it was written: it is a hub id."""
+    name = "facebook/wav2vec2-base-960h"
+    assert TypeAdapter(ModelRef).validate_python(name, context={"base": folders[0]}) == name

@@ -1,0 +1,144 @@
+"""Rows: a window becomes metrics that agree with each other, and a failure never looks like a result."""
+
+from dataclasses import replace
+
+import pytest
+
+from greenbench import rows, suite
+from greenbench.corpus import Census
+from greenbench.measurement import Spoken, Window
+from greenbench.metrics import METRICS
+from greenbench.plan import plan
+from greenbench.plugins import Quantity, Reading
+from greenbench.record import KEYS, to_row
+from greenbench.rows import Job, Setting
+
+TEXTS = {"a": "ONE TWO", "b": "THREE", "c": ""}
+SETTING = Setting(
+    Census(3, 5.0, [], "hash"), "padded", "a CPU", {"load_s": 1.5, "idle_power_w": 2.0, "n_params": 7}
+)  # fmt: skip
+
+
+@pytest.fixture
+def job(suite_data: dict) -> Job:
+    """The one cell of the tiny suite, with a grid factor."""
+    loaded = suite.load({**suite_data, "carbon": {"g_per_kwh": 56, "source": "RTE", "year": 2023, "pue": 1.5}})
+    return Job("run-1", 4, loaded, plan(loaded)[0])
+
+
+@pytest.fixture
+def window() -> Window:
+    """Two passes of three utterances in ten seconds at 20 W, none of them a batch by itself."""
+    quantities = {
+        "wall_s": Quantity(10.0, "counter", "perf_counter"),
+        "energy_cpu_j": Quantity(200.0, "counter", "rapl"),
+        "peak_rss_bytes": Quantity(1e9, "counter", "vmhwm"),
+        "foreign_cpu_s": Quantity(0.0, "counter", "system-times"),
+    }
+    spoken = [Spoken("a", "s", "ONE TWO", 2.0), Spoken("b", "s", "THREE", 1.0), Spoken("c", "s", "FOUR", 2.0)]
+    return Window(Reading(quantities), spoken, dict(TEXTS), audio_s=10.0, n_passes=2)
+
+
+def measured(job: Job, window: Window, setting: Setting = SETTING) -> dict:
+    return to_row(rows.measured(job, 1, setting, window))
+
+
+def test_a_row_says_what_it_is_a_row_of(job: Job, window: Window) -> None:
+    """A measured row has the cell's key and repeat, its origin, and no flag where nothing is wrong."""
+    row = measured(job, window)
+    assert [row[name] for name in KEYS] == ["run-1", "null/rtfx-100", job.cell.dataset.name, "cpu", "offline", 8, 0, 1]
+    expected = {
+        "status": "ok", "flags": [], "suite": "tiny", "protocol": "quick(idle_s=0, window_s=0.2, repeats=2)",
+        "order_index": 4, "batching": "padded", "device_name": "a CPU", "data_hash": "hash", "synthetic": False,
+        "timed_region": "waveform-to-text", "peak_rss_source": "vmhwm", "n_utterances": 3, "n_skipped": 0, "load_s": 1.5,
+    }  # fmt: skip
+    assert {name: row[name] for name in expected} == expected
+    assert row["normalizer"].startswith("whisper-english@")
+
+
+def test_rates_derive_from_what_was_counted(job: Job, window: Window) -> None:
+    """Throughput, net energy, energy per audio second and CO2e follow from the row's own seconds and joules."""
+    row = measured(job, window)
+    assert row["rtfx"] == row["audio_s"] / row["wall_s"] == 1.0
+    assert row["energy_j"] == row["energy_cpu_j"] == 200.0
+    assert row["energy_net_j"] == 200.0 - 2.0 * 10.0
+    assert row["energy_j_per_audio_s"] == 20.0
+    assert row["co2e_g"] == pytest.approx(200.0 / 3.6e6 * 56 * 1.5)
+    assert (row["energy_scope"], row["energy_method"]) == ("cpu", "counter")
+    assert (row["carbon_g_per_kwh"], row["carbon_source"], row["carbon_year"], row["carbon_pue"]) == (56, "RTE", 2023, 1.5)
+
+
+def test_accuracy_is_of_the_first_pass_over_the_corpus(job: Job, window: Window) -> None:
+    """WER has the words of each utterance once, however many passes there were."""
+    row = measured(job, window)
+    assert (row["n_ref_words"], row["n_word_deletions"], row["wer"]) == (4, 1, 0.25)
+    assert row["wer_ci_unit"] == "utterance"
+
+
+def test_no_energy_counter_no_energy(job: Job, window: Window) -> None:
+    """Without a counter every energy figure is None, never 0."""
+    del window.reading.quantities["energy_cpu_j"]
+    row = measured(job, window)
+    assert {row[name] for name in METRICS if "energy" in name or name == "co2e_g"} == {None}
+    assert row["energy_method"] is None
+
+
+def test_no_grid_factor_no_co2(job: Job, window: Window) -> None:
+    """A suite without a grid factor has no CO2 figure."""
+    assert measured(replace(job, suite=job.suite.model_copy(update={"carbon": None})), window)["co2e_g"] is None
+
+
+def test_random_weights_have_no_wer(suite_data: dict, window: Window) -> None:
+    """Synthetic weights are measured and flagged, and their accuracy is None."""
+    loaded = suite.load({**suite_data, "variants": [{"use": "wav2vec2", "config": "large", "weights": "random"}]})
+    row = measured(Job("run-1", 0, loaded, plan(loaded)[0]), window)
+    assert row["flags"] == ["synthetic-weights"]
+    assert row["synthetic"] is True
+    assert {row[name] for name in METRICS if "wer" in name or "word" in name or name == "cer"} == {None}
+    assert row["energy_j"] == 200.0
+
+
+def test_flags_see_the_protocols_window_and_the_census(job: Job, window: Window) -> None:
+    """A window under the protocol's, a skipped file and a changing text are flagged in the row."""
+    window.reading.quantities["wall_s"] = Quantity(0.19, "counter", "perf_counter")
+    window.unstable = True
+    setting = replace(SETTING, census=Census(3, 5.0, ["x.wav: bad audio"], "hash"))
+    row = measured(job, window, setting)
+    assert row["flags"] == ["short-window", "unstable-text", "audio-skipped"]
+    assert row["n_skipped"] == 1
+
+
+@pytest.mark.parametrize(
+    ("n_latencies", "known"), [(0, False), (2, False), (59, False), (60, True)]
+)  # fmt: skip
+def test_latency_only_where_every_utterance_has_one(job: Job, window: Window, n_latencies: int, known: bool) -> None:
+    """A last batch of one is no sample of latency: percentiles need a time for every utterance of every pass."""
+    window.n_passes = 20
+    window.latencies_s = [("abc"[i % 3], 1.0 + i) for i in range(n_latencies)]
+    row = measured(job, window)
+    assert [row[f"latency_p{pct}_s"] is not None for pct in (50, 90, 99)] == [known, known, False]
+    assert row["latency_p50_s"] == (30.5 if known else None)
+
+
+@pytest.mark.parametrize("status", ["error", "skipped"])
+def test_a_failure_has_no_numbers(job: Job, status) -> None:
+    """A cell that died has its reason, its plan and no metric at all: its energy is null, not the best of all."""
+    row = to_row(rows.not_measured(job, status, "it broke"))
+    assert (row["status"], row["reason"], row["repeat"]) == (status, "it broke", None)
+    assert {row[name] for name in METRICS} == {None}
+    assert row["protocol"] == "quick(idle_s=0, window_s=0.2, repeats=2)"
+
+
+def test_hypotheses_have_the_rows_key(job: Job, window: Window) -> None:
+    """The texts of the first pass carry the key of their row, in the order of the data set, with first latencies."""
+    window.latencies_s = [("a", 0.1), ("b", 0.2), ("a", 9.0), ("b", 9.0)]
+    found = rows.hypotheses(job, 1, window)
+    row = measured(job, window)
+    assert [{name: line[name] for name in KEYS} for line in found] == [{name: row[name] for name in KEYS}] * 3
+    kept = ("utterance_id", "speaker", "reference", "hypothesis", "audio_s", "latency_s")
+    assert [tuple(line[name] for name in kept) for line in found] == [
+        ("a", "s", "ONE TWO", "ONE TWO", 2.0, 0.1),
+        ("b", "s", "THREE", "THREE", 1.0, 0.2),
+        ("c", "s", "FOUR", "", 2.0, None),
+    ]
+    assert all(set(line) == {*KEYS, *kept} for line in found)

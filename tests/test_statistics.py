@@ -1,0 +1,97 @@
+"""Statistics: percentiles only from enough samples, and intervals that agree with known ones."""
+
+from fractions import Fraction
+from itertools import count, product
+from math import sqrt
+
+import numpy as np
+import pytest
+
+from greenbench.statistics import MIN_SAMPLES, bootstrap_rate, percentile
+
+
+@pytest.mark.parametrize("pct", MIN_SAMPLES)
+def test_fewest_samples_follow_from_the_binomial(pct: int) -> None:
+    """MIN_SAMPLES is the smallest n at which all n samples lie below the percentile with at most 1 % chance."""
+    below = Fraction(pct, 100)
+    assert MIN_SAMPLES[pct] == next(n for n in count(1) if below**n <= Fraction(1, 100))
+
+
+@pytest.mark.parametrize("pct", MIN_SAMPLES)
+def test_too_few_samples_give_no_percentile(pct: int) -> None:
+    """One sample fewer than needed gives None, never a number."""
+    enough = [1.0] * MIN_SAMPLES[pct]
+    assert percentile(enough[:-1], pct) is None
+    assert percentile(enough, pct) == 1.0
+
+
+@pytest.mark.parametrize("pct", MIN_SAMPLES)
+def test_percentiles_of_known_samples(pct: int) -> None:
+    """The percentile of 0, 1, ... 1000 in any order is its share of 1000."""
+    samples = np.random.default_rng(1).permutation(1001)
+    assert percentile(list(samples), pct) == pytest.approx(10 * pct)
+
+
+@pytest.mark.parametrize(("n", "rate"), [(1000, 0.2), (4000, 0.5)])
+def test_the_interval_of_independent_words(n: int, rate: float) -> None:
+    """For utterances of one word, the interval is that of the binomial's normal approximation."""
+    errors = [1] * int(n * rate) + [0] * int(n * (1 - rate))
+    low, high = bootstrap_rate(errors, [1] * n, None)
+    half = 1.96 * sqrt(rate * (1 - rate) / n)
+    assert (low, high) == pytest.approx((rate - half, rate + half), abs=0.06 * half)
+
+
+def test_long_utterances_weigh_more() -> None:
+    """The rate is errors over words of the whole resample, not a mean of the utterances' own rates."""
+    low, high = bootstrap_rate([0, 1] * 200, [99, 1] * 200, None)
+    assert low < 0.01 < high < 0.02
+
+
+def test_speakers_who_err_alike_widen_the_interval() -> None:
+    """Resampling whole speakers is wider where errors cluster by speaker, as few speakers say little."""
+    pairs = list(product(range(20), range(30)))
+    errors = [2 if speaker < 5 else 0 for speaker, _ in pairs]
+    words, speakers = [10] * len(pairs), [f"s{speaker}" for speaker, _ in pairs]
+    by_utterance, by_speaker = bootstrap_rate(errors, words, None), bootstrap_rate(errors, words, speakers)
+    assert by_speaker[1] - by_speaker[0] > 4 * (by_utterance[1] - by_utterance[0])
+
+
+def test_blocks_of_one_are_no_blocks() -> None:
+    """A speaker for each utterance gives what resampling utterances gives."""
+    errors, words = [0, 3, 1, 2, 0, 1], [5, 6, 7, 8, 9, 4]
+    assert bootstrap_rate(errors, words, list("abcdef")) == bootstrap_rate(errors, words, None)
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    """An interval can be recomputed from the counts; another seed gives a slightly different one."""
+    errors, words = list(range(50)), [100] * 50
+    assert bootstrap_rate(errors, words, None) == bootstrap_rate(errors, words, None)
+    assert bootstrap_rate(errors, words, None, seed=1) != bootstrap_rate(errors, words, None)
+
+
+def test_many_utterances_take_little_memory() -> None:
+    """A corpus of 100000 utterances is resampled in slices, not in one array of all draws."""
+    import tracemalloc
+
+    errors, words = np.zeros(100_000, np.int64), np.ones(100_000, np.int64)
+    tracemalloc.start()
+    try:
+        bootstrap_rate(errors, words, None, n=50)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 64e6
+
+
+@pytest.mark.parametrize(
+    ("errors", "words", "blocks"),
+    [
+        ([], [], None),
+        ([1], [5], None),
+        ([1, 2], [5, 5], ["one", "one"]),
+        ([1, 2], [0, 0], None),
+    ],
+)
+def test_no_interval_without_a_sample(errors, words, blocks) -> None:
+    """Fewer than two blocks, or no words at all, give no interval rather than one of zero width."""
+    assert bootstrap_rate(errors, words, blocks) is None
