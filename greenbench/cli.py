@@ -71,7 +71,10 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     try:
         frame = run_suite(loaded, Options(out, resume, only, command), progress.observe)
     except KeyboardInterrupt:
-        typer.echo(f"\ninterrupted; what was measured is in {progress.folder}. Continue with --resume.", err=True)
+        kept = (
+            f"what was measured is in {progress.folder}. Continue with --resume." if progress.folder else "nothing ran"
+        )
+        typer.echo(f"\ninterrupted; {kept}", err=True)
         raise typer.Exit(130) from None
     finally:
         progress.close()
@@ -158,7 +161,7 @@ class _Progress:
             self.folder = content["folder"]
             self._bar.update(self._task, total=content["n_todo"])
             skipped = content["n_cells"] - content["n_todo"]
-            self._line(f"{content['n_todo']} cells to run" + (f", {skipped} done before" if skipped else ""))
+            self._line(f"{_n(content['n_todo'], 'cell')} to run" + (f", {skipped} done before" if skipped else ""))
         elif kind == "page":
             self.page = content["path"]
         elif kind == "missing":
@@ -202,7 +205,7 @@ def _dry_run(suite: "Suite", only: str | None, out: Path | None, as_json: bool) 
     if as_json:
         typer.echo(json.dumps({"cells": planned, "meters": answers}, indent=2))
         return
-    _print_table(f"{suite.name}: {len(cells)} cells", planned, as_json=False)
+    _print_table(f"{suite.name}: {_n(len(cells), 'cell')}", planned, as_json=False)
     typer.echo(f"expected time: {_expected(known)}\n")
     _print_table("meters", answers, as_json=False)
 
@@ -212,7 +215,7 @@ def _expected(known: Sequence[float | None]) -> str:
     if not seconds:
         return "unknown, none of these cells ran this way before"
     new = len(known) - len(seconds)
-    return f"{sum(seconds):.0f} s" + (f" and {new} cells that never ran this way before" if new else "")
+    return f"{sum(seconds):.0f} s" + (f" and {_n(new, 'cell')} that never ran this way before" if new else "")
 
 
 def _print_summary(frame: Any, as_json: bool) -> None:
@@ -243,6 +246,10 @@ def _console(rows: Sequence[Mapping[str, Any]]) -> "Console":
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else max(100, *(40 * len(row) for row in rows[:1]), 0))
+
+
+def _n(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _short(value: Any) -> str:

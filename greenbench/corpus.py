@@ -71,9 +71,12 @@ class Corpus:
         if self._kept is not None:
             yield self._kept
             return
-        census, digest = Census(), hashlib.sha256()
+        census, digest, ids = Census(), hashlib.sha256(), set[str]()
         chunk, chunk_s, n_chunks = list[Utterance](), 0.0, 0
         for utterance in self._decode(census):
+            if utterance.id in ids:
+                raise InputError(f"the data set has two utterances '{utterance.id}'; ids must be unique")
+            ids.add(utterance.id)
             _count(census, digest, utterance)
             if chunk and chunk_s + utterance.duration_s > self._chunk_s:
                 yield chunk
@@ -81,7 +84,7 @@ class Corpus:
             chunk.append(utterance)
             chunk_s += utterance.duration_s
         if not census.n_utterances:
-            raise InputError("the data set has no usable utterance")
+            raise InputError(f"the data set has no usable utterance ({len(census.skipped)} bad files were skipped)")
         census.data_hash = digest.hexdigest()[:16]
         self.census = census
         if n_chunks == 0:

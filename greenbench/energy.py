@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from greenbench.plugins import Reading
+from greenbench.plugins import METHODS, Reading
 
 PARTS = ("cpu", "dram", "gpu")
 
@@ -40,5 +40,5 @@ def provenance(device: str, reading: Reading) -> dict[str, Any]:
         parts = scope(device, reading)
         methods = {columns[f"energy_{part}_method"] for part in parts}
         columns["energy_scope"] = "+".join(parts)
-        columns["energy_method"] = next(m for m in ("estimated", "sampled", "counter") if m in methods)
+        columns["energy_method"] = max(methods, key=METHODS.index)
     return columns

@@ -65,7 +65,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "energy_gpu_j": Metric("J", "lower", "GPU energy", "GPU boards used"),
     "idle_power_w": Metric("W", "neither", "idle power", "power of the same scope, model loaded, nothing running"),
     "energy_net_j": Metric("J", "lower", "net energy", "energy_j - idle_power_w x wall_s"),
-    "energy_j_per_audio_s": Metric("J", "lower", "energy per audio second", "energy_j / audio_s, which ranks"),
+    "energy_j_per_audio_s": Metric("J/s", "lower", "energy per audio second", "energy_j / audio_s, which ranks"),
     "co2e_g": Metric("g", "lower", "CO2e", "energy_j x the stated grid factor x PUE"),
     # how undisturbed the window was
     "cpu_s": Metric("s", "lower", "CPU time", "CPU seconds of the worker's process tree inside the window"),

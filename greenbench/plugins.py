@@ -6,9 +6,9 @@ may give it, checked strictly, and written back into ``run.json``. What it does 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -115,7 +115,7 @@ class Transcriber(Protocol):
 
     Attributes:
         footprint: its size.
-        batching: how a batch is run: ``padded`` (together) or ``sequential`` (one after the other).
+        batching: how the engine runs a batch: ``padded`` (together) or ``sequential`` (one after the other).
     """
 
     footprint: Footprint
@@ -202,19 +202,24 @@ class VariantFamily(Protocol):
 # --- meters ----------------------------------------------------------------------------------------------
 
 
+Origin = Literal["counter", "sampled", "estimated"]
+METHODS: tuple[Origin, ...] = get_args(Origin)
+"""How a value came about, the strongest first: what is combined of two is as weak as the weaker."""
+
+
 @dataclass(frozen=True)
 class Quantity:
     """One measured value with its origin.
 
     Attributes:
         value: in the unit of its metric; ``None`` where the meter could not tell.
-        method: ``counter``, ``sampled`` or ``estimated``.
+        method: one of ``METHODS``.
         source: ``rapl``, ``nvml-total-energy``, ``vmhwm`` ...
         note: what else a reader must know, e.g. the TDP behind an estimate or why the value is None.
     """
 
     value: float | None
-    method: str
+    method: Origin
     source: str
     note: str | None = None
 
@@ -243,8 +248,8 @@ class Reading:
             unknown = old if old is not None and old.value is None else new
             self.quantities[metric] = unknown
             return
-        merged = Quantity(combine(old.value, new.value), new.method, new.source, new.note)
-        self.quantities[metric] = merged
+        weaker = max(old, new, key=lambda quantity: METHODS.index(quantity.method))
+        self.quantities[metric] = replace(weaker, value=combine(old.value, new.value))
 
 
 class Meter(Protocol):

@@ -17,7 +17,7 @@ KEYS = ("run_id", "variant", "dataset", "device", "scenario", "batch_size", "rou
 PROVENANCE = (
     "suite", "suite_hash", "schema", "protocol", "order_index", "timestamp_utc",
     "parent", "steps", "licence", "synthetic",
-    "device_name", "threads", "batching", "timed_region",
+    "device_name", "threads", "batching", "engine_batching", "timed_region",
     "normalizer", "scorer", "data_hash", "wer_ci_unit",
     "energy_scope", "energy_method",
     "energy_cpu_method", "energy_cpu_source", "energy_cpu_note",

@@ -15,6 +15,7 @@ from greenbench.plan import Cell, content_hash
 from greenbench.plugins import Reading
 from greenbench.protocol import label
 from greenbench.record import SCHEMA, Record, Status
+from greenbench.scenarios import BATCHING
 from greenbench.statistics import percentile
 from greenbench.suite import Suite, build_protocol, build_variant
 
@@ -51,13 +52,13 @@ class Setting:
 
     Attributes:
         census: of the data set.
-        batching: of the transcriber.
+        engine_batching: how the engine runs a batch.
         device_name: product name of the device.
         metrics: load time, first utterance, idle power and size.
     """
 
     census: Census
-    batching: str
+    engine_batching: str
     device_name: str | None
     metrics: Mapping[str, float | int | None]
 
@@ -84,7 +85,8 @@ def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:
         **scored,
         **_peaks(window.reading),
         **energy.provenance(job.cell.device, window.reading),
-        "batching": setting.batching,
+        "batching": BATCHING[job.cell.scenario],
+        "engine_batching": setting.engine_batching,
         "device_name": setting.device_name,
         "data_hash": setting.census.data_hash,
         "cell_s": time.perf_counter() - job.started_s,

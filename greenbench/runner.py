@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+from uuid import uuid4
 
 from greenbench import store
 from greenbench.errors import GreenbenchError, InputError
@@ -138,7 +139,7 @@ def _open(suite: Suite, options: Options) -> tuple[Path, str]:
         _refuse_changes(folder, old, suite)
         return folder, old["run_id"]
     now = datetime.now(timezone.utc)
-    run_id = f"{suite.name}-{now:%Y%m%d-%H%M%S}"
+    run_id = f"{suite.name}-{now:%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"  # two runs may begin in one second
     folder = options.out or Path("results") / run_id
     store.write_run(folder, _describe(suite, run_id, now, options))
     return folder, run_id

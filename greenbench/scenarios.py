@@ -7,6 +7,9 @@ from greenbench.plugins import Utterance
 
 Scenario = Literal["offline", "single-stream"]
 
+BATCHING: dict[str, str] = {"offline": "sorted", "single-stream": "single"}
+"""How a scenario forms its batches: part of what makes two rows comparable."""
+
 
 def batches(scenario: str, utterances: Sequence[Utterance], batch_size: int) -> list[list[Utterance]]:
     """Cut utterances into the batches that a scenario sends.

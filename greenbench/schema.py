@@ -37,5 +37,6 @@ def _entry_schema(group: str, name: str, model: type[Entry]) -> dict[str, Any]:
     plugin = registry.load(group, name)
     presets = [f"{name}/{preset}" for preset in getattr(plugin, "presets", ())]
     properties = {**model.model_json_schema()["properties"], **_properties(plugin)}
-    properties["use"] = {"enum": [name, *presets]}
+    unquoted = [None] if name == "null" else []  # YAML reads a bare null as None, and a suite may say so
+    properties["use"] = {"enum": [name, *unquoted, *presets]}
     return {"type": "object", "properties": properties, "required": ["use"], "additionalProperties": False}

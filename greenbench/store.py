@@ -118,10 +118,9 @@ def current(rows: Iterable[Row]) -> list[Row]:
     standing: dict[tuple[Any, ...], Row] = {}
     for row in rows:
         cell = tuple(row.get(name) for name in KEYS[:-1])
-        if row["repeat"] is not None:
-            standing.pop((*cell, None), None)
         key = (*cell, row["repeat"])
-        standing.pop(key, None)
+        for replaced in ((*cell, None), key):
+            standing.pop(replaced, None)
         standing[key] = row
     return list(standing.values())
 

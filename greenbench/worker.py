@@ -5,6 +5,7 @@ import os
 import sys
 import time
 import traceback
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,8 +72,7 @@ def _decode(cell: Cell, channel: Channel) -> Corpus:
     channel.send("phase", text="decoding")
     entry = cell.dataset
     corpus = Corpus(build_dataset(entry), entry.limit, entry.on_bad_audio)
-    for _ in corpus.chunks():
-        pass
+    deque(corpus.chunks(), maxlen=0)  # keeps no chunk while the next is decoded
     return corpus
 
 

@@ -68,7 +68,7 @@ def test_dry_run_plans_and_measures_nothing(suite_file: Path, tmp_path: Path) ->
     """--dry-run prints the cells, what is known of their time, and which meters answer; no folder appears."""
     done = greenbench("run", suite_file, "--dry-run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    for part in ("tiny: 1 cells", "null/rtfx-100", "expected time: unknown", "rapl", "nvml"):
+    for part in ("tiny: 1 cell", "null/rtfx-100", "expected time: unknown", "rapl", "nvml"):
         assert part in done.stdout
     assert not (tmp_path / "results").exists()
     planned = json.loads(greenbench("run", suite_file, "--dry-run", "--json").stdout)

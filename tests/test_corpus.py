@@ -14,16 +14,18 @@ from greenbench.plugins import Clip, Waveform
 
 @dataclass
 class Tape:
-    """Clips of one second each that count how often they are read and how many are alive."""
+    """Clips of one second each that note when they are asked for and read, and how many are in memory."""
 
     n_clips: int = 4
     bad: tuple[int, ...] = ()
+    asked: list[int] = field(default_factory=list)
     reads: list[int] = field(default_factory=list)
     n_alive: int = 0
     most_alive: int = 0
 
     def __call__(self) -> Iterator[Clip]:
         for index in range(self.n_clips):
+            self.asked.append(index)
             yield Clip(f"u{index}", lambda index=index: self.read(index), f"TEXT {index}", f"s{index}")
 
     def read(self, index: int) -> Waveform:
@@ -98,7 +100,7 @@ def test_the_limit_comes_before_decoding() -> None:
     """Under a limit no further clip is decoded, nor asked for."""
     tape = Tape(1000)
     assert ids(Corpus(tape, limit=2)) == [["u0", "u1"]]
-    assert tape.reads == [0, 1]
+    assert tape.asked == tape.reads == [0, 1]
 
 
 def test_a_bad_file_stops_the_pass_with_a_remedy() -> None:
@@ -140,3 +142,10 @@ def test_the_hash_tells_what_was_heard() -> None:
     assert digest([clip("a", "X", speaker="t"), two]) == base
     others = [[clip("A", "X"), two], [clip("a", "x"), two], [clip("a", "X", 16_001), two], [two, one], [one]]
     assert len({base, *map(digest, others)}) == 1 + len(others)
+
+
+def test_two_utterances_of_one_id_are_refused() -> None:
+    """A data set that uses an id twice cannot be scored by id, so it is an error that names the id."""
+    clips = [Clip("same", lambda: np.zeros(160, np.float32), "A"), Clip("same", lambda: np.zeros(160, np.float32), "B")]
+    with pytest.raises(InputError, match="two utterances 'same'"):
+        list(Corpus(lambda: iter(clips)).chunks())

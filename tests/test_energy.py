@@ -50,14 +50,12 @@ def test_a_total_covers_its_scope_or_is_none(device: str, parts: dict, scope: st
 )
 def test_a_total_is_as_good_as_its_weakest_part(cpu: str, gpu: str, method: str) -> None:
     """One estimated part makes an estimate, and one sampled part a sample."""
-    reading = Reading(
-        {"energy_cpu_j": Quantity(1.0, cpu, "a", "tdp 65 W"), "energy_gpu_j": Quantity(1.0, gpu, "b")}
-    )  # fmt: skip
+    reading = Reading({"energy_cpu_j": Quantity(1.0, cpu, "a", "TDP 65 W"), "energy_gpu_j": Quantity(1.0, gpu, "b")})
     origin = energy.provenance("cuda", reading)
     assert origin["energy_method"] == method
     assert (origin["energy_cpu_method"], origin["energy_gpu_method"]) == (cpu, gpu)
     assert (origin["energy_cpu_source"], origin["energy_gpu_source"]) == ("a", "b")
-    assert (origin["energy_cpu_note"], origin["energy_gpu_note"]) == ("tdp 65 W", None)
+    assert (origin["energy_cpu_note"], origin["energy_gpu_note"]) == ("TDP 65 W", None)
 
 
 def test_an_estimate_out_of_scope_taints_nothing() -> None:

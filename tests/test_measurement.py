@@ -249,6 +249,7 @@ def test_no_idle_power_of_a_part_of_the_scope(hand: Hand) -> None:
 @pytest.mark.parametrize(("with_energy", "idle_s"), [(True, 0.0), (False, 30.0)])
 def test_no_waiting_for_nothing(hand: Hand, with_energy: bool, idle_s: float) -> None:
     """Without an energy meter, or without seconds to idle, nobody waits and the power is None."""
-    start, meters = hand.now, [Meter(hand) if with_energy else Clock()]
+    start, energy_meter = hand.now, Meter(hand)
+    meters = [energy_meter if with_energy else Clock()]
     assert idle_power_w(meters, "cpu", idle_s) is None
-    assert hand.now == start
+    assert (hand.now, energy_meter.n_windows) == (start, 0)

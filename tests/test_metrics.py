@@ -19,7 +19,7 @@ def declared_unit(name: str) -> str:
     """The unit that a column's name states, of the numerator where it is a rate."""
     if name.startswith("n_") or name in PURE:
         return "1"
-    return UNITS[name.split("_per_")[0].rsplit("_", 1)[-1]]
+    return UNITS[name.partition("_per_")[0].rpartition("_")[2]]
 
 
 @pytest.mark.parametrize("name", METRICS)

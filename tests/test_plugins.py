@@ -82,3 +82,13 @@ def test_a_hub_id_is_no_path(folders) -> None:
     """A model that is no folder stays as it was written: it is a hub id."""
     name = "facebook/wav2vec2-base-960h"
     assert TypeAdapter(ModelRef).validate_python(name, context={"base": folders[0]}) == name
+
+
+def test_combining_two_origins_is_as_weak_as_the_weaker() -> None:
+    """An estimate that meets a counter stays an estimate, whichever came first."""
+    counted, guessed = Quantity(1.0, "counter", "rapl"), Quantity(2.0, "estimated", "codecarbon-tdp")
+    for first, second in ((counted, guessed), (guessed, counted)):
+        reading = Reading()
+        reading.add("energy_cpu_j", first)
+        reading.add("energy_cpu_j", second)
+        assert reading.quantities["energy_cpu_j"] == Quantity(3.0, "estimated", "codecarbon-tdp")

@@ -221,7 +221,9 @@ def test_hypotheses_of_a_resumed_run(run: Path) -> None:
     append(run, [{**key, "repeat": 1, "utterance_id": "a", "hypothesis": "OTHER"}], HYPOTHESES)
     frame = load_hypotheses(run.parent)
     assert list(frame.columns[: len(key)]) == list(key)
-    assert list(zip(frame["repeat"], frame["utterance_id"], frame["hypothesis"])) == [
-        (0, "a", "NEW"), (0, "b", "NEW"), (1, "a", "OTHER"),
-    ]  # fmt: skip
+    assert frame[["repeat", "utterance_id", "hypothesis"]].to_numpy().tolist() == [
+        [0, "a", "NEW"],
+        [0, "b", "NEW"],
+        [1, "a", "OTHER"],
+    ]
     assert load_hypotheses(run.parent / "none").empty

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from greenbench.errors import InputError
+
 
 @dataclass(frozen=True)
 class Fp32:
@@ -27,6 +29,7 @@ class Fp16:
 
     def __call__(self, model: Any) -> Any:
         """Return the model in float16."""
+        _refuse_int8(model, "fp16")
         return model.half()
 
 
@@ -46,4 +49,13 @@ class Bf16:
 
     def __call__(self, model: Any) -> Any:
         """Return the model in bfloat16."""
+        _refuse_int8(model, "bf16")
         return model.bfloat16()
+
+
+def _refuse_int8(model: Any, build: str) -> None:
+    """Raise ``InputError`` where int8 layers would meet activations that they cannot take."""
+    from torch.ao.nn.quantized import Linear
+
+    if any(isinstance(module, Linear) for module in model.modules()):
+        raise InputError(f"{build} cannot follow int8-dynamic, whose layers take float32 only: leave one of them out")

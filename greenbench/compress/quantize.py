@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from greenbench.errors import InputError
+
 
 @dataclass(frozen=True)
 class Int8Dynamic:
@@ -22,10 +24,16 @@ class Int8Dynamic:
         return None if set(engines) - {"none"} else "this build of torch has no quantisation engine"
 
     def __call__(self, model: Any) -> Any:
-        """Replace every ``torch.nn.Linear`` in place by its int8 form; the rest stays as it is."""
+        """Replace every ``torch.nn.Linear`` in place by its int8 form; the rest stays as it is.
+
+        Raises:
+            InputError: the model is not in float32, in which alone the int8 kernels take and give activations.
+        """
         import torch
         from torch.ao.quantization import quantize_dynamic
 
+        if any(p.is_floating_point() and p.dtype != torch.float32 for p in model.parameters()):
+            raise InputError("int8-dynamic needs a model in float32: leave out the fp16 or bf16 before it")
         return quantize_dynamic(  # type: ignore[no-untyped-call]
             model, {torch.nn.Linear}, dtype=torch.qint8, inplace=True
         )

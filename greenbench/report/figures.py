@@ -186,7 +186,7 @@ def bars(lines: pd.DataFrame, metric: str, look: Mapping[str, Look]) -> "go.Figu
     """
     known = lines[lines[metric].notna()]
     records = known.to_dict("records")
-    guesses = list(estimated(known)) if METRICS[metric].unit in ("J", "W") else [False] * len(records)
+    guesses = list(estimated(known)) if METRICS[metric].unit in ("J", "J/s", "W", "g") else [False] * len(records)
     figure = _blank(height=64 + 42 * len(records))
     for at, (line, guess, ranked) in enumerate(zip(records, guesses, rankable(known), strict=True)):
         opacity = 1 if ranked else _FAINT

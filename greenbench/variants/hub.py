@@ -48,12 +48,16 @@ def _cached(model: str, revision: str | None, kinds: Sequence[str]) -> Path | No
 
 
 def _downloaded(model: str, revision: str | None, kinds: Sequence[str]) -> Path | None:
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
     try:
         return _snapshot(model, revision, kinds, local_files_only=False)
     except Exception as error:  # the hub client passes on errors of whichever HTTP library it is built upon
-        cause = error.__cause__ or error
+        wrapped = isinstance(error, LocalEntryNotFoundError) and error.__cause__
+        cause = wrapped or error
+        which = f"{model}, revision {revision}" if revision else model
         raise MissingError(
-            f"model {model}: not in the local hub cache, and the hub did not give it "
+            f"model {which}: not in the local hub cache, and the hub did not give it "
             f"({type(cause).__name__}: {' '.join(str(cause).split()):.120}). Fetch it where there is a network "
             f"(`hf download {model}`), or point `model` at a folder."
         ) from error

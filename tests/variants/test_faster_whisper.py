@@ -1,0 +1,206 @@
+"""The faster-whisper family."""
+
+import struct
+import sys
+import time
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from greenbench.errors import InputError, MissingError
+from greenbench.plugins import Footprint
+from greenbench.suite import VariantEntry, build_variant
+from greenbench.variants.faster_whisper import SIZES, FasterWhisper, _footprint
+
+
+@pytest.mark.speech
+def test_texts_equal_the_librarys_own(whisper_folder: Path, speech: Path) -> None:
+    """Twelve utterances of test-other read as the library reads them when called directly with the same options."""
+    import soundfile
+    from faster_whisper import WhisperModel
+
+    files = sorted((speech / "LibriSpeech" / "test-other").rglob("*.flac"))[:12]
+    waveforms = [soundfile.read(file, dtype="float32")[0] for file in files]
+    assert len(waveforms) == 12
+    ours = FasterWhisper(str(whisper_folder), compute_type="int8")("w", []).load("cpu")
+    library = WhisperModel(str(whisper_folder), device="cpu", compute_type="int8")
+    expected = []
+    for waveform in waveforms:
+        segments, _ = library.transcribe(waveform, beam_size=1, language="en", temperature=0.0)
+        expected.append("".join(segment.text for segment in segments).strip())
+    assert all(expected)
+    assert ours(waveforms) == expected
+
+
+def test_parameters_are_those_of_the_file(whisper_folder: Path) -> None:
+    """The count is 37.76 million, tiny.en's, as an independent reader of the file finds it; int8 runs from a
+    float16 file, so the size of what runs is not known."""
+    model = FasterWhisper(str(whisper_folder), compute_type="int8")("w", []).load("cpu")
+    assert model.footprint == Footprint(_count(whisper_folder / "model.bin"), None)
+    assert model.footprint.n_params == pytest.approx(37.76e6, abs=0.005e6)
+    assert model.batching == "sequential"
+
+
+def _count(file: Path) -> int:
+    """Count the elements of every tensor in a model.bin, walking its bytes."""
+    data, at, n_params = file.read_bytes(), 4, 0
+    at += 2 + struct.unpack_from("<H", data, at)[0] + 4
+    (n_variables,) = struct.unpack_from("<I", data, at)
+    at += 4
+    for _ in range(n_variables):
+        at += 2 + struct.unpack_from("<H", data, at)[0]
+        rank = data[at]
+        shape = struct.unpack_from(f"<{rank}I", data, at + 1)
+        at += 1 + 4 * rank + 1
+        at += 4 + struct.unpack_from("<I", data, at)[0]
+        n_params += prod(shape) if rank else 0
+    return n_params
+
+
+def test_a_batch_is_transcribed_in_order(whisper_folder: Path) -> None:
+    """One text a waveform, in the order given, and silence is no crash."""
+    model = FasterWhisper(str(whisper_folder), compute_type="int8")("w", []).load("cpu")
+    assert len(model([np.zeros(8000, "float32"), np.zeros(100, "float32")])) == 2
+
+
+# --- size ------------------------------------------------------------------------------------------------
+
+
+def _write_model(file: Path, variables: list[tuple[str, tuple[int, ...], int, int]]) -> Path:
+    """Write a model.bin: each variable has a name, a shape, a type id and bytes an element."""
+
+    def text(value: str) -> bytes:
+        return struct.pack("=H", len(value) + 1) + value.encode() + b"\0"
+
+    data = struct.pack("=I", 6) + text("WhisperSpec") + struct.pack("=II", 3, len(variables))
+    for name, shape, kind, width in variables:
+        n_bytes = prod(shape) * width
+        data += text(name) + struct.pack(f"=B{len(shape)}I", len(shape), *shape)
+        data += struct.pack("=BI", kind, n_bytes) + bytes(n_bytes)
+    file.write_bytes(data + struct.pack("=I", 0))
+    return file
+
+
+HALF = [("a/weight", (10, 20), 4, 2), ("a/bias", (20,), 4, 2), ("a/num_heads", (), 2, 2)]
+INT8 = [("a/weight", (10, 20), 1, 1), ("a/weight_scale", (10,), 0, 4), ("a/bias", (20,), 0, 4)]
+
+
+@pytest.mark.parametrize(
+    ("variables", "runs", "known"),
+    [(HALF, "float16", True), (HALF, "int8", False), (HALF, "float32", False), (HALF, "bfloat16", False),
+     (INT8, "int8", True), (INT8, "int8_float32", True), (INT8, "float32", False)],
+)  # fmt: skip
+def test_model_bytes_are_known_only_where_the_file_is_what_runs(
+    tmp_path: Path, variables: list[Any], runs: str, known: bool
+) -> None:
+    """Settings and scales are no parameters, and the file's size counts only in the file's own precision."""
+    file = _write_model(tmp_path / "model.bin", variables)
+    assert _footprint(file, runs) == Footprint(220, file.stat().st_size if known else None)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\x06\0\0\0\xff\xff", bytes(14)])
+def test_an_unreadable_header_is_an_unknown_size(tmp_path: Path, content: bytes | None) -> None:
+    """A missing, empty, cut-off or hollow file gives None for both figures, never 0 and no exception."""
+    if content is not None:
+        (tmp_path / "model.bin").write_bytes(content)
+    assert _footprint(tmp_path / "model.bin", "int8") == Footprint(None, None)
+
+
+# --- what cannot be --------------------------------------------------------------------------------------
+
+
+def test_a_precision_that_the_device_lacks_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason names the precision, the device and what the device can do; supported ones and defaults pass."""
+    import ctranslate2
+
+    monkeypatch.setattr(ctranslate2, "get_supported_compute_types", lambda _kind, _index: {"int8", "float32"})
+    reason = FasterWhisper("m", compute_type="float16")("w", []).unsupported("cpu")
+    assert reason == "CTranslate2 cannot compute in float16 on cpu; it can in ['float32', 'int8']"
+    for fine in ("default", "auto", "int8", "float32"):
+        assert FasterWhisper("m", compute_type=fine)("w", []).unsupported("cpu") is None  # type: ignore[arg-type]
+
+
+def test_the_device_is_asked_by_kind_and_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``cuda:1`` is CTranslate2's device 1 of kind cuda."""
+    import ctranslate2
+
+    asked = []
+    monkeypatch.setattr(ctranslate2, "get_supported_compute_types", lambda *a: asked.append(a) or {"float16"})
+    FasterWhisper("m")("w", []).unsupported("cuda:1")
+    FasterWhisper("m")("w", []).unsupported("cuda")
+    assert asked == [("cuda", 1), ("cuda", 0)]
+
+
+def test_a_gpu_that_ctranslate2_cannot_use_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CTranslate2's exception on asking for a GPU becomes the reason to skip, not a crash."""
+    import ctranslate2
+
+    def refuse(_kind: str, _index: int) -> set[str]:
+        raise RuntimeError("CUDA driver version\nis insufficient")
+
+    monkeypatch.setattr(ctranslate2, "get_supported_compute_types", refuse)
+    reason = FasterWhisper("m")("w", []).unsupported("cuda")
+    assert reason == "CTranslate2 cannot use cuda: CUDA driver version is insufficient"
+
+
+def test_a_missing_library_is_one_line_with_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without faster-whisper the variant is unsupported, and loading it fails, with the pip command in both."""
+    for module in ("faster_whisper", "ctranslate2"):
+        monkeypatch.setitem(sys.modules, module, None)
+    variant = FasterWhisper(str(tmp_path))("w", [])
+    assert "pip install 'greenbench[whisper]'" in str(variant.unsupported("cpu"))
+    with pytest.raises(MissingError, match="pip install 'greenbench") as caught:
+        variant.load("cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_folder_is_one_line(no_hub: None) -> None:
+    """A folder that is not there is named."""
+    with pytest.raises(MissingError, match=r"model /nowhere/whisper: no such folder"):
+        FasterWhisper("/nowhere/whisper")("w", []).prepare()
+
+
+def test_an_unknown_precision_is_an_input_error() -> None:
+    """A typo in compute_type is refused before anything runs."""
+    with pytest.raises(InputError, match="compute_type"):
+        build_variant(VariantEntry(use="faster-whisper/tiny.en", compute_type="int4"))
+
+
+# --- fetching --------------------------------------------------------------------------------------------
+
+
+def test_sizes_are_the_librarys() -> None:
+    """Each size stands for the repository that faster-whisper itself would take."""
+    utils = pytest.importorskip("faster_whisper.utils", reason="faster-whisper is not installed")
+    assert {size: utils._MODELS[size] for size in SIZES} == SIZES
+
+
+def test_offline_is_one_line_and_quick(no_hub: None) -> None:
+    """Without a network a size fails within 5 s in one line that names the repository."""
+    start = time.perf_counter()
+    with pytest.raises(MissingError, match=r"Systran/faster-whisper-tiny\.en: not in the local hub cache") as caught:
+        build_variant(VariantEntry(use="faster-whisper/tiny.en")).prepare()
+    assert time.perf_counter() - start < 5
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_fetched_is_enough_to_run(local_hub: Any, whisper_folder: Path) -> None:
+    """A size comes from the hub with its tokeniser and vocabulary, loads, and is not asked for again."""
+    files = {path.name: path.read_bytes() for path in whisper_folder.iterdir() if path.is_file()}
+    local_hub.repositories[SIZES["tiny.en"]] = files
+    variant = build_variant(VariantEntry(use="faster-whisper/tiny.en", compute_type="int8"))
+    variant.prepare()
+    local_hub.requests.clear()
+    assert len(variant.load("cpu")([np.zeros(8000, "float32")])) == 1
+    assert local_hub.requests == []
+
+
+def test_names_and_licence() -> None:
+    """A preset keeps its name, an own model is named by itself and its precision, only the sizes' licence is known."""
+    preset = build_variant(VariantEntry(use="faster-whisper/tiny.en"))
+    own = build_variant(VariantEntry(use="faster-whisper", model="me/whisper", compute_type="int8"))
+    assert (preset.name, preset.info.licence) == ("faster-whisper/tiny.en", "MIT")
+    assert (own.name, own.info.licence) == ("faster-whisper:me/whisper-int8", None)

@@ -1,0 +1,126 @@
+"""Fetching weights from the hub, played by a server on localhost."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenbench.errors import MissingError
+from greenbench.variants import hub
+
+MODEL = "someone/tiny"
+FILES = {"config.json": b"{}", "vocab.json": b"{}", "README.md": b"card", "tf_model.h5": b"tf"}
+
+
+def test_a_folder_is_taken_as_it_is(tmp_path: Path, no_hub: None) -> None:
+    """A folder needs no hub and is returned unchanged."""
+    assert hub.fetch(str(tmp_path)) == tmp_path
+
+
+@pytest.mark.parametrize("model", ["./models/student", "/nowhere/student", "~/student", "models/student/4l"])
+def test_a_missing_folder_is_not_looked_up_on_the_hub(model: str, local_hub: Any) -> None:
+    """What can only be a folder is called a missing folder, and the hub is not asked."""
+    with pytest.raises(MissingError, match="no such folder"):
+        hub.fetch(model)
+    assert local_hub.requests == []
+
+
+def test_a_name_that_is_no_hub_id_says_so(no_hub: None) -> None:
+    """A name with characters that the hub forbids is one line, not the client's exception."""
+    with pytest.raises(MissingError, match="neither a folder nor a hub id") as caught:
+        hub.fetch("some one/tiny!")
+    assert "\n" not in str(caught.value)
+
+
+def test_safetensors_win_over_pickles(local_hub: Any) -> None:
+    """Where a repository has both, only the safetensors come, with the configuration and nothing else."""
+    local_hub.repositories[MODEL] = {**FILES, "model.safetensors": b"safe", "pytorch_model.bin": b"pickle"}
+    folder = hub.fetch(MODEL)
+    assert {path.name for path in folder.iterdir()} == {"config.json", "vocab.json", "model.safetensors"}
+    assert (folder / "model.safetensors").read_bytes() == b"safe"
+    assert not any("pytorch_model.bin" in request or "h5" in request for request in local_hub.requests)
+
+
+def test_pickles_come_where_there_is_nothing_else(local_hub: Any) -> None:
+    """A repository without safetensors still loads."""
+    local_hub.repositories[MODEL] = {**FILES, "pytorch_model.bin": b"pickle"}
+    assert (hub.fetch(MODEL) / "pytorch_model.bin").read_bytes() == b"pickle"
+
+
+@pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model.bin"])
+def test_the_second_fetch_asks_nothing(weights: str, local_hub: Any) -> None:
+    """What is in the cache is served without a single request, though the fetch left files out."""
+    local_hub.repositories[MODEL] = {**FILES, weights: b"weights"}
+    first = hub.fetch(MODEL)
+    local_hub.requests.clear()
+    assert hub.fetch(MODEL) == first
+    assert local_hub.requests == []
+
+
+def test_half_a_download_is_not_taken_for_a_whole_one(local_hub: Any) -> None:
+    """A cache that holds the configuration but no weights is completed from the hub."""
+    local_hub.repositories[MODEL] = {**FILES, "model.safetensors": b"weights"}
+    hub.fetch(MODEL, kinds=("config.json",))
+    assert (hub.fetch(MODEL) / "model.safetensors").read_bytes() == b"weights"
+
+
+def test_a_configuration_alone_fetches_no_weights(local_hub: Any) -> None:
+    """Random weights need the configuration only, so no gigabyte is downloaded for them."""
+    local_hub.repositories[MODEL] = {**FILES, "model.safetensors": b"weights"}
+    assert not (hub.fetch(MODEL, kinds=("config.json",)) / "model.safetensors").exists()
+
+
+def test_a_revision_is_the_one_asked_for(local_hub: Any) -> None:
+    """A commit of the repository is fetched, and one that it does not have is named as the cause."""
+    local_hub.repositories[MODEL] = {**FILES, "model.safetensors": b"weights"}
+    assert hub.fetch(MODEL, local_hub.commit).name == local_hub.commit
+    with pytest.raises(MissingError, match="revision no-such-branch: .*RevisionNotFoundError"):
+        hub.fetch(MODEL, "no-such-branch")
+
+
+def test_a_repository_without_weights_says_so(local_hub: Any) -> None:
+    """The message names what was looked for."""
+    local_hub.repositories[MODEL] = dict(FILES)
+    with pytest.raises(MissingError, match=r"has no \*\.safetensors or \*\.bin"):
+        hub.fetch(MODEL)
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"), [(401, "GatedRepoError"), (200, "RepositoryNotFoundError"), (500, "HfHubHTTPError")]
+)
+def test_refusals_are_one_line(status: int, cause: str, local_hub: Any) -> None:
+    """A gated or unknown repository and a broken hub each give one line with the cause and the remedy, quickly."""
+    local_hub.status = status
+    start = time.perf_counter()
+    with pytest.raises(MissingError, match=cause) as caught:
+        hub.fetch("someone/else")
+    assert time.perf_counter() - start < 5
+    assert "\n" not in str(caught.value)
+    assert "hf download someone/else" in str(caught.value)
+
+
+def test_no_network_is_one_line_and_quick(no_hub: None) -> None:
+    """Without a network the answer comes within 5 s, on one line, with the cause and both remedies."""
+    start = time.perf_counter()
+    with pytest.raises(MissingError, match="ConnectError|ConnectionError") as caught:
+        hub.fetch("facebook/wav2vec2-base-960h")
+    assert time.perf_counter() - start < 5
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "hf download facebook/wav2vec2-base-960h" in message
+    assert "folder" in message
+
+
+def test_offline_mode_is_respected(local_hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With HF_HUB_OFFLINE no request leaves, and the cache still serves."""
+    from huggingface_hub import constants
+
+    local_hub.repositories[MODEL] = {**FILES, "model.safetensors": b"weights"}
+    hub.fetch(MODEL)
+    local_hub.requests.clear()
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert (hub.fetch(MODEL) / "model.safetensors").exists()
+    with pytest.raises(MissingError, match="not in the local hub cache"):
+        hub.fetch("someone/else")
+    assert local_hub.requests == []
