@@ -4,7 +4,7 @@ from typing import Any
 
 from greenbench import registry
 from greenbench.protocol import PROTOCOLS, Protocol
-from greenbench.suite import DEVICE, Carbon, DatasetEntry, Entry, Suite, VariantEntry
+from greenbench.suite import DEVICE, Build, Carbon, DatasetEntry, Entry, Suite, VariantEntry
 
 
 def json_schema() -> dict[str, Any]:
@@ -17,12 +17,16 @@ def json_schema() -> dict[str, Any]:
     schema["properties"]["normalizer"]["enum"] = registry.names("normalizers")
     schema["properties"]["devices"]["items"]["pattern"] = DEVICE
     for group, model in (("datasets", DatasetEntry), ("variants", VariantEntry)):
-        forms = [_entry_schema(group, name, model) for name in registry.names(group)]
-        schema["properties"][group]["items"] = {"anyOf": [{"type": "string"}, *forms]}
+        schema["properties"][group]["items"] = _one_of(group, model)
     schema.pop("$defs", None)
     carbon = Carbon.model_json_schema()
     schema["properties"]["carbon"]["anyOf"] = [carbon, {"type": "null"}]
     return schema
+
+
+def _one_of(group: str, model: type[Entry]) -> dict[str, Any]:
+    """Describe an entry of a group: a name, or one plug-in's mapping form."""
+    return {"anyOf": [{"type": "string"}, *(_entry_schema(group, name, model) for name in registry.names(group))]}
 
 
 def _properties(plugin: Any) -> dict[str, Any]:
@@ -39,4 +43,6 @@ def _entry_schema(group: str, name: str, model: type[Entry]) -> dict[str, Any]:
     properties = {**model.model_json_schema()["properties"], **_properties(plugin)}
     unquoted = [None] if name == "null" else []  # YAML reads a bare null as None, and a suite may say so
     properties["use"] = {"enum": [name, *unquoted, *presets]}
+    if model is VariantEntry:
+        properties["builds"] = {"type": "array", "items": _one_of("methods", Build)}
     return {"type": "object", "properties": properties, "required": ["use"], "additionalProperties": False}

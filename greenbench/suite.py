@@ -46,16 +46,35 @@ class DatasetEntry(Entry):
     on_bad_audio: Literal["fail", "skip"] = "fail"
 
 
+class Build(Entry):
+    """A method chained onto a variant, by name or with its settings."""
+
+    @property
+    def label(self) -> str:
+        """The method in a name: ``int8-dynamic``, ``layer-drop(keep=4)``."""
+        given = ",".join(f"{key}={value}" for key, value in self.settings.items())
+        return self.name or (f"{self.use}({given})" if given else self.use)
+
+
 class VariantEntry(Entry):
     """What to measure.
 
     Attributes:
         use: a registered family (``wav2vec2``) or one of its presets (``wav2vec2/base-960h``).
         name: the ``variant`` column; by default made from ``use`` and the builds.
-        builds: registered methods chained on, in order.
+        builds: registered methods chained on, in order, by name or with settings.
     """
 
-    builds: list[str] = []
+    builds: list[Build] = []
+
+    @field_validator("builds", mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        return (
+            [{"use": build} if isinstance(build, str) else build for build in given]
+            if isinstance(given, list)
+            else given
+        )
 
 
 class Carbon(BaseModel):
@@ -321,7 +340,7 @@ def build_variant(entry: VariantEntry, base: Path | None = None) -> Variant:
     plugin = registry.create("variants", family, settings, base)
     if entry.builds and not plugin.takes_builds:
         raise InputError(f"builds: {family} variants take none; its own settings choose the precision")
-    methods = [(name, registry.create("methods", name, {})) for name in entry.builds]
+    methods = [(build.label, registry.create("methods", build.use, build.settings)) for build in entry.builds]
     variant: Variant = plugin(entry.name or _variant_name(entry, plugin.label), methods)
     return variant
 
@@ -340,7 +359,7 @@ def _family_settings(entry: VariantEntry) -> tuple[str, dict[str, Any]]:
 
 def _variant_name(entry: VariantEntry, label: str) -> str:
     stem = entry.use if "/" in entry.use else f"{entry.use}:{label}"
-    return "+".join([stem, *entry.builds])
+    return "+".join([stem, *(build.label for build in entry.builds)])
 
 
 def _resolve(suite: Suite, where: str, base: Path) -> Suite:

@@ -93,6 +93,11 @@ def test_loading_a_loaded_suite_changes_nothing(write) -> None:
         ({"variants": ["wav2vec2/large-960"]}, r"variants.0: unknown variant .* Did you mean 'wav2vec2/large-960h'"),
         ({"variants": ["wav2vec/base-960h"]}, r"variants.0: unknown variant 'wav2vec'. Did you mean 'wav2vec2'"),
         ({"variants": ["wav2vec2/base-960h+int8"]}, r"variants.0: unknown method 'int8'. Did you mean 'int8-dynamic'"),
+        (
+            {"variants": [{"use": "wav2vec2/base-960h", "builds": [{"use": "layer-drop", "kep": 4}]}]},
+            r"variants.0: kep: unknown key for method 'layer-drop'. Did you mean 'keep'\?",
+        ),
+        ({"variants": ["wav2vec2/base-960h+layer-drop"]}, "variants.0: keep: field required"),
         ({"variants": ["faster-whisper/tiny.en+bf16"]}, "variants.0: builds: faster-whisper variants take none"),
         ({"variants": [{"use": "wav2vec2", "modle": "x"}]}, r"variants.0: modle: unknown key .* mean 'model'\?"),
         ({"variants": [{"use": "wav2vec2"}]}, "variants.0: give `model`"),
@@ -191,6 +196,17 @@ def test_null_needs_no_quotes(write) -> None:
     """`use: null` means the null family, although YAML reads None."""
     loaded = suite.load(write(changed(variants=[{"use": None, "rtfx": 50.0}])))
     assert loaded.variants[0].name == "null:rtfx-50"
+
+
+def test_a_build_may_have_settings(write) -> None:
+    """A build in mapping form takes settings, and the variant's default name shows them."""
+    entry = {"use": "wav2vec2/base-960h", "builds": [{"use": "layer-drop", "keep": 4}, "int8-dynamic"]}
+    loaded = suite.load(write(changed(variants=[entry])))
+    assert loaded.variants[0].name == "wav2vec2/base-960h+layer-drop(keep=4)+int8-dynamic"
+    variant = suite.build_variant(loaded.variants[0])
+    assert variant.parent == "wav2vec2/base-960h"
+    assert variant.steps == ("layer-drop(keep=4)", "int8-dynamic")
+    assert suite.load(loaded) == loaded
 
 
 def test_the_hash_follows_the_content(write) -> None:

@@ -1,0 +1,72 @@
+"""Methods that take layers out of a model."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from greenbench.errors import InputError
+
+Select = Literal["every_k", "first_k", "last_k", "spaced"]
+
+
+@dataclass(frozen=True)
+class LayerDrop:
+    """Keep some transformer layers and leave the others out; everything else stays as it is.
+
+    The shape of the students in Peng et al., "Shrinking Bigfoot" (SustaiNLP 2021), before any training: without
+    distillation afterwards, expect the accuracy to collapse.
+
+    Attributes:
+        keep: layers to keep.
+        select: which ones: ``every_k`` (0, n, 2n ... with n = layers // keep, the paper's), ``first_k``, ``last_k``,
+            or ``spaced`` (evenly, first and last included: Gandhi et al., "Distil-Whisper", 2023).
+    """
+
+    keep: int
+    select: Select = "every_k"
+
+    def __post_init__(self) -> None:
+        """Refuse to leave nothing."""
+        if self.keep < 1:
+            raise ValueError("keep at least 1 layer")
+
+    def unsupported(self, device: str) -> str | None:  # noqa: ARG002
+        """Run anywhere."""
+        return None
+
+    def __call__(self, model: Any) -> Any:
+        """Shorten the encoder in place, and its configuration with it.
+
+        Raises:
+            InputError: the model has fewer layers than are to be kept.
+        """
+        from torch.nn import ModuleList
+
+        encoder = model.base_model.encoder
+        chosen = layers_to_keep(len(encoder.layers), self.keep, self.select)
+        encoder.layers = ModuleList(encoder.layers[index] for index in chosen)
+        model.config.num_hidden_layers = len(chosen)
+        return model
+
+
+def layers_to_keep(n_layers: int, keep: int, select: Select) -> list[int]:
+    """Return the indices of the layers that stay, in order.
+
+    Args:
+        n_layers: layers of the model.
+        keep: layers to keep.
+        select: see ``LayerDrop``.
+
+    Raises:
+        InputError: ``keep`` is more than there are.
+    """
+    if keep > n_layers:
+        raise InputError(f"layer-drop: keep: {keep} layers cannot be kept of {n_layers}")
+    if select == "first_k":
+        return list(range(keep))
+    if select == "last_k":
+        return list(range(n_layers - keep, n_layers))
+    if select == "spaced":
+        return [int(index) for index in np.linspace(0, n_layers - 1, keep).round()]
+    return [index * (n_layers // keep) for index in range(keep)]
