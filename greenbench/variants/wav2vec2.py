@@ -130,11 +130,19 @@ def _trained(settings: Wav2Vec2) -> tuple[Any, Any, Any]:
     folder = hub.fetch(str(settings.model), settings.revision)
     try:
         # float32 whatever the file holds: the builds, not the file, decide the precision
-        model = AutoModelForCTC.from_pretrained(folder, dtype=torch.float32)
+        model, found = AutoModelForCTC.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
         extractor = AutoFeatureExtractor.from_pretrained(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError, KeyError) as error:
-        raise MissingError(f"model {settings.model}: does not load as a CTC model: {error}") from error
+        cause = " ".join(str(error).split())
+        raise MissingError(f"model {settings.model}: does not load as a CTC model: {cause}") from error
+    # transformers fills what a file lacks with random numbers; the mask embedding is for training only
+    untrained = sorted(name for name in found["missing_keys"] if not name.endswith("masked_spec_embed"))
+    if untrained:
+        raise MissingError(
+            f"model {settings.model}: no weights for {untrained[0]} ({len(untrained)} missing), so it is not "
+            "fine-tuned for CTC. Name a fine-tuned model."
+        )
     return model, extractor, tokenizer
 
 
@@ -169,9 +177,13 @@ def _random(settings: Wav2Vec2) -> tuple[Any, Any, Any]:
 class CtcTranscriber:
     """A CTC model with its feature extractor and tokeniser; greedy decoding, no language model.
 
-    Models with group norm in the front end (base-960h, large-960h) were trained without an attention mask and
-    are padded with zeros, as their feature extractor asks; the others get a mask. Frames that stand for
-    padding are cut off before decoding in both cases.
+    Whether a batch gets an attention mask follows the model's own feature extractor. Models with layer norm in
+    the front end have one and read a batch as they read each utterance alone (but data2vec, whose positional
+    convolutions let padding into the last frames). Models with group norm (base-960h, large-960h) were trained
+    without one and are padded with zeros. The statistics of their group norm then take in the padding, which no
+    mask mends: a batch reads a little differently. That is what batching does to these models wherever they run,
+    so it is measured as it is; in batches of 8 sorted by length WER stays within 0.01 of batch size 1, in batches
+    of mixed lengths it need not. Frames that stand for padding are cut off before decoding in all cases.
     """
 
     batching = "padded"

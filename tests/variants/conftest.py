@@ -25,6 +25,14 @@ SMALL = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Small models gain nothing from more threads, and wait for them on a busy machine."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def save_processor() -> Callable[[Path, bool], None]:
     """Writes the tokeniser and feature extractor of the LibriSpeech checkpoints into a model's folder."""
@@ -92,9 +100,9 @@ def _sentences(n_sentences: int, rng: np.random.Generator) -> list[str]:
 
 @pytest.fixture(scope="session")
 def tone_corpus() -> tuple[list[np.ndarray], list[str]]:
-    """Waveforms and texts of 120 sentences that the tone model has not heard."""
+    """Waveforms and texts of 160 sentences that the tone model has not heard."""
     rng = np.random.default_rng(1)
-    texts = _sentences(120, rng)
+    texts = _sentences(160, rng)
     return [_say(text, rng)[0] for text in texts], texts
 
 
@@ -110,7 +118,7 @@ def tone_model(tmp_path_factory: pytest.TempPathFactory, save_processor: Callabl
     rng = np.random.default_rng(0)
     states, targets = [], []
     with torch.inference_mode():
-        for text in _sentences(60, rng):
+        for text in _sentences(150, rng):
             waveform, tokens = _say(text, rng)
             normed = (waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-7)
             states.append(model.wav2vec2(torch.tensor(normed)[None]).last_hidden_state[0])

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from jiwer import wer
 
 from greenbench import registry
 from greenbench.errors import InputError, MissingError
@@ -30,14 +29,14 @@ def load(folder: Path | str, *builds: str) -> Any:
 
 
 def test_building_every_preset_imports_no_torch() -> None:
-    """All presets, with every build, become variants in a process that has never imported torch or transformers."""
+    """All presets, with every precision, become variants in a process that has never imported torch or transformers."""
     script = """
 import sys
 from greenbench import registry
 from greenbench.suite import VariantEntry, build_variant
 presets = registry.load("variants", "wav2vec2").presets
 for preset in presets:
-    for build in [[], *([name] for name in registry.names("methods"))]:
+    for build in ([], ["fp32"], ["fp16"], ["bf16"], ["int8-dynamic"], ["compile"]):
         assert build_variant(VariantEntry(use=f"wav2vec2/{preset}", builds=build)).load
 heavy = {"torch", "transformers", "huggingface_hub"} & set(sys.modules)
 assert len(presets) >= 8 and not heavy, heavy
@@ -173,6 +172,41 @@ def test_a_folder_that_is_no_model_is_one_line(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_model_without_a_trained_head_is_refused(save_model: Callable[..., Path]) -> None:
+    """A pre-trained model that was never fine-tuned would get a random head and a meaningless WER, silently."""
+    folder = save_model("Wav2Vec2")
+    _rewrite(folder, lambda name: None if name.startswith("lm_head") else name)
+    with pytest.raises(MissingError, match=r"no weights for lm_head.bias \(2 missing\)") as caught:
+        load(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_published_files_of_older_make_load(save_model: Callable[..., Path]) -> None:
+    """Files that lack the mask embedding and spell weight normalisation the old way, as base-960h's does, load."""
+    folder = save_model("Wav2Vec2")
+    expected = {name: p.clone() for name, p in load(folder).model.named_parameters()}
+    old = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+
+    def rename(name: str) -> str | None:
+        for new, before in old.items():
+            name = name.replace(new, before)
+        return None if name.endswith("masked_spec_embed") else name
+
+    _rewrite(folder, rename)
+    loaded = dict(load(folder).model.named_parameters())
+    assert all(loaded[name].equal(p) for name, p in expected.items() if not name.endswith("masked_spec_embed"))
+
+
+def _rewrite(folder: Path, rename: Callable[[str], str | None]) -> None:
+    """Rename the tensors of a model's file, leaving out those renamed to None."""
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "model.safetensors"
+    tensors = {rename(name): tensor for name, tensor in load_file(file).items()}
+    assert set(tensors) != set(load_file(file))
+    save_file({name: tensor for name, tensor in tensors.items() if name}, file, metadata={"format": "pt"})
+
+
 def test_random_weights_depend_on_the_seed_only(tmp_path: Path, save_model: Callable[..., Path]) -> None:
     """The same seed gives the same weights and another seed others, from a configuration without any weights."""
     folder = save_model("Wav2Vec2")
@@ -196,117 +230,22 @@ def test_random_weights_of_a_hub_configuration_fetch_no_weights(local_hub: Any, 
 
 @pytest.mark.parametrize(
     ("kind", "masked", "settings"),
-    [("Wav2Vec2", True, {**MASKED, "do_stable_layer_norm": True}), ("Wav2Vec2", False, {}),
+    [("Wav2Vec2", True, {**MASKED, "do_stable_layer_norm": True}), ("Wav2Vec2", True, MASKED), ("Wav2Vec2", False, {}),
      ("Hubert", True, {**MASKED, "do_stable_layer_norm": True}), ("Hubert", False, {}),
-     ("WavLM", True, MASKED), ("WavLM", False, {}), ("Data2VecAudio", True, {"conv_pos_kernel_size": 3})],
+     ("WavLM", True, MASKED), ("WavLM", False, {}), ("Data2VecAudio", True, {"num_conv_pos_embeddings": 5})],
 )  # fmt: skip
+@pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning")  # from WavLM's attention
 def test_the_whole_family_loads_and_transcribes(
     kind: str, masked: bool, settings: dict[str, Any], save_model: Callable[..., Path], noise: list[np.ndarray]
 ) -> None:
-    """Every relative runs through the same code, and with a mask a batch reads exactly as one by one."""
+    """Every relative runs through the same code, and with a mask a batch reads exactly as one by one.
+
+    Data2vec is the exception: its stack of positional convolutions has no mask, so padding reaches its last frames.
+    """
     model = load(save_model(kind, masked, **settings))
     texts = model(noise)
     assert len(texts) == len(noise)
     assert all(texts), "random weights answer something, so that this comparison can fail"
     assert model.batching == "padded"
-    if masked:
+    if masked and kind != "Data2VecAudio":
         assert texts == [model([waveform])[0] for waveform in noise]
-
-
-# --- decoding --------------------------------------------------------------------------------------------
-
-
-def test_decoding_is_greedy_ctc(tone_model: Path, tone_corpus: tuple[list[np.ndarray], list[str]]) -> None:
-    """Texts equal the logits' best path with repeats merged, then blanks dropped, then ``|`` read as a space."""
-    import torch
-
-    model = load(tone_model)
-    for waveform in tone_corpus[0][:20]:
-        normed = (waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-7)
-        with torch.inference_mode():
-            path = model.model(torch.tensor(normed)[None]).logits[0].argmax(-1).tolist()
-        merged = [token for at, token in enumerate(path) if at == 0 or token != path[at - 1]]
-        expected = "".join(VOCABULARY[token] for token in merged if token != 0).replace("|", " ").strip()
-        assert model([waveform]) == [expected]
-
-
-def test_a_doubled_letter_needs_a_blank_between(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``L L`` is one letter and ``L <pad> L`` two: dropping blanks before merging would lose it."""
-    model = load(tiny_model)
-    spelled = ["H", "H", "E", "<pad>", "L", "L", "<pad>", "L", "O", "|", "|", "<pad>", "A"]
-    _answer(model, [[VOCABULARY.index(token) for token in spelled]], monkeypatch)
-    assert model([np.zeros(16000, "float32")]) == ["HELLO A"]
-
-
-def test_frames_of_padding_are_cut(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a model says about the padded tail of a shorter clip is not part of its text."""
-    model = load(tiny_model)
-    waveforms = [np.zeros(16000, "float32"), np.zeros(400 + 320 * 3, "float32")]  # 49 frames and 4
-    a, b = VOCABULARY.index("A"), VOCABULARY.index("B")
-    _answer(model, [[a, 0] * 24 + [a], [a, 0, a, 0] + [b, 0] * 22 + [b]], monkeypatch)
-    assert model(waveforms) == ["A" * 25, "AA"]
-
-
-def _answer(model: Any, paths: list[list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the model's logits spell the given tokens."""
-    import torch
-
-    class Output:
-        logits = torch.nn.functional.one_hot(torch.tensor(paths), len(VOCABULARY)).float()
-
-    monkeypatch.setattr(model.model, "forward", lambda **_inputs: Output)
-
-
-@pytest.mark.parametrize("n_samples", [1, 399, 400, 401, 719, 720])
-def test_very_short_clips_give_text(n_samples: int, tiny_model: Path, noise: list[np.ndarray]) -> None:
-    """A clip shorter than one frame's receptive field (400 samples) is text, alone and beside a long one."""
-    model = load(tiny_model)
-    assert model.min_samples == 400
-    short = noise[0][:n_samples]
-    assert len(model([short])) == 1
-    assert len(model([short, noise[2]])) == 2
-
-
-def test_the_order_of_a_batch_is_kept(tone_model: Path, tone_corpus: tuple[list[np.ndarray], list[str]]) -> None:
-    """Reversing a batch reverses its texts."""
-    model, waveforms = load(tone_model), tone_corpus[0][:4]
-    assert model(waveforms[::-1]) == model(waveforms)[::-1]
-
-
-# --- padding ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("masked", [True, False])
-def test_group_norm_models_get_zeros_and_no_mask(
-    masked: bool, save_model: Callable[..., Path], noise: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The mask follows the model's own feature extractor: none with group norm, one up to each clip's end else."""
-    model = load(save_model("Wav2Vec2", masked, **(MASKED if masked else {})))
-    forward, seen = model.model.forward, {}
-    monkeypatch.setattr(model.model, "forward", lambda **inputs: seen.update(inputs) or forward(**inputs))
-    model(noise)
-    assert seen["input_values"].shape == (len(noise), 32000)
-    assert ("attention_mask" in seen) == masked
-    if masked:
-        assert seen["attention_mask"].sum(-1).tolist() == [len(waveform) for waveform in noise]
-
-
-def test_batching_a_group_norm_model_keeps_its_wer(
-    tone_model: Path, tone_corpus: tuple[list[np.ndarray], list[str]]
-) -> None:
-    """In batches of 8 sorted by length, as the harness forms them, WER stays within 0.01 of batch size 1."""
-    from greenbench.plugins import Utterance
-    from greenbench.scenarios import batches
-
-    model = load(tone_model)
-    utterances = [Utterance(str(i), w, text) for i, (w, text) in enumerate(zip(*tone_corpus, strict=True))]
-
-    def error_rate(batch_size: int) -> float:
-        texts = {}
-        for batch in batches("offline", utterances, batch_size):
-            texts |= dict(zip([u.id for u in batch], model([u.audio for u in batch]), strict=True))
-        return wer([u.reference for u in utterances], [texts[u.id] for u in utterances])
-
-    alone, batched = error_rate(1), error_rate(8)
-    assert alone < 0.1, "the model reads, so that padding has something to spoil"
-    assert abs(batched - alone) <= 0.01

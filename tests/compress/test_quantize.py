@@ -1,0 +1,70 @@
+"""Builds that store weights as integers."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from greenbench.compress.quantize import Int8Dynamic
+from greenbench.suite import VariantEntry, build_variant
+
+
+def load(folder: Path, *builds: str) -> Any:
+    """Load a model with builds chained on, on the CPU."""
+    return build_variant(VariantEntry(use="wav2vec2", model=str(folder), builds=list(builds))).load("cpu")
+
+
+def test_only_linear_layers_become_int8(tiny_model: Path) -> None:
+    """Every Linear is int8; convolutions, the positional one included, and norms keep their exact float weights."""
+    import torch
+    from torch.ao.nn.quantized.dynamic import Linear
+
+    plain, model = load(tiny_model).model, load(tiny_model, "int8-dynamic").model
+    linear = {name for name, module in plain.named_modules() if isinstance(module, torch.nn.Linear)}
+    quantized = {name: module for name, module in model.named_modules() if isinstance(module, Linear)}
+    assert set(quantized) == linear != set()
+    assert {module.weight().dtype for module in quantized.values()} == {torch.qint8}
+    rest = {name: p for name, p in plain.named_parameters() if name.rpartition(".")[0] not in linear}
+    kept = dict(model.named_parameters())
+    assert set(kept) == set(rest)
+    assert all(kept[name].equal(rest[name]) for name in rest)
+    assert any("pos_conv_embed" in name for name in kept)
+
+
+def test_int8_weights_are_close_to_the_floats(tiny_model: Path) -> None:
+    """No weight moves by more than half a step of its layer's grid of 255 steps."""
+    plain, model = load(tiny_model).model.lm_head.weight, load(tiny_model, "int8-dynamic").model.lm_head.weight()
+    step = model.q_scale()
+    assert (model.dequantize() - plain).abs().max() <= step / 2 * 1.001
+    assert step <= 2 * plain.abs().max() / 254
+
+
+def test_it_transcribes_and_shrinks(tiny_model: Path) -> None:
+    """No parameter is lost, a Linear weight takes one byte instead of four, and a batch still reads."""
+    import torch
+
+    plain, model = load(tiny_model), load(tiny_model, "int8-dynamic")
+    n_linear = sum(m.weight.numel() for m in plain.model.modules() if isinstance(m, torch.nn.Linear))
+    assert model.footprint.n_params == plain.footprint.n_params
+    saved_bytes = plain.footprint.model_bytes - model.footprint.model_bytes
+    assert saved_bytes == pytest.approx(3 * n_linear, abs=20_000)  # the archive's own records differ
+    assert len(model([np.zeros(16000, "float32"), np.zeros(300, "float32")])) == 2
+    assert model.dtype == torch.float32
+
+
+def test_it_is_for_the_cpu() -> None:
+    """A GPU is refused with the reason, the CPU is not."""
+    assert Int8Dynamic().unsupported("cpu") is None
+    assert "CPU only, not on cuda:0" in str(Int8Dynamic().unsupported("cuda:0"))
+
+
+def test_a_torch_without_kernels_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where torch was built without a quantisation engine the variant is skipped, not broken."""
+    import torch
+
+    class Nothing:
+        supported_engines = ("none",)
+
+    monkeypatch.setattr(torch.backends, "quantized", Nothing)
+    assert Int8Dynamic().unsupported("cpu") == "this build of torch has no quantisation engine"
