@@ -92,7 +92,7 @@ def tradeoff(lines: pd.DataFrame, x: str, look: Mapping[str, Look]) -> "go.Figur
 
     Returns:
         One trace per line: vertical bars are the 95 % interval of WER, horizontal ones least and most over
-        repeats; hollow is estimated, faint is not ranked. RTFx has a logarithmic axis.
+        repeats; hollow is estimated, faint is not ranked. RTFx over a decade or more has a logarithmic axis.
     """
     known = lines[lines[x].notna() & lines["wer"].notna()]
     guesses = estimated(known) if x == ENERGY else pd.Series(False, index=known.index)
@@ -101,11 +101,17 @@ def tradeoff(lines: pd.DataFrame, x: str, look: Mapping[str, Look]) -> "go.Figur
         figure.add_trace(_front(contest, x))
     for line, hollow, ranked in zip(known.to_dict("records"), guesses, rankable(known), strict=True):
         figure.add_trace(_point(line, x, look[str(line["variant"])], hollow, ranked))
-    scaling = {"type": "log", "tickvals": _DECADES} if x == "rtfx" else {"rangemode": "tozero"}
-    figure.update_xaxes(title_text=axis_title(x, bool(guesses.any())), nticks=6, **scaling)
+    figure.update_xaxes(title_text=axis_title(x, bool(guesses.any())), nticks=6, **_scaling(known[x], x))
     figure.update_yaxes(title_text=axis_title("wer"), rangemode="tozero", nticks=6)
     figure.update_layout(legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0})
     return figure
+
+
+def _scaling(values: "pd.Series[float]", x: str) -> dict[str, Any]:
+    """Return a logarithmic axis for an RTFx that spans a decade, else one that begins at 0."""
+    if x == "rtfx" and len(values) and values.max() >= 10 * values.min() > 0:
+        return {"type": "log", "tickvals": _DECADES}
+    return {"rangemode": "tozero"}
 
 
 def _front(contest: pd.DataFrame, x: str) -> dict[str, Any]:

@@ -56,7 +56,13 @@ def test_tradeoff_shows_intervals_and_spread(rows: Rows) -> None:
     assert (point.x[0], point.y[0]) == (2.0, pytest.approx(10.0))
     assert (point.error_x.arrayminus[0], point.error_x.array[0]) == (1.0, 3.0)
     assert (point.error_y.arrayminus[0], point.error_y.array[0]) == (pytest.approx(2.0), pytest.approx(3.0))
-    assert figure.layout.xaxis.type == "log"
+
+
+@pytest.mark.parametrize(("fastest", "kind"), [(19.0, None), (20.0, "log")])
+def test_rtfx_is_logarithmic_over_a_decade(rows: Rows, fastest: float, kind: str | None) -> None:
+    """Models of about one speed share a linear axis from 0; speeds a decade apart get a logarithmic one."""
+    slow, fast = {"variant": "a", "wer": 0.1, "rtfx": 2.0}, {"variant": "b", "wer": 0.1, "rtfx": fastest}
+    assert draw(figures.tradeoff, rows(slow, fast), "rtfx").layout.xaxis.type == kind
 
 
 def test_estimates_are_hollow_and_the_axis_says_so(rows: Rows, measured: Any, estimate: Any) -> None:
