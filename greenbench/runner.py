@@ -1,40 +1,22 @@
-"""The parent: one fresh process a cell, asleep while it measures, and a row for whatever becomes of it."""
+"""A run: what is missing is fetched, every cell gets its process, and what was measured can be resumed."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from greenbench import store
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.plan import Cell, content_hash, plan
+from greenbench.process import Observer, Place, run_cell
 from greenbench.suite import Suite, build_dataset, build_protocol, build_variant
 from greenbench.suite import load as load_suite
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Observer = Callable[[str, Mapping[str, Any]], None]
-"""Told what happens: ``plan``, ``prepare``, ``missing``, ``cell``, ``phase``, ``row``, ``page``; it may print."""
-
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",  # torch, CTranslate2, ONNX Runtime
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "RAYON_NUM_THREADS",  # tokenizers
-)
 
 
 @dataclass(frozen=True)
@@ -88,7 +70,7 @@ def run(
         reason = missing.get(f"dataset {cell.dataset.name}") or missing.get(f"variant {cell.variant.name}")
         if reason is None and number:
             time.sleep(cooldown_s)
-        _run_cell(_Place(folder, run_id, index, suite, cell), reason, observe)
+        run_cell(Place(folder, run_id, index, suite, cell), reason, observe)
     return _finish(folder, observe)
 
 
@@ -201,158 +183,6 @@ def _done(folder: Path, suite: Suite) -> set[tuple[Any, ...]]:
         n = {"ok": 1, "skipped": repeats}.get(row["status"], -repeats)
         counts[_identity(row)] = counts.get(_identity(row), 0) + n
     return {cell for cell, n in counts.items() if n >= repeats}
-
-
-# --- one cell --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Place:
-    """A cell's place in a run."""
-
-    folder: Path
-    run_id: str
-    order_index: int
-    suite: Suite
-    cell: Cell
-
-    def message(self) -> str:
-        """Return what the worker is told, as one line."""
-        return json.dumps(
-            {
-                "run_id": self.run_id,
-                "order_index": self.order_index,
-                "suite": self.suite.model_dump(mode="json"),
-                "cell": self.cell.model_dump(mode="json"),
-            }
-        )
-
-
-def _run_cell(place: _Place, missing: str | None, observe: Observer) -> None:
-    """Run one cell to its end; a death without a row of its own becomes one."""
-    if missing is not None:
-        _record_failure(place, missing, observe)
-        return
-    with tempfile.TemporaryFile() as log:
-        process = _start(place, log)
-        alarm = threading.Timer(place.suite.timeout_s, _kill, [process])
-        alarm.start()
-        try:
-            finished = _converse(process, place, observe)
-            process.wait()
-        finally:
-            timed_out = alarm.finished.is_set()
-            alarm.cancel()
-            _end(process)
-        if not finished:
-            reason = f"took longer than timeout_s: {place.suite.timeout_s:g}" if timed_out else _cause(process, log)
-            _record_failure(place, reason, observe)
-        if not finished or process.returncode:
-            _keep_log(place, log)
-
-
-def _start(place: _Place, log: IO[bytes]) -> "subprocess.Popen[str]":
-    """Start the worker in a process group of its own, with the suite's thread count, and hand it its job."""
-    threads = dict.fromkeys(THREAD_VARIABLES, str(place.suite.threads))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "greenbench.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, **threads, "HF_HUB_OFFLINE": "1"},
-        start_new_session=True,
-    )
-    _tell(process, place.message())
-    return process
-
-
-def _tell(process: "subprocess.Popen[str]", line: str) -> None:
-    """Send a line to the worker; one that has died meanwhile is noticed when its output ends."""
-    assert process.stdin is not None
-    with suppress(BrokenPipeError):
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-
-
-def _converse(process: "subprocess.Popen[str]", place: _Place, observe: Observer) -> bool:
-    """Store what the worker sends, blocked on the pipe in between.
-
-    Returns:
-        Whether the cell is accounted for: every repeat measured, or a row that says why not.
-    """
-    assert process.stdout is not None
-    n_measured, explained = 0, False
-    for line in process.stdout:
-        message = json.loads(line)
-        if message["kind"] == "hypotheses":
-            store.append(place.folder, message["rows"], store.HYPOTHESES)
-        elif message["kind"] == "record":
-            store.append(place.folder, [message["row"]])
-            n_measured += message["row"]["status"] == "ok"
-            explained |= message["row"]["status"] != "ok"
-            observe("row", message["row"])
-        else:
-            observe(message["kind"], message)
-        if message.get("ack"):
-            _tell(process, "")
-    return explained or n_measured == build_protocol(place.suite.protocol).repeats
-
-
-def _kill(process: "subprocess.Popen[str]") -> None:
-    """End the worker and all its children."""
-    if not hasattr(os, "killpg"):  # Windows has no process groups
-        process.kill()
-        return
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _end(process: "subprocess.Popen[str]") -> None:
-    """Make sure that nothing of the worker is left: processes, zombie, pipes."""
-    _kill(process)
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        assert pipe is not None
-        with suppress(BrokenPipeError):  # what the worker did not live to read
-            pipe.close()
-
-
-def _record_failure(place: _Place, reason: str, observe: Observer) -> None:
-    from greenbench.record import to_row
-    from greenbench.rows import Job, not_measured
-
-    job = Job(place.run_id, place.order_index, place.suite, place.cell)
-    row = to_row(not_measured(job, "error", reason))
-    store.append(place.folder, [row])
-    observe("row", row)
-
-
-def _cause(process: "subprocess.Popen[str]", log: IO[bytes]) -> str:
-    """Say how a worker died without a word of its own."""
-    last = _tail(log)
-    said = f"; its last words: {last}" if last else ""
-    if process.returncode < 0:
-        name = signal.Signals(-process.returncode).name
-        hint = " (out of memory, or killed from outside)" if name == "SIGKILL" else ""
-        return f"the worker was killed by {name}{hint}{said}"
-    return f"the worker ended early with exit code {process.returncode}{said}"
-
-
-def _tail(log: IO[bytes]) -> str:
-    log.seek(0)
-    lines = log.read().decode(errors="replace").strip().splitlines()
-    return " ".join(lines[-1].split())[:300] if lines else ""
-
-
-def _keep_log(place: _Place, log: IO[bytes]) -> None:
-    """Keep what a failed worker printed; a full disk must not hide the failure itself."""
-    log.seek(0)
-    with suppress(OSError):
-        folder = place.folder / "logs"
-        folder.mkdir(exist_ok=True)
-        (folder / f"cell-{place.order_index}.log").write_bytes(log.read())
 
 
 # --- looking ahead ---------------------------------------------------------------------------------------

@@ -6,10 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from greenbench import registry
+from greenbench import registry, suitefile
 from greenbench.errors import InputError, did_you_mean
 from greenbench.plugins import Dataset, Variant
 from greenbench.protocol import PROTOCOLS, Protocol
@@ -160,19 +159,6 @@ class Suite(BaseModel):
 # --- reading ---------------------------------------------------------------------------------------------
 
 
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, where YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
 def load(
     source: str | Path | Mapping[str, Any] | Suite,
     overrides: Sequence[str] = (),
@@ -195,81 +181,15 @@ def load(
         source = source.model_dump(mode="json")
     where = "suite" if isinstance(source, Mapping) else str(source)
     base = Path.cwd() if isinstance(source, Mapping) else Path(source).resolve().parent
-    data = dict(source) if isinstance(source, Mapping) else _read_yaml(Path(source))
+    data = suitefile.long_form(source if isinstance(source, Mapping) else suitefile.read(Path(source)))
     for override in overrides:
-        _apply(data, override)
-    data = _change(_normalise(data), changes or {})
+        suitefile.override(data, override)
+    data = _change(suitefile.long_form(data), changes or {})
     try:
         suite = Suite.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
         raise InputError("\n".join(_problems(error, where))) from error
     return _resolve(suite, where, base)
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
-    except OSError as error:
-        raise InputError(f"{path}: cannot read the suite: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file in UTF-8") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: a suite is a mapping with name, datasets and variants at its top level")
-    return data
-
-
-def _apply(data: Any, override: str) -> None:
-    """Set one value in raw suite data, in place."""
-    path, equals, text = override.partition("=")
-    if not equals:
-        raise InputError(f"--set {override}: write it as path.to.value=VALUE")
-    *parents, last = path.split(".")
-    node = data
-    for part in parents:
-        node = _child(node, part, override)
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"--set {override}: the value is not valid YAML") from error
-    if isinstance(node, list):
-        _child(node, last, override)
-        node[int(last)] = value
-    elif isinstance(node, dict):
-        node[last] = value
-    else:
-        raise InputError(f"--set {override}: there is no mapping or list above '{last}'")
-
-
-def _child(node: Any, part: str, override: str) -> Any:
-    if isinstance(node, list) and part.isdigit() and int(part) < len(node):
-        return node[int(part)]
-    if isinstance(node, dict) and part in node:
-        return node[part]
-    raise InputError(f"--set {override}: the suite has no '{part}' there")
-
-
-def _normalise(data: dict[str, Any]) -> dict[str, Any]:
-    """Bring the short forms into the long one: a name becomes ``{use: name}``, ``a+b`` a list of builds."""
-    short = dict(data)
-    if isinstance(short.get("protocol"), str):
-        short["protocol"] = {"use": short["protocol"]}
-    for group in ("datasets", "variants"):
-        if isinstance(short.get(group), list):
-            short[group] = [_long_form(entry, group) for entry in short[group]]
-    return short
-
-
-def _long_form(entry: Any, group: str) -> Any:
-    if isinstance(entry, str):
-        use, *builds = entry.split("+") if group == "variants" else [entry]
-        return {"use": use, "builds": builds} if builds else {"use": use}
-    if isinstance(entry, dict) and group == "variants" and "use" in entry and entry["use"] is None:
-        return {**entry, "use": "null"}  # `use: null` is YAML's None, and a variant's name here
-    return entry
 
 
 def _change(data: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

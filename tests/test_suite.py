@@ -173,6 +173,25 @@ def test_set_replaces_single_values(write) -> None:
     assert loaded.carbon.pue == 1.2
 
 
+def test_set_reaches_into_what_is_short_or_left_out(write) -> None:
+    """--set changes a step of a protocol that is a mere name, an entry that is a mere name, and a mapping left out."""
+    text = yaml.safe_dump({key: value for key, value in yaml.safe_load(WHOLE).items() if key != "carbon"})
+    carbon = ["carbon.g_per_kwh=56", "carbon.source=RTE", "carbon.year=2023"]
+    meters = "meters={codecarbon: {tdp_w: 65}}"
+    loaded = suite.load(write(text), ["protocol.repeats=1", "variants.0.name=first", meters, *carbon])
+    assert loaded.protocol == {"use": "quick", "repeats": 1}
+    assert loaded.variants[0].name == "first"
+    assert loaded.meters == {"codecarbon": {"tdp_w": 65}}
+    assert loaded.carbon is not None
+
+
+def test_overriding_leaves_the_callers_mapping_alone() -> None:
+    """A suite given as a mapping is not changed by overrides."""
+    data = yaml.safe_load(WHOLE)
+    suite.load(data, ["datasets.0.limit=5", "carbon.year=2024"])
+    assert data == yaml.safe_load(WHOLE)
+
+
 @pytest.mark.parametrize(
     "override", ["datasets.7.limit=5", "nothing.there=1", "threads", "name.first=x", "datasets.x=1"]
 )
