@@ -113,15 +113,15 @@ def open_stage(args: argparse.Namespace) -> tuple[Wav2Vec2ForCTC, torch.optim.Op
     """Return model, optimizer and first step: resumed, started from given weights, or new."""
     checkpoint = args.out / "checkpoint.pt"
     state = torch.load(checkpoint) if checkpoint.exists() else None
-    if state or not args.init:
-        model = teacher_model.new_teacher(args.layers)
+    source = args.out / "model" if state else args.init
+    if source:
+        masking = {"apply_spec_augment": args.spec_augment > 0, "mask_time_prob": args.spec_augment}
+        model = Wav2Vec2ForCTC.from_pretrained(source, dtype=torch.float32, **masking)
     else:
-        model = Wav2Vec2ForCTC.from_pretrained(args.init, dtype=torch.float32)
-        if args.layers > model.config.num_hidden_layers:
-            model = teacher_model.grow(model, args.layers)
-    model.set_attn_implementation("eager")
-    model.config.apply_spec_augment = args.spec_augment > 0
-    model.config.mask_time_prob = args.spec_augment
+        model = teacher_model.new_teacher(args.layers)
+    if args.layers > model.config.num_hidden_layers:
+        model = teacher_model.grow(model, args.layers)
+    model.set_attn_implementation("eager")  # on a CPU its backward pass is the faster one
     model.wav2vec2.feature_extractor.conv_layers[0].conv.requires_grad_(False)  # stays a filter bank
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, args.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
