@@ -36,9 +36,7 @@ def load_packed(stem: Path) -> list[Utterance]:
     utterances = []
     for fields in read_manifest(stem.with_suffix(".jsonl")):
         audio = samples[fields["offset"] : fields["offset"] + fields["n_samples"]]
-        utterances.append(
-            Utterance(audio, fields["text"], "code" if fields["kind"] == "code" else "sentence")
-        )
+        utterances.append(Utterance(audio, fields["text"], "code" if fields["kind"] == "code" else "sentence"))
     return utterances
 
 

@@ -12,15 +12,14 @@ from pathlib import Path
 
 import jiwer
 import numpy as np
+import speech_data
+import teacher_model
 import torch
 import torch.distributed as dist
+from speech_data import Mix, Utterance
 from torch.nn.functional import ctc_loss
 from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
 from transformers.utils import logging as transformers_logging
-
-import speech_data
-import teacher_model
-from speech_data import Mix, Utterance
 
 COLUMNS = [
     "stage",
@@ -142,7 +141,7 @@ def keep(model: Wav2Vec2ForCTC, optimizer: torch.optim.Optimizer, step: int, out
 def write_log(path: Path, row: dict[str, object]) -> None:
     """Append one row to the training log."""
     new = not path.exists()
-    with open(path, "a", newline="") as file:
+    with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         if new:
             writer.writeheader()
@@ -220,9 +219,7 @@ def work(rank: int, args: argparse.Namespace, meeting_point: str) -> None:
     transformers_logging.set_verbosity_error()
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
-    dist.init_process_group(
-        "gloo", f"file://{meeting_point}", timedelta(days=1), world_size=args.processes, rank=rank
-    )
+    dist.init_process_group("gloo", f"file://{meeting_point}", timedelta(days=1), world_size=args.processes, rank=rank)
     train(args, load_corpus(args))
 
 
