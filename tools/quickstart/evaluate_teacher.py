@@ -7,11 +7,10 @@ from pathlib import Path
 
 import jiwer
 import soundfile
+import speech_data
 import torch
 from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
 from transformers.utils import logging as transformers_logging
-
-import speech_data
 
 ASSETS = Path(__file__).resolve().parents[2] / "greenbench" / "assets" / "quickstart"
 

@@ -7,14 +7,17 @@ from typing import Literal
 Split = Literal["train", "distil", "valid", "test"]
 Kind = Literal["sentence", "compound", "code"]
 
-DIGITS = "zero one two three four five six seven eight nine".split()
-TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
-ORDINALS = (
-    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
-    "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth thirtieth"
-).split()
-MONTHS = ("january february march april may june july august september october november december").split()
+DIGITS, TEENS, TENS, ORDINALS, MONTHS = (
+    words.split()
+    for words in (
+        "zero one two three four five six seven eight nine",
+        "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen",
+        "twenty thirty forty fifty sixty seventy eighty ninety",
+        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth "
+        "fifteenth sixteenth seventeenth eighteenth nineteenth twentieth thirtieth",
+        "january february march april may june july august september october november december",
+    )
+)
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 SLOTS: dict[str, str] = {
@@ -187,9 +190,7 @@ def time_of_day(rng: random.Random) -> str:
 
 def digits(rng: random.Random) -> str:
     """Return two to seven digits; zero is read `zero` or `oh`."""
-    read = [
-        rng.choice([*DIGITS, "oh"] if rng.random() < 0.3 else DIGITS[1:]) for _ in range(rng.randint(2, 7))
-    ]
+    read = [rng.choice([*DIGITS, "oh"] if rng.random() < 0.3 else DIGITS[1:]) for _ in range(rng.randint(2, 7))]
     return " ".join(read)
 
 

@@ -7,10 +7,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import grammar
 import numpy as np
 import soundfile
-
-import grammar
 import synthesize
 from synthesize import SAMPLE_RATE, VOICES, Voice
 
@@ -99,7 +98,7 @@ def write_packed(folder: Path, name: str, readings: list[Reading], workers: int)
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / f"{name}.npy", np.concatenate(spoken))
     offset = 0
-    with open(folder / f"{name}.jsonl", "w") as manifest:
+    with (folder / f"{name}.jsonl").open("w") as manifest:
         for reading, audio in zip(readings, spoken, strict=True):
             manifest.write(row(reading, audio, {"offset": offset, "n_samples": len(audio)}))
             offset += len(audio)
@@ -121,7 +120,7 @@ def write_unlabelled(folder: Path, readings: list[Reading], workers: int) -> Non
 def write_files(folder: Path, readings: list[Reading], spoken: list[np.ndarray], suffix: str) -> None:
     """Encode utterances one by one and list them."""
     (folder / "audio").mkdir(parents=True, exist_ok=True)
-    with open(folder / "manifest.jsonl", "w") as manifest:
+    with (folder / "manifest.jsonl").open("w") as manifest:
         for i, (reading, audio) in enumerate(zip(readings, spoken, strict=True)):
             path = f"audio/{reading.voice.name}-{i:04d}.{suffix}"
             container, subtype, level = ENCODINGS[suffix]

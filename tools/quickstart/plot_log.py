@@ -8,7 +8,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 ASSETS = Path(__file__).resolve().parents[2] / "greenbench" / "assets" / "quickstart"
 RATES = {"wer_sentence": "sentences", "wer_code": "letters and numbers", "wer_an4": "AN4 (human)"}
@@ -38,7 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--log", type=Path, default=ASSETS / "teacher" / "training.csv")
     args = parser.parse_args()
-    with open(args.log, newline="") as file:
+    with args.log.open(newline="") as file:
         plot(list(csv.DictReader(file)), args.log.with_suffix(".png"))
 
 

@@ -1,6 +1,8 @@
 """Training speech of the teacher: utterances in memory, augmentation, and batches of like length."""
 
 import json
+import math
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,7 @@ import soundfile
 import torch
 
 SAMPLE_RATE = 16000
+BUCKET = 4000  # samples; batches are padded to a multiple of it
 VALID_SPEAKERS = 8  # AN4 training speakers kept for validation
 
 
@@ -33,9 +36,7 @@ def load_packed(stem: Path) -> list[Utterance]:
     utterances = []
     for fields in read_manifest(stem.with_suffix(".jsonl")):
         audio = samples[fields["offset"] : fields["offset"] + fields["n_samples"]]
-        utterances.append(
-            Utterance(audio, fields["text"], "code" if fields["kind"] == "code" else "sentence")
-        )
+        utterances.append(Utterance(audio, fields["text"], "code" if fields["kind"] == "code" else "sentence"))
     return utterances
 
 
@@ -124,19 +125,31 @@ def batches(
         float32 (batch, samples) zero-padded, int64 (batch,) lengths in samples, transcripts.
     """
     while True:
-        drawn = sorted(draw(utterances, mix, rng), key=lambda item: len(item[0].audio) / item[1])
-        groups: list[list[tuple[Utterance, float]]] = [[]]
-        for item in drawn:
-            longest = len(item[0].audio) / item[1] / SAMPLE_RATE
-            if longest * (len(groups[-1]) + 1) > mix.batch_s:
-                groups.append([])
-            groups[-1].append(item)
+        groups = grouped(draw(utterances, mix, rng), mix.batch_s, rng)
         for i in rng.permutation(len(groups)):
             yield collate([(augment(u.audio, f, mix.strength, rng), u.text) for u, f in groups[i]])
+
+
+def grouped(
+    drawn: list[tuple[Utterance, float]], batch_s: float, rng: np.random.Generator
+) -> list[list[tuple[Utterance, float]]]:
+    """Cut one pass into full batches of like length: few shapes, for which kernels are prepared once."""
+    buckets: dict[int, list[tuple[Utterance, float]]] = defaultdict(list)
+    for i in rng.permutation(len(drawn)):
+        utterance, factor = drawn[i]
+        buckets[math.ceil(len(utterance.audio) / factor / BUCKET)].append(drawn[i])
+    groups = []
+    for length, items in buckets.items():
+        size = max(1, int(batch_s * SAMPLE_RATE // (length * BUCKET)))
+        groups += [items[start : start + size] for start in range(0, len(items) - size + 1, size)]
+    return groups
 
 
 def collate(items: list[tuple[np.ndarray, str]]) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
     """Normalise and pad utterances to one batch."""
     audio = [torch.from_numpy(normalise(samples)) for samples, _ in items]
     lengths = torch.tensor([len(samples) for samples in audio])
-    return torch.nn.utils.rnn.pad_sequence(audio, batch_first=True), lengths, [text for _, text in items]
+    padded = torch.zeros(len(audio), math.ceil(int(lengths.max()) / BUCKET) * BUCKET)
+    for row, samples in zip(padded, audio, strict=True):
+        row[: len(samples)] = samples
+    return padded, lengths, [text for _, text in items]

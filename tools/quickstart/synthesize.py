@@ -8,13 +8,9 @@ import numpy as np
 import soxr
 
 SAMPLE_RATE = 16000
+ALPHABET = "ay bee see dee ee eff jee aitch eye jay kay ell em en oh pee cue are ess tee you vee double-you ex why zee"
 LETTER_NAMES = dict(
-    zip(
-        "abcdefghijklmnopqrstuvwxyz",
-        "ay bee see dee ee eff jee aitch eye jay kay ell em en oh pee cue are ess tee you vee".split()
-        + ["double you", "ex", "why", "zee"],
-        strict=True,
-    )
+    zip("abcdefghijklmnopqrstuvwxyz", (name.replace("-", " ") for name in ALPHABET.split()), strict=True)
 )
 
 
@@ -96,10 +92,11 @@ def spoken_form(text: str, engine: str, pause: bool) -> str:
     spoken = []
     for i, word in enumerate(words):
         beside = (i > 0 and single[i - 1]) or (i + 1 < len(words) and single[i + 1])
-        if single[i] and (beside or word not in "ai"):
+        if not single[i] or (word in "ai" and not beside):
+            spoken.append(word)
+        else:
             name = "eh" if word == "a" and engine == "espeak-ng" else LETTER_NAMES[word]
-            word = name + ("," if pause else "")
-        spoken.append(word)
+            spoken.append(name + ("," if pause else ""))
     return " ".join(spoken)
 
 

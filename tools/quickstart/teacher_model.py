@@ -96,11 +96,9 @@ def processor(folder: Path) -> Wav2Vec2Processor:
     """Build the processor from the characters, leaving its files in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = folder / "vocab.json"
-    vocabulary.write_text(
-        json.dumps({character: i for i, character in enumerate(CHARACTERS)}, indent=1) + "\n"
-    )
+    vocabulary.write_text(json.dumps({character: i for i, character in enumerate(CHARACTERS)}, indent=1) + "\n")
     tokenizer = Wav2Vec2CTCTokenizer(
-        str(vocabulary), bos_token=None, eos_token=None, unk_token="<unk>", pad_token="<pad>"
+        str(vocabulary), bos_token=None, eos_token=None, unk_token=CHARACTERS[1], pad_token=CHARACTERS[0]
     )
     extractor = Wav2Vec2FeatureExtractor(
         feature_size=1, sampling_rate=16000, padding_value=0.0, do_normalize=True, return_attention_mask=False

@@ -12,15 +12,14 @@ from pathlib import Path
 
 import jiwer
 import numpy as np
+import speech_data
+import teacher_model
 import torch
 import torch.distributed as dist
+from speech_data import Mix, Utterance
 from torch.nn.functional import ctc_loss
 from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
 from transformers.utils import logging as transformers_logging
-
-import speech_data
-import teacher_model
-from speech_data import Mix, Utterance
 
 COLUMNS = [
     "stage",
@@ -113,15 +112,15 @@ def open_stage(args: argparse.Namespace) -> tuple[Wav2Vec2ForCTC, torch.optim.Op
     """Return model, optimizer and first step: resumed, started from given weights, or new."""
     checkpoint = args.out / "checkpoint.pt"
     state = torch.load(checkpoint) if checkpoint.exists() else None
-    if state or not args.init:
-        model = teacher_model.new_teacher(args.layers)
+    source = args.out / "model" if state else args.init
+    if source:
+        masking = {"apply_spec_augment": args.spec_augment > 0, "mask_time_prob": args.spec_augment}
+        model = Wav2Vec2ForCTC.from_pretrained(source, dtype=torch.float32, **masking)
     else:
-        model = Wav2Vec2ForCTC.from_pretrained(args.init, dtype=torch.float32)
-        if args.layers > model.config.num_hidden_layers:
-            model = teacher_model.grow(model, args.layers)
-    model.set_attn_implementation("eager")
-    model.config.apply_spec_augment = args.spec_augment > 0
-    model.config.mask_time_prob = args.spec_augment
+        model = teacher_model.new_teacher(args.layers)
+    if args.layers > model.config.num_hidden_layers:
+        model = teacher_model.grow(model, args.layers)
+    model.set_attn_implementation("eager")  # on a CPU its backward pass is the faster one
     model.wav2vec2.feature_extractor.conv_layers[0].conv.requires_grad_(False)  # stays a filter bank
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, args.lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
@@ -142,7 +141,7 @@ def keep(model: Wav2Vec2ForCTC, optimizer: torch.optim.Optimizer, step: int, out
 def write_log(path: Path, row: dict[str, object]) -> None:
     """Append one row to the training log."""
     new = not path.exists()
-    with open(path, "a", newline="") as file:
+    with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         if new:
             writer.writeheader()
@@ -220,9 +219,7 @@ def work(rank: int, args: argparse.Namespace, meeting_point: str) -> None:
     transformers_logging.set_verbosity_error()
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
-    dist.init_process_group(
-        "gloo", f"file://{meeting_point}", timedelta(days=1), world_size=args.processes, rank=rank
-    )
+    dist.init_process_group("gloo", f"file://{meeting_point}", timedelta(days=1), world_size=args.processes, rank=rank)
     train(args, load_corpus(args))
 
 

@@ -1,0 +1,54 @@
+"""The shipped quick-start assets are what their README says they are."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import soundfile
+
+ROOT = Path(__file__).resolve().parents[2]
+ASSETS = ROOT / "greenbench" / "assets" / "quickstart"
+
+
+def rows(part: str) -> list[dict]:
+    return [json.loads(line) for line in (ASSETS / part / "manifest.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def grammar():
+    spec = importlib.util.spec_from_file_location("grammar", ROOT / "tools" / "quickstart" / "grammar.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("part", ["evaluation", "unlabelled"])
+def test_every_listed_file_is_16_khz_mono_and_as_long_as_listed(part):
+    for row in rows(part):
+        info = soundfile.info(ASSETS / part / row["audio_filepath"])
+        assert (info.samplerate, info.channels) == (16000, 1)
+        assert info.duration == pytest.approx(row["duration"], abs=0.001)
+
+
+def test_evaluation_covers_seen_and_unseen_voices():
+    voices = {row["speaker"]: row["seen"] for row in rows("evaluation")}
+    assert list(voices.values()).count(True) == 7
+    assert sorted(name for name, seen in voices.items() if not seen) == ["flite-awb", "pico-gb"]
+    assert sum(row["duration"] for row in rows("evaluation")) > 600
+
+
+def test_evaluation_sentences_belong_to_the_test_split(grammar):
+    texts = [row["text"] for row in rows("evaluation")]
+    assert {grammar.split_of(text) for text in texts} == {"test"}
+    assert all(2 <= len(text.split()) <= 14 and text == text.lower() for text in texts)
+
+
+@pytest.mark.parametrize("kind", ["sentence", "compound", "code"])
+def test_splits_share_no_sentence(grammar, kind):
+    drawn = [set(grammar.sentences(split, kind, 300, seed=5)) for split in ("train", "distil", "valid", "test")]
+    assert len(set.union(*drawn)) == sum(len(sentences) for sentences in drawn)
+
+
+def test_unlabelled_speech_tells_no_text():
+    assert not any("text" in row for row in rows("unlabelled"))
