@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-SuiteFile = Annotated[Path, typer.Argument(help="Suite file (YAML).", show_default=False)]
+SuiteFile = Annotated[Path | None, typer.Argument(help="Suite file (YAML). [default: the bundled quick start]")]
 
 
 @app.callback(invoke_without_command=True)
@@ -40,7 +40,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 @app.command()
 def run(  # noqa: PLR0913, PLR0917 (options of a command)
-    suite: SuiteFile,
+    suite: SuiteFile = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run. [default: results/<run_id>]")] = None,
     overrides: Annotated[list[str], typer.Option("--set", help="Override one value: datasets.0.limit=5")] = [],  # noqa: B006
     limit: Annotated[int | None, typer.Option(min=1, help="Take the first N utterances of every data set.")] = None,
@@ -55,10 +55,11 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     as_json: Json = False,
 ) -> None:
     """Run a suite: measure every cell, write results and page, print the summary."""
+    from greenbench.assets import quickstart_suite
     from greenbench.suite import load
 
     changes = {"limit": limit, "device": device, "protocol": protocol, "estimate_energy": estimate_energy}
-    loaded = load(suite, overrides, changes)
+    loaded = load(suite or quickstart_suite(), overrides, changes)
     if dry_run:
         _dry_run(loaded, only, out, as_json)
         return
@@ -144,6 +145,7 @@ class _Progress:
 
         self.folder: Path | None = None
         self.page: Path | None = None
+        self._missing: set[str] = set()
         self._console = Console(stderr=True, highlight=False)
         columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
         self._bar = Progress(*columns, console=self._console, auto_refresh=False, transient=True)
@@ -165,13 +167,14 @@ class _Progress:
         elif kind == "page":
             self.page = content["path"]
         elif kind == "missing":
+            self._missing.add(content["reason"])
             self._line(f"missing {content['name']}: {content['reason']}")
         elif kind == "cell":
-            self._cell = content["label"]
             self._bar.update(self._task, completed=content["number"] - 1)
             self._line(f"[{content['number']}/{content['n_cells']}] {content['label']}")
         elif kind == "row":
-            self._line(f"    {describe_row(content)}")
+            known = content["reason"] in self._missing
+            self._line("    error: missing, see above" if known else f"    {describe_row(content)}")
         elif kind == "phase":
             self._bar.update(self._task, description=content["text"])
         if self._console.is_terminal:

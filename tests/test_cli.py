@@ -1,6 +1,7 @@
 """The command line as a newcomer meets it: help, lists, exit codes, one line per mistake."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,7 @@ def test_a_failed_cell_is_exit_code_1(suite_data: dict, tmp_path: Path) -> None:
     done = greenbench("run", path, "--out", tmp_path / "run")
     assert done.returncode == 1
     assert done.stderr.count("missing dataset") == 1
+    assert done.stderr.count("error: missing, see above") == 2
     assert "none.jsonl" in done.stderr
 
 
@@ -149,3 +151,27 @@ def test_version() -> None:
     from greenbench import __version__
 
     assert greenbench("--version").stdout == f"greenbench {__version__}\n"
+
+
+def test_the_librispeech_suite_without_a_network_is_one_line_per_missing_thing(tmp_path: Path) -> None:
+    """The real suite, with nothing here and no network, names each missing thing once with its remedy, and fails."""
+    offline = {
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "HF_HOME": str(tmp_path / "hub"),
+        "HF_ENDPOINT": "https://127.0.0.1:9",
+    }
+    options = ["--protocol", "quick", "--set", f"datasets.0.root={tmp_path}/speech", "--only", "*dev-clean*offline*"]
+    command = [sys.executable, "-m", "greenbench", "run", str(ROOT / "suites" / "librispeech.yaml"), *options]
+    done = subprocess.run(
+        [*command, "--out", str(tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **offline},
+    )
+    missing = [line for line in done.stderr.splitlines() if line.startswith("missing ")]
+    assert done.returncode == 1
+    assert len(missing) == 7, "one data set, three checkpoints, three peers"
+    assert "https://www.openslr.org/resources/12/dev-clean.tar.gz" in missing[0]
+    assert f"{tmp_path}/speech/dev-clean" in missing[0]
+    assert all("Fetch it where there is a network" in line for line in missing[1:])

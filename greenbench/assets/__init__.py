@@ -1,5 +1,11 @@
-"""What ships with the package: the quick start's speech and its teacher."""
+"""What ships with the package: the quick start's suite, its speech and its teacher."""
 
 from pathlib import Path
 
 QUICKSTART = Path(__file__).parent / "quickstart"
+
+
+def quickstart_suite() -> Path:
+    """Return the suite of the quick start: beside this file once installed, under ``suites`` in a checkout."""
+    installed = Path(__file__).parent / "quickstart.yaml"
+    return installed if installed.exists() else Path(__file__).parents[2] / "suites" / "quickstart.yaml"

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from greenbench.assets import QUICKSTART
 from greenbench.errors import MissingError
 from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Method, ModelRef, Variant, VariantInfo, Waveform
 from greenbench.variants import hub
@@ -25,6 +26,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 """Published architectures by name, as settings of transformers' ``Wav2Vec2Config``."""
 
 CHECKPOINTS: dict[str, tuple[str, str | None]] = {
+    "quickstart": (str(QUICKSTART / "teacher"), None),
     "base-960h": ("facebook/wav2vec2-base-960h", "base"),
     "base-100h": ("facebook/wav2vec2-base-100h", "base"),
     "large-960h": ("facebook/wav2vec2-large-960h", "large"),
@@ -35,12 +37,12 @@ CHECKPOINTS: dict[str, tuple[str, str | None]] = {
     "data2vec-audio-large-960h": ("facebook/data2vec-audio-large-960h", None),
     "wavlm-base-plus-100h": ("patrickvonplaten/wavlm-libri-clean-100h-base-plus", None),
 }
-"""Public checkpoints: preset -> hub id and its architecture, where that is one of ``ARCHITECTURES``."""
+"""Preset -> folder or hub id, and its architecture where that is one of ``ARCHITECTURES``."""
 
 N_PARAMS = {"base": 94_396_320, "large": 315_461_792, "large-lv60": 315_471_520}
 """Parameters of each architecture with a head of 32 characters (a test counts them)."""
 
-LICENCES = dict.fromkeys((model for model, _ in CHECKPOINTS.values() if model.startswith("facebook/")), "Apache-2.0")
+LICENCES = dict.fromkeys((model for model, _ in CHECKPOINTS.values() if "patrickvonplaten" not in model), "Apache-2.0")
 
 VOCABULARY = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ"]
 """The 32 characters of the LibriSpeech checkpoints; random weights get it, so that they decode to something."""

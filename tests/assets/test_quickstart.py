@@ -25,6 +25,7 @@ def grammar():
 
 @pytest.mark.parametrize("part", ["evaluation", "unlabelled"])
 def test_every_listed_file_is_16_khz_mono_and_as_long_as_listed(part):
+    """Every file of a manifest exists, is 16 kHz mono and has the listed duration."""
     for row in rows(part):
         info = soundfile.info(ASSETS / part / row["audio_filepath"])
         assert (info.samplerate, info.channels) == (16000, 1)
@@ -32,6 +33,7 @@ def test_every_listed_file_is_16_khz_mono_and_as_long_as_listed(part):
 
 
 def test_evaluation_covers_seen_and_unseen_voices():
+    """The evaluation set has seven voices that the teacher heard, two that it did not, and over ten minutes."""
     voices = {row["speaker"]: row["seen"] for row in rows("evaluation")}
     assert list(voices.values()).count(True) == 7
     assert sorted(name for name, seen in voices.items() if not seen) == ["flite-awb", "pico-gb"]
@@ -39,6 +41,7 @@ def test_evaluation_covers_seen_and_unseen_voices():
 
 
 def test_evaluation_sentences_belong_to_the_test_split(grammar):
+    """No evaluation sentence may be used for training, and all have 2 to 14 words in lower case."""
     texts = [row["text"] for row in rows("evaluation")]
     assert {grammar.split_of(text) for text in texts} == {"test"}
     assert all(2 <= len(text.split()) <= 14 and text == text.lower() for text in texts)
@@ -46,9 +49,11 @@ def test_evaluation_sentences_belong_to_the_test_split(grammar):
 
 @pytest.mark.parametrize("kind", ["sentence", "compound", "code"])
 def test_splits_share_no_sentence(grammar, kind):
+    """Training, distillation, validation and test sentences are disjoint."""
     drawn = [set(grammar.sentences(split, kind, 300, seed=5)) for split in ("train", "distil", "valid", "test")]
     assert len(set.union(*drawn)) == sum(len(sentences) for sentences in drawn)
 
 
 def test_unlabelled_speech_tells_no_text():
+    """The speech for distillation comes without transcripts."""
     assert not any("text" in row for row in rows("unlabelled"))

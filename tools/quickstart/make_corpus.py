@@ -110,6 +110,16 @@ def write_evaluation(folder: Path, readings: list[Reading], workers: int) -> Non
     The samples keep 12 significant bits, 72 dB: FLAC stores the zeros below them for nothing.
     """
     write_files(folder, readings, [audio & ~15 for audio in synthesise_all(readings, workers)], "flac")
+    take_turns(folder / "manifest.jsonl", len(VOICES))
+
+
+def take_turns(manifest: Path, n_voices: int) -> None:
+    """Reorder a manifest that goes voice by voice, so that its first lines hold every voice."""
+    lines = manifest.read_text().splitlines(keepends=True)
+    per_voice = len(lines) // n_voices
+    manifest.write_text(
+        "".join(lines[turn + voice * per_voice] for turn in range(per_voice) for voice in range(n_voices))
+    )
 
 
 def write_unlabelled(folder: Path, readings: list[Reading], workers: int) -> None:

@@ -1,0 +1,74 @@
+"""The quick start as it ships: it runs offline as a whole, and its teacher is as good as its card says."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from greenbench.assets import QUICKSTART
+from greenbench.corpus import Corpus
+from greenbench.datasets.quickstart import Quickstart
+from greenbench.suite import VariantEntry, build_variant
+from greenbench.text import scoring
+
+TEACHER = QUICKSTART / "teacher"
+
+
+def test_a_bare_run_is_the_quick_start(tmp_path: Path) -> None:
+    """`greenbench run` without a suite measures the teacher and its builds, without a network, and writes the page."""
+    options = ["--limit", "6", "--set", "protocol.repeats=1", "--set", "protocol.idle_s=1", "--json"]
+    command = [sys.executable, "-m", "greenbench", "run", "--out", str(tmp_path / "run"), *options]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = json.loads(done.stdout)
+    assert {line["variant"] for line in lines} == {
+        "wav2vec2/quickstart",
+        "wav2vec2/quickstart+bf16",
+        "wav2vec2/quickstart+int8-dynamic",
+        "wav2vec2/quickstart+layer-drop(keep=6)",
+    }
+    for line in lines:
+        assert line["status"] == "ok", line["reason"]
+        assert None not in (line["wer"], line["rtfx"], line["peak_rss_bytes"], line["energy_j_per_audio_s"])
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_the_teacher_is_small_and_deep() -> None:
+    """The teacher is a wav2vec 2.0 CTC model of 12 layers, at most 20 MB on the disk."""
+    config = json.loads((TEACHER / "config.json").read_text())
+    assert config["architectures"] == ["Wav2Vec2ForCTC"]
+    assert config["num_hidden_layers"] == 12
+    assert sum(file.stat().st_size for file in TEACHER.iterdir()) <= 20e6
+
+
+@pytest.fixture(scope="module")
+def heard() -> dict[str, scoring.Counts]:
+    """Word counts of each voice and of seen and unseen voices: the teacher at float32 and batch size 1."""
+    transcriber = build_variant(VariantEntry(use="wav2vec2/quickstart")).load("cpu")
+    seen = {clip.speaker for clip in Quickstart("seen")()}
+    slices: dict[str, list[scoring.Counts]] = {}
+    for chunk in Corpus(Quickstart()).chunks():
+        for utterance in chunk:
+            (counts,) = scoring.score([utterance.reference], transcriber([utterance.audio]), str).words
+            for name in (str(utterance.speaker), "seen voices" if utterance.speaker in seen else "unseen voices"):
+                slices.setdefault(name, []).append(counts)
+    return {name: scoring.total(counts) for name, counts in slices.items()}
+
+
+def test_the_teacher_is_as_good_as_its_card_says(heard: dict[str, scoring.Counts]) -> None:
+    """On the bundled speech the error counts of every voice and slice are those that ship beside the model."""
+    said = json.loads((TEACHER / "scores.json").read_text())
+    keys = ("words", "substitutions", "deletions", "insertions")
+    measured = {name: (c.n, c.substitutions, c.deletions, c.insertions) for name, c in heard.items()}
+    assert measured == {name: tuple(said[name][key] for key in keys) for name in measured}
+    assert len(measured) >= 8
+
+
+def test_the_card_shows_the_scores_that_ship() -> None:
+    """Every rate in the card's table is the one in scores.json."""
+    card = (TEACHER / "README.md").read_text()
+    for name, score in json.loads((TEACHER / "scores.json").read_text()).items():
+        (line,) = [line for line in card.splitlines() if line.startswith(f"| {name} ")]
+        assert f"{100 * score['wer']:.1f}" in line, line
