@@ -152,7 +152,7 @@ def write_log(path: Path, row: dict[str, object]) -> None:
 def train(args: argparse.Namespace, corpus: tuple[list[Utterance], list[Utterance]]) -> None:
     """Run one stage to its last step, logging and keeping as it goes."""
     model, optimizer, first = open_stage(args)
-    processor = teacher_model.processor(args.out / "model")
+    processor = Wav2Vec2Processor.from_pretrained(args.out / "model")
     stream = stream_of(args, corpus[0], first)
     losses, audio_s, cpu_s = [], 0.0, time.process_time()
     for step in range(first, args.steps):
@@ -226,7 +226,7 @@ def work(rank: int, args: argparse.Namespace, meeting_point: str) -> None:
 def main() -> None:
     """Train one stage."""
     args = arguments()
-    args.out.mkdir(parents=True, exist_ok=True)
+    teacher_model.processor(args.out / "model")  # once, before the processes read it
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(work, (args, f"{folder}/meet"), args.processes)
 
