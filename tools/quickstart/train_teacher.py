@@ -113,11 +113,11 @@ def open_stage(args: argparse.Namespace) -> tuple[Wav2Vec2ForCTC, torch.optim.Op
     checkpoint = args.out / "checkpoint.pt"
     state = torch.load(checkpoint) if checkpoint.exists() else None
     source = args.out / "model" if state else args.init
+    masking = {"apply_spec_augment": args.spec_augment > 0, "mask_time_prob": args.spec_augment}
     if source:
-        masking = {"apply_spec_augment": args.spec_augment > 0, "mask_time_prob": args.spec_augment}
         model = Wav2Vec2ForCTC.from_pretrained(source, dtype=torch.float32, **masking)
     else:
-        model = teacher_model.new_teacher(args.layers)
+        model = teacher_model.new_teacher(args.layers, **masking)
     if args.layers > model.config.num_hidden_layers:
         model = teacher_model.grow(model, args.layers)
     model.set_attn_implementation("eager")  # on a CPU its backward pass is the faster one
