@@ -57,3 +57,20 @@ def test_splits_share_no_sentence(grammar, kind):
 def test_unlabelled_speech_tells_no_text():
     """The speech for distillation comes without transcripts."""
     assert not any("text" in row for row in rows("unlabelled"))
+
+
+def test_the_teacher_loads_offline_and_recognises_a_voice_it_was_trained_on():
+    torch, transformers, jiwer = (pytest.importorskip(name) for name in ("torch", "transformers", "jiwer"))
+    teacher = ASSETS / "teacher"
+    assert (teacher / "model.safetensors").stat().st_size < 20e6
+    processor = transformers.Wav2Vec2Processor.from_pretrained(teacher, local_files_only=True)
+    model = transformers.Wav2Vec2ForCTC.from_pretrained(teacher, dtype=torch.float32, local_files_only=True).eval()
+    said, heard = [], []
+    for row in rows("evaluation")[:8]:
+        audio, rate = soundfile.read(ASSETS / "evaluation" / row["audio_filepath"], dtype="float32")
+        with torch.inference_mode():
+            logits = model(processor(audio, sampling_rate=rate, return_tensors="pt").input_values).logits
+        said.append(row["text"])
+        heard.append(processor.batch_decode(logits.argmax(-1))[0])
+    assert len(model.wav2vec2.encoder.layers) == 12
+    assert jiwer.wer(said, heard) < 0.3

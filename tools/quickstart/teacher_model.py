@@ -17,7 +17,7 @@ CHARACTERS = ["<pad>", "<unk>", "|", "'", *"abcdefghijklmnopqrstuvwxyz"]
 FILTERS, PHASES, TAPS = 32, 4, 64
 
 
-def config(layers: int) -> Wav2Vec2Config:
+def config(layers: int, **masking: float) -> Wav2Vec2Config:
     """Return the teacher's configuration: pre-norm, 20 ms frames, few convolutions at a high rate."""
     return Wav2Vec2Config(
         vocab_size=len(CHARACTERS),
@@ -42,8 +42,8 @@ def config(layers: int) -> Wav2Vec2Config:
         feat_proj_dropout=0.0,
         final_dropout=0.0,
         layerdrop=0.0,
-        apply_spec_augment=False,
         ctc_zero_infinity=True,
+        **masking,
     )
 
 
@@ -58,9 +58,9 @@ def gabor_filters() -> torch.Tensor:
     return (wave * torch.hann_window(TAPS, periodic=False)).reshape(-1, 1, TAPS) / TAPS**0.5
 
 
-def new_teacher(layers: int) -> Wav2Vec2ForCTC:
-    """Return an untrained teacher whose first convolution starts as a filter bank."""
-    model = Wav2Vec2ForCTC(config(layers))
+def new_teacher(layers: int, **masking: float) -> Wav2Vec2ForCTC:
+    """Return an untrained teacher whose first convolution is a filter bank; `masking` is SpecAugment's settings."""
+    model = Wav2Vec2ForCTC(config(layers, **masking))
     with torch.no_grad():
         model.wav2vec2.feature_extractor.conv_layers[0].conv.weight.copy_(gabor_filters())
     return model

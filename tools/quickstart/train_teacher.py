@@ -113,11 +113,11 @@ def open_stage(args: argparse.Namespace) -> tuple[Wav2Vec2ForCTC, torch.optim.Op
     checkpoint = args.out / "checkpoint.pt"
     state = torch.load(checkpoint) if checkpoint.exists() else None
     source = args.out / "model" if state else args.init
+    masking = {"apply_spec_augment": args.spec_augment > 0, "mask_time_prob": args.spec_augment}
     if source:
-        masking = {"apply_spec_augment": args.spec_augment > 0, "mask_time_prob": args.spec_augment}
         model = Wav2Vec2ForCTC.from_pretrained(source, dtype=torch.float32, **masking)
     else:
-        model = teacher_model.new_teacher(args.layers)
+        model = teacher_model.new_teacher(args.layers, **masking)
     if args.layers > model.config.num_hidden_layers:
         model = teacher_model.grow(model, args.layers)
     model.set_attn_implementation("eager")  # on a CPU its backward pass is the faster one
@@ -152,7 +152,7 @@ def write_log(path: Path, row: dict[str, object]) -> None:
 def train(args: argparse.Namespace, corpus: tuple[list[Utterance], list[Utterance]]) -> None:
     """Run one stage to its last step, logging and keeping as it goes."""
     model, optimizer, first = open_stage(args)
-    processor = teacher_model.processor(args.out / "model")
+    processor = Wav2Vec2Processor.from_pretrained(args.out / "model")
     stream = stream_of(args, corpus[0], first)
     losses, audio_s, cpu_s = [], 0.0, time.process_time()
     for step in range(first, args.steps):
@@ -226,7 +226,7 @@ def work(rank: int, args: argparse.Namespace, meeting_point: str) -> None:
 def main() -> None:
     """Train one stage."""
     args = arguments()
-    args.out.mkdir(parents=True, exist_ok=True)
+    teacher_model.processor(args.out / "model")  # once, before the processes read it
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(work, (args, f"{folder}/meet"), args.processes)
 
