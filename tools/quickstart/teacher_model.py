@@ -105,6 +105,7 @@ def processor(folder: Path) -> Wav2Vec2Processor:
     )
     built = Wav2Vec2Processor(feature_extractor=extractor, tokenizer=tokenizer)
     built.save_pretrained(folder)
+    extractor.save_pretrained(folder)
     return built
 
 
