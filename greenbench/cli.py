@@ -42,7 +42,9 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 def run(  # noqa: PLR0913, PLR0917 (options of a command)
     suite: SuiteFile = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run. [default: results/<run_id>]")] = None,
-    overrides: Annotated[list[str], typer.Option("--set", help="Override one value: datasets.0.limit=5")] = [],  # noqa: B006
+    overrides: Annotated[
+        list[str], typer.Option("--set", help="Override one value, after all other options: datasets.0.limit=5")
+    ] = [],  # noqa: B006
     limit: Annotated[int | None, typer.Option(min=1, help="Take the first N utterances of every data set.")] = None,
     only: Annotated[str | None, typer.Option(help="Run only the cells whose label or variant matches GLOB.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or auto, instead of the suite's.")] = None,

@@ -168,7 +168,8 @@ def load(
 
     Args:
         source: a YAML file, the same as a mapping, or a Suite that is loaded already.
-        overrides: ``path.to.value=VALUE`` strings, VALUE in YAML; they replace or add single values.
+        overrides: ``path.to.value=VALUE`` strings, VALUE in YAML; they replace or add single values and have the
+            last word.
         changes: ``limit``, ``device``, ``protocol`` or ``estimate_energy`` for the whole suite.
 
     Returns:
@@ -182,9 +183,10 @@ def load(
     where = "suite" if isinstance(source, Mapping) else str(source)
     base = Path.cwd() if isinstance(source, Mapping) else Path(source).resolve().parent
     data = suitefile.long_form(source if isinstance(source, Mapping) else suitefile.read(Path(source)))
-    for override in overrides:
-        suitefile.override(data, override)
-    data = _change(suitefile.long_form(data), changes or {})
+    data = _change(data, changes or {})
+    for assignment in overrides:
+        suitefile.override(data, assignment)
+    data = suitefile.long_form(data)
     try:
         suite = Suite.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:

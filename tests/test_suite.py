@@ -185,6 +185,14 @@ def test_set_reaches_into_what_is_short_or_left_out(write) -> None:
     assert loaded.carbon is not None
 
 
+def test_set_has_the_last_word(write) -> None:
+    """A value given by --set stands, whatever the options for the whole suite say of it."""
+    changes = {"protocol": "standard", "limit": 3}
+    loaded = suite.load(write(WHOLE), ["protocol.rounds=2", "datasets.1.limit=9"], changes)
+    assert loaded.protocol == {"use": "standard", "rounds": 2}
+    assert [d.limit for d in loaded.datasets] == [3, 9]
+
+
 def test_overriding_leaves_the_callers_mapping_alone() -> None:
     """A suite given as a mapping is not changed by overrides."""
     data = yaml.safe_load(WHOLE)
