@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -11,7 +12,9 @@ from uuid import uuid4
 from greenbench import store
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.plan import Cell, content_hash, plan
+from greenbench.plugins import Dataset, Variant
 from greenbench.process import Observer, Place, run_cell
+from greenbench.record import KEYS
 from greenbench.suite import Suite, build_dataset, build_protocol, build_variant
 from greenbench.suite import load as load_suite
 
@@ -94,15 +97,15 @@ def prepare(cells: Iterable[Cell], observe: Observer) -> dict[str, str]:
     Returns:
         ``dataset NAME`` or ``variant NAME`` -> why it is missing; each missing thing is observed once.
     """
-    things: dict[str, Callable[[], None]] = {}
+    things: dict[str, Callable[[], Dataset | Variant]] = {}
     for cell in cells:
-        things.setdefault(f"dataset {cell.dataset.name}", build_dataset(cell.dataset).prepare)
-        things.setdefault(f"variant {cell.variant.name}", build_variant(cell.variant).prepare)
+        things.setdefault(f"dataset {cell.dataset.name}", partial(build_dataset, cell.dataset))
+        things.setdefault(f"variant {cell.variant.name}", partial(build_variant, cell.variant))
     missing: dict[str, str] = {}
-    for name, fetch in things.items():
+    for name, build in things.items():
         observe("prepare", {"name": name})
         try:
-            fetch()
+            build().prepare()
         except GreenbenchError as error:
             if str(error) not in missing.values():
                 observe("missing", {"name": name, "reason": str(error)})
@@ -171,7 +174,7 @@ def _describe(suite: Suite, run_id: str, now: datetime, options: Options) -> dic
 
 def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what identifies a cell within a run."""
-    return tuple(row[name] for name in ("variant", "dataset", "device", "scenario", "batch_size", "round"))
+    return tuple(row[name] for name in KEYS[1:-1])
 
 
 def _done(folder: Path, suite: Suite) -> set[tuple[Any, ...]]:

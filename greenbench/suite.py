@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from greenbench import registry, suitefile
 from greenbench.errors import InputError, did_you_mean
-from greenbench.plugins import Dataset, Variant
+from greenbench.plugins import Dataset, Variant, VariantFamily
 from greenbench.protocol import PROTOCOLS, Protocol
 from greenbench.scenarios import Scenario
 
@@ -258,25 +258,27 @@ def build_dataset(entry: DatasetEntry, base: Path | None = None) -> Dataset:
 
 def build_variant(entry: VariantEntry, base: Path | None = None) -> Variant:
     """Create the variant that an entry asks for, its builds chained on."""
-    family, settings = _family_settings(entry)
-    plugin = registry.create("variants", family, settings, base)
-    if entry.builds and not plugin.takes_builds:
-        raise InputError(f"builds: {family} variants take none; its own settings choose the precision")
+    return _variant(entry, _family(entry, base))
+
+
+def _variant(entry: VariantEntry, family: VariantFamily) -> Variant:
+    """Chain an entry's builds onto its family's settings, and name the result."""
+    if entry.builds and not family.takes_builds:
+        kind = entry.use.partition("/")[0]
+        raise InputError(f"builds: {kind} variants take none; its own settings choose the precision")
     methods = [(build.label, registry.create("methods", build.use, build.settings)) for build in entry.builds]
-    variant: Variant = plugin(entry.name or _variant_name(entry, plugin.label), methods)
-    return variant
+    return family(entry.name or _variant_name(entry, family.label), methods)
 
 
-def _family_settings(entry: VariantEntry) -> tuple[str, dict[str, Any]]:
-    """Split ``family/preset`` and merge the preset's settings with the entry's own."""
-    family, slash, preset = entry.use.partition("/")
-    if not slash:
-        return family, entry.settings
-    presets = registry.load("variants", family).presets
-    if preset not in presets:
-        valid = [f"{family}/{name}" for name in presets]
+def _family(entry: VariantEntry, base: Path | None) -> VariantFamily:
+    """Create the settings of ``family`` or ``family/preset``, the preset's merged with the entry's own."""
+    name, slash, preset = entry.use.partition("/")
+    presets = registry.load("variants", name).presets if slash else {}
+    if slash and preset not in presets:
+        valid = [f"{name}/{known}" for known in presets]
         raise InputError(f"unknown variant '{entry.use}'. {did_you_mean(entry.use, valid)}")
-    return family, {**presets[preset], **entry.settings}
+    family: VariantFamily = registry.create("variants", name, {**presets.get(preset, {}), **entry.settings}, base)
+    return family
 
 
 def _variant_name(entry: VariantEntry, label: str) -> str:
@@ -313,10 +315,8 @@ def _resolve_dataset(entry: DatasetEntry, base: Path) -> dict[str, Any]:
 
 
 def _resolve_variant(entry: VariantEntry, base: Path) -> dict[str, Any]:
-    family, settings = _family_settings(entry)
-    variant = build_variant(entry, base)
-    plugin = registry.create("variants", family, settings, base)
-    return {**entry.model_dump(), **registry.settings(plugin), "name": variant.name}
+    family = _family(entry, base)
+    return {**entry.model_dump(), **registry.settings(family), "name": _variant(entry, family).name}
 
 
 def _duplicates(where: str, group: str, names: Iterable[str]) -> list[str]:
