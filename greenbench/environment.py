@@ -20,6 +20,7 @@ from greenbench.meters import nvml
 from greenbench.meters.clock import Clock
 from greenbench.plugins import Reading
 from greenbench.registry import GROUPS
+from greenbench.validity import MAX_FOREIGN_SHARE
 
 PROC = Path("/proc")
 SYS = Path("/sys")
@@ -31,7 +32,6 @@ PACKAGES = (
 )  # fmt: skip
 """The libraries whose version can change a number."""
 
-MAX_FOREIGN_LOAD = 0.1
 MIN_FREE_BYTES = 5 * 2**30
 """Room for the largest wav2vec 2.0 model, a LibriSpeech test set and its archive."""
 
@@ -265,7 +265,7 @@ def _look_at_load() -> Finding:
     if foreign_s is None or not wall_s:
         return Finding("foreign load", None, "the system does not tell how busy the CPUs are")
     load = foreign_s / wall_s / (psutil.cpu_count() or 1)
-    ok = load <= MAX_FOREIGN_LOAD
+    ok = load <= MAX_FOREIGN_SHARE
     remedy = None if ok else "stop what else is running: it slows the model, and its energy is counted"
     return Finding("foreign load", ok, f"other processes use {load:.0%} of all CPUs", remedy)
 

@@ -3,11 +3,13 @@
 import hashlib
 import json
 import random
+import time
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from greenbench.suite import DatasetEntry, Suite, VariantEntry, build_protocol
 
@@ -41,6 +43,29 @@ class Cell(BaseModel):
         """The cell in words; ``--only`` matches against it."""
         batch = f" x{self.batch_size}" if self.scenario == "offline" else ""
         return f"{self.variant.name} | {self.dataset.name} | {self.device} | {self.scenario}{batch}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One cell of one run: what the parent tells its process, as JSON, and all that its rows share.
+
+    Attributes:
+        run_id: of the run.
+        order_index: the cell's place in the order of the run.
+        suite: resolved.
+        cell: what to measure.
+        started_s: when its process began, on the monotonic clock.
+    """
+
+    run_id: str
+    order_index: int
+    suite: Suite
+    cell: Cell
+    started_s: float = Field(default_factory=time.perf_counter, exclude=True)
+
+    def key(self, repeat: int | None) -> dict[str, Any]:
+        """Return the key columns of one row; ``repeat`` is None where no window was measured."""
+        return {"run_id": self.run_id, **self.cell.key, "repeat": repeat}
 
 
 def plan(suite: Suite, only: str | None = None) -> list[Cell]:

@@ -9,13 +9,14 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic import TypeAdapter
+
 from greenbench import store
-from greenbench.plan import Cell
-from greenbench.suite import Suite, build_protocol
+from greenbench.plan import Job
+from greenbench.suite import build_protocol
 
 Observer = Callable[[str, Mapping[str, Any]], None]
 """Told what happens: ``plan``, ``prepare``, ``missing``, ``cell``, ``phase``, ``row``, ``page``; it may print."""
@@ -29,33 +30,12 @@ THREAD_VARIABLES = (
 )
 
 
-@dataclass(frozen=True)
-class Place:
-    """A cell's place in a run."""
-
-    folder: Path
-    run_id: str
-    order_index: int
-    suite: Suite
-    cell: Cell
-
-    def message(self) -> str:
-        """Return what the worker is told, as one line."""
-        return json.dumps(
-            {
-                "run_id": self.run_id,
-                "order_index": self.order_index,
-                "suite": self.suite.model_dump(mode="json"),
-                "cell": self.cell.model_dump(mode="json"),
-            }
-        )
-
-
-def run_cell(place: Place, missing: str | None, observe: Observer) -> None:
+def run_cell(folder: Path, job: Job, missing: str | None, observe: Observer) -> None:
     """Run one cell in a process of its own, to its end; a death without a row of its own becomes one.
 
     Args:
-        place: the cell and where its rows go.
+        folder: of the run; rows go there.
+        job: the cell.
         missing: why it cannot run, where data or weights are missing.
         observe: told what happens.
 
@@ -63,29 +43,29 @@ def run_cell(place: Place, missing: str | None, observe: Observer) -> None:
         StoreError: a row could not be written; the process is ended.
     """
     if missing is not None:
-        _record_failure(place, missing, observe)
+        _record_failure(folder, job, missing, observe)
         return
     with tempfile.TemporaryFile() as log:
-        process = _start(place, log)
-        alarm = threading.Timer(place.suite.timeout_s, _kill, [process])
+        process = _start(job, log)
+        alarm = threading.Timer(job.suite.timeout_s, _kill, [process])
         alarm.start()
         try:
-            finished = _converse(process, place, observe)
+            finished = _converse(process, folder, job, observe)
             process.wait()
         finally:
             timed_out = alarm.finished.is_set()
             alarm.cancel()
             _end(process)
         if not finished:
-            reason = f"took longer than timeout_s: {place.suite.timeout_s:g}" if timed_out else _cause(process, log)
-            _record_failure(place, reason, observe)
+            reason = f"took longer than timeout_s: {job.suite.timeout_s:g}" if timed_out else _cause(process, log)
+            _record_failure(folder, job, reason, observe)
         if not finished or process.returncode:
-            _keep_log(place, log)
+            _keep_log(folder, job, log)
 
 
-def _start(place: Place, log: IO[bytes]) -> "subprocess.Popen[str]":
+def _start(job: Job, log: IO[bytes]) -> "subprocess.Popen[str]":
     """Start the worker in a process group of its own, with the suite's thread count, and hand it its job."""
-    threads = dict.fromkeys(THREAD_VARIABLES, str(place.suite.threads))
+    threads = dict.fromkeys(THREAD_VARIABLES, str(job.suite.threads))
     process = subprocess.Popen(
         [sys.executable, "-m", "greenbench.worker"],
         stdin=subprocess.PIPE,
@@ -96,7 +76,7 @@ def _start(place: Place, log: IO[bytes]) -> "subprocess.Popen[str]":
         env={**os.environ, **threads, "HF_HUB_OFFLINE": "1"},
         start_new_session=True,
     )
-    _tell(process, place.message())
+    _tell(process, TypeAdapter(Job).dump_json(job).decode())
     return process
 
 
@@ -108,7 +88,7 @@ def _tell(process: "subprocess.Popen[str]", line: str) -> None:
         process.stdin.flush()
 
 
-def _converse(process: "subprocess.Popen[str]", place: Place, observe: Observer) -> bool:
+def _converse(process: "subprocess.Popen[str]", folder: Path, job: Job, observe: Observer) -> bool:
     """Store what the worker sends, blocked on the pipe in between.
 
     Returns:
@@ -119,9 +99,9 @@ def _converse(process: "subprocess.Popen[str]", place: Place, observe: Observer)
     for line in process.stdout:
         message = json.loads(line)
         if message["kind"] == "hypotheses":
-            store.append(place.folder, message["rows"], store.HYPOTHESES)
+            store.append(folder, message["rows"], store.HYPOTHESES)
         elif message["kind"] == "record":
-            store.append(place.folder, [message["row"]])
+            store.append(folder, [message["row"]])
             n_measured += message["row"]["status"] == "ok"
             explained |= message["row"]["status"] != "ok"
             observe("row", message["row"])
@@ -129,7 +109,7 @@ def _converse(process: "subprocess.Popen[str]", place: Place, observe: Observer)
             observe(message["kind"], message)
         if message.get("ack"):
             _tell(process, "")
-    return explained or n_measured == build_protocol(place.suite.protocol).repeats
+    return explained or n_measured == build_protocol(job.suite.protocol).repeats
 
 
 def _kill(process: "subprocess.Popen[str]") -> None:
@@ -151,13 +131,12 @@ def _end(process: "subprocess.Popen[str]") -> None:
             pipe.close()
 
 
-def _record_failure(place: Place, reason: str, observe: Observer) -> None:
+def _record_failure(folder: Path, job: Job, reason: str, observe: Observer) -> None:
     from greenbench.record import to_row
-    from greenbench.rows import Job, not_measured
+    from greenbench.rows import not_measured
 
-    job = Job(place.run_id, place.order_index, place.suite, place.cell)
     row = to_row(not_measured(job, "error", reason))
-    store.append(place.folder, [row])
+    store.append(folder, [row])
     observe("row", row)
 
 
@@ -178,10 +157,10 @@ def _tail(log: IO[bytes]) -> str:
     return " ".join(lines[-1].split())[:300] if lines else ""
 
 
-def _keep_log(place: Place, log: IO[bytes]) -> None:
+def _keep_log(folder: Path, job: Job, log: IO[bytes]) -> None:
     """Keep what a failed worker printed; a full disk must not hide the failure itself."""
     log.seek(0)
     with suppress(OSError):
-        folder = place.folder / "logs"
-        folder.mkdir(exist_ok=True)
-        (folder / f"cell-{place.order_index}.log").write_bytes(log.read())
+        logs = folder / "logs"
+        logs.mkdir(exist_ok=True)
+        (logs / f"cell-{job.order_index}.log").write_bytes(log.read())

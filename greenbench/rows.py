@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any
 
@@ -11,39 +11,16 @@ from greenbench import energy, validity
 from greenbench.corpus import Census
 from greenbench.measurement import Window
 from greenbench.metrics import co2e_g, energy_net_j, ratio
-from greenbench.plan import Cell, content_hash
+from greenbench.plan import Job, content_hash
 from greenbench.plugins import Reading
 from greenbench.protocol import label
 from greenbench.record import SCHEMA, Record, Status
 from greenbench.scenarios import BATCHING
 from greenbench.statistics import percentile
-from greenbench.suite import Suite, build_protocol, build_variant
+from greenbench.suite import build_protocol, build_variant
 
 TIMED_REGION = "waveform-to-text"
 """What every window times: waveforms in memory in, text strings out."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One cell of one run, and all that its rows share from the start.
-
-    Attributes:
-        run_id: of the run.
-        order_index: the cell's place in the order of the run.
-        suite: resolved.
-        cell: what to measure.
-        started_s: when its process began, on the monotonic clock.
-    """
-
-    run_id: str
-    order_index: int
-    suite: Suite
-    cell: Cell
-    started_s: float = field(default_factory=time.perf_counter)
-
-    def key(self, repeat: int | None) -> dict[str, Any]:
-        """Return the key columns of one row; ``repeat`` is None where no window was measured."""
-        return {"run_id": self.run_id, **self.cell.key, "repeat": repeat}
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from uuid import uuid4
 
 from greenbench import store
 from greenbench.errors import GreenbenchError, InputError
-from greenbench.plan import Cell, content_hash, plan
+from greenbench.plan import Cell, Job, content_hash, plan
 from greenbench.plugins import Dataset, Variant
-from greenbench.process import Observer, Place, run_cell
+from greenbench.process import Observer, run_cell
 from greenbench.record import KEYS
 from greenbench.suite import Suite, build_dataset, build_protocol, build_variant
 from greenbench.suite import load as load_suite
@@ -73,7 +73,7 @@ def run(
         reason = missing.get(f"dataset {cell.dataset.name}") or missing.get(f"variant {cell.variant.name}")
         if reason is None and number:
             time.sleep(cooldown_s)
-        run_cell(Place(folder, run_id, index, suite, cell), reason, observe)
+        run_cell(folder, Job(run_id, index, suite, cell), reason, observe)
     return _finish(folder, observe)
 
 

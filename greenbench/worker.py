@@ -6,19 +6,20 @@ import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Mapping
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from greenbench import rows
 from greenbench.corpus import Corpus
 from greenbench.measurement import Load, idle_power_w, run_window, warm_up
 from greenbench.meters import select
-from greenbench.plan import Cell
+from greenbench.plan import Cell, Job
 from greenbench.plugins import Meter, Transcriber, Variant
 from greenbench.protocol import Protocol
 from greenbench.record import to_row
 from greenbench.scenarios import batches
-from greenbench.suite import Suite, build_dataset, build_protocol, build_variant
+from greenbench.suite import build_dataset, build_protocol, build_variant
 
 
 class Channel:
@@ -44,7 +45,7 @@ class Channel:
             raise SystemExit("the parent is gone")
 
 
-def run_cell(job: rows.Job, channel: Channel) -> None:
+def run_cell(job: Job, channel: Channel) -> None:
     """Measure one cell: a row, and the texts behind it, for each repeat."""
     variant = build_variant(job.cell.variant)
     reason = unusable(job.cell.device) or variant.unsupported(job.cell.device)
@@ -125,19 +126,9 @@ def device_name(device: str) -> str | None:
     return str(torch.cuda.get_device_name(device))
 
 
-def read_job(message: Mapping[str, Any]) -> rows.Job:
-    """Rebuild the job from the parent's message."""
-    return rows.Job(
-        message["run_id"],
-        message["order_index"],
-        Suite.model_validate(message["suite"]),
-        Cell.model_validate(message["cell"]),
-    )
-
-
 def main() -> None:
     """Read one job from standard input and run it; every exception becomes an ``error`` row."""
-    job = read_job(json.loads(sys.stdin.readline()))
+    job = TypeAdapter(Job).validate_json(sys.stdin.readline())
     channel = Channel()
     try:
         run_cell(job, channel)

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from greenbench.metrics import METRICS
-from greenbench.report.frames import ENERGY, contests, energy_origin, estimated, interval, pareto, rankable
+from greenbench.report.frames import (
+    ENERGY,
+    ENERGY_UNITS,
+    contests,
+    energy_origin,
+    estimated,
+    interval,
+    pareto,
+    rankable,
+)
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -192,7 +201,7 @@ def bars(lines: pd.DataFrame, metric: str, look: Mapping[str, Look]) -> "go.Figu
     """
     known = lines[lines[metric].notna()]
     records = known.to_dict("records")
-    guesses = list(estimated(known)) if METRICS[metric].unit in ("J", "J/s", "W", "g") else [False] * len(records)
+    guesses = list(estimated(known)) if METRICS[metric].unit in ENERGY_UNITS else [False] * len(records)
     figure = _blank(height=64 + 42 * len(records))
     for at, (line, guess, ranked) in enumerate(zip(records, guesses, rankable(known), strict=True)):
         opacity = 1 if ranked else _FAINT

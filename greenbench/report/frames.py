@@ -18,6 +18,9 @@ COMPARABLE = ("device_name", "batching", "timed_region", "normalizer", "scorer",
 """Lines that differ in one of these or in ``SETTING`` are never set against each other."""
 
 ENERGY = "energy_j_per_audio_s"
+ENERGY_UNITS = ("J", "J/s", "W", "g")
+"""A metric in one of these derives from joules, so it is as good as their origin."""
+
 ESTIMATED = "energy-estimated"
 """The one flag that leaves a row rankable: among estimates."""
 

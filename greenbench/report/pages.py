@@ -171,7 +171,7 @@ def _entry(line: Mapping[Any, Any], metric: str) -> Entry:
         return Entry("–")
     low, high = (number(metric, end) for end in frames.interval(line, metric))
     small = [f"{low}–{high}"] if low != high else []
-    if METRICS[metric].unit in ("J", "J/s", "W", "g"):
+    if METRICS[metric].unit in frames.ENERGY_UNITS:
         small.append(frames.energy_origin(line))
     return Entry(number(metric, value), "\n".join(small), float(value))
 
