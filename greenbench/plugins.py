@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Protocol, get_args
+from typing import Annotated, Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, ValidationInfo
+
+from greenbench.traces import Trace
 
 SAMPLE_RATE_HZ = 16_000
 
@@ -226,9 +228,16 @@ class Quantity:
 
 @dataclass
 class Reading:
-    """What the meters read, by metric name; one reading may span several windows."""
+    """What the meters read, by metric name; one reading may span several windows.
+
+    Attributes:
+        quantities: what was read so far.
+        trace: what the poller sees meanwhile, for meters that need more than the window's edges; None where no
+            poller runs.
+    """
 
     quantities: dict[str, Quantity] = field(default_factory=dict)
+    trace: Trace | None = None
 
     def add(self, metric: str, quantity: Quantity) -> None:
         """Add to what earlier windows of this reading gave; an unknown part makes the whole unknown."""
@@ -269,4 +278,13 @@ class Meter(Protocol):
 
     def window(self, reading: Reading) -> AbstractContextManager[None]:
         """Measure what happens inside the ``with`` block; write it into ``reading`` on leaving."""
+        ...
+
+
+@runtime_checkable
+class Polled(Protocol):
+    """A meter that also answers between a window's edges: the poller's process asks it at a steady pace."""
+
+    def sample(self) -> Mapping[str, float]:
+        """Return what can be seen this moment, named ``<source>.<part>.<quantity>_<unit>``; {} where nothing can."""
         ...

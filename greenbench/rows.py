@@ -16,7 +16,7 @@ from greenbench.plugins import Reading
 from greenbench.protocol import label
 from greenbench.record import SCHEMA, Record, Status
 from greenbench.scenarios import BATCHING
-from greenbench.statistics import percentile
+from greenbench.statistics.percentiles import percentile
 from greenbench.suite import build_protocol, build_variant
 
 TIMED_REGION = "waveform-to-text"

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from greenbench.metrics import ratio
-from greenbench.statistics import bootstrap_rate
+from greenbench.statistics.bootstrap import bootstrap_rate
 
 MIN_SPEAKERS = 10
 """Fewer speakers than this make a poor sample of blocks; utterances are resampled instead."""

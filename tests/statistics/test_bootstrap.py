@@ -1,35 +1,12 @@
-"""Statistics: percentiles only from enough samples, and intervals that agree with known ones."""
+"""Bootstrap intervals of error rates agree with known ones."""
 
-from fractions import Fraction
-from itertools import count, product
+from itertools import product
 from math import sqrt
 
 import numpy as np
 import pytest
 
-from greenbench.statistics import MIN_SAMPLES, bootstrap_rate, percentile
-
-
-@pytest.mark.parametrize("pct", MIN_SAMPLES)
-def test_fewest_samples_follow_from_the_binomial(pct: int) -> None:
-    """MIN_SAMPLES is the smallest n at which all n samples lie below the percentile with at most 1 % chance."""
-    below = Fraction(pct, 100)
-    assert MIN_SAMPLES[pct] == next(n for n in count(1) if below**n <= Fraction(1, 100))
-
-
-@pytest.mark.parametrize("pct", MIN_SAMPLES)
-def test_too_few_samples_give_no_percentile(pct: int) -> None:
-    """One sample fewer than needed gives None, never a number."""
-    enough = [1.0] * MIN_SAMPLES[pct]
-    assert percentile(enough[:-1], pct) is None
-    assert percentile(enough, pct) == 1.0
-
-
-@pytest.mark.parametrize("pct", MIN_SAMPLES)
-def test_percentiles_of_known_samples(pct: int) -> None:
-    """The percentile of 0, 1, ... 1000 in any order is its share of 1000."""
-    samples = np.random.default_rng(1).permutation(1001)
-    assert percentile(list(samples), pct) == pytest.approx(10 * pct)
+from greenbench.statistics.bootstrap import bootstrap_rate
 
 
 @pytest.mark.parametrize(("n", "rate"), [(1000, 0.2), (4000, 0.5)])
