@@ -1,0 +1,158 @@
+"""Repeats: independent units, intervals that cover, ratios by round, and what a run could have resolved."""
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenbench.statistics.repeats import ratio_by_round, smallest_difference, summarise, units
+
+positive = st.floats(1e-3, 1e6)
+rounds = st.lists(st.tuples(positive, positive), min_size=1, max_size=8)
+
+
+def by_round(values: list[float]) -> dict:
+    return {(number, None): value for number, value in enumerate(values)}
+
+
+def test_a_known_sample() -> None:
+    """Values 10, 11, 12, 13, 19: mean 13, deviation sqrt(12.5), and t of 4 degrees of freedom is 2.776445."""
+    found = summarise([19, 10, 12, 13, 11])
+    half = 2.776445105 * math.sqrt(12.5 / 5)
+    assert (found.n, found.median, found.mean) == (5, 12, 13)
+    assert found.cv_pct == pytest.approx(100 * math.sqrt(12.5) / 13)
+    assert (found.low, found.high) == pytest.approx((13 - half, 13 + half))
+
+
+def test_one_value_has_no_spread() -> None:
+    """A single value is its own median and says nothing of spread: None, not 0."""
+    found = summarise([4.0])
+    assert (found.n, found.median, found.cv_pct, found.low, found.high) == (1, 4.0, None, None, None)
+
+
+def test_no_values_have_no_summary() -> None:
+    """Nothing measured is None."""
+    assert summarise([]) is None
+    assert units([]) == {}
+
+
+def test_a_mean_of_zero_has_no_relative_spread() -> None:
+    """Net energy can vary about 0, where a coefficient of variation says nothing."""
+    assert summarise([-1.0, 1.0]).cv_pct is None
+    assert summarise([-1.0, -3.0]).cv_pct == pytest.approx(100 * math.sqrt(2) / 2)
+
+
+def test_windows_of_one_process_count_once() -> None:
+    """With several rounds the unit is the process: its windows are averaged, however many it gave."""
+    windows = [(0, 0, 1.0), (1, 1, 8.0), (0, 1, 3.0), (1, 0, 4.0), (1, 2, 6.0)]
+    assert units(windows) == {(0, None): 2.0, (1, None): 6.0}
+
+
+def test_windows_of_a_single_process_are_the_units() -> None:
+    """With one round there is nothing else to repeat, and the units say so by their repeats."""
+    assert units([(0, 1, 3.0), (0, 0, 1.0)]) == {(0, 0): 1.0, (0, 1): 3.0}
+
+
+def covered(summaries: list, truth: float) -> float:
+    return sum(found.low <= truth <= found.high for found in summaries) / len(summaries)
+
+
+def test_the_interval_covers_the_truth_only_by_rounds() -> None:
+    """Where processes differ more than windows do, windows taken as independent cover 100 far too seldom.
+
+    500 runs of 5 processes with 5 windows each: deviation 3 between processes, 1 between windows.
+    """
+    rng = np.random.default_rng(5)
+    runs = 100 + rng.normal(0, 3, (500, 5, 1)) + rng.normal(0, 1, (500, 5, 5))
+    windows = [[(r, w, run[r, w]) for r in range(5) for w in range(5)] for run in runs]
+    assert 0.92 < covered([summarise(list(units(run).values())) for run in windows], 100) < 0.98
+    assert covered([summarise([value for *_, value in run]) for run in windows], 100) < 0.7
+
+
+@given(rounds)
+def test_swapping_the_variants_inverts_the_ratio(pairs: list[tuple[float, float]]) -> None:
+    """a / b and b / a tell the same story: value and interval are inverses."""
+    a, b = (by_round(column) for column in zip(*pairs, strict=True))
+    forth, back = ratio_by_round(a, b), ratio_by_round(b, a)
+    assert forth.n == back.n == len(pairs)
+    assert back.value == pytest.approx(1 / forth.value)
+    if len(pairs) > 1:
+        assert (math.log(back.low), math.log(back.high)) == pytest.approx(
+            (-math.log(forth.high), -math.log(forth.low)), abs=1e-9
+        )
+    else:
+        assert forth.low is forth.high is None
+
+
+@given(rounds)
+def test_a_variant_is_as_fast_as_itself(pairs: list[tuple[float, float]]) -> None:
+    """The same figures give a ratio of 1 without width."""
+    a = by_round([pair[0] for pair in pairs])
+    found = ratio_by_round(a, a)
+    assert found.value == 1
+    assert (found.low, found.high) == ((1, 1) if len(pairs) > 1 else (None, None))
+
+
+def test_a_known_ratio() -> None:
+    """Ratios 2, 4 and 8: the geometric mean is 4; on base-2 logs 1, 2, 3 the half width is t(2) / sqrt(3)."""
+    found = ratio_by_round(by_round([1, 10, 100]), by_round([2, 40, 800]))
+    half = 4.302652730 / math.sqrt(3)
+    assert found.value == pytest.approx(4)
+    assert (found.low, found.high) == pytest.approx((2 ** (2 - half), 2 ** (2 + half)))
+
+
+def test_drift_between_rounds_cancels() -> None:
+    """Rounds that differ twofold hide a gain of a tenth from each variant's own interval, not from the ratio."""
+    a, b = [10.0, 12.0, 15.0, 18.0, 20.0], [9.02, 10.78, 13.55, 16.15, 18.03]
+    found = ratio_by_round(by_round(a), by_round(b))
+    assert 0.89 < found.low < 0.9 < found.high < 0.91
+    assert summarise(b).high > summarise(a).mean
+
+
+def test_only_rounds_of_both_count() -> None:
+    """A round in which one variant failed is left out, and without a common one there is no ratio."""
+    a, b = by_round([1, 2, 3]), by_round([2, 4, 6])
+    del a[(1, None)]
+    assert ratio_by_round(a, b).n == 2
+    assert ratio_by_round(by_round([1]), {(1, None): 1}) is None
+
+
+def test_windows_are_never_paired_with_processes() -> None:
+    """A variant of one process is not compared by round with one of several: their units differ in kind."""
+    assert ratio_by_round(units([(0, 0, 1.0), (0, 1, 1.0)]), units([(0, 0, 1.0), (1, 0, 1.0)])) is None
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0])
+def test_a_figure_not_above_zero_has_no_ratio(wrong: float) -> None:
+    """Net energy below 0 stands in no proportion to another."""
+    assert ratio_by_round(by_round([1, wrong]), by_round([1, 1])) is None
+
+
+@pytest.mark.parametrize(("n", "d"), [(17, 1.0), (26, 0.8), (64, 0.5), (394, 0.2)])
+def test_cohens_table(n: int, d: float) -> None:
+    """Cohen (1988), table 2.4.1, power 0.80 at two-sided 0.05: so many units a side resolve d deviations."""
+    assert smallest_difference(1, n, n) <= d < smallest_difference(1, n - 1, n - 1)
+
+
+def test_many_units_follow_the_normal_distribution() -> None:
+    """With many units the difference is (1.960 + 0.842) deviations of a difference of means."""
+    z = NormalDist().inv_cdf(0.975) + NormalDist().inv_cdf(0.8)
+    assert smallest_difference(5, 10_000, 10_000) == pytest.approx(5 * z * math.sqrt(2 / 10_000), rel=1e-3)
+
+
+@pytest.mark.parametrize(("n_a", "n_b"), [(1, 5), (5, 1), (0, 0)])
+def test_one_unit_resolves_nothing(n_a: int, n_b: int) -> None:
+    """Without two units on each side no difference can be told from noise."""
+    assert smallest_difference(5, n_a, n_b) is None
+
+
+def test_the_power_holds() -> None:
+    """Of 2000 simulated pairs of 5 against 5 that differ by the smallest difference, about 80 % are found."""
+    from scipy.stats import ttest_ind
+
+    rng, delta = np.random.default_rng(7), smallest_difference(0.1, 5, 5)
+    p = ttest_ind(rng.normal(1, 0.1, (2000, 5)), rng.normal(1 + delta, 0.1, (2000, 5)), axis=1).pvalue
+    assert 0.77 < np.mean(p < 0.05) < 0.83
