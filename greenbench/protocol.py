@@ -24,6 +24,7 @@ class Protocol:
         order: of the processes: ``as-written``, or ``interleaved``: every round in its own seeded shuffle.
         seed: of that shuffle.
         cooldown_s: seconds of rest before each process but the first.
+        resamples: of the bootstrap behind the interval of WER.
     """
 
     warmup_batches: int = Field(ge=0)
@@ -37,20 +38,21 @@ class Protocol:
     order: Literal["as-written", "interleaved"]
     seed: int = 0
     cooldown_s: float = Field(ge=0)
+    resamples: int = Field(ge=1)
 
 
 PROTOCOLS: dict[str, Protocol] = {
     "quick": Protocol(
         warmup_batches=3, warmup_cv_pct=None, warmup_max_batches=50, warmup_s=0, idle_s=5, window_s=2,
-        repeats=3, rounds=1, order="as-written", cooldown_s=0,
+        repeats=3, rounds=1, order="as-written", cooldown_s=0, resamples=1_000,
     ),
     "standard": Protocol(
         warmup_batches=10, warmup_cv_pct=5, warmup_max_batches=50, warmup_s=0, idle_s=30, window_s=10,
-        repeats=1, rounds=5, order="interleaved", cooldown_s=10,
+        repeats=1, rounds=5, order="interleaved", cooldown_s=10, resamples=1_000,
     ),
     "official": Protocol(
         warmup_batches=10, warmup_cv_pct=5, warmup_max_batches=50, warmup_s=60, idle_s=30, window_s=60,
-        repeats=1, rounds=10, order="interleaved", cooldown_s=60,
+        repeats=1, rounds=10, order="interleaved", cooldown_s=60, resamples=10_000,
     ),
 }  # fmt: skip
 

@@ -121,7 +121,8 @@ def _accuracy(job: Job, window: Window) -> tuple[dict[str, Any], dict[str, Any]]
     references = [spoken.reference for spoken in window.spoken]
     texts = [window.texts[spoken.utterance_id] for spoken in window.spoken]
     result = scoring.score(references, texts, normalizer.apply)
-    metrics, unit = scoring.metrics(result, [spoken.speaker for spoken in window.spoken])
+    n_resamples = build_protocol(job.suite.protocol).resamples
+    metrics, unit = scoring.metrics(result, [spoken.speaker for spoken in window.spoken], n_resamples)
     return metrics, {**scored, "wer_ci_unit": unit}
 
 

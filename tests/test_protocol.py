@@ -23,6 +23,7 @@ def test_the_table_of_protocols(name: str, steps: dict) -> None:
     assert protocol.warmup_max_batches == 50
     assert protocol.order == ("as-written" if name == "quick" else "interleaved")
     assert protocol.warmup_s == (60 if name == "official" else 0)
+    assert protocol.resamples == (10_000 if name == "official" else 1_000)
 
 
 @pytest.mark.parametrize(("name", "n_windows"), [("quick", 3), ("standard", 5), ("official", 10)])
@@ -41,6 +42,7 @@ def test_what_is_repeated(name: str, n_windows: int) -> None:
         ("quick", {"repeats": 1}, "quick(repeats=1)"),
         ("quick", {"window_s": 0.5, "repeats": 1}, "quick(window_s=0.5, repeats=1)"),
         ("standard", {"warmup_cv_pct": None}, "standard(warmup_cv_pct=None)"),
+        ("quick", {"resamples": 10_000}, "quick(resamples=10000)"),
         ("official", {"window_s": 10, "seed": 7}, "official(window_s=10, seed=7)"),
     ],
 )
@@ -51,7 +53,15 @@ def test_a_label_shows_every_override(name: str, changes: dict, expected: str) -
 
 @pytest.mark.parametrize(
     "step",
-    [{"repeats": 0}, {"rounds": 0}, {"window_s": -1}, {"warmup_cv_pct": 0}, {"warmup_max_batches": 0}, {"order": "x"}],
+    [
+        {"repeats": 0},
+        {"rounds": 0},
+        {"resamples": 0},
+        {"window_s": -1},
+        {"warmup_cv_pct": 0},
+        {"warmup_max_batches": 0},
+        {"order": "x"},
+    ],
 )
 def test_a_step_out_of_range_is_refused(step: dict) -> None:
     """A step that makes no sense is refused when the protocol is made."""

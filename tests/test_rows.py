@@ -12,6 +12,7 @@ from greenbench.plan import plan
 from greenbench.plugins import Quantity, Reading
 from greenbench.record import KEYS, to_row
 from greenbench.rows import Job, Setting
+from greenbench.statistics.bootstrap import bootstrap_rate
 
 TEXTS = {"a": "RED GREEN", "b": "BLUE", "c": ""}
 SETTING = Setting(Census(3, 5.0, [], "hash"), "padded", "a CPU", {"load_s": 1.5, "idle_power_w": 2.0, "n_params": 7})
@@ -79,6 +80,16 @@ def test_accuracy_is_of_the_first_pass_over_the_corpus(job: Job, window: Window)
     row = measured(job, window)
     assert (row["n_ref_words"], row["n_word_deletions"], row["wer"]) == (4, 1, 0.25)
     assert row["wer_ci_unit"] == "utterance"
+
+
+@pytest.mark.parametrize("steps", [{"resamples": 3}, {}])
+def test_the_protocol_says_how_often_to_resample(suite_data: dict, window: Window, steps: dict) -> None:
+    """The interval of WER comes from as many resamples as the protocol asks for: 1,000 under ``quick``."""
+    loaded = suite.load({**suite_data, "protocol": {"use": "quick", **steps}})
+    row = measured(Job("run-1", 0, loaded, plan(loaded)[0]), window)
+    expected = [bootstrap_rate([0, 0, 1], [2, 1, 1], None, n) for n in (3, 1_000)]
+    assert expected[0] != expected[1]
+    assert (row["wer_ci_low"], row["wer_ci_high"]) == expected[0 if steps else 1]
 
 
 def test_no_energy_counter_no_energy(job: Job, window: Window) -> None:

@@ -29,7 +29,7 @@ class Difference:
 
 
 def bootstrap_rate(
-    errors: Sequence[int], words: Sequence[int], blocks: Sequence[str] | None, n: int = 10_000, seed: int = 0
+    errors: Sequence[int], words: Sequence[int], blocks: Sequence[str] | None, n: int = 1_000, seed: int = 0
 ) -> tuple[float, float] | None:
     """Estimate the 95 % interval of a corpus error rate by the bootstrap.
 
@@ -57,7 +57,7 @@ def paired_difference(
     errors_b: Sequence[int],
     words: Sequence[int],
     blocks: Sequence[str] | None,
-    n: int = 10_000,
+    n: int = 1_000,
     seed: int = 0,
 ) -> Difference | None:
     """Estimate how much two systems' corpus error rates differ on the same utterances, by the paired bootstrap.

@@ -80,12 +80,15 @@ def total(counts: Sequence[Counts]) -> Counts:
     return Counts(*(sum(getattr(c, f.name) for c in counts) for f in fields(Counts)))
 
 
-def metrics(result: Score, speakers: Sequence[str | None]) -> tuple[dict[str, Any], str | None]:
+def metrics(
+    result: Score, speakers: Sequence[str | None], n_resamples: int = 1_000
+) -> tuple[dict[str, Any], str | None]:
     """Derive the accuracy metrics of a corpus.
 
     Args:
         result: counts per utterance.
         speakers: of each utterance; blocks of the bootstrap where at least ``MIN_SPEAKERS`` are known.
+        n_resamples: of the bootstrap.
 
     Returns:
         Metrics by name from METRICS, and the unit that was resampled (``speaker`` or ``utterance``).
@@ -93,7 +96,7 @@ def metrics(result: Score, speakers: Sequence[str | None]) -> tuple[dict[str, An
     words, chars = total(result.words), total(result.chars)
     known = [s for s in speakers if s is not None]
     blocks = known if len(known) == len(speakers) and len(set(known)) >= MIN_SPEAKERS else None
-    interval = bootstrap_rate([c.edits for c in result.words], [c.n for c in result.words], blocks)
+    interval = bootstrap_rate([c.edits for c in result.words], [c.n for c in result.words], blocks, n_resamples)
     low, high = interval or (None, None)
     found = {
         "wer": ratio(words.edits, words.n),

@@ -22,7 +22,7 @@ utterances = st.lists(
 def test_the_interval_of_independent_words(n: int, rate: float) -> None:
     """For utterances of one word, the interval is that of the binomial's normal approximation."""
     errors = [1] * int(n * rate) + [0] * int(n * (1 - rate))
-    low, high = bootstrap_rate(errors, [1] * n, None)
+    low, high = bootstrap_rate(errors, [1] * n, None, n=10_000)
     half = 1.96 * sqrt(rate * (1 - rate) / n)
     assert (low, high) == pytest.approx((rate - half, rate + half), abs=0.06 * half)
 
@@ -127,7 +127,7 @@ def test_the_interval_of_a_difference() -> None:
     """For utterances of one word the interval is that of McNemar's table: (n01 - n10) / n and its normal deviation."""
     n01, n10, n = 60, 90, 1000
     a, b = [1] * n10 + [0] * (n - n10), [0] * n10 + [1] * n01 + [0] * (n - n10 - n01)
-    found = paired_difference(a, b, [1] * n, None)
+    found = paired_difference(a, b, [1] * n, None, n=10_000)
     value = (n01 - n10) / n
     deviation = sqrt((n01 + n10) / n - value**2) / sqrt(n)
     assert found.value == value
