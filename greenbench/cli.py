@@ -47,7 +47,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     ] = [],  # noqa: B006
     limit: Annotated[int | None, typer.Option(min=1, help="Take the first N utterances of every data set.")] = None,
     only: Annotated[str | None, typer.Option(help="Run only the cells whose label or variant matches GLOB.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N or auto, instead of the suite's.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N, mps or auto, instead of the suite's.")] = None,
     protocol: Annotated[str | None, typer.Option(help="quick, standard or official, instead of the suite's.")] = None,
     estimate_energy: Annotated[
         bool, typer.Option("--estimate-energy", help="Estimate CPU energy where no counter answers (labelled).")

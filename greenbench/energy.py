@@ -13,7 +13,7 @@ def scope(device: str, reading: Reading) -> tuple[str, ...]:
     The CPU packages always count, and the GPU where the model runs on one; memory counts where the machine has
     a counter for it, since many have none.
     """
-    required = ("cpu", "gpu") if device.startswith("cuda") else ("cpu",)
+    required = ("cpu",) if device == "cpu" else ("cpu", "gpu")
     return tuple(p for p in PARTS if p in required or (p == "dram" and "energy_dram_j" in reading.quantities))
 
 

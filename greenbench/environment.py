@@ -71,7 +71,7 @@ def usable_cpus() -> int:
 
 
 def accelerator() -> str:
-    """Return ``cuda`` where the driver shows a GPU and torch is not built for CPUs alone, else ``cpu``."""
+    """Return ``cuda`` or ``mps`` where there is such a GPU and the installed torch is built for it, else ``cpu``."""
     import pynvml
 
     try:
@@ -79,7 +79,14 @@ def accelerator() -> str:
             n_visible = len(nvml.visible(pynvml.nvmlDeviceGetCount()))
     except pynvml.NVMLError:
         n_visible = 0
-    return "cuda" if n_visible and _torch_has_cuda() else "cpu"
+    if n_visible and _torch_has_cuda():
+        return "cuda"
+    return "mps" if _torch_has_mps() else "cpu"
+
+
+def _torch_has_mps() -> bool:
+    """Tell by the machine: every torch for Apple's own chips has MPS."""
+    return sys.platform == "darwin" and platform.machine() == "arm64" and "torch" in versions()
 
 
 def _torch_has_cuda() -> bool:

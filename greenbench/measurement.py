@@ -60,7 +60,9 @@ class Load:
     window_s: float
 
 
-def run_window(transcriber: Transcriber, corpus: Corpus, load: Load, meters: Sequence[Meter]) -> Window:
+def run_window(
+    transcriber: Transcriber, corpus: Corpus, load: Load, meters: Sequence[Meter], reading: Reading | None = None
+) -> Window:
     """Transcribe whole passes over the corpus until the window is long enough.
 
     A corpus that fits into memory is one segment, its passes back to back. A larger one is a segment a chunk;
@@ -71,8 +73,9 @@ def run_window(transcriber: Transcriber, corpus: Corpus, load: Load, meters: Seq
         corpus: passed over at least once before.
         load: scenario, batch size, shortest window.
         meters: read at the edges of each segment.
+        reading: a fresh one that tells the meters where the model runs.
     """
-    window = Window()
+    window = Window(Reading() if reading is None else reading)
     while True:
         n_passes = 0
         for chunk in corpus.chunks():
@@ -160,7 +163,7 @@ def idle_power_w(meters: Sequence[Meter], device: str, idle_s: float) -> float |
     """
     if not idle_s or not any(name.startswith("energy_") for meter in meters for name in meter.metrics):
         return None
-    reading = Reading()
+    reading = Reading(device=device)
     with measure(meters, reading):
         time.sleep(idle_s)
     return ratio(energy.total_j(device, reading), reading.value("wall_s"))

@@ -56,6 +56,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     # size
     "peak_rss_bytes": Metric("bytes", "lower", "peak memory", "high-water resident memory of the process tree"),
     "peak_gpu_bytes": Metric("bytes", "lower", "peak GPU memory", "high-water GPU memory in the window"),
+    "peak_gpu_allocated_bytes": Metric("bytes", "lower", "peak GPU tensors", "high-water GPU memory that tensors held"),
     "model_bytes": Metric("bytes", "lower", "model size", "serialised state of what runs"),
     "n_params": Metric("1", "lower", "parameters", "parameters of what runs"),
     # energy; gross joules inside the window
@@ -71,6 +72,11 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "cpu_s": Metric("s", "lower", "CPU time", "CPU seconds of the worker's process tree inside the window"),
     "harness_cpu_s": Metric("s", "lower", "harness CPU time", "CPU seconds of the waiting parent in the window"),
     "foreign_cpu_s": Metric("s", "lower", "foreign CPU time", "CPU seconds of all other processes in the window"),
+    "n_gpu_foreign_processes": _count("foreign GPU processes", "other processes computing on the GPU at an edge"),
+    "gpu_temp_start_c": Metric("°C", "neither", "GPU at start", "temperature of the GPU as the window opened"),
+    "gpu_temp_end_c": Metric("°C", "neither", "GPU at end", "temperature of the GPU as the window closed"),
+    "gpu_throttled_s": Metric("s", "lower", "GPU throttled", "seconds slowed down by heat or a hardware brake"),
+    "gpu_power_capped_s": Metric("s", "neither", "GPU power-capped", "seconds at the board's own power limit"),
 }  # fmt: skip
 
 

@@ -234,10 +234,12 @@ class Reading:
         quantities: what was read so far.
         trace: what the poller sees meanwhile, for meters that need more than the window's edges; None where no
             poller runs.
+        device: what the model runs on (``cpu``, ``cuda:1``), for meters that must know which GPU is meant.
     """
 
     quantities: dict[str, Quantity] = field(default_factory=dict)
     trace: Trace | None = None
+    device: str | None = None
 
     def add(self, metric: str, quantity: Quantity) -> None:
         """Add to what earlier windows of this reading gave; an unknown part makes the whole unknown."""
@@ -246,6 +248,14 @@ class Reading:
     def peak(self, metric: str, quantity: Quantity) -> None:
         """Keep the larger of this and what earlier windows of this reading gave."""
         self._merge(metric, quantity, max)
+
+    def first(self, metric: str, quantity: Quantity) -> None:
+        """Keep what the first window of this reading gave."""
+        self.quantities.setdefault(metric, quantity)
+
+    def last(self, metric: str, quantity: Quantity) -> None:
+        """Keep what the latest window of this reading gave."""
+        self.quantities[metric] = quantity
 
     def value(self, metric: str) -> float | None:
         """Return the value read, or None where no meter answered."""

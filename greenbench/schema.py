@@ -3,8 +3,9 @@
 from typing import Any
 
 from greenbench import registry
+from greenbench.devices import PATTERN
 from greenbench.protocol import PROTOCOLS, Protocol
-from greenbench.suite import DEVICE, Build, Carbon, DatasetEntry, Entry, Suite, VariantEntry
+from greenbench.suite import Build, Carbon, DatasetEntry, Entry, Suite, VariantEntry
 
 
 def json_schema() -> dict[str, Any]:
@@ -15,7 +16,7 @@ def json_schema() -> dict[str, Any]:
     mapping = {"type": "object", "properties": steps, "additionalProperties": False}
     schema["properties"]["protocol"] = {"anyOf": [{"enum": list(PROTOCOLS)}, mapping]}
     schema["properties"]["normalizer"]["enum"] = registry.names("normalizers")
-    schema["properties"]["devices"]["items"]["pattern"] = DEVICE
+    schema["properties"]["devices"]["items"]["pattern"] = PATTERN
     for group, model in (("datasets", DatasetEntry), ("variants", VariantEntry)):
         schema["properties"][group]["items"] = _one_of(group, model)
     schema.pop("$defs", None)

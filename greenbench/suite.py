@@ -8,13 +8,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from greenbench import registry, suitefile
+from greenbench import devices, registry, suitefile
 from greenbench.errors import InputError, did_you_mean
 from greenbench.plugins import Dataset, Variant, VariantFamily
 from greenbench.protocol import PROTOCOLS, Protocol
 from greenbench.scenarios import Scenario
-
-DEVICE = r"^(cpu|auto|cuda(:\d+)?)$"
 
 
 class Entry(BaseModel):
@@ -96,7 +94,7 @@ class Suite(BaseModel):
         protocol: a named protocol, or ``{use: name, step: value, ...}`` to override single steps.
         datasets: data sets, by name or with settings.
         variants: what to measure, by name (``family/preset+build``) or with settings.
-        devices: ``cpu``, ``cuda``, ``cuda:N`` or ``auto`` (CUDA where there is one, else the CPU).
+        devices: ``cpu``, ``cuda``, ``cuda:N``, ``mps`` or ``auto`` (a GPU where torch has one, else the CPU).
         scenarios: ``offline`` and/or ``single-stream``.
         batch_sizes: for offline; single-stream is 1.
         threads: of torch, OpenMP, MKL, ONNX Runtime and CTranslate2 alike; by default the usable CPUs.
@@ -136,8 +134,8 @@ class Suite(BaseModel):
         import re
 
         for device in given:
-            if not re.match(DEVICE, device):
-                raise ValueError(f"unknown device '{device}'. Valid: auto, cpu, cuda, cuda:0, cuda:1, ...")
+            if not re.match(devices.PATTERN, device):
+                raise ValueError(f"unknown device '{device}'. Valid: {devices.VALID}")
         return given
 
     @field_validator("batch_sizes")

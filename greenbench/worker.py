@@ -10,12 +10,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from greenbench import rows
+from greenbench import devices, rows
 from greenbench.corpus import Corpus
 from greenbench.measurement import Load, idle_power_w, run_window, warm_up
 from greenbench.meters import select
 from greenbench.plan import Cell, Job
-from greenbench.plugins import Meter, Transcriber, Variant
+from greenbench.plugins import Meter, Reading, Transcriber, Variant
 from greenbench.protocol import Protocol
 from greenbench.record import to_row
 from greenbench.scenarios import batches
@@ -48,7 +48,7 @@ class Channel:
 def run_cell(job: Job, channel: Channel) -> None:
     """Measure one cell: a row, and the texts behind it, for each repeat."""
     variant = build_variant(job.cell.variant)
-    reason = unusable(job.cell.device) or variant.unsupported(job.cell.device)
+    reason = devices.unusable(job.cell.device) or variant.unsupported(job.cell.device)
     if reason:
         channel.send("record", row=to_row(rows.not_measured(job, "skipped", reason)))
         return
@@ -58,12 +58,13 @@ def run_cell(job: Job, channel: Channel) -> None:
     transcriber, metrics = _load(variant, job.cell, corpus, channel)
     warm_up(transcriber, batches(load.scenario, next(corpus.chunks()), load.batch_size), steps)
     meters = select(job.suite.estimate_energy, job.suite.meters)
+    product = devices.product(job.cell.device)  # torch then knows the GPU's identity, which meters ask for
     metrics["idle_power_w"] = _idle(meters, job.cell.device, steps, channel)
     assert corpus.census is not None
-    setting = rows.Setting(corpus.census, transcriber.batching, device_name(job.cell.device), metrics)
+    setting = rows.Setting(corpus.census, transcriber.batching, product, metrics)
     for repeat in range(steps.repeats):
         channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}")
-        window = run_window(transcriber, corpus, load, meters)
+        window = run_window(transcriber, corpus, load, meters, Reading(device=job.cell.device))
         channel.send("hypotheses", rows=rows.hypotheses(job, repeat, window))
         channel.send("record", row=to_row(rows.measured(job, repeat, setting, window)))
 
@@ -100,30 +101,6 @@ def _load(
 def _idle(meters: list[Meter], device: str, steps: Protocol, channel: Channel) -> float | None:
     channel.ask("phase", text="idle baseline")
     return idle_power_w(meters, device, steps.idle_s)
-
-
-def unusable(device: str) -> str | None:
-    """Say why a device cannot be used here, or return None."""
-    if device == "cpu":
-        return None
-    import torch
-
-    if not torch.cuda.is_available():
-        return f"torch {torch.__version__} sees no CUDA device"
-    index, n_devices = int(device.partition(":")[2] or 0), torch.cuda.device_count()
-    return f"there is no {device}: torch sees {n_devices} CUDA device(s)" if index >= n_devices else None
-
-
-def device_name(device: str) -> str | None:
-    """Return the product name of a device."""
-    if device == "cpu":
-        from greenbench.environment import machine
-
-        name: str | None = machine()["cpu_model"]
-        return name
-    import torch
-
-    return str(torch.cuda.get_device_name(device))
 
 
 def main() -> None:

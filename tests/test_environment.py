@@ -215,6 +215,24 @@ def test_the_device_needs_a_gpu_and_a_torch_for_it(monkeypatch, gpus, torch, mas
     assert accelerator() == expected
 
 
+@pytest.mark.parametrize(
+    ("system", "chip", "torch", "expected"),
+    [
+        ("darwin", "arm64", "2.9.0", "mps"),
+        ("darwin", "x86_64", "2.9.0", "cpu"),
+        ("darwin", "arm64", None, "cpu"),
+        ("linux", "arm64", "2.9.0", "cpu"),
+    ],
+)
+def test_the_device_of_an_apple_chip_is_its_gpu(monkeypatch, system, chip, torch, expected):
+    """mps is chosen only on Apple's own chips, for which every torch is built."""
+    _gpus(monkeypatch)
+    _torch(monkeypatch, torch)
+    monkeypatch.setattr(environment.sys, "platform", system)
+    monkeypatch.setattr(platform, "machine", lambda: chip)
+    assert accelerator() == expected
+
+
 def test_versions_are_those_installed():
     """Versions have greenbench and the installed engines, and nothing that is not installed."""
     found = versions()

@@ -39,10 +39,13 @@ class Bf16:
 
     def unsupported(self, device: str) -> str | None:
         """Say so where the GPU has no bfloat16."""
-        if not device.startswith("cuda"):
+        if device == "cpu":
             return None
         import torch
 
+        if device == "mps":
+            native = torch.backends.mps.is_macos_or_newer(14, 0)
+            return None if native else "mps has bfloat16 from macOS 14 on; use fp16"
         with torch.cuda.device(device):  # emulated, bfloat16 runs on any GPU, and slower than float32
             native = torch.cuda.is_bf16_supported(including_emulation=False)
         return None if native else f"{device} has no bfloat16; use fp16"

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from greenbench import registry
+from greenbench.devices import synchronise
 from greenbench.plugins import Meter, Reading
 
 Options = Mapping[str, Mapping[str, Any]]
@@ -50,17 +51,19 @@ def select(estimate: bool, options: Options | None = None) -> list[Meter]:
 
 @contextmanager
 def measure(meters: Iterable[Meter], reading: Reading) -> Iterator[None]:
-    """Measure the ``with`` block with every meter, the clock innermost.
+    """Measure the ``with`` block with every meter, the clock innermost, the device at rest at both edges.
 
     Args:
         meters: what ``select`` chose.
         reading: where they write; a reading may be passed again for a further segment. A block that raises
             leaves it as it was.
     """
+    synchronise(reading.device)
     with ExitStack() as stack:
         for meter in sorted(meters, key=lambda m: "wall_s" in m.metrics):
             stack.enter_context(meter.window(reading))
         yield
+        synchronise(reading.device)
 
 
 def _candidates(options: Options) -> Iterator[tuple[str, Meter | None, str | None]]:

@@ -22,11 +22,15 @@ class Memory:
     ``clear_refs`` sets back (Linux, ``proc_pid_clear_refs(5)``). It is an upper bound: pages shared by
     two processes count twice, and their peaks may fall at different times. A descendant that ends inside
     the window is not seen. Where the mark cannot be set back the source is ``vmhwm-lifetime``, and where
-    there is none it is ``rss-at-end``. ``peak_gpu_bytes`` is what torch's caching allocator reserved, sum
-    over GPUs.
+    there is none it is ``rss-at-end``.
+
+    ``peak_gpu_bytes`` is what torch's caching allocator took from the GPU, and ``peak_gpu_allocated_bytes`` what
+    tensors held of it, each summed over the GPUs on which torch holds anything. An engine that brings its own
+    allocator has neither. Apple's GPUs keep no peak: there ``peak_gpu_bytes`` is the larger of what the process
+    has from Metal at the window's edges, which falls short by what torch gave back in between.
     """
 
-    metrics: ClassVar[tuple[str, ...]] = ("peak_rss_bytes", "peak_gpu_bytes")
+    metrics: ClassVar[tuple[str, ...]] = ("peak_rss_bytes", "peak_gpu_bytes", "peak_gpu_allocated_bytes")
     estimates: ClassVar[bool] = False
 
     def unavailable(self) -> str | None:
@@ -37,13 +41,12 @@ class Memory:
     def window(self, reading: Reading) -> Iterator[None]:
         """Set the marks back, run the ``with`` block, read the marks."""
         was_reset = _reset_rss_peaks()
-        for cuda, device in _cuda_devices():
-            cuda.reset_peak_memory_stats(device)
+        _reset_cuda_peaks()
+        before = _metal_bytes(reading.device)
         yield
         reading.peak("peak_rss_bytes", _peak_rss(was_reset))
-        reserved = [cuda.max_memory_reserved(device) for cuda, device in _cuda_devices()]
-        if reserved:
-            reading.peak("peak_gpu_bytes", Quantity(sum(reserved), "counter", "torch-max-reserved"))
+        for metric, quantity in {**_cuda_peaks(), **_metal_peak(before, _metal_bytes(reading.device))}.items():
+            reading.peak(metric, quantity)
 
 
 def _tree() -> list[int]:
@@ -91,9 +94,40 @@ def _rss_bytes() -> int:
     return total
 
 
-def _cuda_devices() -> list[tuple[Any, int]]:
-    """Return torch's CUDA module with each device index, or nothing where torch does not use CUDA yet."""
+def _cuda() -> Any:
+    """Return torch's CUDA module (of ROCm as well), or None where torch does not use it yet."""
     torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
-        return []
-    return [(torch.cuda, device) for device in range(torch.cuda.device_count())]
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
+
+
+def _reset_cuda_peaks() -> None:
+    cuda = _cuda()
+    for device in range(cuda.device_count() if cuda else 0):
+        cuda.reset_peak_memory_stats(device)
+
+
+def _cuda_peaks() -> dict[str, Quantity]:
+    """Return torch's peaks over all CUDA devices; where it reserved nothing, another engine runs the model."""
+    cuda = _cuda()
+    devices = range(cuda.device_count() if cuda else 0)
+    reserved = sum(cuda.max_memory_reserved(device) for device in devices)
+    if not reserved:
+        return {}
+    allocated = sum(cuda.max_memory_allocated(device) for device in devices)
+    return {
+        "peak_gpu_bytes": Quantity(reserved, "counter", "torch-max-reserved"),
+        "peak_gpu_allocated_bytes": Quantity(allocated, "counter", "torch-max-allocated"),
+    }
+
+
+def _metal_bytes(device: str | None) -> int | None:
+    """Return what the process has from Metal, torch's cache included, or None where it uses no GPU of Apple's."""
+    torch = sys.modules.get("torch")
+    return None if torch is None or device != "mps" else int(torch.mps.driver_allocated_memory())
+
+
+def _metal_peak(before: int | None, after: int | None) -> dict[str, Quantity]:
+    if before is None or after is None:
+        return {}
+    note = "torch keeps no peak on MPS: this was read at the window's edges"
+    return {"peak_gpu_bytes": Quantity(max(before, after), "sampled", "torch-mps-driver-allocated", note)}

@@ -53,11 +53,21 @@ def test_the_last_precision_counts(tiny_model: Path) -> None:
     assert not weights.equal(full)
 
 
-@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:1"])
+@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:1", "mps"])
 def test_fp32_and_fp16_run_anywhere(device: str) -> None:
     """No device is refused, and no GPU needs to be there to ask."""
     assert Fp32().unsupported(device) is None
     assert Fp16().unsupported(device) is None
+
+
+@pytest.mark.parametrize(("macos", "native"), [(13, False), (14, True), (26, True)])
+def test_bf16_on_mps_needs_macos_14(macos: int, native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metal has bfloat16 from macOS 14 on."""
+    import torch
+
+    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda major, minor: (macos, 0) >= (major, minor))
+    reason = Bf16().unsupported("mps")
+    assert reason is None if native else "fp16" in str(reason)
 
 
 def test_bf16_runs_on_the_cpu() -> None:

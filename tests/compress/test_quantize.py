@@ -57,6 +57,7 @@ def test_it_is_for_the_cpu() -> None:
     """A GPU is refused with the reason, the CPU is not."""
     assert Int8Dynamic().unsupported("cpu") is None
     assert "CPU only, not on cuda:0" in str(Int8Dynamic().unsupported("cuda:0"))
+    assert "CPU only, not on mps" in str(Int8Dynamic().unsupported("mps"))
 
 
 def test_a_torch_without_kernels_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,10 +116,11 @@ def test_without_a_mark_the_end_is_sampled(tmp_path, monkeypatch, has_proc):
 
 
 class _Cuda:
-    """torch.cuda as far as the meter knows it, with two devices."""
+    """torch.cuda as far as the meter knows it, with two devices; ``peaks`` are reserved, half of it in use."""
 
-    def __init__(self, *, initialized):
+    def __init__(self, *, initialized, held=10):
         self.initialized = initialized
+        self.held = held
         self.peaks = [900, 800]
 
     def is_initialized(self):
@@ -129,19 +130,71 @@ class _Cuda:
         return 2
 
     def reset_peak_memory_stats(self, device):
-        self.peaks[device] = 10
+        self.peaks[device] = self.held
 
     def max_memory_reserved(self, device):
         return self.peaks[device]
 
+    def max_memory_allocated(self, device):
+        return self.peaks[device] // 2
+
 
 def test_gpu_peaks_are_the_windows_and_add_over_devices(monkeypatch):
-    """peak_gpu_bytes sums what each GPU reserved at most inside the window, not before it."""
+    """Both peaks sum what each GPU reserved and what tensors held at most inside the window, not before it."""
     cuda, reading = _Cuda(initialized=True), Reading()
     monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
     with Memory().window(reading):
         cuda.peaks[1] = 50
     assert reading.value("peak_gpu_bytes") == 10 + 50
+    assert reading.value("peak_gpu_allocated_bytes") == 5 + 25
+
+
+def test_segments_give_the_largest_gpu_peak(monkeypatch):
+    """Over two windows the larger peak stays."""
+    cuda, reading = _Cuda(initialized=True), Reading()
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    for peak in (70, 30):
+        with Memory().window(reading):
+            cuda.peaks[0] = peak
+    assert reading.value("peak_gpu_bytes") == 70 + 10
+
+
+def test_another_engines_gpu_memory_is_unknown(monkeypatch):
+    """Where torch has started CUDA but holds nothing there is no peak, rather than 0."""
+    cuda, reading = _Cuda(initialized=True, held=0), Reading()
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    with Memory().window(reading):
+        pass
+    assert set(reading.quantities) == {"peak_rss_bytes"}
+
+
+def _metal(monkeypatch, *held):
+    """A torch on an Apple chip whose process has so many bytes from Metal, one value a question."""
+    answers = iter(held)
+    mps = SimpleNamespace(driver_allocated_memory=lambda: next(answers))
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=_Cuda(initialized=False), mps=mps))
+
+
+@pytest.mark.parametrize("held", [(700, 900), (900, 700)])
+def test_on_mps_the_edges_are_sampled(monkeypatch, held):
+    """Metal keeps no peak: the larger of both edges is given, called a sample, with the reason."""
+    _metal(monkeypatch, *held)
+    reading = Reading(device="mps")
+    with Memory().window(reading):
+        pass
+    quantity = reading.quantities["peak_gpu_bytes"]
+    assert (quantity.value, quantity.method, quantity.source) == (900, "sampled", "torch-mps-driver-allocated")
+    assert "no peak" in quantity.note
+    assert "peak_gpu_allocated_bytes" not in reading.quantities
+
+
+def test_a_cpu_cell_on_a_mac_has_no_gpu_peak(monkeypatch):
+    """Where the model runs on the CPU Metal is not asked."""
+    _metal(monkeypatch)
+    reading = Reading(device="cpu")
+    with Memory().window(reading):
+        pass
+    assert "peak_gpu_bytes" not in reading.quantities
 
 
 def test_without_cuda_there_is_no_gpu_peak(monkeypatch):
