@@ -13,6 +13,7 @@ from greenbench.metrics import ratio
 from greenbench.plugins import Meter, Reading, Transcriber, Utterance
 from greenbench.protocol import Protocol
 from greenbench.scenarios import batches
+from greenbench.traces import Trace
 
 Queue = Sequence[Sequence[Utterance]]
 """The batches of one chunk, in the order in which they are sent."""
@@ -60,7 +61,9 @@ class Load:
     window_s: float
 
 
-def run_window(transcriber: Transcriber, corpus: Corpus, load: Load, meters: Sequence[Meter]) -> Window:
+def run_window(
+    transcriber: Transcriber, corpus: Corpus, load: Load, meters: Sequence[Meter], trace: Trace | None = None
+) -> Window:
     """Transcribe whole passes over the corpus until the window is long enough.
 
     A corpus that fits into memory is one segment, its passes back to back. A larger one is a segment a chunk;
@@ -71,8 +74,9 @@ def run_window(transcriber: Transcriber, corpus: Corpus, load: Load, meters: Seq
         corpus: passed over at least once before.
         load: scenario, batch size, shortest window.
         meters: read at the edges of each segment.
+        trace: what the poller sees meanwhile.
     """
-    window = Window()
+    window = Window(Reading(trace=trace))
     while True:
         n_passes = 0
         for chunk in corpus.chunks():
@@ -147,20 +151,21 @@ def _steady(paces: Sequence[float], cv_pct: float | None) -> bool:
     return len(last) == 3 and math.sqrt(variance) < cv_pct / 100 * mean
 
 
-def idle_power_w(meters: Sequence[Meter], device: str, idle_s: float) -> float | None:
+def idle_power_w(meters: Sequence[Meter], device: str, idle_s: float, reading: Reading | None = None) -> float | None:
     """Return the power of the scope with the model loaded and nothing running.
 
     Args:
         meters: of the window; without one for energy there is nothing to wait for.
         device: decides the scope.
         idle_s: how long to idle; 0 leaves the baseline out.
+        reading: a fresh one, for a caller who wants more of it than the power.
 
     Returns:
         Watts, or None where a part of the scope could not be read.
     """
     if not idle_s or not any(name.startswith("energy_") for meter in meters for name in meter.metrics):
         return None
-    reading = Reading()
+    reading = Reading() if reading is None else reading
     with measure(meters, reading):
         time.sleep(idle_s)
     return ratio(energy.total_j(device, reading), reading.value("wall_s"))

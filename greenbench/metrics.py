@@ -70,6 +70,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     # how undisturbed the window was
     "cpu_s": Metric("s", "lower", "CPU time", "CPU seconds of the worker's process tree inside the window"),
     "harness_cpu_s": Metric("s", "lower", "harness CPU time", "CPU seconds of the waiting parent in the window"),
+    "poller_cpu_s": Metric("s", "neither", "poller CPU time", "CPU seconds of the process that samples sensors"),
     "foreign_cpu_s": Metric("s", "lower", "foreign CPU time", "CPU seconds of all other processes in the window"),
 }  # fmt: skip
 

@@ -88,6 +88,16 @@ def hypotheses(job: Job, repeat: int, window: Window) -> list[dict[str, Any]]:
     ]
 
 
+def window_edges(job: Job, repeat: int | None, reading: Reading) -> dict[str, Any]:
+    """Return when a window was (of the idle baseline where ``repeat`` is None), for what is set against it later.
+
+    ``segments`` are on the monotonic clock; ``t_s`` and ``utc_s`` are one moment on that clock and in UTC.
+    """
+    now = {"t_s": time.perf_counter(), "utc_s": time.time()}
+    kind = "idle" if repeat is None else "window"
+    return {"kind": kind, **job.key(repeat), "segments": reading.segments, **now}
+
+
 def _speed(window: Window) -> dict[str, Any]:
     seconds = [s for _, s in window.latencies_s]
     complete = len(seconds) == window.n_passes * len(window.spoken)  # a last batch of one is no latency sample

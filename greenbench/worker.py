@@ -15,7 +15,7 @@ from greenbench.corpus import Corpus
 from greenbench.measurement import Load, idle_power_w, run_window, warm_up
 from greenbench.meters import select
 from greenbench.plan import Cell, Job
-from greenbench.plugins import Meter, Transcriber, Variant
+from greenbench.plugins import Meter, Reading, Transcriber, Variant
 from greenbench.protocol import Protocol
 from greenbench.record import to_row
 from greenbench.scenarios import batches
@@ -58,12 +58,13 @@ def run_cell(job: Job, channel: Channel) -> None:
     transcriber, metrics = _load(variant, job.cell, corpus, channel)
     warm_up(transcriber, batches(load.scenario, next(corpus.chunks()), load.batch_size), steps)
     meters = select(job.suite.estimate_energy, job.suite.meters)
-    metrics["idle_power_w"] = _idle(meters, job.cell.device, steps, channel)
+    metrics["idle_power_w"] = _idle(meters, job, steps, channel)
     assert corpus.census is not None
     setting = rows.Setting(corpus.census, transcriber.batching, device_name(job.cell.device), metrics)
     for repeat in range(steps.repeats):
         channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}")
-        window = run_window(transcriber, corpus, load, meters)
+        window = run_window(transcriber, corpus, load, meters, job.trace)
+        channel.send("window", row=rows.window_edges(job, repeat, window.reading))
         channel.send("hypotheses", rows=rows.hypotheses(job, repeat, window))
         channel.send("record", row=to_row(rows.measured(job, repeat, setting, window)))
 
@@ -97,9 +98,13 @@ def _load(
     }
 
 
-def _idle(meters: list[Meter], device: str, steps: Protocol, channel: Channel) -> float | None:
+def _idle(meters: list[Meter], job: Job, steps: Protocol, channel: Channel) -> float | None:
     channel.ask("phase", text="idle baseline")
-    return idle_power_w(meters, device, steps.idle_s)
+    reading = Reading(trace=job.trace)
+    watts = idle_power_w(meters, job.cell.device, steps.idle_s, reading)
+    if reading.segments:
+        channel.send("window", row=rows.window_edges(job, None, reading))
+    return watts
 
 
 def unusable(device: str) -> str | None:
