@@ -60,6 +60,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "n_params": Metric("1", "lower", "parameters", "parameters of what runs"),
     # energy; gross joules inside the window
     "energy_j": Metric("J", "lower", "energy", "sum of the parts in scope; None unless every part was read"),
+    "energy_system_j": Metric("J", "lower", "system energy", "the whole machine: wall meter, battery or input rail"),
     "energy_cpu_j": Metric("J", "lower", "CPU energy", "CPU packages"),
     "energy_dram_j": Metric("J", "lower", "DRAM energy", "memory"),
     "energy_gpu_j": Metric("J", "lower", "GPU energy", "GPU boards used"),
