@@ -1,18 +1,24 @@
-"""Which parts of the machine an energy total covers, and what the total may claim about itself."""
+"""Which parts of the machine an energy total covers, what it may claim about itself, and what derives from it."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from greenbench.plugins import METHODS, Reading
+from greenbench.metrics import co2e_g, energy_net_j, ratio
+from greenbench.plugins import METHODS, Quantity, Reading
 
-PARTS = ("cpu", "dram", "gpu")
+PARTS = ("system", "cpu", "dram", "gpu")
+"""``system`` is the whole machine and contains the others, so it is never added to them."""
 
 
 def scope(device: str, reading: Reading) -> tuple[str, ...]:
     """Return the parts that a total must cover on ``device``.
 
-    The CPU packages always count, and the GPU where the model runs on one; memory counts where the machine has
-    a counter for it, since many have none.
+    Where the whole machine is metered it is the total, even when this window could not be told: rows of one cell
+    must not mix two scopes. Else the CPU packages always count, and the GPU where the model runs on one; memory
+    counts where the machine has a counter for it, since many have none.
     """
+    if "energy_system_j" in reading.quantities:
+        return ("system",)
     required = ("cpu",) if device == "cpu" else ("cpu", "gpu")
     return tuple(p for p in PARTS if p in required or (p == "dram" and "energy_dram_j" in reading.quantities))
 
@@ -42,3 +48,36 @@ def provenance(device: str, reading: Reading) -> dict[str, Any]:
         columns["energy_scope"] = "+".join(parts)
         columns["energy_method"] = max(methods, key=METHODS.index)
     return columns
+
+
+def derived(
+    device: str, reading: Reading, idle_power_w: float | None, audio_s: float | None, factor: tuple[float, float] | None
+) -> dict[str, float | None]:
+    """Return the metrics that follow from the parts that were read.
+
+    Args:
+        device: decides the scope.
+        reading: of the window, ``wall_s`` included.
+        idle_power_w: of the same scope.
+        audio_s: transcribed in the window.
+        factor: grams of CO2e per kWh and PUE, or None where none is stated.
+    """
+    gross_j = total_j(device, reading)
+    return {
+        "energy_j": gross_j,
+        "energy_net_j": energy_net_j(gross_j, idle_power_w, reading.value("wall_s")),
+        "energy_j_per_audio_s": ratio(gross_j, audio_s),
+        "co2e_g": co2e_g(gross_j, *factor) if factor else None,
+    }
+
+
+def reading_of(row: Mapping[str, Any]) -> Reading:
+    """Rebuild from a row what the energy meters and the clock read, the inverse of ``provenance``."""
+    reading = Reading()
+    for part in PARTS:
+        method = row.get(f"energy_{part}_method")
+        if method is not None:
+            source, note = row[f"energy_{part}_source"], row[f"energy_{part}_note"]
+            reading.add(f"energy_{part}_j", Quantity(row[f"energy_{part}_j"], method, source, note))
+    reading.add("wall_s", Quantity(row["wall_s"], "counter", "perf_counter"))
+    return reading

@@ -150,20 +150,21 @@ def _steady(paces: Sequence[float], cv_pct: float | None) -> bool:
     return len(last) == 3 and math.sqrt(variance) < cv_pct / 100 * mean
 
 
-def idle_power_w(meters: Sequence[Meter], device: str, idle_s: float) -> float | None:
+def idle_power_w(meters: Sequence[Meter], device: str, idle_s: float, reading: Reading | None = None) -> float | None:
     """Return the power of the scope with the model loaded and nothing running.
 
     Args:
         meters: of the window; without one for energy there is nothing to wait for.
         device: decides the scope.
         idle_s: how long to idle; 0 leaves the baseline out.
+        reading: a fresh one, for a caller who wants more of it than the power.
 
     Returns:
         Watts, or None where a part of the scope could not be read.
     """
     if not idle_s or not any(name.startswith("energy_") for meter in meters for name in meter.metrics):
         return None
-    reading = Reading(device=device)
+    reading = Reading(device=device) if reading is None else reading
     with measure(meters, reading):
         time.sleep(idle_s)
     return ratio(energy.total_j(device, reading), reading.value("wall_s"))

@@ -61,6 +61,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "n_params": Metric("1", "lower", "parameters", "parameters of what runs"),
     # energy; gross joules inside the window
     "energy_j": Metric("J", "lower", "energy", "sum of the parts in scope; None unless every part was read"),
+    "energy_system_j": Metric("J", "lower", "system energy", "the whole machine: wall meter, battery or input rail"),
     "energy_cpu_j": Metric("J", "lower", "CPU energy", "CPU packages"),
     "energy_dram_j": Metric("J", "lower", "DRAM energy", "memory"),
     "energy_gpu_j": Metric("J", "lower", "GPU energy", "GPU boards used"),
@@ -71,6 +72,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     # how undisturbed the window was
     "cpu_s": Metric("s", "lower", "CPU time", "CPU seconds of the worker's process tree inside the window"),
     "harness_cpu_s": Metric("s", "lower", "harness CPU time", "CPU seconds of the waiting parent in the window"),
+    "poller_cpu_s": Metric("s", "neither", "poller CPU time", "CPU seconds of the process that samples sensors"),
     "foreign_cpu_s": Metric("s", "lower", "foreign CPU time", "CPU seconds of all other processes in the window"),
     "n_gpu_foreign_processes": _count("foreign GPU processes", "other processes computing on the GPU at an edge"),
     "gpu_temp_start_c": Metric("°C", "neither", "GPU at start", "temperature of the GPU as the window opened"),

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from greenbench.suite import DatasetEntry, Suite, VariantEntry, build_protocol
+from greenbench.traces import Trace
 
 
 class Cell(BaseModel):
@@ -54,6 +55,7 @@ class Job:
         order_index: the cell's place in the order of the run.
         suite: resolved.
         cell: what to measure.
+        trace: what the poller sees meanwhile; None where none runs.
         started_s: when its process began, on the monotonic clock.
     """
 
@@ -61,6 +63,7 @@ class Job:
     order_index: int
     suite: Suite
     cell: Cell
+    trace: Trace | None = None
     started_s: float = Field(default_factory=time.perf_counter, exclude=True)
 
     def key(self, repeat: int | None) -> dict[str, Any]:

@@ -226,6 +226,21 @@ class Quantity:
     note: str | None = None
 
 
+@dataclass(frozen=True)
+class SampledPower:
+    """A power without a counter, which the poller's samples are integrated for.
+
+    Attributes:
+        names: of the values in W that the meter's ``sample`` gives; their sum is the power.
+        source: of the quantity.
+        note: what else a reader must know.
+    """
+
+    names: tuple[str, ...]
+    source: str
+    note: str | None = None
+
+
 @dataclass
 class Reading:
     """What the meters read, by metric name; one reading may span several windows.
@@ -235,11 +250,15 @@ class Reading:
         trace: what the poller sees meanwhile, for meters that need more than the window's edges; None where no
             poller runs.
         device: what the model runs on (``cpu``, ``cuda:1``), for meters that must know which GPU is meant.
+        segments: start and end of each window so far, on ``time.perf_counter``.
+        sampled: powers by metric (``energy_system_j``) that are integrated once all meters have closed.
     """
 
     quantities: dict[str, Quantity] = field(default_factory=dict)
     trace: Trace | None = None
     device: str | None = None
+    segments: list[tuple[float, float]] = field(default_factory=list)
+    sampled: dict[str, SampledPower] = field(default_factory=dict)
 
     def add(self, metric: str, quantity: Quantity) -> None:
         """Add to what earlier windows of this reading gave; an unknown part makes the whole unknown."""

@@ -100,6 +100,8 @@ def _converse(process: "subprocess.Popen[str]", folder: Path, job: Job, observe:
         message = json.loads(line)
         if message["kind"] == "hypotheses":
             store.append(folder, message["rows"], store.HYPOTHESES)
+        elif message["kind"] == "window":
+            store.append(folder, [message["row"]], store.WINDOWS)
         elif message["kind"] == "record":
             store.append(folder, [message["row"]])
             n_measured += message["row"]["status"] == "ok"

@@ -20,6 +20,7 @@ PROVENANCE = (
     "device_name", "threads", "batching", "engine_batching", "timed_region",
     "normalizer", "scorer", "data_hash", "wer_ci_unit",
     "energy_scope", "energy_method",
+    "energy_system_method", "energy_system_source", "energy_system_note",
     "energy_cpu_method", "energy_cpu_source", "energy_cpu_note",
     "energy_dram_method", "energy_dram_source", "energy_dram_note",
     "energy_gpu_method", "energy_gpu_source", "energy_gpu_note",

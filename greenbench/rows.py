@@ -10,7 +10,7 @@ from typing import Any
 from greenbench import energy, validity
 from greenbench.corpus import Census
 from greenbench.measurement import Window
-from greenbench.metrics import co2e_g, energy_net_j, ratio
+from greenbench.metrics import ratio
 from greenbench.plan import Job, content_hash
 from greenbench.plugins import Reading
 from greenbench.protocol import label
@@ -52,7 +52,9 @@ def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:
         **setting.metrics,
         **{name: quantity.value for name, quantity in window.reading.quantities.items()},
         **_speed(window),
-        **_energy(job, window, setting.metrics.get("idle_power_w")),
+        **energy.derived(
+            job.cell.device, window.reading, setting.metrics.get("idle_power_w"), window.audio_s, _factor(job)
+        ),
         **accuracy,
         "n_utterances": setting.census.n_utterances,
         "n_skipped": len(setting.census.skipped),
@@ -88,6 +90,16 @@ def hypotheses(job: Job, repeat: int, window: Window) -> list[dict[str, Any]]:
     ]
 
 
+def window_edges(job: Job, repeat: int | None, reading: Reading) -> dict[str, Any]:
+    """Return when a window was (of the idle baseline where ``repeat`` is None), for what is set against it later.
+
+    ``segments`` are on the monotonic clock; ``t_s`` and ``utc_s`` are one moment on that clock and in UTC.
+    """
+    now = {"t_s": time.perf_counter(), "utc_s": time.time()}
+    kind = "idle" if repeat is None else "window"
+    return {"kind": kind, **job.key(repeat), "segments": reading.segments, **now}
+
+
 def _speed(window: Window) -> dict[str, Any]:
     seconds = [s for _, s in window.latencies_s]
     complete = len(seconds) == window.n_passes * len(window.spoken)  # a last batch of one is no latency sample
@@ -99,15 +111,9 @@ def _speed(window: Window) -> dict[str, Any]:
     }
 
 
-def _energy(job: Job, window: Window, idle_power_w: float | None) -> dict[str, Any]:
-    gross_j = energy.total_j(job.cell.device, window.reading)
+def _factor(job: Job) -> tuple[float, float] | None:
     carbon = job.suite.carbon
-    return {
-        "energy_j": gross_j,
-        "energy_net_j": energy_net_j(gross_j, idle_power_w, window.reading.value("wall_s")),
-        "energy_j_per_audio_s": ratio(gross_j, window.audio_s),
-        "co2e_g": co2e_g(gross_j, carbon.g_per_kwh, carbon.pue) if carbon else None,
-    }
+    return (carbon.g_per_kwh, carbon.pue) if carbon else None
 
 
 def _accuracy(job: Job, window: Window) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -13,6 +13,7 @@ from greenbench import store
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.plan import Cell, Job, content_hash, plan
 from greenbench.plugins import Dataset, Variant
+from greenbench.poller import polling
 from greenbench.process import Observer, run_cell
 from greenbench.record import KEYS
 from greenbench.suite import Suite, build_dataset, build_protocol, build_variant
@@ -68,12 +69,13 @@ def run(
     observe("plan", {"folder": folder, "run_id": run_id, "n_cells": len(cells), "n_todo": len(todo)})
     missing = prepare([cell for _, cell in todo], observe)
     cooldown_s = build_protocol(suite.protocol).cooldown_s
-    for number, (index, cell) in enumerate(todo):
-        observe("cell", {"label": cell.label, "number": number + 1, "n_cells": len(todo)})
-        reason = missing.get(f"dataset {cell.dataset.name}") or missing.get(f"variant {cell.variant.name}")
-        if reason is None and number:
-            time.sleep(cooldown_s)
-        run_cell(folder, Job(run_id, index, suite, cell), reason, observe)
+    with polling(folder / store.POWER, suite.trace_hz, suite.meters) as trace:
+        for number, (index, cell) in enumerate(todo):
+            observe("cell", {"label": cell.label, "number": number + 1, "n_cells": len(todo)})
+            reason = missing.get(f"dataset {cell.dataset.name}") or missing.get(f"variant {cell.variant.name}")
+            if reason is None and number:
+                time.sleep(cooldown_s)
+            run_cell(folder, Job(run_id, index, suite, cell, trace), reason, observe)
     return _finish(folder, observe)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RUN, RECORDS, HYPOTHESES, REPORT = "run.json", "records.jsonl", "hypotheses.jsonl", "report.html"
+POWER, WINDOWS = "power.jsonl", "windows.jsonl"
 
 Row = dict[str, Any]
 
@@ -62,7 +63,7 @@ def append(folder: Path, rows: Iterable[Mapping[str, Any]], file: str = RECORDS)
     Args:
         folder: the run's folder.
         rows: JSON-ready rows; written whole or not at all.
-        file: ``RECORDS`` or ``HYPOTHESES``.
+        file: ``RECORDS``, ``HYPOTHESES`` or ``WINDOWS``.
 
     Raises:
         UnsavedError: the disk is full or gone; it carries the rows.

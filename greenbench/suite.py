@@ -102,6 +102,7 @@ class Suite(BaseModel):
         estimate_energy: use codecarbon's model where no counter answers; rows say ``estimated``.
         meters: settings of meters by name, e.g. ``{codecarbon: {tdp_w: 65}}``.
         carbon: grid factor with its source.
+        trace_hz: how often a process of its own samples power, temperature, frequency and load; 0 never.
         timeout_s: a process that takes longer is ended and recorded as failed.
     """
 
@@ -120,6 +121,7 @@ class Suite(BaseModel):
     estimate_energy: bool = False
     meters: dict[str, dict[str, Any]] = {}
     carbon: Carbon | None = None
+    trace_hz: float = Field(10, ge=0, le=50)
     timeout_s: float = Field(7200, gt=0)
 
     @field_validator("protocol")

@@ -1,15 +1,32 @@
-"""Traces: what a separate process saw of the machine at a steady pace, and energy integrated from it."""
+"""Traces: what a separate process saw of the machine at a steady pace, and energy integrated from samples of power."""
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.float64]
 
 Sample = Mapping[str, float]
 """What was seen at one moment: ``t_s`` on ``time.perf_counter`` (one clock for all processes of a machine) and
 values named ``<source>.<part>.<quantity>_<unit>``, e.g. ``nvml.0.power_w`` or ``rapl.package-0.energy_uj``."""
 
 TIME = "t_s"
+
+MAX_MISSED = 10
+"""So many periods without a sample are a gap, over which nothing is integrated."""
+
+MIN_INSIDE = 2
+"""Samples that a window needs inside its edges: what is shorter than the source's pace cannot be seen."""
+
+_BLOCK_BYTES = 1 << 16
+_STEP_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -18,22 +35,74 @@ class Trace:
 
     Attributes:
         path: of the file; lines of other kinds (without ``t_s``) are left out.
+        begin: byte at which the samples on the present clock begin; earlier ones are from before a reboot, perhaps.
+        period_s: between samples.
+        pid: of the process that samples.
     """
 
     path: Path
+    begin: int = 0
+    period_s: float = 0.1
+    pid: int | None = None
+
+    @property
+    def max_gap_s(self) -> float:
+        """The longest time between two samples over which may be integrated."""
+        return MAX_MISSED * self.period_s
 
     def samples(self, start_s: float, end_s: float) -> list[Sample]:
         """Return the samples from the last one before ``start_s`` to the first one after ``end_s``, in order."""
-        seen = [sample for line in self._lines() if TIME in (sample := json.loads(line))]
-        before = [sample for sample in seen if sample[TIME] < start_s][-1:]
-        inside = [sample for sample in seen if start_s <= sample[TIME] <= end_s]
-        after = [sample for sample in seen if sample[TIME] > end_s][:1]
-        return [*before, *inside, *after]
+        found: list[Sample] = []
+        if not self.path.exists():
+            return found
+        with self.path.open("rb") as stream:
+            stream.seek(_last_before(stream, self.begin, start_s))
+            for sample in _read(stream):
+                if sample[TIME] < start_s:
+                    found.clear()
+                found.append(sample)
+                if sample[TIME] > end_s:
+                    break
+        return found
 
-    def _lines(self) -> list[str]:
-        """Return the whole lines written so far; the last one may be half written."""
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-        return text[: text.rfind("\n") + 1].splitlines()
+    def await_sample(self, after_s: float) -> None:
+        """Sleep until there is a sample later than ``after_s``, or one must have been missed."""
+        for _ in range(math.ceil(self.max_gap_s / _STEP_S)):
+            latest = self.samples(after_s, after_s)[-1:]
+            if latest and latest[0][TIME] > after_s:
+                return
+            time.sleep(_STEP_S)
+
+
+def _read(stream: BinaryIO) -> Iterator[Sample]:
+    """Yield the samples in whole lines; the last line may be half written, and a full disk tears one off."""
+    for line in stream:
+        if line.endswith(b"\n") and (sample := _parse(line)) is not None:
+            yield sample
+
+
+def _parse(line: bytes) -> Sample | None:
+    try:
+        sample = json.loads(line)
+    except ValueError:
+        return None
+    return sample if isinstance(sample, dict) and TIME in sample else None
+
+
+def _last_before(stream: BinaryIO, begin: int, t_s: float) -> int:
+    """Return where to begin reading so as not to miss the last sample before ``t_s``: bisects, for files grow long."""
+    low, high = begin, stream.seek(0, 2)
+    while high - low > _BLOCK_BYTES:
+        middle = (low + high) // 2
+        stream.seek(middle)
+        stream.readline()  # the rest of a line
+        at = stream.tell()
+        sample = next(_read(stream), None)
+        if sample is not None and sample[TIME] < t_s:
+            low = at
+        else:
+            high = middle
+    return low
 
 
 def integrate_j(samples: Sequence[Sample], name: str, start_s: float, end_s: float) -> float | None:
@@ -48,12 +117,50 @@ def integrate_j(samples: Sequence[Sample], name: str, start_s: float, end_s: flo
     Returns:
         Joules, or None where fewer than two samples have the value or they do not reach over both edges.
     """
-    import numpy as np
-
-    points = [(sample[TIME], sample[name]) for sample in samples if name in sample]
-    if len(points) < 2 or points[0][0] > start_s or points[-1][0] < end_s:
+    times, watts = series(samples, name)
+    if len(times) < 2 or times[0] > start_s or times[-1] < end_s:
         return None
-    times, watts = np.array(points).T
+    return _area_j(times, watts, start_s, end_s)
+
+
+def series(samples: Sequence[Sample], name: str) -> tuple[Numbers, Numbers]:
+    """Return the times at which a value was sampled, and the values."""
+    points = [(sample[TIME], sample[name]) for sample in samples if name in sample]
+    times, values = np.array(points, dtype=np.float64).reshape(-1, 2).T
+    return times, values
+
+
+def energy_j(
+    times: Numbers, watts: Numbers, start_s: float, end_s: float, max_gap_s: float
+) -> tuple[float | None, str | None]:
+    """Integrate power over a window as ``integrate_j`` does, but only where the samples bear it.
+
+    Args:
+        times: of the samples in s, in the order in which they were taken.
+        watts: the samples.
+        start_s: start of the window on the same clock.
+        end_s: its end.
+        max_gap_s: the longest time between samples over which may be integrated.
+
+    Returns:
+        Joules, or None and what the samples lack.
+    """
+    inside = np.flatnonzero((times >= start_s) & (times <= end_s))
+    if len(inside) < MIN_INSIDE:
+        return None, f"{len(inside)} samples of power in a window of {end_s - start_s:.2f} s are too few"
+    over = slice(max(inside[0] - 1, 0), inside[-1] + 2)
+    times, watts = times[over], watts[over]
+    steps = np.diff(times)
+    if steps.min() < 0:
+        return None, "the samples of power are out of order"
+    if times[0] > start_s or times[-1] < end_s:
+        return None, "the samples of power do not reach over the window"
+    if steps.max() > max_gap_s:
+        return None, f"there is no sample of power for {steps.max():.1f} s"
+    return _area_j(times, watts, start_s, end_s), None
+
+
+def _area_j(times: Numbers, watts: Numbers, start_s: float, end_s: float) -> float:
     inner = (times > start_s) & (times < end_s)
     at = np.concatenate([[start_s], times[inner], [end_s]])
     return float(np.trapezoid(np.interp(at, times, watts), at))

@@ -8,7 +8,7 @@ FLAGS = {
     "energy-estimated": "energy is modelled, not measured; it ranks among estimates only",
     "short-window": "the window was shorter than the protocol asks for",
     "foreign-load": "other processes used more than a tenth of the CPU during the window",
-    "harness-busy": "the waiting harness used more than 1 % of a core during the window",
+    "harness-busy": "the waiting harness used more than 1 % of a core during the window, or its poller more than 5 %",
     "unstable-text": "passes over the same audio gave different texts",
     "audio-skipped": "bad audio files were left out",
 }
@@ -16,6 +16,7 @@ FLAGS = {
 
 MAX_FOREIGN_SHARE = 0.1
 MAX_HARNESS_SHARE = 0.01
+MAX_POLLER_SHARE = 0.05
 
 
 def flags(
@@ -36,7 +37,8 @@ def flags(
         "energy-estimated": provenance.get("energy_method") == "estimated",
         "short-window": wall_s < window_s,
         "foreign-load": _share(metrics.get("foreign_cpu_s"), wall_s * n_cpus) > MAX_FOREIGN_SHARE,
-        "harness-busy": _share(metrics.get("harness_cpu_s"), wall_s) > MAX_HARNESS_SHARE,
+        "harness-busy": _share(metrics.get("harness_cpu_s"), wall_s) > MAX_HARNESS_SHARE
+        or _share(metrics.get("poller_cpu_s"), wall_s) > MAX_POLLER_SHARE,
         "unstable-text": unstable,
         "audio-skipped": bool(metrics.get("n_skipped")),
     }

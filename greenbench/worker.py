@@ -59,12 +59,13 @@ def run_cell(job: Job, channel: Channel) -> None:
     warm_up(transcriber, batches(load.scenario, next(corpus.chunks()), load.batch_size), steps)
     meters = select(job.suite.estimate_energy, job.suite.meters)
     product = devices.product(job.cell.device)  # torch then knows the GPU's identity, which meters ask for
-    metrics["idle_power_w"] = _idle(meters, job.cell.device, steps, channel)
+    metrics["idle_power_w"] = _idle(meters, job, steps, channel)
     assert corpus.census is not None
     setting = rows.Setting(corpus.census, transcriber.batching, product, metrics)
     for repeat in range(steps.repeats):
         channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}")
-        window = run_window(transcriber, corpus, load, meters, Reading(device=job.cell.device))
+        window = run_window(transcriber, corpus, load, meters, Reading(trace=job.trace, device=job.cell.device))
+        channel.send("window", row=rows.window_edges(job, repeat, window.reading))
         channel.send("hypotheses", rows=rows.hypotheses(job, repeat, window))
         channel.send("record", row=to_row(rows.measured(job, repeat, setting, window)))
 
@@ -98,9 +99,13 @@ def _load(
     }
 
 
-def _idle(meters: list[Meter], device: str, steps: Protocol, channel: Channel) -> float | None:
+def _idle(meters: list[Meter], job: Job, steps: Protocol, channel: Channel) -> float | None:
     channel.ask("phase", text="idle baseline")
-    return idle_power_w(meters, device, steps.idle_s)
+    reading = Reading(trace=job.trace, device=job.cell.device)
+    watts = idle_power_w(meters, job.cell.device, steps.idle_s, reading)
+    if reading.segments:
+        channel.send("window", row=rows.window_edges(job, None, reading))
+    return watts
 
 
 def main() -> None:

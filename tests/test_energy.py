@@ -20,6 +20,10 @@ def read(**joules: float | None) -> Reading:
         ("cuda", {"cpu": 10.0, "gpu": 30.0}, "cpu+gpu", 40.0),
         ("cuda:1", {"cpu": 10.0, "dram": 2.0, "gpu": 30.0}, "cpu+dram+gpu", 42.0),
         ("cpu", {"cpu": 0.0}, "cpu", 0.0),
+        # the whole machine contains the others
+        ("cpu", {"system": 50.0}, "system", 50.0),
+        ("cuda", {"system": 50.0, "cpu": 10.0, "dram": None, "gpu": 30.0}, "system", 50.0),
+        ("cpu", {"system": None, "cpu": 10.0}, None, None),  # rows of one cell must not mix two scopes
         # a part of the scope is missing or unknown
         ("cpu", {}, None, None),
         ("cpu", {"cpu": None}, None, None),
@@ -69,3 +73,25 @@ def test_why_a_part_is_unknown_is_told() -> None:
     """A part that answered None keeps its note in the row, although there is no total."""
     reading = Reading({"energy_cpu_j": Quantity(None, "counter", "rapl", "window under 50 ms")})
     assert energy.provenance("cpu", reading)["energy_cpu_note"] == "window under 50 ms"
+
+
+@pytest.mark.parametrize("parts", [{"cpu": 10.0}, {"system": None, "cpu": 10.0, "dram": 2.0, "gpu": None}, {}])
+def test_a_row_gives_back_what_was_read(parts: dict) -> None:
+    """What the columns of a row hold is the reading that they were made from."""
+    reading = read(**parts)
+    reading.add("wall_s", Quantity(4.0, "counter", "perf_counter"))
+    names = [f"energy_{part}_{column}" for part in energy.PARTS for column in ("j", "method", "source", "note")]
+    row = dict.fromkeys(names) | {name: q.value for name, q in reading.quantities.items()}
+    assert energy.reading_of(row | energy.provenance("cpu", reading)) == reading
+
+
+def test_what_derives_agrees_with_itself() -> None:
+    """Net energy, energy per audio second and CO2e follow from the total; without it all of them are None."""
+    reading = read(system=3600.0, cpu=1.0)
+    reading.add("wall_s", Quantity(60.0, "counter", "perf_counter"))
+    assert energy.derived("cpu", reading, 20.0, 1200.0, (500.0, 2.0)) == {
+        "energy_j": 3600.0, "energy_net_j": 2400.0, "energy_j_per_audio_s": 3.0, "co2e_g": pytest.approx(1.0),
+    }  # fmt: skip
+    assert energy.derived("cpu", reading, None, 1200.0, None)["energy_net_j"] is None
+    reading.add("energy_system_j", Quantity(None, "sampled", "external"))
+    assert set(energy.derived("cpu", reading, 20.0, 1200.0, (500.0, 2.0)).values()) == {None}

@@ -13,6 +13,7 @@ import pytest
 from greenbench import runner, store
 from greenbench.errors import InputError, StoreError
 from greenbench.runner import Options, run
+from greenbench.traces import Trace
 
 
 def rows(folder: Path) -> list[dict]:
@@ -57,6 +58,33 @@ def test_every_repeat_is_a_row_with_its_texts(suite_data: dict, tmp_path: Path) 
     assert described["protocol"]["repeats"] == 2
     assert {"machine", "versions", "git", "meters", "suite", "suite_hash"} <= set(described)
     assert (folder / store.REPORT).stat().st_size > 10_000
+
+
+def test_a_run_leaves_samples_and_the_edges_of_its_windows(suite_data: dict, tmp_path: Path) -> None:
+    """Every window is on one clock with the samples, which reach over it; the poller used little CPU in it."""
+    folder = tmp_path / "run"
+    protocol = {**suite_data["protocol"], "idle_s": 1, "window_s": 1}
+    frame = run({**suite_data, "protocol": protocol, "estimate_energy": True}, Options(out=folder))
+    windows = list(store.read_rows(folder / store.WINDOWS))
+    assert [(w["kind"], w["repeat"]) for w in windows] == [("idle", None), ("window", 0), ("window", 1)]
+    for window, wall_s in zip(windows[1:], frame["wall_s"], strict=True):
+        ((start_s, end_s),) = window["segments"]
+        assert end_s - start_s == pytest.approx(wall_s, abs=0.05)
+        over = Trace(folder / store.POWER).samples(start_s, end_s)
+        assert over[0]["t_s"] < start_s < end_s
+        assert over[-1]["t_s"] > end_s
+        assert len(over) > 2
+        assert abs(window["utc_s"] - time.time()) < 600
+    assert (frame["poller_cpu_s"] < 0.1 * frame["wall_s"]).all()
+
+
+def test_without_a_pace_nothing_is_sampled(suite_data: dict, tmp_path: Path) -> None:
+    """trace_hz: 0 leaves the trace out, and the edges of the windows are kept all the same."""
+    frame = run({**suite_data, "trace_hz": 0}, Options(out=tmp_path / "run"))
+    assert (frame["status"] == "ok").all()
+    assert frame["poller_cpu_s"].isna().all()
+    assert not (tmp_path / "run" / store.POWER).exists()
+    assert len(list(store.read_rows(tmp_path / "run" / store.WINDOWS))) == 2
 
 
 @pytest.mark.usefixtures("bad_plugin")
@@ -126,7 +154,7 @@ def test_a_full_disk_keeps_every_earlier_row(suite_data: dict, tmp_path: Path, m
     def fill(path: Path, content: bytes) -> None:
         nonlocal n_written
         n_written += 1
-        if n_written > 4:  # texts and row of two repeats fit
+        if n_written > 6:  # edges, texts and row of two repeats fit
             raise OSError(28, "No space left on device")
         real(path, content)
 
@@ -227,13 +255,14 @@ def test_an_interrupt_leaves_a_valid_store(suite_data: dict, tmp_path: Path, sig
         assert process.stderr is not None
         next(line for line in process.stderr if "slow" in line)
         time.sleep(1)
-        (worker,) = psutil.Process(process.pid).children()
+        children = psutil.Process(process.pid).children()
         process.send_signal(signal_sent)
         said = process.stderr.read()
     assert process.returncode == 130
     assert "Continue with --resume" in said
     assert list(store.load(tmp_path / "run")["status"]) == ["ok", "ok"]
-    assert not worker.is_running()
+    assert len(children) == 2, "the worker and the poller"
+    assert not any(child.is_running() for child in children)
 
 
 def test_expected_seconds_come_from_earlier_runs(suite_data: dict, tmp_path: Path) -> None:

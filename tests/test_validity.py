@@ -34,7 +34,7 @@ def test_each_flag_has_its_cause(flag: str) -> None:
     [
         {},
         {"metrics": {"foreign_cpu_s": 4.0}},
-        {"metrics": {"harness_cpu_s": 0.1}},
+        {"metrics": {"harness_cpu_s": 0.1, "poller_cpu_s": 0.5}},
         {"metrics": {"foreign_cpu_s": None, "harness_cpu_s": None, "n_skipped": None}},
         {"provenance": {"energy_method": "counter", "synthetic": False}},
         {"provenance": {"energy_method": "sampled"}},
@@ -43,6 +43,11 @@ def test_each_flag_has_its_cause(flag: str) -> None:
 def test_a_clean_row_has_no_flag(row: dict) -> None:
     """At the limits, and where a meter could not tell, nothing is raised."""
     assert raised(**row) == ()
+
+
+def test_a_busy_poller_is_a_busy_harness() -> None:
+    """A process that samples sensors with more than 5 % of a core is flagged."""
+    assert raised({"poller_cpu_s": 0.501}) == ("harness-busy",)
 
 
 def test_foreign_load_is_a_share_of_the_whole_machine() -> None:

@@ -1,11 +1,13 @@
 """Meters: which of the registered ones measure here, and how they are nested around a window."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from greenbench import registry
 from greenbench.devices import synchronise
+from greenbench.meters import sampled
 from greenbench.plugins import Meter, Reading
 
 Options = Mapping[str, Mapping[str, Any]]
@@ -62,8 +64,12 @@ def measure(meters: Iterable[Meter], reading: Reading) -> Iterator[None]:
     with ExitStack() as stack:
         for meter in sorted(meters, key=lambda m: "wall_s" in m.metrics):
             stack.enter_context(meter.window(reading))
+        start_s = time.perf_counter()
         yield
         synchronise(reading.device)
+        end_s = time.perf_counter()
+    reading.segments.append((start_s, end_s))
+    sampled.integrate(reading, start_s, end_s)
 
 
 def _candidates(options: Options) -> Iterator[tuple[str, Meter | None, str | None]]:

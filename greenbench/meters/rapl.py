@@ -4,10 +4,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
 from greenbench.plugins import Quantity, Reading
+from greenbench.traces import TIME, Trace
 
 MAX_POWER_W = 1000.0
 """More than a package or its memory draws for long: bounds from below how fast a counter can wrap."""
@@ -50,7 +53,7 @@ class Rapl:
             return (
                 f"{error.filename} is readable by root only: run `sudo chmod a+r "
                 f"{self.root}/intel-rapl:*/energy_uj` (until the next boot), or for good put `{UDEV_RULE}` "
-                "into /etc/udev/rules.d/99-rapl.rules"
+                "into /etc/udev/rules.d/99-rapl.rules; for one group alone use chgrp GROUP and chmod g+r instead"
             )
         except (OSError, ValueError) as error:
             return f"a RAPL counter cannot be read: {error}"
@@ -58,19 +61,25 @@ class Rapl:
 
     @contextmanager
     def window(self, reading: Reading) -> Iterator[None]:
-        """Read the counters before and after the ``with`` block."""
+        """Read the counters before and after the ``with`` block, and the poller's samples where they may wrap."""
         zones = _zones(self.root)
-        start = time.perf_counter()
+        start_s = time.perf_counter()
         before = _read_all(zones)
         yield
         after = _read_all(zones)
-        window_s = time.perf_counter() - start
+        window = _Window(start_s, time.perf_counter(), reading.trace)
         spans = [_Span(*span) for span in zip(zones, before, after, strict=True)]
         packages = [span for span in spans if span.zone.is_package]
         memories = [span for span in spans if not span.zone.is_package]
-        reading.add("energy_cpu_j", _energy(_distinct(packages), window_s))
+        reading.add("energy_cpu_j", _energy(_distinct(packages), window))
         if memories:
-            reading.add("energy_dram_j", _energy(memories, window_s))
+            reading.add("energy_dram_j", _energy(memories, window))
+
+    def sample(self) -> dict[str, float]:
+        """Return the raw counters, from which power and the wraps within a window are told later."""
+        zones = _known_zones(self.root)
+        values = zip(zones, _read_all(zones), strict=True)
+        return {_sampled_name(zone): uj for zone, uj in values if uj is not None}
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,11 @@ class _Zone:
     def is_package(self) -> bool:
         return self.name.startswith("package-")
 
+    @property
+    def safe_s(self) -> float:
+        """Between two reads that are closer than this the counter wraps once at most."""
+        return self.range_uj / 1e6 / MAX_POWER_W
+
 
 @dataclass(frozen=True)
 class _Span:
@@ -95,6 +109,15 @@ class _Span:
     after_uj: int | None
 
 
+@dataclass(frozen=True)
+class _Window:
+    """When the edges were read, and what the poller saw between them."""
+
+    start_s: float
+    end_s: float
+    trace: Trace | None
+
+
 def _zones(root: Path) -> list[_Zone]:
     zones = []
     for path in sorted(root.glob("intel-rapl:*")):
@@ -102,6 +125,20 @@ def _zones(root: Path) -> list[_Zone]:
         if name.startswith("package-") or name == "dram":
             zones.append(_Zone(path, name, int((path / "max_energy_range_uj").read_text())))
     return zones
+
+
+@lru_cache
+def _known_zones(root: Path) -> Sequence[_Zone]:
+    """Return the zones as found once: they stay, and the poller asks ten times a second."""
+    return _zones(root)
+
+
+@lru_cache
+def _sampled_name(zone: _Zone) -> str:
+    """Name a counter in a trace: ``rapl.package-0.energy_uj``, ``rapl.package-0-dram.energy_uj``."""
+    owner = zone.path.parent / zone.path.name.rpartition(":")[0] / "name"
+    part = zone.name if zone.is_package or not owner.exists() else f"{owner.read_text().strip()}-{zone.name}"
+    return f"rapl.{part}.energy_uj"
 
 
 def _read_uj(zone: _Zone) -> int:
@@ -136,25 +173,39 @@ def _mirrors(a: _Span, b: _Span) -> bool:
     )
 
 
-def _energy(spans: Sequence[_Span], window_s: float) -> Quantity:
+def _energy(spans: Sequence[_Span], window: _Window) -> Quantity:
     """Return the joules of all counters, or None with the reason where one of them cannot be trusted."""
-    limit_s = min(span.zone.range_uj for span in spans) / 1e6 / MAX_POWER_W
-    used_uj = [_used_uj(span) for span in spans]
-    if window_s >= limit_s:
-        return _unknown(f"in {window_s:.0f} s a counter may wrap twice: keep windows under {limit_s:.0f} s")
-    if None in used_uj:
-        return _unknown("a counter could not be read at an edge of the window")
-    if 0 in used_uj:
-        return _unknown("a counter did not move: it is stuck, or the window is shorter than its 1 ms update")
-    return Quantity(sum(uj for uj in used_uj if uj) / 1e6, "counter", "rapl")
+    total_uj = 0
+    for span in spans:
+        used_uj, why = _used_uj(span, window)
+        if used_uj is None:
+            return Quantity(None, "counter", "rapl", why)
+        total_uj += used_uj
+    return Quantity(total_uj / 1e6, "counter", "rapl")
 
 
-def _used_uj(span: _Span) -> int | None:
-    """Return the microjoules between the edges, over at most one wrap of the counter."""
+def _used_uj(span: _Span, window: _Window) -> tuple[int | None, str | None]:
+    """Return the microjoules between the edges, or None and why they cannot be told."""
     if span.before_uj is None or span.after_uj is None:
-        return None
-    return (span.after_uj - span.before_uj) % span.zone.range_uj
+        return None, "a counter could not be read at an edge of the window"
+    points = [(window.start_s, span.before_uj), *_between(span, window), (window.end_s, span.after_uj)]
+    gap_s = max(after - before for (before, _), (after, _) in pairwise(points))
+    if gap_s >= span.zone.safe_s:
+        return None, (
+            f"in {gap_s:.0f} s without a sample a counter may wrap twice: keep windows under "
+            f"{span.zone.safe_s:.0f} s, or let the poller run (trace_hz)"
+        )
+    # Each step spans one wrap at most, and the counter takes range_uj values.
+    used_uj = sum((after - before) % span.zone.range_uj for (_, before), (_, after) in pairwise(points))
+    if used_uj == 0:
+        return None, "a counter did not move: it is stuck, or the window is shorter than its 1 ms update"
+    return used_uj, None
 
 
-def _unknown(note: str) -> Quantity:
-    return Quantity(None, "counter", "rapl", note)
+def _between(span: _Span, window: _Window) -> list[tuple[float, int]]:
+    """Return a counter's samples inside a window in which it may wrap more than once."""
+    if window.trace is None or window.end_s - window.start_s < span.zone.safe_s:
+        return []
+    name = _sampled_name(span.zone)
+    samples = window.trace.samples(window.start_s, window.end_s)
+    return [(s[TIME], int(s[name])) for s in samples if name in s and window.start_s < s[TIME] < window.end_s]

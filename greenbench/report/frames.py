@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from greenbench.energy import PARTS
 from greenbench.metrics import METRICS
 from greenbench.record import KEYS, PROVENANCE
 
@@ -24,7 +25,6 @@ ENERGY_UNITS = ("J", "J/s", "W", "g")
 ESTIMATED = "energy-estimated"
 """The one flag that leaves a row rankable: among estimates."""
 
-_PARTS = ("cpu", "dram", "gpu")
 _PER_ROW = ("order_index", "timestamp_utc", "cell_s")
 _ORIGIN = tuple(name for name in PROVENANCE if name not in _PER_ROW)
 
@@ -247,7 +247,7 @@ def _labelled(group: pd.DataFrame) -> pd.DataFrame:
 
 def energy_origin(line: Mapping[Any, Any]) -> str:
     """Say where a line's energy comes from: method and source of each part that was read."""
-    parts = [(part, line[f"energy_{part}_method"], line[f"energy_{part}_source"]) for part in _PARTS]
+    parts = [(part, line[f"energy_{part}_method"], line[f"energy_{part}_source"]) for part in PARTS]
     read = [
         f"{part.upper()} {method} ({'source not stated' if _missing(source) else source})"
         for part, method, source in parts
@@ -258,7 +258,7 @@ def energy_origin(line: Mapping[Any, Any]) -> str:
 
 def energy_details(line: Mapping[Any, Any]) -> str:
     """Say what ``energy_origin`` does, and the scope and the notes, e.g. the TDP behind an estimate."""
-    notes = [(part, line[f"energy_{part}_note"]) for part in _PARTS]
+    notes = [(part, line[f"energy_{part}_note"]) for part in PARTS]
     told = [f"{part.upper()}: {note}" for part, note in notes if not _missing(note)]
     scope = [] if _missing(line["energy_scope"]) else [f"scope {line['energy_scope']}"]
     return "; ".join([energy_origin(line), *scope, *told])

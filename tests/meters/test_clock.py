@@ -1,9 +1,11 @@
 """The clock is monotonic and innermost, and CPU time is charged to whoever used it."""
 
+import os
 import subprocess
 import sys
 import time
 from collections import namedtuple
+from pathlib import Path
 
 import psutil
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from greenbench.meters import clock
 from greenbench.meters.clock import Clock
 from greenbench.plugins import Reading
+from greenbench.traces import Trace
 
 CpuTimes = namedtuple("CpuTimes", "user nice system idle iowait steal guest guest_nice")
 
@@ -46,7 +49,7 @@ def test_wall_time_ignores_a_stepped_wall_clock(monkeypatch):
 def test_slow_cpu_accounting_is_outside_the_wall_time(monkeypatch):
     """Reading the CPU accounts takes no wall_s, however long it lasts."""
     account = clock._account
-    monkeypatch.setattr(clock, "_account", lambda harness: (time.sleep(0.2), account(harness))[1])
+    monkeypatch.setattr(clock, "_account", lambda *who: (time.sleep(0.2), account(*who))[1])
     reading = Reading()
     with Clock().window(reading):
         pass
@@ -117,6 +120,50 @@ def test_foreign_time_is_what_nobody_else_used(monkeypatch):
     before = CpuTimes(100, 10, 20, 500, 30, 1, 40, 5)
     after = CpuTimes(104, 13, 22, 510, 70, 2, 43, 6)  # 4 user + 3 nice + 2 system + 1 stolen = 10 busy
     assert _foreign_s(monkeypatch, before, after) == pytest.approx(10 - 1.0 - 0.5)
+
+
+def test_the_poller_is_nobody_foreign(monkeypatch):
+    """What the sampling process uses has a column of its own and is not foreign."""
+    used_s = {os.getppid(): iter([3.0, 3.5]), os.getpid(): iter([7.0, 7.25])}
+    system = iter([CpuTimes(100, 0, 0, 500, 0, 0, 0, 0), CpuTimes(104, 0, 0, 500, 0, 0, 0, 0)])
+    monkeypatch.setattr(psutil, "cpu_times", lambda: next(system))
+    monkeypatch.setattr(clock, "_tree_cpu_s", iter([10.0, 11.0]).__next__)
+    monkeypatch.setattr(clock, "_process_cpu_s", lambda process: next(used_s[process.pid]))
+    reading = Reading(trace=Trace(Path("none"), pid=os.getpid()))
+    with Clock().window(reading):
+        pass
+    assert reading.value("poller_cpu_s") == 0.25
+    assert reading.value("foreign_cpu_s") == pytest.approx(4 - 1.0 - 0.5 - 0.25)
+
+
+def test_a_poller_that_is_gone_leaves_the_rest(monkeypatch):
+    """Where the sampling process has died its column is absent, and foreign time is still told."""
+    reading = Reading(trace=Trace(Path("none"), pid=2**22 + 1))
+    with Clock().window(reading):
+        time.sleep(0.05)
+    assert "poller_cpu_s" not in reading.quantities
+    assert reading.value("foreign_cpu_s") is not None
+
+
+def test_samples_are_load_and_mean_frequency(tmp_path, monkeypatch):
+    """A sample has the load in percent and the mean of the CPUs' frequencies in Hz; a CPU off line is left out."""
+    for cpu, khz in enumerate(["1000000", "2000000", "", "3000000"]):
+        (tmp_path / f"cpu{cpu}" / "cpufreq").mkdir(parents=True)
+        (tmp_path / f"cpu{cpu}" / "cpufreq" / "scaling_cur_freq").write_text(khz)
+    monkeypatch.setattr(clock, "CPUS", tmp_path)
+    monkeypatch.setattr(psutil, "cpu_percent", lambda interval: 42.5)
+    assert Clock().sample() == {"cpu.utilisation_pct": 42.5, "cpu.frequency_hz": 2e9}
+    monkeypatch.setattr(clock, "CPUS", tmp_path / "none")
+    assert Clock().sample() == {"cpu.utilisation_pct": 42.5}
+
+
+@pytest.mark.parametrize(("n_cpus", "n_asked"), [(1, 1), (8, 8), (9, 5), (256, 8)])
+def test_few_of_many_cpus_are_asked(tmp_path, n_cpus, n_asked):
+    """On a large machine the frequency is that of some CPUs, spread evenly."""
+    for cpu in range(n_cpus):
+        (tmp_path / f"cpu{cpu}" / "cpufreq").mkdir(parents=True)
+        (tmp_path / f"cpu{cpu}" / "cpufreq" / "scaling_cur_freq").write_text("1000")
+    assert len(clock._frequency_files(tmp_path)) == n_asked
 
 
 def test_foreign_time_is_never_negative(monkeypatch):

@@ -1,6 +1,7 @@
 """RAPL joules are those of packages and memory only, and unknown where the counters cannot tell."""
 
 import errno
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from greenbench.meters import rapl
 from greenbench.meters.rapl import Rapl
 from greenbench.plugins import Reading
+from greenbench.traces import Trace
 
 RANGE_UJ = 262_143_328_850
 DESKTOP = {
@@ -92,6 +94,71 @@ def test_a_window_that_may_hide_a_wrap_is_unknown(tmp_path, monkeypatch):
     quantity = _read(root, _0=3_000_000).quantities["energy_cpu_j"]
     assert quantity.value is None
     assert "under 262 s" in quantity.note
+
+
+def _trace(path, watts, times):
+    """A trace of one package counter that wraps at ``RANGE_UJ``, from 0 J at second 0."""
+    samples = [{"t_s": t, "rapl.package-0.energy_uj": int(watts * t * 1e6) % RANGE_UJ} for t in times]
+    path.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    return Trace(path)
+
+
+def _read_long(root, trace, watts, window, monkeypatch):
+    """Read one package that draws ``watts`` over a window in which it wraps several times."""
+    seconds = iter(window)
+    monkeypatch.setattr(rapl.time, "perf_counter", lambda: next(seconds))
+    counter = root / "intel-rapl:0" / "energy_uj"
+    counter.write_text(str(int(watts * window[0] * 1e6) % RANGE_UJ))
+    reading = Reading(trace=trace)
+    with Rapl(root).window(reading):
+        counter.write_text(str(int(watts * window[1] * 1e6) % RANGE_UJ))
+    return reading.quantities["energy_cpu_j"]
+
+
+@pytest.mark.parametrize("window", [(250.0, 1250.0), (250.05, 1250.07), (2.0, 265.0), (10.0, 5000.0)])
+def test_several_wraps_are_made_good_by_the_poller(tmp_path, monkeypatch, window):
+    """A counter that wraps up to 19 times in a window gives its joules: the poller saw it more often than that."""
+    root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"})
+    watts = 999.0
+    trace = _trace(tmp_path / "power.jsonl", watts, [t / 2 for t in range(12_000)])
+    quantity = _read_long(root, trace, watts, window, monkeypatch)
+    assert quantity.value == pytest.approx(watts * (window[1] - window[0]), rel=1e-6)
+    assert (quantity.method, quantity.source) == ("counter", "rapl")
+
+
+@pytest.mark.parametrize("gap", [(0, 400), (500, 800), (900, 12_000)])
+def test_a_poller_that_paused_too_long_makes_no_joules(tmp_path, monkeypatch, gap):
+    """Where two samples, or an edge and its next sample, are further apart than a wrap may take, it is None."""
+    root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"})
+    times = [t for t in range(2000) if not gap[0] <= t < gap[1]]
+    quantity = _read_long(root, _trace(tmp_path / "power.jsonl", 500.0, times), 500.0, (100.0, 1250.0), monkeypatch)
+    assert quantity.value is None
+    assert "without a sample a counter may wrap twice" in quantity.note
+    assert "trace_hz" in quantity.note
+
+
+def test_the_poller_is_not_asked_about_a_short_window(tmp_path, monkeypatch):
+    """Where one wrap at most can have happened the edges suffice, whatever the trace says."""
+    root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"})
+    (tmp_path / "power.jsonl").write_text(json.dumps({"t_s": 101.0, "rapl.package-0.energy_uj": 7}) + "\n")
+    trace = Trace(tmp_path / "power.jsonl")
+    assert _read_long(root, trace, 50.0, (100.0, 102.0), monkeypatch).value == pytest.approx(100.0)
+
+
+def test_samples_are_the_raw_counters_each_under_a_name_of_its_own(tmp_path, monkeypatch):
+    """A sample has packages and their memories, exactly as the kernel counts; a refused one is left out."""
+    root = _tree(tmp_path / "powercap")
+    counters = {
+        "rapl.package-0.energy_uj": 1_000_000_000,
+        "rapl.package-0-dram.energy_uj": 1_300_000_000,
+        "rapl.package-1.energy_uj": 1_400_000_000,
+        "rapl.package-1-dram.energy_uj": 1_500_000_000,
+    }
+    assert Rapl(root).sample() == counters
+    assert all(isinstance(uj, int) for uj in Rapl(root).sample().values())
+    _refuse(monkeypatch, OSError(errno.ENODATA, "No data available"))
+    assert Rapl(root).sample() == {}
+    assert Rapl(tmp_path / "none").sample() == {}
 
 
 @pytest.mark.parametrize("used_uj", [{}, {"_0": 5_000_000}])
@@ -192,6 +259,7 @@ def test_permission_denied_gives_the_remedies(tmp_path, monkeypatch):
     assert file in reason
     assert f"sudo chmod a+r {root}/intel-rapl:*/energy_uj" in reason
     assert 'SUBSYSTEM=="powercap"' in reason
+    assert "chgrp GROUP" in reason
     assert "\n" not in reason
 
 

@@ -1,0 +1,82 @@
+"""Battery: energy of the whole machine from the fuel gauge of a laptop that runs on its battery."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from greenbench.plugins import Reading, SampledPower
+
+POWER = "battery.all.power_w"
+
+
+@dataclass(frozen=True)
+class Battery:
+    """Joules that the batteries gave, integrated from what their gauges say (``power_now``, or volts x amperes).
+
+    Gauges are slow, a value in one to thirty seconds on many laptops: the note says how many different values
+    there were, and a window should have many.
+
+    Attributes:
+        root: where the power supplies are, e.g. ``/host/sys/class/power_supply`` inside a container.
+    """
+
+    root: Path = Path("/sys/class/power_supply")
+
+    metrics: ClassVar[tuple[str, ...]] = ("energy_system_j",)
+    estimates: ClassVar[bool] = False
+
+    def unavailable(self) -> str | None:
+        """Say why the batteries' power cannot be read and what to do about it, or return None."""
+        batteries = _batteries(self.root)
+        if not batteries:
+            return f"no battery under {self.root}: measure at the wall (--power-log)"
+        try:
+            if _power_w(self.root) is None:
+                states = ", ".join(f"{battery.name} {_text(battery / 'status').lower()}" for battery in batteries)
+                return f"the machine runs on mains ({states}): unplug it to measure by its battery"
+        except (OSError, ValueError) as error:
+            return f"the battery's power cannot be read: {error}"
+        return None
+
+    @contextmanager
+    def window(self, reading: Reading) -> Iterator[None]:
+        """Leave the window's power to the poller."""
+        yield
+        reading.sampled["energy_system_j"] = SampledPower((POWER,), "battery")
+
+    def sample(self) -> dict[str, float]:
+        """Return what the batteries give at this moment; nothing while the machine is on mains."""
+        power_w = _power_w(self.root)
+        return {} if power_w is None else {POWER: power_w}
+
+
+def _batteries(root: Path) -> list[Path]:
+    return [path for path in sorted(root.glob("*")) if _text(path / "type") == "Battery" and _is_systems(path)]
+
+
+def _is_systems(path: Path) -> bool:
+    """Tell the machine's own battery from that of a mouse or a headset."""
+    return _text(path / "scope") != "Device"
+
+
+def _power_w(root: Path) -> float | None:
+    """Return the power of all batteries, or None where one is charged or none gives anything."""
+    states = {battery: _text(battery / "status") for battery in _batteries(root)}
+    giving = [battery for battery, state in states.items() if state == "Discharging"]
+    if not giving or "Charging" in states.values():
+        return None
+    return sum(_battery_w(battery) for battery in giving)
+
+
+def _battery_w(battery: Path) -> float:
+    """Return one battery's power; the kernel gives uW, or uV and uA, and some drivers sign what flows out."""
+    if (battery / "power_now").exists():
+        return abs(int(_text(battery / "power_now"))) * 1e-6
+    volts, amperes = (int((battery / f"{name}_now").read_text()) * 1e-6 for name in ("voltage", "current"))
+    return abs(volts * amperes)
+
+
+def _text(path: Path) -> str:
+    return path.read_text().strip() if path.exists() else ""

@@ -1,0 +1,160 @@
+"""The poller: a nearly idle process, one a run, that writes down what the machine draws and does at a steady pace.
+
+``python -m greenbench.poller`` takes its orders as one JSON line on standard input and ends when that closes, so
+it outlives no run, however that ends. The timed process never samples anything itself.
+"""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from greenbench.plugins import Polled
+from greenbench.traces import TIME, Trace
+
+CPU = "poller.cpu_s"
+"""What the poller itself has used so far, in every sample."""
+
+READY_S = 10.0
+"""Longer than it takes to find all sensors; the run goes on without the first samples rather than wait more."""
+
+
+# --- the parent's end ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def polling(path: Path, hz: float, options: Mapping[str, Mapping[str, Any]]) -> Iterator[Trace | None]:
+    """Sample the machine during the ``with`` block, from a process of its own.
+
+    Args:
+        path: JSON lines are appended here.
+        hz: samples a second; 0 samples nothing.
+        options: settings by meter name.
+
+    Yields:
+        The trace, or None where nothing is sampled.
+    """
+    if not hz:
+        yield None
+        return
+    begin = path.stat().st_size if path.exists() else 0
+    orders = {"path": str(path), "period_s": 1 / hz, "options": options}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "greenbench.poller"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for the run; the end of the pipe is for the poller
+    )
+    try:
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(orders).encode() + b"\n")
+        process.stdin.flush()
+        _await_growth(path, begin, process)
+        yield Trace(path, begin, 1 / hz, process.pid) if process.poll() is None else None
+    finally:
+        _end(process)
+
+
+def _await_growth(path: Path, size: int, process: "subprocess.Popen[bytes]") -> None:
+    """Sleep until the first lines are there, or will not come."""
+    deadline = time.perf_counter() + READY_S
+    while process.poll() is None and time.perf_counter() < deadline:
+        if path.exists() and path.stat().st_size > size:
+            return
+        time.sleep(0.02)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):
+        process.stdin.close()
+    try:
+        process.wait(timeout=2)
+    except subprocess.TimeoutExpired:  # a sensor hangs in the driver
+        process.kill()
+        process.wait()
+
+
+# --- the poller's end ------------------------------------------------------------------------------------
+
+
+def sensors(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Polled]:
+    """Return the registered meters by name that can be polled and see something here.
+
+    Args:
+        options: settings by meter name; meters that are not named get their defaults.
+    """
+    from greenbench import registry
+
+    found = {}
+    for name in registry.names("meters"):
+        try:
+            meter = registry.create("meters", name, options.get(name, {}))
+            if isinstance(meter, Polled) and meter.sample():
+                found[name] = meter
+        except Exception:  # noqa: S112  a sensor that fails here is told of by the survey of the meters
+            continue
+    return found
+
+
+def sample(polled: Mapping[str, Polled]) -> dict[str, float]:
+    """Ask every sensor once; what one of them cannot tell, or what is no number, is left out."""
+    values: dict[str, float] = {TIME: round(time.perf_counter(), 4)}
+    for meter in polled.values():
+        with suppress(Exception):
+            values.update({name: _short(value) for name, value in meter.sample().items() if math.isfinite(value)})
+    values[CPU] = round(time.process_time(), 3)
+    return values
+
+
+def _short(value: float) -> float:
+    """Round what was measured to six digits, for a long run has many; counters stay exact."""
+    return value if isinstance(value, int) else float(f"{value:.6g}")
+
+
+def poll(path: Path, period_s: float, polled: Mapping[str, Polled], stopped: threading.Event) -> None:
+    """Append a sample every ``period_s`` to ``path`` until ``stopped`` is set.
+
+    Each sample has its place on the clock, so delays do not add up; one that is late leaves out those it missed.
+    """
+    start = time.perf_counter()
+    header = {TIME: start, "utc_s": time.time(), "period_s": period_s, "pid": os.getpid(), "meters": [*polled]}
+    with path.open("ab", buffering=0) as stream:
+        _write(stream, {"header": header})
+        number, waited = 0, False
+        while not waited:
+            _write(stream, sample(polled))
+            elapsed_s = time.perf_counter() - start
+            number = max(number + 1, math.ceil(elapsed_s / period_s))
+            waited = stopped.wait(number * period_s - elapsed_s)
+
+
+def _write(stream: Any, line: Mapping[str, Any]) -> None:
+    """Write one line in one go; where the disk is full this sample is lost, and the run goes on."""
+    with suppress(OSError):
+        stream.write((json.dumps(line, allow_nan=False) + "\n").encode())
+
+
+def main() -> None:
+    """Poll as standard input says until it closes."""
+    orders = json.loads(sys.stdin.readline())
+    stopped = threading.Event()
+    threading.Thread(target=_await_end, args=[stopped], daemon=True).start()
+    poll(Path(orders["path"]), orders["period_s"], sensors(orders["options"]), stopped)
+
+
+def _await_end(stopped: threading.Event) -> None:
+    sys.stdin.read()
+    stopped.set()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Sampled power becomes joules once a window has closed, or says why it does not."""
+
+import json
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from greenbench.meters import measure
+from greenbench.plugins import Reading, SampledPower
+from greenbench.traces import Trace
+
+
+class Source:
+    """A meter that leaves its power to the poller."""
+
+    metrics, estimates = ("energy_system_j",), False
+
+    def __init__(self, *names: str, note: str | None = None) -> None:
+        self.power = SampledPower(names, "fake", note)
+
+    @contextmanager
+    def window(self, reading):
+        yield
+        reading.sampled["energy_system_j"] = self.power
+
+
+class Counter:
+    """A meter that reads the time at which its window closes."""
+
+    metrics, estimates = ("energy_cpu_j",), False
+    closed_s = 0.0
+
+    @contextmanager
+    def window(self, reading):
+        yield
+        self.closed_s = time.perf_counter()
+
+
+@pytest.fixture
+def hand(monkeypatch):
+    """A clock whose hand moves when somebody sleeps."""
+    now = [100.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    return now
+
+
+def write(path: Path, watts, start: int = 990, end: int = 1100) -> Trace:
+    """A trace of ten samples a second from 99 s to 110 s; ``watts`` gives each one's values."""
+    samples = [json.dumps({"t_s": n / 10, **watts(n / 10)}) for n in range(start, end)]
+    path.write_text("\n".join(samples) + "\n")
+    return Trace(path)
+
+
+def test_watts_times_seconds(tmp_path, hand):
+    """Two powers of a metric, constant over 3 s, give the sum of their watts times the seconds."""
+    reading = Reading(trace=write(tmp_path / "p", lambda _t: {"a.power_w": 12.5, "b.power_w": 2.5}))
+    with measure([Source("a.power_w", "b.power_w", note="rail X")], reading):
+        time.sleep(3.0)
+    quantity = reading.quantities["energy_system_j"]
+    assert quantity.value == pytest.approx(45.0)
+    assert (quantity.method, quantity.source) == ("sampled", "fake")
+    assert quantity.note == "rail X, 1 different values in the window"
+    assert reading.segments == [(100.0, 103.0)]
+
+
+def test_segments_add_up_without_what_is_between(tmp_path, hand):
+    """Two windows of one reading add up; what is drawn between them is not counted."""
+    reading = Reading(trace=write(tmp_path / "p", lambda t: {"a.power_w": 1000.0 if 101.3 < t < 102.7 else 10.0}))
+    for _ in range(2):
+        with measure([Source("a.power_w")], reading):
+            time.sleep(1.0)
+        hand[0] = 103.0
+    assert reading.value("energy_system_j") == pytest.approx(20.0)
+    assert reading.segments == [(100.0, 101.0), (103.0, 104.0)]
+
+
+def test_one_segment_that_is_unknown_makes_the_window_unknown(tmp_path, hand):
+    """Where the samples end within the second segment, the sum is None and says why, never a part of it."""
+    reading = Reading(trace=write(tmp_path / "p", lambda _t: {"a.power_w": 10.0}, end=1035))
+    for _ in range(2):
+        with measure([Source("a.power_w")], reading):
+            time.sleep(1.0)
+        hand[0] = 103.0
+    quantity = reading.quantities["energy_system_j"]
+    assert quantity.value is None
+    assert "a.power_w: the samples of power do not reach over the window" in quantity.note
+
+
+def test_one_of_two_powers_missing_is_unknown(tmp_path, hand):
+    """A metric with a power that was not sampled is None, not the other one alone."""
+    reading = Reading(trace=write(tmp_path / "p", lambda _t: {"a.power_w": 10.0}))
+    with measure([Source("a.power_w", "b.power_w")], reading):
+        time.sleep(1.0)
+    assert reading.value("energy_system_j") is None
+    assert "b.power_w" in reading.quantities["energy_system_j"].note
+
+
+def test_without_a_poller_it_is_unknown(hand):
+    """Where nothing is sampled the joules are None, and the note says what to look at."""
+    reading = Reading()
+    with measure([Source("a.power_w")], reading):
+        time.sleep(1.0)
+    assert reading.value("energy_system_j") is None
+    assert "trace_hz" in reading.quantities["energy_system_j"].note
+
+
+def test_counters_do_not_wait_for_samples(tmp_path, hand):
+    """The sample after the window is awaited once all meters have closed, whatever their order."""
+    counter = Counter()
+    for meters in ([Source("a.power_w"), counter], [counter, Source("a.power_w")]):
+        hand[0] = 100.0
+        trace = write(tmp_path / "p", lambda _t: {"a.power_w": 1.0}, end=1005)
+        with measure(meters, Reading(trace=trace)):
+            time.sleep(2.0)
+        assert counter.closed_s == 102.0 < hand[0]
+
+
+def test_a_window_that_raises_is_not_a_measurement(tmp_path, hand):
+    """An exception inside the window leaves the reading empty."""
+    reading = Reading(trace=write(tmp_path / "p", lambda _t: {"a.power_w": 1.0}))
+    with pytest.raises(ZeroDivisionError), measure([Source("a.power_w")], reading):
+        _ = 1 / 0
+    assert (reading.quantities, reading.segments) == ({}, [])

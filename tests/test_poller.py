@@ -1,0 +1,205 @@
+"""The poller: a steady pace, one bad sensor among good ones, and an end with the run however that ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from greenbench import poller
+from greenbench.poller import CPU, polling
+
+
+@dataclass
+class Hand:
+    """A clock's hand, and an event that ends the poller after so many seconds; waiting moves the hand."""
+
+    end_s: float
+    now: float = 50.0
+
+    def wait(self, timeout: float) -> bool:
+        assert timeout >= 0
+        self.now += timeout
+        return self.now >= self.end_s
+
+
+@dataclass
+class Sensor:
+    """Gives what it is told to, in turn, and takes its time; an exception is raised instead."""
+
+    answers: Iterator[Mapping[str, float] | Exception]
+    hand: Hand | None = None
+    takes_s: Iterator[float] = field(default_factory=lambda: iter([]))
+
+    def sample(self) -> Mapping[str, float]:
+        if self.hand is not None:
+            self.hand.now += next(self.takes_s, 0.0)
+        answer = next(self.answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def polled(monkeypatch: pytest.MonkeyPatch, path: Path, hand: Hand, sensors: dict[str, Sensor]) -> list[dict]:
+    """Poll ten times a second on the hand's clock; return the samples, without the header."""
+    monkeypatch.setattr(time, "perf_counter", lambda: hand.now)
+    poller.poll(path, 0.1, sensors, hand)  # type: ignore[arg-type]
+    return lines(path)[1:]
+
+
+def test_delays_do_not_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sensors that take their time leave the pace alone; those that take too long cost the samples missed."""
+    hand = Hand(51.0)
+    slow = Sensor(iter([{"a": 1.0}] * 20), hand, iter([0.03] * 4 + [0.25] + [0.03] * 9))
+    found = polled(monkeypatch, tmp_path / "p", hand, {"slow": slow})
+    at = [sample["t_s"] for sample in found]
+    assert at == pytest.approx([50.0, 50.1, 50.2, 50.3, 50.4, 50.7, 50.8, 50.9])
+
+
+def test_a_bad_sensor_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sensor that raises, or gives no number, is left out of that sample; the others and the later ones go on."""
+    bad = Sensor(iter([{"b": 1.0}, OSError("gone"), {"b": float("nan"), "c": 2.0}, {"b": 3.0}]))
+    good = Sensor(iter([{"a": float(n)} for n in range(4)]))
+    found = polled(monkeypatch, tmp_path / "p", Hand(50.4), {"bad": bad, "good": good})
+    assert [{name: sample[name] for name in ("a", "b", "c") if name in sample} for sample in found] == [
+        {"a": 0, "b": 1}, {"a": 1}, {"a": 2, "c": 2}, {"a": 3, "b": 3},
+    ]  # fmt: skip
+
+
+def test_values_are_short_and_counters_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was measured has six digits, and a counter all of its own; the header maps the clock to UTC."""
+    sensor = Sensor(iter([{"x.power_w": 12.3456789012, "rapl.package-0.energy_uj": 262_143_328_849}]))
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_000.5)
+    (sample,) = polled(monkeypatch, tmp_path / "p", Hand(50.1), {"x": sensor})
+    assert sample["x.power_w"] == 12.3457
+    assert sample["rapl.package-0.energy_uj"] == 262_143_328_849
+    header = lines(tmp_path / "p")[0]["header"]
+    assert (header["t_s"], header["utc_s"], header["meters"]) == (50.0, 1_700_000_000.5, ["x"])
+
+
+def test_a_full_disk_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Samples that cannot be written are lost, and the poller goes on."""
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+    sensor, hand = Sensor(iter([{"a": 1.0}] * 3)), Hand(50.3)
+    monkeypatch.setattr(time, "perf_counter", lambda: hand.now)
+    poller.poll(full, 0.1, {"x": sensor}, hand)  # type: ignore[arg-type]
+    assert list(sensor.answers) == []
+
+
+def test_a_meter_that_fails_or_sees_nothing_is_not_polled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the registered meters those are polled that can be and see something; the others are left alone."""
+    from types import SimpleNamespace
+
+    from greenbench import registry
+
+    meters = {
+        "good": Sensor(iter([{"a": 1.0}])),
+        "blind": Sensor(iter([{}])),
+        "broken": Sensor(iter([RuntimeError("boom")])),
+        "edges-only": SimpleNamespace(window=None),
+    }
+    monkeypatch.setattr(registry, "names", lambda _group: sorted(meters))
+    monkeypatch.setattr(registry, "create", lambda _group, name, _options: meters[name])
+    assert list(poller.sensors({})) == ["good"]
+
+
+# --- as a process ----------------------------------------------------------------------------------------
+
+
+def test_it_samples_while_the_block_runs_and_is_nearly_idle(tmp_path: Path) -> None:
+    """Samples begin before the block does and end with it; the process uses little of a core and then is gone."""
+    path = tmp_path / "power.jsonl"
+    with polling(path, 20, {}) as trace:
+        assert trace is not None
+        assert len(lines(path)) >= 1
+        trace.await_sample(time.perf_counter() + 1)
+        process = psutil.Process(trace.pid)
+    header, *samples = lines(path)
+    assert header["header"]["pid"] == trace.pid
+    assert not process.is_running()
+    used_s = samples[-1][CPU] - samples[0][CPU]
+    assert used_s < 0.1 * (samples[-1]["t_s"] - samples[0]["t_s"])
+    assert all(0 <= sample["cpu.utilisation_pct"] <= 100 for sample in samples)
+
+
+def test_never_means_never(tmp_path: Path) -> None:
+    """With a pace of 0 there is neither a process nor a file."""
+    before = psutil.Process().children()
+    with polling(tmp_path / "power.jsonl", 0, {}) as trace:
+        assert trace is None
+        assert psutil.Process().children() == before
+    assert not (tmp_path / "power.jsonl").exists()
+
+
+def test_a_later_run_in_the_same_file_has_samples_of_its_own(tmp_path: Path) -> None:
+    """A trace begins where its poller did: a resumed run may be on the clock of a machine that was started anew."""
+    path = tmp_path / "power.jsonl"
+    old = json.dumps({"t_s": 1e9, "cpu.power_w": 1.0}) + "\n"
+    path.write_text(old)
+    with polling(path, 20, {}) as trace:
+        assert trace is not None
+        trace.await_sample(time.perf_counter())
+        assert trace.samples(0, 2e9)[-1]["t_s"] < 1e9
+    assert path.read_text().startswith(old)
+
+
+def test_a_poller_that_dies_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the process ends at once there is no trace; where it ends later the block still does."""
+    with polling(tmp_path / "none" / "power.jsonl", 10, {}) as trace:
+        assert trace is None
+    with polling(tmp_path / "power.jsonl", 10, {}) as trace:
+        assert trace is not None
+        os.kill(trace.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_it_ends_when_its_parent_does(tmp_path: Path, sent: int) -> None:
+    """However the run dies, its poller ends by itself."""
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom greenbench.poller import polling\n"
+        "with polling(Path(sys.argv[1]), 20, {}) as trace:\n    print(trace.pid, flush=True)\n    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "power.jsonl")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as parent:
+        assert parent.stdout is not None
+        process = psutil.Process(int(parent.stdout.readline()))
+        parent.send_signal(sent)
+    psutil.wait_procs([process], timeout=20)
+    assert not process.is_running()
+
+
+def test_it_imports_nothing_heavy() -> None:
+    """Finding and asking the built-in sensors imports no torch, pandas or transformers."""
+    code = (
+        "import sys\nfrom greenbench import poller\npoller.sample(poller.sensors({}))\n"
+        "print([name for name in ('torch', 'pandas', 'transformers', 'codecarbon') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_only_its_event_ends_it(tmp_path: Path) -> None:
+    """A real event ends the loop only once it is set."""
+    stopped = threading.Event()
+    sensor = Sensor(iter([{"a": 1.0}] * 1000))
+    thread = threading.Thread(target=poller.poll, args=[tmp_path / "p", 0.01, {"x": sensor}, stopped])
+    thread.start()
+    while not (tmp_path / "p").exists() or len((tmp_path / "p").read_text().splitlines()) < 4:
+        time.sleep(0.01)
+    stopped.set()
+    thread.join(timeout=10)
+    assert not thread.is_alive()
