@@ -64,6 +64,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "energy_dram_j": Metric("J", "lower", "DRAM energy", "memory"),
     "energy_gpu_j": Metric("J", "lower", "GPU energy", "GPU boards used"),
     "idle_power_w": Metric("W", "neither", "idle power", "power of the same scope, model loaded, nothing running"),
+    "idle_power_after_w": Metric("W", "neither", "idle power after", "the same after the window, to see a drift"),
     "energy_net_j": Metric("J", "lower", "net energy", "energy_j - idle_power_w x wall_s"),
     "energy_j_per_audio_s": Metric("J/s", "lower", "energy per audio second", "energy_j / audio_s, which ranks"),
     "co2e_g": Metric("g", "lower", "CO2e", "energy_j x the stated grid factor x PUE"),
@@ -71,6 +72,9 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "cpu_s": Metric("s", "lower", "CPU time", "CPU seconds of the worker's process tree inside the window"),
     "harness_cpu_s": Metric("s", "lower", "harness CPU time", "CPU seconds of the waiting parent in the window"),
     "foreign_cpu_s": Metric("s", "lower", "foreign CPU time", "CPU seconds of all other processes in the window"),
+    "cpu_temp_start_c": Metric("°C", "neither", "CPU temperature, start", "hottest CPU as the window begins"),
+    "cpu_temp_end_c": Metric("°C", "neither", "CPU temperature, end", "hottest CPU as the window ends"),
+    "n_cpu_throttles": Metric("1", "lower", "CPU throttling", "times a core or package slowed down to cool off"),
 }  # fmt: skip
 
 

@@ -247,6 +247,14 @@ class Reading:
         """Keep the larger of this and what earlier windows of this reading gave."""
         self._merge(metric, quantity, max)
 
+    def first(self, metric: str, quantity: Quantity) -> None:
+        """Keep what the first window of this reading gave."""
+        self.quantities.setdefault(metric, quantity)
+
+    def last(self, metric: str, quantity: Quantity) -> None:
+        """Keep what the latest window of this reading gave."""
+        self.quantities[metric] = quantity
+
     def value(self, metric: str) -> float | None:
         """Return the value read, or None where no meter answered."""
         return self.quantities[metric].value if metric in self.quantities else None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from greenbench.metrics import METRICS, co2e_g, energy_net_j, ratio
 from greenbench.record import KEYS, PROVENANCE
 
-UNITS = {"s": "s", "j": "J", "w": "W", "g": "g", "bytes": "bytes", "hz": "Hz", "pct": "%"}
+UNITS = {"s": "s", "j": "J", "w": "W", "g": "g", "bytes": "bytes", "hz": "Hz", "pct": "%", "c": "°C"}
 PURE = {"wer", "wer_ci_low", "wer_ci_high", "cer", "rtfx"}
 
 positive = st.floats(0.001, 1e6)

@@ -50,7 +50,7 @@ def select(estimate: bool, options: Options | None = None) -> list[Meter]:
 
 @contextmanager
 def measure(meters: Iterable[Meter], reading: Reading) -> Iterator[None]:
-    """Measure the ``with`` block with every meter, the clock innermost.
+    """Measure the ``with`` block with every meter, the clock innermost and the energy counters next to it.
 
     Args:
         meters: what ``select`` chose.
@@ -58,9 +58,16 @@ def measure(meters: Iterable[Meter], reading: Reading) -> Iterator[None]:
             leaves it as it was.
     """
     with ExitStack() as stack:
-        for meter in sorted(meters, key=lambda m: "wall_s" in m.metrics):
+        for meter in sorted(meters, key=_depth):
             stack.enter_context(meter.window(reading))
         yield
+
+
+def _depth(meter: Meter) -> int:
+    """Put what is slow to read outside of what counts joules, so that no reading is part of a measurement."""
+    if "wall_s" in meter.metrics:
+        return 2
+    return int(any(name.startswith("energy_") for name in meter.metrics))
 
 
 def _candidates(options: Options) -> Iterator[tuple[str, Meter | None, str | None]]:
