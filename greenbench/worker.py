@@ -12,11 +12,10 @@ from pydantic import TypeAdapter
 
 from greenbench import rows
 from greenbench.corpus import Corpus
-from greenbench.measurement import Load, idle_power_w, run_window, warm_up
+from greenbench.measurement import Load, idle_after_w, idle_power_w, run_window, warm_up
 from greenbench.meters import select
 from greenbench.plan import Cell, Job
-from greenbench.plugins import Meter, Transcriber, Variant
-from greenbench.protocol import Protocol
+from greenbench.plugins import Transcriber, Variant
 from greenbench.record import to_row
 from greenbench.scenarios import batches
 from greenbench.suite import build_dataset, build_protocol, build_variant
@@ -52,20 +51,32 @@ def run_cell(job: Job, channel: Channel) -> None:
     if reason:
         channel.send("record", row=to_row(rows.not_measured(job, "skipped", reason)))
         return
-    steps = build_protocol(job.suite.protocol)
-    load = Load(job.cell.scenario, job.cell.batch_size, steps.window_s)
     corpus = _decode(job.cell, channel)
     transcriber, metrics = _load(variant, job.cell, corpus, channel)
-    warm_up(transcriber, batches(load.scenario, next(corpus.chunks()), load.batch_size), steps)
-    meters = select(job.suite.estimate_energy, job.suite.meters)
-    metrics["idle_power_w"] = _idle(meters, job.cell.device, steps, channel)
     assert corpus.census is not None
     setting = rows.Setting(corpus.census, transcriber.batching, device_name(job.cell.device), metrics)
+    _measure(job, transcriber, corpus, setting, channel)
+
+
+def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, setting: rows.Setting, channel: Channel) -> None:
+    """Measure the cell's windows; idling comes before the warm-up, for a model that has rested is not warm."""
+    steps, device = build_protocol(job.suite.protocol), job.cell.device
+    load = Load(job.cell.scenario, job.cell.batch_size, steps.window_s)
+    meters = select(job.suite.estimate_energy, job.suite.meters)
+    channel.ask("phase", text="idle baseline")
+    idle_w = idle_power_w(meters, device, steps.idle_s)
     for repeat in range(steps.repeats):
+        channel.send("phase", text="warming up")
+        warmth = warm_up(transcriber, batches(load.scenario, next(corpus.chunks()), load.batch_size), steps)
         channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}")
         window = run_window(transcriber, corpus, load, meters)
+        if steps.idle_drift_pct is not None:
+            channel.ask("phase", text="idle baseline again")
+        after_w = idle_after_w(meters, device, steps, idle_w)
+        told = rows.beside(setting, warmth, idle_w, after_w)
         channel.send("hypotheses", rows=rows.hypotheses(job, repeat, window))
-        channel.send("record", row=to_row(rows.measured(job, repeat, setting, window)))
+        channel.send("record", row=to_row(rows.measured(job, repeat, told, window)))
+        idle_w = idle_w if after_w is None else after_w
 
 
 def _decode(cell: Cell, channel: Channel) -> Corpus:
@@ -86,7 +97,7 @@ def _load(
     start = time.perf_counter()
     transcriber = variant.load(cell.device)
     loaded = time.perf_counter()
-    channel.send("phase", text="warming up")
+    channel.send("phase", text="first utterance")
     first_start = time.perf_counter()
     transcriber([first.audio])
     return transcriber, {
@@ -95,11 +106,6 @@ def _load(
         "n_params": transcriber.footprint.n_params,
         "model_bytes": transcriber.footprint.model_bytes,
     }
-
-
-def _idle(meters: list[Meter], device: str, steps: Protocol, channel: Channel) -> float | None:
-    channel.ask("phase", text="idle baseline")
-    return idle_power_w(meters, device, steps.idle_s)
 
 
 def unusable(device: str) -> str | None:
