@@ -2,14 +2,15 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 
 from greenbench import energy
 from greenbench.corpus import Corpus
 from greenbench.meters import measure
-from greenbench.metrics import ratio
+from greenbench.metrics import change_pct, cv_pct, ratio
 from greenbench.plugins import Meter, Reading, Transcriber, Utterance
 from greenbench.protocol import Protocol
 from greenbench.scenarios import batches
@@ -122,49 +123,80 @@ def _collect(queue: Queue, answers: Sequence[tuple[list[str], float]], window: W
             window.latencies_s.append((batch[0].id, seconds))
 
 
-def warm_up(transcriber: Transcriber, queue: Queue, steps: Protocol) -> int:
-    """Run batches until the protocol's warm-up is met; return how many.
+# --- before and after a window ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """What a warm-up came to; its fields are columns of the row.
+
+    Attributes:
+        warmup_batches: run.
+        warmup_s: seconds under load.
+        warmup_cv_pct: coefficient of variation of three successive batches' seconds per audio second: where it first
+            met the protocol, else of the last three; None where the protocol does not ask.
+    """
+
+    warmup_batches: int
+    warmup_s: float
+    warmup_cv_pct: float | None
+
+
+def warm_up(transcriber: Transcriber, queue: Queue, steps: Protocol) -> WarmUp:
+    """Run batches until the protocol's warm-up is met, or until it need not be waited for any longer.
 
     The last batch comes first: it may be smaller than the others, which a compiled model must have met.
     """
-    start, paces = time.perf_counter(), list[float]()
+    start, n_batches, cv = time.perf_counter(), 0, None
+    paces, steady = deque[float](maxlen=3), steps.warmup_cv_pct is None
     for batch in cycle([queue[-1], *queue]):
         before = time.perf_counter()
         transcriber([utterance.audio for utterance in batch])
-        paces.append((time.perf_counter() - before) / sum(u.duration_s for u in batch))
-        warm = len(paces) >= steps.warmup_batches and _steady(paces, steps.warmup_cv_pct)
-        if not warm and len(paces) < steps.warmup_max_batches:
-            continue
-        if time.perf_counter() - start >= steps.warmup_s:
+        seconds = time.perf_counter() - start
+        paces.append((start + seconds - before) / sum(u.duration_s for u in batch))
+        n_batches += 1
+        if steps.warmup_cv_pct is not None and not steady and n_batches >= steps.warmup_batches:
+            cv = cv_pct(paces) if len(paces) == 3 else None
+            steady = cv is not None and cv < steps.warmup_cv_pct
+        enough = n_batches >= (steps.warmup_batches if steady else steps.warmup_max_batches)
+        if enough and seconds >= steps.warmup_s:
             break
-    return len(paces)
+    return WarmUp(n_batches, seconds, cv)
 
 
-def _steady(paces: Sequence[float], cv_pct: float | None) -> bool:
-    """Whether the last three paces (seconds per audio second) vary by less than ``cv_pct`` of their mean."""
-    if cv_pct is None:
-        return True
-    last = paces[-3:]
-    mean = sum(last) / len(last)
-    variance = sum((pace - mean) ** 2 for pace in last) / (len(last) - 1) if len(last) > 1 else 0.0
-    return len(last) == 3 and math.sqrt(variance) < cv_pct / 100 * mean
-
-
-def idle_power_w(meters: Sequence[Meter], device: str, idle_s: float, reading: Reading | None = None) -> float | None:
+def idle_power_w(meters: Sequence[Meter], idle_s: float, reading: Reading) -> float | None:
     """Return the power of the scope with the model loaded and nothing running.
 
     Args:
         meters: of the window; without one for energy there is nothing to wait for.
-        device: decides the scope.
         idle_s: how long to idle; 0 leaves the baseline out.
-        reading: a fresh one, for a caller who wants more of it than the power.
+        reading: a fresh one; its device decides the scope.
 
     Returns:
         Watts, or None where a part of the scope could not be read.
     """
     if not idle_s or not any(name.startswith("energy_") for meter in meters for name in meter.metrics):
         return None
-    reading = Reading(device=device) if reading is None else reading
     with measure(meters, reading):
         time.sleep(idle_s)
-    return ratio(energy.total_j(device, reading), reading.value("wall_s"))
+    return ratio(energy.total_j(reading.device or "cpu", reading), reading.value("wall_s"))
+
+
+def idle_after_w(idle_w: Callable[[], float | None], before_w: float | None, drift_pct: float | None) -> float | None:
+    """Return the idle power after a window, measured again where it has drifted from ``before_w``.
+
+    Args:
+        idle_w: idles, and returns the power.
+        before_w: the baseline before the window.
+        drift_pct: how much drift is too much.
+
+    Returns:
+        Watts, or None where the protocol does not check or there is nothing to compare.
+    """
+    if drift_pct is None or before_w is None:
+        return None
+    after_w = idle_w()
+    drift = change_pct(before_w, after_w)
+    if drift is not None and abs(drift) > drift_pct:  # a visitor, or for good? a second look tells
+        after_w = idle_w()
+    return after_w

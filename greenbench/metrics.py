@@ -1,6 +1,8 @@
 """The one table of metrics: what each number is called, its unit, which way is better, and its formula."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import Literal
 
 Better = Literal["lower", "higher", "neither"]
@@ -66,6 +68,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "energy_dram_j": Metric("J", "lower", "DRAM energy", "memory"),
     "energy_gpu_j": Metric("J", "lower", "GPU energy", "GPU boards used"),
     "idle_power_w": Metric("W", "neither", "idle power", "power of the same scope, model loaded, nothing running"),
+    "idle_power_after_w": Metric("W", "neither", "idle power after", "the same after the window, to see a drift"),
     "energy_net_j": Metric("J", "lower", "net energy", "energy_j - idle_power_w x wall_s"),
     "energy_j_per_audio_s": Metric("J/s", "lower", "energy per audio second", "energy_j / audio_s, which ranks"),
     "co2e_g": Metric("g", "lower", "CO2e", "energy_j x the stated grid factor x PUE"),
@@ -79,6 +82,9 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "gpu_temp_end_c": Metric("°C", "neither", "GPU at end", "temperature of the GPU as the window closed"),
     "gpu_throttled_s": Metric("s", "lower", "GPU throttled", "seconds slowed down by heat or a hardware brake"),
     "gpu_power_capped_s": Metric("s", "neither", "GPU power-capped", "seconds at the board's own power limit"),
+    "cpu_temp_start_c": Metric("°C", "neither", "CPU temperature, start", "hottest CPU as the window begins"),
+    "cpu_temp_end_c": Metric("°C", "neither", "CPU temperature, end", "hottest CPU as the window ends"),
+    "n_cpu_throttles": Metric("1", "lower", "CPU throttling", "times a core or package slowed down to cool off"),
 }  # fmt: skip
 
 
@@ -87,6 +93,18 @@ def ratio(numerator: float | None, denominator: float | None) -> float | None:
     if numerator is None or denominator is None or denominator == 0:
         return None
     return numerator / denominator
+
+
+def cv_pct(values: Sequence[float]) -> float | None:
+    """Return the coefficient of variation: sample deviation / mean in percent; None for fewer than two values."""
+    if len(values) < 2 or not fmean(values):
+        return None
+    return 100 * stdev(values) / abs(fmean(values))
+
+
+def change_pct(old: float | None, new: float | None) -> float | None:
+    """Return by how many percent of ``old`` the value has changed, or None where that cannot be told."""
+    return None if old is None or new is None else ratio(100 * (new - old), old)
 
 
 def energy_net_j(energy_j: float | None, idle_power_w: float | None, wall_s: float | None) -> float | None:

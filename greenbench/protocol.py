@@ -12,12 +12,14 @@ class Protocol:
     """The steps of a measurement.
 
     Attributes:
-        warmup_batches: batches run before anything counts, at least.
+        warmup_batches: batches run before each window, at least.
         warmup_cv_pct: go on warming up until the last three batches' seconds per audio second vary by less
             than this coefficient of variation; None does not ask.
-        warmup_max_batches: and stop warming up after so many batches in any case.
-        warmup_s: seconds under load before the first window, at least.
+        warmup_max_batches: and stop asking after so many batches.
+        warmup_s: seconds under load before each window, at least.
         idle_s: seconds of the idle baseline, model loaded (left out where no energy can be read).
+        idle_drift_pct: idle again after each window, and once more where the power has changed by more than this;
+            None does not check.
         window_s: seconds a window lasts at least; it always ends after a whole pass over the data set.
         repeats: windows inside one process.
         rounds: fresh processes a cell.
@@ -25,6 +27,9 @@ class Protocol:
         seed: of that shuffle.
         cooldown_s: seconds of rest before each process but the first.
         resamples: of the bootstrap behind the interval of WER.
+        cooldown_within_c: end that rest as soon as no temperature is more than so many degrees above what it was
+            at the run's start (``cooldown_s`` is then the most; where no temperature can be read it stays as it
+            is); None does not ask.
     """
 
     warmup_batches: int = Field(ge=0)
@@ -32,6 +37,7 @@ class Protocol:
     warmup_max_batches: int = Field(ge=1)
     warmup_s: float = Field(ge=0)
     idle_s: float = Field(ge=0)
+    idle_drift_pct: float | None = Field(gt=0)
     window_s: float = Field(ge=0)
     repeats: int = Field(ge=1)
     rounds: int = Field(ge=1)
@@ -39,20 +45,28 @@ class Protocol:
     seed: int = 0
     cooldown_s: float = Field(ge=0)
     resamples: int = Field(ge=1)
+    cooldown_within_c: float | None = Field(ge=0)
+
+    def __post_init__(self) -> None:
+        """Refuse a warm-up that would have to end before it may."""
+        if self.warmup_max_batches < self.warmup_batches:
+            raise ValueError(
+                f"warmup_max_batches ({self.warmup_max_batches}) is below warmup_batches ({self.warmup_batches})"
+            )
 
 
 PROTOCOLS: dict[str, Protocol] = {
     "quick": Protocol(
-        warmup_batches=3, warmup_cv_pct=None, warmup_max_batches=50, warmup_s=0, idle_s=5, window_s=2,
-        repeats=3, rounds=1, order="as-written", cooldown_s=0, resamples=1_000,
+        warmup_batches=3, warmup_cv_pct=None, warmup_max_batches=50, warmup_s=0, idle_s=5, idle_drift_pct=None,
+        window_s=2, repeats=3, rounds=1, order="as-written", cooldown_s=0, cooldown_within_c=None, resamples=1_000,
     ),
     "standard": Protocol(
-        warmup_batches=10, warmup_cv_pct=5, warmup_max_batches=50, warmup_s=0, idle_s=30, window_s=10,
-        repeats=1, rounds=5, order="interleaved", cooldown_s=10, resamples=1_000,
+        warmup_batches=10, warmup_cv_pct=5, warmup_max_batches=50, warmup_s=0, idle_s=30, idle_drift_pct=None,
+        window_s=10, repeats=1, rounds=5, order="interleaved", cooldown_s=10, cooldown_within_c=None, resamples=1_000,
     ),
     "official": Protocol(
-        warmup_batches=10, warmup_cv_pct=5, warmup_max_batches=50, warmup_s=60, idle_s=30, window_s=60,
-        repeats=1, rounds=10, order="interleaved", cooldown_s=60, resamples=10_000,
+        warmup_batches=10, warmup_cv_pct=5, warmup_max_batches=50, warmup_s=60, idle_s=30, idle_drift_pct=10,
+        window_s=60, repeats=1, rounds=10, order="interleaved", cooldown_s=60, cooldown_within_c=5, resamples=10_000,
     ),
 }  # fmt: skip
 

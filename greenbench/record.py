@@ -26,6 +26,7 @@ PROVENANCE = (
     "energy_gpu_method", "energy_gpu_source", "energy_gpu_note",
     "peak_rss_source", "peak_gpu_source",
     "carbon_g_per_kwh", "carbon_source", "carbon_year", "carbon_pue",
+    "n_windows", "cooldown_s", "cooldown_excess_c", "warmup_batches", "warmup_s", "warmup_cv_pct",
     "cell_s",
 )  # fmt: skip
 """The columns that say where the numbers come from."""
@@ -42,6 +43,7 @@ class Record:
         flags: what makes the row unfit to rank, names from ``validity``.
         metrics: values by name from METRICS; what is absent is None.
         provenance: values by name from ``PROVENANCE``.
+        flag_notes: the figures behind each of the flags, in their order; empty where there is nothing to add.
     """
 
     key: Mapping[str, Any]
@@ -50,11 +52,12 @@ class Record:
     flags: tuple[str, ...] = ()
     metrics: Mapping[str, float | int | None] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    flag_notes: tuple[str, ...] = ()
 
 
 def columns() -> list[str]:
     """Return the columns of a row, in order."""
-    return [*KEYS, "status", "reason", "flags", *METRICS, *PROVENANCE]
+    return [*KEYS, "status", "reason", "flags", "flag_notes", *METRICS, *PROVENANCE]
 
 
 def to_row(record: Record) -> dict[str, Any]:
@@ -73,7 +76,7 @@ def to_row(record: Record) -> dict[str, Any]:
             raise ValueError(f"undeclared columns: {', '.join(sorted(unknown))}")
     row: dict[str, Any] = dict.fromkeys(columns())
     row.update(record.key)
-    row.update(status=record.status, reason=record.reason, flags=list(record.flags))
+    row.update(status=record.status, reason=record.reason, flags=list(record.flags), flag_notes=list(record.flag_notes))
     row.update(record.metrics)
     row.update(record.provenance)
     return row
@@ -86,6 +89,7 @@ def from_row(row: Mapping[str, Any]) -> Record:
         status=row["status"],
         reason=row.get("reason"),
         flags=tuple(row.get("flags") or ()),
+        flag_notes=tuple(row.get("flag_notes") or ()),
         metrics={name: row.get(name) for name in METRICS},
         provenance={name: row.get(name) for name in PROVENANCE},
     )

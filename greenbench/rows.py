@@ -3,13 +3,13 @@
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
 from greenbench import energy, validity
 from greenbench.corpus import Census
-from greenbench.measurement import Window
+from greenbench.measurement import WarmUp, Window
 from greenbench.metrics import ratio
 from greenbench.plan import Job, content_hash
 from greenbench.plugins import Reading
@@ -25,19 +25,27 @@ TIMED_REGION = "waveform-to-text"
 
 @dataclass(frozen=True)
 class Setting:
-    """What a cell's windows have in common once the model is warm.
+    """What a row tells beside what its window gave.
 
     Attributes:
         census: of the data set.
         engine_batching: how the engine runs a batch.
         device_name: product name of the device.
         metrics: load time, first utterance, idle power and size.
+        done: provenance of the steps around the window.
     """
 
     census: Census
     engine_batching: str
     device_name: str | None
     metrics: Mapping[str, float | int | None]
+    done: Mapping[str, float | int | None] = field(default_factory=dict)
+
+
+def beside(setting: Setting, warmth: WarmUp, idle_w: float | None, idle_after_w: float | None) -> Setting:
+    """Add to a cell's setting what was done around one of its windows."""
+    powers = {"idle_power_w": idle_w, "idle_power_after_w": idle_after_w}
+    return replace(setting, metrics={**setting.metrics, **powers}, done=asdict(warmth))
 
 
 def not_measured(job: Job, status: Status, reason: str) -> Record:
@@ -61,6 +69,7 @@ def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:
     }
     provenance = {
         **_planned(job),
+        **setting.done,
         **scored,
         **_peaks(window.reading),
         **energy.provenance(job.cell.device, window.reading),
@@ -71,9 +80,9 @@ def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:
         "cell_s": time.perf_counter() - job.started_s,
         "timestamp_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
-    window_s = build_protocol(job.suite.protocol).window_s
-    raised = validity.flags(metrics, provenance, window_s, os.cpu_count() or 1, window.unstable)
-    return Record(job.key(repeat), "ok", flags=raised, metrics=metrics, provenance=provenance)
+    steps = build_protocol(job.suite.protocol)
+    raised = validity.flags(validity.Measured(metrics, provenance, steps, os.cpu_count() or 1, window.unstable))
+    return Record(job.key(repeat), "ok", None, tuple(raised), metrics, provenance, tuple(raised.values()))
 
 
 def hypotheses(job: Job, repeat: int, window: Window) -> list[dict[str, Any]]:
@@ -141,12 +150,14 @@ def _peaks(reading: Reading) -> dict[str, str]:
 def _planned(job: Job) -> dict[str, Any]:
     """Return the provenance that is known before anything runs."""
     suite, variant = job.suite, build_variant(job.cell.variant)
+    steps = build_protocol(suite.protocol)
     carbon = {f"carbon_{key}": value for key, value in (suite.carbon.model_dump() if suite.carbon else {}).items()}
     return {
         "suite": suite.name,
         "suite_hash": content_hash(suite),
         "schema": SCHEMA,
-        "protocol": label(suite.protocol["use"], build_protocol(suite.protocol)),
+        "protocol": label(suite.protocol["use"], steps),
+        "n_windows": steps.rounds * steps.repeats,
         "order_index": job.order_index,
         "parent": variant.parent,
         "steps": "+".join(variant.steps) or None,

@@ -1,50 +1,189 @@
-"""What makes a row unfit to rank: each flag has a name, a meaning and a rule."""
+"""What makes a row unfit to rank: each flag has a name, a meaning, and a rule that answers with figures."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-FLAGS = {
-    "synthetic-weights": "the weights are random: speed, memory and energy mean something, WER does not",
-    "energy-estimated": "energy is modelled, not measured; it ranks among estimates only",
-    "short-window": "the window was shorter than the protocol asks for",
-    "foreign-load": "other processes used more than a tenth of the CPU during the window",
-    "harness-busy": "the waiting harness used more than 1 % of a core during the window, or its poller more than 5 %",
-    "unstable-text": "passes over the same audio gave different texts",
-    "audio-skipped": "bad audio files were left out",
-}
-"""Flag -> what it means. A flagged row is kept and shown, and not ranked."""
+from greenbench.metrics import change_pct, cv_pct
+from greenbench.protocol import Protocol
 
 MAX_FOREIGN_SHARE = 0.1
 MAX_HARNESS_SHARE = 0.01
 MAX_POLLER_SHARE = 0.05
+MAX_DRIFT_C = 10.0
+MAX_SPREAD_PCT = 10.0
+SPREAD = ("rtfx", "energy_j_per_audio_s")
+"""The metrics that must agree over the repeats: those that rank, and that vary from window to window."""
+
+FLAGS = {
+    "synthetic-weights": "the weights are random: speed, memory and energy mean something, WER does not",
+    "energy-estimated": "energy is modelled, not measured; it ranks among estimates only",
+    "not-cool": "the machine was still warmer than the protocol allows when the process began",
+    "not-warm": "the pace had not become steady when the warm-up ended",
+    "short-window": "the window was shorter than the protocol asks for",
+    "idle-missing": "energy was read, and the idle baseline that the protocol asks for was not",
+    "idle-drift": "idle power after the window, measured twice, was not what it had been before",
+    "throttled": "the CPU or GPU slowed down during the window, to cool off or to keep within its power limit",
+    "temperature-drift": "CPU or GPU were more than 10 °C hotter or cooler at the end of the window than at its start",
+    "foreign-load": "other processes used more than a tenth of the CPU during the window",
+    "harness-busy": "the waiting harness used more than 1 % of a core during the window, or its poller more than 5 %",
+    "unstable-text": "passes over the same audio gave different texts",
+    "audio-skipped": "bad audio files were left out",
+    "spread": "speed or energy varied over the repeats with a coefficient of variation above 10 %",
+    "few-repeats": "fewer windows were measured than the protocol asks for",
+}
+"""Flag -> what it means. A flagged row is kept and shown, and not ranked."""
 
 
-def flags(
-    metrics: Mapping[str, Any], provenance: Mapping[str, Any], window_s: float, n_cpus: int, unstable: bool
-) -> tuple[str, ...]:
-    """Return the flags of a measured row.
+@dataclass(frozen=True)
+class Measured:
+    """What a rule may look at.
 
-    Args:
+    Attributes:
         metrics: the row's metrics.
         provenance: the row's provenance.
-        window_s: the window that the protocol asks for.
+        steps: what the protocol asks for.
         n_cpus: CPUs of the machine, all of which foreign processes can use.
         unstable: whether passes over the same audio gave different texts.
     """
-    wall_s = metrics["wall_s"]
-    raised = {
-        "synthetic-weights": bool(provenance.get("synthetic")),
-        "energy-estimated": provenance.get("energy_method") == "estimated",
-        "short-window": wall_s < window_s,
-        "foreign-load": _share(metrics.get("foreign_cpu_s"), wall_s * n_cpus) > MAX_FOREIGN_SHARE,
-        "harness-busy": _share(metrics.get("harness_cpu_s"), wall_s) > MAX_HARNESS_SHARE
-        or _share(metrics.get("poller_cpu_s"), wall_s) > MAX_POLLER_SHARE,
-        "unstable-text": unstable,
-        "audio-skipped": bool(metrics.get("n_skipped")),
-    }
-    return tuple(name for name in FLAGS if raised[name])
+
+    metrics: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    steps: Protocol
+    n_cpus: int
+    unstable: bool = False
+
+
+def flags(row: Measured) -> dict[str, str]:
+    """Return the flags of a measured row in the order of the table, each with the figures behind it."""
+    found = {name: rule(row) for name, rule in _RULES.items()}
+    return {name: found[name] or "" for name in FLAGS if found.get(name) is not None}
+
+
+def flags_over_repeats(
+    values: Mapping[str, Sequence[float]], n_windows: int, n_windows_asked: int | None
+) -> dict[str, str]:
+    """Return the flags that a cell gets for all its repeats together, each with the figures behind it.
+
+    Args:
+        values: of each metric of ``SPREAD``, one value a window; a single one has no spread.
+        n_windows: windows measured, over all rounds.
+        n_windows_asked: windows that the protocol asks for; None where a row does not tell.
+    """
+    spreads = {name: cv_pct(found) for name, found in values.items() if name in SPREAD}
+    wide = [f"CV of {name} {cv:.3g} %" for name, cv in spreads.items() if cv is not None and cv > MAX_SPREAD_PCT]
+    raised = {"spread": f"{', '.join(wide)}, at most {MAX_SPREAD_PCT:g} %"} if wide else {}
+    if n_windows_asked is not None and n_windows < n_windows_asked:
+        raised["few-repeats"] = f"{n_windows} of {n_windows_asked} windows"
+    return raised
+
+
+# --- the rules -------------------------------------------------------------------------------------------
+# A rule returns None where the row is fit or where that cannot be told, else the figures (empty: nothing to add).
+
+
+def _synthetic_weights(row: Measured) -> str | None:
+    return "" if row.provenance.get("synthetic") else None
+
+
+def _energy_estimated(row: Measured) -> str | None:
+    return "" if row.provenance.get("energy_method") == "estimated" else None
+
+
+def _not_cool(row: Measured) -> str | None:
+    excess_c, allowed_c = row.provenance.get("cooldown_excess_c"), row.steps.cooldown_within_c
+    if excess_c is None or allowed_c is None or excess_c <= allowed_c:
+        return None
+    waited_s = row.provenance.get("cooldown_s") or 0.0
+    return f"{excess_c:.1f} °C above the run's start after {waited_s:.0f} s of rest, at most {allowed_c:g} °C"
+
+
+def _not_warm(row: Measured) -> str | None:
+    n_batches, cv, limit = (
+        row.provenance.get("warmup_batches"),
+        row.provenance.get("warmup_cv_pct"),
+        row.steps.warmup_cv_pct,
+    )
+    if n_batches is None or limit is None or (cv is not None and cv < limit):
+        return None
+    spread = "unknown" if cv is None else f"{cv:.3g} %"
+    return f"CV of the last 3 warm-up batches {spread} after {n_batches} batches, the protocol asks for < {limit:g} %"
+
+
+def _short_window(row: Measured) -> str | None:
+    wall_s, asked_s = row.metrics["wall_s"], row.steps.window_s
+    return f"{wall_s:.3g} s, the protocol asks for {asked_s:g} s" if wall_s < asked_s else None
+
+
+def _idle_missing(row: Measured) -> str | None:
+    energy_j, idle_w = row.metrics.get("energy_j"), row.metrics.get("idle_power_w")
+    missing = row.steps.idle_s > 0 and energy_j is not None and idle_w is None
+    return f"the protocol asks for {row.steps.idle_s:g} s" if missing else None
+
+
+def _idle_drift(row: Measured) -> str | None:
+    before_w, after_w = row.metrics.get("idle_power_w"), row.metrics.get("idle_power_after_w")
+    drift, limit = change_pct(before_w, after_w), row.steps.idle_drift_pct
+    if drift is None or limit is None or abs(drift) <= limit:
+        return None
+    return f"{before_w:.3g} W before, {after_w:.3g} W after ({drift:+.3g} %), at most {limit:g} %"
+
+
+def _throttled(row: Measured) -> str | None:
+    events, seconds = row.metrics.get("n_cpu_throttles"), row.metrics.get("gpu_throttled_s")
+    told = [f"the CPU {events:.0f} times"] if events else []
+    told += [f"the GPU for {seconds:.3g} s"] if seconds else []
+    return " and ".join(told) or None
+
+
+def _temperature_drift(row: Measured) -> str | None:
+    told = []
+    for part in ("cpu", "gpu"):
+        start_c, end_c = (row.metrics.get(f"{part}_temp_{edge}_c") for edge in ("start", "end"))
+        if start_c is not None and end_c is not None and abs(end_c - start_c) > MAX_DRIFT_C:
+            told.append(f"{part.upper()} from {start_c:.1f} to {end_c:.1f} °C")
+    return ", ".join(told) or None
+
+
+def _foreign_load(row: Measured) -> str | None:
+    share = _share(row.metrics.get("foreign_cpu_s"), row.metrics["wall_s"] * row.n_cpus)
+    return f"{share:.2%} of all CPUs, at most {MAX_FOREIGN_SHARE:.0%}" if share > MAX_FOREIGN_SHARE else None
+
+
+def _harness_busy(row: Measured) -> str | None:
+    limits = {"harness": MAX_HARNESS_SHARE, "poller": MAX_POLLER_SHARE}
+    shares = {name: _share(row.metrics.get(f"{name}_cpu_s"), row.metrics["wall_s"]) for name in limits}
+    told = [f"the {n} {shares[n]:.2%} of a core, at most {limits[n]:.0%}" for n in limits if shares[n] > limits[n]]
+    return ", ".join(told) or None
+
+
+def _unstable_text(row: Measured) -> str | None:
+    return "" if row.unstable else None
+
+
+def _audio_skipped(row: Measured) -> str | None:
+    n_skipped = row.metrics.get("n_skipped")
+    return f"{n_skipped} files" if n_skipped else None
 
 
 def _share(used_s: float | None, available_s: float) -> float:
     """Return the used share; what is unknown raises no flag."""
     return 0.0 if used_s is None or available_s <= 0 else used_s / available_s
+
+
+_RULES: dict[str, Callable[[Measured], str | None]] = {
+    "synthetic-weights": _synthetic_weights,
+    "energy-estimated": _energy_estimated,
+    "not-cool": _not_cool,
+    "not-warm": _not_warm,
+    "short-window": _short_window,
+    "idle-missing": _idle_missing,
+    "idle-drift": _idle_drift,
+    "throttled": _throttled,
+    "temperature-drift": _temperature_drift,
+    "foreign-load": _foreign_load,
+    "harness-busy": _harness_busy,
+    "unstable-text": _unstable_text,
+    "audio-skipped": _audio_skipped,
+}
+"""Flag -> its rule for one row; the flags left out need all repeats of a cell."""

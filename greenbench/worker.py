@@ -6,17 +6,17 @@ import sys
 import time
 import traceback
 from collections import deque
+from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from greenbench import devices, rows
 from greenbench.corpus import Corpus
-from greenbench.measurement import Load, idle_power_w, run_window, warm_up
+from greenbench.measurement import Load, idle_after_w, idle_power_w, run_window, warm_up
 from greenbench.meters import select
 from greenbench.plan import Cell, Job
 from greenbench.plugins import Meter, Reading, Transcriber, Variant
-from greenbench.protocol import Protocol
 from greenbench.record import to_row
 from greenbench.scenarios import batches
 from greenbench.suite import build_dataset, build_protocol, build_variant
@@ -52,22 +52,32 @@ def run_cell(job: Job, channel: Channel) -> None:
     if reason:
         channel.send("record", row=to_row(rows.not_measured(job, "skipped", reason)))
         return
-    steps = build_protocol(job.suite.protocol)
-    load = Load(job.cell.scenario, job.cell.batch_size, steps.window_s)
     corpus = _decode(job.cell, channel)
     transcriber, metrics = _load(variant, job.cell, corpus, channel)
-    warm_up(transcriber, batches(load.scenario, next(corpus.chunks()), load.batch_size), steps)
-    meters = select(job.suite.estimate_energy, job.suite.meters)
     product = devices.product(job.cell.device)  # torch then knows the GPU's identity, which meters ask for
-    metrics["idle_power_w"] = _idle(meters, job, steps, channel)
     assert corpus.census is not None
     setting = rows.Setting(corpus.census, transcriber.batching, product, metrics)
+    _measure(job, transcriber, corpus, setting, channel)
+
+
+def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, setting: rows.Setting, channel: Channel) -> None:
+    """Measure the cell's windows; idling comes before the warm-up, for a model that has rested is not warm."""
+    steps = build_protocol(job.suite.protocol)
+    load = Load(job.cell.scenario, job.cell.batch_size, steps.window_s)
+    meters = select(job.suite.estimate_energy, job.suite.meters)
+    idle = partial(_idle_power_w, job, meters, channel)
+    idle_w = idle()
     for repeat in range(steps.repeats):
+        channel.send("phase", text="warming up")
+        warmth = warm_up(transcriber, batches(load.scenario, next(corpus.chunks()), load.batch_size), steps)
         channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}")
         window = run_window(transcriber, corpus, load, meters, Reading(trace=job.trace, device=job.cell.device))
         channel.send("window", row=rows.window_edges(job, repeat, window.reading))
+        after_w = idle_after_w(idle, idle_w, steps.idle_drift_pct)
+        told = rows.beside(setting, warmth, idle_w, after_w)
         channel.send("hypotheses", rows=rows.hypotheses(job, repeat, window))
-        channel.send("record", row=to_row(rows.measured(job, repeat, setting, window)))
+        channel.send("record", row=to_row(rows.measured(job, repeat, told, window)))
+        idle_w = idle_w if after_w is None else after_w
 
 
 def _decode(cell: Cell, channel: Channel) -> Corpus:
@@ -88,7 +98,7 @@ def _load(
     start = time.perf_counter()
     transcriber = variant.load(cell.device)
     loaded = time.perf_counter()
-    channel.send("phase", text="warming up")
+    channel.send("phase", text="first utterance")
     first_start = time.perf_counter()
     transcriber([first.audio])
     return transcriber, {
@@ -99,10 +109,10 @@ def _load(
     }
 
 
-def _idle(meters: list[Meter], job: Job, steps: Protocol, channel: Channel) -> float | None:
+def _idle_power_w(job: Job, meters: list[Meter], channel: Channel) -> float | None:
     channel.ask("phase", text="idle baseline")
     reading = Reading(trace=job.trace, device=job.cell.device)
-    watts = idle_power_w(meters, job.cell.device, steps.idle_s, reading)
+    watts = idle_power_w(meters, build_protocol(job.suite.protocol).idle_s, reading)
     if reading.segments:
         channel.send("window", row=rows.window_edges(job, None, reading))
     return watts

@@ -40,6 +40,15 @@ def test_one_unknown_segment_makes_the_whole_unknown(combine, values) -> None:
     assert reading.quantities["energy_cpu_j"] == counter(None, "why")
 
 
+def test_the_edges_of_the_whole_are_the_first_and_the_last() -> None:
+    """Of a window in segments a start is that of the first and an end that of the last, read or not."""
+    reading = Reading()
+    for start, end in ((1.0, 2.0), (None, 3.0), (4.0, None)):
+        reading.first("cpu_temp_start_c", counter(start))
+        reading.last("cpu_temp_end_c", counter(end))
+    assert (reading.value("cpu_temp_start_c"), reading.value("cpu_temp_end_c")) == (1.0, None)
+
+
 def test_what_no_meter_answered_is_none() -> None:
     """A metric that was not read is None, and a metric that read 0 is 0."""
     reading = Reading()

@@ -13,7 +13,11 @@ from greenbench.protocol import PROTOCOLS, Protocol, label
     [
         ("quick", {"warmup_batches": 3, "warmup_cv_pct": None, "idle_s": 5, "window_s": 2, "cooldown_s": 0}),
         ("standard", {"warmup_batches": 10, "warmup_cv_pct": 5, "idle_s": 30, "window_s": 10, "cooldown_s": 10}),
-        ("official", {"warmup_batches": 10, "warmup_cv_pct": 5, "idle_s": 30, "window_s": 60, "cooldown_s": 60}),
+        (
+            "official",
+            {"warmup_batches": 10, "warmup_cv_pct": 5, "idle_s": 30, "idle_drift_pct": 10, "window_s": 60}
+            | {"cooldown_s": 60, "cooldown_within_c": 5},
+        ),
     ],
 )
 def test_the_table_of_protocols(name: str, steps: dict) -> None:
@@ -24,6 +28,8 @@ def test_the_table_of_protocols(name: str, steps: dict) -> None:
     assert protocol.order == ("as-written" if name == "quick" else "interleaved")
     assert protocol.warmup_s == (60 if name == "official" else 0)
     assert protocol.resamples == (10_000 if name == "official" else 1_000)
+    if name != "official":
+        assert protocol.idle_drift_pct is protocol.cooldown_within_c is None
 
 
 @pytest.mark.parametrize(("name", "n_windows"), [("quick", 3), ("standard", 5), ("official", 10)])
@@ -44,6 +50,8 @@ def test_what_is_repeated(name: str, n_windows: int) -> None:
         ("standard", {"warmup_cv_pct": None}, "standard(warmup_cv_pct=None)"),
         ("quick", {"resamples": 10_000}, "quick(resamples=10000)"),
         ("official", {"window_s": 10, "seed": 7}, "official(window_s=10, seed=7)"),
+        ("official", {"cooldown_within_c": 3}, "official(cooldown_within_c=3)"),
+        ("quick", {"idle_drift_pct": 10.0}, "quick(idle_drift_pct=10)"),
     ],
 )
 def test_a_label_shows_every_override(name: str, changes: dict, expected: str) -> None:
@@ -59,8 +67,10 @@ def test_a_label_shows_every_override(name: str, changes: dict, expected: str) -
         {"resamples": 0},
         {"window_s": -1},
         {"warmup_cv_pct": 0},
-        {"warmup_max_batches": 0},
+        {"warmup_max_batches": 2},
         {"order": "x"},
+        {"idle_drift_pct": 0},
+        {"cooldown_within_c": -1},
     ],
 )
 def test_a_step_out_of_range_is_refused(step: dict) -> None:

@@ -17,7 +17,8 @@ def test_a_record_survives_its_row() -> None:
     """A record with every column filled comes back equal from its row, through JSON as well."""
     metrics = {name: float(index) for index, name in enumerate(METRICS)}
     provenance = {name: f"from {name}" for name in PROVENANCE}
-    record = Record(KEY, "ok", "a reason", ("short-window", "foreign-load"), metrics, provenance)
+    flags, notes = ("short-window", "foreign-load"), ("1 s, the protocol asks for 2 s", "")
+    record = Record(KEY, "ok", "a reason", flags, metrics, provenance, notes)
     assert from_row(json.loads(json.dumps(to_row(record)))) == record
 
 
@@ -27,12 +28,12 @@ def test_every_row_has_every_column(status) -> None:
     row = to_row(Record(KEY, status))
     assert list(row) == columns()
     assert {row[name] for name in (*METRICS, *PROVENANCE)} == {None}
-    assert row["flags"] == []
+    assert row["flags"] == row["flag_notes"] == []
 
 
 def test_columns_are_unique() -> None:
     """No two tables declare the same column."""
-    assert len(set(columns())) == len(columns()) == len(KEYS) + 3 + len(METRICS) + len(PROVENANCE)
+    assert len(set(columns())) == len(columns()) == len(KEYS) + 4 + len(METRICS) + len(PROVENANCE)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from greenbench import rows, suite
 from greenbench.corpus import Census
-from greenbench.measurement import Spoken, Window
+from greenbench.measurement import Spoken, WarmUp, Window
 from greenbench.metrics import METRICS
 from greenbench.plan import plan
 from greenbench.plugins import Quantity, Reading
@@ -113,6 +113,24 @@ def test_random_weights_have_no_wer(suite_data: dict, window: Window) -> None:
     assert row["synthetic"] is True
     assert {row[name] for name in ACCURACY} == {None}
     assert row["energy_j"] == 200.0
+
+
+def test_a_row_tells_what_was_done_around_its_window(job: Job, window: Window) -> None:
+    """Warm-up and idle baselines of the row's own window, and how many windows the protocol asks for."""
+    setting = rows.beside(SETTING, WarmUp(12, 3.4, 7.1), 2.5, 2.6)
+    row = measured(job, window, setting)
+    expected = {"warmup_batches": 12, "warmup_s": 3.4, "warmup_cv_pct": 7.1, "n_windows": 2, "load_s": 1.5}
+    assert {name: row[name] for name in expected} == expected
+    assert (row["idle_power_w"], row["idle_power_after_w"], row["energy_net_j"]) == (2.5, 2.6, 200.0 - 2.5 * 8.0)
+
+
+def test_a_protocol_that_was_not_met_says_by_how_much(job: Job, window: Window) -> None:
+    """The row names the step that failed, with the figures, beside the flag."""
+    steady = job.suite.model_copy(update={"protocol": {**job.suite.protocol, "warmup_cv_pct": 5}})
+    row = measured(replace(job, suite=steady), window, rows.beside(SETTING, WarmUp(50, 3.4, 7.1), 2.0, None))
+    assert row["flags"] == ["not-warm"]
+    (note,) = row["flag_notes"]
+    assert note == "CV of the last 3 warm-up batches 7.1 % after 50 batches, the protocol asks for < 5 %"
 
 
 def test_flags_see_the_protocols_window_and_the_census(job: Job, window: Window) -> None:

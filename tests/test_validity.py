@@ -1,32 +1,72 @@
-"""Flags: each is raised by its own cause, at its documented limit, and by nothing else."""
+"""Flags: each is raised by its own cause, beyond its documented limit, with its figures, and by nothing else."""
+
+from dataclasses import replace
 
 import pytest
 
-from greenbench.validity import FLAGS, flags
+from greenbench.protocol import PROTOCOLS
+from greenbench.validity import FLAGS, Measured, flags, flags_over_repeats
 
+OFFICIAL = replace(PROTOCOLS["official"], window_s=10)
 CLEAN = {"wall_s": 10.0, "foreign_cpu_s": 0.0, "harness_cpu_s": 0.0, "n_skipped": 0}
+WARM = {"warmup_batches": 10, "warmup_cv_pct": 4.99}
 
 
-def raised(metrics: dict | None = None, provenance: dict | None = None, unstable: bool = False) -> tuple[str, ...]:
+def raised(metrics: dict | None = None, provenance: dict | None = None, unstable: bool = False) -> dict[str, str]:
     """The flags of a row of 10 s on 4 CPUs that is clean but for what is given."""
-    return flags(CLEAN | (metrics or {}), provenance or {}, window_s=10.0, n_cpus=4, unstable=unstable)
+    return flags(Measured(CLEAN | (metrics or {}), WARM | (provenance or {}), OFFICIAL, 4, unstable))
 
 
 CAUSES = {
-    "synthetic-weights": {"provenance": {"synthetic": True}},
-    "energy-estimated": {"provenance": {"energy_method": "estimated"}},
-    "short-window": {"metrics": {"wall_s": 9.99}},
-    "foreign-load": {"metrics": {"foreign_cpu_s": 4.01}},
-    "harness-busy": {"metrics": {"harness_cpu_s": 0.101}},
-    "unstable-text": {"unstable": True},
-    "audio-skipped": {"metrics": {"n_skipped": 1}},
+    "synthetic-weights": ({"provenance": {"synthetic": True}}, ""),
+    "energy-estimated": ({"provenance": {"energy_method": "estimated"}}, ""),
+    "not-cool": (
+        {"provenance": {"cooldown_excess_c": 5.01, "cooldown_s": 60.2}},
+        "5.0 °C above the run's start after 60 s of rest, at most 5 °C",
+    ),
+    "not-warm": (
+        {"provenance": {"warmup_cv_pct": 5.0, "warmup_batches": 50}},
+        "CV of the last 3 warm-up batches 5 % after 50 batches, the protocol asks for < 5 %",
+    ),
+    "short-window": ({"metrics": {"wall_s": 9.99}}, "9.99 s, the protocol asks for 10 s"),
+    "idle-missing": ({"metrics": {"energy_j": 100.0}}, "the protocol asks for 30 s"),
+    "idle-drift": (
+        {"metrics": {"idle_power_w": 10.0, "idle_power_after_w": 11.01}},
+        "10 W before, 11 W after (+10.1 %), at most 10 %",
+    ),
+    "throttled": ({"metrics": {"n_cpu_throttles": 1}}, "the CPU 1 times"),
+    "temperature-drift": (
+        {"metrics": {"cpu_temp_start_c": 60.0, "cpu_temp_end_c": 70.1}},
+        "CPU from 60.0 to 70.1 °C",
+    ),
+    "foreign-load": ({"metrics": {"foreign_cpu_s": 4.01}}, "10.03% of all CPUs, at most 10%"),
+    "harness-busy": ({"metrics": {"harness_cpu_s": 0.101}}, "the harness 1.01% of a core, at most 1%"),
+    "unstable-text": ({"unstable": True}, ""),
+    "audio-skipped": ({"metrics": {"n_skipped": 1}}, "1 files"),
+}
+OVER_REPEATS = {
+    "spread": (({"rtfx": [1.0, 1.2]}, 2, 2), "CV of rtfx 12.9 %, at most 10 %"),
+    "few-repeats": (({"rtfx": [1.0]}, 1, 2), "1 of 2 windows"),
 }
 
 
-@pytest.mark.parametrize("flag", FLAGS)
+def test_every_flag_is_tested() -> None:
+    """No flag is without a cause here."""
+    assert list(CAUSES) + list(OVER_REPEATS) == list(FLAGS)
+
+
+@pytest.mark.parametrize("flag", CAUSES)
 def test_each_flag_has_its_cause(flag: str) -> None:
-    """Each flag is raised by its cause alone, and its cause raises no other."""
-    assert raised(**CAUSES[flag]) == (flag,)
+    """Each flag is raised by its cause alone, and its cause raises no other; the figures stand beside it."""
+    cause, figures = CAUSES[flag]
+    assert raised(**cause) == {flag: figures}
+
+
+@pytest.mark.parametrize("flag", OVER_REPEATS)
+def test_flags_of_all_repeats_have_their_cause(flag: str) -> None:
+    """What only several windows can show is raised by its cause alone."""
+    cause, figures = OVER_REPEATS[flag]
+    assert flags_over_repeats(*cause) == {flag: figures}
 
 
 @pytest.mark.parametrize(
@@ -38,29 +78,95 @@ def test_each_flag_has_its_cause(flag: str) -> None:
         {"metrics": {"foreign_cpu_s": None, "harness_cpu_s": None, "n_skipped": None}},
         {"provenance": {"energy_method": "counter", "synthetic": False}},
         {"provenance": {"energy_method": "sampled"}},
+        {"provenance": {"cooldown_excess_c": 5.0, "cooldown_s": 12.0}},
+        {"provenance": {"cooldown_excess_c": None, "cooldown_s": 60.0}},
+        {"metrics": {"energy_j": 100.0, "idle_power_w": 10.0, "idle_power_after_w": 11.0}},
+        {"metrics": {"energy_j": 100.0, "idle_power_w": 10.0, "idle_power_after_w": 9.0}},
+        {"metrics": {"energy_j": 100.0, "idle_power_w": 10.0, "idle_power_after_w": None}},
+        {"metrics": {"energy_j": None, "idle_power_w": None}},
+        {"metrics": {"n_cpu_throttles": 0, "gpu_throttled_s": 0.0}},
+        {"metrics": {"n_cpu_throttles": None, "gpu_throttled_s": None}},
+        {"metrics": {"cpu_temp_start_c": 60.0, "cpu_temp_end_c": 70.0}},
+        {"metrics": {"gpu_temp_start_c": 70.0, "gpu_temp_end_c": 60.0}},
+        {"metrics": {"cpu_temp_start_c": None, "cpu_temp_end_c": 99.0}},
     ],
 )
 def test_a_clean_row_has_no_flag(row: dict) -> None:
     """At the limits, and where a meter could not tell, nothing is raised."""
-    assert raised(**row) == ()
+    assert raised(**row) == {}
+
+
+@pytest.mark.parametrize(
+    ("row", "figures"),
+    [
+        ({"metrics": {"gpu_throttled_s": 0.25}}, {"throttled": "the GPU for 0.25 s"}),
+        (
+            {"metrics": {"n_cpu_throttles": 2, "gpu_throttled_s": 3.0}},
+            {"throttled": "the CPU 2 times and the GPU for 3 s"},
+        ),
+        (
+            {"metrics": {"gpu_temp_start_c": 70.0, "gpu_temp_end_c": 59.9}},
+            {"temperature-drift": "GPU from 70.0 to 59.9 °C"},
+        ),
+        ({"metrics": {"idle_power_w": 10.0, "idle_power_after_w": 8.9}}, "idle-drift"),
+        ({"provenance": {"warmup_cv_pct": None}}, "not-warm"),
+    ],
+)
+def test_a_flag_has_several_causes(row: dict, figures: dict | str) -> None:
+    """The GPU throttles and heats as the CPU does, power drifts both ways, and an unknown pace is no steady one."""
+    found = raised(**row)
+    assert found == figures if isinstance(figures, dict) else list(found) == [figures]
+
+
+def test_a_protocol_that_does_not_ask_is_met() -> None:
+    """What a protocol leaves out cannot fail."""
+    worst = {"cooldown_excess_c": 50.0, "warmup_cv_pct": 90.0, "warmup_batches": 3}
+    power = {"idle_power_w": 1.0, "idle_power_after_w": 9.0}
+    steps = replace(PROTOCOLS["quick"], window_s=10)
+    assert flags(Measured(CLEAN | power, worst, steps, 4)) == {}
+    assert list(flags(Measured(CLEAN | {"energy_j": 1.0}, {}, steps, 4))) == ["idle-missing"]
+    assert flags(Measured(CLEAN | {"energy_j": 1.0}, {}, replace(steps, idle_s=0), 4)) == {}
 
 
 def test_a_busy_poller_is_a_busy_harness() -> None:
     """A process that samples sensors with more than 5 % of a core is flagged."""
-    assert raised({"poller_cpu_s": 0.501}) == ("harness-busy",)
+    assert tuple(raised(metrics={"poller_cpu_s": 0.501})) == ("harness-busy",)
 
 
 def test_foreign_load_is_a_share_of_the_whole_machine() -> None:
     """A tenth of the CPU time of all CPUs in the window is allowed, so the same seconds pass on a larger machine."""
     metrics = CLEAN | {"foreign_cpu_s": 2.0}
-    assert flags(metrics, {}, window_s=10.0, n_cpus=1, unstable=False) == ("foreign-load",)
-    assert flags(metrics, {}, window_s=10.0, n_cpus=4, unstable=False) == ()
+    assert list(flags(Measured(metrics, WARM, OFFICIAL, 1))) == ["foreign-load"]
+    assert flags(Measured(metrics, WARM, OFFICIAL, 4)) == {}
 
 
 def test_several_flags_come_in_the_order_of_the_table() -> None:
     """A row with several faults has every flag once, in the table's order."""
     everything = {"metrics": {}, "provenance": {}, "unstable": True}
-    for cause in CAUSES.values():
+    for flag, (cause, _) in CAUSES.items():
         for part in ("metrics", "provenance"):
-            everything[part] |= cause.get(part, {})
-    assert raised(**everything) == tuple(FLAGS)
+            everything[part] |= cause.get(part, {}) if flag != "idle-missing" else {}
+    assert list(raised(**everything)) == [flag for flag in CAUSES if flag != "idle-missing"]
+
+
+@pytest.mark.parametrize(
+    ("values", "n_windows", "n_asked"),
+    [
+        ({"rtfx": [90.0, 100.0, 110.0]}, 3, 3),  # a CV of 10 %
+        ({"rtfx": [1.0]}, 1, 1),
+        ({"rtfx": [], "energy_j_per_audio_s": []}, 2, None),
+        ({"wer": [0.1, 0.9], "wall_s": [1.0, 9.0]}, 2, 2),
+        ({"rtfx": [1.0, 1.0]}, 4, 2),
+    ],
+)
+def test_repeats_that_agree_have_no_flag(values: dict, n_windows: int, n_asked: int | None) -> None:
+    """At the limit, with nothing to compare, and in what does not rank by speed or energy, nothing is raised."""
+    assert flags_over_repeats(values, n_windows, n_asked) == {}
+
+
+def test_the_spread_of_energy_counts_too() -> None:
+    """Speed and energy must both agree over the repeats, and both figures are told."""
+    wide = {"rtfx": [1.0, 1.2], "energy_j_per_audio_s": [1.0, 2.0]}
+    assert flags_over_repeats(wide, 2, 2) == {
+        "spread": "CV of rtfx 12.9 %, CV of energy_j_per_audio_s 47.1 %, at most 10 %"
+    }

@@ -130,6 +130,16 @@ def test_the_clock_is_innermost(register):
         assert log == ["+b", "+a", "work", "-a", "-b"]
 
 
+def test_energy_counters_are_next_to_the_clock(register):
+    """What else is read at the edges is outside of what counts joules, whatever its name: it costs none of them."""
+    log = []
+    given = {"c": "energy_gpu_j", "b": "wall_s", "z": "peak_rss_bytes", "a": "cpu_temp_end_c"}
+    register(**{name: _meter(name, metric, log=log) for name, metric in given.items()})
+    with measure(select(estimate=False), Reading()):
+        pass
+    assert log == ["+a", "+z", "+c", "+b", "-b", "-c", "-z", "-a"]
+
+
 def test_settings_reach_the_meter(tmp_path):
     """A suite's settings by meter name are the meter's: RAPL is looked for where the suite says."""
     assert str(tmp_path) in survey({"rapl": {"root": str(tmp_path)}})["rapl"]

@@ -1,0 +1,133 @@
+"""Thermal: how hot the CPU is while the model runs, and how often it slowed down to cool off (Linux)."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from greenbench.plugins import Quantity, Reading
+from greenbench.traces import TIME
+
+CHIPS = {"coretemp": "Package", "k10temp": "Tdie", "zenpower": "Tdie"}
+"""hwmon drivers of CPUs (Intel, AMD), and how the label begins of the sensor to prefer: an AMD ``Tctl`` may carry
+an offset that ``Tdie`` does not (Linux, ``Documentation/hwmon/k10temp.rst``)."""
+
+ZONES = ("x86_pkg_temp", "cpu", "soc")
+"""How the type of a CPU's thermal zone begins: on x86 where no driver of ``CHIPS`` is loaded, and on ARM boards."""
+
+TEMPERATURE = "cpu.temperature_c"
+
+
+@dataclass(frozen=True)
+class Thermal:
+    """Temperature of the hottest CPU at both ends of the window, and the throttling events inside it.
+
+    A CPU cools by many degrees within a second of rest, so both temperatures are taken under load where the
+    poller runs: the first and the last that it saw inside the window. Else they are read at the window's edges.
+    Events are the kernel's ``package_throttle_count`` and ``core_throttle_count`` (Intel): every CPU shows those
+    of its package and core, which count once.
+
+    Attributes:
+        root: where sysfs is mounted, e.g. ``/host/sys`` inside a container.
+    """
+
+    root: Path = Path("/sys")
+
+    metrics: ClassVar[tuple[str, ...]] = ("cpu_temp_start_c", "cpu_temp_end_c", "n_cpu_throttles")
+    estimates: ClassVar[bool] = False
+
+    def unavailable(self) -> str | None:
+        """Say why neither temperature nor throttling can be read, or return None."""
+        if hottest_c(self.root) is not None or _counts(self.root):
+            return None
+        return (
+            f"no CPU temperature sensor and no throttling counter under {self.root} (usual in virtual machines and "
+            "outside Linux): measure on bare metal, or load the sensor's driver (`sudo modprobe coretemp`, on AMD "
+            "`k10temp`)"
+        )
+
+    @contextmanager
+    def window(self, reading: Reading) -> Iterator[None]:
+        """Read temperature and counters before and after the ``with`` block."""
+        before, start_c, start_s = _counts(self.root), hottest_c(self.root), time.perf_counter()
+        yield
+        end_s, end_c, after = time.perf_counter(), hottest_c(self.root), _counts(self.root)
+        seen = _seen_c(reading, start_s, end_s)
+        start_c, end_c = (seen[0], seen[-1]) if len(seen) > 1 else (start_c, end_c)
+        reading.first("cpu_temp_start_c", Quantity(start_c, "sampled", "sysfs"))
+        reading.last("cpu_temp_end_c", Quantity(end_c, "sampled", "sysfs"))
+        reading.add("n_cpu_throttles", Quantity(_events(before, after), "counter", "thermal_throttle"))
+
+    def sample(self) -> Mapping[str, float]:
+        """Return the temperature of the hottest CPU, where there is a sensor."""
+        now_c = hottest_c(self.root)
+        return {} if now_c is None else {TEMPERATURE: now_c}
+
+
+def hottest_c(root: Path) -> float | None:
+    """Return the temperature of the hottest CPU in degrees Celsius, or None without a sensor."""
+    chips = [degrees for folder in root.glob("class/hwmon/hwmon*") if (degrees := _chip_c(folder)) is not None]
+    zones = [] if chips else [
+        degrees
+        for folder in root.glob("class/thermal/thermal_zone*")
+        if _text(folder / "type").lower().startswith(ZONES) and (degrees := _degrees(folder / "temp")) is not None
+    ]  # fmt: skip
+    return max([*chips, *zones], default=None)
+
+
+def n_throttles(root: Path) -> int | None:
+    """Return the throttling events since boot, or None where the kernel does not count them."""
+    counts = _counts(root)
+    return _events(dict.fromkeys(counts, 0), counts)
+
+
+def _chip_c(folder: Path) -> float | None:
+    """Return the temperature of one hwmon chip, None unless it is a CPU's."""
+    preferred = CHIPS.get(_text(folder / "name"))
+    if preferred is None:
+        return None
+    read = {path: degrees for path in folder.glob("temp*_input") if (degrees := _degrees(path)) is not None}
+    labels = {path: _text(path.with_name(path.name.replace("_input", "_label"))) for path in read}
+    best = [degrees for path, degrees in read.items() if labels[path].startswith(preferred)]
+    return max(best or read.values(), default=None)
+
+
+def _seen_c(reading: Reading, start_s: float, end_s: float) -> list[float]:
+    """Return the temperatures that the poller saw inside the window."""
+    samples = reading.trace.samples(start_s, end_s) if reading.trace else []
+    return [sample[TEMPERATURE] for sample in samples if TEMPERATURE in sample and start_s <= sample[TIME] <= end_s]
+
+
+def _counts(root: Path) -> dict[tuple[str, str], int]:
+    """Return every throttling counter by the package or core that it counts for and the CPU that shows it."""
+    counts = {}
+    for cpu in root.glob("devices/system/cpu/cpu[0-9]*"):
+        package = _text(cpu / "topology/physical_package_id")
+        core = f"{package} core {_text(cpu / 'topology/core_id')}"
+        for part, file in ((package, "package_throttle_count"), (core, "core_throttle_count")):
+            with suppress(OSError, ValueError):
+                counts[part, cpu.name] = int((cpu / "thermal_throttle" / file).read_text())
+    return counts
+
+
+def _events(before: Mapping[tuple[str, str], int], after: Mapping[tuple[str, str], int]) -> int | None:
+    """Count what happened in between, once for each package and core; None without counters."""
+    most: dict[str, int] = {}
+    for key in before.keys() & after.keys():
+        most[key[0]] = max(most.get(key[0], 0), after[key] - before[key])
+    return sum(most.values()) if most else None
+
+
+def _degrees(path: Path) -> float | None:
+    """Return a sensor's temperature, which the kernel gives in thousandths; None where it cannot be read."""
+    with suppress(OSError, ValueError):
+        return int(path.read_text()) / 1000
+    return None
+
+
+def _text(path: Path) -> str:
+    with suppress(OSError):
+        return path.read_text().strip()
+    return ""
