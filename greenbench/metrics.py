@@ -88,6 +88,10 @@ METRICS: dict[str, Metric] = {  # one line a metric
 }  # fmt: skip
 
 
+ENERGY_UNITS = ("J", "J/s", "W", "g")
+"""A metric in one of these derives from joules, so it is as good as their origin."""
+
+
 def ratio(numerator: float | None, denominator: float | None) -> float | None:
     """Return ``numerator / denominator``, or None where either is unknown or the denominator is 0."""
     if numerator is None or denominator is None or denominator == 0:

@@ -14,6 +14,9 @@ Status = Literal["ok", "error", "skipped"]
 KEYS = ("run_id", "variant", "dataset", "device", "scenario", "batch_size", "round", "repeat")
 """The columns that identify a row."""
 
+CELL = KEYS[:-2]
+"""The columns that identify a cell of a run, whose rounds and repeats are summed up in one line."""
+
 PROVENANCE = (
     "suite", "suite_hash", "schema", "protocol", "order_index", "timestamp_utc",
     "parent", "steps", "licence", "synthetic",

@@ -39,7 +39,7 @@ CAUSES = {
         {"metrics": {"cpu_temp_start_c": 60.0, "cpu_temp_end_c": 70.1}},
         "CPU from 60.0 to 70.1 °C",
     ),
-    "foreign-load": ({"metrics": {"foreign_cpu_s": 4.01}}, "10.03% of all CPUs, at most 10%"),
+    "foreign-load": ({"metrics": {"foreign_cpu_s": 4.01}}, "10.02% of all CPUs, at most 10%"),
     "harness-busy": ({"metrics": {"harness_cpu_s": 0.101}}, "the harness 1.01% of a core, at most 1%"),
     "unstable-text": ({"unstable": True}, ""),
     "audio-skipped": ({"metrics": {"n_skipped": 1}}, "1 files"),

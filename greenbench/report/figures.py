@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from greenbench.metrics import METRICS
+from greenbench.metrics import ENERGY_UNITS, METRICS
 from greenbench.report.frames import (
     ENERGY,
-    ENERGY_UNITS,
     contests,
     energy_origin,
     estimated,

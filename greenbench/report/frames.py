@@ -1,27 +1,21 @@
 """What the rows say: one line per cell, which lines may be ranked, which lead, which none dominates."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from greenbench import comparability
 from greenbench.energy import PARTS
 from greenbench.metrics import METRICS
-from greenbench.record import KEYS, PROVENANCE
-
-CELL = tuple(name for name in KEYS if name not in ("round", "repeat"))
-"""The columns that identify a line of the summary."""
+from greenbench.record import CELL, PROVENANCE
 
 SETTING = ("dataset", "device", "scenario", "batch_size")
-COMPARABLE = ("device_name", "batching", "timed_region", "normalizer", "scorer", "data_hash")
-"""Lines that differ in one of these or in ``SETTING`` are never set against each other."""
+"""The columns of the comparability key that name a setting; the others only where these leave doubt."""
 
 ENERGY = "energy_j_per_audio_s"
-ENERGY_UNITS = ("J", "J/s", "W", "g")
-"""A metric in one of these derives from joules, so it is as good as their origin."""
-
 ESTIMATED = "energy-estimated"
 """The one flag that leaves a row rankable: among estimates."""
 
@@ -144,10 +138,7 @@ def rankable(rows: pd.DataFrame) -> "pd.Series[bool]":
 
 def estimated(rows: pd.DataFrame) -> "pd.Series[bool]":
     """Say which rows have an energy that is estimated, wholly or in part."""
-    found = [
-        ESTIMATED in _flags(flags) or "estimated" in str(method)
-        for flags, method in zip(rows["flags"], rows["energy_method"], strict=True)
-    ]
+    found = [comparability.value(row, "energy_kind") == "estimated" for row in rows.to_dict("records")]
     answer: pd.Series[bool] = pd.Series(found, index=rows.index, dtype=bool)
     return answer
 
@@ -188,10 +179,14 @@ def contests(lines: pd.DataFrame, metric: str) -> list[pd.DataFrame]:
     the metric are left out.
     """
     field = lines[rankable(lines) & lines[metric].notna()]
-    if metric != ENERGY:
-        return [field] if len(field) else []
-    keys = [field["energy_scope"], estimated(field)]
-    return [group for _, group in field.groupby(keys, sort=False, dropna=False)]
+    return [group for _, group in field.groupby(_key(field, comparability.columns(metric)), sort=False)]
+
+
+def _key(lines: pd.DataFrame, names: Iterable[str]) -> "pd.Series[Any]":
+    """Return each line's values in columns of the comparability key, as one text."""
+    values = [str([comparability.value(line, name) for name in names]) for line in lines.to_dict("records")]
+    key: pd.Series[Any] = pd.Series(values, index=lines.index, dtype=object)
+    return key
 
 
 def leaders(lines: pd.DataFrame, metric: str) -> list[Leader]:
@@ -218,23 +213,22 @@ def interval(line: Mapping[Any, Any], metric: str) -> tuple[float, float]:
 def settings(lines: pd.DataFrame) -> list[Setting]:
     """Split the ok lines of a summary into what may be compared, in their order."""
     ok = lines[lines["status"] == "ok"]
-    named = [*SETTING, *(name for name in COMPARABLE if _ambiguous(ok, name))]
-    return [
-        Setting(_label(group.iloc[0], named), _labelled(group))
-        for _, group in ok.groupby([*SETTING, *COMPARABLE], sort=False, dropna=False)
-    ]
+    shown = [name for name in comparability.KEY if _ambiguous(ok, name)]
+    groups = ok.groupby(_key(ok, comparability.KEY), sort=False)
+    return [Setting(_label(group.iloc[0].to_dict(), shown), _labelled(group)) for _, group in groups]
 
 
 def _ambiguous(ok: pd.DataFrame, name: str) -> bool:
     """Say whether lines that agree in ``SETTING`` differ in this column."""
-    values = ok[name].map(str)
-    return bool((values.groupby([ok[key] for key in SETTING], dropna=False).nunique() > 1).any())
+    return bool((_key(ok, [name]).groupby(_key(ok, SETTING)).nunique() > 1).any())
 
 
-def _label(line: "pd.Series[Any]", names: list[str]) -> str:
-    parts = {name: str(line[name]) for name in names if not _missing(line[name])}
+def _label(line: Mapping[Any, Any], names: Iterable[str]) -> str:
+    """Name a setting: first the values of ``SETTING``, then what tells it from another of the same name."""
+    parts = {name: comparability.value(line, name) for name in (*SETTING, *names)}
     parts["batch_size"] = f"batch size {parts['batch_size']}"
-    return " · ".join(f"{name} {value}" if name in COMPARABLE else value for name, value in parts.items())
+    known = {name: str(value) for name, value in parts.items() if value is not None}
+    return " · ".join(value if name in SETTING else f"{name} {value}" for name, value in known.items())
 
 
 def _labelled(group: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from greenbench import store
 from greenbench.errors import StoreError
-from greenbench.metrics import METRICS
+from greenbench.metrics import ENERGY_UNITS, METRICS
 from greenbench.report import figures, frames, sentences
 from greenbench.report.figures import number
 from greenbench.report.frames import ENERGY, Setting
@@ -171,7 +171,7 @@ def _entry(line: Mapping[Any, Any], metric: str) -> Entry:
         return Entry("–")
     low, high = (number(metric, end) for end in frames.interval(line, metric))
     small = [f"{low}–{high}"] if low != high else []
-    if METRICS[metric].unit in frames.ENERGY_UNITS:
+    if METRICS[metric].unit in ENERGY_UNITS:
         small.append(frames.energy_origin(line))
     return Entry(number(metric, value), "\n".join(small), float(value))
 

@@ -171,12 +171,22 @@ def test_overlapping_intervals_are_named_as_rivals(rows: Rows) -> None:
     assert frames.leaders(setting.lines, "wer")[0].rivals == ("b",)
 
 
-@pytest.mark.parametrize("column", ["scorer", "normalizer", "timed_region", "data_hash", "batching", "device_name"])
+@pytest.mark.parametrize(
+    "column", ["scorer", "normalizer", "timed_region", "data_hash", "batching", "device_name", "protocol"]
+)
 def test_rows_measured_differently_are_never_in_one_setting(rows: Rows, column: str) -> None:
     """Rows that differ in how they were measured are apart, and the settings' names say in what."""
     found = frames.settings(frames.summary(rows({column: "one"}, {"variant": "b", column: "two"})))
     assert [setting.lines["variant"].tolist() for setting in found] == [["a"], ["b"]]
     assert [setting.label.split(" · ")[-1] for setting in found] == [f"{column} one", f"{column} two"]
+
+
+def test_threads_keep_rows_apart_and_repeats_do_not(rows: Rows) -> None:
+    """Two threads never share a chart with four, three repeats may with five; integers stay integers."""
+    apart = frames.settings(frames.summary(rows({"threads": 2}, {"variant": "b", "threads": 4})))
+    assert [setting.label.split(" · ")[-1] for setting in apart] == ["threads 2", "threads 4"]
+    other = {"variant": "b", "protocol": "quick(repeats=5)"}
+    assert len(frames.settings(frames.summary(rows({}, other)))) == 1
 
 
 def test_a_variant_of_two_runs_has_two_names(rows: Rows) -> None:

@@ -1,0 +1,95 @@
+"""Which rows may be set against each other, and what is said of those that may not."""
+
+import pytest
+
+from greenbench import comparability
+from greenbench.comparability import columns, conditions, differing, told, value
+from greenbench.metrics import METRICS
+from greenbench.record import columns as row_columns
+
+ROW = {
+    "dataset": "d", "data_hash": "abc", "scenario": "offline", "batch_size": 8, "device": "cpu",
+    "normalizer": "whisper-english@1", "scorer": "jiwer-4",
+    "device_name": "a CPU", "threads": 2, "batching": "sorted", "timed_region": "waveform-to-text",
+    "protocol": "quick", "energy_scope": "cpu", "energy_method": "counter",
+}  # fmt: skip
+J = "energy_j_per_audio_s"
+
+
+def refused(metric: str, across: tuple[str, ...] = (), **changes: object) -> dict:
+    return differing(ROW, ROW | changes, columns(metric), across)
+
+
+def test_the_key_is_made_of_columns_that_rows_have() -> None:
+    """Every column of the key is in a row, or derives from one that is; nothing may be crossed but columns of it."""
+    named = {*comparability.KEY, *comparability.ENERGY}
+    assert named - set(row_columns()) == {"energy_kind"}
+    assert set(comparability.CROSSABLE) < named
+    assert set(comparability.FIXED) <= set(METRICS)
+
+
+@pytest.mark.parametrize("metric", ["wer", "rtfx", J, "peak_rss_bytes", "model_bytes"])
+def test_rows_measured_alike_may_be_compared(metric: str) -> None:
+    """Rows that agree are refused for no metric, whatever else differs."""
+    assert refused(metric, variant="b", run_id="r2", engine_batching="padded", parent="a") == {}
+
+
+@pytest.mark.parametrize(
+    ("column", "other", "kept_apart"),
+    [
+        ("dataset", "e", {"wer", "rtfx", J}),
+        ("data_hash", "def", {"wer", "rtfx", J}),
+        ("scenario", "single-stream", {"wer", "rtfx", J}),
+        ("batch_size", 1, {"wer", "rtfx", J}),
+        ("device", "cuda:0", {"wer", "rtfx", J}),
+        ("normalizer", "none@1", {"wer"}),
+        ("scorer", "jiwer-5", {"wer"}),
+        ("device_name", "another CPU", {"rtfx", J}),
+        ("threads", 4, {"rtfx", J}),
+        ("batching", "bucketed", {"rtfx", J}),
+        ("timed_region", "file-to-text", {"rtfx", J}),
+        ("protocol", "standard", {"rtfx", J}),
+        ("energy_scope", "cpu+dram", {J}),
+        ("energy_method", "estimated", {J}),
+    ],
+)
+def test_each_column_separates_the_metrics_it_can_change(column: str, other: object, kept_apart: set[str]) -> None:
+    """A difference keeps apart the metrics it bears on, and no other; both values are told."""
+    for metric in ("wer", "rtfx", J, "model_bytes"):
+        found = refused(metric, **{column: other})
+        name = "energy_kind" if column == "energy_method" else column
+        assert set(found) == ({name} if metric in kept_apart else set())
+
+
+def test_a_refusal_names_both_values() -> None:
+    """What differs is told with both values; what one row does not say is unknown, and differs from what is known."""
+    found = refused("rtfx", threads=None, protocol="standard")
+    assert told(found) == "threads 2 against unknown, protocol quick against standard"
+    assert differing(ROW | {"threads": None}, ROW | {"threads": float("nan")}, columns("rtfx")) == {}
+
+
+def test_what_the_comparison_is_about_may_differ() -> None:
+    """Other hardware is compared when asked for, and only in what was asked for."""
+    assert refused("rtfx", ("device_name",), device_name="another CPU") == {}
+    assert set(refused("rtfx", ("device_name",), device_name="another CPU", threads=4)) == {"threads"}
+
+
+def test_counters_and_samples_are_measured_alike_and_estimates_are_not() -> None:
+    """Joules from counters stand beside joules from sampled power; a modelled part makes an estimate."""
+    assert refused(J, energy_method="sampled") == {}
+    assert value({"energy_method": "counter / estimated"}, "energy_kind") == "estimated"
+    assert value({"energy_method": float("nan")}, "energy_kind") is None
+
+
+@pytest.mark.parametrize(
+    ("label", "same"),
+    [
+        ("quick", "quick"),
+        ("quick(repeats=1, rounds=5, idle_s=3)", "quick"),
+        ("quick(window_s=10, repeats=1)", "quick(window_s=10)"),
+        ("official(seed=7)", "official"),
+    ],
+)
+def test_more_evidence_is_no_other_protocol(label: str, same: str) -> None:
+    """Steps that only say how often something is measured do not separate rows; those a window sees do."""
+    assert conditions(label) == same
