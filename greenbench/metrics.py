@@ -79,6 +79,9 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "gpu_power_capped_s": Metric("s", "neither", "GPU power-capped", "seconds at the board's own power limit"),
 }  # fmt: skip
 
+ACCURACY = tuple(name for name in METRICS if name.startswith(("wer", "cer", "n_ref_", "n_word_", "n_char_")))
+"""What follows from texts alone."""
+
 
 def ratio(numerator: float | None, denominator: float | None) -> float | None:
     """Return ``numerator / denominator``, or None where either is unknown or the denominator is 0."""

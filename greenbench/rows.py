@@ -112,17 +112,14 @@ def _energy(job: Job, window: Window, idle_power_w: float | None) -> dict[str, A
 
 def _accuracy(job: Job, window: Window) -> tuple[dict[str, Any], dict[str, Any]]:
     """Score the first pass; random weights have no accuracy."""
-    from greenbench.text import normalizers, scoring
+    from greenbench.text import scorers
 
-    name, normalizer = normalizers.create(job.suite.normalizer)
-    scored: dict[str, Any] = {"normalizer": name, "scorer": scoring.scorer_id()}
+    how = scorers.create(job.suite.normalizer)
+    scored: dict[str, Any] = {"normalizer": how.normalizer, "scorer": how.scorer}
     if build_variant(job.cell.variant).info.synthetic:
         return {}, scored
-    references = [spoken.reference for spoken in window.spoken]
-    texts = [window.texts[spoken.utterance_id] for spoken in window.spoken]
-    result = scoring.score(references, texts, normalizer.apply)
-    n_resamples = build_protocol(job.suite.protocol).resamples
-    metrics, unit = scoring.metrics(result, [spoken.speaker for spoken in window.spoken], n_resamples)
+    heard = [(spoken.reference, window.texts[spoken.utterance_id], spoken.speaker) for spoken in window.spoken]
+    metrics, unit = scorers.accuracy(heard, how, build_protocol(job.suite.protocol).resamples)
     return metrics, {**scored, "wer_ci_unit": unit}
 
 
