@@ -149,6 +149,21 @@ def rescore(
 
 
 @app.command()
+def export(
+    results: Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")],
+    form: Annotated[
+        str, typer.Option("--format", help="csv, parquet, pytest-benchmark, github-benchmark, codecarbon or boamps.")
+    ],
+    out: Annotated[Path, typer.Option(help="The file; a format that needs several puts a word before the suffix.")],
+) -> None:
+    """Write results in another tool's format."""
+    from greenbench.export import write
+
+    for path in write(results, form, out):
+        typer.echo(path)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of suite files, for editors."""
     from greenbench.schema import json_schema

@@ -138,6 +138,16 @@ def test_rescore_prints_every_scorer(suite_file: Path, tmp_path: Path) -> None:
     assert greenbench("rescore", tmp_path / "run", "--normalizer", "nune").returncode == 2
 
 
+def test_export_prints_the_files_it_wrote(suite_file: Path, tmp_path: Path) -> None:
+    """`export` names each file; an unknown format is exit code 2."""
+    assert greenbench("run", suite_file, "--out", tmp_path / "run", "--limit", 2).returncode == 0
+    done = greenbench("export", tmp_path / "run", "--format", "github-benchmark", "--out", tmp_path / "bench.json")
+    assert done.stdout.splitlines() == [str(tmp_path / f"bench.{part}.json") for part in ("smaller", "bigger")]
+    wrong = greenbench("export", tmp_path / "run", "--format", "xml", "--out", tmp_path / "bench.xml")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.startswith("error: --format xml: unknown. Valid: boamps, codecarbon, csv")
+
+
 def test_schema_is_json_schema() -> None:
     """`schema` prints a JSON Schema that editors can use."""
     printed = json.loads(greenbench("schema").stdout)

@@ -100,7 +100,7 @@ def test_scorers_stand_side_by_side(tmp_path: Path) -> None:
 
 
 def test_a_run_scores_as_asked_for(suite_data: dict, tmp_path: Path) -> None:
-    """`also_score` writes the further scores at the end of a run, shows them on the page, and may change on resuming."""
+    """`also_score` writes the further scores at the end of a run, shows them on the page, and may change on resume."""
     loaded = suite.load({**suite_data, "also_score": ["librispeech", "none+compound"]})
     run(loaded, Options(out=tmp_path / "run"))
     found = store.load_scores(tmp_path / "run")
