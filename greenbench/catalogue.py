@@ -15,7 +15,7 @@ def rows(what: str) -> list[Row]:
     """Return what is registered of one kind.
 
     Args:
-        what: ``variants``, ``datasets``, ``meters``, ``methods``, ``normalizers`` or ``metrics``.
+        what: ``variants``, ``datasets``, ``meters``, ``methods``, ``normalizers``, ``scorers`` or ``metrics``.
 
     Raises:
         InputError: there is no such kind.
@@ -26,6 +26,7 @@ def rows(what: str) -> list[Row]:
         "meters": _meters,
         "methods": lambda: _described("methods"),
         "normalizers": lambda: _described("normalizers"),
+        "scorers": lambda: _described("scorers"),
         "metrics": _metrics,
     }
     if what not in kinds:
@@ -53,7 +54,7 @@ def _variants() -> Iterator[Row]:
 def _described(group: str) -> Iterator[Row]:
     for name in registry.names(group):
         about = (registry.load(group, name).__doc__ or "").strip().partition("\n")[0]
-        settings = None if group == "normalizers" else _settings(group, name)
+        settings = None if group in ("normalizers", "scorers") else _settings(group, name)
         yield {group[:-1]: name, "about": about, "settings": settings}
 
 

@@ -93,7 +93,7 @@ def _interrupt(_number: int, _frame: Any) -> None:
 
 @app.command("list")
 def list_(
-    what: Annotated[str, typer.Argument(help="variants, datasets, meters, methods, normalizers or metrics.")],
+    what: Annotated[str, typer.Argument(help="variants, datasets, meters, methods, normalizers, scorers or metrics.")],
     as_json: Json = False,
 ) -> None:
     """List what is registered."""
@@ -125,6 +125,42 @@ def report(
 
     page = write_page(results if len(results) > 1 else results[0], out or results[0] / REPORT)
     typer.echo(page)
+
+
+@app.command()
+def rescore(
+    results: Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")],
+    normalizer: Annotated[
+        list[str], typer.Option(help="NORMALIZER, or NORMALIZER+SCORER such as whisper-english+compound; repeatable.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Score measured texts under another normaliser or scorer, without a model, into scores.jsonl."""
+    from greenbench import rescore as scoring
+    from greenbench import store
+    from greenbench.report import scores
+
+    scoring.rescore(results, normalizer)
+    rows, found = store.load(results), store.load_scores(results)
+    if as_json:
+        typer.echo(scores.figures(rows, found).to_json(orient="records", indent=2))
+    else:
+        _print_table("WER % [95 % interval]", scores.table(rows, found), as_json)
+
+
+@app.command()
+def export(
+    results: Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")],
+    form: Annotated[
+        str, typer.Option("--format", help="csv, parquet, pytest-benchmark, github-benchmark, codecarbon or boamps.")
+    ],
+    out: Annotated[Path, typer.Option(help="The file; a format that needs several puts a word before the suffix.")],
+) -> None:
+    """Write results in another tool's format."""
+    from greenbench.export import write
+
+    for path in write(results, form, out):
+        typer.echo(path)
 
 
 @app.command()

@@ -87,6 +87,11 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "n_cpu_throttles": Metric("1", "lower", "CPU throttling", "times a core or package slowed down to cool off"),
 }  # fmt: skip
 
+ACCURACY = tuple(name for name in METRICS if name.startswith(("wer", "cer", "n_ref_", "n_word_", "n_char_")))
+"""What follows from texts alone."""
+
+J_PER_KWH = 3.6e6
+
 
 ENERGY_UNITS = ("J", "J/s", "W", "g")
 """A metric in one of these derives from joules, so it is as good as their origin."""
@@ -119,7 +124,7 @@ def energy_net_j(energy_j: float | None, idle_power_w: float | None, wall_s: flo
 
 
 def co2e_g(energy_j: float | None, g_per_kwh: float | None, pue: float = 1.0) -> float | None:
-    """Return grams of CO2 equivalent: kWh (3.6e6 J) x grid factor (g/kWh) x power usage effectiveness."""
+    """Return grams of CO2 equivalent: kWh x grid factor (g/kWh) x power usage effectiveness."""
     if energy_j is None or g_per_kwh is None:
         return None
-    return energy_j / 3.6e6 * g_per_kwh * pue
+    return energy_j / J_PER_KWH * g_per_kwh * pue

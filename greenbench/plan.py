@@ -4,7 +4,7 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -13,6 +13,9 @@ from pydantic.dataclasses import dataclass
 
 from greenbench.suite import DatasetEntry, Suite, VariantEntry, build_protocol
 from greenbench.traces import Trace
+
+NOT_MEASURED = ("name", "description", "also_score", "timeout_s")
+"""The keys of a suite that change nothing in what its cells measure."""
 
 
 class Cell(BaseModel):
@@ -114,6 +117,11 @@ def _matches(cell: Cell, glob: str) -> bool:
 
 
 def content_hash(suite: Suite) -> str:
-    """Return a digest of what a resolved suite measures; its name and description do not count."""
-    content = suite.model_dump(mode="json", exclude={"name", "description", "timeout_s"})
+    """Return a digest of what a resolved suite measures; its name and what is scored afterwards do not count."""
+    return digest(suite.model_dump(mode="json"))
+
+
+def digest(suite: Mapping[str, Any]) -> str:
+    """Return the same of a suite's plain data, as ``run.json`` holds it."""
+    content = {key: value for key, value in suite.items() if key not in NOT_MEASURED}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

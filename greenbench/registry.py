@@ -10,7 +10,7 @@ from typing import Any
 
 from greenbench.errors import GreenbenchError, InputError, did_you_mean
 
-GROUPS = ("variants", "datasets", "meters", "methods", "normalizers")
+GROUPS = ("variants", "datasets", "meters", "methods", "normalizers", "scorers")
 
 
 class PluginError(GreenbenchError):
@@ -44,7 +44,7 @@ def load(group: str, name: str) -> Any:
         name: the entry point's name.
 
     Returns:
-        The plug-in: a settings class, or a function for normalisers.
+        The plug-in: a settings class, or a function for normalisers and scorers.
 
     Raises:
         InputError: no such name; the message has the nearest one.
@@ -66,7 +66,7 @@ def create(group: str, name: str, options: Mapping[str, Any], base: Path | None 
     """Import a plug-in and give it its settings, strictly checked.
 
     Args:
-        group: one of ``GROUPS`` but ``normalizers``.
+        group: one of ``GROUPS`` but ``normalizers`` and ``scorers``.
         name: the entry point's name.
         options: settings by field name, JSON types only.
         base: folder that relative paths are tried against first.

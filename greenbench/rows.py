@@ -16,7 +16,7 @@ from greenbench.plugins import Reading
 from greenbench.protocol import label
 from greenbench.record import SCHEMA, Record, Status
 from greenbench.scenarios import BATCHING
-from greenbench.statistics.percentiles import percentile
+from greenbench.statistics.percentiles import median, upper_bound
 from greenbench.suite import build_protocol, build_variant
 
 TIMED_REGION = "waveform-to-text"
@@ -116,7 +116,8 @@ def _speed(window: Window) -> dict[str, Any]:
         "audio_s": window.audio_s,
         "n_passes": window.n_passes,
         "rtfx": ratio(window.audio_s, window.reading.value("wall_s")),
-        **{f"latency_p{pct}_s": percentile(seconds, pct) if complete else None for pct in (50, 90, 99)},
+        "latency_p50_s": median(seconds) if complete else None,
+        **{f"latency_p{pct}_s": upper_bound(seconds, pct) if complete else None for pct in (90, 99)},
     }
 
 
@@ -127,17 +128,14 @@ def _factor(job: Job) -> tuple[float, float] | None:
 
 def _accuracy(job: Job, window: Window) -> tuple[dict[str, Any], dict[str, Any]]:
     """Score the first pass; random weights have no accuracy."""
-    from greenbench.text import normalizers, scoring
+    from greenbench.text import scorers
 
-    name, normalizer = normalizers.create(job.suite.normalizer)
-    scored: dict[str, Any] = {"normalizer": name, "scorer": scoring.scorer_id()}
+    how = scorers.create(job.suite.normalizer)
+    scored: dict[str, Any] = {"normalizer": how.normalizer, "scorer": how.scorer}
     if build_variant(job.cell.variant).info.synthetic:
         return {}, scored
-    references = [spoken.reference for spoken in window.spoken]
-    texts = [window.texts[spoken.utterance_id] for spoken in window.spoken]
-    result = scoring.score(references, texts, normalizer.apply)
-    n_resamples = build_protocol(job.suite.protocol).resamples
-    metrics, unit = scoring.metrics(result, [spoken.speaker for spoken in window.spoken], n_resamples)
+    heard = [(spoken.reference, window.texts[spoken.utterance_id], spoken.speaker) for spoken in window.spoken]
+    metrics, unit = scorers.accuracy(heard, how, build_protocol(job.suite.protocol).resamples)
     return metrics, {**scored, "wer_ci_unit": unit}
 
 

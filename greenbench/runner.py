@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from greenbench import store
 from greenbench.errors import GreenbenchError, InputError
-from greenbench.plan import Cell, Job, content_hash, plan
+from greenbench.plan import NOT_MEASURED, Cell, Job, content_hash, plan
 from greenbench.plugins import Dataset, Variant
 from greenbench.poller import polling
 from greenbench.process import Observer, run_cell
@@ -76,13 +76,15 @@ def run(
             if reason is None and number:
                 time.sleep(cooldown_s)
             run_cell(folder, Job(run_id, index, suite, cell, trace), reason, observe)
-    return _finish(folder, observe)
+    return _finish(folder, suite, observe)
 
 
-def _finish(folder: Path, observe: Observer) -> "pd.DataFrame":
-    """Write the page and return the rows."""
+def _finish(folder: Path, suite: Suite, observe: Observer) -> "pd.DataFrame":
+    """Score the texts in the other ways asked for, write the page and return the rows."""
     from greenbench.report.pages import write_page
+    from greenbench.rescore import rescore_run
 
+    rescore_run(folder, suite.also_score)
     page = write_page(folder, folder / store.REPORT)
     observe("page", {"path": page})
     frame = store.load(folder)
@@ -145,7 +147,7 @@ def _refuse_changes(folder: Path, old: Mapping[str, Any], suite: Suite) -> None:
     if old["suite_hash"] == content_hash(suite):
         return
     new = suite.model_dump(mode="json")
-    changed = sorted(key for key in new if key not in ("name", "description") and old["suite"].get(key) != new[key])
+    changed = sorted(key for key in new if key not in NOT_MEASURED and old["suite"].get(key) != new[key])
     raise InputError(
         f"--resume {folder}: the suite has changed since that run ({', '.join(changed)}). "
         "Start a new run, or restore the suite."

@@ -6,6 +6,7 @@ from greenbench import registry
 from greenbench.devices import PATTERN
 from greenbench.protocol import PROTOCOLS, Protocol
 from greenbench.suite import Build, Carbon, DatasetEntry, Entry, Suite, VariantEntry
+from greenbench.text import scorers
 
 
 def json_schema() -> dict[str, Any]:
@@ -15,7 +16,8 @@ def json_schema() -> dict[str, Any]:
     steps = {"use": {"enum": list(PROTOCOLS)}, **_properties(Protocol)}
     mapping = {"type": "object", "properties": steps, "additionalProperties": False}
     schema["properties"]["protocol"] = {"anyOf": [{"enum": list(PROTOCOLS)}, mapping]}
-    schema["properties"]["normalizer"]["enum"] = registry.names("normalizers")
+    schema["properties"]["normalizer"]["enum"] = scorers.names()
+    schema["properties"]["also_score"]["items"]["enum"] = scorers.names()
     schema["properties"]["devices"]["items"]["pattern"] = PATTERN
     for group, model in (("datasets", DatasetEntry), ("variants", VariantEntry)):
         schema["properties"][group]["items"] = _one_of(group, model)

@@ -3,12 +3,12 @@
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greenbench.errors import StoreError
-from greenbench.metrics import METRICS
+from greenbench.metrics import ACCURACY, METRICS
 from greenbench.record import KEYS, SCHEMA, columns
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 RUN, RECORDS, HYPOTHESES, REPORT = "run.json", "records.jsonl", "hypotheses.jsonl", "report.html"
 POWER, WINDOWS = "power.jsonl", "windows.jsonl"
+SCORES = "scores.jsonl"
 
 Row = dict[str, Any]
 
@@ -63,7 +64,7 @@ def append(folder: Path, rows: Iterable[Mapping[str, Any]], file: str = RECORDS)
     Args:
         folder: the run's folder.
         rows: JSON-ready rows; written whole or not at all.
-        file: ``RECORDS``, ``HYPOTHESES`` or ``WINDOWS``.
+        file: ``RECORDS``, ``HYPOTHESES``, ``SCORES`` or ``WINDOWS``.
 
     Raises:
         UnsavedError: the disk is full or gone; it carries the rows.
@@ -156,9 +157,26 @@ def load_hypotheses(folder: str | Path) -> "pd.DataFrame":
     import pandas as pd
 
     names = [*KEYS, "utterance_id", "speaker", "reference", "hypothesis", "audio_s", "latency_s"]
-    latest: dict[tuple[Any, ...], Row] = {}
-    for path in runs(Path(folder)):
-        for row in read_rows(path / HYPOTHESES):
-            latest[tuple(row.get(name) for name in (*KEYS, "utterance_id"))] = row
-    frame: pd.DataFrame = pd.DataFrame(list(latest.values()), columns=names)
+    frame: pd.DataFrame = pd.DataFrame(_latest(folder, HYPOTHESES, (*KEYS, "utterance_id")), columns=names)
     return frame
+
+
+def load_scores(folder: str | Path) -> "pd.DataFrame":
+    """Load what the runs at or below ``folder`` score under other normalisers and scorers than their rows'.
+
+    Returns:
+        One row per measured row and scoring: ``KEYS``, ``normalizer``, ``scorer``, ``wer_ci_unit`` and the metrics
+        of ``ACCURACY``.
+    """
+    import pandas as pd
+
+    names = [*KEYS, "normalizer", "scorer", "wer_ci_unit", *ACCURACY]
+    frame: pd.DataFrame = pd.DataFrame(_latest(folder, SCORES, (*KEYS, "normalizer", "scorer")), columns=names)
+    typed: pd.DataFrame = frame.astype(dict.fromkeys(ACCURACY, "float64"))
+    return typed
+
+
+def _latest(folder: str | Path, file: str, key: Sequence[str]) -> list[Row]:
+    """Return of the rows that agree in ``key`` the last, over all runs at or below a folder."""
+    rows = (row for path in runs(Path(folder)) for row in read_rows(path / file))
+    return list({tuple(row.get(name) for name in key): row for row in rows}.values())

@@ -13,6 +13,7 @@ from greenbench.errors import InputError, did_you_mean
 from greenbench.plugins import Dataset, Variant, VariantFamily
 from greenbench.protocol import PROTOCOLS, Protocol
 from greenbench.scenarios import Scenario
+from greenbench.text import scorers
 
 
 class Entry(BaseModel):
@@ -98,7 +99,9 @@ class Suite(BaseModel):
         scenarios: ``offline`` and/or ``single-stream``.
         batch_sizes: for offline; single-stream is 1.
         threads: of torch, OpenMP, MKL, ONNX Runtime and CTranslate2 alike; by default the usable CPUs.
-        normalizer: what is done to both texts before they are compared.
+        normalizer: what is done to both texts before they are compared; ``+compound`` lets words joined or split
+            differently count as right.
+        also_score: further ones, computed from the raw texts once the run is over and written to ``scores.jsonl``.
         estimate_energy: use codecarbon's model where no counter answers; rows say ``estimated``.
         meters: settings of meters by name, e.g. ``{codecarbon: {tdp_w: 65}}``.
         carbon: grid factor with its source.
@@ -118,6 +121,7 @@ class Suite(BaseModel):
     batch_sizes: list[int] = Field([8], min_length=1)
     threads: int | None = Field(None, ge=1)
     normalizer: str = "whisper-english"
+    also_score: list[str] = []
     estimate_energy: bool = False
     meters: dict[str, dict[str, Any]] = {}
     carbon: Carbon | None = None
@@ -147,12 +151,12 @@ class Suite(BaseModel):
             raise ValueError("a batch size is at least 1")
         return given
 
-    @field_validator("normalizer")
+    @field_validator("normalizer", "also_score")
     @classmethod
-    def _known_normalizer(cls, given: str) -> str:
-        known = registry.names("normalizers")
-        if given not in known:
-            raise ValueError(f"unknown normalizer '{given}'. {did_you_mean(given, known)}")
+    def _known_scorings(cls, given: str | list[str]) -> str | list[str]:
+        problem = scorers.unknown([given] if isinstance(given, str) else given)
+        if problem:
+            raise ValueError(problem)
         return given
 
 

@@ -88,7 +88,7 @@ def test_options_reach_the_suite(suite_file: Path, tmp_path: Path) -> None:
     assert line["energy_method"] in ("estimated", "counter")
 
 
-@pytest.mark.parametrize("what", ["variants", "datasets", "meters", "methods", "normalizers", "metrics"])
+@pytest.mark.parametrize("what", ["variants", "datasets", "meters", "methods", "normalizers", "scorers", "metrics"])
 def test_list_shows_every_registered_name(what: str) -> None:
     """`list` names what is registered, as a table and as JSON."""
     rows = json.loads(greenbench("list", what, "--json").stdout)
@@ -125,6 +125,27 @@ def test_report_joins_runs(suite_file: Path, tmp_path: Path) -> None:
     empty = greenbench("report", tmp_path / "nowhere")
     assert empty.returncode == 1
     assert "no runs here" in empty.stderr
+
+
+def test_rescore_prints_every_scorer(suite_file: Path, tmp_path: Path) -> None:
+    """`rescore` shows the measured WER beside the others as a table and as JSON; a typo is exit code 2."""
+    assert greenbench("run", suite_file, "--out", tmp_path / "run", "--limit", 2).returncode == 0
+    done = greenbench("rescore", tmp_path / "run", "--normalizer", "none", "--normalizer", "librispeech+compound")
+    assert done.returncode == 0, done.stderr
+    assert all(name in done.stdout for name in ("whisper-english", "none", "librispeech+compound"))
+    found = json.loads(greenbench("rescore", tmp_path / "run", "--normalizer", "none", "--json").stdout)
+    assert [line["wer"] for line in found] == [1.0] * 3
+    assert greenbench("rescore", tmp_path / "run", "--normalizer", "nune").returncode == 2
+
+
+def test_export_prints_the_files_it_wrote(suite_file: Path, tmp_path: Path) -> None:
+    """`export` names each file; an unknown format is exit code 2."""
+    assert greenbench("run", suite_file, "--out", tmp_path / "run", "--limit", 2).returncode == 0
+    done = greenbench("export", tmp_path / "run", "--format", "github-benchmark", "--out", tmp_path / "bench.json")
+    assert done.stdout.splitlines() == [str(tmp_path / f"bench.{part}.json") for part in ("smaller", "bigger")]
+    wrong = greenbench("export", tmp_path / "run", "--format", "xml", "--out", tmp_path / "bench.xml")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.startswith("error: --format xml: unknown. Valid: boamps, codecarbon, csv")
 
 
 def test_schema_is_json_schema() -> None:

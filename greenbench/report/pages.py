@@ -14,6 +14,7 @@ from greenbench import store
 from greenbench.errors import StoreError
 from greenbench.metrics import ENERGY_UNITS, METRICS
 from greenbench.report import figures, frames, sentences
+from greenbench.report import scores as report_scores
 from greenbench.report.figures import number
 from greenbench.report.frames import ENERGY, Setting
 
@@ -73,7 +74,8 @@ def write_page(folders: Path | Iterable[Path], out: Path) -> Path:
     if rows.empty:
         raise StoreError(f"{named}: the runs here hold no rows yet. Let a run finish a cell, then report again.")
     texts = pd.concat([store.load_hypotheses(run) for run in found], ignore_index=True)
-    page = render(rows, [store.read_run(run) for run in found], texts)
+    scores = pd.concat([store.load_scores(run) for run in found], ignore_index=True)
+    page = render(rows, [store.read_run(run) for run in found], texts, scores)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(page, encoding="utf-8")
@@ -82,13 +84,14 @@ def write_page(folders: Path | Iterable[Path], out: Path) -> Path:
     return out
 
 
-def render(rows: pd.DataFrame, runs: Sequence[Mapping[str, Any]], texts: pd.DataFrame) -> str:
+def render(rows: pd.DataFrame, runs: Sequence[Mapping[str, Any]], texts: pd.DataFrame, scores: pd.DataFrame) -> str:
     """Return the page.
 
     Args:
         rows: as ``store.load`` gives them, at least one.
         runs: the ``run.json`` of each run.
         texts: as ``store.load_hypotheses`` gives them.
+        scores: as ``store.load_scores`` gives them.
     """
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
@@ -114,6 +117,8 @@ def render(rows: pd.DataFrame, runs: Sequence[Mapping[str, Any]], texts: pd.Data
         table=[_table_line(line, _present(lines)) for line in lines.to_dict("records")],
         several_runs=lines["run_id"].nunique() > 1,
         flags=sentences.flag_meanings(lines),
+        scores=report_scores.table(rows, scores) if len(scores) else [],
+        scorings=report_scores.scorings(rows, scores) if len(scores) else [],
         transcripts=_transcripts(texts),
         provenance=_provenance(lines),
         flat=flat,

@@ -32,8 +32,8 @@ def table(rows: pd.DataFrame) -> list[Line]:
         {
             "variant": line["variant"],
             "dataset": line["dataset"],
-            "scenario": _scenario(line),
-            "WER % [95 % interval]": _wer(line) if line["status"] == "ok" else line["status"],
+            "scenario": scenario(line),
+            "WER % [95 % interval]": error_rate(line) if line["status"] == "ok" else line["status"],
             "RTFx": _number(line["rtfx"], 1, "{:.1f}"),
             "p50 ms": _number(line["latency_p50_s"], 1e3, "{:.0f}"),
             "peak MiB": _number(line["peak_rss_bytes"], 1 / 2**20, "{:.0f}"),
@@ -49,13 +49,15 @@ def _lines(rows: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
     return (line for _, line in summary(rows).iterrows())  # type: ignore[misc]
 
 
-def _scenario(line: Mapping[str, Any]) -> str:
+def scenario(line: Mapping[str, Any]) -> str:
+    """Return how a line's utterances were sent: scenario, batch size and device."""
     size = f" x{line['batch_size']}" if line["scenario"] == "offline" else ""
     device = "" if line["device"] == "cpu" else f", {line['device']}"
     return f"{line['scenario']}{size}{device}"
 
 
-def _wer(line: Mapping[str, Any]) -> str | None:
+def error_rate(line: Mapping[str, Any]) -> str | None:
+    """Return a line's WER in percent with its interval, or None where it has none."""
     if pd.isna(line["wer"]):
         return None
     interval = (

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from importlib.metadata import version
 from typing import Any
 
 from greenbench.metrics import ratio
@@ -35,12 +34,26 @@ class Score:
     chars: list[Counts]
 
 
-def scorer_id() -> str:
-    """Name the scorer for rows."""
-    return f"jiwer-{version('jiwer')}"
+def count_words(reference: str, hypothesis: str) -> Counts:
+    """Count the word edits of one pair by Levenshtein's alignment."""
+    import jiwer
+
+    return _counts(jiwer.process_words(reference, hypothesis))
 
 
-def score(references: Sequence[str], hypotheses: Sequence[str], normalize: Callable[[str], str]) -> Score:
+def count_chars(reference: str, hypothesis: str) -> Counts:
+    """Count the character edits of one pair by Levenshtein's alignment."""
+    import jiwer
+
+    return _counts(jiwer.process_characters(reference, hypothesis))
+
+
+def score(
+    references: Sequence[str],
+    hypotheses: Sequence[str],
+    normalize: Callable[[str], str],
+    count: Callable[[str, str], Counts] = count_words,
+) -> Score:
     """Count edits, utterance by utterance.
 
     An empty reference adds its insertions to the numerator and nothing to the denominator. Any white space
@@ -50,14 +63,10 @@ def score(references: Sequence[str], hypotheses: Sequence[str], normalize: Calla
         references: one text an utterance, as the corpus gives it.
         hypotheses: one text an utterance, as the model gives it.
         normalize: applied to both.
+        count: counts the word edits of a normalised pair.
     """
-    import jiwer
-
     pairs = [(_spaced(normalize(r)), _spaced(normalize(h))) for r, h in zip(references, hypotheses, strict=True)]
-    return Score(
-        [_count(jiwer.process_words, *pair) for pair in pairs],
-        [_count(jiwer.process_characters, *pair) for pair in pairs],
-    )
+    return Score([count(*pair) for pair in pairs], [count_chars(*pair) for pair in pairs])
 
 
 def _spaced(text: str) -> str:
@@ -65,8 +74,7 @@ def _spaced(text: str) -> str:
     return " ".join(text.split())
 
 
-def _count(process: Callable[[str, str], Any], reference: str, hypothesis: str) -> Counts:
-    found = process(reference, hypothesis)
+def _counts(found: Any) -> Counts:
     return Counts(
         found.hits + found.substitutions + found.deletions,
         found.substitutions,

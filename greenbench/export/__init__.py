@@ -1,0 +1,115 @@
+"""Results in the formats of other tools: which formats there are, and the files they become."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from greenbench import store
+from greenbench.errors import InputError, StoreError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Results:
+    """What there is to export.
+
+    Attributes:
+        rows: as ``store.load`` gives them.
+        runs: ``run.json`` by run id.
+    """
+
+    rows: "pd.DataFrame"
+    runs: Mapping[str, Mapping[str, Any]]
+
+
+Documents = Mapping[str, bytes]
+"""What an exporter returns: content by what its file's name gets before the suffix, "" for a single file."""
+
+Exporter = Callable[[Results], Documents]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format of other tools.
+
+    Attributes:
+        about: what it is for.
+        exporter: ``module:function`` of an ``Exporter``, imported when it is used.
+        per_run: its documents describe one run, so that several runs make several.
+    """
+
+    about: str
+    exporter: str
+    per_run: bool = True
+
+
+FORMATS = {
+    "csv": Format("every row, for spreadsheets", "tables:csv", per_run=False),
+    "parquet": Format("every row with its types, for data frames", "tables:parquet", per_run=False),
+    "pytest-benchmark": Format("speed, for `pytest-benchmark compare`", "pytest_benchmark:document"),
+    "github-benchmark": Format("medians over time, for github-action-benchmark", "github_benchmark:documents"),
+    "codecarbon": Format("energy, as codecarbon's emissions.csv", "codecarbon:emissions", per_run=False),
+    "boamps": Format("energy reports of Boavizta's BoAmps, one a cell", "boamps:reports"),
+}
+
+
+def write(results: Path, name: str, out: Path) -> list[Path]:
+    """Write results in another tool's format.
+
+    Args:
+        results: a run's folder, or any parent of runs.
+        name: from ``FORMATS``.
+        out: the file; where the format needs several, each name gets its part: ``out.smaller.json``.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: an unknown format, a library that it needs is missing, or there is nothing to put into it.
+        StoreError: there is no run, or a file cannot be written.
+    """
+    if name not in FORMATS:
+        raise InputError(f"--format {name}: unknown. {did_you_mean(name, FORMATS)}")
+    documents = _documents(_load(results), FORMATS[name])
+    if not documents:
+        raise InputError(f"{results}: no row here has what --format {name} is about ({FORMATS[name].about})")
+    paths = {_named(out, part): content for part, content in documents.items()}
+    for path, content in paths.items():
+        _write(path, content)
+    return list(paths)
+
+
+def _load(folder: Path) -> Results:
+    rows = store.load(folder)
+    runs = [store.read_run(run) for run in store.runs(folder)]
+    return Results(rows, {run["run_id"]: run for run in runs})
+
+
+def _documents(results: Results, form: Format) -> Documents:
+    """Make the documents, run by run where they describe one."""
+    module, _, function = form.exporter.partition(":")
+    export: Exporter = getattr(import_module(f"greenbench.export.{module}"), function)
+    if not form.per_run or len(results.runs) == 1:
+        return export(results)
+    documents: dict[str, bytes] = {}
+    for run_id, run in results.runs.items():
+        rows = results.rows[results.rows["run_id"] == run_id]
+        found = export(Results(rows, {run_id: run}))
+        documents |= {f"{run_id}.{part}".rstrip("."): content for part, content in found.items()}
+    return documents
+
+
+def _named(out: Path, part: str) -> Path:
+    return out.with_name(f"{out.stem}.{part}{out.suffix}") if part else out
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot write: {error.strerror}. Choose another --out.") from error

@@ -1,0 +1,131 @@
+"""Energy reports in BoAmps, Boavizta's format for sharing what AI tasks consume: one report a cell."""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+import pandas as pd
+
+from greenbench.energy import PARTS
+from greenbench.export import Documents, Results
+from greenbench.metrics import J_PER_KWH
+from greenbench.record import CELL
+
+QUALITY = {"counter": "high", "sampled": "medium", "estimated": "low"}
+"""BoAmps' word for an error up to 10, 25 and 50 %, by how the weakest part was read."""
+
+
+def reports(results: Results) -> Documents:
+    """Return a report for each cell whose windows all have an energy, numbered where there are several.
+
+    The fields are those of ``model/*_schema.json`` in Boavizta/BoAmps, written with codecarbon's classes for
+    them. A report covers all windows of its cell: energies, times and requests are sums. What greenbench does
+    not know (publisher, country, kind of infrastructure) is left out or said to be ``other``.
+    """
+    (run,) = results.runs.values()
+    ok = results.rows[results.rows["status"] == "ok"]
+    cells = [cell for _, cell in ok.groupby(list(CELL), sort=False, dropna=False) if cell["energy_j"].notna().all()]
+    texts = [json.dumps(_report(cell, run), indent=2, ensure_ascii=False).encode() for cell in cells]
+    return {"": texts[0]} if len(texts) == 1 else {str(number): text for number, text in enumerate(texts, start=1)}
+
+
+def _report(cell: pd.DataFrame, run: Mapping[str, Any]) -> dict[str, Any]:
+    from codecarbon.output_methods.boamps import models
+    from codecarbon.output_methods.boamps.mapper import BOAMPS_FORMAT_SPEC_URI, BOAMPS_FORMAT_VERSION
+
+    machine, row = run.get("machine") or {}, cell.iloc[-1]
+    key = "|".join(str(row[name]) for name in CELL)
+    report = models.BoAmpsReport(
+        header=models.BoAmpsHeader(
+            format_version=BOAMPS_FORMAT_VERSION,
+            format_version_specification_uri=BOAMPS_FORMAT_SPEC_URI,
+            report_id=str(uuid5(NAMESPACE_URL, key)),
+            report_datetime=f"{datetime.fromisoformat(row['timestamp_utc']):%Y-%m-%d %H:%M:%S}",
+            report_status="draft",
+        ),
+        task=_task(cell),
+        measures=list(_measures(cell, (run.get("versions") or {}).get("greenbench"))),
+        system=models.BoAmpsSystem(os=machine.get("os") or "unknown"),
+        software=models.BoAmpsSoftware(language="python", version=machine.get("python")),
+        infrastructure=models.BoAmpsInfrastructure(infra_type="other", components=list(_components(row, machine))),
+        quality=QUALITY[max(cell["energy_method"], key=list(QUALITY).index)],
+    )
+    found: dict[str, Any] = report.to_dict()
+    return found
+
+
+def _task(cell: pd.DataFrame) -> Any:
+    from codecarbon.output_methods.boamps import models
+
+    row = cell.iloc[-1]
+    n_requests = float((cell["n_utterances"] * cell["n_passes"]).sum())
+    accurate = 1 - row["wer"] if pd.notna(row["wer"]) and row["wer"] <= 1 else None
+    n_params = None if pd.isna(row["n_params"]) else row["n_params"] / 1e9
+    return models.BoAmpsTask(
+        task_stage="inference",
+        task_family="speech recognition",
+        nb_request=n_requests,
+        algorithms=[
+            models.BoAmpsAlgorithm(
+                algorithm_type="neural network",
+                foundation_model_name=row["variant"],
+                parameters_number=n_params,
+                quantization=None if pd.isna(row["steps"]) else row["steps"],
+            )
+        ],
+        dataset=[
+            models.BoAmpsDataset(data_usage="input", data_type="audio", data_quantity=n_requests),
+            models.BoAmpsDataset(data_usage="output", data_type="text", data_quantity=n_requests),
+        ],
+        measured_accuracy=accurate,
+        task_description=_description(cell),
+    )
+
+
+def _description(cell: pd.DataFrame) -> str:
+    row = cell.iloc[-1]
+    flags = sorted(set().union(*cell["flags"]))
+    told = [
+        f"{cell['audio_s'].sum():g} s of audio from {row['dataset']}",
+        f"{row['scenario']}, batch size {row['batch_size']}, on {row['device']}",
+        f"{len(cell)} windows, loading and warm-up left out",
+        "accuracy is 1 - WER" if pd.notna(row["wer"]) else "",
+        f"energy scope {row['energy_scope']}",
+        f"flags: {', '.join(flags)}" if flags else "",
+    ]
+    return "; ".join(part for part in told if part)
+
+
+def _measures(cell: pd.DataFrame, version: str | None) -> Iterable[Any]:
+    """Yield a measure for each part of the machine that the total covers; BoAmps counts in kWh."""
+    from codecarbon.output_methods.boamps import models
+
+    row = cell.iloc[-1]
+    for part in str(row["energy_scope"]).split("+"):
+        source = row[f"energy_{part}_source"] if part in PARTS else None
+        yield models.BoAmpsMeasure(
+            measurement_method=f"greenbench, {row['energy_method'] if source is None else source}",
+            version=version,
+            cpu_tracking_mode=source if part == "cpu" else None,
+            gpu_tracking_mode=source if part == "gpu" else None,
+            power_consumption=float(cell[f"energy_{part}_j"].sum()) / J_PER_KWH,
+            measurement_duration=float(cell["wall_s"].sum()),
+        )
+
+
+def _components(row: "pd.Series[Any]", machine: Mapping[str, Any]) -> Iterable[Any]:
+    from codecarbon.output_methods.boamps import models
+
+    yield models.BoAmpsHardware(
+        component_type="cpu",
+        component_name=machine.get("cpu_model"),
+        nb_component=machine.get("n_cpus_physical") or 1,
+    )
+    if str(row["device"]).startswith("cuda"):
+        yield models.BoAmpsHardware(component_type="gpu", component_name=row["device_name"], nb_component=1)
+    if machine.get("memory_bytes"):
+        yield models.BoAmpsHardware(
+            component_type="ram", nb_component=1, memory_size=round(machine["memory_bytes"] / 2**30)
+        )

@@ -1,0 +1,36 @@
+"""Every row and column as they are, as CSV or Parquet."""
+
+from io import BytesIO
+
+import pandas as pd
+
+from greenbench.errors import InputError
+from greenbench.export import Documents, Results
+from greenbench.metrics import METRICS
+
+
+def csv(results: Results) -> Documents:
+    """Return all rows as CSV in UTF-8: flags separated by spaces, what is unknown empty."""
+    rows = _typed(results.rows)
+    return {"": rows.assign(flags=rows["flags"].map(" ".join)).to_csv(index=False).encode()}
+
+
+def parquet(results: Results) -> Documents:
+    """Return all rows as Parquet: counts and bytes are integers, flags a list, what is unknown null.
+
+    Raises:
+        InputError: pyarrow is not installed.
+    """
+    buffer = BytesIO()
+    try:
+        _typed(results.rows).to_parquet(buffer, engine="pyarrow", index=False)
+    except ImportError as error:
+        raise InputError("--format parquet needs pyarrow: pip install 'greenbench[parquet]'") from error
+    return {"": buffer.getvalue()}
+
+
+def _typed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Give whole numbers their type back, which a missing one among them takes away."""
+    whole = [name for name in METRICS if name.startswith("n_") or name.endswith("_bytes")]
+    typed: pd.DataFrame = rows.astype(dict.fromkeys(whole, "Int64"))
+    return typed

@@ -1,0 +1,104 @@
+"""How edits are counted; a scoring is a normaliser and a scorer, each with its name and version."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from greenbench import registry
+from greenbench.errors import did_you_mean
+from greenbench.text import compound as compounds
+from greenbench.text import normalizers, scoring
+from greenbench.text.scoring import Counts
+
+PLAIN = "words"
+"""The scorer of a scoring that names none."""
+
+Heard = tuple[str, str, str | None]
+"""Reference, hypothesis and speaker of an utterance."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A way to count word edits (group ``greenbench.scorers``: functions that return one).
+
+    A normaliser changes each text by itself; what depends on both texts, such as where a word may be joined,
+    is the scorer's.
+
+    Attributes:
+        version: changes whenever any count could come out differently.
+        count_words: normalised reference and hypothesis in, one space between words; counts out.
+    """
+
+    version: str
+    count_words: Callable[[str, str], Counts]
+
+
+def words() -> Scorer:
+    """Return plain word counting: every word that differs is an edit."""
+    return Scorer(f"jiwer-{version('jiwer')}", scoring.count_words)
+
+
+def compound() -> Scorer:
+    """Return counting that takes up to three words written together, or apart, as right; N and CER stay plain."""
+
+    def count(reference: str, hypothesis: str) -> Counts:
+        sides = reference.split(), hypothesis.split()
+        return compounds.count(*sides) if compounds.may_join(*sides) else scoring.count_words(reference, hypothesis)
+
+    return Scorer(f"1-jiwer-{version('jiwer')}", count)
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What makes word error rates comparable.
+
+    Attributes:
+        normalizer: the normaliser's identifier for rows, ``name@version``.
+        scorer: the scorer's.
+        normalize: applied to both texts.
+        count_words: applied to what comes of it.
+    """
+
+    normalizer: str
+    scorer: str
+    normalize: Callable[[str], str]
+    count_words: Callable[[str, str], Counts]
+
+
+def create(name: str) -> Scoring:
+    """Return a scoring by its name: ``normalizer`` or ``normalizer+scorer``, e.g. ``whisper-english+compound``.
+
+    Raises:
+        InputError: there is no such normaliser or scorer; the message has the nearest one.
+    """
+    first, _, second = name.partition("+")
+    normalizer_id, normalizer = normalizers.create(first)
+    scorer: Scorer = registry.load("scorers", second or PLAIN)()
+    return Scoring(normalizer_id, f"{second or PLAIN}@{scorer.version}", normalizer.apply, scorer.count_words)
+
+
+def accuracy(heard: Sequence[Heard], how: Scoring, n_resamples: int) -> tuple[dict[str, Any], str | None]:
+    """Derive the accuracy metrics of a corpus from its texts; returns what ``scoring.metrics`` does."""
+    references, hypotheses, speakers = zip(*heard, strict=True)
+    counted = scoring.score(references, hypotheses, how.normalize, how.count_words)
+    return scoring.metrics(counted, speakers, n_resamples)
+
+
+def name_of(normalizer: str, scorer: str) -> str:
+    """Return the name of a scoring from the identifiers in a row."""
+    first, second = normalizer.partition("@")[0], scorer.partition("@")[0]
+    return first if second == PLAIN else f"{first}+{second}"
+
+
+def names() -> list[str]:
+    """Return every name that ``create`` takes, importing nothing."""
+    others = [scorer for scorer in registry.names("scorers") if scorer != PLAIN]
+    return [name for first in registry.names("normalizers") for name in (first, *(f"{first}+{s}" for s in others))]
+
+
+def unknown(given: Iterable[str]) -> str | None:
+    """Say which of these is no scoring and what was meant, or return None."""
+    known = names()
+    wrong = [name for name in given if name not in known]
+    return f"unknown normalizer '{wrong[0]}'. {did_you_mean(wrong[0], known)}" if wrong else None

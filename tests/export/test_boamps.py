@@ -1,0 +1,60 @@
+"""BoAmps reports, against the format's fields and codecarbon's reader of it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+from codecarbon.output_methods.boamps.models import BoAmpsReport
+
+from greenbench.export import write
+
+SCHEMA = json.loads((Path(__file__).parent / "boamps_schema.json").read_text())
+
+
+@pytest.fixture
+def reports(results: Path, tmp_path: Path) -> list[dict]:
+    """The exported reports."""
+    paths = write(results, "boamps", tmp_path / "out.json")
+    assert [path.name for path in paths] == ["out.1.json", "out.2.json"]
+    return [json.loads(path.read_text()) for path in paths]
+
+
+def test_reports_follow_the_format(reports: list[dict]) -> None:
+    """Each report meets the schema, and codecarbon's reader gives back the same."""
+    for report in reports:
+        jsonschema.validate(report, SCHEMA)
+        assert BoAmpsReport.from_dict(report).to_dict() == report
+
+
+def test_a_report_sums_its_windows(reports: list[dict]) -> None:
+    """Two windows of two passes over five utterances are twenty requests; energies of each part add up in kWh."""
+    measured, _ = reports
+    assert measured["task"]["nbRequest"] == 20
+    assert measured["task"]["measuredAccuracy"] == 0.75
+    cpu, dram = measured["measures"]
+    assert cpu["powerConsumption"] == pytest.approx(2 * 27 / 3.6e6)
+    assert dram["powerConsumption"] == pytest.approx(2 * 9 / 3.6e6)
+    assert cpu["measurementDuration"] == 5.0
+    assert cpu["cpuTrackingMode"] == "rapl"
+    assert "cpuTrackingMode" not in dram
+    assert measured["task"]["algorithms"][0]["parametersNumber"] == pytest.approx(0.006)
+
+
+def test_quality_follows_the_origin(reports: list[dict]) -> None:
+    """A counter's report may call itself good, an estimate's may not; each has an id of its own."""
+    assert [report["quality"] for report in reports] == ["high", "low"]
+    assert reports[1]["task"]["algorithms"][0]["quantization"] == "int8-dynamic"
+    assert "flags: energy-estimated" in reports[1]["task"]["taskDescription"]
+    assert len({report["header"]["reportId"] for report in reports}) == 2
+
+
+def test_a_window_without_energy_leaves_its_cell_out(make: Callable[..., Path], tmp_path: Path) -> None:
+    """A sum over windows of which one is unknown would be too small, so there is no report of that cell."""
+    unknown = {"energy_j": None, "energy_cpu_j": None, "energy_scope": None, "energy_method": None}
+    folder = make({"repeat": 0}, {"repeat": 1, **unknown}, {"variant": "b"}, {"variant": "wer-above-1", "wer": 1.2})
+    paths = write(folder, "boamps", tmp_path / "out.json")
+    reports = [json.loads(path.read_text()) for path in paths]
+    assert [report["task"]["algorithms"][0]["foundationModelName"] for report in reports] == ["b", "wer-above-1"]
+    assert "measuredAccuracy" not in reports[1]["task"]
