@@ -137,12 +137,15 @@ def cache(
     from greenbench import cache as kept
 
     if clear:
-        typer.echo(f"freed {kept.clear() / 2**30:.2f} GiB in {kept.folder()}")
+        typer.echo(f"freed {kept.clear() / 1e6:.1f} MB in {kept.folder()}")
         return
     rows = [{"build": a.about.get("build"), "settings": a.about.get("settings"), "size_mb": round(a.n_bytes / 1e6, 1),
              "used": f"{datetime.fromtimestamp(a.used_s):%Y-%m-%d %H:%M}", "path": str(a.path)}
             for a in kept.artefacts()]  # fmt: skip
-    _print_table(f"kept in {kept.folder()}" if rows else f"nothing is kept in {kept.folder()}", rows, as_json)
+    if not rows and not as_json:
+        typer.echo(f"nothing is kept in {kept.folder()}")
+        return
+    _print_table(f"kept in {kept.folder()}", rows, as_json)
 
 
 @app.command()

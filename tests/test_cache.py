@@ -61,7 +61,7 @@ def test_the_least_recently_used_goes_first(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_use_is_remembered_and_clearing_frees() -> None:
     """Artefacts are listed by last use, with their size and content."""
-    first, second = (cache.artefact({"n": n}, writes(100)) for n in range(2))
+    _first, second = (cache.artefact({"n": n}, writes(100)) for n in range(2))
     os.utime(second / cache.ABOUT, (1000, 1000))
     cache.artefact({"n": 0}, writes(100))
     assert [a.about["n"] for a in cache.artefacts()] == [1, 0]

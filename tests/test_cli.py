@@ -185,5 +185,5 @@ def test_cache_lists_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     cache.artefact({"build": "Onnx", "settings": "Onnx()"}, lambda folder: (folder / "a").write_bytes(bytes(2_000_000)))
     (row,) = json.loads(greenbench("cache", "--json").stdout)
     assert (row["build"], row["size_mb"]) == ("Onnx", 2.0)
-    assert "freed 0.00 GiB" in greenbench("cache", "--clear").stdout
+    assert "freed 2.0 MB" in greenbench("cache", "--clear").stdout
     assert "nothing is kept" in greenbench("cache").stdout
