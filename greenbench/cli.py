@@ -5,6 +5,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -161,6 +162,26 @@ def export(
 
     for path in write(results, form, out):
         typer.echo(path)
+
+
+@app.command()
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove everything that is kept.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the exported models that are kept, the least recently used first (GREENBENCH_CACHE_GIB limits them)."""
+    from greenbench import cache as kept
+
+    if clear:
+        typer.echo(f"freed {kept.clear() / 1e6:.1f} MB in {kept.folder()}")
+        return
+    rows = [{"build": a.about.get("build"), "settings": a.about.get("settings"), "size_mb": round(a.n_bytes / 1e6, 1),
+             "used": f"{datetime.fromtimestamp(a.used_s):%Y-%m-%d %H:%M}", "path": str(a.path)}
+            for a in kept.artefacts()]  # fmt: skip
+    if not rows and not as_json:
+        typer.echo(f"nothing is kept in {kept.folder()}")
+        return
+    _print_table(f"kept in {kept.folder()}", rows, as_json)
 
 
 @app.command()

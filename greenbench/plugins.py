@@ -157,6 +157,27 @@ class Method(Protocol):
         ...
 
 
+@runtime_checkable
+class Export(Protocol):
+    """A build that ends a chain: another engine runs the model, from files that are written once."""
+
+    def unsupported(self, device: str) -> str | None:
+        """Say why this build cannot run on ``device``, or return None."""
+        ...
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of what writes the files, by package."""
+        ...
+
+    def export(self, model: Any, extractor: Any, folder: Path) -> None:
+        """Write the files of a torch module on the CPU; ``extractor`` is its transformers feature extractor."""
+        ...
+
+    def open(self, folder: Path) -> Callable[[Mapping[str, Any]], Any]:
+        """Return what runs them: named numpy inputs in, numpy logits ``(n_utterances, n_frames, n_tokens)`` out."""
+        ...
+
+
 @dataclass(frozen=True)
 class Variant:
     """One thing to measure: a model as one build.

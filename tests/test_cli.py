@@ -196,3 +196,15 @@ def test_the_librispeech_suite_without_a_network_is_one_line_per_missing_thing(t
     assert "https://www.openslr.org/resources/12/dev-clean.tar.gz" in missing[0]
     assert f"{tmp_path}/speech/dev-clean" in missing[0]
     assert all("Fetch it where there is a network" in line for line in missing[1:])
+
+
+def test_cache_lists_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept is listed with its size, and --clear removes it."""
+    from greenbench import cache
+
+    monkeypatch.setenv("GREENBENCH_CACHE", str(tmp_path))
+    cache.artefact({"build": "Onnx", "settings": "Onnx()"}, lambda folder: (folder / "a").write_bytes(bytes(2_000_000)))
+    (row,) = json.loads(greenbench("cache", "--json").stdout)
+    assert (row["build"], row["size_mb"]) == ("Onnx", 2.0)
+    assert "freed 2.0 MB" in greenbench("cache", "--clear").stdout
+    assert "nothing is kept" in greenbench("cache").stdout

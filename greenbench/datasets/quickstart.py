@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from greenbench.assets import QUICKSTART
+from greenbench.datasets.audio import read_audio
 from greenbench.datasets.manifest import Manifest
-from greenbench.plugins import Clip
+from greenbench.plugins import Clip, Waveform
 
 
 @dataclass(frozen=True)
@@ -43,3 +44,10 @@ class Quickstart:
         with self._manifest().path.open(encoding="utf-8") as lines:
             rows = [json.loads(line) for line in lines]
         return {row["speaker"] for row in rows if self.voices in ("all", seen[row["seen"]])}
+
+
+def unlabelled() -> list[Waveform]:
+    """Return the bundled speech without transcripts, 600 utterances of the voices that the teacher knows."""
+    folder = QUICKSTART / "unlabelled"
+    lines = (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    return [read_audio(folder / json.loads(line)["audio_filepath"]) for line in lines]

@@ -3,17 +3,21 @@
 import io
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, reduce
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from greenbench import cache
 from greenbench.assets import QUICKSTART
-from greenbench.errors import MissingError
-from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Method, ModelRef, Variant, VariantInfo, Waveform
+from greenbench.compress import exported
+from greenbench.errors import InputError, MissingError
+from greenbench.plugins import SAMPLE_RATE_HZ, Export, Footprint, Method, ModelRef, Variant, VariantInfo, Waveform
 from greenbench.variants import hub
 
 _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
@@ -89,12 +93,19 @@ class Wav2Vec2:
             _config_folder(self)
 
     def __call__(self, name: str, methods: Sequence[tuple[str, Method]]) -> Variant:
-        """Return the variant with the methods chained on."""
+        """Return the variant with the methods chained on.
+
+        Raises:
+            InputError: something is to follow a build that another engine runs.
+        """
+        for (first, method), (second, _) in pairwise(methods):
+            if isinstance(method, Export):
+                raise InputError(f"builds: {second} cannot follow {first}, which another engine runs: put it before")
         base = name.removesuffix("".join(f"+{step}" for step, _ in methods))
         return Variant(
             name=name,
             load=partial(_load, self, [method for _, method in methods]),
-            prepare=self.prepare,
+            prepare=partial(_prepare, self, [method for _, method in methods]),
             unsupported=lambda device: next(filter(None, (m.unsupported(device) for _, m in methods)), None),
             parent=(base if base != name else f"wav2vec2:{self.label}") if methods else None,
             steps=tuple(step for step, _ in methods),
@@ -112,32 +123,58 @@ class Wav2Vec2:
         )
 
 
+def _prepare(settings: Wav2Vec2, methods: Sequence[Method]) -> None:
+    """Fetch the weights, and export the model where another engine is to run it."""
+    settings.prepare()
+    if methods and isinstance(methods[-1], Export) and not methods[-1].unsupported("cpu"):
+        exported.files(_source(settings, methods[:-1]), methods[-1])
+
+
 def _load(settings: Wav2Vec2, methods: Sequence[Method], device: str) -> "CtcTranscriber":
+    """Load the model ready to run: a torch module on its device, or the files of an export."""
+    extractor, tokenizer = _processor(settings)
+    if methods and isinstance(methods[-1], Export):
+        folder = exported.files(_source(settings, methods[:-1]), methods[-1])
+        return CtcTranscriber(
+            exported.Exported(methods[-1].open(folder), _config(settings), folder), extractor, tokenizer, device
+        )
+    return CtcTranscriber(_module(settings, methods, device), extractor, tokenizer, device)
+
+
+def _source(settings: Wav2Vec2, methods: Sequence[Method]) -> exported.Source:
+    """Describe the model to export by its weights, or by how random ones are drawn, and the methods before."""
+    about: dict[str, Any] = {"config": settings.config, "seed": settings.seed}
+    if settings.model is not None:
+        folder = hub.fetch(settings.model, settings.revision)
+        kinds = ("config.json", *hub.WEIGHTS)
+        about = {file.name: cache.digest(file) for kind in kinds for file in sorted(folder.glob(kind))}
+    return exported.Source(partial(_to_export, settings, methods), {**about, "methods": [repr(m) for m in methods]})
+
+
+def _to_export(settings: Wav2Vec2, methods: Sequence[Method]) -> tuple[Any, Any]:
+    return _module(settings, methods, "cpu"), _processor(settings)[0]
+
+
+def _module(settings: Wav2Vec2, methods: Sequence[Method], device: str) -> Any:
     """Load the model in float32, move it to the device and apply the methods in order."""
     from transformers import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    model, extractor, tokenizer = _random(settings) if settings.weights == "random" else _trained(settings)
+    model = _random(settings) if settings.weights == "random" else _trained(settings)
     model = model.to(device).eval()
     for method in methods:
         model = method(model)
-    return CtcTranscriber(model, extractor, tokenizer, device)
+    return model
 
 
-def _trained(settings: Wav2Vec2) -> tuple[Any, Any, Any]:
+def _trained(settings: Wav2Vec2) -> Any:
     import torch
-    from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer
+    from transformers import AutoModelForCTC
 
     folder = hub.fetch(str(settings.model), settings.revision)
-    try:
-        # float32 whatever the file holds: the builds, not the file, decide the precision
+    with _named_failures(settings):  # float32 whatever the file holds: the builds, not the file, decide the precision
         model, found = AutoModelForCTC.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
-        extractor = AutoFeatureExtractor.from_pretrained(folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError, KeyError) as error:
-        cause = " ".join(str(error).split())
-        raise MissingError(f"model {settings.model}: does not load as a CTC model: {cause}") from error
     # transformers fills what a file lacks with random numbers; the mask embedding is for training only
     untrained = sorted(name for name in found["missing_keys"] if not name.endswith("masked_spec_embed"))
     if untrained:
@@ -145,35 +182,57 @@ def _trained(settings: Wav2Vec2) -> tuple[Any, Any, Any]:
             f"model {settings.model}: no weights for {untrained[0]} ({len(untrained)} missing), so it is not "
             "fine-tuned for CTC. Name a fine-tuned model."
         )
-    return model, extractor, tokenizer
+    return model
+
+
+@contextmanager
+def _named_failures(settings: Wav2Vec2) -> Iterator[None]:
+    """Turn what transformers raises about a folder into one line that names the model."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        cause = " ".join(str(error).split())
+        raise MissingError(f"model {settings.model}: does not load as a CTC model: {cause}") from error
 
 
 def _config_folder(settings: Wav2Vec2) -> Path:
     return hub.fetch(str(settings.config), settings.revision, kinds=("config.json",))
 
 
-def _random(settings: Wav2Vec2) -> tuple[Any, Any, Any]:
-    import torch
-    from transformers import (
-        AutoConfig,
-        AutoModelForCTC,
-        Wav2Vec2Config,
-        Wav2Vec2CTCTokenizer,
-        Wav2Vec2FeatureExtractor,
-    )
+def _config(settings: Wav2Vec2) -> Any:
+    """Return the configuration of the model."""
+    from transformers import AutoConfig, Wav2Vec2Config
 
     if settings.config in ARCHITECTURES:
-        config = Wav2Vec2Config(**ARCHITECTURES[settings.config], vocab_size=len(VOCABULARY))
-    else:
-        config = AutoConfig.from_pretrained(_config_folder(settings))
+        return Wav2Vec2Config(**ARCHITECTURES[settings.config], vocab_size=len(VOCABULARY))
+    if settings.weights == "random":
+        return AutoConfig.from_pretrained(_config_folder(settings))
+    with _named_failures(settings):
+        return AutoConfig.from_pretrained(hub.fetch(str(settings.model), settings.revision))
+
+
+def _random(settings: Wav2Vec2) -> Any:
+    import torch
+    from transformers import AutoModelForCTC
+
     torch.manual_seed(settings.seed)
-    model = AutoModelForCTC.from_config(config)
-    masked = getattr(config, "feat_extract_norm", "layer") == "layer"
-    with tempfile.TemporaryDirectory() as folder:
-        vocabulary = Path(folder) / "vocab.json"
+    return AutoModelForCTC.from_config(_config(settings))
+
+
+def _processor(settings: Wav2Vec2) -> tuple[Any, Any]:
+    """Return the feature extractor and the tokeniser; random weights get those of the LibriSpeech checkpoints."""
+    from transformers import AutoFeatureExtractor, AutoTokenizer, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor
+
+    if settings.weights == "trained":
+        folder = hub.fetch(str(settings.model), settings.revision)
+        with _named_failures(settings):
+            return AutoFeatureExtractor.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    masked = getattr(_config(settings), "feat_extract_norm", "layer") == "layer"
+    with tempfile.TemporaryDirectory() as scratch:
+        vocabulary = Path(scratch) / "vocab.json"
         vocabulary.write_text(json.dumps({token: index for index, token in enumerate(VOCABULARY)}))
         tokenizer = Wav2Vec2CTCTokenizer(str(vocabulary))
-    return model, Wav2Vec2FeatureExtractor(return_attention_mask=masked), tokenizer
+    return Wav2Vec2FeatureExtractor(return_attention_mask=masked), tokenizer
 
 
 class CtcTranscriber:
@@ -191,10 +250,12 @@ class CtcTranscriber:
     batching = "padded"
 
     def __init__(self, model: Any, extractor: Any, tokenizer: Any, device: str) -> None:
-        """Take a model that is on its device and in its final precision."""
+        """Take a model that is ready to run: a torch module on its device, or an exported one."""
         self.model, self.extractor, self.tokenizer, self.device = model, extractor, tokenizer, device
-        self.dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), None)
-        self.footprint = footprint(model)
+        elsewhere = isinstance(model, exported.Exported)
+        weights = () if elsewhere else model.parameters()
+        self.dtype = next((p.dtype for p in weights if p.is_floating_point()), None)
+        self.footprint = model.footprint if elsewhere else footprint(model)
         self.min_samples = _receptive_field(model.config)
 
     def __call__(self, batch: Sequence[Waveform]) -> list[str]:
@@ -206,10 +267,8 @@ class CtcTranscriber:
         inputs = inputs.to(self.device, self.dtype)
         with torch.inference_mode():
             tokens = self.model(**inputs).logits.argmax(dim=-1).cpu()  # (n_utterances, n_frames)
-        n_samples = torch.tensor([len(w) for w in waveforms])
-        n_frames = self.model._get_feat_extract_output_lengths(n_samples)
         texts: list[str] = self.tokenizer.batch_decode(
-            [row[:n].tolist() for row, n in zip(tokens, n_frames, strict=True)]
+            [row[: n_frames(self.model.config, len(w))].tolist() for row, w in zip(tokens, waveforms, strict=True)]
         )
         return texts
 
@@ -218,6 +277,14 @@ def _receptive_field(config: Any) -> int:
     """Return the samples behind one frame: shorter audio has no frame at all."""
     layers = zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True)
     return reduce(lambda field, layer: (field - 1) * layer[1] + layer[0], layers, 1)
+
+
+def n_frames(config: Any, n_samples: int) -> int:
+    """Return the frames of an utterance, adapters included (transformers' ``_get_feat_extract_output_lengths``)."""
+    layers = [*zip(config.conv_kernel, config.conv_stride, strict=True)]
+    if getattr(config, "add_adapter", False):
+        layers += [(1, config.adapter_stride)] * config.num_adapter_layers
+    return reduce(lambda n, layer: (n - layer[0]) // layer[1] + 1, layers, n_samples)
 
 
 def footprint(model: Any) -> Footprint:

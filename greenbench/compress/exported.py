@@ -1,0 +1,126 @@
+"""Builds that another engine runs: the model is written once as files, which are kept and opened from then on."""
+
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from greenbench import cache
+from greenbench.errors import MissingError
+from greenbench.plugins import SAMPLE_RATE_HZ, Export, Footprint
+
+Run = Callable[[Mapping[str, npt.NDArray[Any]]], npt.NDArray[np.float32]]
+"""An engine's session: named inputs in, logits ``(n_utterances, n_frames, n_tokens)`` out."""
+
+SIZE = "size.json"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model to be exported.
+
+    Attributes:
+        load: returns the torch module on the CPU and its feature extractor; picklable.
+        about: what decides its content, JSON types only.
+    """
+
+    load: Callable[[], tuple[Any, Any]]
+    about: Mapping[str, Any]
+
+
+def files(source: Source, build: Export) -> Path:
+    """Return the folder of an exported model, exporting it in a process of its own if it is not kept.
+
+    Only so is what a measured process holds in memory the same whether the export was at hand or not.
+
+    Raises:
+        MissingError: the export failed; the last line that it wrote says why.
+    """
+    about = {**source.about, "build": type(build).__name__, "settings": repr(build), "versions": build.versions()}
+    return cache.artefact(about, partial(_export_elsewhere, source, build))
+
+
+def _export_elsewhere(source: Source, build: Export, folder: Path) -> None:
+    command = [sys.executable, "-m", "greenbench.compress.exported"]
+    done = subprocess.run(command, input=pickle.dumps((source.load, build, folder)), capture_output=True, check=False)
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise MissingError(f"{type(build).__name__}: the model could not be exported: {last[0]}")
+
+
+def _export(load: Callable[[], tuple[Any, Any]], build: Export, folder: Path) -> None:
+    """Write the model's files, and beside them what they weigh."""
+    model, extractor = load()
+    n_params = sum(p.numel() for p in model.parameters())
+    build.export(model, extractor, folder)
+    size = {"n_params": n_params, "model_bytes": sum(f.stat().st_size for f in folder.iterdir())}
+    (folder / SIZE).write_text(json.dumps(size), encoding="utf-8")
+
+
+class Exported:
+    """What a transcriber asks of a torch model, answered by another engine.
+
+    Attributes:
+        config: of the transformers model.
+        footprint: parameters of the model that was exported, bytes of the files that run.
+    """
+
+    def __init__(self, run: Run, config: Any, folder: Path) -> None:
+        """Take an opened session and the folder it came from."""
+        self._run, self.config = run, config
+        self.footprint = Footprint(**json.loads((folder / SIZE).read_text(encoding="utf-8")))
+
+    def __call__(self, **inputs: Any) -> Any:
+        """Run the inputs of the transformers model; return an object with ``logits``."""
+        import torch
+
+        logits = self._run({name: tensor.numpy() for name, tensor in inputs.items()})
+        return SimpleNamespace(logits=torch.from_numpy(logits))
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """Return the installed versions of packages, and of what every export depends on."""
+    return {name: version(name) for name in ("torch", "transformers", *packages)}
+
+
+def graph(model: Any) -> tuple[Any, dict[str, Any]]:
+    """Return a module whose ``forward`` gives the logits alone, and example inputs by name.
+
+    A model with layer norm in its front end was trained with an attention mask, one with group norm without.
+    """
+    import torch
+
+    class Logits(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_values: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+            logits: torch.Tensor = self.model(input_values=input_values, attention_mask=attention_mask).logits
+            return logits
+
+    example = {"input_values": torch.randn(2, 3 * SAMPLE_RATE_HZ)}
+    if model.config.feat_extract_norm == "layer":
+        example["attention_mask"] = torch.ones(2, 3 * SAMPLE_RATE_HZ, dtype=torch.int32)
+        example["attention_mask"][1, 2 * SAMPLE_RATE_HZ :] = 0
+    return Logits().eval(), example
+
+
+def main() -> None:
+    """Export what standard input describes; for ``files``."""
+    load, build, folder = pickle.load(sys.stdin.buffer)  # noqa: S301 (from the parent process)
+    _export(load, build, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Builds that other engines run: the same texts as torch, any length of audio, made once and kept."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from greenbench import cache
+from greenbench.datasets.quickstart import Quickstart
+from greenbench.errors import InputError, MissingError
+from greenbench.plugins import Variant
+from greenbench.suite import VariantEntry, build_variant
+
+ENGINES = {"onnx": "onnxruntime", "onnx-int8": "onnxruntime", "openvino": "openvino", "openvino-int8": "nncf"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Keep exports in a folder of this module's, so that each is made once here and none was there before."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GREENBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def variant(model: str | Path, *builds: Any) -> Variant:
+    """Return a variant of a folder, or of a preset, with builds."""
+    settings = {"use": str(model)} if "/" not in str(model)[:1] else {"use": "wav2vec2", "model": str(model)}
+    return build_variant(VariantEntry(**settings, builds=list(builds)))
+
+
+@pytest.fixture
+def tiny_masked_model(tiny_model: Path, tmp_path: Path) -> Path:
+    """The small model with layer norm in its front end, and so with an attention mask."""
+    from transformers import AutoConfig, AutoModelForCTC, AutoProcessor
+
+    config = AutoConfig.from_pretrained(tiny_model, feat_extract_norm="layer", do_stable_layer_norm=True)
+    AutoModelForCTC.from_config(config).save_pretrained(tmp_path)
+    processor = AutoProcessor.from_pretrained(tiny_model)
+    processor.feature_extractor.return_attention_mask = True
+    processor.save_pretrained(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_float32_exports_read_the_quick_start_as_torch_does(engine: str) -> None:
+    """Greedy texts are identical on every third utterance of the bundled evaluation set, alone and in batches."""
+    pytest.importorskip(ENGINES[engine], reason="not installed")
+    waveforms = [clip.read() for clip in list(Quickstart()())[::3]]
+    torch_model, exported = (variant("wav2vec2/quickstart", *builds).load("cpu") for builds in ([], [engine]))
+    assert [exported([w]) for w in waveforms] == [torch_model([w]) for w in waveforms]
+    assert exported(waveforms[:8]) == torch_model(waveforms[:8])
+
+
+@pytest.mark.parametrize("engine", ["onnx-int8", "openvino-int8"])
+def test_int8_exports_read_nearly_as_torch_does(engine: str) -> None:
+    """Int8 changes few words of the bundled speech, and takes well under half of the bytes."""
+    import jiwer
+
+    pytest.importorskip(ENGINES[engine], reason="not installed")
+    waveforms = [clip.read() for clip in list(Quickstart(voices="seen")())[::7]]
+    torch_model, exported = (variant("wav2vec2/quickstart", *builds).load("cpu") for builds in ([], [engine]))
+    texts, int8_texts = ([model([w])[0] for w in waveforms] for model in (torch_model, exported))
+    assert jiwer.wer(texts, int8_texts) < 0.05
+    assert exported.footprint.model_bytes < 0.45 * torch_model.footprint.model_bytes
+    assert exported.footprint.n_params == torch_model.footprint.n_params
+
+
+def test_builds_can_come_before(tiny_model: Path) -> None:
+    """A model that lost layers is exported without them; the shortest audio is read, too."""
+    pytest.importorskip("onnxruntime", reason="not installed")
+    builds = [{"use": "layer-drop", "keep": 1}, "onnx"]
+    shorter, whole = (variant(tiny_model, *chain).load("cpu") for chain in (builds, ["onnx"]))
+    assert shorter.footprint.n_params < whole.footprint.n_params
+    noise = np.random.default_rng(0).standard_normal(20000).astype("float32")
+    plain = variant(tiny_model, builds[0]).load("cpu")
+    assert shorter([noise, noise[:5]]) == plain([noise, noise[:5]])
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_a_model_with_an_attention_mask_keeps_it(tiny_masked_model: Path, engine: str) -> None:
+    """Padding does not reach the texts of a model that was trained with a mask."""
+    pytest.importorskip(ENGINES[engine], reason="not installed")
+    plain, exported = (variant(tiny_masked_model, *builds).load("cpu") for builds in ([], [engine]))
+    rng = np.random.default_rng(1)
+    long, short = (rng.standard_normal(n).astype("float32") for n in (40000, 16000))
+    assert exported([long, short]) == plain([long, short]) == exported([long]) + exported([short])
+
+
+def test_an_export_is_made_once_and_again_when_the_weights_change(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second load finds the files; other weights under the same name are another artefact."""
+    import shutil
+
+    from greenbench.compress import exported
+
+    pytest.importorskip("onnxruntime", reason="not installed")
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    made = []
+    export = exported._export_elsewhere
+    monkeypatch.setattr(exported, "_export_elsewhere", lambda *args: (made.append(1), export(*args)))
+    variant(folder, "onnx").prepare()
+    variant(folder, "onnx").load("cpu")
+    n_made = len(made)
+    weights = folder / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-8:] = bytes(8)
+    weights.write_bytes(data)
+    variant(folder, "onnx").prepare()
+    assert (n_made, len(made)) in {(0, 1), (1, 2)}  # 0 where another test left the same model's export
+
+
+def test_nothing_follows_an_exported_build(tiny_model: Path) -> None:
+    """The chain says which build has to come last."""
+    with pytest.raises(InputError, match=r"bf16 cannot follow onnx"):
+        variant(tiny_model, "onnx", "bf16")
+
+
+def test_a_failed_export_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    """What the exporting process said last is the reason; no half artefact is kept."""
+    from greenbench.compress.exported import Source, files
+    from greenbench.compress.onnx import Onnx
+
+    before = len(cache.artefacts())
+    with pytest.raises(MissingError, match=r"Onnx: the model could not be exported: .*ZeroDivisionError"):
+        files(Source(_broken, {"name": "broken"}), Onnx())
+    assert len(cache.artefacts()) == before
+
+
+def _broken() -> Any:
+    raise ZeroDivisionError("by design")
+
+
+def test_a_missing_engine_is_a_reason(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
+    """Where the engine is not installed, or on a device that it does not know, the row says what to do."""
+    from greenbench.compress import onnx, openvino
+
+    for module, build in ((onnx, "onnx"), (openvino, "openvino-int8")):
+        assert "cuda:0" in (variant(tiny_model, build).unsupported("cuda:0") or "")
+        monkeypatch.setattr(module, "find_spec", lambda name: None)
+        assert "pip install" in (variant(tiny_model, build).unsupported("cpu") or "")
