@@ -5,7 +5,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenbench.statistics.repeats import ratio_by_round, smallest_difference, summarise, units
@@ -73,6 +73,7 @@ def test_the_interval_covers_the_truth_only_by_rounds() -> None:
 
 
 @given(rounds)
+@settings(deadline=None)
 def test_swapping_the_variants_inverts_the_ratio(pairs: list[tuple[float, float]]) -> None:
     """a / b and b / a tell the same story: value and interval are inverses."""
     a, b = (by_round(column) for column in zip(*pairs, strict=True))
@@ -88,6 +89,7 @@ def test_swapping_the_variants_inverts_the_ratio(pairs: list[tuple[float, float]
 
 
 @given(rounds)
+@settings(deadline=None)
 def test_a_variant_is_as_fast_as_itself(pairs: list[tuple[float, float]]) -> None:
     """The same figures give a ratio of 1 without width."""
     a = by_round([pair[0] for pair in pairs])
