@@ -79,7 +79,8 @@ def run(
             reason = missing.get(f"dataset {cell.dataset.name}") or missing.get(f"variant {cell.variant.name}")
             if reason is None and number:
                 time.sleep(cooldown_s)
-            run_cell(folder, Job(run_id, index, suite, cell, trace), reason, observe)
+            job = Job(run_id, index, suite, cell, trace, power_logged=options.power_log is not None)
+            run_cell(folder, job, reason, observe)
     if options.power_log:
         _attach(folder, options.power_log, observe)
     return _finish(folder, suite, observe)

@@ -27,7 +27,8 @@ def row(repeat: int | None, status: str = "ok", **provenance) -> dict:
                "energy_j_per_audio_s": 0.3, "idle_power_w": 1.0, "wer": 0.1}  # fmt: skip
     flags = ("short-window", "energy-estimated") if status == "ok" else ()
     found = metrics if status == "ok" else {}
-    return to_row(Record({**KEY, "repeat": repeat}, status, None, flags, found, ESTIMATE | provenance))
+    notes = ("4 s", "") if flags else ()
+    return to_row(Record({**KEY, "repeat": repeat}, status, None, flags, found, ESTIMATE | provenance, notes))
 
 
 def edges(repeat: int | None, *segments: tuple[float, float]) -> dict:
@@ -41,7 +42,7 @@ def edges(repeat: int | None, *segments: tuple[float, float]) -> dict:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A run with an idle baseline (0 to 10 s), two windows (20 to 24 s; 30 to 32 and 40 to 42 s) and a failure."""
-    store.write_run(tmp_path / "run", {"run_id": "r"})
+    store.write_run(tmp_path / "run", {"run_id": "r", "suite": {"protocol": {"use": "quick"}}})
     windows = [edges(None, (0, 10)), edges(0, (20, 24)), edges(1, (30, 32), (40, 42))]
     store.append(tmp_path / "run", windows, store.WINDOWS)
     failed = row(None, "error") | {"variant": "other"}
@@ -119,6 +120,7 @@ def test_an_idle_baseline_that_is_not_covered_costs_the_net_only(run: Path, tmp_
     new = standing(run)[-1]
     assert new["energy_j"] == pytest.approx(200.0)
     assert (new["idle_power_w"], new["energy_net_j"]) == (None, None)
+    assert new["flags"] == ["short-window", "idle-missing"]
 
 
 def test_a_log_of_another_day_changes_nothing(run: Path, tmp_path: Path) -> None:
@@ -146,6 +148,21 @@ def test_a_window_that_was_measured_again_has_its_own_time(run: Path, tmp_path: 
     attach.attach(run, log(tmp_path))
     again = next(r for r in standing(run) if r["repeat"] == 0)
     assert (again["energy_j"], again["idle_power_w"]) == (pytest.approx(400.0), pytest.approx(50.0))
+
+
+def test_flags_of_energy_follow_the_log_and_others_stay(run: Path, tmp_path: Path) -> None:
+    """Idling measured again after the window shows a drift; the flag of an estimate goes, others are as they were."""
+    store.append(run, [edges(None, (44, 48)), edges(None, (50, 55))], store.WINDOWS)
+    run_json = store.read_run(run)
+    run_json["suite"]["protocol"] = {"use": "official"}
+    store.write_run(run, run_json)
+    attach.attach(run, log(tmp_path))
+    steady, drifted = standing(run)[1:]
+    assert (steady["idle_power_after_w"], drifted["idle_power_after_w"]) == (None, pytest.approx(50.0))
+    assert steady["flags"] == ["short-window"]
+    assert drifted["flags"] == ["short-window", "idle-drift"]
+    assert drifted["flag_notes"][0] == "4 s"
+    assert drifted["flag_notes"][1].startswith("20 W before, 50 W after (+150 %)")
 
 
 def test_a_run_that_does_not_say_when(run: Path, tmp_path: Path) -> None:
