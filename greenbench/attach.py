@@ -70,7 +70,7 @@ def attach(folder: Path, log: PowerLog) -> Attached:
 
 def await_log(folder: Path, source: powerlog.Source) -> PowerLog:
     """Read a log that is still written, once it has reached the end of the run's last window or is overdue."""
-    ends = [edges[-1][1] for row in store.read_rows(folder / store.WINDOWS) if (edges := _segments_utc(row))]
+    ends = [edges[-1][1] for row in store.read_rows(folder / store.WINDOWS) if (edges := store.segments_utc(row))]
     deadline = time.monotonic() + PATIENCE_S
     while True:
         log = powerlog.read(source)
@@ -88,7 +88,7 @@ def _measured_rows(folder: Path) -> list[Row]:
 def _with_system(row: Row, log: PowerLog, edges: Sequence[Row], steps: Protocol) -> Row:
     """Return a row with the machine's energy in its window, and all that derives from it."""
     window, before, after = _edges_of(row, edges)
-    joules, why = log.energy_j(_segments_utc(window)) if window else (None, "the time of this window is not known")
+    joules, why = log.energy_j(store.segments_utc(window)) if window else (None, "the time of this window is not known")
     note = why or f"{log.source.path.name}, clock skew {log.source.skew_s:g} s"
     reading = energy.reading_of(row)
     reading.quantities["energy_system_j"] = Quantity(joules, "sampled", EXTERNAL, note)
@@ -120,15 +120,9 @@ def _edges_of(row: Row, edges: Sequence[Row]) -> tuple[Row | None, Row | None, R
     return of_cell[at], before[-1] if before else None, after[-1] if after else None
 
 
-def _segments_utc(edges: Row) -> list[tuple[float, float]]:
-    """Return the segments in UTC: both clocks were read at one moment near the window."""
-    shift_s = edges["utc_s"] - edges["t_s"]
-    return [(start + shift_s, end + shift_s) for start, end in edges["segments"]]
-
-
 def _power_w(log: PowerLog, idle: Row | None) -> float | None:
     """Return the mean power while the machine was idle."""
     if idle is None:
         return None
-    segments = _segments_utc(idle)
+    segments = store.segments_utc(idle)
     return ratio(log.energy_j(segments)[0], sum(end - start for start, end in segments))
