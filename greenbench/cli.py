@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from greenbench.cli_power import ClockSkew, describe_attached
+from greenbench.cli_power import app as power_app
 from greenbench.errors import GreenbenchError
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(power_app, name="power")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 SuiteFile = Annotated[Path | None, typer.Argument(help="Suite file (YAML). [default: the bundled quick start]")]
@@ -54,6 +58,11 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
         bool, typer.Option("--estimate-energy", help="Estimate CPU energy where no counter answers (labelled).")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Run only what is missing or failed.")] = False,
+    power_log: Annotated[
+        Path | None,
+        typer.Option(help="Log that a wall meter writes meanwhile, attached at the end (see power attach)."),
+    ] = None,
+    clock_skew: ClockSkew = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the planned cells and meters; run none.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -66,14 +75,16 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     if dry_run:
         _dry_run(loaded, only, out, as_json)
         return
+    from greenbench.powerlog import Source
     from greenbench.runner import Options
     from greenbench.runner import run as run_suite
 
     signal.signal(signal.SIGTERM, _interrupt)
     command = shlex.join(["greenbench", *sys.argv[1:]])
+    log = Source(power_log, clock_skew) if power_log else None
     progress = _Progress()
     try:
-        frame = run_suite(loaded, Options(out, resume, only, command), progress.observe)
+        frame = run_suite(loaded, Options(out, resume, only, command, log), progress.observe)
     except KeyboardInterrupt:
         kept = (
             f"what was measured is in {progress.folder}. Continue with --resume." if progress.folder else "nothing ran"
@@ -223,6 +234,8 @@ class _Progress:
             self._bar.update(self._task, total=content["n_todo"])
             skipped = content["n_cells"] - content["n_todo"]
             self._line(f"{_n(content['n_todo'], 'cell')} to run" + (f", {skipped} done before" if skipped else ""))
+        elif kind == "power":
+            self._line(describe_attached(content))
         elif kind == "page":
             self.page = content["path"]
         elif kind == "missing":

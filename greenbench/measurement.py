@@ -164,36 +164,40 @@ def warm_up(transcriber: Transcriber, queue: Queue, steps: Protocol) -> WarmUp:
     return WarmUp(n_batches, seconds, cv)
 
 
-def idle_power_w(meters: Sequence[Meter], idle_s: float, reading: Reading) -> float | None:
+def idle_power_w(meters: Sequence[Meter], idle_s: float, reading: Reading, logged: bool = False) -> float | None:
     """Return the power of the scope with the model loaded and nothing running.
 
     Args:
-        meters: of the window; without one for energy there is nothing to wait for.
+        meters: of the window; without one for energy there is nothing to wait for, unless it is ``logged``.
         idle_s: how long to idle; 0 leaves the baseline out.
         reading: a fresh one; its device decides the scope.
+        logged: whether a meter outside logs the machine's power meanwhile.
 
     Returns:
         Watts, or None where a part of the scope could not be read.
     """
-    if not idle_s or not any(name.startswith("energy_") for meter in meters for name in meter.metrics):
+    if not idle_s or not (logged or any(name.startswith("energy_") for meter in meters for name in meter.metrics)):
         return None
     with measure(meters, reading):
         time.sleep(idle_s)
     return ratio(energy.total_j(reading.device or "cpu", reading), reading.value("wall_s"))
 
 
-def idle_after_w(idle_w: Callable[[], float | None], before_w: float | None, drift_pct: float | None) -> float | None:
+def idle_after_w(
+    idle_w: Callable[[], float | None], before_w: float | None, drift_pct: float | None, logged: bool = False
+) -> float | None:
     """Return the idle power after a window, measured again where it has drifted from ``before_w``.
 
     Args:
         idle_w: idles, and returns the power.
         before_w: the baseline before the window.
         drift_pct: how much drift is too much.
+        logged: whether a meter outside will tell the power that nothing here can.
 
     Returns:
         Watts, or None where the protocol does not check or there is nothing to compare.
     """
-    if drift_pct is None or before_w is None:
+    if drift_pct is None or (before_w is None and not logged):
         return None
     after_w = idle_w()
     drift = change_pct(before_w, after_w)

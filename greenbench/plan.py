@@ -59,6 +59,7 @@ class Job:
         suite: resolved.
         cell: what to measure.
         trace: what the poller sees meanwhile; None where none runs.
+        power_logged: whether a meter outside logs the machine's power, so that an idle baseline is of use.
         started_s: when its process began, on the monotonic clock.
     """
 
@@ -67,6 +68,7 @@ class Job:
     suite: Suite
     cell: Cell
     trace: Trace | None = None
+    power_logged: bool = False
     started_s: float = Field(default_factory=time.perf_counter, exclude=True)
 
     def key(self, repeat: int | None) -> dict[str, Any]:

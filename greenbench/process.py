@@ -19,7 +19,8 @@ from greenbench.plan import Job
 from greenbench.suite import build_protocol
 
 Observer = Callable[[str, Mapping[str, Any]], None]
-"""Told what happens: ``plan``, ``prepare``, ``missing``, ``cell``, ``phase``, ``row``, ``page``; it may print."""
+"""Told what happens: ``plan``, ``prepare``, ``missing``, ``cell``, ``phase``, ``row``, ``power``, ``page``; it may
+print."""
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",  # torch, CTranslate2, ONNX Runtime

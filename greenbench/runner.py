@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from greenbench import store
+from greenbench import attach, powerlog, store
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.plan import NOT_MEASURED, Cell, Job, content_hash, plan
 from greenbench.plugins import Dataset, Variant
@@ -32,12 +32,14 @@ class Options:
         resume: continue the run in ``out`` (by default the suite's latest), running what is missing or failed.
         only: a glob on cells.
         command: how the run was started, for ``run.json``.
+        power_log: what a wall meter writes meanwhile; attached to the rows at the end.
     """
 
     out: Path | None = None
     resume: bool = False
     only: str | None = None
     command: str | None = None
+    power_log: powerlog.Source | None = None
 
 
 def run(
@@ -56,13 +58,15 @@ def run(
         The run's rows, as ``load`` gives them; the run's folder is in ``frame.attrs["folder"]``.
 
     Raises:
-        InputError: a name or setting is wrong; nothing was run.
+        InputError: a name or setting is wrong, or the power log cannot be read; nothing was run.
         StoreError: the results cannot be written, or the folder holds another run.
     """
     suite = load_suite(suite)
     cells = plan(suite, options.only)
     if not cells:
         raise InputError(f"--only {options.only}: no cell of suite '{suite.name}' matches")
+    if options.power_log:
+        powerlog.read(options.power_log)  # a meter that is not recording is told of now, not in an hour
     folder, run_id = _open(suite, options)
     done = _done(folder, suite)
     todo = [(index, cell) for index, cell in enumerate(cells) if _identity(cell.key) not in done]
@@ -75,8 +79,19 @@ def run(
             reason = missing.get(f"dataset {cell.dataset.name}") or missing.get(f"variant {cell.variant.name}")
             if reason is None and number:
                 time.sleep(cooldown_s)
-            run_cell(folder, Job(run_id, index, suite, cell, trace), reason, observe)
+            job = Job(run_id, index, suite, cell, trace, power_logged=options.power_log is not None)
+            run_cell(folder, job, reason, observe)
+    if options.power_log:
+        _attach(folder, options.power_log, observe)
     return _finish(folder, suite, observe)
+
+
+def _attach(folder: Path, source: powerlog.Source, observe: Observer) -> None:
+    """Attach a power log; what it cannot tell costs no row that was measured."""
+    try:
+        observe("power", asdict(attach.attach(folder, attach.await_log(folder, source))))
+    except GreenbenchError as error:
+        observe("power", {"n_windows": 0, "n_covered": 0, "reasons": (str(error),)})
 
 
 def _finish(folder: Path, suite: Suite, observe: Observer) -> "pd.DataFrame":
@@ -156,8 +171,6 @@ def _refuse_changes(folder: Path, old: Mapping[str, Any], suite: Suite) -> None:
 
 def _describe(suite: Suite, run_id: str, now: datetime, options: Options) -> dict[str, Any]:
     """Return the content of ``run.json``: everything that is the same for all rows."""
-    from dataclasses import asdict
-
     from greenbench import environment, meters
 
     return {

@@ -7,6 +7,12 @@ from typing import Any
 from greenbench.metrics import change_pct, cv_pct
 from greenbench.protocol import Protocol
 
+ESTIMATED = "energy-estimated"
+"""The one flag that leaves a row rankable: among estimates."""
+
+BY_ENERGY = (ESTIMATED, "idle-missing", "idle-drift")
+"""The flags that depend on how energy was read, and on nothing else."""
+
 MAX_FOREIGN_SHARE = 0.1
 MAX_HARNESS_SHARE = 0.01
 MAX_POLLER_SHARE = 0.05
@@ -17,7 +23,7 @@ SPREAD = ("rtfx", "energy_j_per_audio_s")
 
 FLAGS = {
     "synthetic-weights": "the weights are random: speed, memory and energy mean something, WER does not",
-    "energy-estimated": "energy is modelled, not measured; it ranks among estimates only",
+    ESTIMATED: "energy is modelled, not measured; it ranks among estimates only",
     "not-cool": "the machine was still warmer than the protocol allows when the process began",
     "not-warm": "the pace had not become steady when the warm-up ended",
     "short-window": "the window was shorter than the protocol asks for",
@@ -58,6 +64,13 @@ def flags(row: Measured) -> dict[str, str]:
     """Return the flags of a measured row in the order of the table, each with the figures behind it."""
     found = {name: rule(row) for name, rule in _RULES.items()}
     return {name: found[name] or "" for name in FLAGS if found.get(name) is not None}
+
+
+def flags_by_energy(row: Measured, old: Mapping[str, str]) -> dict[str, str]:
+    """Return the flags of a row that has its energy from elsewhere now; ``old`` are those it had, with figures."""
+    raised = {name: text for name, text in flags(row).items() if name in BY_ENERGY}
+    kept = {name: text for name, text in old.items() if name not in BY_ENERGY}
+    return {name: (raised | kept)[name] for name in dict.fromkeys([*FLAGS, *kept]) if name in raised | kept}
 
 
 def flags_over_repeats(

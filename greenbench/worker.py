@@ -73,7 +73,7 @@ def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, setting: rows.S
         channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}")
         window = run_window(transcriber, corpus, load, meters, Reading(trace=job.trace, device=job.cell.device))
         channel.send("window", row=rows.window_edges(job, repeat, window.reading))
-        after_w = idle_after_w(idle, idle_w, steps.idle_drift_pct)
+        after_w = idle_after_w(idle, idle_w, steps.idle_drift_pct, job.power_logged)
         told = rows.beside(setting, warmth, idle_w, after_w)
         channel.send("hypotheses", rows=rows.hypotheses(job, repeat, window))
         channel.send("record", row=to_row(rows.measured(job, repeat, told, window)))
@@ -112,7 +112,7 @@ def _load(
 def _idle_power_w(job: Job, meters: list[Meter], channel: Channel) -> float | None:
     channel.ask("phase", text="idle baseline")
     reading = Reading(trace=job.trace, device=job.cell.device)
-    watts = idle_power_w(meters, build_protocol(job.suite.protocol).idle_s, reading)
+    watts = idle_power_w(meters, build_protocol(job.suite.protocol).idle_s, reading, job.power_logged)
     if reading.segments:
         channel.send("window", row=rows.window_edges(job, None, reading))
     return watts

@@ -160,8 +160,13 @@ def test_every_command_and_option_has_help() -> None:
 
     from greenbench.cli import app
 
-    group = typer.main.get_command(app)
-    for name, command in group.commands.items():
+    groups = [typer.main.get_command(app)]
+    commands = {}
+    for group in groups:
+        commands |= {f"{group.name} {name}": command for name, command in group.commands.items()}
+        groups += [command for command in group.commands.values() if hasattr(command, "commands")]
+    assert len(groups) > 1
+    for name, command in commands.items():
         assert command.help, name
         for parameter in command.params:
             assert getattr(parameter, "help", None), f"{name} {parameter.name}"

@@ -260,6 +260,17 @@ def test_no_idle_power_of_a_part_of_the_scope(hand: Hand) -> None:
     assert idle_power_w([Meter(hand)], 30.0, Reading(device="cuda:0")) is None
 
 
+def test_a_meter_outside_is_worth_an_idle_baseline(hand: Hand) -> None:
+    """Where a wall meter's log will be attached the baseline is taken, although nothing here reads energy."""
+    start, reading = hand.now, Reading()
+    assert idle_power_w([Clock()], 30.0, reading, logged=True) is None
+    assert reading.segments == [(start, start + 30.0)]
+    for drift_pct, n_idled in ((None, 0), (10.0, 1)):
+        idled: list[None] = []
+        assert idle_after_w(lambda idled=idled: idled.append(None), None, drift_pct, logged=True) is None
+        assert len(idled) == n_idled
+
+
 @pytest.mark.parametrize(("with_energy", "idle_s"), [(True, 0.0), (False, 30.0)])
 def test_no_waiting_for_nothing(hand: Hand, with_energy: bool, idle_s: float) -> None:
     """Without an energy meter, or without seconds to idle, nobody waits and the power is None."""

@@ -11,13 +11,12 @@ from greenbench import comparability
 from greenbench.energy import PARTS
 from greenbench.metrics import METRICS
 from greenbench.record import CELL, PROVENANCE
+from greenbench.validity import ESTIMATED
 
 SETTING = ("dataset", "device", "scenario", "batch_size")
 """The columns of the comparability key that name a setting; the others only where these leave doubt."""
 
 ENERGY = "energy_j_per_audio_s"
-ESTIMATED = "energy-estimated"
-"""The one flag that leaves a row rankable: among estimates."""
 
 _PER_ROW = ("order_index", "timestamp_utc", "cell_s")
 _ORIGIN = tuple(name for name in PROVENANCE if name not in _PER_ROW)

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,7 +13,7 @@ import pandas as pd
 from greenbench import store
 from greenbench.errors import StoreError
 from greenbench.metrics import ENERGY_UNITS, METRICS
-from greenbench.report import figures, frames, sentences
+from greenbench.report import figures, frames, sentences, timeline
 from greenbench.report import scores as report_scores
 from greenbench.report.figures import number
 from greenbench.report.frames import ENERGY, Setting
@@ -73,9 +73,8 @@ def write_page(folders: Path | Iterable[Path], out: Path) -> Path:
     rows = pd.concat([store.load(run) for run in found], ignore_index=True)
     if rows.empty:
         raise StoreError(f"{named}: the runs here hold no rows yet. Let a run finish a cell, then report again.")
-    texts = pd.concat([store.load_hypotheses(run) for run in found], ignore_index=True)
-    scores = pd.concat([store.load_scores(run) for run in found], ignore_index=True)
-    page = render(rows, [store.read_run(run) for run in found], texts, scores)
+    beside = (store.load_hypotheses, store.load_scores, store.load_power, store.load_windows)
+    page = render(rows, [store.read_run(run) for run in found], *(_joined(load, found) for load in beside))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(page, encoding="utf-8")
@@ -84,7 +83,20 @@ def write_page(folders: Path | Iterable[Path], out: Path) -> Path:
     return out
 
 
-def render(rows: pd.DataFrame, runs: Sequence[Mapping[str, Any]], texts: pd.DataFrame, scores: pd.DataFrame) -> str:
+def _joined(load: Callable[[Path], pd.DataFrame], runs: Sequence[Path]) -> pd.DataFrame:
+    """Load something of every run into one frame."""
+    frames_of_runs = [load(run) for run in runs]
+    return pd.concat([frame for frame in frames_of_runs if len(frame)] or frames_of_runs[:1], ignore_index=True)
+
+
+def render(
+    rows: pd.DataFrame,
+    runs: Sequence[Mapping[str, Any]],
+    texts: pd.DataFrame,
+    scores: pd.DataFrame,
+    power: pd.DataFrame,
+    windows: pd.DataFrame,
+) -> str:
     """Return the page.
 
     Args:
@@ -92,6 +104,8 @@ def render(rows: pd.DataFrame, runs: Sequence[Mapping[str, Any]], texts: pd.Data
         runs: the ``run.json`` of each run.
         texts: as ``store.load_hypotheses`` gives them.
         scores: as ``store.load_scores`` gives them.
+        power: as ``store.load_power`` gives it.
+        windows: as ``store.load_windows`` gives them.
     """
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
@@ -99,7 +113,9 @@ def render(rows: pd.DataFrame, runs: Sequence[Mapping[str, Any]], texts: pd.Data
 
     lines = frames.summary(rows)
     settings = frames.settings(lines)
-    drawn, panels = _panels(settings, figures.looks(lines["variant"]))
+    look = figures.looks(lines["variant"])
+    drawn, panels = _panels(settings, look)
+    timelines = timeline.draw(power, windows, look)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(
         files("greenbench.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
@@ -110,7 +126,8 @@ def render(rows: pd.DataFrame, runs: Sequence[Mapping[str, Any]], texts: pd.Data
         compared=sentences.compared(lines),
         tally=sentences.tally(lines),
         findings=[(setting.label, sentences.findings(setting)) for setting in settings],
-        figures=[json.loads(figure.to_json()) for figure in drawn],
+        figures=[json.loads(figure.to_json()) for figure in (*drawn, *(line.figure for line in timelines))],
+        timelines=list(enumerate(timelines, len(drawn))),
         panels=panels,
         no_energy=sentences.no_energy(lines, runs),
         columns=[_column(metric) for metric in _present(lines)],

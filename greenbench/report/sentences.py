@@ -9,7 +9,7 @@ from greenbench.metrics import METRICS
 from greenbench.report import frames
 from greenbench.report.figures import number, quantity
 from greenbench.report.frames import ENERGY, Leader, Setting
-from greenbench.validity import FLAGS
+from greenbench.validity import ESTIMATED, FLAGS
 
 _LEADS = {"wer": "Lowest WER", "rtfx": "Fastest", ENERGY: "Least energy per audio second"}
 
@@ -103,7 +103,7 @@ def standing(line: Mapping[Any, Any]) -> tuple[str, str]:
     failed = f"{line['n_failed']} more failed: {line['reason']}" if line["n_failed"] else ""
     if line["status"] != "ok":
         return ("failed" if line["status"] == "error" else "skipped"), line["reason"] or "no reason recorded"
-    unfit = [flag for flag in line["flags"] if flag != frames.ESTIMATED]
+    unfit = [flag for flag in line["flags"] if flag != ESTIMATED]
     word = "not ranked" if unfit else "ranked"
     return word, "; ".join(part for part in (", ".join(line["flags"]), failed) if part)
 

@@ -75,6 +75,26 @@ def test_what_models_and_data_say_is_never_markup(folder: Folder) -> None:
     assert page.text.count("alert(1)") > 10
 
 
+def sample(where: Path) -> None:
+    """Let a poller have seen a run of ten seconds with one window."""
+    lines = [{"header": {"t_s": 0.0, "utc_s": 1e9}}]
+    lines += [{"t_s": n / 10, "cpu.power_w": 30.0, "poller.cpu_s": n / 1e4} for n in range(101)]
+    store.append(where, lines, store.POWER)
+    key = dict.fromkeys(store.KEYS, 0) | {"run_id": "r1", "variant": EVIL}
+    edges = {"kind": "window", **key, "segments": [[2, 5]], "t_s": 6.0, "utc_s": 1e9 + 6}
+    store.append(where, [edges], store.WINDOWS)
+
+
+def test_a_run_that_was_sampled_has_a_timeline(folder: Folder) -> None:
+    """The section stands where there are samples, with what taking them cost, and nowhere else."""
+    where = folder({"wer": 0.1, "rtfx": 2.0})
+    assert "Timeline" not in write(where).text
+    sample(where)
+    text = write(where).text
+    assert "Timeline" in text
+    assert "101 samples; the process that took them used 0.1% of a core." in text
+
+
 def test_page_needs_nothing_else(folder: Folder) -> None:
     """No tag points anywhere but into the page, and the page forbids itself to fetch."""
     page = write(folder({"wer": 0.1, "rtfx": 2.0}))
@@ -203,6 +223,7 @@ def test_page_draws_in_a_browser_without_errors(folder: Folder, tmp_path: Path) 
         *({"variant": v, "wer": 0.1, "rtfx": 2.0, "dataset": d} for v in ("a", EVIL) for d in ("d", "e")),
         texts=(("a", "R", EVIL),),
     )
+    sample(where)
     page = write_page(where, tmp_path / "report.html")
     quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
     done = subprocess.run(
@@ -213,5 +234,5 @@ def test_page_draws_in_a_browser_without_errors(folder: Folder, tmp_path: Path) 
     assert "CONSOLE" not in done.stderr
     dom = Page(done.stdout)
     charts = [a for _, a in dom.tags if "js-plotly-plot" in (a.get("class") or "")]
-    assert len(charts) == 3, "one trade-off, and bars for WER and RTFx"
+    assert len(charts) == 4, "one trade-off, bars for WER and RTFx, and the timeline"
     assert "img" not in [tag for tag, _ in dom.tags]
