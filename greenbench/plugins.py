@@ -239,12 +239,14 @@ class Quantity:
         method: one of ``METHODS``.
         source: ``rapl``, ``nvml-total-energy``, ``vmhwm`` ...
         note: what else a reader must know, e.g. the TDP behind an estimate or why the value is None.
+        shared: it takes in what others use of the same thing, e.g. of the board of which the model has a slice.
     """
 
     value: float | None
     method: Origin
     source: str
     note: str | None = None
+    shared: bool = False
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ PROVENANCE = (
     "energy_system_method", "energy_system_source", "energy_system_note",
     "energy_cpu_method", "energy_cpu_source", "energy_cpu_note",
     "energy_dram_method", "energy_dram_source", "energy_dram_note",
-    "energy_gpu_method", "energy_gpu_source", "energy_gpu_note",
+    "energy_gpu_method", "energy_gpu_source", "energy_gpu_note", "energy_gpu_scope",
     "peak_rss_source", "peak_gpu_source",
     "carbon_g_per_kwh", "carbon_source", "carbon_year", "carbon_pue",
     "n_windows", "cooldown_s", "cooldown_excess_c", "warmup_batches", "warmup_s", "warmup_cv_pct",

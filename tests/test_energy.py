@@ -95,3 +95,24 @@ def test_what_derives_agrees_with_itself() -> None:
     assert energy.derived("cpu", reading, None, 1200.0, None)["energy_net_j"] is None
     reading.add("energy_system_j", Quantity(None, "sampled", "external"))
     assert set(energy.derived("cpu", reading, 20.0, 1200.0, (500.0, 2.0)).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("shared", "gpu", "total"), [(False, "device", "cpu+gpu"), (True, "device_shared", "cpu+gpu-shared")]
+)
+def test_a_shared_board_shows_in_the_scope(shared: bool, gpu: str, total: str) -> None:
+    """Joules of a whole board of which the model has a slice are in the total, which says so in its scope."""
+    reading = read(cpu=1.0)
+    for _ in range(2):
+        reading.add("energy_gpu_j", Quantity(1.5, "counter", "nvml-total-energy", shared=shared))
+    origin = energy.provenance("cuda", reading)
+    assert (origin["energy_gpu_scope"], origin["energy_scope"]) == (gpu, total)
+    assert energy.total_j("cuda", reading) == 4.0
+    row = {"energy_cpu_j": 1.0, "energy_gpu_j": 3.0, "wall_s": 2.0}
+    assert energy.provenance("cuda", energy.reading_of(row | origin)) == origin
+
+
+def test_an_unknown_part_has_no_scope() -> None:
+    """A board that could not be read is not said to be shared: there are no joules to share."""
+    reading = Reading({"energy_gpu_j": Quantity(None, "counter", "nvml-total-energy", shared=True)})
+    assert "energy_gpu_scope" not in energy.provenance("cuda", reading)
