@@ -15,8 +15,7 @@ from typing import Any
 
 import psutil
 
-from greenbench import meters
-from greenbench.meters import nvml
+from greenbench import gpus, meters
 from greenbench.meters.clock import Clock
 from greenbench.plugins import Reading
 from greenbench.registry import GROUPS
@@ -75,8 +74,8 @@ def accelerator() -> str:
     import pynvml
 
     try:
-        with nvml.session():
-            n_visible = len(nvml.visible(pynvml.nvmlDeviceGetCount()))
+        with gpus.session():
+            n_visible = len(gpus.visible(pynvml.nvmlDeviceGetCount()))
     except pynvml.NVMLError:
         n_visible = 0
     if n_visible and _torch_has_cuda():
@@ -130,7 +129,7 @@ def _virtualised() -> bool | None:
 def _gpus() -> list[dict[str, Any]]:
     import pynvml
 
-    with suppress(pynvml.NVMLError), nvml.session():
+    with suppress(pynvml.NVMLError), gpus.session():
         handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
         driver = pynvml.nvmlSystemGetDriverVersion()
         return [

@@ -257,11 +257,13 @@ class SampledPower:
         names: of the values in W that the meter's ``sample`` gives; their sum is the power.
         source: of the quantity.
         note: what else a reader must know.
+        shared: as of the quantity.
     """
 
     names: tuple[str, ...]
     source: str
     note: str | None = None
+    shared: bool = False
 
 
 @dataclass
@@ -335,7 +337,10 @@ class Meter(Protocol):
 
 @runtime_checkable
 class Polled(Protocol):
-    """A meter that also answers between a window's edges: the poller's process asks it at a steady pace."""
+    """A meter that also answers between a window's edges: the poller's process asks it at a steady pace.
+
+    One that needs a faster pace here than the run's says so by a number ``period_s``, in seconds.
+    """
 
     def sample(self) -> Mapping[str, float]:
         """Return what can be seen this moment, named ``<source>.<part>.<quantity>_<unit>``; {} where nothing can."""

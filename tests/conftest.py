@@ -6,12 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pynvml
 import pytest
 import soundfile
+
+from greenbench import gpus
 
 ROOT = Path(__file__).parents[1]
 SPEECH = ROOT.parent / "shared" / "speech"
@@ -202,11 +205,12 @@ class Driver:
 
 
 @pytest.fixture
-def driver(driver_file: Path, monkeypatch: pytest.MonkeyPatch) -> Driver:
+def driver(driver_file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
     """Put the stub driver with its two GPUs under pynvml."""
     found = Driver(ctypes.CDLL(str(driver_file)))
     load_driver(monkeypatch, lambda name: found.library)
-    return found
+    yield found
+    gpus.polled_boards.cache_clear()
 
 
 @pytest.fixture
@@ -227,3 +231,4 @@ def load_driver(monkeypatch: pytest.MonkeyPatch, cdll) -> None:
     monkeypatch.setattr(pynvml, "CDLL", cdll)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.delitem(sys.modules, "torch", raising=False)
+    gpus.polled_boards.cache_clear()

@@ -1,59 +1,98 @@
-"""NVML: which GPU boards a model uses, and their energy from the driver's own counter."""
+"""NVML: energy of the GPUs in use, from the driver's own counter or, on boards without one, from samples of power."""
 
-import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from greenbench.devices import number
-from greenbench.errors import MissingError
-from greenbench.plugins import Quantity, Reading
+from greenbench.gpus import Board, explain, in_use, polled_boards
+from greenbench.plugins import Quantity, Reading, SampledPower
 
 UPDATE_S = 0.1
-"""How often the counter moves (arXiv 2312.02741); what is shorter cannot be seen."""
+"""How often the counter and the power move (arXiv 2312.02741); what is shorter cannot be seen."""
+
+AVERAGED_SINCE = (8, 6)
+"""Compute capability from which on the driver's power is a mean over 1 s: Ampere without GA100, and newer (NVML's
+manual, ``nvmlDeviceGetPowerUsage``)."""
+
+NEITHER = "the GPU tells neither energy nor power, as some virtual ones do not: use another one, or measure at the wall"
 
 
 @dataclass(frozen=True)
 class Nvml:
-    """Gross joules of the GPU boards that the model uses (Volta and newer).
+    """Gross joules of the GPU boards that the model uses.
 
-    In use is the GPU of the window's CUDA device, identified by torch where it has started CUDA. Before that, and
-    where no device is named, go by ``CUDA_VISIBLE_DEVICES``: by index in PCI order, by UUID or by its beginning.
     A slice of a GPU (MIG, vGPU) has no counter of its own: its joules are those of the whole board, and are
-    marked as shared.
+    marked as shared. Boards older than Volta have no counter: the poller samples their power, at half the driver's
+    update so that no level of it is missed.
     """
 
     metrics: ClassVar[tuple[str, ...]] = ("energy_gpu_j",)
     estimates: ClassVar[bool] = False
 
+    @property
+    def period_s(self) -> float | None:
+        """How often the power must be sampled, in seconds; None where every board counts its energy."""
+        return None if all(map(_counts, polled_boards())) else UPDATE_S / 2
+
     def unavailable(self) -> str | None:
-        """Say why no visible GPU tells its energy and what to do about it, or return None."""
+        """Say why no visible GPU tells its energy or power and what to do about it, or return None."""
         with in_use(None) as used:
-            if used.problem is None and not any(board.has_counter for board in used.boards):
-                return "this GPU has no energy counter (older than Volta, or virtual): use another GPU"
-            return used.problem
+            reasons = [_mute(board) for board in used.boards]
+            return used.problem or next((reason for reason in reasons if all(reasons)), None)
 
     @contextmanager
     def window(self, reading: Reading) -> Iterator[None]:
-        """Read the counters before and after the ``with`` block, which must end with the GPUs at rest."""
+        """Read the counters before and after the ``with`` block, or leave the power to the poller."""
         with in_use(reading.device) as used:
             start = time.perf_counter()
             before = _read_mj(used.boards)
             yield
             after = _read_mj(used.boards)
             window_s = time.perf_counter() - start
-        if used.problem is not None:
-            reading.add("energy_gpu_j", _unknown(used.problem))
-        elif used.boards:
             shared = any(board.shared for board in used.boards)
-            reading.add("energy_gpu_j", replace(_energy(before, after, window_s), shared=shared))
+            if used.problem is not None:
+                reading.add("energy_gpu_j", _unknown(used.problem))
+            elif not all(map(_counts, used.boards)):
+                reading.sampled["energy_gpu_j"] = replace(_sampled(used.boards), shared=shared)
+            elif used.boards:
+                reading.add("energy_gpu_j", replace(_energy(before, after, window_s), shared=shared))
+
+    def sample(self) -> dict[str, float]:
+        """Return the power in W of every visible board that tells it."""
+        seen = {_name(board): _power_w(board) for board in polled_boards()}
+        return {name: watts for name, watts in seen.items() if watts is not None}
 
 
-def _read_mj(used: Sequence["Board"]) -> list[int] | None:
+# --- the counter -----------------------------------------------------------------------------------------
+
+
+def _mute(board: Board) -> str | None:
+    """Say why a board tells neither energy nor power, or return None."""
+    import pynvml
+
+    if not _counts(board):
+        return NEITHER if _power_w(board) is None else None
+    try:
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(board.handle)
+    except pynvml.NVMLError as error:
+        return explain(error)
+    return None
+
+
+def _counts(board: Board) -> bool:
+    """Say whether a board counts its energy, be it readable or not: none does before Volta, nor some virtual ones."""
+    import pynvml
+
+    try:
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(board.handle)
+    except pynvml.NVMLError as error:
+        return not isinstance(error, (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound))
+    return True
+
+
+def _read_mj(used: Sequence[Board]) -> list[int] | None:
     import pynvml
 
     try:
@@ -78,167 +117,45 @@ def _unknown(note: str) -> Quantity:
     return Quantity(None, "counter", "nvml-total-energy", note)
 
 
-# --- the boards ------------------------------------------------------------------------------------------
+# --- the power -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Board:
-    """One GPU as NVML knows it.
-
-    Attributes:
-        index: NVML's, in PCI order.
-        handle: NVML's.
-        shared: whether what it draws is drawn for others, too: it is cut up by MIG or lent out by vGPU.
-        has_counter: whether it counts its energy.
-    """
-
-    index: int
-    handle: Any
-    shared: bool
-    has_counter: bool
+def _sampled(used: Sequence[Board]) -> SampledPower:
+    """Say under which names the poller finds the boards' power, and what the driver means by it."""
+    kinds = sorted({_meaning(board) for board in used})
+    return SampledPower(tuple(map(_name, used)), "nvml-power", "no energy counter: " + " and ".join(kinds))
 
 
-@dataclass(frozen=True)
-class Used:
-    """The boards that a model uses: none where it runs on another kind of device, or there is a problem."""
-
-    boards: tuple[Board, ...] = ()
-    problem: str | None = None
+def _name(board: Board) -> str:
+    return f"nvml.{board.index}.power_w"
 
 
-@contextmanager
-def session() -> Iterator[Any]:
-    """Yield the ``pynvml`` module with NVML started.
-
-    Raises:
-        pynvml.NVMLError: there is no driver, or it refuses.
-    """
+def _power_w(board: Board) -> float | None:
+    """Return a board's power at this moment where the driver tells it, else its mean, else None."""
     import pynvml
 
-    pynvml.nvmlInit()
-    try:
-        yield pynvml
-    finally:
-        pynvml.nvmlShutdown()
+    milliwatts = _instant_mw(board)
+    if milliwatts is None:
+        with suppress(pynvml.NVMLError):
+            milliwatts = pynvml.nvmlDeviceGetPowerUsage(board.handle)
+    return None if milliwatts is None else milliwatts / 1e3
 
 
-@contextmanager
-def in_use(device: str | None) -> Iterator[Used]:
-    """Yield the boards behind a device, with NVML started during the ``with`` block.
-
-    Args:
-        device: what the model runs on; None takes every GPU that CUDA may use.
-    """
+def _instant_mw(board: Board) -> int | None:
     import pynvml
 
-    if device is not None and not device.startswith("cuda"):
-        yield Used()
-        return
-    with ExitStack() as stack:
-        try:
-            found = Used(boards(stack.enter_context(session()), device))
-        except (MissingError, pynvml.NVMLError) as error:
-            found = Used(problem=_explain(error))
-        yield found
+    with suppress(pynvml.NVMLError):
+        (answer,) = pynvml.nvmlDeviceGetFieldValues(board.handle, [pynvml.NVML_FI_DEV_POWER_INSTANT])
+        if answer.nvmlReturn == pynvml.NVML_SUCCESS:
+            return int(answer.value.uiVal)
+    return None
 
 
-def boards(nvml: Any, device: str | None = None) -> tuple[Board, ...]:
-    """Return the boards behind a CUDA device, or those of all visible GPUs, each once.
-
-    Raises:
-        MissingError: there is none, or one is unknown to NVML.
-        pynvml.NVMLError: the driver refuses.
-    """
-    handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-    names = _torch_uuids() or visible(len(handles))
-    if device is not None:
-        names = names[number(device) :][:1]
-    if not names:
-        raise MissingError("no GPU is visible: CUDA_VISIBLE_DEVICES hides them all, or the machine has none")
-    found = sorted({_index(nvml, handles, name) for name in names})
-    return tuple(Board(i, handles[i], _is_shared(nvml, handles[i]), _counts(nvml, handles[i])) for i in found)
-
-
-def visible(n_gpus: int) -> list[str]:
-    """Return what ``CUDA_VISIBLE_DEVICES`` leaves of ``n_gpus``: indexes, UUIDs or their beginnings."""
-    mask = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if mask is None:
-        return [str(index) for index in range(n_gpus)]
-    names: list[str] = []
-    for name in (part.strip() for part in mask.split(",")):
-        # CUDA takes the entries up to the first that is no device, so that -1 or nothing hides all.
-        if not name or (name.lstrip("-").isdigit() and not 0 <= int(name) < n_gpus):
-            break
-        names.append(name)
-    return names
-
-
-def _torch_uuids() -> list[str]:
-    """Return the UUIDs of the GPUs that torch sees, in torch's order, without ``GPU-`` or ``MIG-``."""
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
-        return []
-    devices = range(torch.cuda.device_count())
-    return [str(torch.cuda.get_device_properties(device).uuid) for device in devices]
-
-
-def _index(nvml: Any, handles: Sequence[Any], name: str) -> int:
-    """Return the board of an index, of a GPU's UUID, which may be abbreviated, or of a slice's UUID."""
-    if name.isdigit():
-        return int(name)
-    for index, handle in enumerate(handles):
-        if any(_is_called(uuid, name) for uuid in (nvml.nvmlDeviceGetUUID(handle), *_slices(nvml, handle))):
-            return index
-    raise MissingError(f"the GPU in use, '{name}', is none that NVML lists: correct CUDA_VISIBLE_DEVICES")
-
-
-def _is_called(uuid: str, name: str) -> bool:
-    """Compare a UUID with a mask's name, torch's form of it, or ``MIG-<the board's UUID>/<instance>/<instance>``."""
-    return uuid.startswith(name) or uuid.partition("-")[2] == name or name.startswith(f"MIG-{uuid}/")
-
-
-def _slices(nvml: Any, handle: Any) -> Iterator[str]:
-    """Yield the UUIDs of the slices that MIG cut a board into; most boards cannot be cut."""
-    with suppress(nvml.NVMLError):
-        for place in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
-            with suppress(nvml.NVMLError):  # an empty place
-                yield nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, place))
-
-
-def _counts(nvml: Any, handle: Any) -> bool:
-    """Say whether a board counts its energy: not before Volta, nor on some virtual GPUs."""
-    try:
-        nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
-    except (nvml.NVMLError_NotSupported, nvml.NVMLError_FunctionNotFound):
-        return False
-    return True
-
-
-def _is_shared(nvml: Any, handle: Any) -> bool:
-    with suppress(nvml.NVMLError):
-        if nvml.nvmlDeviceGetMigMode(handle)[0]:
-            return True
-    with suppress(nvml.NVMLError):
-        mode = nvml.nvmlDeviceGetVirtualizationMode(handle)
-        return mode in (nvml.NVML_GPU_VIRTUALIZATION_MODE_VGPU, nvml.NVML_GPU_VIRTUALIZATION_MODE_HOST_VGPU)
-    return False
-
-
-def _explain(error: Exception) -> str:
-    """Say in one line what keeps NVML from answering."""
+def _meaning(board: Board) -> str:
+    """Say what the driver's figure of power is."""
     import pynvml
 
-    if not isinstance(error, pynvml.NVMLError):
-        return str(error)
-    if not isinstance(error, pynvml.NVMLError_LibraryNotFound):
-        return f"NVML answers '{error}': see whether `nvidia-smi` works here"
-    if _torch_is_for_amd():
-        return "the GPUs of this torch are AMD's (ROCm), not NVIDIA's, and NVML knows only those: use an external meter"
-    return "no NVIDIA driver here: install it, or give the container the GPU (docker run --gpus all)"
-
-
-def _torch_is_for_amd() -> bool:
-    """Tell by the build's label, since a torch for ROCm calls its devices ``cuda``."""
-    with suppress(PackageNotFoundError):
-        return "+rocm" in version("torch")
-    return False
+    averaged = False
+    with suppress(pynvml.NVMLError):
+        averaged = pynvml.nvmlDeviceGetCudaComputeCapability(board.handle) >= AVERAGED_SINCE
+    return "power averaged by the driver over 1 s" if averaged and _instant_mw(board) is None else "instantaneous power"

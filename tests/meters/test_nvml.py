@@ -1,17 +1,22 @@
 """GPU joules come from the counters of the boards in use, read through the real pynvml from a stub driver."""
 
 import sys
+import threading
 import time
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pynvml
 import pytest
 
-from greenbench.meters import nvml
+from greenbench import gpus, poller
+from greenbench.meters import measure
 from greenbench.meters.nvml import Nvml
-from greenbench.plugins import Reading
+from greenbench.plugins import Polled, Reading
+from greenbench.traces import Trace
 
 COUNTER = "nvmlDeviceGetTotalEnergyConsumption"
+POWER = "nvmlDeviceGetPowerUsage"
 
 
 def read(driver, used_mj=(2_500, 4_000), seconds=0.12, device=None):
@@ -82,9 +87,10 @@ def test_a_gpu_lost_inside_the_window_is_unknown(driver):
     assert reading.quantities["energy_gpu_j"].value is None
 
 
-def test_a_gpu_lost_before_the_window_does_not_end_the_cell(driver):
+def test_a_gpu_lost_before_the_window_does_not_end_the_cell(driver, monkeypatch):
     """A driver that refuses as the window opens costs the joules, with its words, and nothing else."""
-    driver.refuse(0, COUNTER, pynvml.NVML_ERROR_GPU_IS_LOST)
+    driver.refuse(0, "nvmlDeviceGetUUID", pynvml.NVML_ERROR_GPU_IS_LOST)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", driver.uuids[0])
     quantity = read(driver)
     assert quantity.value is None
     assert "NVML answers" in quantity.note
@@ -100,6 +106,101 @@ def test_segments_add_up(driver):
             time.sleep(0.11)
         driver.use(0, 90_000)
     assert reading.value("energy_gpu_j") == 3.0
+
+
+# --- power where there is no counter ---------------------------------------------------------------------
+
+
+@contextmanager
+def polling(path, period_s=0.02):
+    """Poll the meter as the poller's process does, in a thread."""
+    stopped = threading.Event()
+    thread = threading.Thread(target=poller.poll, args=[path, period_s, {"nvml": Nvml()}, stopped])
+    thread.start()
+    try:
+        while not path.exists() or path.read_text().count("\n") < 3:
+            time.sleep(0.01)
+        yield Trace(path, period_s=period_s)
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def test_without_a_counter_sampled_power_is_integrated(driver, tmp_path):
+    """A board at 70 W without a counter gives 70 W times the window, marked as sampled, with what it rests on."""
+    driver.refuse(0, COUNTER)
+    with polling(tmp_path / "power.jsonl") as trace:
+        reading = Reading(trace=trace, device="cuda:0")
+        with measure([Nvml()], reading):
+            time.sleep(0.5)
+    quantity, (start, end) = reading.quantities["energy_gpu_j"], reading.segments[0]
+    assert quantity.value == pytest.approx(70 * (end - start))
+    assert (quantity.method, quantity.source, quantity.shared) == ("sampled", "nvml-power", False)
+    assert quantity.note.startswith("no energy counter: instantaneous power, ")
+    assert "samples in the window" in quantity.note
+
+
+def test_without_a_counter_and_a_poller_it_is_unknown(driver):
+    """Where nobody samples the power the joules are None with the reason, not 0."""
+    driver.refuse(0, COUNTER)
+    reading = Reading(device="cuda")
+    with measure([Nvml()], reading):
+        time.sleep(0.12)
+    assert reading.value("energy_gpu_j") is None
+    assert "trace_hz" in reading.quantities["energy_gpu_j"].note
+
+
+def test_the_power_of_a_slice_is_its_boards(driver, tmp_path):
+    """A vGPU without a counter is sampled and marked as shared."""
+    driver.refuse(1, COUNTER)
+    driver.set(1, mw=40_000, virtual_mode=2)
+    with polling(tmp_path / "power.jsonl") as trace:
+        reading = Reading(trace=trace, device="cuda:1")
+        with measure([Nvml()], reading):
+            time.sleep(0.2)
+    quantity, (start, end) = reading.quantities["energy_gpu_j"], reading.segments[0]
+    assert quantity.value == pytest.approx(40 * (end - start))
+    assert quantity.shared is True
+
+
+@pytest.mark.parametrize(
+    ("capability", "instant_mw", "meaning", "watts"),
+    [
+        (60, 0, "instantaneous power", 70.0),
+        (80, 0, "instantaneous power", 70.0),
+        (86, 0, "power averaged by the driver over 1 s", 70.0),
+        (90, 0, "power averaged by the driver over 1 s", 70.0),
+        (90, 65_500, "instantaneous power", 65.5),
+    ],
+)
+def test_what_the_drivers_power_means_is_told(driver, capability, instant_mw, meaning, watts):
+    """GA100 and older tell the moment, newer ones a mean over 1 s, unless they have a field for the moment."""
+    driver.refuse(0, COUNTER)
+    driver.set(0, capability=capability, instant_mw=instant_mw)
+    reading = Reading(device="cuda")
+    with Nvml().window(reading):
+        pass
+    assert reading.sampled["energy_gpu_j"].note == f"no energy counter: {meaning}"
+    assert Nvml().sample()["nvml.0.power_w"] == watts
+
+
+def test_every_visible_board_is_sampled(driver, monkeypatch):
+    """The poller gets the power of all visible boards, by NVML's index, and of those alone that tell it."""
+    assert isinstance(Nvml(), Polled)
+    driver.set(1, mw=5_250)
+    assert Nvml().sample() == {"nvml.0.power_w": 70.0, "nvml.1.power_w": 5.25}
+    driver.refuse(0, POWER)
+    assert Nvml().sample() == {"nvml.1.power_w": 5.25}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    gpus.polled_boards.cache_clear()
+    assert Nvml().sample() == {}
+
+
+def test_joules_that_rest_on_samples_need_a_faster_pace(driver):
+    """The poller goes at half the driver's update where a board has no counter, and at its own pace elsewhere."""
+    assert Nvml().period_s is None
+    driver.refuse(1, COUNTER)
+    assert Nvml().period_s == 0.05
 
 
 # --- which boards ----------------------------------------------------------------------------------------
@@ -200,7 +301,7 @@ def test_a_machine_without_gpus_is_a_reason(driver):
 def test_visible_without_a_mask_is_everything(monkeypatch):
     """Without CUDA_VISIBLE_DEVICES every index is visible."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert nvml.visible(3) == ["0", "1", "2"]
+    assert gpus.visible(3) == ["0", "1", "2"]
 
 
 # --- slices ----------------------------------------------------------------------------------------------
@@ -268,26 +369,30 @@ def test_an_unknown_slice_is_a_reason(driver, monkeypatch):
 # --- why not ---------------------------------------------------------------------------------------------
 
 
-def test_no_gpu_with_a_counter_is_a_reason(driver):
-    """GPUs whose counters are not supported make the meter unavailable rather than 0 J."""
-    driver.refuse(0, COUNTER)
-    driver.refuse(1, COUNTER)
-    assert "no energy counter" in Nvml().unavailable()
+def test_a_gpu_that_tells_neither_energy_nor_power_is_a_reason(driver):
+    """GPUs without counter and power make the meter unavailable rather than 0 J; one that tells either is enough."""
+    for gpu in range(2):
+        assert Nvml().unavailable() is None
+        driver.refuse(gpu, COUNTER)
+        driver.refuse(gpu, POWER)
+    assert "neither energy nor power" in Nvml().unavailable()
 
 
-def test_a_refusing_driver_is_a_reason(driver):
+@pytest.mark.parametrize("call", [COUNTER, "nvmlDeviceGetUUID"])
+def test_a_refusing_driver_is_a_reason(driver, monkeypatch, call):
     """Any other error of the driver makes the meter unavailable with the driver's words."""
-    driver.refuse(0, COUNTER, pynvml.NVML_ERROR_NO_PERMISSION)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", driver.uuids[0])
+    driver.refuse(0, call, pynvml.NVML_ERROR_NO_PERMISSION)
     reason = Nvml().unavailable()
     assert "NVML answers" in reason
     assert "\n" not in reason
 
 
 @pytest.mark.usefixtures("no_driver")
-@pytest.mark.parametrize(("torch", "told"), [("2.9.0", "no NVIDIA driver"), ("2.9.0+rocm6.4", "AMD's (ROCm)")])
+@pytest.mark.parametrize(("torch", "told"), [("2.9.0", "no NVIDIA driver"), ("2.9.0+rocm6.4", "AMD's GPUs (ROCm)")])
 def test_no_driver_is_a_reason(monkeypatch, torch, told):
     """Without the driver's library the reason says so, or that torch's GPUs are another maker's, in one line."""
-    monkeypatch.setattr(nvml, "version", lambda package: torch)
+    monkeypatch.setattr(gpus, "version", lambda package: torch)
     reason = Nvml().unavailable()
     assert told in reason
     assert "\n" not in reason
