@@ -275,6 +275,7 @@ class Reading:
         trace: what the poller sees meanwhile, for meters that need more than the window's edges; None where no
             poller runs.
         device: what the model runs on (``cpu``, ``cuda:1``), for meters that must know which GPU is meant.
+        absent: by metric, why no meter here answers it.
         segments: start and end of each window so far, on ``time.perf_counter``.
         sampled: powers by metric (``energy_system_j``) that are integrated once all meters have closed.
     """
@@ -282,6 +283,7 @@ class Reading:
     quantities: dict[str, Quantity] = field(default_factory=dict)
     trace: Trace | None = None
     device: str | None = None
+    absent: Mapping[str, str] = field(default_factory=dict)
     segments: list[tuple[float, float]] = field(default_factory=list)
     sampled: dict[str, SampledPower] = field(default_factory=dict)
 

@@ -22,7 +22,7 @@ PROVENANCE = (
     "parent", "steps", "licence", "synthetic",
     "device_name", "threads", "batching", "engine_batching", "timed_region",
     "normalizer", "scorer", "data_hash", "wer_ci_unit",
-    "energy_scope", "energy_method",
+    "energy_scope", "energy_method", "energy_unread",
     "energy_system_method", "energy_system_source", "energy_system_note",
     "energy_cpu_method", "energy_cpu_source", "energy_cpu_note",
     "energy_dram_method", "energy_dram_source", "energy_dram_note",

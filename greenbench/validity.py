@@ -19,6 +19,7 @@ SPREAD = ("rtfx", "energy_j_per_audio_s")
 FLAGS = {
     "synthetic-weights": "the weights are random: speed, memory and energy mean something, WER does not",
     "energy-estimated": "energy is modelled, not measured; it ranks among estimates only",
+    "energy-unread": "a meter was there, and could not tell the joules of this window",
     "gpu-shared": "the model had a slice of a GPU (MIG, vGPU), and the joules are those of the whole board",
     "not-cool": "the machine was still warmer than the protocol allows when the process began",
     "not-warm": "the pace had not become steady when the warm-up ended",
@@ -153,6 +154,12 @@ def _foreign_load(row: Measured) -> str | None:
     return f"{share:.2%} of all CPUs, at most {MAX_FOREIGN_SHARE:.0%}" if share > MAX_FOREIGN_SHARE else None
 
 
+def _energy_unread(row: Measured) -> str | None:
+    parts = row.provenance.get("energy_unread")
+    notes = [f"{part}: {row.provenance.get(f'energy_{part}_note')}" for part in (parts or "").split("+") if part]
+    return "; ".join(notes) or None
+
+
 def _gpu_shared(row: Measured) -> str | None:
     return "" if row.provenance.get("energy_gpu_scope") == SHARED else None
 
@@ -186,6 +193,7 @@ def _share(used_s: float | None, available_s: float) -> float:
 _RULES: dict[str, Callable[[Measured], str | None]] = {
     "synthetic-weights": _synthetic_weights,
     "energy-estimated": _energy_estimated,
+    "energy-unread": _energy_unread,
     "gpu-shared": _gpu_shared,
     "not-cool": _not_cool,
     "not-warm": _not_warm,

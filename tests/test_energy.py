@@ -116,3 +116,26 @@ def test_an_unknown_part_has_no_scope() -> None:
     """A board that could not be read is not said to be shared: there are no joules to share."""
     reading = Reading({"energy_gpu_j": Quantity(None, "counter", "nvml-total-energy", shared=True)})
     assert "energy_gpu_scope" not in energy.provenance("cuda", reading)
+
+
+@pytest.mark.parametrize(
+    ("device", "parts", "unread"),
+    [
+        ("cpu", {"cpu": 1.0, "gpu": None}, None),
+        ("cpu", {"cpu": None}, "cpu"),
+        ("cuda", {"cpu": None, "gpu": None}, "cpu+gpu"),
+        ("cuda", {"gpu": None}, "gpu"),
+        ("cuda", {}, None),
+        ("cpu", {"system": None, "cpu": None}, "system"),
+    ],
+)
+def test_a_part_of_the_scope_that_its_meter_could_not_tell_is_unread(device, parts, unread) -> None:
+    """Unread is what has a meter and no joules; a part without a meter, or outside the scope, is not."""
+    assert energy.provenance(device, read(**parts))["energy_unread"] == unread
+
+
+def test_a_part_without_a_meter_says_why() -> None:
+    """The row of a part in scope that nothing measures carries the reason, and of no other part."""
+    reading = Reading(absent={"energy_cpu_j": "rapl: no counter", "energy_gpu_j": "nvml: no driver"})
+    assert energy.provenance("cpu", reading) == {"energy_cpu_note": "rapl: no counter", "energy_unread": None}
+    assert energy.provenance("cuda", reading)["energy_gpu_note"] == "nvml: no driver"

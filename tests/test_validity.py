@@ -20,6 +20,10 @@ def raised(metrics: dict | None = None, provenance: dict | None = None, unstable
 CAUSES = {
     "synthetic-weights": ({"provenance": {"synthetic": True}}, ""),
     "energy-estimated": ({"provenance": {"energy_method": "estimated"}}, ""),
+    "energy-unread": (
+        {"provenance": {"energy_unread": "cpu+gpu", "energy_cpu_note": "it wrapped", "energy_gpu_note": "too short"}},
+        "cpu: it wrapped; gpu: too short",
+    ),
     "gpu-shared": ({"provenance": {"energy_gpu_scope": "device_shared"}}, ""),
     "not-cool": (
         {"provenance": {"cooldown_excess_c": 5.01, "cooldown_s": 60.2}},
