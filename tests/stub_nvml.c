@@ -21,6 +21,11 @@ static unsigned n_refusals;
 
 /* --- what the tests say --- */
 
+void stub_refuse(unsigned board, const char *call, int code) {
+  refusals[n_refusals].board = board, refusals[n_refusals].code = code;
+  snprintf(refusals[n_refusals++].call, sizeof refusals->call, "%s", call);
+}
+
 void stub_reset(void) {
   n_boards = N_BOARDS, n_refusals = 0, cuda_version = 12040;
   memset(boards, 0, sizeof boards);
@@ -32,8 +37,13 @@ void stub_reset(void) {
     for (unsigned j = 0; j < N_SLICES; j++)
       snprintf(slices[i][j].uuid, sizeof slices[i][j].uuid, "MIG-%u%u22-0000-0000-0000-000000000000", i, j);
   }
-  const char *watts = getenv("STUB_NVML_WATTS"); /* then the counters run by themselves */
-  for (unsigned i = 0; watts && i < N_BOARDS; i++) boards[i].watts = atoi(watts);
+  /* in a process of its own the driver is told through the environment; with watts its counters run by themselves */
+  const char *watts = getenv("STUB_NVML_WATTS"), *refused = getenv("STUB_NVML_REFUSE"), *mig = getenv("STUB_NVML_MIG");
+  for (unsigned i = 0; i < N_BOARDS; i++) {
+    if (watts) boards[i].watts = atoi(watts);
+    if (mig) boards[i].mig = 1;
+    if (refused) stub_refuse(i, refused, NOT_SUPPORTED);
+  }
 }
 
 void stub_gpus(unsigned n) { n_boards = n; }
@@ -50,11 +60,6 @@ int stub_set(unsigned board, const char *name, long long value) {
 
 void stub_use(unsigned board, long long mj) { boards[board].mj += mj; }
 void stub_process(unsigned board, unsigned pid) { boards[board].pids[boards[board].n_pids++] = pid; }
-
-void stub_refuse(unsigned board, const char *call, int code) {
-  refusals[n_refusals].board = board, refusals[n_refusals].code = code;
-  snprintf(refusals[n_refusals++].call, sizeof refusals->call, "%s", call);
-}
 
 /* --- what the driver answers --- */
 
