@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -50,6 +50,37 @@ def session() -> Iterator[Any]:
         yield pynvml
     finally:
         pynvml.nvmlShutdown()
+
+
+def describe() -> list[dict[str, Any]]:
+    """Describe every GPU that NVML lists, without what would name this one.
+
+    Returns:
+        ``name memory_bytes driver persistence_mode mig power_limit_w power_limit_default_w`` of each; what the driver
+        does not tell is None.
+    """
+    import pynvml
+
+    with suppress(pynvml.NVMLError), session() as nvml:
+        return [_facts(nvml, nvml.nvmlDeviceGetHandleByIndex(i)) for i in range(nvml.nvmlDeviceGetCount())]
+    return []
+
+
+def _facts(nvml: Any, handle: Any) -> dict[str, Any]:
+    questions: dict[str, Callable[[], Any]] = {
+        "name": lambda: nvml.nvmlDeviceGetName(handle),
+        "memory_bytes": lambda: nvml.nvmlDeviceGetMemoryInfo(handle).total,
+        "driver": nvml.nvmlSystemGetDriverVersion,
+        "persistence_mode": lambda: bool(nvml.nvmlDeviceGetPersistenceMode(handle)),
+        "mig": lambda: bool(nvml.nvmlDeviceGetMigMode(handle)[0]),
+        "power_limit_w": lambda: nvml.nvmlDeviceGetPowerManagementLimit(handle) / 1e3,
+        "power_limit_default_w": lambda: nvml.nvmlDeviceGetPowerManagementDefaultLimit(handle) / 1e3,
+    }
+    facts: dict[str, Any] = dict.fromkeys(questions)
+    for name, ask in questions.items():
+        with suppress(nvml.NVMLError):
+            facts[name] = ask()
+    return facts
 
 
 @contextmanager

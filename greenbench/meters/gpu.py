@@ -129,16 +129,24 @@ class _Edge:
 def _look(board: Board) -> _Edge:
     import pynvml
 
-    celsius, slowed_ns, pids = None, {}, None
+    celsius, slowed_ns = None, {}
     with suppress(pynvml.NVMLError):
         celsius = SENSORS["temperature_c"](pynvml, board.handle)
     for cause in CAUSES:
         with suppress(pynvml.NVMLError):
             slowed_ns[cause.policy] = pynvml.nvmlDeviceGetViolationStatus(board.handle, cause.policy).violationTime
-    with suppress(pynvml.NVMLError):
-        pids = frozenset(process.pid for process in pynvml.nvmlDeviceGetComputeRunningProcesses(board.handle))
     me = psutil.Process()
-    return _Edge(celsius, slowed_ns, pids, frozenset([me.pid, *(child.pid for child in me.children(recursive=True))]))
+    tree = frozenset([me.pid, *(child.pid for child in me.children(recursive=True))])
+    return _Edge(celsius, slowed_ns, processes(board), tree)
+
+
+def processes(board: Board) -> frozenset[int] | None:
+    """Return the ids of the processes that compute on a board and that the driver shows; None where it refuses."""
+    import pynvml
+
+    with suppress(pynvml.NVMLError):
+        return frozenset(process.pid for process in pynvml.nvmlDeviceGetComputeRunningProcesses(board.handle))
+    return None
 
 
 def _hottest_c(edges: Sequence[_Edge]) -> float | None:
