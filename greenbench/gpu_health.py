@@ -55,7 +55,7 @@ def _sharing(found: Boards) -> Finding:
     shared = [board for board, _ in found if board.shared]
     if not shared:
         return Finding("GPU sharing", True, "every GPU is a whole board")
-    message = f"{_names(shared)} is cut up (MIG) or lent out (vGPU): joules are the whole board's, and rows not ranked"
+    message = f"cut up (MIG) or lent out (vGPU): {_names(shared)}; joules are the whole board's, and rows are not ranked"
     return Finding("GPU sharing", False, message, "measure on a whole board (`sudo nvidia-smi -mig 0` undoes MIG)")
 
 
@@ -73,7 +73,7 @@ def _others(found: Boards) -> Finding:
 def _cuda() -> Finding:
     driver, torch = _cuda_of_driver(), _cuda_of_torch()
     if driver is None or torch is None:
-        return Finding("CUDA driver", None, "which CUDA the driver or torch is for is not known")
+        return Finding("CUDA driver", None, "which CUDA the driver or torch is for is not known, or torch is for none")
     message = f"the driver is for CUDA {driver[0]}.{driver[1]}, torch for {torch[0]}.{torch[1]}"
     if driver[0] >= torch[0]:  # within a major version an older driver will do (CUDA's minor version compatibility)
         return Finding("CUDA driver", True, message)

@@ -65,7 +65,8 @@ def test_a_shared_board_is_found(driver, finding, value):
     driver.set(1, **value)
     found = finding("GPU sharing")
     assert found.ok is False
-    assert found.message.startswith("GPU 1 is cut up")
+    assert "GPU 1;" in found.message
+    assert "GPU 0" not in found.message
 
 
 def test_others_on_the_gpu_are_found(driver, finding):
