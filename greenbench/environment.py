@@ -15,8 +15,7 @@ from typing import Any
 
 import psutil
 
-from greenbench import meters
-from greenbench.meters import nvml
+from greenbench import gpus, meters
 from greenbench.meters.clock import Clock
 from greenbench.plugins import Reading
 from greenbench.registry import GROUPS
@@ -45,7 +44,7 @@ def machine() -> dict[str, Any]:
     Returns:
         ``os kernel python cpu_model n_cpus_physical n_cpus_logical n_cpus_usable memory_bytes cpu_governor turbo
         virtualised gpus``; None where it cannot be told. ``memory_bytes`` is what the container may use, and
-        each of ``gpus`` has ``name memory_bytes driver``.
+        each of ``gpus`` has what ``gpus.describe`` tells.
     """
     return {
         "os": platform.system(),
@@ -59,7 +58,7 @@ def machine() -> dict[str, Any]:
         "cpu_governor": _governor(),
         "turbo": _turbo(),
         "virtualised": _virtualised(),
-        "gpus": _gpus(),
+        "gpus": gpus.describe(),
     }
 
 
@@ -75,8 +74,8 @@ def accelerator() -> str:
     import pynvml
 
     try:
-        with nvml.session():
-            n_visible = len(nvml.visible(pynvml.nvmlDeviceGetCount()))
+        with gpus.session():
+            n_visible = len(gpus.visible(pynvml.nvmlDeviceGetCount()))
     except pynvml.NVMLError:
         n_visible = 0
     if n_visible and _torch_has_cuda():
@@ -125,23 +124,6 @@ def _virtualised() -> bool | None:
         if line.startswith("flags"):
             return "hypervisor" in line.split()
     return None
-
-
-def _gpus() -> list[dict[str, Any]]:
-    import pynvml
-
-    with suppress(pynvml.NVMLError), nvml.session():
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        driver = pynvml.nvmlSystemGetDriverVersion()
-        return [
-            {
-                "name": pynvml.nvmlDeviceGetName(handle),
-                "memory_bytes": pynvml.nvmlDeviceGetMemoryInfo(handle).total,
-                "driver": driver,
-            }
-            for handle in handles
-        ]
-    return []
 
 
 def _cpu_quota() -> float | None:
@@ -230,8 +212,10 @@ class Finding:
 
 def findings() -> list[Finding]:
     """Look at everything here that decides what can be measured, and how well; takes about a second."""
+    from greenbench import gpu_health  # which makes findings, too
+
     looks = (_look_at_governor, _look_at_quota, _look_at_load, _look_at_swap, _look_at_disk, _look_at_compiler)
-    return [*_look_at_meters(), _look_at_accelerator(), *(look() for look in looks)]
+    return [*_look_at_meters(), _look_at_accelerator(), *gpu_health.look(), *(look() for look in looks)]
 
 
 def _look_at_meters() -> Iterator[Finding]:
@@ -241,7 +225,7 @@ def _look_at_meters() -> Iterator[Finding]:
 
 
 def _look_at_accelerator() -> Finding:
-    names = [gpu["name"] for gpu in _gpus()]
+    names = [gpu["name"] for gpu in gpus.describe()]
     if names and not _torch_has_cuda():
         message = f"{', '.join(names)} stays idle: the installed torch is built without CUDA"
         return Finding("device", False, message, "install torch for CUDA (https://pytorch.org/get-started)")

@@ -113,6 +113,12 @@ def _sees(meter: Polled) -> bool:
     return False
 
 
+def pace_s(period_s: float, polled: Mapping[str, Polled]) -> float:
+    """Return the run's period, or the shortest that a meter needs here: joules may depend on it."""
+    needed: list[float | None] = [getattr(meter, "period_s", None) for meter in polled.values()]
+    return min([period_s, *(seconds for seconds in needed if seconds is not None)])
+
+
 def sample(polled: Mapping[str, Polled]) -> dict[str, float]:
     """Ask every sensor once; what one of them cannot tell, or what is no number, is left out."""
     values: dict[str, float] = {TIME: round(time.perf_counter(), 4)}
@@ -156,7 +162,8 @@ def main() -> None:
     orders = json.loads(sys.stdin.readline())
     stopped = threading.Event()
     threading.Thread(target=_await_end, args=[stopped], daemon=True).start()
-    poll(Path(orders["path"]), orders["period_s"], sensors(orders["options"]), stopped)
+    polled = sensors(orders["options"])
+    poll(Path(orders["path"]), pace_s(orders["period_s"], polled), polled, stopped)
 
 
 def _await_end(stopped: threading.Event) -> None:

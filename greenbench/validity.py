@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from greenbench.energy import SHARED
 from greenbench.metrics import change_pct, cv_pct
 from greenbench.protocol import Protocol
 
@@ -24,14 +25,17 @@ SPREAD = ("rtfx", "energy_j_per_audio_s")
 FLAGS = {
     "synthetic-weights": "the weights are random: speed, memory and energy mean something, WER does not",
     ESTIMATED: "energy is modelled, not measured; it ranks among estimates only",
+    "energy-unread": "a meter was there, and could not tell the joules of this window",
+    "gpu-shared": "the model had a slice of a GPU (MIG, vGPU), and the joules are those of the whole board",
     "not-cool": "the machine was still warmer than the protocol allows when the process began",
     "not-warm": "the pace had not become steady when the warm-up ended",
     "short-window": "the window was shorter than the protocol asks for",
     "idle-missing": "energy was read, and the idle baseline that the protocol asks for was not",
     "idle-drift": "idle power after the window, measured twice, was not what it had been before",
-    "throttled": "the CPU or GPU slowed down during the window, to cool off or to keep within its power limit",
+    "throttled": "the CPU or GPU slowed down during the window to cool off, or was braked by its hardware",
     "temperature-drift": "CPU or GPU were more than 10 °C hotter or cooler at the end of the window than at its start",
     "foreign-load": "other processes used more than a tenth of the CPU during the window",
+    "gpu-foreign-process": "other processes computed on the GPU at an edge of the window",
     "harness-busy": "the waiting harness used more than 1 % of a core during the window, or its poller more than 5 %",
     "unstable-text": "passes over the same audio gave different texts",
     "audio-skipped": "bad audio files were left out",
@@ -163,6 +167,21 @@ def _foreign_load(row: Measured) -> str | None:
     return f"{share:.2%} of all CPUs, at most {MAX_FOREIGN_SHARE:.0%}" if share > MAX_FOREIGN_SHARE else None
 
 
+def _energy_unread(row: Measured) -> str | None:
+    parts = row.provenance.get("energy_unread")
+    notes = [f"{part}: {row.provenance.get(f'energy_{part}_note')}" for part in (parts or "").split("+") if part]
+    return "; ".join(notes) or None
+
+
+def _gpu_shared(row: Measured) -> str | None:
+    return "" if row.provenance.get("energy_gpu_scope") == SHARED else None
+
+
+def _gpu_foreign_process(row: Measured) -> str | None:
+    n_processes = row.metrics.get("n_gpu_foreign_processes")
+    return f"{n_processes:.0f} processes" if n_processes else None
+
+
 def _harness_busy(row: Measured) -> str | None:
     limits = {"harness": MAX_HARNESS_SHARE, "poller": MAX_POLLER_SHARE}
     shares = {name: _share(row.metrics.get(f"{name}_cpu_s"), row.metrics["wall_s"]) for name in limits}
@@ -187,6 +206,8 @@ def _share(used_s: float | None, available_s: float) -> float:
 _RULES: dict[str, Callable[[Measured], str | None]] = {
     "synthetic-weights": _synthetic_weights,
     "energy-estimated": _energy_estimated,
+    "energy-unread": _energy_unread,
+    "gpu-shared": _gpu_shared,
     "not-cool": _not_cool,
     "not-warm": _not_warm,
     "short-window": _short_window,
@@ -195,6 +216,7 @@ _RULES: dict[str, Callable[[Measured], str | None]] = {
     "throttled": _throttled,
     "temperature-drift": _temperature_drift,
     "foreign-load": _foreign_load,
+    "gpu-foreign-process": _gpu_foreign_process,
     "harness-busy": _harness_busy,
     "unstable-text": _unstable_text,
     "audio-skipped": _audio_skipped,

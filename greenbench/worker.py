@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from greenbench import devices, rows
 from greenbench.corpus import Corpus
 from greenbench.measurement import Load, idle_after_w, idle_power_w, run_window, warm_up
-from greenbench.meters import select
+from greenbench.meters import absent, select
 from greenbench.plan import Cell, Job
 from greenbench.plugins import Meter, Reading, Transcriber, Variant
 from greenbench.record import to_row
@@ -65,13 +65,16 @@ def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, setting: rows.S
     steps = build_protocol(job.suite.protocol)
     load = Load(job.cell.scenario, job.cell.batch_size, steps.window_s)
     meters = select(job.suite.estimate_energy, job.suite.meters)
+    why_not = absent(meters, job.suite.meters)
     idle = partial(_idle_power_w, job, meters, channel)
     idle_w = idle()
     for repeat in range(steps.repeats):
         channel.send("phase", text="warming up")
         warmth = warm_up(transcriber, batches(load.scenario, next(corpus.chunks()), load.batch_size), steps)
         channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}")
-        window = run_window(transcriber, corpus, load, meters, Reading(trace=job.trace, device=job.cell.device))
+        window = run_window(
+            transcriber, corpus, load, meters, Reading(trace=job.trace, device=job.cell.device, absent=why_not)
+        )
         channel.send("window", row=rows.window_edges(job, repeat, window.reading))
         after_w = idle_after_w(idle, idle_w, steps.idle_drift_pct, job.power_logged)
         told = rows.beside(setting, warmth, idle_w, after_w)

@@ -1,12 +1,20 @@
 """Fixtures that several rooms share: the human speech, a small corpus, a tiny real model, plug-ins that misbehave."""
 
+import ctypes
 import json
 import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pynvml
 import pytest
 import soundfile
+
+from greenbench import gpus
 
 ROOT = Path(__file__).parents[1]
 SPEECH = ROOT.parent / "shared" / "speech"
@@ -139,3 +147,88 @@ def bad_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry._entries.cache_clear()
     yield
     registry._entries.cache_clear()
+
+
+# --- a driver for GPUs that are not here -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def driver_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stub of NVIDIA's driver library, under the name by which pynvml looks for it."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("the stub driver needs a C compiler")
+    library = tmp_path_factory.mktemp("driver") / "libnvidia-ml.so.1"
+    source = Path(__file__).with_name("stub_nvml.c")
+    subprocess.run([compiler, "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, source], check=True)
+    return library
+
+
+class Driver:
+    """What two stub GPUs say, from the test's side."""
+
+    uuids = ("GPU-aaaa1111-0000-0000-0000-000000000000", "GPU-bbbb1111-0000-0000-0000-000000000000")
+    slices = ("MIG-0022-0000-0000-0000-000000000000", "MIG-1122-0000-0000-0000-000000000000")
+    """A slice of the first board and one of the second, where MIG is on."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self.library = library
+        library.stub_set.argtypes = (ctypes.c_uint, ctypes.c_char_p, ctypes.c_longlong)
+        library.stub_use.argtypes = (ctypes.c_uint, ctypes.c_longlong)
+        library.stub_reset()
+
+    def gpus(self, n: int) -> None:
+        """Let the machine have so many GPUs."""
+        self.library.stub_gpus(n)
+
+    def cuda(self, version: int) -> None:
+        """Let the driver be for this version of CUDA, e.g. 12040."""
+        self.library.stub_cuda(version)
+
+    def set(self, gpu: int, **values: int) -> None:
+        """Let a GPU say this; the names are those of ``gpu_t`` in the stub."""
+        for name, value in values.items():
+            assert self.library.stub_set(gpu, name.encode(), value) == 0, name
+
+    def use(self, gpu: int, mj: int) -> None:
+        """Let a GPU's energy counter move on."""
+        self.library.stub_use(gpu, mj)
+
+    def run(self, gpu: int, *pids: int) -> None:
+        """Let these processes compute on a GPU."""
+        for pid in pids:
+            self.library.stub_process(gpu, pid)
+
+    def refuse(self, gpu: int, call: str, code: int = pynvml.NVML_ERROR_NOT_SUPPORTED) -> None:
+        """Let a GPU answer a call with an error from now on."""
+        self.library.stub_refuse(gpu, call.encode(), code)
+
+
+@pytest.fixture
+def driver(driver_file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
+    """Put the stub driver with its two GPUs under pynvml."""
+    found = Driver(ctypes.CDLL(str(driver_file)))
+    load_driver(monkeypatch, lambda name: found.library)
+    yield found
+    gpus.polled_boards.cache_clear()
+
+
+@pytest.fixture
+def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pynvml find no driver."""
+
+    def absent(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    load_driver(monkeypatch, absent)
+
+
+def load_driver(monkeypatch: pytest.MonkeyPatch, cdll) -> None:
+    """Let pynvml look for the driver afresh, in a process that has no torch and sees all GPUs."""
+    monkeypatch.setattr(pynvml, "nvmlLib", None)
+    monkeypatch.setattr(pynvml, "_nvmlLib_refcount", 0)
+    monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
+    monkeypatch.setattr(pynvml, "CDLL", cdll)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    gpus.polled_boards.cache_clear()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -66,6 +67,14 @@ def test_delays_do_not_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     found = polled(monkeypatch, tmp_path / "p", hand, {"slow": slow})
     at = [sample["t_s"] for sample in found]
     assert at == pytest.approx([50.0, 50.1, 50.2, 50.3, 50.4, 50.7, 50.8, 50.9])
+
+
+def test_the_meter_in_the_greatest_hurry_sets_the_pace() -> None:
+    """The run's period holds unless a meter needs a shorter one here; one that needs none slows nobody down."""
+    hurried, slow, easy = (SimpleNamespace(period_s=s) for s in (0.05, 1.0, None))
+    assert poller.pace_s(0.1, {"a": easy, "b": SimpleNamespace(), "c": slow}) == 0.1
+    assert poller.pace_s(0.1, {"a": easy, "b": hurried, "c": slow}) == 0.05
+    assert poller.pace_s(0.02, {"b": hurried}) == 0.02
 
 
 def test_a_bad_sensor_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,11 @@ def raised(metrics: dict | None = None, provenance: dict | None = None, unstable
 CAUSES = {
     "synthetic-weights": ({"provenance": {"synthetic": True}}, ""),
     "energy-estimated": ({"provenance": {"energy_method": "estimated"}}, ""),
+    "energy-unread": (
+        {"provenance": {"energy_unread": "cpu+gpu", "energy_cpu_note": "it wrapped", "energy_gpu_note": "too short"}},
+        "cpu: it wrapped; gpu: too short",
+    ),
+    "gpu-shared": ({"provenance": {"energy_gpu_scope": "device_shared"}}, ""),
     "not-cool": (
         {"provenance": {"cooldown_excess_c": 5.01, "cooldown_s": 60.2}},
         "5.0 °C above the run's start after 60 s of rest, at most 5 °C",
@@ -40,6 +45,7 @@ CAUSES = {
         "CPU from 60.0 to 70.1 °C",
     ),
     "foreign-load": ({"metrics": {"foreign_cpu_s": 4.01}}, "10.02% of all CPUs, at most 10%"),
+    "gpu-foreign-process": ({"metrics": {"n_gpu_foreign_processes": 2}}, "2 processes"),
     "harness-busy": ({"metrics": {"harness_cpu_s": 0.101}}, "the harness 1.01% of a core, at most 1%"),
     "unstable-text": ({"unstable": True}, ""),
     "audio-skipped": ({"metrics": {"n_skipped": 1}}, "1 files"),
@@ -89,6 +95,8 @@ def test_flags_of_all_repeats_have_their_cause(flag: str) -> None:
         {"metrics": {"cpu_temp_start_c": 60.0, "cpu_temp_end_c": 70.0}},
         {"metrics": {"gpu_temp_start_c": 70.0, "gpu_temp_end_c": 60.0}},
         {"metrics": {"cpu_temp_start_c": None, "cpu_temp_end_c": 99.0}},
+        {"provenance": {"energy_gpu_scope": "device"}, "metrics": {"n_gpu_foreign_processes": 0}},
+        {"metrics": {"n_gpu_foreign_processes": None}},
     ],
 )
 def test_a_clean_row_has_no_flag(row: dict) -> None:
