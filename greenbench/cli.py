@@ -245,12 +245,14 @@ class _Progress:
 
 def describe_row(row: Mapping[str, Any]) -> str:
     """Say in one line what became of a cell or repeat."""
+    from greenbench.validity import explain
+
     if row["status"] != "ok":
         return f"{row['status']}: {row['reason']}"
     wer = "WER none" if row["wer"] is None else f"WER {100 * row['wer']:.2f} %"
     energy = row["energy_j_per_audio_s"]
     joules = f", {energy:.3g} J per audio second ({row['energy_method']})" if energy is not None else ""
-    flags = f"  flags: {', '.join(row['flags'])}" if row["flags"] else ""
+    flags = f"  flags: {explain(row['flags'], row['flag_notes'])}" if row["flags"] else ""
     return f"repeat {row['repeat']}: {wer}, RTFx {row['rtfx']:.2f}{joules}{flags}"
 
 
@@ -283,7 +285,7 @@ def _expected(known: Sequence[float | None]) -> str:
 def _print_summary(frame: Any, as_json: bool) -> None:
     from greenbench.report import terminal
 
-    _print_table("medians over repeats", terminal.figures(frame) if as_json else terminal.table(frame), as_json)
+    _print_table(terminal.title(frame), terminal.figures(frame) if as_json else terminal.table(frame), as_json)
 
 
 def _print_table(title: str, rows: Iterable[Mapping[str, Any]], as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from greenbench.metrics import change_pct, cv_pct
@@ -76,6 +77,12 @@ def flags_over_repeats(
     if n_windows_asked is not None and n_windows < n_windows_asked:
         raised["few-repeats"] = f"{n_windows} of {n_windows_asked} windows"
     return raised
+
+
+def explain(names: Sequence[str], notes: Sequence[str]) -> str:
+    """Return flags with their figures in one line; a row of an earlier version has no notes."""
+    pairs = zip_longest(names, notes[: len(names)], fillvalue="")
+    return ", ".join(f"{name} ({note})" if note else name for name, note in pairs)
 
 
 # --- the rules -------------------------------------------------------------------------------------------
