@@ -105,14 +105,21 @@ def list_(
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Say what can be measured on this machine, and for what cannot, why and what to do."""
+    """Say what can be measured here and what would spoil it, with remedies; exit code 1 if official cannot hold."""
     from dataclasses import asdict
 
-    from greenbench.environment import findings
+    from greenbench.doctor import findings, verdict
 
-    marks = {True: "ok", False: "PROBLEM", None: "note"}
-    found = [{**asdict(f), "ok": f.ok if as_json else marks[f.ok]} for f in findings()]
-    _print_table("this machine", found, as_json)
+    found = findings()
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in found], indent=2, ensure_ascii=False))
+    else:
+        marks = {True: "ok", False: "PROBLEM", None: "note"}
+        told = [{"topic": f.topic, "": marks[f.ok], "what": f.message, "remedy": f.remedy} for f in found]
+        _print_table("this machine", told, as_json=False)
+        typer.echo(f"\n{verdict(found)}")
+    if any(finding.blocks_official for finding in found):
+        raise typer.Exit(1)
 
 
 @app.command()
