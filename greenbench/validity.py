@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
-from greenbench.metrics import change_pct, cv_pct
+from greenbench.metrics import change_pct
 from greenbench.protocol import Protocol
+from greenbench.statistics.repeats import cv_pct
 
 MAX_FOREIGN_SHARE = 0.1
 MAX_HARNESS_SHARE = 0.01
