@@ -116,14 +116,21 @@ def list_(
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Say what can be measured on this machine, and for what cannot, why and what to do."""
+    """Say what can be measured here and what would spoil it, with remedies; exit code 1 if official cannot hold."""
     from dataclasses import asdict
 
-    from greenbench.environment import findings
+    from greenbench.doctor import findings, verdict
 
-    marks = {True: "ok", False: "PROBLEM", None: "note"}
-    found = [{**asdict(f), "ok": f.ok if as_json else marks[f.ok]} for f in findings()]
-    _print_table("this machine", found, as_json)
+    found = findings()
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in found], indent=2, ensure_ascii=False))
+    else:
+        marks = {True: "ok", False: "PROBLEM", None: "note"}
+        told = [{"topic": f.topic, "": marks[f.ok], "what": f.message, "remedy": f.remedy} for f in found]
+        _print_table("this machine", told, as_json=False)
+        typer.echo(f"\n{verdict(found)}")
+    if any(finding.blocks_official for finding in found):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -258,12 +265,14 @@ class _Progress:
 
 def describe_row(row: Mapping[str, Any]) -> str:
     """Say in one line what became of a cell or repeat."""
+    from greenbench.validity import explain
+
     if row["status"] != "ok":
         return f"{row['status']}: {row['reason']}"
     wer = "WER none" if row["wer"] is None else f"WER {100 * row['wer']:.2f} %"
     energy = row["energy_j_per_audio_s"]
     joules = f", {energy:.3g} J per audio second ({row['energy_method']})" if energy is not None else ""
-    flags = f"  flags: {', '.join(row['flags'])}" if row["flags"] else ""
+    flags = f"  flags: {explain(row['flags'], row['flag_notes'])}" if row["flags"] else ""
     return f"repeat {row['repeat']}: {wer}, RTFx {row['rtfx']:.2f}{joules}{flags}"
 
 
@@ -296,7 +305,7 @@ def _expected(known: Sequence[float | None]) -> str:
 def _print_summary(frame: Any, as_json: bool) -> None:
     from greenbench.report import terminal
 
-    _print_table("medians over repeats", terminal.figures(frame) if as_json else terminal.table(frame), as_json)
+    _print_table(terminal.title(frame), terminal.figures(frame) if as_json else terminal.table(frame), as_json)
 
 
 def _print_table(title: str, rows: Iterable[Mapping[str, Any]], as_json: bool) -> None:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from greenbench.environment import Finding
+from greenbench.doctor import Finding
 from greenbench.gpus import Board, describe, in_use
 from greenbench.meters.gpu import processes, sees_all_processes
 

@@ -10,10 +10,11 @@ from itertools import cycle
 from greenbench import energy
 from greenbench.corpus import Corpus
 from greenbench.meters import measure
-from greenbench.metrics import change_pct, cv_pct, ratio
+from greenbench.metrics import change_pct, ratio
 from greenbench.plugins import Meter, Reading, Transcriber, Utterance
 from greenbench.protocol import Protocol
 from greenbench.scenarios import batches
+from greenbench.statistics.repeats import cv_pct
 
 Queue = Sequence[Sequence[Utterance]]
 """The batches of one chunk, in the order in which they are sent."""

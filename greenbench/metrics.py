@@ -1,8 +1,6 @@
 """The one table of metrics: what each number is called, its unit, which way is better, and its formula."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 from typing import Literal
 
 Better = Literal["lower", "higher", "neither"]
@@ -102,13 +100,6 @@ def ratio(numerator: float | None, denominator: float | None) -> float | None:
     if numerator is None or denominator is None or denominator == 0:
         return None
     return numerator / denominator
-
-
-def cv_pct(values: Sequence[float]) -> float | None:
-    """Return the coefficient of variation: sample deviation / mean in percent; None for fewer than two values."""
-    if len(values) < 2 or not fmean(values):
-        return None
-    return 100 * stdev(values) / abs(fmean(values))
 
 
 def change_pct(old: float | None, new: float | None) -> float | None:

@@ -103,6 +103,8 @@ def _converse(process: "subprocess.Popen[str]", folder: Path, job: Job, observe:
             store.append(folder, message["rows"], store.HYPOTHESES)
         elif message["kind"] == "window":
             store.append(folder, [message["row"]], store.WINDOWS)
+        elif message["kind"] == "overhead":
+            store.amend_run(folder, harness_overhead={n: s for n, s in message.items() if n != "kind"})
         elif message["kind"] == "record":
             store.append(folder, [message["row"]])
             n_measured += message["row"]["status"] == "ok"

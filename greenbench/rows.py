@@ -156,6 +156,7 @@ def _planned(job: Job) -> dict[str, Any]:
         "schema": SCHEMA,
         "protocol": label(suite.protocol["use"], steps),
         "n_windows": steps.rounds * steps.repeats,
+        **asdict(job.rest),
         "order_index": job.order_index,
         "parent": variant.parent,
         "steps": "+".join(variant.steps) or None,

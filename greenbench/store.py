@@ -58,6 +58,15 @@ def read_run(folder: Path) -> dict[str, Any]:
     return run
 
 
+def amend_run(folder: Path, **known: Any) -> None:
+    """Add to ``run.json`` what is known only once the run has begun.
+
+    Raises:
+        StoreError: the folder holds no readable run, or cannot be written.
+    """
+    write_run(folder, read_run(folder) | known)
+
+
 def append(folder: Path, rows: Iterable[Mapping[str, Any]], file: str = RECORDS) -> None:
     """Append rows to a run's file and flush them to the disk; on failure the file is as it was before.
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from greenbench.energy import SHARED
-from greenbench.metrics import change_pct, cv_pct
+from greenbench.metrics import METRICS, change_pct
 from greenbench.protocol import Protocol
+from greenbench.statistics.repeats import cv_pct
 
 ESTIMATED = "energy-estimated"
 """The one flag that leaves a row rankable: among estimates."""
@@ -88,11 +90,17 @@ def flags_over_repeats(
         n_windows_asked: windows that the protocol asks for; None where a row does not tell.
     """
     spreads = {name: cv_pct(found) for name, found in values.items() if name in SPREAD}
-    wide = [f"CV of {name} {cv:.3g} %" for name, cv in spreads.items() if cv is not None and cv > MAX_SPREAD_PCT]
-    raised = {"spread": f"{', '.join(wide)}, at most {MAX_SPREAD_PCT:g} %"} if wide else {}
+    wide = [f"{METRICS[n].label} {cv:.3g} %" for n, cv in spreads.items() if cv is not None and cv > MAX_SPREAD_PCT]
+    raised = {"spread": f"CV of {', '.join(wide)}, at most {MAX_SPREAD_PCT:g} %"} if wide else {}
     if n_windows_asked is not None and n_windows < n_windows_asked:
         raised["few-repeats"] = f"{n_windows} of {n_windows_asked} windows"
     return raised
+
+
+def explain(names: Sequence[str], notes: Sequence[str]) -> str:
+    """Return flags with their figures in one line; a row of an earlier version has no notes."""
+    pairs = zip_longest(names, notes[: len(names)], fillvalue="")
+    return ", ".join(f"{name} ({note})" if note else name for name, note in pairs)
 
 
 # --- the rules -------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from greenbench import devices, rows
 from greenbench.corpus import Corpus
 from greenbench.measurement import Load, idle_after_w, idle_power_w, run_window, warm_up
 from greenbench.meters import absent, select
+from greenbench.overhead import overhead
 from greenbench.plan import Cell, Job
 from greenbench.plugins import Meter, Reading, Transcriber, Variant
 from greenbench.record import to_row
@@ -66,6 +67,8 @@ def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, setting: rows.S
     load = Load(job.cell.scenario, job.cell.batch_size, steps.window_s)
     meters = select(job.suite.estimate_energy, job.suite.meters)
     why_not = absent(meters, job.suite.meters)
+    if job.weigh:
+        channel.send("overhead", **overhead(meters))
     idle = partial(_idle_power_w, job, meters, channel)
     idle_w = idle()
     for repeat in range(steps.repeats):

@@ -110,8 +110,9 @@ def test_doctor_says_why_each_meter_is_silent() -> None:
     from greenbench import registry
 
     done = greenbench("doctor")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in (0, 1), done.stderr  # as this machine is just now
     assert all(name in done.stdout for name in registry.names("meters"))
+    assert done.stdout.splitlines()[-1].startswith("the official protocol can")
     assert isinstance(json.loads(greenbench("doctor", "--json").stdout), list)
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from greenbench import __version__, registry, suite
-from greenbench.protocol import PROTOCOLS
+from greenbench.protocol import PROTOCOLS, Protocol
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -45,6 +45,11 @@ def test_the_readme_shows_the_commands_as_they_are(tool) -> None:
 def test_the_readme_shows_the_metrics_as_they_are(tool) -> None:
     """The README's table is the METRICS table; `python tools/readme.py` mends it."""
     assert generated("metrics") == tool.metrics_table()
+
+
+def test_the_readme_shows_the_flags_as_they_are(tool) -> None:
+    """The README's table is the FLAGS table; `python tools/readme.py` mends it."""
+    assert generated("flags") == tool.flags_table()
 
 
 @pytest.mark.parametrize("file", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"])
@@ -94,6 +99,12 @@ def test_every_shipped_suite_loads_and_is_in_the_readme(path: Path) -> None:
 def test_the_readme_protocols_are_the_protocols() -> None:
     """The README's table has a column for each protocol."""
     assert f"| step | {' | '.join(PROTOCOLS)} |" in README
+
+
+def test_every_step_of_a_protocol_is_in_the_readme() -> None:
+    """Each step stands in the table under the name that overrides it."""
+    steps = {name for line in README.splitlines() if line.startswith("| ") for name in re.findall(r"`(\w+)`", line)}
+    assert set(Protocol.__dataclass_fields__) <= steps
 
 
 def test_every_registered_group_is_described() -> None:

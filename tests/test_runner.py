@@ -57,6 +57,9 @@ def test_every_repeat_is_a_row_with_its_texts(suite_data: dict, tmp_path: Path) 
     described = store.read_run(folder)
     assert described["protocol"]["repeats"] == 2
     assert {"machine", "versions", "git", "meters", "suite", "suite_hash"} <= set(described)
+    assert described["cooldown"] == {"rule": "none", "start": {}}
+    assert set(frame["warmup_batches"]) == {3}
+    assert set(frame["n_windows"]) == {2}
     assert (folder / store.REPORT).stat().st_size > 10_000
 
 
@@ -115,7 +118,7 @@ def test_every_death_is_a_row_and_the_run_goes_on(suite_data: dict, tmp_path: Pa
 @pytest.mark.usefixtures("bad_plugin")
 def test_a_repeat_measured_before_the_death_is_kept(suite_data: dict, tmp_path: Path) -> None:
     """A model that dies in its second window keeps the row of its first."""
-    bad = {"use": "bad", "how": "raise", "after": 9}  # 1 + 3 calls before, 4 in the first window, 1 in the second
+    bad = {"use": "bad", "how": "raise", "after": 9}  # 1 + 3 calls before, 4 in the first window, 1 more
     protocol = {"use": "quick", "repeats": 2, "window_s": 0.001, "idle_s": 0}
     data = {**suite_data, "variants": [bad], "protocol": protocol, "batch_sizes": [2]}
     frame = run(data, Options(out=tmp_path / "run"))
@@ -137,6 +140,35 @@ def test_threads_reach_the_worker(suite_data: dict, tmp_path: Path) -> None:
     data = {**suite_data, "variants": [{"use": "bad", "how": "threads"}], "threads": 1}
     run(data, Options(out=tmp_path / "run"))
     assert set(store.load_hypotheses(tmp_path / "run")["hypothesis"]) == {"1"}
+
+
+def test_rests_and_overhead_are_told(suite_data: dict, tmp_path: Path) -> None:
+    """Between two processes the machine rests, rows say how long, and the first one has weighed the harness."""
+    protocol = {**suite_data["protocol"], "repeats": 1, "cooldown_s": 0.3, "cooldown_within_c": 5}
+    sensors = {"thermal": {"root": str(tmp_path / "sys")}}
+    zone = tmp_path / "sys/class/thermal/thermal_zone0"
+    zone.mkdir(parents=True)
+    (zone / "type").write_text("cpu-thermal\n")
+    (zone / "temp").write_text("40000\n")
+    data = {**suite_data, "variants": ["null/rtfx-100", "null/instant"], "protocol": protocol, "meters": sensors}
+
+    def heat(kind: str, content: dict) -> None:
+        if kind == "row":
+            (zone / "temp").write_text("46000\n")
+
+    frame = run(data, Options(out=tmp_path / "run"), heat)
+    assert frame["cooldown_s"].isna().tolist() == [True, False]
+    first, second = frame.to_dict("records")
+    assert second["cooldown_s"] >= 0.3
+    assert second["cooldown_excess_c"] == 6.0
+    assert "not-cool" in second["flags"]
+    assert "not-cool" not in first["flags"]
+    assert (first["cpu_temp_start_c"], second["cpu_temp_end_c"]) == (40.0, 46.0)
+    described = store.read_run(tmp_path / "run")
+    assert described["cooldown"]["start"] == {"cpu.temperature_c": 40.0}
+    assert "at most 0.3 s" in described["cooldown"]["rule"]
+    assert 0 < described["harness_overhead"]["s_per_batch"] < 1e-3
+    assert 0 < described["harness_overhead"]["s_per_window"] < 10
 
 
 def test_what_a_library_prints_does_not_garble_the_messages(suite_data: dict, tmp_path: Path, bad_plugin) -> None:

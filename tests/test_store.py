@@ -128,6 +128,14 @@ def test_run_json_comes_back(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "a" / "b").iterdir()] == ["run.json"]
 
 
+def test_run_json_can_learn_more(tmp_path: Path) -> None:
+    """What is known only later is added, and what was known stays."""
+    store.write_run(tmp_path / "r", {"run_id": "r", "name": "n"})
+    store.amend_run(tmp_path / "r", harness_overhead={"s_per_batch": 1e-6})
+    known = store.read_run(tmp_path / "r")
+    assert (known["name"], known["harness_overhead"]) == ("n", {"s_per_batch": 1e-6})
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     """A run that cannot be created is one line with the remedy."""
     (tmp_path / "file").touch()

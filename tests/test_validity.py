@@ -51,7 +51,7 @@ CAUSES = {
     "audio-skipped": ({"metrics": {"n_skipped": 1}}, "1 files"),
 }
 OVER_REPEATS = {
-    "spread": (({"rtfx": [1.0, 1.2]}, 2, 2), "CV of rtfx 12.9 %, at most 10 %"),
+    "spread": (({"rtfx": [1.0, 1.2]}, 2, 2), "CV of RTFx 12.9 %, at most 10 %"),
     "few-repeats": (({"rtfx": [1.0]}, 1, 2), "1 of 2 windows"),
 }
 
@@ -176,5 +176,5 @@ def test_the_spread_of_energy_counts_too() -> None:
     """Speed and energy must both agree over the repeats, and both figures are told."""
     wide = {"rtfx": [1.0, 1.2], "energy_j_per_audio_s": [1.0, 2.0]}
     assert flags_over_repeats(wide, 2, 2) == {
-        "spread": "CV of rtfx 12.9 %, CV of energy_j_per_audio_s 47.1 %, at most 10 %"
+        "spread": "CV of RTFx 12.9 %, energy per audio second 47.1 %, at most 10 %"
     }

@@ -24,6 +24,13 @@ def metrics_table() -> str:
     return "\n".join(["| metric | unit | better | what |", "|---|---|---|---|", *rows])
 
 
+def flags_table() -> str:
+    """Return the table of FLAGS in Markdown."""
+    from greenbench.validity import FLAGS
+
+    return "\n".join(["| flag | what it means |", "|---|---|", *(f"| `{n}` | {text} |" for n, text in FLAGS.items())])
+
+
 def commands() -> dict[str, Any]:
     """Return the program's commands by name, those of groups as ``group command``."""
     import typer.main
@@ -83,6 +90,7 @@ def main() -> None:
     text = README.read_text()
     text = replace(text, "help", command_help())
     text = replace(text, "metrics", metrics_table())
+    text = replace(text, "flags", flags_table())
     if arguments.run:
         text = replace(text, "quickstart", quickstart_run())
     README.write_text(text)

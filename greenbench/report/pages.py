@@ -29,7 +29,9 @@ TABLE = (
 )  # fmt: skip
 """The metrics that get a column, where there is data; each energy says where it comes from."""
 
-_RUN = ("description", "machine", "meters", "started_utc", "protocol", "versions", "git", "command", "suite")
+_RUN = (
+    "description", "machine", "meters", "started_utc", "protocol", "cooldown", "versions", "git", "command", "suite",
+)  # fmt: skip
 _AXES = (ENERGY, "rtfx")
 
 
@@ -139,6 +141,8 @@ def render(
         transcripts=_transcripts(texts),
         provenance=_provenance(lines),
         flat=flat,
+        harness=sentences.harness,
+        repeats=sentences.repeats,
         command=_command,
         pretty=lambda suite: json.dumps(suite, indent=2, ensure_ascii=False),
         plotly=Markup(get_plotlyjs()),  # noqa: S704  the library itself, nothing from a model or data set

@@ -69,6 +69,20 @@ def units(values: Iterable[tuple[int, int, float]]) -> dict[Unit, float]:
     return {(number, None): fmean(value for *_, value in windows) for number, windows in by_round}
 
 
+def cv_pct(values: Sequence[float]) -> float | None:
+    """Return the coefficient of variation: sample deviation / mean, in percent.
+
+    Args:
+        values: of one figure.
+
+    Returns:
+        None for fewer than two values or a mean of 0.
+    """
+    if len(values) < 2 or not fmean(values):
+        return None
+    return 100 * stdev(values) / abs(fmean(values))
+
+
 def summarise(values: Sequence[float]) -> Summary | None:
     """Summarise independent measurements of one figure.
 
@@ -87,10 +101,8 @@ def summarise(values: Sequence[float]) -> Summary | None:
     mean, n = fmean(values), len(values)
     if n < 2:
         return Summary(n, median(values), mean, None, None, None)
-    deviation = stdev(values)
-    half = _t(n - 1) * deviation / math.sqrt(n)
-    cv_pct = 100 * deviation / abs(mean) if mean else None
-    return Summary(n, median(values), mean, cv_pct, mean - half, mean + half)
+    half = _t(n - 1) * stdev(values) / math.sqrt(n)
+    return Summary(n, median(values), mean, cv_pct(values), mean - half, mean + half)
 
 
 def ratio_by_round(values_a: Mapping[Unit, float], values_b: Mapping[Unit, float]) -> Ratio | None:

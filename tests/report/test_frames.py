@@ -105,6 +105,43 @@ def test_summary_unites_flags(rows: Rows) -> None:
     assert not frames.rankable(lines).iloc[0]
 
 
+def test_summary_tells_the_figures_behind_a_flag(rows: Rows) -> None:
+    """Each flag has the first figures that raised it, and in how many windows where that is not all of them."""
+    lines = frames.summary(
+        rows(
+            {"flags": ("short-window", "foreign-load"), "flag_notes": ("1 s", "20 %")},
+            {"flags": ("short-window",), "flag_notes": ("1.5 s",), "repeat": 1},
+            {"flags": ("short-window",), "repeat": 2},
+        )
+    )
+    line = lines.iloc[0]
+    assert line["flags"] == ["foreign-load", "short-window"]
+    assert line["flag_notes"] == ["in 1 of 3 windows: 20 %", "1 s"]
+
+
+@pytest.mark.parametrize(("second", "flags"), [(1.15, []), (1.16, ["spread"])])
+def test_summary_flags_repeats_that_disagree(rows: Rows, second: float, flags: list[str]) -> None:
+    """A coefficient of variation over 10 % makes a cell unfit, although each row by itself is fit."""
+    frame = rows({"rtfx": 1.0}, {"rtfx": second, "round": 1})
+    line = frames.summary(frame).iloc[0]
+    assert line["flags"] == flags
+    assert frames.rankable(frame).all()
+
+
+def test_summary_flags_a_cell_of_too_few_windows(rows: Rows) -> None:
+    """A cell of which a round died, or is still to come, has not met its protocol; one that gave nothing has failed."""
+    lost = {"status": "error", "reason": "killed", "repeat": None, "round": 2}
+    line = frames.summary(rows({"n_windows": 3}, {"n_windows": 3, "round": 1}, lost)).iloc[0]
+    assert (line["flags"], line["flag_notes"]) == (["few-repeats"], ["2 of 3 windows"])
+    assert frames.summary(rows(lost | {"n_windows": 3})).iloc[0]["flags"] == []
+
+
+def test_summary_keeps_rounds_and_repeats_apart(rows: Rows) -> None:
+    """Two processes of two windows are not four processes: both counts are kept."""
+    line = frames.summary(rows(*({"round": r, "repeat": n, "rtfx": 1.0} for r in (0, 1) for n in (0, 1)))).iloc[0]
+    assert (line["n_rounds"], line["n_repeats"]) == (2, 4)
+
+
 def test_summary_keeps_data_sets_apart(rows: Rows) -> None:
     """Cells that differ in one key column are not averaged."""
     assert len(frames.summary(rows({"wer": 0.1, "dataset": "x"}, {"wer": 0.3, "dataset": "y"}))) == 2
