@@ -8,7 +8,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from greenbench import doctor, environment, meters
+from greenbench import doctor, environment, gpus, meters
 from greenbench.cli import app
 from greenbench.doctor import Finding, findings, verdict
 from greenbench.plugins import Quantity
@@ -33,7 +33,7 @@ def machine(tmp_path, monkeypatch):
     """A machine on which official can hold: idle, four cores, mains, one counter. Returns a writer of its /sys."""
     monkeypatch.setattr(environment, "SYS", tmp_path)
     monkeypatch.setattr(environment, "PROC", tmp_path / "proc")
-    monkeypatch.setattr(environment, "gpus", list)
+    monkeypatch.setattr(gpus, "describe", list)
     monkeypatch.setattr(doctor.time, "sleep", lambda _seconds: None)
     monkeypatch.setattr(doctor, "Clock", lambda: FakeClock(0.0))
     monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: 4)
@@ -216,7 +216,7 @@ def test_disk_space_is_judged(machine, monkeypatch, free, ok):
 
 def test_a_gpu_that_torch_cannot_use_is_found(machine, monkeypatch):
     """A GPU beside a CPU build of torch is found, and named."""
-    monkeypatch.setattr(environment, "gpus", lambda: [{"name": "NVIDIA T4"}])
+    monkeypatch.setattr(gpus, "describe", lambda: [{"name": "NVIDIA T4"}])
     monkeypatch.setattr(environment, "torch_has_cuda", lambda: False)
     found = finding("device")
     assert found.ok is False
