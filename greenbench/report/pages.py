@@ -11,7 +11,9 @@ from typing import Any
 import pandas as pd
 
 from greenbench import store
+from greenbench.accuracy import Cell
 from greenbench.errors import StoreError
+from greenbench.gate import DEFAULT, Gate, outside, told
 from greenbench.metrics import ENERGY_UNITS, METRICS
 from greenbench.report import figures, frames, sentences
 from greenbench.report import scores as report_scores
@@ -52,12 +54,13 @@ class Panel:
     has_energy: bool
 
 
-def write_page(folders: Path | Iterable[Path], out: Path) -> Path:
+def write_page(folders: Path | Iterable[Path], out: Path, gate: Gate = DEFAULT) -> Path:
     """Write the report of one or several results folders.
 
     Args:
         folders: a run's folder or a parent of runs, or several of these.
         out: the HTML file; its folder is made where needed.
+        gate: what a cell's WER must be before its speed and energy are ranked.
 
     Returns:
         ``out``.
@@ -75,7 +78,8 @@ def write_page(folders: Path | Iterable[Path], out: Path) -> Path:
         raise StoreError(f"{named}: the runs here hold no rows yet. Let a run finish a cell, then report again.")
     texts = pd.concat([store.load_hypotheses(run) for run in found], ignore_index=True)
     scores = pd.concat([store.load_scores(run) for run in found], ignore_index=True)
-    page = render(rows, [store.read_run(run) for run in found], texts, scores)
+    asked = told(gate), outside(found, gate)
+    page = render(rows, [store.read_run(run) for run in found], texts, scores, asked)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(page, encoding="utf-8")
@@ -84,7 +88,13 @@ def write_page(folders: Path | Iterable[Path], out: Path) -> Path:
     return out
 
 
-def render(rows: pd.DataFrame, runs: Sequence[Mapping[str, Any]], texts: pd.DataFrame, scores: pd.DataFrame) -> str:
+def render(
+    rows: pd.DataFrame,
+    runs: Sequence[Mapping[str, Any]],
+    texts: pd.DataFrame,
+    scores: pd.DataFrame,
+    gate: tuple[str | None, Mapping[Cell, str]],
+) -> str:
     """Return the page.
 
     Args:
@@ -92,12 +102,14 @@ def render(rows: pd.DataFrame, runs: Sequence[Mapping[str, Any]], texts: pd.Data
         runs: the ``run.json`` of each run.
         texts: as ``store.load_hypotheses`` gives them.
         scores: as ``store.load_scores`` gives them.
+        gate: what is asked of a cell's WER, from ``gate.told``, and which cells are ``gate.outside``.
     """
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    lines = frames.summary(rows)
+    asked, kept_out = gate
+    lines = frames.summary(rows, kept_out)
     settings = frames.settings(lines)
     drawn, panels = _panels(settings, figures.looks(lines["variant"]))
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
@@ -109,6 +121,7 @@ def render(rows: pd.DataFrame, runs: Sequence[Mapping[str, Any]], texts: pd.Data
         runs=[dict.fromkeys(_RUN) | dict(run) for run in runs],
         compared=sentences.compared(lines),
         tally=sentences.tally(lines),
+        gate=asked,
         findings=[(setting.label, sentences.findings(setting)) for setting in settings],
         figures=[json.loads(figure.to_json()) for figure in drawn],
         panels=panels,
