@@ -13,6 +13,7 @@ import numpy as np
 import pynvml
 import pytest
 import soundfile
+from hypothesis import settings
 
 from greenbench import gpus
 
