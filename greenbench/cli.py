@@ -18,7 +18,9 @@ from greenbench.errors import GreenbenchError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from greenbench.compare import Comparison
     from greenbench.suite import Suite
+    from greenbench.thresholds import Regression
 
 app = typer.Typer(
     name="greenbench",
@@ -137,12 +139,20 @@ def doctor(as_json: Json = False) -> None:
 def report(
     results: Annotated[list[Path], typer.Argument(help="Folders of runs, or parents of such folders.")],
     out: Annotated[Path | None, typer.Option(help="The page. [default: report.html in the first folder]")] = None,
+    gate: Annotated[
+        str, typer.Option(help="WER that speed and energy ranks ask for: margin:1.0pp, mlperf-99 or none.")
+    ] = "margin:1.0pp",
+    reference: Annotated[
+        str | None, typer.Option(help="Hold every WER against this variant's. [default: each one's teacher]")
+    ] = None,
 ) -> None:
     """Write the page of one or several runs."""
+    from greenbench import gate as gates
     from greenbench.report.pages import write_page
     from greenbench.store import REPORT
 
-    page = write_page(results if len(results) > 1 else results[0], out or results[0] / REPORT)
+    asked = gates.parse(gate, reference)
+    page = write_page(results if len(results) > 1 else results[0], out or results[0] / REPORT, asked)
     typer.echo(page)
 
 
@@ -222,6 +232,39 @@ def cache(
         typer.echo(f"nothing is kept in {kept.folder()}")
         return
     _print_table(f"kept in {kept.folder()}", rows, as_json)
+
+
+@app.command()
+def compare(
+    baseline: Annotated[str, typer.Argument(help="A run's folder or records.jsonl, latest, latest~1, or RUN:VARIANT.")],
+    new: Annotated[str, typer.Argument(help="The same; a VARIANT may be a glob.")],
+    metrics: Annotated[
+        list[str], typer.Option("--metric", help="Compare this metric instead of the usual ones; repeatable.")
+    ] = [],  # noqa: B006
+    across: Annotated[
+        list[str], typer.Option(help="What the comparison is about, so it may differ: device_name, threads, ...")
+    ] = [],  # noqa: B006
+    fail_on: Annotated[
+        list[str], typer.Option(help="Exit 3 where this gets worse beyond noise: 'rtfx:-5%', 'wer:+0.2pp'; repeatable.")
+    ] = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Say of each cell what got better or worse, and what is within noise."""
+    from greenbench import compare as comparing
+    from greenbench import thresholds
+    from greenbench.selection import select
+
+    limits = [thresholds.parse(text) for text in fail_on]
+    comparing.check_metrics(metrics, "--metric")
+    comparing.check_across(across)
+    wanted = dict.fromkeys([*(metrics or comparing.DEFAULT_METRICS), *(limit.metric for limit in limits)])
+    comparison = comparing.compare(select(baseline), select(new), list(wanted), across)
+    failures = thresholds.regressions(comparison, limits)
+    _print_comparison(comparison, failures, as_json)
+    if failures:
+        raise typer.Exit(3)
+    comparing.check_comparable(comparison)
+    thresholds.check_decided(comparison, limits)
 
 
 @app.command()
@@ -328,6 +371,40 @@ def _print_summary(frame: Any, as_json: bool) -> None:
     from greenbench.report import terminal
 
     _print_table(terminal.title(frame), terminal.figures(frame) if as_json else terminal.table(frame), as_json)
+
+
+def _print_comparison(comparison: "Comparison", failures: "Sequence[Regression]", as_json: bool) -> None:
+    """Print a comparison; on standard error what failed, what has no partner, and what would help."""
+    from greenbench.report import differences
+
+    if as_json:
+        typer.echo(json.dumps(differences.plain(comparison, failures), indent=2, ensure_ascii=False))
+    else:
+        blocks = differences.blocks(comparison)
+        typer.echo(differences.title(comparison))
+        _print_blocks(blocks, differences.COLUMNS)
+        typer.echo(f"\n{differences.LEGEND}")
+        if any(line.get("verdict") == "too few repeats" for _, lines in blocks for line in lines):
+            typer.echo(differences.TOO_FEW)
+    for side, unpaired in (("baseline", comparison.only_a), ("new", comparison.only_b)):
+        for line in unpaired:
+            typer.echo(f"only in {side}: {differences.alone(line)}", err=True)
+    for failure in failures:
+        typer.echo(f"regressed: {differences.regressed(failure)}", err=True)
+
+
+def _print_blocks(blocks: "Sequence[tuple[str, Sequence[Mapping[str, str]]]]", columns: Sequence[str]) -> None:
+    """Print blocks of lines under common headings; a line without columns is printed as it is."""
+    full = [line for _, lines in blocks for line in lines if len(line) > 1]
+    widths = {name: max(len(name), *(len(line[name]) for line in full)) for name in columns} if full else {}
+    if full:
+        typer.echo(f"\n  {'  '.join(name.ljust(width) for name, width in widths.items()).rstrip()}")
+    colours = {"better": "green", "worse": "red"}
+    for heading, lines in blocks:
+        typer.secho(heading, bold=True)
+        for line in lines:
+            texts = [line[name].ljust(width) for name, width in widths.items()] if len(line) > 1 else [*line.values()]
+            typer.secho(f"  {'  '.join(texts).rstrip()}", fg=colours.get(line.get("verdict", "")))
 
 
 def _print_table(title: str, rows: Iterable[Mapping[str, Any]], as_json: bool) -> None:

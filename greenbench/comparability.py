@@ -28,7 +28,7 @@ CROSSABLE = (
 Other utterances, another ruler or timed region, and estimates beside measurements are never compared.
 """
 
-EVIDENCE = ("repeats", "rounds", "seed", "idle_s", "resamples")
+EVIDENCE = ("repeats", "rounds", "seed", "idle_s", "idle_drift_pct", "resamples")
 """Steps of a protocol that change how much is known, and not what a window sees: they do not separate rows."""
 
 FIXED = ("model_bytes", "n_params")

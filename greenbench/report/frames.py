@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from greenbench import comparability, validity
+from greenbench.accuracy import Cell
 from greenbench.energy import PARTS
 from greenbench.metrics import METRICS
 from greenbench.record import CELL, PROVENANCE
@@ -60,22 +61,25 @@ class Leader:
     n_ranked: int
 
 
-def summary(rows: pd.DataFrame) -> pd.DataFrame:
+def summary(rows: pd.DataFrame, outside: Mapping[Cell, str] | None = None) -> pd.DataFrame:
     """Reduce the repeats and rounds of each cell to one line.
 
     Args:
         rows: the columns of ``record.columns()``, as ``store.load`` gives them.
+        outside: why a cell's WER keeps it from being ranked by speed or energy, from ``gate.outside``.
 
     Returns:
         One line per cell, in the order of the rows: ``CELL``; ``status`` (``ok`` where any row is);
-        ``reason`` of the rows that are not; ``flags`` (sorted union over the ok rows, and what only all of
-        them together show) and ``flag_notes`` (the figures behind each); ``n_rounds`` (processes with ok
+        ``reason`` of the rows that are not; ``outside``; ``flags`` (sorted union over the ok rows, and what only
+        all of them together show) and ``flag_notes`` (the figures behind each); ``n_rounds`` (processes with ok
         rows), ``n_repeats`` (ok rows, over all rounds) and ``n_failed`` (others); of each metric over the ok
         rows the median under its own name, ``<metric>_min``, ``<metric>_max`` and ``<metric>_values`` (a
         tuple); and the provenance, its different values joined by a slash.
     """
     groups = rows.groupby(list(CELL), sort=False, dropna=False)
-    lines = [dict(zip(CELL, key, strict=True)) | _line(cell) for key, cell in groups]
+    lines = [
+        dict(zip(CELL, key, strict=True)) | _line(cell) | {"outside": (outside or {}).get(key)} for key, cell in groups
+    ]
     frame = pd.DataFrame(lines, columns=_columns(), dtype=object)
     numbers = [f"{metric}{part}" for metric in METRICS for part in ("", "_min", "_max")]
     types = dict.fromkeys(numbers, "float64") | dict.fromkeys(_COUNTS, "int64")
@@ -85,7 +89,7 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _columns() -> list[str]:
     spreads = [f"{m}{part}" for m in METRICS for part in ("", "_min", "_max", "_values")]
-    return [*CELL, "status", "reason", "flags", "flag_notes", *_COUNTS, *spreads, *_ORIGIN]
+    return [*CELL, "status", "reason", "outside", "flags", "flag_notes", *_COUNTS, *spreads, *_ORIGIN]
 
 
 def _line(cell: pd.DataFrame) -> dict[str, Any]:
@@ -218,8 +222,9 @@ def _key(lines: pd.DataFrame, names: Iterable[str]) -> "pd.Series[Any]":
 
 
 def leaders(lines: pd.DataFrame, metric: str) -> list[Leader]:
-    """Return the best line of each contest of a setting's lines."""
-    return [_leader(contest, metric) for contest in contests(lines, metric)]
+    """Return the best line of each contest of a setting's lines; only WER ranks those that are ``outside``."""
+    field = lines if metric == "wer" else lines[lines["outside"].isna()]
+    return [_leader(contest, metric) for contest in contests(field, metric)]
 
 
 def _leader(contest: pd.DataFrame, metric: str) -> Leader:

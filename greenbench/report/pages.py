@@ -11,7 +11,9 @@ from typing import Any
 import pandas as pd
 
 from greenbench import store
+from greenbench.accuracy import Cell
 from greenbench.errors import StoreError
+from greenbench.gate import DEFAULT, Gate, outside, told
 from greenbench.metrics import ENERGY_UNITS, METRICS
 from greenbench.report import figures, frames, sentences, timeline
 from greenbench.report import scores as report_scores
@@ -54,12 +56,38 @@ class Panel:
     has_energy: bool
 
 
-def write_page(folders: Path | Iterable[Path], out: Path) -> Path:
+@dataclass(frozen=True)
+class Content:
+    """What a page is made of.
+
+    Attributes:
+        rows: as ``store.load`` gives them, at least one.
+        runs: the ``run.json`` of each run.
+        texts: as ``store.load_hypotheses`` gives them.
+        scores: as ``store.load_scores`` gives them.
+        power: as ``store.load_power`` gives it.
+        windows: as ``store.load_windows`` gives them.
+        asked: what is asked of a cell's WER before it is ranked by speed and energy, from ``gate.told``.
+        outside: which cells do not meet that, from ``gate.outside``.
+    """
+
+    rows: pd.DataFrame
+    runs: Sequence[Mapping[str, Any]]
+    texts: pd.DataFrame
+    scores: pd.DataFrame
+    power: pd.DataFrame
+    windows: pd.DataFrame
+    asked: str | None
+    outside: Mapping[Cell, str]
+
+
+def write_page(folders: Path | Iterable[Path], out: Path, gate: Gate = DEFAULT) -> Path:
     """Write the report of one or several results folders.
 
     Args:
         folders: a run's folder or a parent of runs, or several of these.
         out: the HTML file; its folder is made where needed.
+        gate: what a cell's WER must be before its speed and energy are ranked.
 
     Returns:
         ``out``.
@@ -76,7 +104,9 @@ def write_page(folders: Path | Iterable[Path], out: Path) -> Path:
     if rows.empty:
         raise StoreError(f"{named}: the runs here hold no rows yet. Let a run finish a cell, then report again.")
     beside = (store.load_hypotheses, store.load_scores, store.load_power, store.load_windows)
-    page = render(rows, [store.read_run(run) for run in found], *(_joined(load, found) for load in beside))
+    texts, scores, power, windows = (_joined(load, found) for load in beside)
+    runs = [store.read_run(run) for run in found]
+    page = render(Content(rows, runs, texts, scores, power, windows, told(gate), outside(found, gate)))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(page, encoding="utf-8")
@@ -91,33 +121,17 @@ def _joined(load: Callable[[Path], pd.DataFrame], runs: Sequence[Path]) -> pd.Da
     return pd.concat([frame for frame in frames_of_runs if len(frame)] or frames_of_runs[:1], ignore_index=True)
 
 
-def render(
-    rows: pd.DataFrame,
-    runs: Sequence[Mapping[str, Any]],
-    texts: pd.DataFrame,
-    scores: pd.DataFrame,
-    power: pd.DataFrame,
-    windows: pd.DataFrame,
-) -> str:
-    """Return the page.
-
-    Args:
-        rows: as ``store.load`` gives them, at least one.
-        runs: the ``run.json`` of each run.
-        texts: as ``store.load_hypotheses`` gives them.
-        scores: as ``store.load_scores`` gives them.
-        power: as ``store.load_power`` gives it.
-        windows: as ``store.load_windows`` gives them.
-    """
+def render(content: Content) -> str:
+    """Return the page."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    lines = frames.summary(rows)
+    lines, runs = frames.summary(content.rows, content.outside), content.runs
     settings = frames.settings(lines)
     look = figures.looks(lines["variant"])
     drawn, panels = _panels(settings, look)
-    timelines = timeline.draw(power, windows, look)
+    timelines = timeline.draw(content.power, content.windows, look)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(
         files("greenbench.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
@@ -127,6 +141,7 @@ def render(
         runs=[dict.fromkeys(_RUN) | dict(run) for run in runs],
         compared=sentences.compared(lines),
         tally=sentences.tally(lines),
+        gate=content.asked,
         findings=[(setting.label, sentences.findings(setting)) for setting in settings],
         figures=[json.loads(figure.to_json()) for figure in (*drawn, *(line.figure for line in timelines))],
         timelines=list(enumerate(timelines, len(drawn))),
@@ -136,9 +151,9 @@ def render(
         table=[_table_line(line, _present(lines)) for line in lines.to_dict("records")],
         several_runs=lines["run_id"].nunique() > 1,
         flags=sentences.flag_meanings(lines),
-        scores=report_scores.table(rows, scores) if len(scores) else [],
-        scorings=report_scores.scorings(rows, scores) if len(scores) else [],
-        transcripts=_transcripts(texts),
+        scores=report_scores.table(content.rows, content.scores) if len(content.scores) else [],
+        scorings=report_scores.scorings(content.rows, content.scores) if len(content.scores) else [],
+        transcripts=_transcripts(content.texts),
         provenance=_provenance(lines),
         flat=flat,
         harness=sentences.harness,

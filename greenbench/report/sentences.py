@@ -22,9 +22,11 @@ def compared(lines: pd.DataFrame) -> list[tuple[str, str]]:
 
 def tally(lines: pd.DataFrame) -> str:
     """Say in one sentence how many cells there are, and what became of them."""
-    status, n_ranked = lines["status"], int(frames.rankable(lines).sum())
+    status, ranked = lines["status"], frames.rankable(lines)
+    n_ranked, n_outside = int(ranked.sum()), int((ranked & lines["outside"].notna()).sum())
     fates = {
-        "can be ranked": n_ranked,
+        "can be ranked": n_ranked - n_outside,
+        "by WER alone": n_outside,
         "measured but flagged": int((status == "ok").sum()) - n_ranked,
         "failed": int((status == "error").sum()),
         "skipped": int((status == "skipped").sum()),
@@ -122,8 +124,9 @@ def standing(line: Mapping[Any, Any]) -> tuple[str, str]:
     if line["status"] != "ok":
         return ("failed" if line["status"] == "error" else "skipped"), line["reason"] or "no reason recorded"
     unfit = [flag for flag in line["flags"] if flag != ESTIMATED]
-    word = "not ranked" if unfit else "ranked"
-    return word, "; ".join(part for part in (explain(line["flags"], line["flag_notes"]), failed) if part)
+    word = "not ranked" if unfit else "ranked by WER alone" if line["outside"] else "ranked"
+    told = (line["outside"], explain(line["flags"], line["flag_notes"]), failed)
+    return word, "; ".join(part for part in told if part)
 
 
 def flag_meanings(lines: pd.DataFrame) -> dict[str, str]:
