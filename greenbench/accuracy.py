@@ -181,14 +181,23 @@ def rate(counted: Counted, metric: str) -> float | None:
     return ratio(sum(count.edits for count in counts), sum(count.n for count in counts))
 
 
-def p_value(a: Counted, b: Counted) -> float:
-    """Return the p of the matched-pair sentence-segment word error test (MAPSSWE)."""
+def p_value(a: Counted, b: Counted, found: Difference) -> float:
+    """Return the p of the matched-pair sentence-segment word error test (MAPSSWE).
+
+    Where all segments differ by the same, the test has no deviation to judge by, and the bootstrap's p stands in.
+
+    Args:
+        a: of the reference.
+        b: the other, of the same utterances.
+        found: their bootstrapped difference.
+    """
     from greenbench.statistics.significance import mapsswe, segments
 
     if a.hypotheses == b.hypotheses:
         return 1.0
     texts = zip(a.references, a.hypotheses, b.hypotheses, strict=True)
-    return mapsswe([s for said, x, y in texts for s in segments(_aligned(said, x), _aligned(said, y))]).p
+    tested = mapsswe([s for said, x, y in texts for s in segments(_aligned(said, x), _aligned(said, y))])
+    return tested.p if tested.std else bootstrap_p(found)
 
 
 @lru_cache(maxsize=2**16)

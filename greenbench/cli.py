@@ -265,6 +265,10 @@ def compare(
         raise typer.Exit(3)
     comparing.check_comparable(comparison)
     thresholds.check_decided(comparison, limits)
+    for limit in limits:
+        n_blind, n_pairs = thresholds.n_blind(comparison, limit)
+        if n_blind:
+            typer.echo(f"note: {n_blind} of {_n(n_pairs, 'pair')} could not have shown {limit.text} reliably", err=True)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from greenbench.metrics import ENERGY_UNITS, METRICS
+from greenbench.metrics import ACCURACY, ENERGY_UNITS, METRICS
 
 WORK = ("dataset", "data_hash", "scenario", "batch_size", "device")
 """What was done: the same utterances, sent alike, on the same kind of device."""
@@ -39,7 +39,7 @@ def columns(metric: str) -> tuple[str, ...]:
     """Return the columns in which two rows must agree before ``metric`` of the one says anything of the other's."""
     if metric in FIXED:
         return ()
-    if metric.startswith(("wer", "cer")):
+    if metric in ACCURACY:
         return (*WORK, *COUNTING)
     return (*WORK, *TIMING, *(ENERGY if METRICS[metric].unit in ENERGY_UNITS else ()))
 

@@ -197,10 +197,12 @@ def _median(line: Line, metric: str) -> float | None:
 
 def _refusal(finding: Finding, pair: tuple[Line, Line], across: Collection[str]) -> str | None:
     """Say why a metric of the two must not be compared, or return None."""
-    if None in (finding.baseline, finding.new):
-        return f"measured in the {'baseline' if finding.new is None else 'new one'} alone"
     a, b = pair
-    return told(differing(a.shared, b.shared, comparability.columns(finding.metric), across)) or None
+    differences = differing(a.shared, b.shared, comparability.columns(finding.metric), across)
+    if None in (finding.baseline, finding.new):  # then nothing is known of its energy's scope either
+        conditions = {name: values for name, values in differences.items() if name not in comparability.ENERGY}
+        return told(conditions) or f"measured in the {'baseline' if finding.new is None else 'new one'} alone"
+    return told(differences) or None
 
 
 def _rate(finding: Finding, heard: _Heard) -> Finding:
@@ -219,7 +221,7 @@ def _rate(finding: Finding, heard: _Heard) -> Finding:
         difference=found.value,
         low=found.low,
         high=found.high,
-        p=accuracy.p_value(a, b) if finding.metric == "wer" else accuracy.bootstrap_p(found),
+        p=accuracy.p_value(a, b, found) if finding.metric == "wer" else accuracy.bootstrap_p(found),
         smallest=accuracy.smallest_difference(found),
         n=len(a.ids),
     )
@@ -242,15 +244,18 @@ def _repeated(finding: Finding, pair: tuple[Line, Line]) -> Finding:
         units((row["round"], row["repeat"], row[name]) for row in line.rows if row.get(name) is not None)
         for line in pair
     )
+    n_processes = min(len({number for number, _ in side}) for side in (a, b))
     ratio = ratio_by_round(a, b)
     if ratio is None:
+        if n_processes == 1:
+            return replace(finding, n=n_processes, verdict="too few repeats")
         return replace(finding, verdict="not comparable", why="no round in common where both are above 0")
     baseline, new = (geometric_mean(side[unit] for unit in a.keys() & b.keys()) for side in (a, b))
-    finding = replace(finding, baseline=baseline, new=new, n=ratio.n, difference=ratio.value - 1)
-    n_processes = min(len({number for number, _ in side}) for side in (a, b))
+    finding = replace(finding, baseline=baseline, new=new, n=n_processes, difference=ratio.value - 1)
     if ratio.low is None or ratio.high is None or n_processes == 1:
-        return replace(finding, n=n_processes, verdict="too few repeats")
-    return replace(finding, low=ratio.low - 1, high=ratio.high - 1, p=ratio.p, smallest=ratio.smallest)
+        return replace(finding, verdict="too few repeats")
+    low, high = ratio.low - 1, ratio.high - 1
+    return replace(finding, n=ratio.n, low=low, high=high, p=ratio.p, smallest=ratio.smallest)
 
 
 # --- judgement -------------------------------------------------------------------------------------------

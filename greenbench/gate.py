@@ -79,21 +79,20 @@ def outside(folders: Iterable[Path], gate: Gate = DEFAULT) -> dict[Cell, str]:
     measured = [line for of_run in home.values() for line in of_run if _wer(line) is not None]
     if gate.reference is not None:
         _check_reference(gate.reference, measured)
-    reasons, pairs = dict[Cell, str](), list[tuple[Line, Line]]()
-    for line in measured:
-        name = gate.reference or line.shared["parent"]
-        reference = _reference(line, name, measured)
-        if reference is not None:
-            pairs.append((line, reference))
-        elif gate.reference is not None:
-            reasons[cell_of(line.shared)] = f"no comparable cell of {name} to hold its WER against"
+    pairs = [(line, _reference(line, gate.reference or line.shared["parent"], measured)) for line in measured]
     heard = _heard(home, pairs) if gate.rule == "margin" else {}
-    for line, reference in pairs:
-        reason = _below_share(line, reference) if gate.rule == "mlperf-99" else _beyond_margin(
-            gate.margin, heard[cell_of(line.shared)], heard[cell_of(reference.shared)])  # fmt: skip
-        if reason is not None:
-            reasons[cell_of(line.shared)] = reason
-    return reasons
+    reasons = {cell_of(line.shared): _reason(line, reference, gate, heard) for line, reference in pairs}
+    return {cell: reason for cell, reason in reasons.items() if reason is not None}
+
+
+def _reason(line: Line, reference: Line | None, gate: Gate, heard: Mapping[Cell, Counted | RecountError]) -> str | None:
+    """Say why a cell is kept out, or return None; without a reference it is its own, unless the gate names one."""
+    if reference is None:
+        own = gate.reference in (None, line.shared["variant"])
+        return None if own else f"no comparable cell of {gate.reference} to hold its WER against"
+    if gate.rule == "mlperf-99":
+        return _below_share(line, reference)
+    return _beyond_margin(gate.margin, heard[cell_of(line.shared)], heard[cell_of(reference.shared)])
 
 
 def _check_reference(name: str, measured: Iterable[Line]) -> None:
@@ -103,8 +102,8 @@ def _check_reference(name: str, measured: Iterable[Line]) -> None:
 
 
 def _reference(line: Line, name: str | None, measured: Iterable[Line]) -> Line | None:
-    """Find the comparable line of a variant, in the same run where there is one; a line is not its own."""
-    named = [x for x in measured if x.shared["variant"] == name and x is not line]
+    """Find the comparable line of a variant, in the same run where there is one; a variant is not held to itself."""
+    named = [x for x in measured if x.shared["variant"] == name != line.shared["variant"]]
     columns = comparability.columns("wer")
     comparable = [x for x in named if not comparability.differing(x.shared, line.shared, columns)]
     return min(comparable, key=lambda x: x.shared["run_id"] != line.shared["run_id"], default=None)
@@ -116,10 +115,11 @@ def _wer(line: Line) -> float | None:
 
 
 def _heard(
-    home: Mapping[Path, Sequence[Line]], pairs: Iterable[tuple[Line, Line]]
+    home: Mapping[Path, Sequence[Line]], pairs: Iterable[tuple[Line, Line | None]]
 ) -> dict[Cell, Counted | RecountError]:
     """Count the texts of all cells that are held against each other, each cell once."""
-    wanted = {cell_of(line.shared) for pair in pairs for line in pair}
+    held = [line for pair in pairs if pair[1] is not None for line in pair]
+    wanted = {cell_of(line.shared) for line in held if line is not None}
     heard: dict[Cell, Counted | RecountError] = {}
     for folder, of_run in home.items():
         heard |= accuracy.count_all(folder / store.HYPOTHESES, {c: line.rows for line in of_run

@@ -96,3 +96,15 @@ def check_decided(comparison: Comparison, thresholds: Iterable[Threshold]) -> No
             raise InputError(
                 f"--fail-on '{threshold.text}': could not be judged ({'; '.join(reasons) or 'measured in neither'})"
             )
+
+
+def n_blind(comparison: Comparison, threshold: Threshold) -> tuple[int, int]:
+    """Return how many pairs could not have shown so small a change, and of how many.
+
+    Args:
+        comparison: whose findings are looked at.
+        threshold: one that did not fail.
+    """
+    found = [f for pair in comparison.pairs for f in pair.findings if f.metric == threshold.metric]
+    blind = [f for f in found if f.low is None or (f.smallest or 0) > abs(threshold.change)]
+    return len(blind), len(found)

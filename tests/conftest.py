@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,16 @@ import soundfile
 from hypothesis import settings
 
 from greenbench import gpus
+from greenbench.record import PROVENANCE
+
+SAID = [f"this is what number {i} said to us" for i in range(40)]
+FAKE_KEY = ("variant", "dataset", "device", "scenario", "batch_size")
+FAKE_CELL = {
+    "variant": "a", "dataset": "d", "device": "cpu", "scenario": "offline", "batch_size": 8, "data_hash": "abc",
+    "normalizer": "none@1", "device_name": "a CPU", "threads": 2, "batching": "sorted",
+    "timed_region": "waveform-to-text", "protocol": "standard", "energy_scope": "cpu", "energy_method": "counter",
+    "rounds": [{}], "heard": None, "status": "ok", "reason": None, "flags": (),
+}  # fmt: skip
 
 settings.register_profile("busy", deadline=None)  # how long an example takes depends on what else runs
 settings.load_profile("busy")
@@ -92,6 +102,45 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Wav2Vec2ForCTC(config).save_pretrained(folder)
     tokenizer = Wav2Vec2CTCTokenizer(str(vocabulary))
     Wav2Vec2Processor(Wav2Vec2FeatureExtractor(), tokenizer).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def said() -> list[str]:
+    """The references of a ``fake_run``; a recogniser that heard them had no error."""
+    return list(SAID)
+
+
+@pytest.fixture
+def fake_run(tmp_path: Path) -> Callable[..., Path]:
+    """Write a run that nobody measured: cells with the figures of each round, and what each heard."""
+    return lambda run_id, *cells, **changes: write_fake_run(tmp_path / "results" / run_id, list(cells), changes)
+
+
+def write_fake_run(folder: Path, cells: list[dict], changes: dict) -> Path:
+    """Write cells of ``variant``, ``rounds`` (metrics of each) and ``heard`` (a text an utterance of ``SAID``).
+
+    What else a cell has, and what ``changes`` has for all, are columns of its rows, or its status, reason and flags.
+    """
+    from greenbench import store
+    from greenbench.record import Record, to_row
+    from greenbench.text import scorers
+
+    how = scorers.create("none")
+    store.write_run(folder, {"run_id": folder.name, "name": "fake", "started_utc": changes.pop("started_utc", "2025")})
+    for cell in ({**FAKE_CELL, "scorer": how.scorer, **changes, **cell} for cell in cells):
+        heard = list(zip(SAID, cell["heard"], strict=True)) if cell["heard"] else []
+        scored = scorers.accuracy([(*pair, None) for pair in heard], how, 100)[0] if heard else {}
+        state = {name: cell[name] for name in ("status", "reason", "flags")}
+        origin = {name: value for name, value in cell.items() if name in PROVENANCE}
+        for number, metrics in enumerate(cell["rounds"]):
+            figures = dict(metrics)
+            at = {"round": figures.pop("round", number), "repeat": figures.pop("repeat", 0)}
+            key = {"run_id": folder.name, **{name: cell[name] for name in FAKE_KEY}, **at}
+            store.append(folder, [to_row(Record(key, **state, metrics=scored | figures, provenance=origin))])
+            texts = [{"utterance_id": f"u{i:03}", "reference": said, "hypothesis": text} for i, (said, text) in
+                     enumerate(heard)]  # fmt: skip
+            store.append(folder, [key | {"speaker": None} | text for text in texts], store.HYPOTHESES)
     return folder
 
 

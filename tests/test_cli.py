@@ -170,6 +170,60 @@ def test_export_prints_the_files_it_wrote(suite_file: Path, tmp_path: Path) -> N
     assert wrong.stderr.startswith("error: --format xml: unknown. Valid: boamps, codecarbon, csv")
 
 
+@pytest.fixture
+def two_runs(fake_run, said: list[str]) -> tuple[Path, Path]:
+    """Two runs of which the second is 10 % slower; their WER is the same."""
+    cells = [[{"rtfx": rtfx * n} for n in (1.0, 1.01, 0.99, 1.005, 0.995)] for rtfx in (10, 9)]
+    return tuple(fake_run(name, {"rounds": cell, "heard": said}) for name, cell in zip("ab", cells, strict=True))
+
+
+def test_compare_prints_a_verdict_a_metric(two_runs: tuple[Path, Path]) -> None:
+    """`compare` prints a line a metric with its verdict, without colours in a pipe, and ends with 0."""
+    done = greenbench("compare", *two_runs)
+    assert done.returncode == 0, done.stderr
+    lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith("  ")}
+    assert "worse" in lines["rtfx"]
+    assert "no difference shown" in lines["wer"]
+    assert "\x1b" not in done.stdout
+
+
+def test_compare_fails_with_3_beyond_a_threshold(two_runs: tuple[Path, Path]) -> None:
+    """A regression beyond its threshold is exit code 3, named on standard error; --json stays JSON alone."""
+    assert greenbench("compare", *two_runs, "--fail-on", "rtfx:-20%", "--fail-on", "wer:+1pp").returncode == 0
+    done = greenbench("compare", *two_runs, "--fail-on", "rtfx:-5%", "--json")
+    assert done.returncode == 3
+    assert "regressed: a | d | cpu | offline x8: rtfx -10.0 %" in done.stderr
+    assert len(json.loads(done.stdout)["regressions"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["a", "b", "--metric", "rtxf"], "unknown metric. Did you mean 'rtfx'?"),
+        (["a", "nowhere"], "nowhere: there is no such run, folder or file."),
+        (["a", "other"], "nothing here can be compared: dataset d against e"),
+        (["a", "b", "--fail-on", "cer:+1pp", "--fail-on", "load_s:+5%"], "'load_s:+5%': could not be judged"),
+    ],
+)
+def test_compare_refuses_in_one_line(two_runs: tuple[Path, Path], fake_run, arguments: list[str], says: str) -> None:
+    """What cannot be compared, or is misspelt, is exit code 2 and one line that says why."""
+    fake_run("other", {"dataset": "e", "data_hash": "def", "rounds": [{"rtfx": 10}] * 2})
+    done = greenbench("compare", *arguments, cwd=two_runs[0].parents[1])
+    assert done.returncode == 2
+    (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert says in error
+
+
+def test_report_takes_a_gate(fake_run, said: list[str]) -> None:
+    """The page says what its efficiency ranks ask of WER; a gate of another form is refused."""
+    run = fake_run("r", {"heard": said, "rounds": [{"rtfx": 10}]})
+    assert greenbench("report", run, "--gate", "mlperf-99").returncode == 0
+    assert "at least 99 %" in (run / "report.html").read_text()
+    refused = greenbench("report", run, "--gate", "2%")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: --gate '2%': write margin:1.0pp")
+
+
 def test_schema_is_json_schema() -> None:
     """`schema` prints a JSON Schema that editors can use."""
     printed = json.loads(greenbench("schema").stdout)

@@ -103,7 +103,7 @@ def difference(finding: Finding) -> str:
 def _digits(fraction: float, sign: str = "") -> str:
     """Write a fraction times 100, with as many decimals as it can need."""
     value = 100 * fraction
-    decimals = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    decimals = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0  # so that 9.999 is 10.0
     return f"{value:{sign},.{decimals}f}"
 
 

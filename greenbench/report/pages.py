@@ -56,6 +56,31 @@ class Panel:
     has_energy: bool
 
 
+@dataclass(frozen=True)
+class Content:
+    """What a page is made of.
+
+    Attributes:
+        rows: as ``store.load`` gives them, at least one.
+        runs: the ``run.json`` of each run.
+        texts: as ``store.load_hypotheses`` gives them.
+        scores: as ``store.load_scores`` gives them.
+        power: as ``store.load_power`` gives it.
+        windows: as ``store.load_windows`` gives them.
+        asked: what is asked of a cell's WER before it is ranked by speed and energy, from ``gate.told``.
+        outside: which cells do not meet that, from ``gate.outside``.
+    """
+
+    rows: pd.DataFrame
+    runs: Sequence[Mapping[str, Any]]
+    texts: pd.DataFrame
+    scores: pd.DataFrame
+    power: pd.DataFrame
+    windows: pd.DataFrame
+    asked: str | None
+    outside: Mapping[Cell, str]
+
+
 def write_page(folders: Path | Iterable[Path], out: Path, gate: Gate = DEFAULT) -> Path:
     """Write the report of one or several results folders.
 
@@ -78,15 +103,10 @@ def write_page(folders: Path | Iterable[Path], out: Path, gate: Gate = DEFAULT) 
     rows = pd.concat([store.load(run) for run in found], ignore_index=True)
     if rows.empty:
         raise StoreError(f"{named}: the runs here hold no rows yet. Let a run finish a cell, then report again.")
-    beside = Beside(
-        texts=_joined(store.load_hypotheses, found),
-        scores=_joined(store.load_scores, found),
-        power=_joined(store.load_power, found),
-        windows=_joined(store.load_windows, found),
-        asked=told(gate),
-        outside=outside(found, gate),
-    )
-    page = render(rows, [store.read_run(run) for run in found], beside)
+    beside = (store.load_hypotheses, store.load_scores, store.load_power, store.load_windows)
+    texts, scores, power, windows = (_joined(load, found) for load in beside)
+    runs = [store.read_run(run) for run in found]
+    page = render(Content(rows, runs, texts, scores, power, windows, told(gate), outside(found, gate)))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(page, encoding="utf-8")
@@ -95,50 +115,23 @@ def write_page(folders: Path | Iterable[Path], out: Path, gate: Gate = DEFAULT) 
     return out
 
 
-@dataclass(frozen=True)
-class Beside:
-    """What a page shows beside the rows.
-
-    Attributes:
-        texts: as ``store.load_hypotheses`` gives them.
-        scores: as ``store.load_scores`` gives them.
-        power: as ``store.load_power`` gives it.
-        windows: as ``store.load_windows`` gives them.
-        asked: what is asked of a cell's WER, from ``gate.told``.
-        outside: the cells that do not hold it, from ``gate.outside``.
-    """
-
-    texts: pd.DataFrame
-    scores: pd.DataFrame
-    power: pd.DataFrame
-    windows: pd.DataFrame
-    asked: str | None
-    outside: Mapping[Cell, str]
-
-
 def _joined(load: Callable[[Path], pd.DataFrame], runs: Sequence[Path]) -> pd.DataFrame:
     """Load something of every run into one frame."""
     frames_of_runs = [load(run) for run in runs]
     return pd.concat([frame for frame in frames_of_runs if len(frame)] or frames_of_runs[:1], ignore_index=True)
 
 
-def render(rows: pd.DataFrame, runs: Sequence[Mapping[str, Any]], beside: Beside) -> str:
-    """Return the page.
-
-    Args:
-        rows: as ``store.load`` gives them, at least one.
-        runs: the ``run.json`` of each run.
-        beside: what else the page shows.
-    """
+def render(content: Content) -> str:
+    """Return the page."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    lines = frames.summary(rows, beside.outside)
+    lines, runs = frames.summary(content.rows, content.outside), content.runs
     settings = frames.settings(lines)
     look = figures.looks(lines["variant"])
     drawn, panels = _panels(settings, look)
-    timelines = timeline.draw(beside.power, beside.windows, look)
+    timelines = timeline.draw(content.power, content.windows, look)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(
         files("greenbench.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
@@ -148,7 +141,7 @@ def render(rows: pd.DataFrame, runs: Sequence[Mapping[str, Any]], beside: Beside
         runs=[dict.fromkeys(_RUN) | dict(run) for run in runs],
         compared=sentences.compared(lines),
         tally=sentences.tally(lines),
-        gate=beside.asked,
+        gate=content.asked,
         findings=[(setting.label, sentences.findings(setting)) for setting in settings],
         figures=[json.loads(figure.to_json()) for figure in (*drawn, *(line.figure for line in timelines))],
         timelines=list(enumerate(timelines, len(drawn))),
@@ -158,9 +151,9 @@ def render(rows: pd.DataFrame, runs: Sequence[Mapping[str, Any]], beside: Beside
         table=[_table_line(line, _present(lines)) for line in lines.to_dict("records")],
         several_runs=lines["run_id"].nunique() > 1,
         flags=sentences.flag_meanings(lines),
-        scores=report_scores.table(rows, beside.scores) if len(beside.scores) else [],
-        scorings=report_scores.scorings(rows, beside.scores) if len(beside.scores) else [],
-        transcripts=_transcripts(beside.texts),
+        scores=report_scores.table(content.rows, content.scores) if len(content.scores) else [],
+        scorings=report_scores.scorings(content.rows, content.scores) if len(content.scores) else [],
+        transcripts=_transcripts(content.texts),
         provenance=_provenance(lines),
         flat=flat,
         harness=sentences.harness,

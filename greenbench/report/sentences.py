@@ -125,8 +125,8 @@ def standing(line: Mapping[Any, Any]) -> tuple[str, str]:
         return ("failed" if line["status"] == "error" else "skipped"), line["reason"] or "no reason recorded"
     unfit = [flag for flag in line["flags"] if flag != ESTIMATED]
     word = "not ranked" if unfit else "ranked by WER alone" if line["outside"] else "ranked"
-    why = explain(line["flags"], line["flag_notes"])
-    return word, "; ".join(part for part in (line["outside"], why, failed) if part)
+    told = (line["outside"], explain(line["flags"], line["flag_notes"]), failed)
+    return word, "; ".join(part for part in told if part)
 
 
 def flag_meanings(lines: pd.DataFrame) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenbench.report import frames
@@ -27,6 +27,7 @@ def dominates(a: Any, b: Any) -> bool:
     return bool(a[0] >= b[0] and a[1] <= b[1] and (a[0] > b[0] or a[1] < b[1]))
 
 
+@settings(deadline=None)
 @given(POINTS)
 def test_pareto_front_is_exactly_the_undominated_points(points: list[tuple[float | None, float | None]]) -> None:
     """No front point is dominated, every other known point is, by a front point; unknown ones never are on it."""
@@ -39,6 +40,7 @@ def test_pareto_front_is_exactly_the_undominated_points(points: list[tuple[float
             assert any(dominates(a, point) for a in front)
 
 
+@settings(deadline=None)
 @given(POINTS, st.randoms())
 def test_pareto_front_does_not_depend_on_the_order(points: list[Any], random: Any) -> None:
     """The same points are on the front, each under its own index, whatever the order of the rows."""
@@ -195,6 +197,17 @@ def test_energies_of_different_scope_have_leaders_apart(rows: Rows, measured: di
     """An energy without the memory's share does not beat one with it."""
     frame = rows({ENERGY: 5.0, **measured, "energy_scope": "cpu+dram"}, {"variant": "b", ENERGY: 4.0, **measured})
     assert lead(frame, ENERGY) == [("a", 1), ("b", 1)]
+
+
+def test_a_line_outside_the_gate_leads_in_wer_alone(rows: Rows) -> None:
+    """A student whose WER the gate rejects is ranked by its WER, and not by its speed or energy."""
+    lines = frames.summary(
+        rows({"rtfx": 1.0, "wer": 0.2}, {"variant": "b", "rtfx": 9.0, "wer": 0.1}),
+        {("r1", "b", "d", "cpu", "offline", 1): "outside the WER margin"},
+    )
+    (setting,) = frames.settings(lines)
+    leads = {m: [(x.line["variant"], x.n_ranked) for x in frames.leaders(setting.lines, m)] for m in ("wer", "rtfx")}
+    assert leads == {"wer": [("b", 2)], "rtfx": [("a", 1)]}
 
 
 def test_overlapping_intervals_are_named_as_rivals(rows: Rows) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from greenbench import store
 from greenbench.errors import StoreError
+from greenbench.gate import Gate
 from greenbench.report.frames import ENERGY
 from greenbench.report.pages import flat, write_page
 
@@ -182,6 +183,20 @@ def test_several_runs_make_one_page(folder: Folder, tmp_path: Path) -> None:
     assert "a · r1" in page.text
     assert "a · r2" in page.text
     assert "1 variant a " in page.text
+
+
+def test_the_gate_speaks_on_the_page(fake_run: Callable[..., Path], said: list[str]) -> None:
+    """A student outside the margin does not lead in speed, and its line has the figures; without a gate it leads."""
+    fast = {"variant": "student", "parent": "teacher", "heard": ["x"] * len(said), "rounds": [{"rtfx": 90.0}]}
+    run = fake_run("r1", {"variant": "teacher", "heard": said, "rounds": [{"rtfx": 10.0}]}, fast)
+    page = write(run)
+    assert "RTFx (the only one ranked) teacher: 10.0 x real time" in page.text
+    assert "ranked by WER alone outside the WER margin: +100.0 pp [100.0, 100.0] against 1.0 pp" in page.text
+    assert "at most 1.0 pp above its teacher's" in page.text
+    assert "1 can be ranked, 1 by WER alone" in page.text
+    free = Page(write_page(run, run / "report.html", Gate("none")).read_text(encoding="utf-8"))
+    assert "Fastest student: 90.0 x real time" in free.text
+    assert "above its teacher's" not in free.text
 
 
 def test_unknown_flags_are_shown(folder: Folder) -> None:
