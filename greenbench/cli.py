@@ -168,6 +168,28 @@ def rescore(
 
 
 @app.command()
+def validate(
+    results: Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for warnings too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check that results agree with themselves: rows, texts, sums, windows, flags; exit 1 for errors."""
+    from dataclasses import asdict
+
+    from greenbench.validate import problems
+
+    found = sorted(problems(results), key=lambda problem: problem.severity)  # errors come first
+    if as_json:
+        typer.echo(json.dumps([asdict(problem) for problem in found], indent=2, ensure_ascii=False))
+    for problem in found if not as_json else ():
+        typer.echo(f"{problem.severity}: {problem.where}: {problem.what}. {problem.fix}")
+    n_errors = sum(problem.severity == "error" for problem in found)
+    typer.echo(f"{_n(n_errors, 'error')}, {_n(len(found) - n_errors, 'warning')}", err=as_json)
+    if n_errors or (strict and found):
+        raise typer.Exit(1)
+
+
+@app.command()
 def export(
     results: Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")],
     form: Annotated[

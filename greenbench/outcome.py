@@ -42,7 +42,7 @@ class Outcome:
         Raises:
             InputError: no cell fits, or several do; the message says which there are.
         """
-        from greenbench.report.frames import CELL
+        from greenbench.record import CELL
 
         for name in key:
             if name not in CELL:

@@ -199,6 +199,7 @@ def _describe(suite: Suite, run_id: str, now: datetime, options: Options) -> dic
         "description": suite.description,
         "started_utc": now.isoformat(timespec="seconds"),
         "command": options.command,
+        "only": options.only,
         "suite_hash": content_hash(suite),
         "suite": suite.model_dump(mode="json"),
         "protocol": {"name": suite.protocol["use"], **asdict(build_protocol(suite.protocol))},

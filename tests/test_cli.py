@@ -139,6 +139,27 @@ def test_rescore_prints_every_scorer(suite_file: Path, tmp_path: Path) -> None:
     assert greenbench("rescore", tmp_path / "run", "--normalizer", "nune").returncode == 2
 
 
+def test_validate_tells_clean_from_doubtful(suite_file: Path, tmp_path: Path) -> None:
+    """`validate` ends with 0 for a clean run and for warnings, 1 for errors (and with --strict), 2 without a run."""
+    run = tmp_path / "run"
+    assert greenbench("run", suite_file, "--out", run, "--limit", 2).returncode == 0
+    clean = greenbench("validate", run, "--strict")
+    assert (clean.returncode, clean.stdout) == (0, "0 errors, 0 warnings\n"), clean.stdout
+    with (run / "records.jsonl").open("a") as stream:
+        stream.write('{"run_id": "to')
+    assert greenbench("validate", run).returncode == 0
+    assert greenbench("validate", run, "--strict").returncode == 1
+    text = (run / "records.jsonl").read_text().replace('"rtfx": ', '"rtfx": 1')
+    (run / "records.jsonl").write_text(text)
+    done = greenbench("validate", run)
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"error: {run / 'records.jsonl'}:1 (null/rtfx-100, ")
+    assert done.stdout.endswith("2 errors, 1 warning\n")
+    found = json.loads(greenbench("validate", run, "--json").stdout)
+    assert [problem["severity"] for problem in found] == ["error", "error", "warning"]
+    assert greenbench("validate", tmp_path / "nowhere").returncode == 2
+
+
 def test_export_prints_the_files_it_wrote(suite_file: Path, tmp_path: Path) -> None:
     """`export` names each file; an unknown format is exit code 2."""
     assert greenbench("run", suite_file, "--out", tmp_path / "run", "--limit", 2).returncode == 0
