@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 from greenbench import plan, record, store
+from greenbench.attach import EXTERNAL
 from greenbench.record import KEYS
 from greenbench.rescore import Key, key_of
 from greenbench.suite import Suite
@@ -40,7 +41,7 @@ def repeated(lines: Sequence[Line]) -> Iterator[Problem]:
             continue
         if earlier.row == line.row:
             yield Problem("error", line.where, f"a copy of line {earlier.number}", "Take one of them out.")
-        else:
+        elif line.row.get("energy_system_source") != EXTERNAL:  # a log that was attached wrote the row anew
             what = f"has the key of line {earlier.number}, and other figures"
             yield Problem("warning", line.where, what, "Nothing if the run was resumed: the later line counts.")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from greenbench import store, suite
+from greenbench import attach, powerlog, store, suite
 from greenbench.errors import InputError
 from greenbench.record import KEYS
 from greenbench.rescore import rescore
@@ -88,7 +88,7 @@ def test_a_fresh_run_is_clean(fresh: Path) -> None:
         (changed(wer_ci_low=0.9), "wer_ci_low is 0.9"),
         (changed(wer_ci_low=1.5), "wer_ci_low is 1.5, above wer, 1"),
         (changed(rtfx=lambda old: 1.01 * old), "rtfx is"),
-        (changed(wall_s=lambda old: old / 2, rtfx=lambda old: 2 * old), "wall_s is"),
+        (changed(wall_s=lambda old: 50 + old, rtfx=lambda old: old / 50), "wall_s is"),
         (changed(audio_s=lambda old: 2 * old, rtfx=lambda old: 2 * old), "audio_s is"),
         (changed(n_passes=lambda old: old + 1), "n_passes x the data set's audio"),
         (changed(n_utterances=9), "n_utterances is 9, hypotheses.jsonl has 8"),
@@ -263,6 +263,20 @@ def test_a_copied_row_is_an_error_and_a_measured_again_one_is_told(copy: Path) -
     path.write_text("".join([*lines, json.dumps({**json.loads(lines[0]), "load_s": 1.25}) + "\n"]))
     (problem,) = found(copy)
     assert (problem.severity, problem.what) == ("warning", "has the key of line 1, and other figures")
+
+
+def test_rows_with_a_wall_meters_energy_are_clean(copy: Path, tmp_path: Path) -> None:
+    """Rows that were written anew with the energy of an attached log agree with themselves and replace the others."""
+    spans = [span for row in store.read_rows(copy / store.WINDOWS) for span in store.segments_utc(row)]
+    times = [spans[0][0] - 1 + n / 50 for n in range(int(50 * (spans[-1][1] - spans[0][0] + 2)))]
+    log = tmp_path / "wall.csv"
+    log.write_text("timestamp,watts\n" + "".join(f"{t},{20 + n % 3}\n" for n, t in enumerate(times)))
+    attach.attach(copy, powerlog.read(powerlog.Source(log)))
+    assert found(copy) == []
+    rows = store.current(store.read_rows(copy / store.RECORDS))
+    assert {row["energy_scope"] for row in rows} == {"system"}
+    tamper(copy, store.RECORDS, changed(energy_system_j=1.0), number=9)
+    assert any("energy_j is" in problem.what for problem in found(copy))
 
 
 def test_wer_that_hangs_on_the_batch_is_told(copy: Path) -> None:
