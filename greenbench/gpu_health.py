@@ -66,7 +66,9 @@ def _others(found: Boards) -> Finding:
     busy = [f"{len(pids)} on GPU {index}" for index, pids in running.items() if pids]
     if busy:
         message = f"processes that compute: {', '.join(busy)}"
-        return Finding("GPU processes", False, message, "end them (`nvidia-smi` lists them), or wait")
+        return Finding(
+            "GPU processes", False, message, "end them (`nvidia-smi` lists them), or wait", blocks_official=True
+        )
     if None in running.values() or not sees_all_processes():
         return Finding("GPU processes", None, "whether others compute on a GPU cannot be seen from here")
     return Finding("GPU processes", True, "nobody computes on a GPU")

@@ -17,7 +17,7 @@ static gpu_t boards[N_BOARDS], slices[N_BOARDS][N_SLICES];
 static unsigned n_boards = N_BOARDS;
 static int cuda_version = 12040;
 static struct { unsigned board; char call[64]; int code; } refusals[32];
-static unsigned n_refusals;
+static unsigned n_refusals, is_set;
 
 /* --- what the tests say --- */
 
@@ -27,7 +27,7 @@ void stub_refuse(unsigned board, const char *call, int code) {
 }
 
 void stub_reset(void) {
-  n_boards = N_BOARDS, n_refusals = 0, cuda_version = 12040;
+  n_boards = N_BOARDS, n_refusals = 0, cuda_version = 12040, is_set = 1;
   memset(boards, 0, sizeof boards);
   for (unsigned i = 0; i < N_BOARDS; i++) {
     gpu_t *gpu = &boards[i];
@@ -77,7 +77,7 @@ static u64 counted_mj(const gpu_t *gpu) { /* moves ten times a second, as the re
   return gpu->mj + gpu->watts * 100 * (u64)(now.tv_sec * 10 + now.tv_nsec / 100000000);
 }
 
-int nvmlInitWithFlags(unsigned flags) { static int known; if (!known++) stub_reset(); return 0; }
+int nvmlInitWithFlags(unsigned flags) { if (!is_set) stub_reset(); return 0; }
 int nvmlShutdown(void) { return 0; }
 const char *nvmlErrorString(int code) { return code == NOT_SUPPORTED ? "Not Supported" : "stub error"; }
 int nvmlSystemGetDriverVersion(char *text, unsigned size) { return snprintf(text, size, "550.54.14"), 0; }

@@ -75,6 +75,7 @@ def test_others_on_the_gpu_are_found(driver, finding):
     found = finding("GPU processes")
     assert found.ok is False
     assert "2 on GPU 1" in found.message
+    assert [f.topic for f in look() if f.blocks_official] == ["GPU processes"]
 
 
 def test_hidden_processes_are_no_idle_gpu(driver, finding, monkeypatch):

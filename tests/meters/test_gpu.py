@@ -94,6 +94,12 @@ def test_slowdowns_add_over_segments(driver):
     assert reading.value("gpu_throttled_s") == 0.5
 
 
+def test_of_several_boards_the_one_slowed_down_for_longest_counts(driver):
+    """Where no device is named two boards slowed down at once are not twice the time."""
+    reading = window(Reading(), lambda: [driver.set(n, thermal_ns=(n + 1) * 500_000_000) for n in range(2)])
+    assert reading.value("gpu_throttled_s") == 1.0
+
+
 def test_no_slowdown_is_zero(driver):
     """A counter that stood still says that nothing slowed the board down, which is known."""
     assert window(Reading(device="cuda")).value("gpu_throttled_s") == 0.0
@@ -206,6 +212,13 @@ def test_a_child_is_none_of_the_others(driver, namespace):
     reading = window(Reading(device="cuda"))
     child.communicate()
     assert reading.value("n_gpu_foreign_processes") == 0
+
+
+def test_a_visitor_who_leaves_inside_the_window_counts(driver, namespace):
+    """Whoever computes at the opening edge was there in the window, although gone at its end."""
+    namespace(MACHINE)
+    driver.run(0, ME, 1)
+    assert window(Reading(device="cuda"), lambda: driver.set(0, n_pids=1)).value("n_gpu_foreign_processes") == 1
 
 
 def test_a_visitor_at_either_edge_counts_once_over_the_segments(driver, namespace):
