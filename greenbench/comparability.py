@@ -11,7 +11,7 @@ WORK = ("dataset", "data_hash", "scenario", "batch_size", "device")
 COUNTING = ("normalizer", "scorer")
 """How errors are counted."""
 
-TIMING = ("device_name", "threads", "batching", "timed_region", "protocol")
+TIMING = ("device_name", "threads", "batching", "arrivals", "timed_region", "protocol")
 """How speed, memory and energy are measured, and on what."""
 
 ENERGY = ("energy_scope", "energy_kind")

@@ -56,12 +56,15 @@ class Clip:
         read: decodes the audio; raises ``BadAudioError`` naming the file.
         reference: the transcript as the corpus gives it, not normalised.
         speaker: who speaks, where known.
+        duration_s: seconds of audio, looked up without decoding (about: a header may be wrong); None where only
+            decoding tells.
     """
 
     id: str
     read: Callable[[], Waveform]
     reference: str
     speaker: str | None = None
+    duration_s: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True)
@@ -106,10 +109,12 @@ class Footprint:
     Attributes:
         n_params: parameters, quantised ones included; ``None`` where the engine does not tell.
         model_bytes: bytes of the serialised state of what runs; ``None`` where that is not known.
+        macs: multiply-accumulates to transcribe one utterance of so many samples; ``None`` where not known.
     """
 
     n_params: int | None = None
     model_bytes: int | None = None
+    macs: Callable[[int], float | None] = lambda _n_samples: None
 
 
 class Transcriber(Protocol):

@@ -21,6 +21,7 @@ PROVENANCE = (
     "suite", "suite_hash", "schema", "protocol", "order_index", "timestamp_utc",
     "parent", "steps", "licence", "synthetic",
     "device_name", "threads", "batching", "engine_batching", "timed_region",
+    "arrivals", "server_probes",
     "normalizer", "scorer", "data_hash", "wer_ci_unit",
     "energy_scope", "energy_method", "energy_unread",
     "energy_system_method", "energy_system_source", "energy_system_note",

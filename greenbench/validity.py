@@ -39,6 +39,7 @@ FLAGS = {
     "foreign-load": "other processes used more than a tenth of the CPU during the window",
     "gpu-foreign-process": "other processes computed on the GPU at an edge of the window",
     "harness-busy": "the waiting harness used more than 1 % of a core during the window, or its poller more than 5 %",
+    "bound-missed": "the server did not hold its latency bound: at the rate given, or at any that was tried",
     "unstable-text": "passes over the same audio gave different texts",
     "audio-skipped": "bad audio files were left out",
     "spread": "speed or energy varied over the repeats with a coefficient of variation above 10 %",
@@ -197,6 +198,11 @@ def _harness_busy(row: Measured) -> str | None:
     return ", ".join(told) or None
 
 
+def _bound_missed(row: Measured) -> str | None:
+    missed = row.provenance.get("arrivals") is not None and row.metrics.get("server_rate_hz") is None
+    return str(row.provenance.get("server_probes")) if missed else None
+
+
 def _unstable_text(row: Measured) -> str | None:
     return "" if row.unstable else None
 
@@ -226,6 +232,7 @@ _RULES: dict[str, Callable[[Measured], str | None]] = {
     "foreign-load": _foreign_load,
     "gpu-foreign-process": _gpu_foreign_process,
     "harness-busy": _harness_busy,
+    "bound-missed": _bound_missed,
     "unstable-text": _unstable_text,
     "audio-skipped": _audio_skipped,
 }

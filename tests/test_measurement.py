@@ -192,6 +192,17 @@ def test_a_wrong_number_of_texts_is_an_error(hand: Hand, answer: list[str]) -> N
         run_window(lambda batch: answer, corpus_of([16_000] * 2), Load("offline", 2, 0), [Meter(hand)])
 
 
+@pytest.mark.parametrize(
+    ("scenario", "size", "padded_s"), [("offline", 2, 2.25), ("offline", 1, 1.75), ("server", 1, 1.75)]
+)
+def test_padding_is_what_a_batch_has_beyond_its_utterances(
+    hand: Hand, scenario: str, size: int, padded_s: float
+) -> None:
+    """A batch of 1 s and 0.5 s computes 2 s; the last one of 0.25 s alone and single utterances have no padding."""
+    window = run_window(Model(hand), corpus_of([4_000, 16_000, 8_000]), Load(scenario, size, 3.5), [Meter(hand)])
+    assert (window.audio_s, window.padded_s) == (window.n_passes * 1.75, window.n_passes * padded_s)
+
+
 # --- warm-up ---------------------------------------------------------------------------------------------
 
 

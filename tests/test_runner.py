@@ -33,6 +33,37 @@ def test_the_null_variant_reads_back_its_own_rtfx(suite_data: dict, tmp_path: Pa
     assert stream["latency_p50_s"].between(1.0 / 20, 1.7 / 20 * 1.02).all()
 
 
+def test_a_server_finds_a_rate_or_says_why_there_is_none(suite_data: dict, tmp_path: Path) -> None:
+    """A model of 20 ms holds a rate below its 50 a second; one that needs 300 ms where 250 are allowed is skipped."""
+    data = {
+        **suite_data,
+        "variants": [{"use": "null", "delay_s": 0.02, "name": "fast"}, {"use": "null", "delay_s": 0.3, "name": "slow"}],
+        "scenarios": ["server"],
+        "server": {"percentile": 90, "latency_base_s": 5, "latency_per_audio_s": 0, "max_probes": 2},
+    }
+    frame = run({**data, "variants": data["variants"][:1]}, Options(out=tmp_path / "fast"))
+    assert list(frame["status"]) == ["ok", "ok"], list(frame["reason"])
+    assert frame["server_rate_hz"].between(1, 50).all()
+    assert (frame["latency_p50_s"] >= 0.02).all()
+    assert (frame["n_passes"] >= 6).all()  # 44 of 8 utterances
+    assert frame["server_probes"].str.count("Hz").eq(2).all()
+    assert (frame["rtfx"] < frame["audio_s"] / frame["n_passes"] / 8 / 0.02).all()  # it waits for arrivals
+    strict = {**data["server"], "latency_base_s": 0.25}
+    late = run({**data, "variants": data["variants"][1:], "server": strict}, Options(out=tmp_path / "slow")).iloc[0]
+    assert late["status"] == "skipped"
+    assert "too slow for a server: without any queue 8 of 8 utterances take longer" in late["reason"]
+
+
+def test_length_buckets_are_measured_apart(suite_data: dict, tmp_path: Path) -> None:
+    """Eight tones of 1.0 to 1.7 s in two buckets are two cells of four, the shorter and the longer ones."""
+    (dataset,) = suite_data["datasets"]
+    data = {**suite_data, "datasets": [{**dataset, "length_buckets": 2}]}
+    frame = run({**data, "protocol": {**data["protocol"], "repeats": 1}}, Options(out=tmp_path / "run"))
+    assert list(frame["dataset"].str.rpartition("/")[2]) == ["length-1-of-2", "length-2-of-2"]
+    assert list(frame["audio_s"] / frame["n_passes"]) == pytest.approx([1.0 + 1.1 + 1.2 + 1.3, 1.4 + 1.5 + 1.6 + 1.7])
+    assert frame["data_hash"].nunique() == 2
+
+
 def test_every_repeat_is_a_row_with_its_texts(suite_data: dict, tmp_path: Path) -> None:
     """Rows, texts, run.json and page all exist; an independent recount of the texts gives the row's counts."""
     import jiwer

@@ -47,6 +47,13 @@ CAUSES = {
     "foreign-load": ({"metrics": {"foreign_cpu_s": 4.01}}, "10.02% of all CPUs, at most 10%"),
     "gpu-foreign-process": ({"metrics": {"n_gpu_foreign_processes": 2}}, "2 processes"),
     "harness-busy": ({"metrics": {"harness_cpu_s": 0.101}}, "the harness 1.01% of a core, at most 1%"),
+    "bound-missed": (
+        {
+            "provenance": {"arrivals": "poisson at 5 Hz", "server_probes": "5 Hz missed (9 of 459 late)"},
+            "metrics": {"server_rate_hz": None},
+        },
+        "5 Hz missed (9 of 459 late)",
+    ),
     "unstable-text": ({"unstable": True}, ""),
     "audio-skipped": ({"metrics": {"n_skipped": 1}}, "1 files"),
 }
@@ -84,6 +91,8 @@ def test_flags_of_all_repeats_have_their_cause(flag: str) -> None:
         {"metrics": {"foreign_cpu_s": None, "harness_cpu_s": None, "n_skipped": None}},
         {"provenance": {"energy_method": "counter", "synthetic": False}},
         {"provenance": {"energy_method": "sampled"}},
+        {"provenance": {"arrivals": "poisson at 5 Hz"}, "metrics": {"server_rate_hz": 5.0}},
+        {"provenance": {"arrivals": None}, "metrics": {"server_rate_hz": None}},
         {"provenance": {"cooldown_excess_c": 5.0, "cooldown_s": 12.0}},
         {"provenance": {"cooldown_excess_c": None, "cooldown_s": 60.0}},
         {"metrics": {"energy_j": 100.0, "idle_power_w": 10.0, "idle_power_after_w": 11.0}},

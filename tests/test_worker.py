@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from greenbench import rows, suite, worker
-from greenbench.corpus import Corpus
+from greenbench.corpus import Census, Corpus
 from greenbench.meters.clock import Clock
 from greenbench.plan import Job, plan
 from greenbench.plugins import Footprint, Quantity
@@ -58,3 +58,11 @@ def test_a_window_follows_its_own_warm_up(suite_data: dict, monkeypatch: pytest.
     first, second = log.rows
     assert first["idle_power_after_w"] == second["idle_power_w"]
     assert (first["load_s"], first["warmup_batches"]) == (1.0, 3)
+
+
+@pytest.mark.parametrize(
+    ("macs", "per_audio_s"), [(lambda n_samples: n_samples**2, 24_000**2 / 1.5), (lambda n_samples: None, None)]
+)
+def test_work_is_that_of_an_utterance_of_mean_length(macs, per_audio_s) -> None:
+    """Two utterances of 3 s in all are worked out at 1.5 s, by the second; what the engine does not tell stays None."""
+    assert worker._macs_per_audio_s(Footprint(macs=macs), Census(2, 3.0)) == per_audio_s

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 BARS = (
-    "wer", "rtfx", ENERGY, "latency_p50_s", "latency_p90_s", "latency_p99_s", "first_utterance_s", "load_s",
+    "wer", "rtfx", "server_rate_hz", ENERGY, "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s",
+    "first_utterance_s", "load_s", "padding_pct", "macs_per_audio_s",
     "peak_rss_bytes", "peak_gpu_bytes", "model_bytes", "idle_power_w",
 )  # fmt: skip
 """The metrics that get a bar chart, where there is data."""
@@ -64,6 +65,8 @@ def scale(metric: str) -> tuple[float, str]:
         return 1.0, "x real time"
     if metric == "n_params":
         return 1e-6, "million"
+    if metric == "macs_per_audio_s":
+        return 1e-9, "billion/s"
     unit = METRICS[metric].unit
     return {"bytes": (1e-6, "MB"), "1": (1.0, "")}.get(unit, (1.0, unit))
 

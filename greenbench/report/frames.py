@@ -22,7 +22,7 @@ ENERGY = "energy_j_per_audio_s"
 
 _COUNTS = ("n_rounds", "n_repeats", "n_failed")
 _PER_ROW = (
-    "order_index", "timestamp_utc", "cell_s", "n_windows",
+    "order_index", "timestamp_utc", "cell_s", "n_windows", "server_probes",
     "cooldown_s", "cooldown_excess_c", "warmup_batches", "warmup_s", "warmup_cv_pct",
 )  # fmt: skip
 _ORIGIN = tuple(name for name in PROVENANCE if name not in _PER_ROW)

@@ -25,9 +25,9 @@ N_TRANSCRIPTS = 5
 
 _TOTALS = ("audio_s", "wall_s", "energy_j", "energy_net_j", "co2e_g")
 TABLE = (
-    "wer", "cer", "rtfx", ENERGY, "idle_power_w",
-    "latency_p50_s", "latency_p90_s", "latency_p99_s", "first_utterance_s", "load_s",
-    "peak_rss_bytes", "peak_gpu_bytes", "model_bytes", "n_params", *_TOTALS,
+    "wer", "cer", "rtfx", "server_rate_hz", ENERGY, "idle_power_w",
+    "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s", "first_utterance_s", "load_s", "padding_pct",
+    "peak_rss_bytes", "peak_gpu_bytes", "model_bytes", "n_params", "macs_per_audio_s", *_TOTALS,
 )  # fmt: skip
 """The metrics that get a column, where there is data; each energy says where it comes from."""
 
@@ -242,7 +242,8 @@ def _provenance(lines: pd.DataFrame) -> list[tuple[str, str]]:
     """Return what the rows say of how they were measured, every distinct value, absent ones left out."""
     names = {
         "suite": "suite", "suite_hash": "suite hash", "protocol": "protocol", "timed_region": "timed region",
-        "batching": "batching", "threads": "threads", "normalizer": "text normaliser", "scorer": "scorer",
+        "batching": "batching", "arrivals": "arrivals and latency bound",
+        "threads": "threads", "normalizer": "text normaliser", "scorer": "scorer",
         "data_hash": "data hash", "wer_ci_unit": "WER interval resamples", "device_name": "device",
         "energy_scope": "energy scope", "peak_rss_source": "peak memory from",
         "peak_gpu_source": "peak GPU memory from", "carbon_g_per_kwh": "grid factor (g CO2e per kWh)",

@@ -74,8 +74,9 @@ def _lines(rows: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
 def scenario(line: Mapping[str, Any]) -> str:
     """Return how a line's utterances were sent: scenario, batch size and device."""
     size = f" x{line['batch_size']}" if line["scenario"] == "offline" else ""
+    rate = "" if pd.isna(line["server_rate_hz"]) else f" {line['server_rate_hz']:.3g}/s"
     device = "" if line["device"] == "cpu" else f", {line['device']}"
-    return f"{line['scenario']}{size}{device}"
+    return f"{line['scenario']}{size}{rate}{device}"
 
 
 def error_rate(line: Mapping[str, Any]) -> str | None:
