@@ -4,12 +4,14 @@ import importlib.util
 import re
 import shlex
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from greenbench import __version__, registry, suite
 from greenbench.protocol import PROTOCOLS, Protocol
+from greenbench.scenarios import Scenario
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -116,3 +118,15 @@ def test_ci_runs_the_readme_line() -> None:
     """The README has exactly one test command, which .ci/run picks out."""
     lines = [line for line in README.splitlines() if re.match(r"python3 -m venv .*pytest", line)]
     assert len(lines) == 1
+
+
+def test_the_page_on_measurement_explains_every_flag_and_energy_source() -> None:
+    """docs/measurement.md has a row for each flag, and names each meter of energy and each scenario."""
+    from greenbench.validity import FLAGS
+
+    page = (ROOT / "docs" / "measurement.md").read_text()
+    rows = re.findall(r"^\| `([a-z-]+)` \|", page, flags=re.M)
+    assert [name for name in rows if name in FLAGS] == list(FLAGS)
+    for source in ("rapl", "nvml-total-energy", "nvml-power", "external", "hwmon", "battery", "codecarbon-tdp"):
+        assert f"`{source}`" in page
+    assert all(f"| `{name}` |" in page for name in get_args(Scenario))
