@@ -14,7 +14,7 @@ COUNTING = ("normalizer", "scorer")
 TIMING = ("device_name", "threads", "batching", "arrivals", "timed_region", "protocol")
 """How speed, memory and energy are measured, and on what."""
 
-ENERGY = ("energy_scope", "energy_kind")
+ENERGY = ("energy_scope", "energy_gpu_scope", "energy_kind")
 """What joules cover, and whether they were measured or estimated."""
 
 KEY = (*WORK, *COUNTING, *TIMING)
@@ -55,7 +55,7 @@ def value(row: Mapping[Any, Any], name: str) -> Any:
         method = row.get("energy_method")
         return None if missing(method) else "estimated" if "estimated" in str(method) else "measured"
     found = row.get(name)
-    if missing(found):
+    if missing(found) or (name == "energy_gpu_scope" and "gpu" not in str(row.get("energy_scope"))):
         return None
     if isinstance(found, float) and found.is_integer():  # pandas makes floats of integers beside missing ones
         return int(found)
