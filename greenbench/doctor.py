@@ -188,7 +188,7 @@ def _load() -> Finding:
     foreign_s, wall_s = reading.value("foreign_cpu_s"), reading.value("wall_s")
     if foreign_s is None or not wall_s:
         return Finding("foreign load", None, "the system does not tell how busy the CPUs are")
-    load = foreign_s / wall_s / (psutil.cpu_count() or 1)
+    load = min(1.0, foreign_s / wall_s / (psutil.cpu_count() or 1))  # ticks are coarse over half a second
     message = f"other processes use {load:.0%} of all CPUs"
     if load <= MAX_FOREIGN_SHARE:
         return Finding("foreign load", True, message)

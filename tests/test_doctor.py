@@ -181,6 +181,12 @@ def test_the_load_is_a_share_of_all_cpus(machine, monkeypatch, foreign_s, ok):
     assert (found.ok, found.blocks_official) == (ok, ok is False)
 
 
+def test_no_load_is_above_all_cpus(machine, monkeypatch):
+    """The system counts in ticks, which over half a second may add up to more than there is."""
+    monkeypatch.setattr(doctor, "Clock", lambda: FakeClock(2.1))
+    assert finding("foreign load").message == "other processes use 100% of all CPUs"
+
+
 @pytest.mark.parametrize(("n_throttles", "ok"), [(0, True), (3, False)])
 def test_past_throttling_is_a_warning(machine, n_throttles, ok):
     """What was too hot since boot will be again; rows are flagged when it happens, so official is not blocked."""
