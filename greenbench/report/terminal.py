@@ -44,7 +44,7 @@ def table(rows: pd.DataFrame) -> list[Line]:
         {
             "variant": line["variant"],
             "dataset": line["dataset"],
-            "scenario": scenario(line),
+            "scenario": scenario(line) + (_number(line["server_rate_hz"], 1, " {:.3g}/s") or ""),
             "WER % [95 % interval]": error_rate(line) if line["status"] == "ok" else line["status"],
             "RTFx": _number(line["rtfx"], 1, "{:.1f}"),
             "p50 ms": _number(line["latency_p50_s"], 1e3, "{:.0f}"),
@@ -74,9 +74,8 @@ def _lines(rows: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
 def scenario(line: Mapping[str, Any]) -> str:
     """Return how a line's utterances were sent: scenario, batch size and device."""
     size = f" x{line['batch_size']}" if line["scenario"] == "offline" else ""
-    rate = "" if pd.isna(line["server_rate_hz"]) else f" {line['server_rate_hz']:.3g}/s"
     device = "" if line["device"] == "cpu" else f", {line['device']}"
-    return f"{line['scenario']}{size}{rate}{device}"
+    return f"{line['scenario']}{size}{device}"
 
 
 def error_rate(line: Mapping[str, Any]) -> str | None:

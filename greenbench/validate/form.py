@@ -13,10 +13,10 @@ from greenbench.validate.evidence import Check, Evidence, Row
 EDITED = "Restore the row from its run, or measure again."
 
 _SIGNED = ("energy_net_j",)
-_UNSIGNED_UNITS = ("1", "s", "bytes", "J", "J/s", "W", "g")
+_UNSIGNED_UNITS = ("1", "s", "bytes", "J", "J/s", "W", "g", "Hz", "1/s")
 _MEASURED = ("wall_s", "audio_s", "n_passes", "rtfx", "n_utterances")
 _ORDERED = (
-    ("latency_p50_s", "latency_p90_s", "latency_p99_s"),
+    ("latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s"),
     ("wer_ci_low", "wer", "wer_ci_high"),
     ("energy_net_j", "energy_j"),
 )

@@ -53,3 +53,21 @@ def test_the_harness_tells_its_cost() -> None:
         "adds 0.31 µs to the time of each batch; its meters take 12 ms at the edges of a window, outside its time"
     )
     assert sentences.harness({}) is None
+
+
+def test_a_server_shows_the_rate_it_held_and_keeps_its_name(rows: Rows) -> None:
+    """The table has the utterances a second beside the scenario; the cell's name, which runs share, has not."""
+    frame = rows({"scenario": "server", "batch_size": 1, "server_rate_hz": 12.345}, {"scenario": "server"})
+    held, missed = terminal.table(frame)[0], terminal.table(rows({"scenario": "server"}))[0]
+    assert (held["scenario"], missed["scenario"]) == ("server 12.3/s", "server")
+    assert {terminal.scenario(line) for line in frames.summary(frame).to_dict("records")} == {"server"}
+
+
+def test_servers_of_different_bounds_are_apart(rows: Rows) -> None:
+    """What was asked of a server is part of the setting: another bound is another chart, and the label says which."""
+    asked = [
+        {"scenario": "server", "variant": v, "run_id": f"r{p}", "arrivals": f"p{p}"} for v in "ab" for p in (90, 99)
+    ]
+    labels = [setting.label for setting in frames.settings(frames.summary(rows(*asked)))]
+    assert len(labels) == 2
+    assert all("arrivals p9" in label for label in labels)
