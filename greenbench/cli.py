@@ -384,12 +384,9 @@ def _print_comparison(comparison: "Comparison", failures: "Sequence[Regression]"
     if as_json:
         typer.echo(json.dumps(differences.plain(comparison, failures), indent=2, ensure_ascii=False))
     else:
-        blocks = differences.blocks(comparison)
         typer.echo(differences.title(comparison))
-        _print_blocks(blocks, differences.COLUMNS)
-        typer.echo(f"\n{differences.LEGEND}")
-        if any(line.get("verdict") == "too few repeats" for _, lines in blocks for line in lines):
-            typer.echo(differences.TOO_FEW)
+        _print_blocks(differences.blocks(comparison), differences.COLUMNS)
+        typer.echo("\n".join(["", differences.LEGEND, *differences.hints(comparison)]))
     for side, unpaired in (("baseline", comparison.only_a), ("new", comparison.only_b)):
         for line in unpaired:
             typer.echo(f"only in {side}: {differences.alone(line)}", err=True)

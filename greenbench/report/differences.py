@@ -18,10 +18,12 @@ LEGEND = (
     "p: adjusted over all pairs of a metric (Holm)   n: utterances, or rounds   "
     "resolves: the smallest difference that 4 of 5 such comparisons find"
 )
-TOO_FEW = (
-    "too few repeats: one process a side does not show how processes differ; run both with --protocol standard, "
-    "or with --set protocol.rounds=5"
-)
+HINTS = {
+    "too few repeats": "one process a side does not show how processes differ; run both with --protocol standard, "
+    "or with --set protocol.rounds=5",
+    "not comparable": "a condition that differs on purpose is allowed with --across, such as --across threads",
+}
+"""Verdict -> what would help."""
 
 _PLACE = ("dataset", "device", "scenario")
 
@@ -37,6 +39,12 @@ def blocks(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]]]:
     """Return a heading and the lines of each pair; a refusal stands alone, metrics that share it together."""
     shown = [name for name in _PLACE if not _common(comparison, name)]
     return [(_heading(pair, shown), list(_lines(pair))) for pair in comparison.pairs]
+
+
+def hints(comparison: Comparison) -> list[str]:
+    """Return what would help where a verdict is missing."""
+    met = {finding.verdict for pair in comparison.pairs for finding in pair.findings}
+    return [f"{verdict}: {hint}" for verdict, hint in HINTS.items() if verdict in met]
 
 
 def _common(comparison: Comparison, name: str) -> bool:

@@ -61,6 +61,16 @@ def test_a_cell_that_gave_nothing_is_a_line_with_its_reason() -> None:
     assert lines == [{"refusal": "not comparable: the new cell gave nothing: killed"}]
 
 
+def test_missing_verdicts_come_with_what_would_help() -> None:
+    """Too few repeats and refusals say what to do; where every metric has a verdict nothing is said."""
+    few = Finding("rtfx", 1.0, 2.0, 1.0, n=1, verdict="too few repeats")
+    compared = [Comparison((Pair(line(), line(), found),), (), ()) for found in ((few, *REFUSED), (RTFX, WER, SIZE))]
+    assert [[hint.split(":")[0] for hint in differences.hints(c)] for c in compared] == [
+        ["too few repeats", "not comparable"],
+        [],
+    ]
+
+
 def test_as_json_it_has_fractions_and_si_units() -> None:
     """JSON has unscaled numbers, says which differences are relative, and null where there is nothing."""
     pair = Pair(line(), line(run_id="r2"), (WER, RTFX, SIZE))
