@@ -21,7 +21,8 @@ KEY = (*WORK, *COUNTING, *TIMING)
 """Rows that agree in all of these may share a chart; their energies must agree in ``ENERGY`` too."""
 
 CROSSABLE = (
-    "scenario", "batch_size", "device", "device_name", "threads", "batching", "protocol", "energy_scope",
+    "scenario", "batch_size", "device", "device_name", "threads", "batching", "arrivals", "protocol",
+    "energy_scope",
 )  # fmt: skip
 """What a comparison may be about, when asked for: the same texts by the same ruler under other conditions.
 
@@ -31,14 +32,16 @@ Other utterances, another ruler or timed region, and estimates beside measuremen
 EVIDENCE = ("repeats", "rounds", "seed", "idle_s", "idle_drift_pct", "resamples")
 """Steps of a protocol that change how much is known, and not what a window sees: they do not separate rows."""
 
-FIXED = ("model_bytes", "n_params")
-"""What a variant weighs, however and on whatever it is measured."""
+FIXED: dict[str, tuple[str, ...]] = {
+    "model_bytes": (), "n_params": (), "macs_per_audio_s": ("dataset", "data_hash"), "padding_pct": (*WORK, "batching"),
+}  # fmt: skip
+"""What does not vary from window to window -> the columns in which two rows must agree for it."""
 
 
 def columns(metric: str) -> tuple[str, ...]:
     """Return the columns in which two rows must agree before ``metric`` of the one says anything of the other's."""
     if metric in FIXED:
-        return ()
+        return FIXED[metric]
     if metric in ACCURACY:
         return (*WORK, *COUNTING)
     return (*WORK, *TIMING, *(ENERGY if METRICS[metric].unit in ENERGY_UNITS else ()))

@@ -15,7 +15,7 @@ from greenbench.selection import Side
 from greenbench.statistics.repeats import ratio_by_round, units
 
 DEFAULT_METRICS = (
-    "wer", "rtfx", "latency_p50_s", "energy_j_per_audio_s", "peak_rss_bytes", "model_bytes",
+    "wer", "rtfx", "latency_p50_s", "server_rate_hz", "energy_j_per_audio_s", "peak_rss_bytes", "model_bytes",
 )  # fmt: skip
 
 RATES = ("wer", "cer")

@@ -141,6 +141,19 @@ def test_the_verdict_follows_the_better_direction(fake_run: FakeRun, metric: str
     assert (found.verdict, found.difference) == (verdict, pytest.approx(0.2, abs=0.01))
 
 
+def test_turned_round_a_comparison_says_the_opposite(fake_run: FakeRun, said: list[str]) -> None:
+    """Swapping the sides inverts ratios, negates differences of rates, and turns better into worse."""
+    a = fake_run("a", {"rounds": rounds(rtfx=10), "heard": said})
+    b = fake_run("b", {"rounds": rounds(OTHER, rtfx=12), "heard": ["x", *said[1:10], *["y"] * 20, *said[30:]]})
+    there, back = compare(*sides(a, b)), compare(*sides(b, a))
+    ratio, inverse = only(there, "rtfx"), only(back, "rtfx")
+    assert (1 + ratio.difference) * (1 + inverse.difference) == pytest.approx(1)
+    assert (1 + ratio.low) * (1 + inverse.high) == pytest.approx(1)
+    assert only(there, "wer").difference == pytest.approx(-only(back, "wer").difference)
+    assert only(there, "wer").p == pytest.approx(only(back, "wer").p)
+    assert (verdicts(there), verdicts(back)) == ({"wer": "worse", "rtfx": "better"}, {"wer": "better", "rtfx": "worse"})
+
+
 def test_windows_of_one_process_decide_nothing(fake_run: FakeRun) -> None:
     """Three steady windows in one process a side show no difference between builds, however far apart they are."""
     a, b = (
@@ -165,6 +178,15 @@ def test_sizes_differ_or_do_not(fake_run: FakeRun) -> None:
     compared = compare(*sides(a, b), ["model_bytes", "n_params"])
     assert verdicts(compared) == {"model_bytes": "better", "n_params": "no difference shown"}
     assert only(compared, "model_bytes").p is None
+
+
+def test_macs_depend_on_the_data_and_on_nothing_else(fake_run: FakeRun) -> None:
+    """The work of an average utterance needs no repeats and no equal threads, and is refused on other data."""
+    macs = {"rounds": [{"macs_per_audio_s": 2e9}]}
+    a, b = fake_run("a", macs), fake_run("b", {**macs, "threads": 8, "protocol": "quick"})
+    c = fake_run("c", {**macs, "dataset": "e", "data_hash": "def"})
+    found = [verdicts(compare(*sides(a, x), ["macs_per_audio_s"])) for x in (b, c)]
+    assert found == [{"macs_per_audio_s": "no difference shown"}, {"macs_per_audio_s": "not comparable"}]
 
 
 def test_wer_is_compared_utterance_by_utterance(fake_run: FakeRun, said: list[str]) -> None:
