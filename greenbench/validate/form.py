@@ -8,12 +8,15 @@ from typing import Any
 from greenbench.metrics import METRICS
 from greenbench.protocol import label
 from greenbench.record import PROVENANCE
+from greenbench.rows import TIMED_REGION
+from greenbench.scenarios import BATCHING, Server
+from greenbench.server import demand
 from greenbench.validate.evidence import Check, Evidence, Row
 
 EDITED = "Restore the row from its run, or measure again."
 
 _SIGNED = ("energy_net_j",)
-_UNSIGNED_UNITS = ("1", "s", "bytes", "J", "J/s", "W", "g", "Hz", "1/s")
+_UNSIGNED_UNITS = ("1", "1/s", "s", "bytes", "J", "J/s", "W", "g", "Hz", "%")
 _MEASURED = ("wall_s", "audio_s", "n_passes", "rtfx", "n_utterances")
 _ORDERED = (
     ("latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s"),
@@ -98,13 +101,26 @@ def _is_of_its_run(row: Row, evidence: Evidence) -> Iterator[str]:
     told = {
         "run_id": run["run_id"], "suite": run["name"], "suite_hash": run["suite_hash"], "threads": suite["threads"],
         "protocol": label(suite["protocol"]["use"], steps), "n_windows": steps.rounds * steps.repeats,
+        "arrivals": demand(Server.model_validate(suite["server"])) if row["scenario"] == "server" else None,
         **{f"carbon_{name}": (suite.get("carbon") or {}).get(name) for name in _CARBON},
+        **({"batching": BATCHING.get(row["scenario"]), "timed_region": TIMED_REGION} if row["status"] == "ok" else {}),
     }  # fmt: skip
     for name, value in told.items():
         if row.get(name) != value:
             yield f"{name} is {row.get(name)!r}, in run.json {value!r}"
-    for group, name in (("variants", "variant"), ("datasets", "dataset")):
-        if row[name] not in [entry["name"] for entry in suite[group]]:
+
+
+def _is_a_cell_of_its_suite(row: Row, evidence: Evidence) -> Iterator[str]:
+    """The suite asks for this row: for its variant, its data set and how it was sent, in this round and repeat."""
+    suite, steps = evidence.run["suite"], evidence.steps
+    asked = {
+        "variant": [entry["name"] for entry in suite["variants"]],
+        "dataset": [entry["name"] for entry in suite["datasets"]],
+        "scenario": suite["scenarios"],
+        "batch_size": suite["batch_sizes"] if row["scenario"] == "offline" else [1],
+    }
+    for name, values in asked.items():
+        if row[name] not in values:
             yield f"{name} {row[name]!r} is not in the suite"
     if row["round"] not in range(steps.rounds) or row["repeat"] not in (None, *range(steps.repeats)):
         yield f"round {row['round']}, repeat {row['repeat']}: the protocol has {steps.rounds} x {steps.repeats}"
@@ -117,5 +133,5 @@ FORM = (
 )
 """What holds for every row, and lets it be read at all."""
 
-SENSE = (Check(_in_range, EDITED), Check(_is_of_its_run, EDITED))
+SENSE = (Check(_in_range, EDITED), Check(_is_of_its_run, EDITED), Check(_is_a_cell_of_its_suite, EDITED))
 """What holds for every row besides."""
