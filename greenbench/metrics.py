@@ -33,6 +33,8 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "wer_ci_low": Metric("1", "neither", "WER, 95 % low", "lower end of the bootstrap interval of wer"),
     "wer_ci_high": Metric("1", "neither", "WER, 95 % high", "upper end of the bootstrap interval of wer"),
     "cer": Metric("1", "lower", "CER", "(S + D + I) / N over the characters of the whole corpus, a fraction"),
+    "cer_ci_low": Metric("1", "neither", "CER, 95 % low", "lower end of the bootstrap interval of cer"),
+    "cer_ci_high": Metric("1", "neither", "CER, 95 % high", "upper end of the bootstrap interval of cer"),
     "n_ref_words": _count("reference words", "N of wer, after normalisation"),
     "n_word_substitutions": _count("substituted words", "S of wer"),
     "n_word_deletions": _count("deleted words", "D of wer"),
@@ -91,6 +93,9 @@ METRICS: dict[str, Metric] = {  # one line a metric
 
 ACCURACY = tuple(name for name in METRICS if name.startswith(("wer", "cer", "n_ref_", "n_word_", "n_char_")))
 """What follows from texts alone."""
+
+INTERVALS = tuple(name for name in ACCURACY if "_ci_" in name)
+"""The part of it that is resampled."""
 
 J_PER_KWH = 3.6e6
 

@@ -10,7 +10,7 @@ from greenbench.metrics import METRICS, co2e_g, energy_net_j, padding_pct, ratio
 from greenbench.record import KEYS, PROVENANCE
 
 UNITS = {"s": "s", "j": "J", "w": "W", "g": "g", "bytes": "bytes", "hz": "Hz", "pct": "%", "c": "°C", "macs": "1"}
-PURE = {"wer", "wer_ci_low", "wer_ci_high", "cer", "rtfx"}
+PURE = {"wer", "wer_ci_low", "wer_ci_high", "cer", "cer_ci_low", "cer_ci_high", "rtfx"}
 
 positive = st.floats(0.001, 1e6)
 

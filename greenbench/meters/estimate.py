@@ -15,6 +15,9 @@ from greenbench.plugins import Quantity, Reading
 MIN_WINDOW_S = 0.1
 """The system counts CPU load in ticks of 10 ms; over less than ten of them the load means little."""
 
+UNCERTAINTY = "a model, off by up to 40 %"
+"""Independent checks of such models against meters (Fischer, arXiv 2509.22092)."""
+
 
 @dataclass(frozen=True)
 class CodecarbonEstimate:
@@ -49,7 +52,7 @@ class CodecarbonEstimate:
         yield
         window_s = time.perf_counter() - start
         energy_j = cpu.total_power().W * window_s
-        note = f"TDP {tdp_w:g} W ({origin})"
+        note = f"TDP {tdp_w:g} W ({origin}); {UNCERTAINTY}"
         if window_s < MIN_WINDOW_S:
             energy_j, note = None, f"the window of {window_s:.3f} s is too short to know the CPU load"
         reading.add("energy_cpu_j", Quantity(energy_j, "estimated", "codecarbon-tdp", note))

@@ -237,9 +237,10 @@ def _leader(contest: pd.DataFrame, metric: str) -> Leader:
 
 
 def interval(line: Mapping[Any, Any], metric: str) -> tuple[float, float]:
-    """Return a line's range: of ``wer`` the bootstrap interval where known, else least and most."""
-    if metric == "wer" and not (_missing(line["wer_ci_low"]) or _missing(line["wer_ci_high"])):
-        return line["wer_ci_low"], line["wer_ci_high"]
+    """Return a line's range: of ``wer`` and ``cer`` the bootstrap interval where known, else least and most."""
+    ends = f"{metric}_ci_low", f"{metric}_ci_high"
+    if metric in ("wer", "cer") and not any(_missing(line[end]) for end in ends):
+        return line[ends[0]], line[ends[1]]
     return line[f"{metric}_min"], line[f"{metric}_max"]
 
 

@@ -101,21 +101,16 @@ def metrics(
     Returns:
         Metrics by name from METRICS, and the unit that was resampled (``speaker`` or ``utterance``).
     """
-    words, chars = total(result.words), total(result.chars)
-    of_whom = blocks(speakers)
-    interval = bootstrap_rate([c.edits for c in result.words], [c.n for c in result.words], of_whom, n_resamples)
-    low, high = interval or (None, None)
-    found = {
-        "wer": ratio(words.edits, words.n),
-        "wer_ci_low": low,
-        "wer_ci_high": high,
-        "cer": ratio(chars.edits, chars.n),
-    }
-    for unit, counts in (("word", words), ("char", chars)):
-        found[f"n_ref_{unit}s"] = counts.n
+    of_whom, found = blocks(speakers), dict[str, Any]()
+    for name, unit, counts in (("wer", "word", result.words), ("cer", "char", result.chars)):
+        summed = total(counts)
+        interval = bootstrap_rate([c.edits for c in counts], [c.n for c in counts], of_whom, n_resamples)
+        found[name] = ratio(summed.edits, summed.n)
+        found[f"{name}_ci_low"], found[f"{name}_ci_high"] = interval or (None, None)
+        found[f"n_ref_{unit}s"] = summed.n
         for kind in ("substitutions", "deletions", "insertions"):
-            found[f"n_{unit}_{kind}"] = getattr(counts, kind)
-    return found, None if interval is None else ("utterance" if of_whom is None else "speaker")
+            found[f"n_{unit}_{kind}"] = getattr(summed, kind)
+    return found, None if found["wer_ci_low"] is None else ("utterance" if of_whom is None else "speaker")
 
 
 def blocks(speakers: Sequence[str | None]) -> list[str] | None:

@@ -21,6 +21,7 @@ _MEASURED = ("wall_s", "audio_s", "n_passes", "rtfx", "n_utterances")
 _ORDERED = (
     ("latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s"),
     ("wer_ci_low", "wer", "wer_ci_high"),
+    ("cer_ci_low", "cer", "cer_ci_high"),
     ("energy_net_j", "energy_j"),
 )
 """Metrics of which none is above the next."""

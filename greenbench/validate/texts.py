@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 
 from greenbench import corpus, environment, rescore
-from greenbench.metrics import ACCURACY
+from greenbench.metrics import ACCURACY, INTERVALS
 from greenbench.plugins import SAMPLE_RATE_HZ
 from greenbench.text import scorers
 from greenbench.text.scorers import Heard
@@ -30,14 +30,14 @@ def _has_texts(row: Row, evidence: Evidence) -> Iterator[str]:
 
 def recounted(row: Row, evidence: Evidence) -> Iterator[str]:
     """Counts and rates are those of the texts, where the same normaliser and scorer are installed."""
-    yield from _against(row, evidence, [name for name in ACCURACY if not name.startswith("wer_ci")], 1)
+    yield from _against(row, evidence, [name for name in ACCURACY if name not in INTERVALS], 1)
 
 
 def _resampled(row: Row, evidence: Evidence) -> Iterator[str]:
     """The interval is that of the seeded resamples, where the same versions draw them."""
     now, then = _versions(), evidence.run["versions"]
     if all(now.get(name) == then.get(name) for name in ("greenbench", "numpy")):
-        yield from _against(row, evidence, ["wer_ci_low", "wer_ci_high"], evidence.steps.resamples)
+        yield from _against(row, evidence, INTERVALS, evidence.steps.resamples)
 
 
 def _against(row: Row, evidence: Evidence, names: Sequence[str], n_resamples: int) -> Iterator[str]:

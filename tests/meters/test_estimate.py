@@ -61,7 +61,7 @@ def test_an_estimate_is_called_one():
     """Method, source and note tell an estimate on a given TDP from a measurement."""
     quantity, _ = _read(CodecarbonEstimate(tdp_w=65))
     assert (quantity.method, quantity.source) == ("estimated", "codecarbon-tdp")
-    assert quantity.note == "TDP 65 W (given in the suite)"
+    assert quantity.note == "TDP 65 W (given in the suite); a model, off by up to 40 %"
     assert CodecarbonEstimate.estimates
 
 
@@ -72,7 +72,7 @@ def test_a_known_cpu_has_the_tables_tdp(monkeypatch):
     quantity, _ = _read(CodecarbonEstimate())
     table = DataSource().get_cpu_power_data().set_index("Name")["TDP"]
     tdp_w = float(table[model])
-    assert quantity.note == f"TDP {tdp_w:g} W (codecarbon's table, {model})"
+    assert quantity.note.startswith(f"TDP {tdp_w:g} W (codecarbon's table, {model}); ")
 
 
 def test_an_unknown_cpu_says_that_the_tdp_is_a_default(monkeypatch):

@@ -94,6 +94,7 @@ def test_without_reference_words_there_is_no_rate(hypotheses: list[str]) -> None
     """A corpus whose references are all empty has no WER and CER, neither 0 nor the number of insertions."""
     found = rates(["", " "], hypotheses)
     assert (found["wer"], found["cer"], found["wer_ci_low"], found["wer_ci_high"]) == (None,) * 4
+    assert found["cer_ci_low"] is found["cer_ci_high"] is None
     assert found["n_word_insertions"] == sum(len(h.split()) for h in hypotheses)
 
 
@@ -133,6 +134,7 @@ def test_speakers_are_resampled_where_there_are_enough(speakers: list, unit: str
     found, resampled = metrics(score(["a b"] * 40, hypotheses, str), speakers)
     assert resampled == unit
     assert found["wer_ci_low"] < found["wer"] == 10 / 80 < found["wer_ci_high"]
+    assert found["cer_ci_low"] < found["cer"] == 10 / 120 < found["cer_ci_high"]
 
 
 def test_one_utterance_has_no_interval() -> None:
