@@ -145,6 +145,38 @@ class VariantInfo:
     synthetic: bool = False
 
 
+@dataclass(frozen=True)
+class Context:
+    """What a method may need beside the model; a build that is chained onto a variant gets the bare one.
+
+    Attributes:
+        teacher: the model before the first method, for those that train.
+        extractor: its transformers feature extractor.
+        tokenizer: its tokeniser.
+        train: speech to train on; ``reference`` is empty where there is no transcript.
+        validation: speech to choose by, with transcripts.
+        folder: where a training keeps its checkpoints and its log.
+        device: ``cpu``, ``cuda:0`` ...
+        estimate_energy: use an estimate where no counter answers.
+        observe: told a row of the log, as ``training``.
+        report: told what a training took, at its end.
+    """
+
+    teacher: Any = None
+    extractor: Any = None
+    tokenizer: Any = None
+    train: Sequence[Utterance] = ()
+    validation: Sequence[Utterance] = ()
+    folder: Path | None = None
+    device: str = "cpu"
+    estimate_energy: bool = False
+    observe: Callable[[str, Mapping[str, Any]], None] = lambda _kind, _content: None
+    report: Callable[[Any], None] = lambda _progress: None
+
+
+BARE = Context()
+
+
 class Method(Protocol):
     """A compression method or build *is* its settings (group ``greenbench.methods``)."""
 
@@ -152,7 +184,7 @@ class Method(Protocol):
         """Say why this build cannot run on ``device`` (``cpu``, ``cuda:0``), or return None."""
         ...
 
-    def __call__(self, model: Any) -> Any:
+    def __call__(self, model: Any, context: Context) -> Any:
         """Return the compressed ``torch.nn.Module``; the argument may be changed in place."""
         ...
 

@@ -262,7 +262,7 @@ def build_dataset(entry: DatasetEntry, base: Path | None = None) -> Dataset:
 
 def build_variant(entry: VariantEntry, base: Path | None = None) -> Variant:
     """Create the variant that an entry asks for, its builds chained on."""
-    return _variant(entry, _family(entry, base))
+    return _variant(entry, build_family(entry, base))
 
 
 def _variant(entry: VariantEntry, family: VariantFamily) -> Variant:
@@ -274,7 +274,7 @@ def _variant(entry: VariantEntry, family: VariantFamily) -> Variant:
     return family(entry.name or _variant_name(entry, family.label), methods)
 
 
-def _family(entry: VariantEntry, base: Path | None) -> VariantFamily:
+def build_family(entry: VariantEntry, base: Path | None) -> VariantFamily:
     """Create the settings of ``family`` or ``family/preset``, the preset's merged with the entry's own."""
     name, slash, preset = entry.use.partition("/")
     presets = registry.load("variants", name).presets if slash else {}
@@ -319,7 +319,7 @@ def _resolve_dataset(entry: DatasetEntry, base: Path) -> dict[str, Any]:
 
 
 def _resolve_variant(entry: VariantEntry, base: Path) -> dict[str, Any]:
-    family = _family(entry, base)
+    family = build_family(entry, base)
     return {**entry.model_dump(), **registry.settings(family), "name": _variant(entry, family).name}
 
 

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -17,8 +17,9 @@ from greenbench import cache
 from greenbench.assets import QUICKSTART
 from greenbench.compress import exported
 from greenbench.errors import InputError, MissingError
-from greenbench.plugins import SAMPLE_RATE_HZ, Export, Footprint, Method, ModelRef, Variant, VariantInfo, Waveform
+from greenbench.plugins import BARE, SAMPLE_RATE_HZ, Export, Footprint, Method, ModelRef, Variant, VariantInfo, Waveform
 from greenbench.variants import hub
+from greenbench.variants.lengths import n_frames, receptive_field
 
 _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
 
@@ -92,6 +93,10 @@ class Wav2Vec2:
         elif self.config not in ARCHITECTURES:
             _config_folder(self)
 
+    def open(self) -> tuple[Any, Any, Any]:
+        """Return the torch module in float32 on the CPU, its feature extractor and its tokeniser."""
+        return (_module(self, (), "cpu"), *_processor(self))
+
     def __call__(self, name: str, methods: Sequence[tuple[str, Method]]) -> Variant:
         """Return the variant with the methods chained on.
 
@@ -164,7 +169,7 @@ def _module(settings: Wav2Vec2, methods: Sequence[Method], device: str) -> Any:
     model = _random(settings) if settings.weights == "random" else _trained(settings)
     model = model.to(device).eval()
     for method in methods:
-        model = method(model)
+        model = method(model, BARE)
     return model
 
 
@@ -256,7 +261,7 @@ class CtcTranscriber:
         weights = () if elsewhere else model.parameters()
         self.dtype = next((p.dtype for p in weights if p.is_floating_point()), None)
         self.footprint = model.footprint if elsewhere else footprint(model)
-        self.min_samples = _receptive_field(model.config)
+        self.min_samples = receptive_field(model.config)
 
     def __call__(self, batch: Sequence[Waveform]) -> list[str]:
         """Transcribe a batch; reading the tokens back waits for the device."""
@@ -271,20 +276,6 @@ class CtcTranscriber:
             [row[: n_frames(self.model.config, len(w))].tolist() for row, w in zip(tokens, waveforms, strict=True)]
         )
         return texts
-
-
-def _receptive_field(config: Any) -> int:
-    """Return the samples behind one frame: shorter audio has no frame at all."""
-    layers = zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True)
-    return reduce(lambda field, layer: (field - 1) * layer[1] + layer[0], layers, 1)
-
-
-def n_frames(config: Any, n_samples: int) -> int:
-    """Return the frames of an utterance, adapters included (transformers' ``_get_feat_extract_output_lengths``)."""
-    layers = [*zip(config.conv_kernel, config.conv_stride, strict=True)]
-    if getattr(config, "add_adapter", False):
-        layers += [(1, config.adapter_stride)] * config.num_adapter_layers
-    return reduce(lambda n, layer: (n - layer[0]) // layer[1] + 1, layers, n_samples)
 
 
 def footprint(model: Any) -> Footprint:
