@@ -18,6 +18,9 @@ from greenbench.traces import Trace
 
 SAMPLE_RATE_HZ = 16_000
 
+LINEAGE = "greenbench.json"
+"""What a student's folder says about where it comes from: parent, steps, speech, training seconds and joules."""
+
 Waveform = npt.NDArray[np.float32]
 """Mono audio, shape ``(n_samples,)``, at ``SAMPLE_RATE_HZ``, nominally within -1..1."""
 
@@ -137,12 +140,18 @@ class VariantInfo:
         licence: SPDX identifier of the weights' licence.
         revision: the hub revision asked for.
         synthetic: the weights are random: speed, memory and energy mean something, WER does not.
+        training_s: seconds that a student's training took; None where nothing was trained here, or it is not known.
+        training_energy_j: gross joules of that training.
+        training_energy_method: ``counter``, ``sampled`` or ``estimated``.
     """
 
     n_params: int | None = None
     licence: str | None = None
     revision: str | None = None
     synthetic: bool = False
+    training_s: float | None = None
+    training_energy_j: float | None = None
+    training_energy_method: str | None = None
 
 
 @dataclass(frozen=True)

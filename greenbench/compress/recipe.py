@@ -12,11 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from greenbench import registry, suitefile
 from greenbench.corpus import Corpus
 from greenbench.errors import InputError
-from greenbench.plugins import Context, Method, Utterance
+from greenbench.plugins import LINEAGE, Context, Method, Utterance
 from greenbench.suite import Build, DatasetEntry, VariantEntry, build_dataset, build_family
-
-LINEAGE = "greenbench.json"
-"""What a student's folder says about where it comes from."""
 
 
 class Recipe(BaseModel):

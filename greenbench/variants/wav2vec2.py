@@ -17,7 +17,18 @@ from greenbench import cache
 from greenbench.assets import QUICKSTART
 from greenbench.compress import exported
 from greenbench.errors import InputError, MissingError
-from greenbench.plugins import BARE, SAMPLE_RATE_HZ, Export, Footprint, Method, ModelRef, Variant, VariantInfo, Waveform
+from greenbench.plugins import (
+    BARE,
+    LINEAGE,
+    SAMPLE_RATE_HZ,
+    Export,
+    Footprint,
+    Method,
+    ModelRef,
+    Variant,
+    VariantInfo,
+    Waveform,
+)
 from greenbench.variants import hub
 from greenbench.variants.lengths import n_frames, receptive_field
 
@@ -107,17 +118,18 @@ class Wav2Vec2:
             if isinstance(method, Export):
                 raise InputError(f"builds: {second} cannot follow {first}, which another engine runs: put it before")
         base = name.removesuffix("".join(f"+{step}" for step, _ in methods))
+        lineage = _lineage(self.model)
         return Variant(
             name=name,
             load=partial(_load, self, [method for _, method in methods]),
             prepare=partial(_prepare, self, [method for _, method in methods]),
             unsupported=lambda device: next(filter(None, (m.unsupported(device) for _, m in methods)), None),
-            parent=(base if base != name else f"wav2vec2:{self.label}") if methods else None,
-            steps=tuple(step for step, _ in methods),
-            info=self._info(),
+            parent=(base if base != name else f"wav2vec2:{self.label}") if methods else lineage.get("parent"),
+            steps=(*(step["use"] for step in lineage.get("steps", ())), *(step for step, _ in methods)),
+            info=self._info(lineage),
         )
 
-    def _info(self) -> VariantInfo:
+    def _info(self, lineage: Mapping[str, Any]) -> VariantInfo:
         architectures = dict(CHECKPOINTS.values())
         architecture = self.config if self.model is None else architectures.get(self.model)
         return VariantInfo(
@@ -125,7 +137,20 @@ class Wav2Vec2:
             licence=LICENCES.get(self.model or ""),
             revision=self.revision,
             synthetic=self.weights == "random",
+            **{name: lineage.get(name) for name in ("training_s", "training_energy_j", "training_energy_method")},
         )
+
+
+def _lineage(model: str | None) -> dict[str, Any]:
+    """Return what a student's folder says about where it comes from; empty for any other model."""
+    path = Path(model or "") / LINEAGE
+    if model is None or not path.is_file():
+        return {}
+    try:
+        lineage: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error}); make the student again") from error
+    return lineage
 
 
 def _prepare(settings: Wav2Vec2, methods: Sequence[Method]) -> None:
