@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from greenbench.cli_power import ClockSkew, describe_attached
+from greenbench.cli_power import app as power_app
 from greenbench.errors import GreenbenchError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from greenbench.compare import Comparison
     from greenbench.suite import Suite
+    from greenbench.thresholds import Regression
 
 app = typer.Typer(
     name="greenbench",
@@ -25,6 +29,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.add_typer(power_app, name="power")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 SuiteFile = Annotated[Path | None, typer.Argument(help="Suite file (YAML). [default: the bundled quick start]")]
@@ -54,6 +60,11 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
         bool, typer.Option("--estimate-energy", help="Estimate CPU energy where no counter answers (labelled).")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Run only what is missing or failed.")] = False,
+    power_log: Annotated[
+        Path | None,
+        typer.Option(help="Log that a wall meter writes meanwhile, attached at the end (see power attach)."),
+    ] = None,
+    clock_skew: ClockSkew = 0.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the planned cells and meters; run none.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -66,14 +77,16 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     if dry_run:
         _dry_run(loaded, only, out, as_json)
         return
+    from greenbench.powerlog import Source
     from greenbench.runner import Options
     from greenbench.runner import run as run_suite
 
     signal.signal(signal.SIGTERM, _interrupt)
     command = shlex.join(["greenbench", *sys.argv[1:]])
+    log = Source(power_log, clock_skew) if power_log else None
     progress = _Progress()
     try:
-        frame = run_suite(loaded, Options(out, resume, only, command), progress.observe)
+        frame = run_suite(loaded, Options(out, resume, only, command, log), progress.observe)
     except KeyboardInterrupt:
         kept = (
             f"what was measured is in {progress.folder}. Continue with --resume." if progress.folder else "nothing ran"
@@ -105,26 +118,41 @@ def list_(
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Say what can be measured on this machine, and for what cannot, why and what to do."""
+    """Say what can be measured here and what would spoil it, with remedies; exit code 1 if official cannot hold."""
     from dataclasses import asdict
 
-    from greenbench.environment import findings
+    from greenbench.doctor import findings, verdict
 
-    marks = {True: "ok", False: "PROBLEM", None: "note"}
-    found = [{**asdict(f), "ok": f.ok if as_json else marks[f.ok]} for f in findings()]
-    _print_table("this machine", found, as_json)
+    found = findings()
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in found], indent=2, ensure_ascii=False))
+    else:
+        marks = {True: "ok", False: "PROBLEM", None: "note"}
+        told = [{"topic": f.topic, "": marks[f.ok], "what": f.message, "remedy": f.remedy} for f in found]
+        _print_table("this machine", told, as_json=False)
+        typer.echo(f"\n{verdict(found)}")
+    if any(finding.blocks_official for finding in found):
+        raise typer.Exit(1)
 
 
 @app.command()
 def report(
     results: Annotated[list[Path], typer.Argument(help="Folders of runs, or parents of such folders.")],
     out: Annotated[Path | None, typer.Option(help="The page. [default: report.html in the first folder]")] = None,
+    gate: Annotated[
+        str, typer.Option(help="WER that speed and energy ranks ask for: margin:1.0pp, mlperf-99 or none.")
+    ] = "margin:1.0pp",
+    reference: Annotated[
+        str | None, typer.Option(help="Hold every WER against this variant's. [default: each one's teacher]")
+    ] = None,
 ) -> None:
     """Write the page of one or several runs."""
+    from greenbench import gate as gates
     from greenbench.report.pages import write_page
     from greenbench.store import REPORT
 
-    page = write_page(results if len(results) > 1 else results[0], out or results[0] / REPORT)
+    asked = gates.parse(gate, reference)
+    page = write_page(results if len(results) > 1 else results[0], out or results[0] / REPORT, asked)
     typer.echo(page)
 
 
@@ -147,6 +175,28 @@ def rescore(
         typer.echo(scores.figures(rows, found).to_json(orient="records", indent=2))
     else:
         _print_table("WER % [95 % interval]", scores.table(rows, found), as_json)
+
+
+@app.command()
+def validate(
+    results: Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for warnings too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check that results agree with themselves: rows, texts, sums, windows, flags; exit 1 for errors."""
+    from dataclasses import asdict
+
+    from greenbench.validate import problems
+
+    found = sorted(problems(results), key=lambda problem: problem.severity)  # errors come first
+    if as_json:
+        typer.echo(json.dumps([asdict(problem) for problem in found], indent=2, ensure_ascii=False))
+    for problem in found if not as_json else ():
+        typer.echo(f"{problem.severity}: {problem.where}: {problem.what}. {problem.fix}")
+    n_errors = sum(problem.severity == "error" for problem in found)
+    typer.echo(f"{_n(n_errors, 'error')}, {_n(len(found) - n_errors, 'warning')}", err=as_json)
+    if n_errors or (strict and found):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -208,6 +258,43 @@ def cache(
 
 
 @app.command()
+def compare(
+    baseline: Annotated[str, typer.Argument(help="A run's folder or records.jsonl, latest, latest~1, or RUN:VARIANT.")],
+    new: Annotated[str, typer.Argument(help="The same; a VARIANT may be a glob.")],
+    metrics: Annotated[
+        list[str], typer.Option("--metric", help="Compare this metric instead of the usual ones; repeatable.")
+    ] = [],  # noqa: B006
+    across: Annotated[
+        list[str], typer.Option(help="What the comparison is about, so it may differ: device_name, threads, ...")
+    ] = [],  # noqa: B006
+    fail_on: Annotated[
+        list[str], typer.Option(help="Exit 3 where this gets worse beyond noise: 'rtfx:-5%', 'wer:+0.2pp'; repeatable.")
+    ] = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Say of each cell what got better or worse, and what is within noise."""
+    from greenbench import compare as comparing
+    from greenbench import thresholds
+    from greenbench.selection import select
+
+    limits = [thresholds.parse(text) for text in fail_on]
+    comparing.check_metrics(metrics, "--metric")
+    comparing.check_across(across)
+    wanted = dict.fromkeys([*(metrics or comparing.DEFAULT_METRICS), *(limit.metric for limit in limits)])
+    comparison = comparing.compare(select(baseline), select(new), list(wanted), across)
+    failures = thresholds.regressions(comparison, limits)
+    _print_comparison(comparison, failures, as_json)
+    if failures:
+        raise typer.Exit(3)
+    comparing.check_comparable(comparison)
+    thresholds.check_decided(comparison, limits)
+    for limit in limits:
+        n_blind, n_pairs = thresholds.n_blind(comparison, limit)
+        if n_blind:
+            typer.echo(f"note: {n_blind} of {_n(n_pairs, 'pair')} could not have shown {limit.text} reliably", err=True)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of suite files, for editors."""
     from greenbench.schema import json_schema
@@ -246,6 +333,8 @@ class _Progress:
             self._bar.update(self._task, total=content["n_todo"])
             skipped = content["n_cells"] - content["n_todo"]
             self._line(f"{_n(content['n_todo'], 'cell')} to run" + (f", {skipped} done before" if skipped else ""))
+        elif kind == "power":
+            self._line(describe_attached(content))
         elif kind == "page":
             self.page = content["path"]
         elif kind == "missing":
@@ -268,12 +357,14 @@ class _Progress:
 
 def describe_row(row: Mapping[str, Any]) -> str:
     """Say in one line what became of a cell or repeat."""
+    from greenbench.validity import explain
+
     if row["status"] != "ok":
         return f"{row['status']}: {row['reason']}"
     wer = "WER none" if row["wer"] is None else f"WER {100 * row['wer']:.2f} %"
     energy = row["energy_j_per_audio_s"]
     joules = f", {energy:.3g} J per audio second ({row['energy_method']})" if energy is not None else ""
-    flags = f"  flags: {', '.join(row['flags'])}" if row["flags"] else ""
+    flags = f"  flags: {explain(row['flags'], row['flag_notes'])}" if row["flags"] else ""
     return f"repeat {row['repeat']}: {wer}, RTFx {row['rtfx']:.2f}{joules}{flags}"
 
 
@@ -306,7 +397,38 @@ def _expected(known: Sequence[float | None]) -> str:
 def _print_summary(frame: Any, as_json: bool) -> None:
     from greenbench.report import terminal
 
-    _print_table("medians over repeats", terminal.figures(frame) if as_json else terminal.table(frame), as_json)
+    _print_table(terminal.title(frame), terminal.figures(frame) if as_json else terminal.table(frame), as_json)
+
+
+def _print_comparison(comparison: "Comparison", failures: "Sequence[Regression]", as_json: bool) -> None:
+    """Print a comparison; on standard error what failed, what has no partner, and what would help."""
+    from greenbench.report import differences
+
+    if as_json:
+        typer.echo(json.dumps(differences.plain(comparison, failures), indent=2, ensure_ascii=False))
+    else:
+        typer.echo(differences.title(comparison))
+        _print_blocks(differences.blocks(comparison), differences.COLUMNS)
+        typer.echo("\n".join(["", differences.LEGEND, *differences.hints(comparison)]))
+    for side, unpaired in (("baseline", comparison.only_a), ("new", comparison.only_b)):
+        for line in unpaired:
+            typer.echo(f"only in {side}: {differences.alone(line)}", err=True)
+    for failure in failures:
+        typer.echo(f"regressed: {differences.regressed(failure)}", err=True)
+
+
+def _print_blocks(blocks: "Sequence[tuple[str, Sequence[Mapping[str, str]]]]", columns: Sequence[str]) -> None:
+    """Print blocks of lines under common headings; a line without columns is printed as it is."""
+    full = [line for _, lines in blocks for line in lines if len(line) > 1]
+    widths = {name: max(len(name), *(len(line[name]) for line in full)) for name in columns} if full else {}
+    if full:
+        typer.echo(f"\n  {'  '.join(name.ljust(width) for name, width in widths.items()).rstrip()}")
+    colours = {"better": "green", "worse": "red"}
+    for heading, lines in blocks:
+        typer.secho(heading, bold=True)
+        for line in lines:
+            texts = [line[name].ljust(width) for name, width in widths.items()] if len(line) > 1 else [*line.values()]
+            typer.secho(f"  {'  '.join(texts).rstrip()}", fg=colours.get(line.get("verdict", "")))
 
 
 def _print_table(title: str, rows: Iterable[Mapping[str, Any]], as_json: bool) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from greenbench.metrics import ENERGY_UNITS, METRICS
+from greenbench.metrics import ACCURACY, ENERGY_UNITS, METRICS
 
 WORK = ("dataset", "data_hash", "scenario", "batch_size", "device")
 """What was done: the same utterances, sent alike, on the same kind of device."""
@@ -11,35 +11,38 @@ WORK = ("dataset", "data_hash", "scenario", "batch_size", "device")
 COUNTING = ("normalizer", "scorer")
 """How errors are counted."""
 
-TIMING = ("device_name", "threads", "batching", "timed_region", "protocol")
+TIMING = ("device_name", "threads", "batching", "arrivals", "timed_region", "protocol")
 """How speed, memory and energy are measured, and on what."""
 
-ENERGY = ("energy_scope", "energy_kind")
+ENERGY = ("energy_scope", "energy_gpu_scope", "energy_kind")
 """What joules cover, and whether they were measured or estimated."""
 
 KEY = (*WORK, *COUNTING, *TIMING)
 """Rows that agree in all of these may share a chart; their energies must agree in ``ENERGY`` too."""
 
 CROSSABLE = (
-    "scenario", "batch_size", "device", "device_name", "threads", "batching", "protocol", "energy_scope",
+    "scenario", "batch_size", "device", "device_name", "threads", "batching", "arrivals", "protocol",
+    "energy_scope",
 )  # fmt: skip
 """What a comparison may be about, when asked for: the same texts by the same ruler under other conditions.
 
 Other utterances, another ruler or timed region, and estimates beside measurements are never compared.
 """
 
-EVIDENCE = ("repeats", "rounds", "seed", "idle_s", "resamples")
+EVIDENCE = ("repeats", "rounds", "seed", "idle_s", "idle_drift_pct", "resamples")
 """Steps of a protocol that change how much is known, and not what a window sees: they do not separate rows."""
 
-FIXED = ("model_bytes", "n_params")
-"""What a variant weighs, however and on whatever it is measured."""
+FIXED: dict[str, tuple[str, ...]] = {
+    "model_bytes": (), "n_params": (), "macs_per_audio_s": ("dataset", "data_hash"), "padding_pct": (*WORK, "batching"),
+}  # fmt: skip
+"""What does not vary from window to window -> the columns in which two rows must agree for it."""
 
 
 def columns(metric: str) -> tuple[str, ...]:
     """Return the columns in which two rows must agree before ``metric`` of the one says anything of the other's."""
     if metric in FIXED:
-        return ()
-    if metric.startswith(("wer", "cer")):
+        return FIXED[metric]
+    if metric in ACCURACY:
         return (*WORK, *COUNTING)
     return (*WORK, *TIMING, *(ENERGY if METRICS[metric].unit in ENERGY_UNITS else ()))
 
@@ -55,7 +58,7 @@ def value(row: Mapping[Any, Any], name: str) -> Any:
         method = row.get("energy_method")
         return None if missing(method) else "estimated" if "estimated" in str(method) else "measured"
     found = row.get(name)
-    if missing(found):
+    if missing(found) or (name == "energy_gpu_scope" and "gpu" not in str(row.get("energy_scope"))):
         return None
     if isinstance(found, float) and found.is_integer():  # pandas makes floats of integers beside missing ones
         return int(found)

@@ -1,13 +1,16 @@
 """A data set as the harness sees it: decoded chunk by chunk in bounded memory, counted and hashed."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
 
 from greenbench.errors import BadAudioError, InputError
 from greenbench.plugins import SAMPLE_RATE_HZ, Clip, Utterance
+
+N_HASH = 16
+"""Hexadecimal digits of a data set's digest."""
 
 CHUNK_S = 3600.0
 """Seconds of audio held in memory at once (float32 at 16 kHz: 230 MB)."""
@@ -85,7 +88,7 @@ class Corpus:
             chunk_s += utterance.duration_s
         if not census.n_utterances:
             raise InputError(f"the data set has no usable utterance ({len(census.skipped)} bad files were skipped)")
-        census.data_hash = digest.hexdigest()[:16]
+        census.data_hash = digest.hexdigest()[:N_HASH]
         self.census = census
         if n_chunks == 0:
             self._kept = chunk
@@ -106,4 +109,14 @@ class Corpus:
 def _count(census: Census, digest: "hashlib._Hash", utterance: Utterance) -> None:
     census.n_utterances += 1
     census.audio_s += len(utterance.audio) / SAMPLE_RATE_HZ
-    digest.update(f"{utterance.id}\0{utterance.reference}\0{len(utterance.audio)}\n".encode())
+    digest.update(identity(utterance.id, utterance.reference, len(utterance.audio)))
+
+
+def identity(utterance_id: str, reference: str, n_samples: int) -> bytes:
+    """Return what one utterance adds to the data set's digest."""
+    return f"{utterance_id}\0{reference}\0{n_samples}\n".encode()
+
+
+def data_hash(utterances: Iterable[tuple[str, str, int]]) -> str:
+    """Return a data set's digest from the id, reference and length in samples of each utterance, in order."""
+    return hashlib.sha256(b"".join(identity(*utterance) for utterance in utterances)).hexdigest()[:N_HASH]

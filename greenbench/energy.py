@@ -9,6 +9,9 @@ from greenbench.plugins import METHODS, Quantity, Reading
 PARTS = ("system", "cpu", "dram", "gpu")
 """``system`` is the whole machine and contains the others, so it is never added to them."""
 
+SHARED = "device_shared"
+"""Scope of the joules of a whole board of which the model has a slice."""
+
 
 def scope(device: str, reading: Reading) -> tuple[str, ...]:
     """Return the parts that a total must cover on ``device``.
@@ -33,21 +36,39 @@ def total_j(device: str, reading: Reading) -> float | None:
 def provenance(device: str, reading: Reading) -> dict[str, Any]:
     """Return the origin columns: method, source and note of each part, scope and method of the total.
 
-    The total's method is that of its weakest part: one estimated part makes an estimate.
+    A part of the scope without joules has a note that says why, and is unread where it has a meter nonetheless.
+    The total's method is that of its weakest part: one estimated part makes an estimate. Its scope names a part
+    ``gpu-shared`` where the model has a slice of the GPU and the joules are the whole board's.
     """
-    columns: dict[str, Any] = {}
-    for part in PARTS:
-        quantity = reading.quantities.get(f"energy_{part}_j")
-        if quantity is not None:
-            columns[f"energy_{part}_method"] = quantity.method
-            columns[f"energy_{part}_source"] = quantity.source
-            columns[f"energy_{part}_note"] = quantity.note
+    parts = scope(device, reading)
+    columns = {name: value for part in PARTS for name, value in _origin(part, reading).items()}
+    columns |= {f"energy_{part}_note": why for part in parts if (why := reading.absent.get(f"energy_{part}_j"))}
+    columns["energy_unread"] = "+".join(part for part in parts if _is_unread(reading, part)) or None
+    if reading.value("energy_gpu_j") is not None:
+        columns["energy_gpu_scope"] = SHARED if _is_shared(reading, "gpu") else "device"
     if total_j(device, reading) is not None:
-        parts = scope(device, reading)
         methods = {columns[f"energy_{part}_method"] for part in parts}
-        columns["energy_scope"] = "+".join(parts)
+        columns["energy_scope"] = "+".join(f"{part}-shared" if _is_shared(reading, part) else part for part in parts)
         columns["energy_method"] = max(methods, key=METHODS.index)
     return columns
+
+
+def _origin(part: str, reading: Reading) -> dict[str, Any]:
+    quantity = reading.quantities.get(f"energy_{part}_j")
+    if quantity is None:
+        return {}
+    told = {"method": quantity.method, "source": quantity.source, "note": quantity.note}
+    return {f"energy_{part}_{column}": value for column, value in told.items()}
+
+
+def _is_unread(reading: Reading, part: str) -> bool:
+    quantity = reading.quantities.get(f"energy_{part}_j")
+    return quantity is not None and quantity.value is None
+
+
+def _is_shared(reading: Reading, part: str) -> bool:
+    quantity = reading.quantities.get(f"energy_{part}_j")
+    return quantity is not None and quantity.shared
 
 
 def derived(
@@ -78,6 +99,7 @@ def reading_of(row: Mapping[str, Any]) -> Reading:
         method = row.get(f"energy_{part}_method")
         if method is not None:
             source, note = row[f"energy_{part}_source"], row[f"energy_{part}_note"]
-            reading.add(f"energy_{part}_j", Quantity(row[f"energy_{part}_j"], method, source, note))
+            shared = row.get(f"energy_{part}_scope") == SHARED
+            reading.add(f"energy_{part}_j", Quantity(row[f"energy_{part}_j"], method, source, note, shared))
     reading.add("wall_s", Quantity(row["wall_s"], "counter", "perf_counter"))
     return reading

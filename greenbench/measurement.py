@@ -1,19 +1,21 @@
 """What happens around a window: warm-up, idle baseline, and the loop in which nothing runs but the model."""
 
 import math
+import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import cycle
 
 from greenbench import energy
 from greenbench.corpus import Corpus
 from greenbench.meters import measure
-from greenbench.metrics import change_pct, cv_pct, ratio
-from greenbench.plugins import Meter, Reading, Transcriber, Utterance
+from greenbench.metrics import change_pct, ratio
+from greenbench.plugins import SAMPLE_RATE_HZ, Meter, Reading, Transcriber, Utterance
 from greenbench.protocol import Protocol
-from greenbench.scenarios import batches
+from greenbench.scenarios import batches, pace
+from greenbench.statistics.repeats import cv_pct
 
 Queue = Sequence[Sequence[Utterance]]
 """The batches of one chunk, in the order in which they are sent."""
@@ -29,6 +31,23 @@ class Spoken:
     audio_s: float
 
 
+@dataclass(frozen=True)
+class Probe:
+    """What one window of a server told about its rate.
+
+    Attributes:
+        rate_hz: arrivals a second.
+        n_queries: utterances that arrived.
+        n_late: those beyond the latency bound.
+        held: whether so few late ones show that the bound holds.
+    """
+
+    rate_hz: float
+    n_queries: int
+    n_late: int
+    held: bool
+
+
 @dataclass
 class Window:
     """What one window gave.
@@ -37,10 +56,13 @@ class Window:
         reading: of the meters, over all segments.
         spoken: the utterances of the first pass, in the order of the data set.
         texts: of the first pass, by utterance id.
-        latencies_s: ``(utterance id, seconds)`` of every utterance that was a batch by itself, all passes.
+        latencies_s: ``(utterance id, seconds)`` of every utterance that was a batch by itself, all passes; a
+            server's run from the utterance's arrival.
         audio_s: transcribed, all passes.
+        padded_s: the same with every utterance as long as the longest in its batch.
         n_passes: whole passes over the data set.
         unstable: whether a later pass gave another text than the first.
+        probes: of the server's search that chose this window.
     """
 
     reading: Reading = field(default_factory=Reading)
@@ -48,17 +70,31 @@ class Window:
     texts: dict[str, str] = field(default_factory=dict)
     latencies_s: list[tuple[str, float]] = field(default_factory=list)
     audio_s: float = 0.0
+    padded_s: float = 0.0
     n_passes: int = 0
     unstable: bool = False
+    probes: tuple[Probe, ...] = ()
 
 
 @dataclass(frozen=True)
 class Load:
-    """How the utterances are sent: the scenario, its batch size, and how long a window lasts at least."""
+    """How the utterances are sent, and for how long.
+
+    Attributes:
+        scenario: orders the utterances.
+        batch_size: utterances a batch.
+        window_s: seconds a window lasts at least.
+        n_batches: batches that a window sends at least.
+        rate_hz: at which they arrive; None sends each when the one before is done.
+        seed: of arrivals and order.
+    """
 
     scenario: str
     batch_size: int
     window_s: float
+    n_batches: int = 0
+    rate_hz: float | None = None
+    seed: str = ""
 
 
 def run_window(
@@ -72,41 +108,49 @@ def run_window(
     Args:
         transcriber: a warm model.
         corpus: passed over at least once before.
-        load: scenario, batch size, shortest window.
+        load: scenario, batch size, shortest window, arrivals.
         meters: read at the edges of each segment.
         reading: a fresh one that tells the meters where the model runs.
     """
     window = Window(Reading() if reading is None else reading)
+    rng, n_batches = random.Random(load.seed), 0  # noqa: S311 (an order, not a secret)
     while True:
         n_passes = 0
         for chunk in corpus.chunks():
-            queue = batches(load.scenario, chunk, load.batch_size)
-            at_least_s = load.window_s if corpus.in_memory else 0.0
-            n_passes = _run_segment(transcriber, queue, meters, window, at_least_s)
-            window.audio_s += n_passes * sum(u.duration_s for u in chunk)
+            queue = batches(load.scenario, chunk, load.batch_size, rng)
+            part = load if corpus.in_memory else replace(load, window_s=0.0, n_batches=0)
+            n_passes = _run_segment(transcriber, queue, meters, window, part, rng)
+            n_batches += n_passes * len(queue)
+            window.audio_s += n_passes * sum(len(u.audio) for u in chunk) / SAMPLE_RATE_HZ
+            window.padded_s += n_passes * _padded_samples(queue) / SAMPLE_RATE_HZ
             if window.n_passes == 0:
                 window.spoken += [Spoken(u.id, u.speaker, u.reference, u.duration_s) for u in chunk]
             del chunk, queue  # or two chunks would be in memory while the next one is decoded
         window.n_passes += n_passes
-        if (window.reading.value("wall_s") or math.inf) >= load.window_s:
+        if (window.reading.value("wall_s") or math.inf) >= load.window_s and n_batches >= load.n_batches:
             return window
 
 
+def _padded_samples(queue: Queue) -> int:
+    """Return the samples of the queue with every utterance as long as the longest in its batch."""
+    return sum(len(batch) * max(len(u.audio) for u in batch) for batch in queue)
+
+
 def _run_segment(
-    transcriber: Transcriber, queue: Queue, meters: Sequence[Meter], window: Window, at_least_s: float
+    transcriber: Transcriber, queue: Queue, meters: Sequence[Meter], window: Window, load: Load, rng: random.Random
 ) -> int:
     """Run whole passes over the queue under the meters; return how many."""
     waveforms = [[utterance.audio for utterance in batch] for batch in queue]
     clock = time.perf_counter
     answers: list[tuple[list[str], float]] = []
     with measure(meters, window.reading):
-        start = clock()
+        start, wait = clock(), pace(load.rate_hz, rng)
         while True:
             for batch in waveforms:
-                before = clock()
+                due = wait()
                 texts = transcriber(batch)
-                answers.append((texts, clock() - before))
-            if clock() - start >= at_least_s:
+                answers.append((texts, clock() - due))
+            if clock() - start >= load.window_s and len(answers) >= load.n_batches:
                 break
     _collect(queue, answers, window)
     return len(answers) // len(queue)
@@ -164,36 +208,40 @@ def warm_up(transcriber: Transcriber, queue: Queue, steps: Protocol) -> WarmUp:
     return WarmUp(n_batches, seconds, cv)
 
 
-def idle_power_w(meters: Sequence[Meter], idle_s: float, reading: Reading) -> float | None:
+def idle_power_w(meters: Sequence[Meter], idle_s: float, reading: Reading, logged: bool = False) -> float | None:
     """Return the power of the scope with the model loaded and nothing running.
 
     Args:
-        meters: of the window; without one for energy there is nothing to wait for.
+        meters: of the window; without one for energy there is nothing to wait for, unless it is ``logged``.
         idle_s: how long to idle; 0 leaves the baseline out.
         reading: a fresh one; its device decides the scope.
+        logged: whether a meter outside logs the machine's power meanwhile.
 
     Returns:
         Watts, or None where a part of the scope could not be read.
     """
-    if not idle_s or not any(name.startswith("energy_") for meter in meters for name in meter.metrics):
+    if not idle_s or not (logged or any(name.startswith("energy_") for meter in meters for name in meter.metrics)):
         return None
     with measure(meters, reading):
         time.sleep(idle_s)
     return ratio(energy.total_j(reading.device or "cpu", reading), reading.value("wall_s"))
 
 
-def idle_after_w(idle_w: Callable[[], float | None], before_w: float | None, drift_pct: float | None) -> float | None:
+def idle_after_w(
+    idle_w: Callable[[], float | None], before_w: float | None, drift_pct: float | None, logged: bool = False
+) -> float | None:
     """Return the idle power after a window, measured again where it has drifted from ``before_w``.
 
     Args:
         idle_w: idles, and returns the power.
         before_w: the baseline before the window.
         drift_pct: how much drift is too much.
+        logged: whether a meter outside will tell the power that nothing here can.
 
     Returns:
         Watts, or None where the protocol does not check or there is nothing to compare.
     """
-    if drift_pct is None or before_w is None:
+    if drift_pct is None or (before_w is None and not logged):
         return None
     after_w = idle_w()
     drift = change_pct(before_w, after_w)

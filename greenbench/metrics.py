@@ -1,8 +1,6 @@
 """The one table of metrics: what each number is called, its unit, which way is better, and its formula."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
 from typing import Literal
 
 Better = Literal["lower", "higher", "neither"]
@@ -51,8 +49,11 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "wall_s": Metric("s", "lower", "wall time", "monotonic seconds of the window: waveforms in memory -> texts"),
     "n_passes": _count("passes", "whole passes over the data set inside the window"),
     "latency_p50_s": Metric("s", "lower", "latency p50", "median seconds per utterance at batch size 1"),
-    "latency_p90_s": Metric("s", "lower", "latency p90", "90th percentile of seconds per utterance, batch size 1"),
-    "latency_p99_s": Metric("s", "lower", "latency p99", "99th percentile of seconds per utterance, batch size 1"),
+    "latency_p90_s": Metric("s", "lower", "latency p90", "seconds that 90 % of utterances take at most (99 % sure)"),
+    "latency_p95_s": Metric("s", "lower", "latency p95", "seconds that 95 % of utterances take at most (99 % sure)"),
+    "latency_p99_s": Metric("s", "lower", "latency p99", "seconds that 99 % of utterances take at most (99 % sure)"),
+    "server_rate_hz": Metric("Hz", "higher", "server rate", "Poisson arrivals a second that held the latency bound"),
+    "padding_pct": Metric("%", "lower", "padding", "share of the audio computed that is padding in the batches sent"),
     "load_s": Metric("s", "lower", "load time", "seconds to import the engine and have the model ready"),
     "first_utterance_s": Metric("s", "lower", "first utterance", "seconds for the first utterance after loading"),
     # size
@@ -61,6 +62,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "peak_gpu_allocated_bytes": Metric("bytes", "lower", "peak GPU tensors", "high-water GPU memory that tensors held"),
     "model_bytes": Metric("bytes", "lower", "model size", "serialised state of what runs"),
     "n_params": Metric("1", "lower", "parameters", "parameters of what runs"),
+    "macs_per_audio_s": Metric("1/s", "lower", "MACs per audio second", "multiply-accumulates, mean-length utterance"),
     # energy; gross joules inside the window
     "energy_j": Metric("J", "lower", "energy", "sum of the parts in scope; None unless every part was read"),
     "energy_system_j": Metric("J", "lower", "system energy", "the whole machine: wall meter, battery or input rail"),
@@ -104,16 +106,15 @@ def ratio(numerator: float | None, denominator: float | None) -> float | None:
     return numerator / denominator
 
 
-def cv_pct(values: Sequence[float]) -> float | None:
-    """Return the coefficient of variation: sample deviation / mean in percent; None for fewer than two values."""
-    if len(values) < 2 or not fmean(values):
-        return None
-    return 100 * stdev(values) / abs(fmean(values))
-
-
 def change_pct(old: float | None, new: float | None) -> float | None:
     """Return by how many percent of ``old`` the value has changed, or None where that cannot be told."""
     return None if old is None or new is None else ratio(100 * (new - old), old)
+
+
+def padding_pct(audio_s: float, padded_s: float) -> float | None:
+    """Return the percentage of ``padded_s`` seconds computed that are not among the ``audio_s`` seconds of audio."""
+    share = ratio(audio_s, padded_s)
+    return None if share is None else 100 * (1 - share)
 
 
 def energy_net_j(energy_j: float | None, idle_power_w: float | None, wall_s: float | None) -> float | None:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from greenbench.cooldown import Rest
 from greenbench.suite import DatasetEntry, Suite, VariantEntry, build_protocol
 from greenbench.traces import Trace
 
@@ -59,6 +60,9 @@ class Job:
         suite: resolved.
         cell: what to measure.
         trace: what the poller sees meanwhile; None where none runs.
+        power_logged: whether a meter outside logs the machine's power, so that an idle baseline is of use.
+        rest: how the machine cooled down before.
+        weigh: whether its process also measures what the harness costs.
         started_s: when its process began, on the monotonic clock.
     """
 
@@ -67,6 +71,9 @@ class Job:
     suite: Suite
     cell: Cell
     trace: Trace | None = None
+    power_logged: bool = False
+    rest: Rest = Rest()
+    weigh: bool = False
     started_s: float = Field(default_factory=time.perf_counter, exclude=True)
 
     def key(self, repeat: int | None) -> dict[str, Any]:

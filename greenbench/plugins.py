@@ -59,12 +59,15 @@ class Clip:
         read: decodes the audio; raises ``BadAudioError`` naming the file.
         reference: the transcript as the corpus gives it, not normalised.
         speaker: who speaks, where known.
+        duration_s: seconds of audio, looked up without decoding (about: a header may be wrong); None where only
+            decoding tells.
     """
 
     id: str
     read: Callable[[], Waveform]
     reference: str
     speaker: str | None = None
+    duration_s: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,10 +112,12 @@ class Footprint:
     Attributes:
         n_params: parameters, quantised ones included; ``None`` where the engine does not tell.
         model_bytes: bytes of the serialised state of what runs; ``None`` where that is not known.
+        macs: multiply-accumulates to transcribe one utterance of so many samples; ``None`` where not known.
     """
 
     n_params: int | None = None
     model_bytes: int | None = None
+    macs: Callable[[int], float | None] = lambda _n_samples: None
 
 
 class Transcriber(Protocol):
@@ -280,12 +285,14 @@ class Quantity:
         method: one of ``METHODS``.
         source: ``rapl``, ``nvml-total-energy``, ``vmhwm`` ...
         note: what else a reader must know, e.g. the TDP behind an estimate or why the value is None.
+        shared: it takes in what others use of the same thing, e.g. of the board of which the model has a slice.
     """
 
     value: float | None
     method: Origin
     source: str
     note: str | None = None
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -296,11 +303,13 @@ class SampledPower:
         names: of the values in W that the meter's ``sample`` gives; their sum is the power.
         source: of the quantity.
         note: what else a reader must know.
+        shared: as of the quantity.
     """
 
     names: tuple[str, ...]
     source: str
     note: str | None = None
+    shared: bool = False
 
 
 @dataclass
@@ -312,6 +321,7 @@ class Reading:
         trace: what the poller sees meanwhile, for meters that need more than the window's edges; None where no
             poller runs.
         device: what the model runs on (``cpu``, ``cuda:1``), for meters that must know which GPU is meant.
+        absent: by metric, why no meter here answers it.
         segments: start and end of each window so far, on ``time.perf_counter``.
         sampled: powers by metric (``energy_system_j``) that are integrated once all meters have closed.
     """
@@ -319,6 +329,7 @@ class Reading:
     quantities: dict[str, Quantity] = field(default_factory=dict)
     trace: Trace | None = None
     device: str | None = None
+    absent: Mapping[str, str] = field(default_factory=dict)
     segments: list[tuple[float, float]] = field(default_factory=list)
     sampled: dict[str, SampledPower] = field(default_factory=dict)
 
@@ -374,7 +385,10 @@ class Meter(Protocol):
 
 @runtime_checkable
 class Polled(Protocol):
-    """A meter that also answers between a window's edges: the poller's process asks it at a steady pace."""
+    """A meter that also answers between a window's edges: the poller's process asks it at a steady pace.
+
+    One that needs a faster pace here than the run's says so by a number ``period_s``, in seconds.
+    """
 
     def sample(self) -> Mapping[str, float]:
         """Return what can be seen this moment, named ``<source>.<part>.<quantity>_<unit>``; {} where nothing can."""

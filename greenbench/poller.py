@@ -26,6 +26,10 @@ READY_S = 10.0
 """Longer than it takes to find all sensors; the run goes on without the first samples rather than wait more."""
 
 
+N_TRIES = 3
+"""A sensor refuses to answer now and then; that must not cost it the whole run."""
+
+
 # --- the parent's end ------------------------------------------------------------------------------------
 
 
@@ -96,13 +100,23 @@ def sensors(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Polled]:
 
     found = {}
     for name in registry.names("meters"):
-        try:
+        with suppress(Exception):  # a meter that fails here is told of by the survey of the meters
             meter = registry.create("meters", name, options.get(name, {}))
-            if isinstance(meter, Polled) and meter.sample():
+            if isinstance(meter, Polled) and any(_sees(meter) for _ in range(N_TRIES)):
                 found[name] = meter
-        except Exception:  # noqa: S112  a sensor that fails here is told of by the survey of the meters
-            continue
     return found
+
+
+def _sees(meter: Polled) -> bool:
+    with suppress(Exception):
+        return bool(meter.sample())
+    return False
+
+
+def pace_s(period_s: float, polled: Mapping[str, Polled]) -> float:
+    """Return the run's period, or the shortest that a meter needs here: joules may depend on it."""
+    needed: list[float | None] = [getattr(meter, "period_s", None) for meter in polled.values()]
+    return min([period_s, *(seconds for seconds in needed if seconds is not None)])
 
 
 def sample(polled: Mapping[str, Polled]) -> dict[str, float]:
@@ -128,7 +142,7 @@ def poll(path: Path, period_s: float, polled: Mapping[str, Polled], stopped: thr
     start = time.perf_counter()
     header = {TIME: start, "utc_s": time.time(), "period_s": period_s, "pid": os.getpid(), "meters": [*polled]}
     with path.open("ab", buffering=0) as stream:
-        _write(stream, {"header": header})
+        _write(stream, {"header": header}, before="\n")  # ends a line that an earlier poller could not finish
         number, waited = 0, False
         while not waited:
             _write(stream, sample(polled))
@@ -137,10 +151,10 @@ def poll(path: Path, period_s: float, polled: Mapping[str, Polled], stopped: thr
             waited = stopped.wait(number * period_s - elapsed_s)
 
 
-def _write(stream: Any, line: Mapping[str, Any]) -> None:
+def _write(stream: Any, line: Mapping[str, Any], before: str = "") -> None:
     """Write one line in one go; where the disk is full this sample is lost, and the run goes on."""
     with suppress(OSError):
-        stream.write((json.dumps(line, allow_nan=False) + "\n").encode())
+        stream.write(f"{before}{json.dumps(line, allow_nan=False)}\n".encode())
 
 
 def main() -> None:
@@ -148,7 +162,8 @@ def main() -> None:
     orders = json.loads(sys.stdin.readline())
     stopped = threading.Event()
     threading.Thread(target=_await_end, args=[stopped], daemon=True).start()
-    poll(Path(orders["path"]), orders["period_s"], sensors(orders["options"]), stopped)
+    polled = sensors(orders["options"])
+    poll(Path(orders["path"]), pace_s(orders["period_s"], polled), polled, stopped)
 
 
 def _await_end(stopped: threading.Event) -> None:

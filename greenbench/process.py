@@ -19,7 +19,8 @@ from greenbench.plan import Job
 from greenbench.suite import build_protocol
 
 Observer = Callable[[str, Mapping[str, Any]], None]
-"""Told what happens: ``plan``, ``prepare``, ``missing``, ``cell``, ``phase``, ``row``, ``page``; it may print."""
+"""Told what happens: ``plan``, ``prepare``, ``missing``, ``cell``, ``phase``, ``row``, ``power``, ``page``; it may
+print."""
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",  # torch, CTranslate2, ONNX Runtime
@@ -102,6 +103,8 @@ def _converse(process: "subprocess.Popen[str]", folder: Path, job: Job, observe:
             store.append(folder, message["rows"], store.HYPOTHESES)
         elif message["kind"] == "window":
             store.append(folder, [message["row"]], store.WINDOWS)
+        elif message["kind"] == "overhead":
+            store.amend_run(folder, harness_overhead={n: s for n, s in message.items() if n != "kind"})
         elif message["kind"] == "record":
             store.append(folder, [message["row"]])
             n_measured += message["row"]["status"] == "ok"

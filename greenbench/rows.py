@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from greenbench import energy, validity
+from greenbench import energy, server, validity
 from greenbench.corpus import Census
 from greenbench.measurement import WarmUp, Window
-from greenbench.metrics import ratio
+from greenbench.metrics import padding_pct, ratio
 from greenbench.plan import Job, content_hash
 from greenbench.plugins import Reading
 from greenbench.protocol import label
@@ -60,6 +60,7 @@ def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:
         **setting.metrics,
         **{name: quantity.value for name, quantity in window.reading.quantities.items()},
         **_speed(window),
+        "padding_pct": _padding_pct(setting, window),
         **energy.derived(
             job.cell.device, window.reading, setting.metrics.get("idle_power_w"), window.audio_s, _factor(job)
         ),
@@ -74,6 +75,7 @@ def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:
         **_peaks(window.reading),
         **energy.provenance(job.cell.device, window.reading),
         "batching": BATCHING[job.cell.scenario],
+        "server_probes": server.told(window.probes) or None,
         "engine_batching": setting.engine_batching,
         "device_name": setting.device_name,
         "data_hash": setting.census.data_hash,
@@ -117,8 +119,14 @@ def _speed(window: Window) -> dict[str, Any]:
         "n_passes": window.n_passes,
         "rtfx": ratio(window.audio_s, window.reading.value("wall_s")),
         "latency_p50_s": median(seconds) if complete else None,
-        **{f"latency_p{pct}_s": upper_bound(seconds, pct) if complete else None for pct in (90, 99)},
+        **{f"latency_p{pct}_s": upper_bound(seconds, pct) if complete else None for pct in (90, 95, 99)},
+        "server_rate_hz": max((probe.rate_hz for probe in window.probes if probe.held), default=None),
     }
+
+
+def _padding_pct(setting: Setting, window: Window) -> float | None:
+    """Return how much of what was computed is padding, where the engine runs a batch together."""
+    return padding_pct(window.audio_s, window.padded_s) if setting.engine_batching == "padded" else None
 
 
 def _factor(job: Job) -> tuple[float, float] | None:
@@ -156,6 +164,7 @@ def _planned(job: Job) -> dict[str, Any]:
         "schema": SCHEMA,
         "protocol": label(suite.protocol["use"], steps),
         "n_windows": steps.rounds * steps.repeats,
+        **asdict(job.rest),
         "order_index": job.order_index,
         "parent": variant.parent,
         "steps": "+".join(variant.steps) or None,
@@ -166,5 +175,6 @@ def _planned(job: Job) -> dict[str, Any]:
         "training_energy_method": variant.info.training_energy_method,
         "threads": suite.threads,
         "timed_region": TIMED_REGION,
+        "arrivals": server.demand(suite.server) if job.cell.scenario == "server" else None,
         **carbon,
     }

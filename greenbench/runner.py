@@ -1,20 +1,21 @@
 """A run: what is missing is fetched, every cell gets its process, and what was measured can be resumed."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from greenbench import store
+from greenbench import attach, powerlog, store
+from greenbench.cooldown import Rest, Temperatures, rest, rule, temperatures
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.plan import NOT_MEASURED, Cell, Job, content_hash, plan
 from greenbench.plugins import Dataset, Variant
 from greenbench.poller import polling
 from greenbench.process import Observer, run_cell
+from greenbench.protocol import Protocol
 from greenbench.record import KEYS
 from greenbench.suite import Suite, build_dataset, build_protocol, build_variant
 from greenbench.suite import load as load_suite
@@ -32,12 +33,14 @@ class Options:
         resume: continue the run in ``out`` (by default the suite's latest), running what is missing or failed.
         only: a glob on cells.
         command: how the run was started, for ``run.json``.
+        power_log: what a wall meter writes meanwhile; attached to the rows at the end.
     """
 
     out: Path | None = None
     resume: bool = False
     only: str | None = None
     command: str | None = None
+    power_log: powerlog.Source | None = None
 
 
 def run(
@@ -56,27 +59,48 @@ def run(
         The run's rows, as ``load`` gives them; the run's folder is in ``frame.attrs["folder"]``.
 
     Raises:
-        InputError: a name or setting is wrong; nothing was run.
+        InputError: a name or setting is wrong, or the power log cannot be read; nothing was run.
         StoreError: the results cannot be written, or the folder holds another run.
     """
     suite = load_suite(suite)
     cells = plan(suite, options.only)
     if not cells:
         raise InputError(f"--only {options.only}: no cell of suite '{suite.name}' matches")
-    folder, run_id = _open(suite, options)
+    if options.power_log:
+        powerlog.read(options.power_log)  # a meter that is not recording is told of now, not in an hour
+    steps, look = build_protocol(suite.protocol), _thermometer(suite)
+    folder, run_id = _open(suite, options, look)
+    start = store.read_run(folder).get("cooldown", {}).get("start", {})
     done = _done(folder, suite)
     todo = [(index, cell) for index, cell in enumerate(cells) if _identity(cell.key) not in done]
     observe("plan", {"folder": folder, "run_id": run_id, "n_cells": len(cells), "n_todo": len(todo)})
     missing = prepare([cell for _, cell in todo], observe)
-    cooldown_s = build_protocol(suite.protocol).cooldown_s
     with polling(folder / store.POWER, suite.trace_hz, suite.meters) as trace:
         for number, (index, cell) in enumerate(todo):
             observe("cell", {"label": cell.label, "number": number + 1, "n_cells": len(todo)})
             reason = missing.get(f"dataset {cell.dataset.name}") or missing.get(f"variant {cell.variant.name}")
-            if reason is None and number:
-                time.sleep(cooldown_s)
-            run_cell(folder, Job(run_id, index, suite, cell, trace), reason, observe)
+            is_first = number == 0 and not done
+            rested = Rest() if is_first or reason else _rest(steps, start, look, observe)
+            weigh = "harness_overhead" not in store.read_run(folder)
+            job = Job(run_id, index, suite, cell, trace, options.power_log is not None, rested, weigh)
+            run_cell(folder, job, reason, observe)
+    if options.power_log:
+        _attach(folder, options.power_log, observe)
     return _finish(folder, suite, observe)
+
+
+def _attach(folder: Path, source: powerlog.Source, observe: Observer) -> None:
+    """Attach a power log; what it cannot tell costs no row that was measured."""
+    try:
+        observe("power", asdict(attach.attach(folder, attach.await_log(folder, source))))
+    except GreenbenchError as error:
+        observe("power", {"n_windows": 0, "n_covered": 0, "reasons": (str(error),)})
+
+
+def _rest(steps: Protocol, start: Temperatures, look: Callable[[], Temperatures], observe: Observer) -> Rest:
+    if steps.cooldown_s:
+        observe("phase", {"text": "cooling down"})
+    return rest(steps, start, look)
 
 
 def _finish(folder: Path, suite: Suite, observe: Observer) -> "pd.DataFrame":
@@ -117,7 +141,16 @@ def prepare(cells: Iterable[Cell], observe: Observer) -> dict[str, str]:
     return missing
 
 
-def _open(suite: Suite, options: Options) -> tuple[Path, str]:
+def _thermometer(suite: Suite) -> Callable[[], Temperatures]:
+    """Return what reads the temperatures that may end a rest: none where the protocol does not ask for them."""
+    from greenbench import meters
+
+    if build_protocol(suite.protocol).cooldown_within_c is None:
+        return dict
+    return partial(temperatures, meters.select(False, suite.meters))
+
+
+def _open(suite: Suite, options: Options, look: Callable[[], Temperatures]) -> tuple[Path, str]:
     """Find the run to resume, or create a new one; return its folder and id."""
     folder = options.out or (_latest(suite.name) if options.resume else None)
     exists = folder is not None and (folder / store.RUN).exists()
@@ -130,7 +163,9 @@ def _open(suite: Suite, options: Options) -> tuple[Path, str]:
     now = datetime.now(timezone.utc)
     run_id = f"{suite.name}-{now:%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"  # two runs may begin in one second
     folder = options.out or Path("results") / run_id
-    store.write_run(folder, _describe(suite, run_id, now, options))
+    start = look()
+    cooldown = {"rule": rule(build_protocol(suite.protocol), start), "start": start}
+    store.write_run(folder, _describe(suite, run_id, now, options) | {"cooldown": cooldown})
     return folder, run_id
 
 
@@ -156,8 +191,6 @@ def _refuse_changes(folder: Path, old: Mapping[str, Any], suite: Suite) -> None:
 
 def _describe(suite: Suite, run_id: str, now: datetime, options: Options) -> dict[str, Any]:
     """Return the content of ``run.json``: everything that is the same for all rows."""
-    from dataclasses import asdict
-
     from greenbench import environment, meters
 
     return {
@@ -166,6 +199,7 @@ def _describe(suite: Suite, run_id: str, now: datetime, options: Options) -> dic
         "description": suite.description,
         "started_utc": now.isoformat(timespec="seconds"),
         "command": options.command,
+        "only": options.only,
         "suite_hash": content_hash(suite),
         "suite": suite.model_dump(mode="json"),
         "protocol": {"name": suite.protocol["use"], **asdict(build_protocol(suite.protocol))},

@@ -5,6 +5,7 @@ from typing import Any
 from greenbench import registry
 from greenbench.devices import PATTERN
 from greenbench.protocol import PROTOCOLS, Protocol
+from greenbench.scenarios import Server
 from greenbench.suite import Build, Carbon, DatasetEntry, Entry, Suite, VariantEntry
 from greenbench.text import scorers
 
@@ -24,6 +25,7 @@ def json_schema() -> dict[str, Any]:
     schema.pop("$defs", None)
     carbon = Carbon.model_json_schema()
     schema["properties"]["carbon"]["anyOf"] = [carbon, {"type": "null"}]
+    schema["properties"]["server"] = Server.model_json_schema()
     return schema
 
 

@@ -58,6 +58,15 @@ def read_run(folder: Path) -> dict[str, Any]:
     return run
 
 
+def amend_run(folder: Path, **known: Any) -> None:
+    """Add to ``run.json`` what is known only once the run has begun.
+
+    Raises:
+        StoreError: the folder holds no readable run, or cannot be written.
+    """
+    write_run(folder, read_run(folder) | known)
+
+
 def append(folder: Path, rows: Iterable[Mapping[str, Any]], file: str = RECORDS) -> None:
     """Append rows to a run's file and flush them to the disk; on failure the file is as it was before.
 
@@ -174,6 +183,56 @@ def load_scores(folder: str | Path) -> "pd.DataFrame":
     frame: pd.DataFrame = pd.DataFrame(_latest(folder, SCORES, (*KEYS, "normalizer", "scorer")), columns=names)
     typed: pd.DataFrame = frame.astype(dict.fromkeys(ACCURACY, "float64"))
     return typed
+
+
+def load_power(folder: str | Path) -> "pd.DataFrame":
+    """Load what was sampled during the runs at or below ``folder``.
+
+    Returns:
+        One row a sample: ``run_id``, ``session`` (a run that was resumed has several), ``utc_s``, and the values
+        seen, each a column as in ``power.jsonl``. Of a counter ``<name>.energy_uj`` there is the mean power since
+        the sample before, too, as ``<name>.power_w``; NaN where the counter wrapped.
+    """
+    import pandas as pd
+
+    samples: list[Row] = []
+    for path in runs(Path(folder)):
+        origin, session, run_id = 0.0, 0, read_run(path).get("run_id")
+        for row in read_rows(path / POWER):
+            if "header" in row:
+                origin, session = row["header"]["utc_s"] - row["header"]["t_s"], session + 1
+            else:
+                samples.append({"run_id": run_id, "session": session, "utc_s": origin + row["t_s"], **row})
+    frame: pd.DataFrame = pd.DataFrame(samples, columns=None if samples else ["run_id", "session", "utc_s"])
+    pollers = frame.groupby(["run_id", "session"])
+    for counter in [name for name in map(str, frame) if name.endswith(".energy_uj")]:
+        watts = pollers[counter].diff() / 1e6 / pollers["utc_s"].diff()
+        frame[f"{counter.removesuffix('.energy_uj')}.power_w"] = watts.where(watts >= 0)
+    return frame
+
+
+def load_windows(folder: str | Path) -> "pd.DataFrame":
+    """Load when the windows and idle baselines of the runs at or below ``folder`` were.
+
+    Returns:
+        One row for each stretch of time: ``kind`` (``window`` or ``idle``), ``KEYS``, ``start_utc_s``, ``end_utc_s``.
+    """
+    import pandas as pd
+
+    stretches = [
+        {**row, "start_utc_s": start, "end_utc_s": end}
+        for path in runs(Path(folder))
+        for row in read_rows(path / WINDOWS)
+        for start, end in segments_utc(row)
+    ]
+    frame: pd.DataFrame = pd.DataFrame(stretches, columns=["kind", *KEYS, "start_utc_s", "end_utc_s"])
+    return frame
+
+
+def segments_utc(edges: Row) -> list[tuple[float, float]]:
+    """Return the segments of a row of ``WINDOWS`` in UTC: it has the time on both clocks at one moment near them."""
+    shift_s = edges["utc_s"] - edges["t_s"]
+    return [(start + shift_s, end + shift_s) for start, end in edges["segments"]]
 
 
 def _latest(folder: str | Path, file: str, key: Sequence[str]) -> list[Row]:

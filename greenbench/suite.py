@@ -9,10 +9,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from greenbench import devices, registry, suitefile
+from greenbench.datasets.lengths import bucket_name
 from greenbench.errors import InputError, did_you_mean
 from greenbench.plugins import Dataset, Variant, VariantFamily
 from greenbench.protocol import PROTOCOLS, Protocol
-from greenbench.scenarios import Scenario
+from greenbench.scenarios import Scenario, Server
 from greenbench.text import scorers
 
 
@@ -36,11 +37,17 @@ class DatasetEntry(Entry):
     Attributes:
         use: a registered data set.
         name: the ``dataset`` column; by default the data set names itself.
-        limit: take only the first so many utterances; the name then says so.
+        limit: take only the first so many utterances; the name then says so. With ``length_buckets`` so many are
+            taken evenly from the shortest to the longest.
+        length_buckets: cut the data set by length into so many equal parts, each a data set of its own; four are
+            called short, medium, long and longer.
+        length_bucket: take one of the parts only, from 1 for the shortest.
         on_bad_audio: ``fail`` stops the cell at a bad file, ``skip`` counts it in the row.
     """
 
     limit: int | None = Field(None, ge=1)
+    length_buckets: int | None = Field(None, ge=2)
+    length_bucket: int | None = Field(None, ge=1)
     on_bad_audio: Literal["fail", "skip"] = "fail"
 
 
@@ -96,8 +103,9 @@ class Suite(BaseModel):
         datasets: data sets, by name or with settings.
         variants: what to measure, by name (``family/preset+build``) or with settings.
         devices: ``cpu``, ``cuda``, ``cuda:N``, ``mps`` or ``auto`` (a GPU where torch has one, else the CPU).
-        scenarios: ``offline`` and/or ``single-stream``.
-        batch_sizes: for offline; single-stream is 1.
+        scenarios: ``offline``, ``single-stream`` and/or ``server``.
+        server: arrivals and latency bound of the scenario ``server``.
+        batch_sizes: for offline; in the others it is 1.
         threads: of torch, OpenMP, MKL, ONNX Runtime and CTranslate2 alike; by default the usable CPUs.
         normalizer: what is done to both texts before they are compared; ``+compound`` lets words joined or split
             differently count as right.
@@ -118,6 +126,7 @@ class Suite(BaseModel):
     variants: list[VariantEntry] = Field(min_length=1)
     devices: list[str] = Field(["cpu"], min_length=1)
     scenarios: list[Scenario] = Field(["offline"], min_length=1)
+    server: Server = Server()
     batch_sizes: list[int] = Field([8], min_length=1)
     threads: int | None = Field(None, ge=1)
     normalizer: str = "whisper-english"
@@ -158,6 +167,10 @@ class Suite(BaseModel):
         if problem:
             raise ValueError(problem)
         return given
+
+
+_NESTED: dict[str, type[BaseModel]] = {"carbon": Carbon, "server": Server}
+"""The mappings of a suite that have keys of their own, for suggestions."""
 
 
 # --- reading ---------------------------------------------------------------------------------------------
@@ -221,7 +234,7 @@ def _problems(error: ValidationError, where: str) -> list[str]:
         path = ".".join(str(part) for part in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
-            valid = Carbon.model_fields if problem["loc"][0] == "carbon" else Suite.model_fields
+            valid = _NESTED.get(str(problem["loc"][0]), Suite).model_fields
             message = f"unknown key. {did_you_mean(str(problem['loc'][-1]), valid)}"
         elif problem["type"] not in ("missing", "value_error"):
             message += f" (got {problem['input']!r:.60})"
@@ -297,7 +310,7 @@ def _resolve(suite: Suite, where: str, base: Path) -> Suite:
     for group, resolve in (("datasets", _resolve_dataset), ("variants", _resolve_variant)):
         for index, entry in enumerate(getattr(suite, group)):
             try:
-                resolved[group].append(resolve(entry, base))
+                resolved[group] += resolve(entry, base)
             except InputError as error:
                 problems.append(f"{where}: {group}.{index}: {error}")
         problems += _duplicates(where, group, [e["name"] for e in resolved[group]])
@@ -311,16 +324,32 @@ def _resolve(suite: Suite, where: str, base: Path) -> Suite:
     return Suite.model_validate(suite.model_dump() | resolved | {"threads": suite.threads or _usable_cpus()})
 
 
-def _resolve_dataset(entry: DatasetEntry, base: Path) -> dict[str, Any]:
+def _resolve_dataset(entry: DatasetEntry, base: Path) -> list[dict[str, Any]]:
+    """Resolve an entry to one data set, or to each of its length buckets."""
     dataset = build_dataset(entry, base)
-    suffix = f"[:{entry.limit}]" if entry.limit else ""
-    name = entry.name or dataset.label + suffix
-    return {**entry.model_dump(), **registry.settings(dataset), "name": name}
+    given = {**entry.model_dump(), **registry.settings(dataset)}
+    return [{**given, "length_bucket": n, "name": _dataset_name(entry, dataset.label, n)} for n in _buckets(entry)]
 
 
-def _resolve_variant(entry: VariantEntry, base: Path) -> dict[str, Any]:
+def _buckets(entry: DatasetEntry) -> list[int | None]:
+    n, one = entry.length_buckets, entry.length_bucket
+    if one and one > (n or 0):
+        raise InputError(f"length_bucket: {one} is not among {n or 'no'} length_buckets")
+    return [one] if one or not n else [*range(1, n + 1)]
+
+
+def _dataset_name(entry: DatasetEntry, label: str, bucket: int | None) -> str:
+    if entry.name and bucket == entry.length_bucket:
+        return entry.name
+    if bucket is None or entry.length_buckets is None:
+        return label + (f"[:{entry.limit}]" if entry.limit else "")
+    of_all = f" of {entry.limit}" if entry.limit else ""
+    return f"{entry.name or label}/{bucket_name(bucket, entry.length_buckets)}{of_all}"
+
+
+def _resolve_variant(entry: VariantEntry, base: Path) -> list[dict[str, Any]]:
     family = build_family(entry, base)
-    return {**entry.model_dump(), **registry.settings(family), "name": _variant(entry, family).name}
+    return [{**entry.model_dump(), **registry.settings(family), "name": _variant(entry, family).name}]
 
 
 def _duplicates(where: str, group: str, names: Iterable[str]) -> list[str]:

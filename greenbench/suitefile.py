@@ -9,7 +9,7 @@ import yaml
 
 from greenbench.errors import InputError
 
-OPTIONAL = ("protocol", "carbon", "meters")
+OPTIONAL = ("protocol", "carbon", "meters", "server")
 """Mappings that a suite may leave out and ``--set`` may still reach into."""
 
 

@@ -145,16 +145,16 @@ def energy_j(
     Returns:
         Joules, or None and what the samples lack.
     """
+    if not len(times) or times.min() > start_s or times.max() < end_s:
+        return None, "the samples of power do not reach over the window"
     inside = np.flatnonzero((times >= start_s) & (times <= end_s))
     if len(inside) < MIN_INSIDE:
         return None, f"{len(inside)} samples of power in a window of {end_s - start_s:.2f} s are too few"
     over = slice(max(inside[0] - 1, 0), inside[-1] + 2)
     times, watts = times[over], watts[over]
     steps = np.diff(times)
-    if steps.min() < 0:
+    if steps.min() < 0 or times[0] > start_s or times[-1] < end_s:
         return None, "the samples of power are out of order"
-    if times[0] > start_s or times[-1] < end_s:
-        return None, "the samples of power do not reach over the window"
     if steps.max() > max_gap_s:
         return None, f"there is no sample of power for {steps.max():.1f} s"
     return _area_j(times, watts, start_s, end_s), None

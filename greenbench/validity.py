@@ -2,10 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
-from greenbench.metrics import change_pct, cv_pct
+from greenbench.energy import SHARED
+from greenbench.metrics import METRICS, change_pct
 from greenbench.protocol import Protocol
+from greenbench.statistics.repeats import cv_pct
+
+ESTIMATED = "energy-estimated"
+"""The one flag that leaves a row rankable: among estimates."""
+
+BY_ENERGY = (ESTIMATED, "idle-missing", "idle-drift")
+"""The flags that depend on how energy was read, and on nothing else."""
 
 MAX_FOREIGN_SHARE = 0.1
 MAX_HARNESS_SHARE = 0.01
@@ -17,16 +26,20 @@ SPREAD = ("rtfx", "energy_j_per_audio_s")
 
 FLAGS = {
     "synthetic-weights": "the weights are random: speed, memory and energy mean something, WER does not",
-    "energy-estimated": "energy is modelled, not measured; it ranks among estimates only",
+    ESTIMATED: "energy is modelled, not measured; it ranks among estimates only",
+    "energy-unread": "a meter was there, and could not tell the joules of this window",
+    "gpu-shared": "the model had a slice of a GPU (MIG, vGPU), and the joules are those of the whole board",
     "not-cool": "the machine was still warmer than the protocol allows when the process began",
     "not-warm": "the pace had not become steady when the warm-up ended",
     "short-window": "the window was shorter than the protocol asks for",
     "idle-missing": "energy was read, and the idle baseline that the protocol asks for was not",
     "idle-drift": "idle power after the window, measured twice, was not what it had been before",
-    "throttled": "the CPU or GPU slowed down during the window, to cool off or to keep within its power limit",
+    "throttled": "the CPU or GPU slowed down during the window to cool off, or was braked by its hardware",
     "temperature-drift": "CPU or GPU were more than 10 °C hotter or cooler at the end of the window than at its start",
     "foreign-load": "other processes used more than a tenth of the CPU during the window",
+    "gpu-foreign-process": "other processes computed on the GPU at an edge of the window",
     "harness-busy": "the waiting harness used more than 1 % of a core during the window, or its poller more than 5 %",
+    "bound-missed": "the server did not hold its latency bound: at the rate given, or at any that was tried",
     "unstable-text": "passes over the same audio gave different texts",
     "audio-skipped": "bad audio files were left out",
     "spread": "speed or energy varied over the repeats with a coefficient of variation above 10 %",
@@ -60,6 +73,13 @@ def flags(row: Measured) -> dict[str, str]:
     return {name: found[name] or "" for name in FLAGS if found.get(name) is not None}
 
 
+def flags_by_energy(row: Measured, old: Mapping[str, str]) -> dict[str, str]:
+    """Return the flags of a row that has its energy from elsewhere now; ``old`` are those it had, with figures."""
+    raised = {name: text for name, text in flags(row).items() if name in BY_ENERGY}
+    kept = {name: text for name, text in old.items() if name not in BY_ENERGY}
+    return {name: (raised | kept)[name] for name in dict.fromkeys([*FLAGS, *kept]) if name in raised | kept}
+
+
 def flags_over_repeats(
     values: Mapping[str, Sequence[float]], n_windows: int, n_windows_asked: int | None
 ) -> dict[str, str]:
@@ -71,11 +91,17 @@ def flags_over_repeats(
         n_windows_asked: windows that the protocol asks for; None where a row does not tell.
     """
     spreads = {name: cv_pct(found) for name, found in values.items() if name in SPREAD}
-    wide = [f"CV of {name} {cv:.3g} %" for name, cv in spreads.items() if cv is not None and cv > MAX_SPREAD_PCT]
-    raised = {"spread": f"{', '.join(wide)}, at most {MAX_SPREAD_PCT:g} %"} if wide else {}
+    wide = [f"{METRICS[n].label} {cv:.3g} %" for n, cv in spreads.items() if cv is not None and cv > MAX_SPREAD_PCT]
+    raised = {"spread": f"CV of {', '.join(wide)}, at most {MAX_SPREAD_PCT:g} %"} if wide else {}
     if n_windows_asked is not None and n_windows < n_windows_asked:
         raised["few-repeats"] = f"{n_windows} of {n_windows_asked} windows"
     return raised
+
+
+def explain(names: Sequence[str], notes: Sequence[str]) -> str:
+    """Return flags with their figures in one line; a row of an earlier version has no notes."""
+    pairs = zip_longest(names, notes[: len(names)], fillvalue="")
+    return ", ".join(f"{name} ({note})" if note else name for name, note in pairs)
 
 
 # --- the rules -------------------------------------------------------------------------------------------
@@ -150,11 +176,31 @@ def _foreign_load(row: Measured) -> str | None:
     return f"{share:.2%} of all CPUs, at most {MAX_FOREIGN_SHARE:.0%}" if share > MAX_FOREIGN_SHARE else None
 
 
+def _energy_unread(row: Measured) -> str | None:
+    parts = row.provenance.get("energy_unread")
+    notes = [f"{part}: {row.provenance.get(f'energy_{part}_note')}" for part in (parts or "").split("+") if part]
+    return "; ".join(notes) or None
+
+
+def _gpu_shared(row: Measured) -> str | None:
+    return "" if row.provenance.get("energy_gpu_scope") == SHARED else None
+
+
+def _gpu_foreign_process(row: Measured) -> str | None:
+    n_processes = row.metrics.get("n_gpu_foreign_processes")
+    return f"{n_processes:.0f} processes" if n_processes else None
+
+
 def _harness_busy(row: Measured) -> str | None:
     limits = {"harness": MAX_HARNESS_SHARE, "poller": MAX_POLLER_SHARE}
     shares = {name: _share(row.metrics.get(f"{name}_cpu_s"), row.metrics["wall_s"]) for name in limits}
     told = [f"the {n} {shares[n]:.2%} of a core, at most {limits[n]:.0%}" for n in limits if shares[n] > limits[n]]
     return ", ".join(told) or None
+
+
+def _bound_missed(row: Measured) -> str | None:
+    missed = row.provenance.get("arrivals") is not None and row.metrics.get("server_rate_hz") is None
+    return str(row.provenance.get("server_probes")) if missed else None
 
 
 def _unstable_text(row: Measured) -> str | None:
@@ -174,6 +220,8 @@ def _share(used_s: float | None, available_s: float) -> float:
 _RULES: dict[str, Callable[[Measured], str | None]] = {
     "synthetic-weights": _synthetic_weights,
     "energy-estimated": _energy_estimated,
+    "energy-unread": _energy_unread,
+    "gpu-shared": _gpu_shared,
     "not-cool": _not_cool,
     "not-warm": _not_warm,
     "short-window": _short_window,
@@ -182,7 +230,9 @@ _RULES: dict[str, Callable[[Measured], str | None]] = {
     "throttled": _throttled,
     "temperature-drift": _temperature_drift,
     "foreign-load": _foreign_load,
+    "gpu-foreign-process": _gpu_foreign_process,
     "harness-busy": _harness_busy,
+    "bound-missed": _bound_missed,
     "unstable-text": _unstable_text,
     "audio-skipped": _audio_skipped,
 }

@@ -6,20 +6,27 @@ import sys
 import time
 import traceback
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from greenbench import devices, rows
-from greenbench.corpus import Corpus
-from greenbench.measurement import Load, idle_after_w, idle_power_w, run_window, warm_up
-from greenbench.meters import select
+from greenbench import devices, rows, server
+from greenbench.corpus import Census, Corpus
+from greenbench.datasets.lengths import bucket
+from greenbench.measurement import Load, Window, idle_after_w, idle_power_w, run_window, warm_up
+from greenbench.meters import absent, select
+from greenbench.metrics import ratio
+from greenbench.overhead import overhead
 from greenbench.plan import Cell, Job
-from greenbench.plugins import Meter, Reading, Transcriber, Variant
+from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Meter, Reading, Transcriber, Variant
 from greenbench.record import to_row
 from greenbench.scenarios import batches
-from greenbench.suite import build_dataset, build_protocol, build_variant
+from greenbench.suite import DatasetEntry, build_dataset, build_protocol, build_variant
+
+Run = Callable[[Load], Window]
+"""Runs one window with the warm model on the corpus, under the meters."""
 
 
 class Channel:
@@ -63,30 +70,76 @@ def run_cell(job: Job, channel: Channel) -> None:
 def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, setting: rows.Setting, channel: Channel) -> None:
     """Measure the cell's windows; idling comes before the warm-up, for a model that has rested is not warm."""
     steps = build_protocol(job.suite.protocol)
-    load = Load(job.cell.scenario, job.cell.batch_size, steps.window_s)
     meters = select(job.suite.estimate_energy, job.suite.meters)
+    why_not = absent(meters, job.suite.meters)
+    if job.weigh:
+        channel.send("overhead", **overhead(meters))
     idle = partial(_idle_power_w, job, meters, channel)
     idle_w = idle()
+
+    def run(load: Load) -> Window:
+        fresh = Reading(trace=job.trace, device=job.cell.device, absent=why_not)
+        return run_window(transcriber, corpus, load, meters, fresh)
+
     for repeat in range(steps.repeats):
         channel.send("phase", text="warming up")
-        warmth = warm_up(transcriber, batches(load.scenario, next(corpus.chunks()), load.batch_size), steps)
-        channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}")
-        window = run_window(transcriber, corpus, load, meters, Reading(trace=job.trace, device=job.cell.device))
+        queue = batches(job.cell.scenario, next(corpus.chunks()), job.cell.batch_size)
+        warmth = warm_up(transcriber, queue, steps)
+        window = (_serve if job.cell.scenario == "server" else _send)(job, repeat, run, channel)
+        if window is None:
+            return
         channel.send("window", row=rows.window_edges(job, repeat, window.reading))
-        after_w = idle_after_w(idle, idle_w, steps.idle_drift_pct)
+        after_w = idle_after_w(idle, idle_w, steps.idle_drift_pct, job.power_logged)
         told = rows.beside(setting, warmth, idle_w, after_w)
         channel.send("hypotheses", rows=rows.hypotheses(job, repeat, window))
         channel.send("record", row=to_row(rows.measured(job, repeat, told, window)))
         idle_w = idle_w if after_w is None else after_w
 
 
+def _send(job: Job, repeat: int, run: Run, channel: Channel) -> Window:
+    """Run the window of a repeat with the utterances sent as fast as they are done."""
+    steps = build_protocol(job.suite.protocol)
+    channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}")
+    return run(Load(job.cell.scenario, job.cell.batch_size, steps.window_s))
+
+
+def _serve(job: Job, repeat: int, run: Run, channel: Channel) -> Window | None:
+    """Find the rate that the model can serve; one that is too slow for any is skipped, and returns None.
+
+    All probes of a repeat draw the same arrivals, only faster or slower; other repeats and rounds draw others.
+    """
+    steps, asked = build_protocol(job.suite.protocol), job.suite.server
+    phase, n = f"measuring {repeat + 1}/{steps.repeats}", server.n_queries(asked)
+    channel.ask("phase", text=f"{phase}: without a queue")
+    alone = run(Load("single-stream", 1, 0.0))
+    reason = server.unservable(asked, alone)
+    if reason:
+        channel.send("record", row=to_row(rows.not_measured(job, "skipped", reason)))
+        return None
+
+    def probe(rate_hz: float) -> Window:
+        channel.ask("phase", text=f"{phase}: {rate_hz:.3g}/s for about {max(steps.window_s, n / rate_hz):.0f} s")
+        seed = f"{asked.seed}-{job.cell.round}-{repeat}"
+        return run(Load(job.cell.scenario, 1, steps.window_s, n, rate_hz, seed))
+
+    return server.search(asked, server.capacity_hz(alone), probe)
+
+
 def _decode(cell: Cell, channel: Channel) -> Corpus:
     """Pass over the data set once: it is counted and hashed, and kept if it fits into memory."""
     channel.send("phase", text="decoding")
-    entry = cell.dataset
-    corpus = Corpus(build_dataset(entry), entry.limit, entry.on_bad_audio)
+    corpus = _corpus(cell.dataset)
     deque(corpus.chunks(), maxlen=0)  # keeps no chunk while the next is decoded
     return corpus
+
+
+def _corpus(entry: DatasetEntry) -> Corpus:
+    """Describe the utterances that an entry asks for: the first ones, or one part of them by length."""
+    clips = build_dataset(entry)
+    if entry.length_buckets is None or entry.length_bucket is None:
+        return Corpus(clips, entry.limit, entry.on_bad_audio)
+    part = bucket(clips, entry.length_bucket, entry.length_buckets, entry.limit)
+    return Corpus(part, None, entry.on_bad_audio)
 
 
 def _load(
@@ -106,13 +159,21 @@ def _load(
         "first_utterance_s": time.perf_counter() - first_start,
         "n_params": transcriber.footprint.n_params,
         "model_bytes": transcriber.footprint.model_bytes,
+        "macs_per_audio_s": _macs_per_audio_s(transcriber.footprint, corpus.census),
     }
+
+
+def _macs_per_audio_s(footprint: Footprint, census: Census | None) -> float | None:
+    """Return the work for a second of audio in an utterance of the data set's mean length."""
+    assert census is not None
+    n_samples = round(census.audio_s / census.n_utterances * SAMPLE_RATE_HZ)
+    return ratio(footprint.macs(n_samples), n_samples / SAMPLE_RATE_HZ)
 
 
 def _idle_power_w(job: Job, meters: list[Meter], channel: Channel) -> float | None:
     channel.ask("phase", text="idle baseline")
     reading = Reading(trace=job.trace, device=job.cell.device)
-    watts = idle_power_w(meters, build_protocol(job.suite.protocol).idle_s, reading)
+    watts = idle_power_w(meters, build_protocol(job.suite.protocol).idle_s, reading, job.power_logged)
     if reading.segments:
         channel.send("window", row=rows.window_edges(job, None, reading))
     return watts

@@ -1,12 +1,34 @@
 """Fixtures that several rooms share: the human speech, a small corpus, a tiny real model, plug-ins that misbehave."""
 
+import ctypes
 import json
 import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pynvml
 import pytest
 import soundfile
+from hypothesis import settings
+
+from greenbench import gpus
+from greenbench.record import PROVENANCE
+
+SAID = [f"this is what number {i} said to us" for i in range(40)]
+FAKE_KEY = ("variant", "dataset", "device", "scenario", "batch_size")
+FAKE_CELL = {
+    "variant": "a", "dataset": "d", "device": "cpu", "scenario": "offline", "batch_size": 8, "data_hash": "abc",
+    "normalizer": "none@1", "device_name": "a CPU", "threads": 2, "batching": "sorted",
+    "timed_region": "waveform-to-text", "protocol": "standard", "energy_scope": "cpu", "energy_method": "counter",
+    "rounds": [{}], "heard": None, "status": "ok", "reason": None, "flags": (),
+}  # fmt: skip
+
+settings.register_profile("busy", deadline=None)  # how long an example takes depends on what else runs
+settings.load_profile("busy")
 
 ROOT = Path(__file__).parents[1]
 SPEECH = ROOT.parent / "shared" / "speech"
@@ -83,6 +105,45 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def said() -> list[str]:
+    """The references of a ``fake_run``; a recogniser that heard them had no error."""
+    return list(SAID)
+
+
+@pytest.fixture
+def fake_run(tmp_path: Path) -> Callable[..., Path]:
+    """Write a run that nobody measured: cells with the figures of each round, and what each heard."""
+    return lambda run_id, *cells, **changes: write_fake_run(tmp_path / "results" / run_id, list(cells), changes)
+
+
+def write_fake_run(folder: Path, cells: list[dict], changes: dict) -> Path:
+    """Write cells of ``variant``, ``rounds`` (metrics of each) and ``heard`` (a text an utterance of ``SAID``).
+
+    What else a cell has, and what ``changes`` has for all, are columns of its rows, or its status, reason and flags.
+    """
+    from greenbench import store
+    from greenbench.record import Record, to_row
+    from greenbench.text import scorers
+
+    how = scorers.create("none")
+    store.write_run(folder, {"run_id": folder.name, "name": "fake", "started_utc": changes.pop("started_utc", "2025")})
+    for cell in ({**FAKE_CELL, "scorer": how.scorer, **changes, **cell} for cell in cells):
+        heard = list(zip(SAID, cell["heard"], strict=True)) if cell["heard"] else []
+        scored = scorers.accuracy([(*pair, None) for pair in heard], how, 100)[0] if heard else {}
+        state = {name: cell[name] for name in ("status", "reason", "flags")}
+        origin = {name: value for name, value in cell.items() if name in PROVENANCE}
+        for number, metrics in enumerate(cell["rounds"]):
+            figures = dict(metrics)
+            at = {"round": figures.pop("round", number), "repeat": figures.pop("repeat", 0)}
+            key = {"run_id": folder.name, **{name: cell[name] for name in FAKE_KEY}, **at}
+            store.append(folder, [to_row(Record(key, **state, metrics=scored | figures, provenance=origin))])
+            texts = [{"utterance_id": f"u{i:03}", "reference": said, "hypothesis": text} for i, (said, text) in
+                     enumerate(heard)]  # fmt: skip
+            store.append(folder, [key | {"speaker": None} | text for text in texts], store.HYPOTHESES)
+    return folder
+
+
 PLUGIN = """
 import os, signal, time
 from dataclasses import dataclass
@@ -139,3 +200,88 @@ def bad_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry._entries.cache_clear()
     yield
     registry._entries.cache_clear()
+
+
+# --- a driver for GPUs that are not here -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def driver_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stub of NVIDIA's driver library, under the name by which pynvml looks for it."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("the stub driver needs a C compiler")
+    library = tmp_path_factory.mktemp("driver") / "libnvidia-ml.so.1"
+    source = Path(__file__).with_name("stub_nvml.c")
+    subprocess.run([compiler, "-Wall", "-Werror", "-shared", "-fPIC", "-o", library, source], check=True)
+    return library
+
+
+class Driver:
+    """What two stub GPUs say, from the test's side."""
+
+    uuids = ("GPU-aaaa1111-0000-0000-0000-000000000000", "GPU-bbbb1111-0000-0000-0000-000000000000")
+    slices = ("MIG-0022-0000-0000-0000-000000000000", "MIG-1122-0000-0000-0000-000000000000")
+    """A slice of the first board and one of the second, where MIG is on."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self.library = library
+        library.stub_set.argtypes = (ctypes.c_uint, ctypes.c_char_p, ctypes.c_longlong)
+        library.stub_use.argtypes = (ctypes.c_uint, ctypes.c_longlong)
+        library.stub_reset()
+
+    def gpus(self, n: int) -> None:
+        """Let the machine have so many GPUs."""
+        self.library.stub_gpus(n)
+
+    def cuda(self, version: int) -> None:
+        """Let the driver be for this version of CUDA, e.g. 12040."""
+        self.library.stub_cuda(version)
+
+    def set(self, gpu: int, **values: int) -> None:
+        """Let a GPU say this; the names are those of ``gpu_t`` in the stub."""
+        for name, value in values.items():
+            assert self.library.stub_set(gpu, name.encode(), value) == 0, name
+
+    def use(self, gpu: int, mj: int) -> None:
+        """Let a GPU's energy counter move on."""
+        self.library.stub_use(gpu, mj)
+
+    def run(self, gpu: int, *pids: int) -> None:
+        """Let these processes compute on a GPU."""
+        for pid in pids:
+            self.library.stub_process(gpu, pid)
+
+    def refuse(self, gpu: int, call: str, code: int = pynvml.NVML_ERROR_NOT_SUPPORTED) -> None:
+        """Let a GPU answer a call with an error from now on."""
+        self.library.stub_refuse(gpu, call.encode(), code)
+
+
+@pytest.fixture
+def driver(driver_file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Driver]:
+    """Put the stub driver with its two GPUs under pynvml."""
+    found = Driver(ctypes.CDLL(str(driver_file)))
+    load_driver(monkeypatch, lambda name: found.library)
+    yield found
+    gpus.polled_boards.cache_clear()
+
+
+@pytest.fixture
+def no_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pynvml find no driver."""
+
+    def absent(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    load_driver(monkeypatch, absent)
+
+
+def load_driver(monkeypatch: pytest.MonkeyPatch, cdll) -> None:
+    """Let pynvml look for the driver afresh, in a process that has no torch and sees all GPUs."""
+    monkeypatch.setattr(pynvml, "nvmlLib", None)
+    monkeypatch.setattr(pynvml, "_nvmlLib_refcount", 0)
+    monkeypatch.setattr(pynvml, "_nvmlGetFunctionPointer_cache", {})
+    monkeypatch.setattr(pynvml, "CDLL", cdll)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    gpus.polled_boards.cache_clear()

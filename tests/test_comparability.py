@@ -10,8 +10,8 @@ from greenbench.record import columns as row_columns
 ROW = {
     "dataset": "d", "data_hash": "abc", "scenario": "offline", "batch_size": 8, "device": "cpu",
     "normalizer": "whisper-english@1", "scorer": "jiwer-4",
-    "device_name": "a CPU", "threads": 2, "batching": "sorted", "timed_region": "waveform-to-text",
-    "protocol": "quick", "energy_scope": "cpu", "energy_method": "counter",
+    "device_name": "a board", "threads": 2, "batching": "sorted", "timed_region": "waveform-to-text",
+    "protocol": "quick", "energy_scope": "cpu+gpu", "energy_gpu_scope": "device", "energy_method": "counter",
 }  # fmt: skip
 J = "energy_j_per_audio_s"
 
@@ -49,7 +49,8 @@ def test_rows_measured_alike_may_be_compared(metric: str) -> None:
         ("batching", "bucketed", {"rtfx", J}),
         ("timed_region", "file-to-text", {"rtfx", J}),
         ("protocol", "standard", {"rtfx", J}),
-        ("energy_scope", "cpu+dram", {J}),
+        ("energy_scope", "cpu+gpu+dram", {J}),
+        ("energy_gpu_scope", "device_shared", {J}),
         ("energy_method", "estimated", {J}),
     ],
 )
@@ -72,6 +73,12 @@ def test_what_the_comparison_is_about_may_differ() -> None:
     """Other hardware is compared when asked for, and only in what was asked for."""
     assert refused("rtfx", ("device_name",), device_name="another CPU") == {}
     assert set(refused("rtfx", ("device_name",), device_name="another CPU", threads=4)) == {"threads"}
+
+
+def test_a_shared_gpu_matters_where_its_joules_count() -> None:
+    """What a GPU that no figure covers is shared with keeps no rows apart."""
+    cpu = ROW | {"energy_scope": "cpu"}
+    assert differing(cpu, cpu | {"energy_gpu_scope": None}, columns(J)) == {}
 
 
 def test_counters_and_samples_are_measured_alike_and_estimates_are_not() -> None:

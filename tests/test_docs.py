@@ -4,27 +4,33 @@ import importlib.util
 import re
 import shlex
 from pathlib import Path
+from typing import get_args
 
 import pytest
-import typer.main
 import yaml
 
 from greenbench import __version__, registry, suite
-from greenbench.cli import app
-from greenbench.protocol import PROTOCOLS
+from greenbench.protocol import PROTOCOLS, Protocol
+from greenbench.scenarios import Scenario
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-COMMANDS = typer.main.get_command(app).commands
+
+
+def load_tool():
+    spec = importlib.util.spec_from_file_location("readme_tool", ROOT / "tools" / "readme.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+COMMANDS = load_tool().commands()
 
 
 @pytest.fixture(scope="module")
 def tool():
     """The script that writes the generated parts."""
-    spec = importlib.util.spec_from_file_location("readme_tool", ROOT / "tools" / "readme.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool()
 
 
 def generated(part: str) -> str:
@@ -43,6 +49,11 @@ def test_the_readme_shows_the_metrics_as_they_are(tool) -> None:
     assert generated("metrics") == tool.metrics_table()
 
 
+def test_the_readme_shows_the_flags_as_they_are(tool) -> None:
+    """The README's table is the FLAGS table; `python tools/readme.py` mends it."""
+    assert generated("flags") == tool.flags_table()
+
+
 @pytest.mark.parametrize("file", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"])
 def test_every_command_that_is_mentioned_exists(file: str) -> None:
     """No document names a command or option of greenbench that is not there."""
@@ -51,12 +62,13 @@ def test_every_command_that_is_mentioned_exists(file: str) -> None:
         words = (
             shlex.split(line, comments=True) if line.count('"') % 2 == 0 and line.count("'") % 2 == 0 else line.split()
         )
-        if words[0] not in COMMANDS:
+        name = next((" ".join(words[:n]) for n in (2, 1) if " ".join(words[:n]) in COMMANDS), None)
+        if name is None:
             continue
-        valid = {option for p in COMMANDS[words[0]].params for option in p.opts}
+        valid = {option for p in COMMANDS[name].params for option in p.opts}
         assert {w for w in words if w.startswith("--")} <= valid, line
     for command in re.findall(r"`greenbench (\w+)", text):
-        assert command in COMMANDS, command
+        assert command in {name.split()[0] for name in COMMANDS}, command
 
 
 def test_every_command_is_in_readme_and_changelog() -> None:
@@ -86,9 +98,23 @@ def test_every_shipped_suite_loads_and_is_in_the_readme(path: Path) -> None:
     assert f"suites/{path.name}" in README
 
 
+def test_the_readme_has_every_exit_code() -> None:
+    """The line on exit codes names those that the command line and its errors end with, and no other."""
+    (line,) = re.findall(r"^Exit codes: (.*?\.)$", README, flags=re.S | re.M)
+    source = (ROOT / "greenbench" / "cli.py").read_text() + (ROOT / "greenbench" / "errors.py").read_text()
+    used = set(re.findall(r"typer\.Exit\((\d+)\)|exit_code = (\d+)", source))
+    assert {"0", *(a or b for a, b in used)} == set(re.findall(r"\b(\d+) ", line))
+
+
 def test_the_readme_protocols_are_the_protocols() -> None:
     """The README's table has a column for each protocol."""
     assert f"| step | {' | '.join(PROTOCOLS)} |" in README
+
+
+def test_every_step_of_a_protocol_is_in_the_readme() -> None:
+    """Each step stands in the table under the name that overrides it."""
+    steps = {name for line in README.splitlines() if line.startswith("| ") for name in re.findall(r"`(\w+)`", line)}
+    assert set(Protocol.__dataclass_fields__) <= steps
 
 
 def test_every_registered_group_is_described() -> None:
@@ -100,3 +126,15 @@ def test_ci_runs_the_readme_line() -> None:
     """The README has exactly one test command, which .ci/run picks out."""
     lines = [line for line in README.splitlines() if re.match(r"python3 -m venv .*pytest", line)]
     assert len(lines) == 1
+
+
+def test_the_page_on_measurement_explains_every_flag_and_energy_source() -> None:
+    """docs/measurement.md has a row for each flag, and names each meter of energy and each scenario."""
+    from greenbench.validity import FLAGS
+
+    page = (ROOT / "docs" / "measurement.md").read_text()
+    rows = re.findall(r"^\| `([a-z-]+)` \|", page, flags=re.M)
+    assert [name for name in rows if name in FLAGS] == list(FLAGS)
+    for source in ("rapl", "nvml-total-energy", "nvml-power", "external", "hwmon", "battery", "codecarbon-tdp"):
+        assert f"`{source}`" in page
+    assert all(f"| `{name}` |" in page for name in get_args(Scenario))

@@ -66,6 +66,12 @@ def test_a_real_model_and_its_builds_side_by_side(tiny_model: Path, manifest: Pa
     whole, int8 = frame[frame["variant"] == "tiny"].iloc[0], frame[frame["variant"] != "tiny"].iloc[0]
     assert int8["model_bytes"] < whole["model_bytes"]
     assert int8["n_params"] == whole["n_params"]
+    assert frame["macs_per_audio_s"].nunique() == 1  # int8 does the same work
+    assert (frame["macs_per_audio_s"] > 1e6).all()
+    offline = frame["scenario"] == "offline"
+    # batches of 1.0 to 1.3 s and of 1.4 to 1.7 s: 0.6 s in each are padding, of 5.2 and 6.8 s computed
+    assert frame["padding_pct"][offline].tolist() == pytest.approx([10.0, 10.0])
+    assert (frame["padding_pct"][~offline] == 0).all()
     assert (int8["parent"], int8["steps"]) == ("tiny", "int8-dynamic")
     assert frame["wer"].notna().all()
     if (frame["energy_method"] == "estimated").all():

@@ -95,3 +95,47 @@ def test_what_derives_agrees_with_itself() -> None:
     assert energy.derived("cpu", reading, None, 1200.0, None)["energy_net_j"] is None
     reading.add("energy_system_j", Quantity(None, "sampled", "external"))
     assert set(energy.derived("cpu", reading, 20.0, 1200.0, (500.0, 2.0)).values()) == {None}
+
+
+@pytest.mark.parametrize(
+    ("shared", "gpu", "total"), [(False, "device", "cpu+gpu"), (True, "device_shared", "cpu+gpu-shared")]
+)
+def test_a_shared_board_shows_in_the_scope(shared: bool, gpu: str, total: str) -> None:
+    """Joules of a whole board of which the model has a slice are in the total, which says so in its scope."""
+    reading = read(cpu=1.0)
+    for _ in range(2):
+        reading.add("energy_gpu_j", Quantity(1.5, "counter", "nvml-total-energy", shared=shared))
+    origin = energy.provenance("cuda", reading)
+    assert (origin["energy_gpu_scope"], origin["energy_scope"]) == (gpu, total)
+    assert energy.total_j("cuda", reading) == 4.0
+    row = {"energy_cpu_j": 1.0, "energy_gpu_j": 3.0, "wall_s": 2.0}
+    assert energy.provenance("cuda", energy.reading_of(row | origin)) == origin
+
+
+def test_an_unknown_part_has_no_scope() -> None:
+    """A board that could not be read is not said to be shared: there are no joules to share."""
+    reading = Reading({"energy_gpu_j": Quantity(None, "counter", "nvml-total-energy", shared=True)})
+    assert "energy_gpu_scope" not in energy.provenance("cuda", reading)
+
+
+@pytest.mark.parametrize(
+    ("device", "parts", "unread"),
+    [
+        ("cpu", {"cpu": 1.0, "gpu": None}, None),
+        ("cpu", {"cpu": None}, "cpu"),
+        ("cuda", {"cpu": None, "gpu": None}, "cpu+gpu"),
+        ("cuda", {"gpu": None}, "gpu"),
+        ("cuda", {}, None),
+        ("cpu", {"system": None, "cpu": None}, "system"),
+    ],
+)
+def test_a_part_of_the_scope_that_its_meter_could_not_tell_is_unread(device, parts, unread) -> None:
+    """Unread is what has a meter and no joules; a part without a meter, or outside the scope, is not."""
+    assert energy.provenance(device, read(**parts))["energy_unread"] == unread
+
+
+def test_a_part_without_a_meter_says_why() -> None:
+    """The row of a part in scope that nothing measures carries the reason, and of no other part."""
+    reading = Reading(absent={"energy_cpu_j": "rapl: no counter", "energy_gpu_j": "nvml: no driver"})
+    assert energy.provenance("cpu", reading) == {"energy_cpu_note": "rapl: no counter", "energy_unread": None}
+    assert energy.provenance("cuda", reading)["energy_gpu_note"] == "nvml: no driver"

@@ -1,4 +1,4 @@
-"""The environment is described without naming the machine, and the doctor finds what spoils a measurement."""
+"""The environment is described without naming the machine."""
 
 import getpass
 import json
@@ -13,9 +13,8 @@ import psutil
 import pynvml
 import pytest
 
-from greenbench import environment, meters
-from greenbench.environment import Finding, accelerator, findings, git_state, machine, usable_cpus, versions
-from greenbench.plugins import Quantity
+from greenbench import environment
+from greenbench.environment import accelerator, git_state, machine, usable_cpus, versions
 
 GIB = 2**30
 
@@ -94,9 +93,13 @@ def test_what_is_unknown_is_none(system, monkeypatch):
 
 
 def test_gpus_are_named_without_their_serials(monkeypatch):
-    """Each GPU has its name, memory and driver, and no more."""
+    """Each GPU has what tells it from another product or setting, and no more; what the driver keeps is None."""
     _gpus(monkeypatch, "NVIDIA T4")
-    assert machine()["gpus"] == [{"name": "NVIDIA T4", "memory_bytes": 16 * GIB, "driver": "570.1"}]
+    (gpu,) = machine()["gpus"]
+    assert {name: value for name, value in gpu.items() if value is not None} == {
+        "name": "NVIDIA T4", "memory_bytes": 16 * GIB, "driver": "570.1",
+    }  # fmt: skip
+    assert not {"uuid", "serial", "index"} & set(gpu)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ def test_memory_is_what_the_container_may_use(system, monkeypatch, lines, limit)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=64 * GIB))
     for path, text in lines.items():
         system(path, text)
-    assert environment._memory_bytes() == (limit or 64 * GIB)
+    assert environment.memory_bytes() == (limit or 64 * GIB)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +168,7 @@ def test_governors_are_summed_up(system, governors, expected):
     """The governor is one word where all CPUs agree, else all the words."""
     for cpu, governor in enumerate(governors):
         system(f"sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor", governor)
-    assert environment._governor() == expected
+    assert environment.governor() == expected
 
 
 @pytest.mark.parametrize(
@@ -180,7 +183,7 @@ def test_governors_are_summed_up(system, governors, expected):
 def test_turbo_is_read_the_right_way_round(system, file, text, expected):
     """Intel's file says that turbo is off, the other that it is on."""
     system(f"sys/devices/system/cpu/{file}", text)
-    assert environment._turbo() is expected
+    assert environment.turbo() is expected
 
 
 @pytest.mark.parametrize(("flags", "expected"), [("fpu hypervisor sse2", True), ("fpu sse2", False)])
@@ -272,99 +275,3 @@ def test_without_git_the_state_is_unknown(tmp_path, monkeypatch):
     """A machine without git leaves the commit unknown and does not fail."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert git_state(tmp_path) is None
-
-
-# --- the doctor ------------------------------------------------------------------------------------------
-
-
-def _finding(topic):
-    return next(finding for finding in findings() if finding.topic == topic)
-
-
-@pytest.fixture
-def calm(monkeypatch):
-    """Skip the half second of listening for foreign load."""
-    monkeypatch.setattr(environment.time, "sleep", lambda _seconds: None)
-    monkeypatch.setattr(meters, "survey", lambda: {"clock": None, "rapl": "no counter: buy one"})
-
-
-def test_the_doctor_has_one_finding_a_topic(calm):
-    """Topics are unique, messages one line, and what is fine needs no remedy."""
-    found = findings()
-    assert len({finding.topic for finding in found}) == len(found)
-    assert all(finding.message and "\n" not in finding.message for finding in found)
-    assert all(finding.remedy is None for finding in found if finding.ok)
-
-
-def test_the_doctor_tells_each_meter(calm):
-    """An unavailable meter is a finding with its own reason."""
-    assert _finding("meter clock").ok is True
-    assert _finding("meter rapl") == Finding("meter rapl", False, "no counter: buy one")
-
-
-@pytest.mark.parametrize(("governor", "ok"), [("performance", True), ("powersave", False), (None, None)])
-def test_the_doctor_judges_the_governor(calm, monkeypatch, governor, ok):
-    """Only the performance governor is fit; an unknown one is called unknown."""
-    monkeypatch.setattr(environment, "_governor", lambda: governor)
-    finding = _finding("CPU governor")
-    assert finding.ok is ok
-    assert bool(finding.remedy) == (ok is False)
-
-
-def test_the_doctor_finds_a_quota(calm, monkeypatch):
-    """A time quota is found, since it pauses the model in the middle of a window."""
-    monkeypatch.setattr(environment, "_cpu_quota", lambda: 1.5)
-    finding = _finding("CPU quota")
-    assert finding.ok is False
-    assert "1.5 CPUs" in finding.message
-
-
-class _FakeClock:
-    """A clock whose window shows a given foreign load."""
-
-    def __init__(self, foreign_s):
-        self.foreign_s = foreign_s
-
-    def window(self, reading):
-        reading.add("wall_s", Quantity(0.5, "counter", "fake"))
-        reading.add("foreign_cpu_s", Quantity(self.foreign_s, "counter", "fake"))
-        return environment.suppress()
-
-
-@pytest.mark.parametrize(("foreign_s", "ok"), [(0.1, True), (0.3, False), (None, None)])
-def test_the_doctor_judges_the_load_as_a_share_of_all_cpus(calm, monkeypatch, foreign_s, ok):
-    """On four CPUs 0.1 s in half a second is 5 % and fine, 0.3 s is 15 % and too much."""
-    monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: 4)
-    monkeypatch.setattr(environment, "Clock", lambda: _FakeClock(foreign_s))
-    assert _finding("foreign load").ok is ok
-
-
-def test_the_doctor_finds_a_gpu_that_torch_cannot_use(calm, monkeypatch):
-    """A GPU beside a CPU build of torch is found, and named."""
-    _gpus(monkeypatch, "NVIDIA T4")
-    _torch(monkeypatch, "2.9.0+cpu")
-    finding = _finding("device")
-    assert finding.ok is False
-    assert "NVIDIA T4" in finding.message
-
-
-@pytest.mark.parametrize(("used", "ok"), [(0, True), (GIB, False)])
-def test_the_doctor_finds_swapping(calm, monkeypatch, used, ok):
-    """Swap in use is found."""
-    monkeypatch.setattr(psutil, "swap_memory", lambda: SimpleNamespace(used=used))
-    assert _finding("swap").ok is ok
-
-
-@pytest.mark.parametrize(("free", "ok"), [(50 * GIB, True), (GIB, False)])
-def test_the_doctor_judges_disk_space(calm, monkeypatch, free, ok):
-    """Too little room for models and corpora is found."""
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
-    assert _finding("disk").ok is ok
-
-
-def test_the_doctor_misses_a_compiler(calm, monkeypatch):
-    """A CXX that is not there is found by name."""
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    finding = _finding("C++ compiler")
-    assert finding.ok is False
-    assert "no-such-compiler" in finding.remedy

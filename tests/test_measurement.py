@@ -192,6 +192,17 @@ def test_a_wrong_number_of_texts_is_an_error(hand: Hand, answer: list[str]) -> N
         run_window(lambda batch: answer, corpus_of([16_000] * 2), Load("offline", 2, 0), [Meter(hand)])
 
 
+@pytest.mark.parametrize(
+    ("scenario", "size", "padded_s"), [("offline", 2, 2.25), ("offline", 1, 1.75), ("server", 1, 1.75)]
+)
+def test_padding_is_what_a_batch_has_beyond_its_utterances(
+    hand: Hand, scenario: str, size: int, padded_s: float
+) -> None:
+    """A batch of 1 s and 0.5 s computes 2 s; the last one of 0.25 s alone and single utterances have no padding."""
+    window = run_window(Model(hand), corpus_of([4_000, 16_000, 8_000]), Load(scenario, size, 3.5), [Meter(hand)])
+    assert (window.audio_s, window.padded_s) == (window.n_passes * 1.75, window.n_passes * padded_s)
+
+
 # --- warm-up ---------------------------------------------------------------------------------------------
 
 
@@ -258,6 +269,17 @@ def test_idle_power_is_joules_over_seconds(hand: Hand) -> None:
 def test_no_idle_power_of_a_part_of_the_scope(hand: Hand) -> None:
     """With the GPU in scope and not read, idle power is None, not that of the CPU."""
     assert idle_power_w([Meter(hand)], 30.0, Reading(device="cuda:0")) is None
+
+
+def test_a_meter_outside_is_worth_an_idle_baseline(hand: Hand) -> None:
+    """Where a wall meter's log will be attached the baseline is taken, although nothing here reads energy."""
+    start, reading = hand.now, Reading()
+    assert idle_power_w([Clock()], 30.0, reading, logged=True) is None
+    assert reading.segments == [(start, start + 30.0)]
+    for drift_pct, n_idled in ((None, 0), (10.0, 1)):
+        idled: list[None] = []
+        assert idle_after_w(lambda idled=idled: idled.append(None), None, drift_pct, logged=True) is None
+        assert len(idled) == n_idled
 
 
 @pytest.mark.parametrize(("with_energy", "idle_s"), [(True, 0.0), (False, 30.0)])

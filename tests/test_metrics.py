@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenbench.metrics import METRICS, co2e_g, energy_net_j, ratio
+from greenbench.metrics import METRICS, co2e_g, energy_net_j, padding_pct, ratio
 from greenbench.record import KEYS, PROVENANCE
 
-UNITS = {"s": "s", "j": "J", "w": "W", "g": "g", "bytes": "bytes", "hz": "Hz", "pct": "%", "c": "°C"}
+UNITS = {"s": "s", "j": "J", "w": "W", "g": "g", "bytes": "bytes", "hz": "Hz", "pct": "%", "c": "°C", "macs": "1"}
 PURE = {"wer", "wer_ci_low", "wer_ci_high", "cer", "rtfx"}
 
 positive = st.floats(0.001, 1e6)
@@ -79,3 +79,9 @@ def test_no_grid_factor_no_co2() -> None:
     assert co2e_g(1.0, None) is None
     assert co2e_g(None, 56.0) is None
     assert co2e_g(1.0, 0.0) == 0
+
+
+@pytest.mark.parametrize(("audio_s", "padded_s", "pct"), [(7.5, 10.0, 25.0), (10.0, 10.0, 0.0), (0.0, 0.0, None)])
+def test_padding_is_the_share_that_is_no_audio(audio_s: float, padded_s: float, pct: float | None) -> None:
+    """Of 10 s computed for 7.5 s of audio a quarter is padding; of nothing computed there is no share."""
+    assert padding_pct(audio_s, padded_s) == pct

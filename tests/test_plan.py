@@ -9,9 +9,11 @@ def cells(data: dict, **values) -> list:
 
 
 def test_batch_sizes_are_for_offline_only(suite_data: dict) -> None:
-    """Every batch size makes an offline cell; single-stream is one cell at batch size 1."""
-    planned = cells(suite_data, scenarios=["offline", "single-stream"], batch_sizes=[4, 8])
-    assert [(c.scenario, c.batch_size) for c in planned] == [("offline", 4), ("offline", 8), ("single-stream", 1)]
+    """Every batch size makes an offline cell; single-stream and server are one cell each at batch size 1."""
+    planned = cells(suite_data, scenarios=["offline", "single-stream", "server"], batch_sizes=[4, 8])
+    assert [(c.scenario, c.batch_size) for c in planned] == [
+        ("offline", 4), ("offline", 8), ("single-stream", 1), ("server", 1),
+    ]  # fmt: skip
 
 
 def test_quick_runs_as_written(suite_data: dict) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -49,7 +50,7 @@ class Sensor:
 
 
 def lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text().splitlines() if line]
 
 
 def polled(monkeypatch: pytest.MonkeyPatch, path: Path, hand: Hand, sensors: dict[str, Sensor]) -> list[dict]:
@@ -66,6 +67,14 @@ def test_delays_do_not_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     found = polled(monkeypatch, tmp_path / "p", hand, {"slow": slow})
     at = [sample["t_s"] for sample in found]
     assert at == pytest.approx([50.0, 50.1, 50.2, 50.3, 50.4, 50.7, 50.8, 50.9])
+
+
+def test_the_meter_in_the_greatest_hurry_sets_the_pace() -> None:
+    """The run's period holds unless a meter needs a shorter one here; one that needs none slows nobody down."""
+    hurried, slow, easy = (SimpleNamespace(period_s=s) for s in (0.05, 1.0, None))
+    assert poller.pace_s(0.1, {"a": easy, "b": SimpleNamespace(), "c": slow}) == 0.1
+    assert poller.pace_s(0.1, {"a": easy, "b": hurried, "c": slow}) == 0.05
+    assert poller.pace_s(0.02, {"b": hurried}) == 0.02
 
 
 def test_a_bad_sensor_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,13 +117,14 @@ def test_a_meter_that_fails_or_sees_nothing_is_not_polled(monkeypatch: pytest.Mo
 
     meters = {
         "good": Sensor(iter([{"a": 1.0}])),
-        "blind": Sensor(iter([{}])),
-        "broken": Sensor(iter([RuntimeError("boom")])),
+        "moody": Sensor(iter([OSError("no data"), {}, {"a": 1.0}])),
+        "blind": Sensor(iter([{}] * 9)),
+        "broken": Sensor(iter([RuntimeError("boom")] * 9)),
         "edges-only": SimpleNamespace(window=None),
     }
     monkeypatch.setattr(registry, "names", lambda _group: sorted(meters))
     monkeypatch.setattr(registry, "create", lambda _group, name, _options: meters[name])
-    assert list(poller.sensors({})) == ["good"]
+    assert list(poller.sensors({})) == ["good", "moody"]
 
 
 # --- as a process ----------------------------------------------------------------------------------------
@@ -155,6 +165,15 @@ def test_a_later_run_in_the_same_file_has_samples_of_its_own(tmp_path: Path) -> 
         trace.await_sample(time.perf_counter())
         assert trace.samples(0, 2e9)[-1]["t_s"] < 1e9
     assert path.read_text().startswith(old)
+
+
+def test_a_line_that_was_torn_off_costs_no_later_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an earlier poller could not finish is ended first, so that the header of the next is whole."""
+    path, hand = tmp_path / "p", Hand(50.1)
+    path.write_text('{"t_s": 1, "a"')
+    monkeypatch.setattr(time, "perf_counter", lambda: hand.now)
+    poller.poll(path, 0.1, {}, hand)  # type: ignore[arg-type]
+    assert [json.loads(line).keys() for line in path.read_text().splitlines()[1:]] == [{"header"}, {"t_s", CPU}]
 
 
 def test_a_poller_that_dies_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from greenbench import rows, suite
 from greenbench.corpus import Census
-from greenbench.measurement import Spoken, WarmUp, Window
+from greenbench.measurement import Probe, Spoken, WarmUp, Window
 from greenbench.metrics import METRICS
 from greenbench.plan import plan
 from greenbench.plugins import Quantity, Reading
@@ -36,7 +36,7 @@ def window() -> Window:
         "foreign_cpu_s": Quantity(0.0, "counter", "system-times"),
     }
     spoken = [Spoken("a", "s", "RED GREEN", 2.0), Spoken("b", "s", "BLUE", 1.0), Spoken("c", "s", "WHITE", 2.0)]
-    return Window(Reading(quantities), spoken, dict(TEXTS), audio_s=10.0, n_passes=2)
+    return Window(Reading(quantities), spoken, dict(TEXTS), audio_s=10.0, padded_s=12.5, n_passes=2)
 
 
 def measured(job: Job, window: Window, setting: Setting = SETTING) -> dict:
@@ -143,14 +143,42 @@ def test_flags_see_the_protocols_window_and_the_census(job: Job, window: Window)
     assert row["n_skipped"] == 1
 
 
+@pytest.mark.parametrize(("engine_batching", "padding_pct"), [("padded", 20.0), ("sequential", None)])
+def test_padding_of_engines_that_pad(job: Job, window: Window, engine_batching: str, padding_pct: float | None) -> None:
+    """Of 12.5 s computed, 2.5 s were padding; an engine that takes one utterance at a time has no such figure."""
+    row = measured(job, window, replace(SETTING, engine_batching=engine_batching))
+    assert row["padding_pct"] == (None if padding_pct is None else pytest.approx(padding_pct))
+
+
+@pytest.mark.parametrize(("held", "rate_hz"), [((True, True, False), 6.0), ((False, False, False), None)])
+def test_a_server_says_which_rate_held(suite_data: dict, window: Window, held: tuple[bool, ...], rate_hz) -> None:
+    """The highest rate that held is in the row, with what was asked and every probe; without one a flag says so."""
+    loaded = suite.load({**suite_data, "scenarios": ["server"], "server": {"percentile": 90}})
+    window.probes = tuple(Probe(hz, 100, 2, good) for hz, good in zip((4.0, 6.0, 7.0), held, strict=True))
+    row = measured(Job("run-1", 0, loaded, plan(loaded)[0]), window)
+    assert row["server_rate_hz"] == rate_hz
+    assert row["arrivals"] == "poisson at the highest rate, p90 within 0.5 s + 0.1 x audio"
+    assert row["server_probes"].startswith(f"4 Hz {'held' if held[0] else 'missed'} (2 of 100 late); 6 Hz")
+    assert row["flags"] == ([] if rate_hz else ["bound-missed"])
+    assert row["batching"] == "single"
+
+
+def test_only_servers_have_arrivals(job: Job, window: Window) -> None:
+    """The other scenarios have neither a rate nor a bound to miss."""
+    row = measured(job, window)
+    assert [row[name] for name in ("server_rate_hz", "arrivals", "server_probes")] == [None, None, None]
+    assert row["flags"] == []
+
+
 @pytest.mark.parametrize(("n_latencies", "known"), [(0, False), (2, False), (59, False), (60, True)])
 def test_latency_only_where_every_utterance_has_one(job: Job, window: Window, n_latencies: int, known: bool) -> None:
     """A last batch of one is no sample of latency: percentiles need a time for every utterance of every pass."""
     window.n_passes = 20
     window.latencies_s = [("abc"[i % 3], 1.0 + i) for i in range(n_latencies)]
     row = measured(job, window)
-    assert [row[f"latency_p{pct}_s"] is not None for pct in (50, 90, 99)] == [known, known, False]
+    assert [row[f"latency_p{pct}_s"] is not None for pct in (50, 90, 95, 99)] == [known, known, False, False]
     assert row["latency_p50_s"] == (30.5 if known else None)
+    assert row["latency_p90_s"] == (60.0 if known else None)  # none of sixty may lie beyond the bound
 
 
 @pytest.mark.parametrize("status", ["error", "skipped"])

@@ -33,6 +33,37 @@ def test_the_null_variant_reads_back_its_own_rtfx(suite_data: dict, tmp_path: Pa
     assert stream["latency_p50_s"].between(1.0 / 20, 1.7 / 20 * 1.02).all()
 
 
+def test_a_server_finds_a_rate_or_says_why_there_is_none(suite_data: dict, tmp_path: Path) -> None:
+    """A model of 20 ms holds a rate below its 50 a second; one that needs 300 ms where 250 are allowed is skipped."""
+    data = {
+        **suite_data,
+        "variants": [{"use": "null", "delay_s": 0.02, "name": "fast"}, {"use": "null", "delay_s": 0.3, "name": "slow"}],
+        "scenarios": ["server"],
+        "server": {"percentile": 90, "latency_base_s": 5, "latency_per_audio_s": 0, "max_probes": 2},
+    }
+    frame = run({**data, "variants": data["variants"][:1]}, Options(out=tmp_path / "fast"))
+    assert list(frame["status"]) == ["ok", "ok"], list(frame["reason"])
+    assert frame["server_rate_hz"].between(1, 50).all()
+    assert (frame["latency_p50_s"] >= 0.02).all()
+    assert (frame["n_passes"] >= 6).all()  # 44 of 8 utterances
+    assert frame["server_probes"].str.count("Hz").eq(2).all()
+    assert (frame["rtfx"] < frame["audio_s"] / frame["n_passes"] / 8 / 0.02).all()  # it waits for arrivals
+    strict = {**data["server"], "latency_base_s": 0.25}
+    late = run({**data, "variants": data["variants"][1:], "server": strict}, Options(out=tmp_path / "slow")).iloc[0]
+    assert late["status"] == "skipped"
+    assert "too slow for a server: without any queue 8 of 8 utterances take longer" in late["reason"]
+
+
+def test_length_buckets_are_measured_apart(suite_data: dict, tmp_path: Path) -> None:
+    """Eight tones of 1.0 to 1.7 s in two buckets are two cells of four, the shorter and the longer ones."""
+    (dataset,) = suite_data["datasets"]
+    data = {**suite_data, "datasets": [{**dataset, "length_buckets": 2}]}
+    frame = run({**data, "protocol": {**data["protocol"], "repeats": 1}}, Options(out=tmp_path / "run"))
+    assert list(frame["dataset"].str.rpartition("/")[2]) == ["length-1-of-2", "length-2-of-2"]
+    assert list(frame["audio_s"] / frame["n_passes"]) == pytest.approx([1.0 + 1.1 + 1.2 + 1.3, 1.4 + 1.5 + 1.6 + 1.7])
+    assert frame["data_hash"].nunique() == 2
+
+
 def test_every_repeat_is_a_row_with_its_texts(suite_data: dict, tmp_path: Path) -> None:
     """Rows, texts, run.json and page all exist; an independent recount of the texts gives the row's counts."""
     import jiwer
@@ -57,6 +88,9 @@ def test_every_repeat_is_a_row_with_its_texts(suite_data: dict, tmp_path: Path) 
     described = store.read_run(folder)
     assert described["protocol"]["repeats"] == 2
     assert {"machine", "versions", "git", "meters", "suite", "suite_hash"} <= set(described)
+    assert described["cooldown"] == {"rule": "none", "start": {}}
+    assert set(frame["warmup_batches"]) == {3}
+    assert set(frame["n_windows"]) == {2}
     assert (folder / store.REPORT).stat().st_size > 10_000
 
 
@@ -115,7 +149,7 @@ def test_every_death_is_a_row_and_the_run_goes_on(suite_data: dict, tmp_path: Pa
 @pytest.mark.usefixtures("bad_plugin")
 def test_a_repeat_measured_before_the_death_is_kept(suite_data: dict, tmp_path: Path) -> None:
     """A model that dies in its second window keeps the row of its first."""
-    bad = {"use": "bad", "how": "raise", "after": 9}  # 1 + 3 calls before, 4 in the first window, 1 in the second
+    bad = {"use": "bad", "how": "raise", "after": 9}  # 1 + 3 calls before, 4 in the first window, 1 more
     protocol = {"use": "quick", "repeats": 2, "window_s": 0.001, "idle_s": 0}
     data = {**suite_data, "variants": [bad], "protocol": protocol, "batch_sizes": [2]}
     frame = run(data, Options(out=tmp_path / "run"))
@@ -137,6 +171,35 @@ def test_threads_reach_the_worker(suite_data: dict, tmp_path: Path) -> None:
     data = {**suite_data, "variants": [{"use": "bad", "how": "threads"}], "threads": 1}
     run(data, Options(out=tmp_path / "run"))
     assert set(store.load_hypotheses(tmp_path / "run")["hypothesis"]) == {"1"}
+
+
+def test_rests_and_overhead_are_told(suite_data: dict, tmp_path: Path) -> None:
+    """Between two processes the machine rests, rows say how long, and the first one has weighed the harness."""
+    protocol = {**suite_data["protocol"], "repeats": 1, "cooldown_s": 0.3, "cooldown_within_c": 5}
+    sensors = {"thermal": {"root": str(tmp_path / "sys")}}
+    zone = tmp_path / "sys/class/thermal/thermal_zone0"
+    zone.mkdir(parents=True)
+    (zone / "type").write_text("cpu-thermal\n")
+    (zone / "temp").write_text("40000\n")
+    data = {**suite_data, "variants": ["null/rtfx-100", "null/instant"], "protocol": protocol, "meters": sensors}
+
+    def heat(kind: str, content: dict) -> None:
+        if kind == "row":
+            (zone / "temp").write_text("46000\n")
+
+    frame = run(data, Options(out=tmp_path / "run"), heat)
+    assert frame["cooldown_s"].isna().tolist() == [True, False]
+    first, second = frame.to_dict("records")
+    assert second["cooldown_s"] >= 0.3
+    assert second["cooldown_excess_c"] == 6.0
+    assert "not-cool" in second["flags"]
+    assert "not-cool" not in first["flags"]
+    assert (first["cpu_temp_start_c"], second["cpu_temp_end_c"]) == (40.0, 46.0)
+    described = store.read_run(tmp_path / "run")
+    assert described["cooldown"]["start"] == {"cpu.temperature_c": 40.0}
+    assert "at most 0.3 s" in described["cooldown"]["rule"]
+    assert 0 < described["harness_overhead"]["s_per_batch"] < 1e-3
+    assert 0 < described["harness_overhead"]["s_per_window"] < 10
 
 
 def test_what_a_library_prints_does_not_garble_the_messages(suite_data: dict, tmp_path: Path, bad_plugin) -> None:

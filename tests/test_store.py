@@ -128,6 +128,14 @@ def test_run_json_comes_back(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "a" / "b").iterdir()] == ["run.json"]
 
 
+def test_run_json_can_learn_more(tmp_path: Path) -> None:
+    """What is known only later is added, and what was known stays."""
+    store.write_run(tmp_path / "r", {"run_id": "r", "name": "n"})
+    store.amend_run(tmp_path / "r", harness_overhead={"s_per_batch": 1e-6})
+    known = store.read_run(tmp_path / "r")
+    assert (known["name"], known["harness_overhead"]) == ("n", {"s_per_batch": 1e-6})
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     """A run that cannot be created is one line with the remedy."""
     (tmp_path / "file").touch()
@@ -227,3 +235,49 @@ def test_hypotheses_of_a_resumed_run(run: Path) -> None:
         [1, "a", "OTHER"],
     ]
     assert load_hypotheses(run.parent / "none").empty
+
+
+# --- traces ----------------------------------------------------------------------------------------------
+
+
+def sampled(folder: Path, *lines: dict | str) -> None:
+    """Append lines to a run's trace as the poller does."""
+    with (folder / store.POWER).open("a") as stream:
+        stream.writelines((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
+
+
+def test_samples_are_in_utc_whatever_clock_they_were_on(run: Path) -> None:
+    """Each poller of a run maps its own clock; a sensor that was silent is NaN."""
+    sampled(run, {"header": {"t_s": 100.0, "utc_s": 1e9}}, {"t_s": 101.0, "a.power_w": 5.0}, {"t_s": 102.5})
+    sampled(run, {"header": {"t_s": 3.0, "utc_s": 2e9}}, {"t_s": 3.0, "a.power_w": 7.0})  # started anew
+    frame = store.load_power(run.parent)
+    assert frame["utc_s"].tolist() == [1e9 + 1, 1e9 + 2.5, 2e9]
+    assert frame["session"].tolist() == [1, 1, 2]
+    assert set(frame["run_id"]) == {"r"}
+    assert frame["a.power_w"].fillna(-1).tolist() == [5, -1, 7]
+
+
+def test_power_is_derived_from_counters(run: Path) -> None:
+    """Watts are microjoules over seconds, within one poller; at a wrap they are unknown, not negative."""
+    counter = "rapl.package-0.energy_uj"
+    joules = [(10.0, 1.0), (10.5, 6.0), (11.0, 8.0), (11.5, 0.5), (12.5, 20.5)]
+    header = {"header": {"t_s": 0.0, "utc_s": 1e9}}
+    sampled(run, header, *({"t_s": t, counter: int(j * 1e6)} for t, j in joules), header, {"t_s": 13.0, counter: 10**9})
+    watts = store.load_power(run)["rapl.package-0.power_w"]
+    assert watts.fillna(-1).tolist() == pytest.approx([-1, 10, 4, -1, 20, -1])
+
+
+def test_a_run_without_samples_has_an_empty_trace(run: Path) -> None:
+    """Where nothing was sampled the frame is empty and has its columns."""
+    assert store.load_power(run).columns.tolist() == ["run_id", "session", "utc_s"]
+    assert len(store.load_windows(run)) == 0
+
+
+def test_every_segment_of_a_window_is_a_row(run: Path) -> None:
+    """Windows come back in UTC, each stretch by itself, with the key of its row."""
+    key = {name: row()[name] for name in store.KEYS}
+    edges = {"kind": "window", **key, "segments": [[10, 12], [20, 21.5]], "t_s": 30.0, "utc_s": 1e9 + 30}
+    append(run, [edges], store.WINDOWS)
+    frame = store.load_windows(run)
+    assert frame[["start_utc_s", "end_utc_s"]].to_numpy().tolist() == [[1e9 + 10, 1e9 + 12], [1e9 + 20, 1e9 + 21.5]]
+    assert frame[list(key)].iloc[0].to_dict() == key

@@ -20,6 +20,11 @@ def raised(metrics: dict | None = None, provenance: dict | None = None, unstable
 CAUSES = {
     "synthetic-weights": ({"provenance": {"synthetic": True}}, ""),
     "energy-estimated": ({"provenance": {"energy_method": "estimated"}}, ""),
+    "energy-unread": (
+        {"provenance": {"energy_unread": "cpu+gpu", "energy_cpu_note": "it wrapped", "energy_gpu_note": "too short"}},
+        "cpu: it wrapped; gpu: too short",
+    ),
+    "gpu-shared": ({"provenance": {"energy_gpu_scope": "device_shared"}}, ""),
     "not-cool": (
         {"provenance": {"cooldown_excess_c": 5.01, "cooldown_s": 60.2}},
         "5.0 °C above the run's start after 60 s of rest, at most 5 °C",
@@ -40,12 +45,20 @@ CAUSES = {
         "CPU from 60.0 to 70.1 °C",
     ),
     "foreign-load": ({"metrics": {"foreign_cpu_s": 4.01}}, "10.02% of all CPUs, at most 10%"),
+    "gpu-foreign-process": ({"metrics": {"n_gpu_foreign_processes": 2}}, "2 processes"),
     "harness-busy": ({"metrics": {"harness_cpu_s": 0.101}}, "the harness 1.01% of a core, at most 1%"),
+    "bound-missed": (
+        {
+            "provenance": {"arrivals": "poisson at 5 Hz", "server_probes": "5 Hz missed (9 of 459 late)"},
+            "metrics": {"server_rate_hz": None},
+        },
+        "5 Hz missed (9 of 459 late)",
+    ),
     "unstable-text": ({"unstable": True}, ""),
     "audio-skipped": ({"metrics": {"n_skipped": 1}}, "1 files"),
 }
 OVER_REPEATS = {
-    "spread": (({"rtfx": [1.0, 1.2]}, 2, 2), "CV of rtfx 12.9 %, at most 10 %"),
+    "spread": (({"rtfx": [1.0, 1.2]}, 2, 2), "CV of RTFx 12.9 %, at most 10 %"),
     "few-repeats": (({"rtfx": [1.0]}, 1, 2), "1 of 2 windows"),
 }
 
@@ -78,6 +91,8 @@ def test_flags_of_all_repeats_have_their_cause(flag: str) -> None:
         {"metrics": {"foreign_cpu_s": None, "harness_cpu_s": None, "n_skipped": None}},
         {"provenance": {"energy_method": "counter", "synthetic": False}},
         {"provenance": {"energy_method": "sampled"}},
+        {"provenance": {"arrivals": "poisson at 5 Hz"}, "metrics": {"server_rate_hz": 5.0}},
+        {"provenance": {"arrivals": None}, "metrics": {"server_rate_hz": None}},
         {"provenance": {"cooldown_excess_c": 5.0, "cooldown_s": 12.0}},
         {"provenance": {"cooldown_excess_c": None, "cooldown_s": 60.0}},
         {"metrics": {"energy_j": 100.0, "idle_power_w": 10.0, "idle_power_after_w": 11.0}},
@@ -89,6 +104,8 @@ def test_flags_of_all_repeats_have_their_cause(flag: str) -> None:
         {"metrics": {"cpu_temp_start_c": 60.0, "cpu_temp_end_c": 70.0}},
         {"metrics": {"gpu_temp_start_c": 70.0, "gpu_temp_end_c": 60.0}},
         {"metrics": {"cpu_temp_start_c": None, "cpu_temp_end_c": 99.0}},
+        {"provenance": {"energy_gpu_scope": "device"}, "metrics": {"n_gpu_foreign_processes": 0}},
+        {"metrics": {"n_gpu_foreign_processes": None}},
     ],
 )
 def test_a_clean_row_has_no_flag(row: dict) -> None:
@@ -168,5 +185,5 @@ def test_the_spread_of_energy_counts_too() -> None:
     """Speed and energy must both agree over the repeats, and both figures are told."""
     wide = {"rtfx": [1.0, 1.2], "energy_j_per_audio_s": [1.0, 2.0]}
     assert flags_over_repeats(wide, 2, 2) == {
-        "spread": "CV of rtfx 12.9 %, CV of energy_j_per_audio_s 47.1 %, at most 10 %"
+        "spread": "CV of RTFx 12.9 %, energy per audio second 47.1 %, at most 10 %"
     }

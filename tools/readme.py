@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -23,14 +24,30 @@ def metrics_table() -> str:
     return "\n".join(["| metric | unit | better | what |", "|---|---|---|---|", *rows])
 
 
-def command_help() -> str:
-    """Return the commands and options with their help, as the program declares them."""
+def flags_table() -> str:
+    """Return the table of FLAGS in Markdown."""
+    from greenbench.validity import FLAGS
+
+    return "\n".join(["| flag | what it means |", "|---|---|", *(f"| `{n}` | {text} |" for n, text in FLAGS.items())])
+
+
+def commands() -> dict[str, Any]:
+    """Return the program's commands by name, those of groups as ``group command``."""
     import typer.main
 
     from greenbench.cli import app
 
-    lines = ["| command and options | what |", "|---|---|"]
+    found: dict[str, Any] = {}
     for name, command in typer.main.get_command(app).commands.items():
+        inner = getattr(command, "commands", None)
+        found |= {f"{name} {part}": c for part, c in inner.items()} if inner else {name: command}
+    return found
+
+
+def command_help() -> str:
+    """Return the commands and options with their help, as the program declares them."""
+    lines = ["| command and options | what |", "|---|---|"]
+    for name, command in commands().items():
         arguments = [p.name.upper() for p in command.params if p.param_type_name == "argument"]
         lines.append(f"| **`{' '.join(['greenbench', name, *arguments])}`** | {command.help} |")
         options = [p for p in command.params if p.param_type_name == "option"]
@@ -73,6 +90,7 @@ def main() -> None:
     text = README.read_text()
     text = replace(text, "help", command_help())
     text = replace(text, "metrics", metrics_table())
+    text = replace(text, "flags", flags_table())
     if arguments.run:
         text = replace(text, "quickstart", quickstart_run())
     README.write_text(text)

@@ -43,6 +43,21 @@ def read_audio(path: Path) -> Waveform:
     return audio
 
 
+def read_duration_s(path: Path) -> float:
+    """Read an audio file's length in seconds from its header.
+
+    Raises:
+        BadAudioError: the file cannot be opened, or is no audio.
+    """
+    import soundfile
+
+    try:
+        with path.open("rb") as file, soundfile.SoundFile(file) as sound:
+            return float(sound.frames / sound.samplerate)
+    except (soundfile.LibsndfileError, OSError, TypeError, ValueError) as error:
+        raise _bad(path, f"its length cannot be read ({error})") from error
+
+
 def _decode(path: Path) -> tuple[npt.NDArray[np.float32], int]:
     """Return the file's samples, shape ``(n_frames, n_channels)``, and its sample rate in Hz."""
     import soundfile

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from greenbench.datasets.archives import fetch_folder
-from greenbench.datasets.audio import read_audio
+from greenbench.datasets.audio import read_audio, read_duration_s
 from greenbench.errors import InputError, MissingError
 from greenbench.plugins import Clip, SuitePath
 
@@ -82,8 +82,10 @@ class LibriSpeech:
         self._check()
         for chapter in self._chapters():
             for clip_id, text in sorted(_transcripts(chapter).items()):
-                read = partial(read_audio, chapter / f"{clip_id}.flac")
-                yield Clip(clip_id, read, text, speaker=chapter.parent.name)
+                audio = chapter / f"{clip_id}.flac"
+                yield Clip(
+                    clip_id, partial(read_audio, audio), text, chapter.parent.name, partial(read_duration_s, audio)
+                )
 
     def _chapters(self) -> list[Path]:
         return sorted(path for path in self._folder.glob("*/*") if path.is_dir())

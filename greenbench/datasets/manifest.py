@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from greenbench.datasets.audio import read_audio
+from greenbench.datasets.audio import read_audio, read_duration_s
 from greenbench.errors import InputError, MissingError
 from greenbench.plugins import Clip, SuitePath
 from greenbench.registry import first_problem
@@ -90,4 +90,5 @@ class Manifest:
             raise InputError(f"{where}: {first_problem(error)}") from error
         name = PurePath(entry.audio_filepath)
         clip_id = (name.parent / name.stem).as_posix() if entry.id is None else entry.id
-        return Clip(clip_id, partial(read_audio, self.path.parent / name), entry.text, entry.speaker)
+        audio = self.path.parent / name
+        return Clip(clip_id, partial(read_audio, audio), entry.text, entry.speaker, partial(read_duration_s, audio))

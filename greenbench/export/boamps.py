@@ -103,10 +103,11 @@ def _measures(cell: pd.DataFrame, version: str | None) -> Iterable[Any]:
     from codecarbon.output_methods.boamps import models
 
     row = cell.iloc[-1]
-    for part in str(row["energy_scope"]).split("+"):
-        source = row[f"energy_{part}_source"] if part in PARTS else None
+    covered = str(row["energy_scope"]).replace("-shared", "").split("+")
+    for part in (part for part in PARTS if part in covered):
+        source = row[f"energy_{part}_source"]
         yield models.BoAmpsMeasure(
-            measurement_method=f"greenbench, {row['energy_method'] if source is None else source}",
+            measurement_method=f"greenbench, {source}",
             version=version,
             cpu_tracking_mode=source if part == "cpu" else None,
             gpu_tracking_mode=source if part == "gpu" else None,

@@ -11,8 +11,8 @@ from greenbench.metrics import METRICS
 from greenbench.report import frames, terminal
 
 TRACKED = (
-    "wer", "cer", "rtfx", frames.ENERGY, "latency_p50_s", "latency_p90_s", "latency_p99_s",
-    "first_utterance_s", "load_s", "peak_rss_bytes", "peak_gpu_bytes", "model_bytes",
+    "wer", "cer", "rtfx", frames.ENERGY, "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s",
+    "server_rate_hz", "first_utterance_s", "load_s", "peak_rss_bytes", "peak_gpu_bytes", "model_bytes",
 )  # fmt: skip
 """The metrics that mean the same however long a window was."""
 

@@ -51,6 +51,25 @@ def select(estimate: bool, options: Options | None = None) -> list[Meter]:
     return chosen
 
 
+def absent(chosen: Iterable[Meter], options: Options | None = None) -> dict[str, str]:
+    """Say why what the chosen meters leave out is not measured.
+
+    Args:
+        chosen: what ``select`` chose.
+        options: settings by meter name; meters that are not named get their defaults.
+
+    Returns:
+        By metric, each meter that would measure it, with its reason.
+    """
+    answered = {metric for meter in chosen for metric in meter.metrics}
+    reasons: dict[str, list[str]] = {}
+    for name, meter, reason in _candidates(options or {}):
+        for metric in meter.metrics if meter and reason and not meter.estimates else ():
+            if metric not in answered:
+                reasons.setdefault(metric, []).append(f"{name}: {reason}")
+    return {metric: "; ".join(told) for metric, told in reasons.items()}
+
+
 @contextmanager
 def measure(meters: Iterable[Meter], reading: Reading) -> Iterator[None]:
     """Measure the ``with`` block, the clock innermost, energy counters next to it, the device at rest at both edges.

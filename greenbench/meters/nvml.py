@@ -1,141 +1,103 @@
-"""NVML: energy of the GPUs in use, from the driver's own counter."""
+"""NVML: energy of the GPUs in use, from the driver's own counter or, on boards without one, from samples of power."""
 
-import os
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
-from greenbench.errors import MissingError
-from greenbench.plugins import Quantity, Reading
+from greenbench.gpus import Board, explain, in_use, polled_boards
+from greenbench.plugins import Quantity, Reading, SampledPower
 
 UPDATE_S = 0.1
-"""How often the counter moves (arXiv 2312.02741); what is shorter cannot be seen."""
+"""How often the counter and the power move (arXiv 2312.02741); what is shorter cannot be seen."""
+
+AVERAGED_SINCE = (8, 6)
+"""Compute capability from which on the driver's power is a mean over 1 s: Ampere without GA100, and newer (NVML's
+manual, ``nvmlDeviceGetPowerUsage``)."""
+
+NEITHER = "the GPU tells neither energy nor power, as some virtual ones do not: use another one, or measure at the wall"
 
 
 @dataclass(frozen=True)
 class Nvml:
-    """Gross joules of the GPU boards that this process uses (Volta and newer).
+    """Gross joules of the GPU boards that the model uses.
 
-    In use are the GPUs that torch sees once it has started CUDA; before that those that
-    ``CUDA_VISIBLE_DEVICES`` leaves, by index in PCI order or by UUID; without it all of them.
+    A slice of a GPU (MIG, vGPU) has no counter of its own: its joules are those of the whole board, and are
+    marked as shared. Boards older than Volta have no counter: the poller samples their power, at half the driver's
+    update so that no level of it is missed.
     """
 
     metrics: ClassVar[tuple[str, ...]] = ("energy_gpu_j",)
     estimates: ClassVar[bool] = False
 
-    def unavailable(self) -> str | None:
-        """Say why the GPUs in use have no readable energy counter and what to do about it, or return None."""
-        import pynvml
+    @property
+    def period_s(self) -> float | None:
+        """How often the power must be sampled, in seconds; None where every board counts its energy."""
+        return None if all(map(_counts, polled_boards())) else UPDATE_S / 2
 
-        try:
-            with session() as nvml:
-                for gpu in _gpus_in_use(nvml):
-                    _check(nvml, gpu)
-        except MissingError as error:
-            return str(error)
-        except pynvml.NVMLError_LibraryNotFound:
-            return "no NVIDIA driver here: install it, or give the container the GPU (docker run --gpus all)"
-        except pynvml.NVMLError as error:
-            return f"NVML answers '{error}': see whether `nvidia-smi` works here"
-        return None
+    def unavailable(self) -> str | None:
+        """Say why no visible GPU tells its energy or power and what to do about it, or return None."""
+        with in_use(None) as used:
+            reasons = [_mute(board) for board in used.boards]
+            return used.problem or next((reason for reason in reasons if all(reasons)), None)
 
     @contextmanager
     def window(self, reading: Reading) -> Iterator[None]:
-        """Read the counters before and after the ``with`` block, which must end with the GPUs at rest."""
-        with session() as nvml:
-            gpus = _gpus_in_use(nvml)
+        """Read the counters before and after the ``with`` block, or leave the power to the poller."""
+        with in_use(reading.device) as used:
             start = time.perf_counter()
-            before = _read_mj(nvml, gpus)
+            before = _read_mj(used.boards)
             yield
-            after = _read_mj(nvml, gpus)
-            reading.add("energy_gpu_j", _energy(before, after, time.perf_counter() - start))
+            after = _read_mj(used.boards)
+            window_s = time.perf_counter() - start
+            shared = any(board.shared for board in used.boards)
+            if used.problem is not None:
+                reading.add("energy_gpu_j", _unknown(used.problem))
+            elif not all(map(_counts, used.boards)):
+                reading.sampled["energy_gpu_j"] = replace(_sampled(used.boards), shared=shared)
+            elif used.boards:
+                reading.add("energy_gpu_j", replace(_energy(before, after, window_s), shared=shared))
+
+    def sample(self) -> dict[str, float]:
+        """Return the power in W of every visible board that tells it."""
+        seen = {_name(board): _power_w(board) for board in polled_boards()}
+        return {name: watts for name, watts in seen.items() if watts is not None}
 
 
-@contextmanager
-def session() -> Iterator[Any]:
-    """Yield the ``pynvml`` module with NVML started.
+# --- the counter -----------------------------------------------------------------------------------------
 
-    Raises:
-        pynvml.NVMLError: there is no driver, or it refuses.
-    """
+
+def _mute(board: Board) -> str | None:
+    """Say why a board tells neither energy nor power, or return None."""
     import pynvml
 
-    pynvml.nvmlInit()
+    if not _counts(board):
+        return NEITHER if _power_w(board) is None else None
     try:
-        yield pynvml
-    finally:
-        pynvml.nvmlShutdown()
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(board.handle)
+    except pynvml.NVMLError as error:
+        return explain(error)
+    return None
 
 
-def visible(n_gpus: int) -> list[str]:
-    """Return what ``CUDA_VISIBLE_DEVICES`` leaves of ``n_gpus``: indexes, UUIDs or their beginnings."""
-    mask = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if mask is None:
-        return [str(index) for index in range(n_gpus)]
-    names: list[str] = []
-    for name in (part.strip() for part in mask.split(",")):
-        # CUDA takes the entries up to the first that is no device, so that -1 or nothing hides all.
-        if not name or (name.lstrip("-").isdigit() and not 0 <= int(name) < n_gpus):
-            break
-        names.append(name)
-    return names
+def _counts(board: Board) -> bool:
+    """Say whether a board counts its energy, be it readable or not: none does before Volta, nor some virtual ones."""
+    import pynvml
 
-
-def _gpus_in_use(nvml: Any) -> list[Any]:
-    """Return the NVML handles of the GPUs in use.
-
-    Raises:
-        MissingError: there is none, or one is a slice or unknown to NVML.
-    """
-    n_gpus = nvml.nvmlDeviceGetCount()
-    handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(n_gpus)]
-    names = _torch_uuids() or visible(n_gpus)
-    if not names:
-        raise MissingError("no GPU is visible: CUDA_VISIBLE_DEVICES hides them all, or the machine has none")
-    return [_handle(nvml, handles, name) for name in names]
-
-
-def _torch_uuids() -> list[str]:
-    torch = sys.modules.get("torch")
-    if torch is None or not torch.cuda.is_initialized():
-        return []
-    devices = range(torch.cuda.device_count())
-    return [f"GPU-{torch.cuda.get_device_properties(device).uuid}" for device in devices]
-
-
-def _handle(nvml: Any, handles: Sequence[Any], name: str) -> Any:
-    """Return the handle of an index or of a UUID, which CUDA lets one abbreviate."""
-    if name.isdigit():
-        return handles[int(name)]
-    for handle in handles:
-        if nvml.nvmlDeviceGetUUID(handle).startswith(name):
-            return handle
-    raise MissingError(
-        f"the GPU in use, '{name}', is none that NVML lists: a MIG slice has no energy counter of its own; "
-        "use a whole GPU, or correct CUDA_VISIBLE_DEVICES"
-    )
-
-
-def _check(nvml: Any, gpu: Any) -> None:
-    """Raise ``MissingError`` where a GPU's counter is absent or counts for others, too."""
     try:
-        if nvml.nvmlDeviceGetMigMode(gpu)[0]:
-            raise MissingError("this GPU is split by MIG, its counter is the whole board's: use a whole GPU")
-    except nvml.NVMLError:
-        pass  # GPUs that cannot be split answer so with an error
-    try:
-        nvml.nvmlDeviceGetTotalEnergyConsumption(gpu)
-    except nvml.NVMLError_NotSupported as error:
-        raise MissingError("this GPU has no energy counter (older than Volta, or virtual): use another GPU") from error
+        pynvml.nvmlDeviceGetTotalEnergyConsumption(board.handle)
+    except pynvml.NVMLError as error:
+        return not isinstance(error, (pynvml.NVMLError_NotSupported, pynvml.NVMLError_FunctionNotFound))
+    return True
 
 
-def _read_mj(nvml: Any, gpus: Sequence[Any]) -> list[int] | None:
+def _read_mj(used: Sequence[Board]) -> list[int] | None:
+    import pynvml
+
     try:
-        return [nvml.nvmlDeviceGetTotalEnergyConsumption(gpu) for gpu in gpus]
-    except nvml.NVMLError:
+        return [pynvml.nvmlDeviceGetTotalEnergyConsumption(board.handle) for board in used]
+    except pynvml.NVMLError:
         return None
 
 
@@ -153,3 +115,47 @@ def _energy(before: list[int] | None, after: list[int] | None, window_s: float) 
 
 def _unknown(note: str) -> Quantity:
     return Quantity(None, "counter", "nvml-total-energy", note)
+
+
+# --- the power -------------------------------------------------------------------------------------------
+
+
+def _sampled(used: Sequence[Board]) -> SampledPower:
+    """Say under which names the poller finds the boards' power, and what the driver means by it."""
+    kinds = sorted({_meaning(board) for board in used})
+    return SampledPower(tuple(map(_name, used)), "nvml-power", "no energy counter: " + " and ".join(kinds))
+
+
+def _name(board: Board) -> str:
+    return f"nvml.{board.index}.power_w"
+
+
+def _power_w(board: Board) -> float | None:
+    """Return a board's power at this moment where the driver tells it, else its mean, else None."""
+    import pynvml
+
+    milliwatts = _instant_mw(board)
+    if milliwatts is None:
+        with suppress(pynvml.NVMLError):
+            milliwatts = pynvml.nvmlDeviceGetPowerUsage(board.handle)
+    return None if milliwatts is None else milliwatts / 1e3
+
+
+def _instant_mw(board: Board) -> int | None:
+    import pynvml
+
+    with suppress(pynvml.NVMLError):
+        (answer,) = pynvml.nvmlDeviceGetFieldValues(board.handle, [pynvml.NVML_FI_DEV_POWER_INSTANT])
+        if answer.nvmlReturn == pynvml.NVML_SUCCESS:
+            return int(answer.value.uiVal)
+    return None
+
+
+def _meaning(board: Board) -> str:
+    """Say what the driver's figure of power is."""
+    import pynvml
+
+    averaged = False
+    with suppress(pynvml.NVMLError):
+        averaged = pynvml.nvmlDeviceGetCudaComputeCapability(board.handle) >= AVERAGED_SINCE
+    return "power averaged by the driver over 1 s" if averaged and _instant_mw(board) is None else "instantaneous power"

@@ -151,7 +151,7 @@ def _read_all(zones: Sequence[_Zone]) -> list[int | None]:
     for zone in zones:
         try:
             values.append(_read_uj(zone))
-        except OSError:
+        except (OSError, ValueError):
             values.append(None)
     return values
 

@@ -1,9 +1,14 @@
 """Sampled power: how what the poller saw during a window becomes joules, for every meter that has no counter."""
 
+import math
+
 import numpy as np
 
 from greenbench.plugins import Quantity, Reading, SampledPower
 from greenbench.traces import Trace, energy_j, series
+
+FEW = 10
+"""Fewer samples than this leave much of a window to interpolation: the note says so."""
 
 NO_POLLER = "no process samples it: the suite's trace_hz is 0, or the process could not be started"
 
@@ -20,20 +25,22 @@ def integrate(reading: Reading, start_s: float, end_s: float) -> None:
         reading.trace.await_sample(end_s)
     for metric, power in reading.sampled.items():
         joules, note = _joules(reading.trace, power, start_s, end_s)
-        reading.add(metric, Quantity(joules, "sampled", power.source, note))
+        reading.add(metric, Quantity(joules, "sampled", power.source, note, power.shared))
 
 
 def _joules(trace: Trace | None, power: SampledPower, start_s: float, end_s: float) -> tuple[float | None, str | None]:
     """Sum the powers of a metric, or return None with the reason where one of them cannot be told."""
     if trace is None:
         return None, NO_POLLER
-    samples, total_j, n_levels = trace.samples(start_s, end_s), 0.0, 0
+    samples, total_j, n_samples, n_levels = trace.samples(start_s, end_s), 0.0, math.inf, 0
     for name in power.names:
         times, watts = series(samples, name)
         joules, why = energy_j(times, watts, start_s, end_s, trace.max_gap_s)
         if joules is None:
             return None, f"{name}: {why}"
         total_j += joules
+        n_samples = min(n_samples, int(((times >= start_s) & (times <= end_s)).sum()))
         n_levels = max(n_levels, len(np.unique(watts)))
     # A sensor that is slower than the poller repeats itself: the reader must know how often it really moved.
-    return total_j, f"{power.note + ', ' if power.note else ''}{n_levels} different values in the window"
+    told = f"{'only ' if n_samples < FEW else ''}{n_samples} samples in the window, {n_levels} different values"
+    return total_j, f"{power.note}, {told}" if power.note else told

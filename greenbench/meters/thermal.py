@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -68,13 +69,7 @@ class Thermal:
 
 def hottest_c(root: Path) -> float | None:
     """Return the temperature of the hottest CPU in degrees Celsius, or None without a sensor."""
-    chips = [degrees for folder in root.glob("class/hwmon/hwmon*") if (degrees := _chip_c(folder)) is not None]
-    zones = [] if chips else [
-        degrees
-        for folder in root.glob("class/thermal/thermal_zone*")
-        if _text(folder / "type").lower().startswith(ZONES) and (degrees := _degrees(folder / "temp")) is not None
-    ]  # fmt: skip
-    return max([*chips, *zones], default=None)
+    return max((degrees for path in _sensors(root) if (degrees := _degrees(path)) is not None), default=None)
 
 
 def n_throttles(root: Path) -> int | None:
@@ -83,15 +78,24 @@ def n_throttles(root: Path) -> int | None:
     return _events(dict.fromkeys(counts, 0), counts)
 
 
-def _chip_c(folder: Path) -> float | None:
-    """Return the temperature of one hwmon chip, None unless it is a CPU's."""
-    preferred = CHIPS.get(_text(folder / "name"))
+@lru_cache
+def _sensors(root: Path) -> tuple[Path, ...]:
+    """Find the sensors of the CPUs, once: a poller that looked for them ten times a second would not be idle."""
+    chips = [path for folder in root.glob("class/hwmon/hwmon*") for path in _inputs(folder)]
+    zones = [
+        path for path in root.glob("class/thermal/thermal_zone*") if _text(path / "type").lower().startswith(ZONES)
+    ]
+    return tuple(chips or [zone / "temp" for zone in zones])
+
+
+def _inputs(chip: Path) -> list[Path]:
+    """Return the preferred inputs of one hwmon chip, all where none is preferred, none unless it is a CPU's."""
+    preferred = CHIPS.get(_text(chip / "name"))
     if preferred is None:
-        return None
-    read = {path: degrees for path in folder.glob("temp*_input") if (degrees := _degrees(path)) is not None}
-    labels = {path: _text(path.with_name(path.name.replace("_input", "_label"))) for path in read}
-    best = [degrees for path, degrees in read.items() if labels[path].startswith(preferred)]
-    return max(best or read.values(), default=None)
+        return []
+    inputs = sorted(chip.glob("temp*_input"))
+    best = [path for path in inputs if _text(path.with_name(f"{path.name[:-5]}label")).startswith(preferred)]
+    return best or inputs
 
 
 def _seen_c(reading: Reading, start_s: float, end_s: float) -> list[float]:

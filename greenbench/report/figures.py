@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 BARS = (
-    "wer", "rtfx", ENERGY, "latency_p50_s", "latency_p90_s", "latency_p99_s", "first_utterance_s", "load_s",
+    "wer", "rtfx", "server_rate_hz", ENERGY, "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s",
+    "first_utterance_s", "load_s", "padding_pct", "macs_per_audio_s",
     "peak_rss_bytes", "peak_gpu_bytes", "model_bytes", "idle_power_w",
 )  # fmt: skip
 """The metrics that get a bar chart, where there is data."""
@@ -64,6 +65,8 @@ def scale(metric: str) -> tuple[float, str]:
         return 1.0, "x real time"
     if metric == "n_params":
         return 1e-6, "million"
+    if metric == "macs_per_audio_s":
+        return 1e-9, "billion/s"
     unit = METRICS[metric].unit
     return {"bytes": (1e-6, "MB"), "1": (1.0, "")}.get(unit, (1.0, unit))
 
@@ -104,7 +107,7 @@ def tradeoff(lines: pd.DataFrame, x: str, look: Mapping[str, Look]) -> "go.Figur
     """
     known = lines[lines[x].notna() & lines["wer"].notna()]
     guesses = estimated(known) if x == ENERGY else pd.Series(False, index=known.index)
-    figure = _blank(height=400)
+    figure = blank(height=400)
     for contest in contests(known, x):
         figure.add_trace(_front(contest, x))
     for line, hollow, ranked in zip(known.to_dict("records"), guesses, rankable(known), strict=True):
@@ -201,7 +204,7 @@ def bars(lines: pd.DataFrame, metric: str, look: Mapping[str, Look]) -> "go.Figu
     known = lines[lines[metric].notna()]
     records = known.to_dict("records")
     guesses = list(estimated(known)) if METRICS[metric].unit in ENERGY_UNITS else [False] * len(records)
-    figure = _blank(height=64 + 42 * len(records))
+    figure = blank(height=64 + 42 * len(records))
     for at, (line, guess, ranked) in enumerate(zip(records, guesses, rankable(known), strict=True)):
         opacity = 1 if ranked else _FAINT
         style = look[str(line["variant"])]
@@ -223,7 +226,7 @@ def _bar(line: Mapping[Any, Any], metric: str, at: int, look: Look, guess: bool)
         "y": [at],
         "width": 0.34,
         "marker": {
-            "color": _translucent(look.colour),
+            "color": translucent(look.colour),
             "line": {"color": look.colour, "width": 1},
             "pattern": {"shape": "/" if guess else "", "fgcolor": look.colour, "size": 6},
         },
@@ -256,12 +259,13 @@ def _captions(line: Mapping[Any, Any], metric: str, at: int, guess: bool) -> lis
     ]
 
 
-def _translucent(colour: str) -> str:
+def translucent(colour: str) -> str:
+    """Return a colour that lets what is behind it through."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.3)"
 
 
-def _blank(height: int) -> "go.Figure":
+def blank(height: int) -> "go.Figure":
     """Return an empty chart on a transparent ground, which the page's light or dark shows through."""
     import plotly.graph_objects as go
 

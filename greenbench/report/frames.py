@@ -2,24 +2,29 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from greenbench import comparability
+from greenbench import comparability, validity
+from greenbench.accuracy import Cell
 from greenbench.energy import PARTS
 from greenbench.metrics import METRICS
 from greenbench.record import CELL, PROVENANCE
+from greenbench.validity import ESTIMATED
 
 SETTING = ("dataset", "device", "scenario", "batch_size")
 """The columns of the comparability key that name a setting; the others only where these leave doubt."""
 
 ENERGY = "energy_j_per_audio_s"
-ESTIMATED = "energy-estimated"
-"""The one flag that leaves a row rankable: among estimates."""
 
-_PER_ROW = ("order_index", "timestamp_utc", "cell_s")
+_COUNTS = ("n_rounds", "n_repeats", "n_failed")
+_PER_ROW = (
+    "order_index", "timestamp_utc", "cell_s", "n_windows", "server_probes",
+    "cooldown_s", "cooldown_excess_c", "warmup_batches", "warmup_s", "warmup_cv_pct",
+)  # fmt: skip
 _ORIGIN = tuple(name for name in PROVENANCE if name not in _PER_ROW)
 
 
@@ -56,41 +61,48 @@ class Leader:
     n_ranked: int
 
 
-def summary(rows: pd.DataFrame) -> pd.DataFrame:
+def summary(rows: pd.DataFrame, outside: Mapping[Cell, str] | None = None) -> pd.DataFrame:
     """Reduce the repeats and rounds of each cell to one line.
 
     Args:
         rows: the columns of ``record.columns()``, as ``store.load`` gives them.
+        outside: why a cell's WER keeps it from being ranked by speed or energy, from ``gate.outside``.
 
     Returns:
         One line per cell, in the order of the rows: ``CELL``; ``status`` (``ok`` where any row is);
-        ``reason`` of the rows that are not; ``flags`` (sorted union over the ok rows); ``n_repeats`` (ok
-        rows) and ``n_failed`` (others); of each metric over the ok rows the median under its own name,
-        ``<metric>_min``, ``<metric>_max`` and ``<metric>_values`` (a tuple); and the provenance, its
-        different values joined by a slash.
+        ``reason`` of the rows that are not; ``outside``; ``flags`` (sorted union over the ok rows, and what only
+        all of them together show) and ``flag_notes`` (the figures behind each); ``n_rounds`` (processes with ok
+        rows), ``n_repeats`` (ok rows, over all rounds) and ``n_failed`` (others); of each metric over the ok
+        rows the median under its own name, ``<metric>_min``, ``<metric>_max`` and ``<metric>_values`` (a
+        tuple); and the provenance, its different values joined by a slash.
     """
     groups = rows.groupby(list(CELL), sort=False, dropna=False)
-    lines = [dict(zip(CELL, key, strict=True)) | _line(cell) for key, cell in groups]
+    lines = [
+        dict(zip(CELL, key, strict=True)) | _line(cell) | {"outside": (outside or {}).get(key)} for key, cell in groups
+    ]
     frame = pd.DataFrame(lines, columns=_columns(), dtype=object)
     numbers = [f"{metric}{part}" for metric in METRICS for part in ("", "_min", "_max")]
-    types = dict.fromkeys(numbers, "float64") | dict.fromkeys(("n_repeats", "n_failed"), "int64")
+    types = dict.fromkeys(numbers, "float64") | dict.fromkeys(_COUNTS, "int64")
     whole: pd.DataFrame = frame.astype(types).copy()  # one block a type, where astype leaves one a column
     return whole
 
 
 def _columns() -> list[str]:
     spreads = [f"{m}{part}" for m in METRICS for part in ("", "_min", "_max", "_values")]
-    return [*CELL, "status", "reason", "flags", "n_repeats", "n_failed", *spreads, *_ORIGIN]
+    return [*CELL, "status", "reason", "outside", "flags", "flag_notes", *_COUNTS, *spreads, *_ORIGIN]
 
 
 def _line(cell: pd.DataFrame) -> dict[str, Any]:
     """Reduce one cell's rows; provenance comes from the ok rows where there are any."""
     good = cell["status"] == "ok"
     ok, bad = cell[good], cell[~good]
+    raised = _raised(ok)
     line: dict[str, Any] = {
         "status": "ok" if len(ok) else "error" if (bad["status"] == "error").any() else "skipped",
         "reason": _agreed(bad["reason"]),
-        "flags": sorted(set().union(*map(_flags, ok["flags"]))),
+        "flags": sorted(raised),
+        "flag_notes": [raised[flag] for flag in sorted(raised)],
+        "n_rounds": ok["round"].nunique(),
         "n_repeats": len(ok),
         "n_failed": len(bad),
     }
@@ -98,6 +110,26 @@ def _line(cell: pd.DataFrame) -> dict[str, Any]:
         line |= _spread(metric, ok[metric])
     source = ok if len(ok) else bad
     return line | {name: _agreed(source[name]) for name in _ORIGIN}
+
+
+def _raised(ok: pd.DataFrame) -> dict[str, str]:
+    """Return the flags of a cell's ok rows, and those of all of them together, with the figures behind each."""
+    if ok.empty:
+        return {}
+    notes: dict[str, list[str]] = {}
+    for flags, told in zip(ok["flags"], ok["flag_notes"], strict=True):
+        for flag, note in zip_longest(_listed(flags), _listed(told)[: len(_listed(flags))], fillvalue=""):
+            notes.setdefault(flag, []).append(note)
+    values = {metric: pd.to_numeric(ok[metric]).dropna().tolist() for metric in validity.SPREAD}
+    n_asked = pd.to_numeric(ok["n_windows"]).max()
+    together = validity.flags_over_repeats(values, len(ok), None if pd.isna(n_asked) else int(n_asked))
+    return {flag: _first(found, len(ok)) for flag, found in notes.items()} | together
+
+
+def _first(notes: list[str], n_windows: int) -> str:
+    """Return the first window's figures, and in how many windows there were any where that is not all of them."""
+    some = f"in {len(notes)} of {n_windows} windows" if len(notes) < n_windows else ""
+    return ": ".join(part for part in (some, next(filter(None, notes), "")) if part)
 
 
 def _spread(metric: str, column: "pd.Series[Any]") -> dict[str, Any]:
@@ -112,9 +144,9 @@ def _spread(metric: str, column: "pd.Series[Any]") -> dict[str, Any]:
     }
 
 
-def _flags(flags: Any) -> tuple[str, ...]:
-    """Return a row's flags; a failed row may have none at all (None or NaN)."""
-    return tuple(flags) if isinstance(flags, (list, tuple)) else ()
+def _listed(names: Any) -> tuple[str, ...]:
+    """Return a row's flags or their notes; a failed row may have none at all (None or NaN)."""
+    return tuple(names) if isinstance(names, (list, tuple)) else ()
 
 
 def _agreed(column: "pd.Series[Any]") -> Any:
@@ -131,7 +163,7 @@ def _missing(value: Any) -> bool:
 
 def rankable(rows: pd.DataFrame) -> "pd.Series[bool]":
     """Say which rows, or lines of a summary, may be ranked: ok, and no flag but ``ESTIMATED``."""
-    clean = [set(_flags(flags)) <= {ESTIMATED} for flags in rows["flags"]]
+    clean = [set(_listed(flags)) <= {ESTIMATED} for flags in rows["flags"]]
     may: pd.Series[bool] = (rows["status"] == "ok") & pd.Series(clean, index=rows.index, dtype=bool)
     return may
 
@@ -190,8 +222,9 @@ def _key(lines: pd.DataFrame, names: Iterable[str]) -> "pd.Series[Any]":
 
 
 def leaders(lines: pd.DataFrame, metric: str) -> list[Leader]:
-    """Return the best line of each contest of a setting's lines."""
-    return [_leader(contest, metric) for contest in contests(lines, metric)]
+    """Return the best line of each contest of a setting's lines; only WER ranks those that are ``outside``."""
+    field = lines if metric == "wer" else lines[lines["outside"].isna()]
+    return [_leader(contest, metric) for contest in contests(field, metric)]
 
 
 def _leader(contest: pd.DataFrame, metric: str) -> Leader:

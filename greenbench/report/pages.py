@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -11,9 +11,11 @@ from typing import Any
 import pandas as pd
 
 from greenbench import store
+from greenbench.accuracy import Cell
 from greenbench.errors import StoreError
+from greenbench.gate import DEFAULT, Gate, outside, told
 from greenbench.metrics import ENERGY_UNITS, METRICS
-from greenbench.report import figures, frames, sentences
+from greenbench.report import figures, frames, sentences, timeline
 from greenbench.report import scores as report_scores
 from greenbench.report.figures import number
 from greenbench.report.frames import ENERGY, Setting
@@ -23,13 +25,15 @@ N_TRANSCRIPTS = 5
 
 _TOTALS = ("audio_s", "wall_s", "energy_j", "energy_net_j", "co2e_g")
 TABLE = (
-    "wer", "cer", "rtfx", ENERGY, "idle_power_w",
-    "latency_p50_s", "latency_p90_s", "latency_p99_s", "first_utterance_s", "load_s",
-    "peak_rss_bytes", "peak_gpu_bytes", "model_bytes", "n_params", *_TOTALS,
+    "wer", "cer", "rtfx", "server_rate_hz", ENERGY, "idle_power_w",
+    "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s", "first_utterance_s", "load_s", "padding_pct",
+    "peak_rss_bytes", "peak_gpu_bytes", "model_bytes", "n_params", "macs_per_audio_s", *_TOTALS,
 )  # fmt: skip
 """The metrics that get a column, where there is data; each energy says where it comes from."""
 
-_RUN = ("description", "machine", "meters", "started_utc", "protocol", "versions", "git", "command", "suite")
+_RUN = (
+    "description", "machine", "meters", "started_utc", "protocol", "cooldown", "versions", "git", "command", "suite",
+)  # fmt: skip
 _AXES = (ENERGY, "rtfx")
 
 
@@ -52,12 +56,38 @@ class Panel:
     has_energy: bool
 
 
-def write_page(folders: Path | Iterable[Path], out: Path) -> Path:
+@dataclass(frozen=True)
+class Content:
+    """What a page is made of.
+
+    Attributes:
+        rows: as ``store.load`` gives them, at least one.
+        runs: the ``run.json`` of each run.
+        texts: as ``store.load_hypotheses`` gives them.
+        scores: as ``store.load_scores`` gives them.
+        power: as ``store.load_power`` gives it.
+        windows: as ``store.load_windows`` gives them.
+        asked: what is asked of a cell's WER before it is ranked by speed and energy, from ``gate.told``.
+        outside: which cells do not meet that, from ``gate.outside``.
+    """
+
+    rows: pd.DataFrame
+    runs: Sequence[Mapping[str, Any]]
+    texts: pd.DataFrame
+    scores: pd.DataFrame
+    power: pd.DataFrame
+    windows: pd.DataFrame
+    asked: str | None
+    outside: Mapping[Cell, str]
+
+
+def write_page(folders: Path | Iterable[Path], out: Path, gate: Gate = DEFAULT) -> Path:
     """Write the report of one or several results folders.
 
     Args:
         folders: a run's folder or a parent of runs, or several of these.
         out: the HTML file; its folder is made where needed.
+        gate: what a cell's WER must be before its speed and energy are ranked.
 
     Returns:
         ``out``.
@@ -73,9 +103,10 @@ def write_page(folders: Path | Iterable[Path], out: Path) -> Path:
     rows = pd.concat([store.load(run) for run in found], ignore_index=True)
     if rows.empty:
         raise StoreError(f"{named}: the runs here hold no rows yet. Let a run finish a cell, then report again.")
-    texts = pd.concat([store.load_hypotheses(run) for run in found], ignore_index=True)
-    scores = pd.concat([store.load_scores(run) for run in found], ignore_index=True)
-    page = render(rows, [store.read_run(run) for run in found], texts, scores)
+    beside = (store.load_hypotheses, store.load_scores, store.load_power, store.load_windows)
+    texts, scores, power, windows = (_joined(load, found) for load in beside)
+    runs = [store.read_run(run) for run in found]
+    page = render(Content(rows, runs, texts, scores, power, windows, told(gate), outside(found, gate)))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(page, encoding="utf-8")
@@ -84,22 +115,23 @@ def write_page(folders: Path | Iterable[Path], out: Path) -> Path:
     return out
 
 
-def render(rows: pd.DataFrame, runs: Sequence[Mapping[str, Any]], texts: pd.DataFrame, scores: pd.DataFrame) -> str:
-    """Return the page.
+def _joined(load: Callable[[Path], pd.DataFrame], runs: Sequence[Path]) -> pd.DataFrame:
+    """Load something of every run into one frame."""
+    frames_of_runs = [load(run) for run in runs]
+    return pd.concat([frame for frame in frames_of_runs if len(frame)] or frames_of_runs[:1], ignore_index=True)
 
-    Args:
-        rows: as ``store.load`` gives them, at least one.
-        runs: the ``run.json`` of each run.
-        texts: as ``store.load_hypotheses`` gives them.
-        scores: as ``store.load_scores`` gives them.
-    """
+
+def render(content: Content) -> str:
+    """Return the page."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    lines = frames.summary(rows)
+    lines, runs = frames.summary(content.rows, content.outside), content.runs
     settings = frames.settings(lines)
-    drawn, panels = _panels(settings, figures.looks(lines["variant"]))
+    look = figures.looks(lines["variant"])
+    drawn, panels = _panels(settings, look)
+    timelines = timeline.draw(content.power, content.windows, look)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(
         files("greenbench.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
@@ -109,19 +141,23 @@ def render(rows: pd.DataFrame, runs: Sequence[Mapping[str, Any]], texts: pd.Data
         runs=[dict.fromkeys(_RUN) | dict(run) for run in runs],
         compared=sentences.compared(lines),
         tally=sentences.tally(lines),
+        gate=content.asked,
         findings=[(setting.label, sentences.findings(setting)) for setting in settings],
-        figures=[json.loads(figure.to_json()) for figure in drawn],
+        figures=[json.loads(figure.to_json()) for figure in (*drawn, *(line.figure for line in timelines))],
+        timelines=list(enumerate(timelines, len(drawn))),
         panels=panels,
         no_energy=sentences.no_energy(lines, runs),
         columns=[_column(metric) for metric in _present(lines)],
         table=[_table_line(line, _present(lines)) for line in lines.to_dict("records")],
         several_runs=lines["run_id"].nunique() > 1,
         flags=sentences.flag_meanings(lines),
-        scores=report_scores.table(rows, scores) if len(scores) else [],
-        scorings=report_scores.scorings(rows, scores) if len(scores) else [],
-        transcripts=_transcripts(texts),
+        scores=report_scores.table(content.rows, content.scores) if len(content.scores) else [],
+        scorings=report_scores.scorings(content.rows, content.scores) if len(content.scores) else [],
+        transcripts=_transcripts(content.texts),
         provenance=_provenance(lines),
         flat=flat,
+        harness=sentences.harness,
+        repeats=sentences.repeats,
         command=_command,
         pretty=lambda suite: json.dumps(suite, indent=2, ensure_ascii=False),
         plotly=Markup(get_plotlyjs()),  # noqa: S704  the library itself, nothing from a model or data set
@@ -206,7 +242,8 @@ def _provenance(lines: pd.DataFrame) -> list[tuple[str, str]]:
     """Return what the rows say of how they were measured, every distinct value, absent ones left out."""
     names = {
         "suite": "suite", "suite_hash": "suite hash", "protocol": "protocol", "timed_region": "timed region",
-        "batching": "batching", "threads": "threads", "normalizer": "text normaliser", "scorer": "scorer",
+        "batching": "batching", "arrivals": "arrivals and latency bound",
+        "threads": "threads", "normalizer": "text normaliser", "scorer": "scorer",
         "data_hash": "data hash", "wer_ci_unit": "WER interval resamples", "device_name": "device",
         "energy_scope": "energy scope", "peak_rss_source": "peak memory from",
         "peak_gpu_source": "peak GPU memory from", "carbon_g_per_kwh": "grid factor (g CO2e per kWh)",

@@ -9,9 +9,14 @@ from greenbench.metrics import METRICS
 from greenbench.report import frames
 from greenbench.report.figures import number, quantity
 from greenbench.report.frames import ENERGY, Leader, Setting
-from greenbench.validity import FLAGS
+from greenbench.validity import ESTIMATED, FLAGS, explain
 
-_LEADS = {"wer": "Lowest WER", "rtfx": "Fastest", ENERGY: "Least energy per audio second"}
+_LEADS = {
+    "wer": "Lowest WER",
+    "rtfx": "Fastest",
+    "server_rate_hz": "Most utterances a second",
+    ENERGY: "Least energy per audio second",
+}
 
 
 def compared(lines: pd.DataFrame) -> list[tuple[str, str]]:
@@ -22,22 +27,31 @@ def compared(lines: pd.DataFrame) -> list[tuple[str, str]]:
 
 def tally(lines: pd.DataFrame) -> str:
     """Say in one sentence how many cells there are, and what became of them."""
-    status, n_ranked = lines["status"], int(frames.rankable(lines).sum())
+    status, ranked = lines["status"], frames.rankable(lines)
+    n_ranked, n_outside = int(ranked.sum()), int((ranked & lines["outside"].notna()).sum())
     fates = {
-        "can be ranked": n_ranked,
+        "can be ranked": n_ranked - n_outside,
+        "by WER alone": n_outside,
         "measured but flagged": int((status == "ok").sum()) - n_ranked,
         "failed": int((status == "error").sum()),
         "skipped": int((status == "skipped").sum()),
     }
-    counts = lines.loc[status == "ok", "n_repeats"]
-    least_most = dict.fromkeys(str(n) for n in (counts.min(), counts.max())) if len(counts) else {}
-    repeats = f" ({' to '.join(least_most)} repeats each)" if least_most else ""
+    counts = [repeats(line) for line in lines[status == "ok"].to_dict("records")]
+    each = f" ({' or '.join(dict.fromkeys(counts))} each)" if counts else ""
     told = [f"{n} {fate}" for fate, n in fates.items() if n]
-    return f"Of {_n(len(lines), 'cell')}{repeats}, {', '.join(told)}."
+    return f"Of {_n(len(lines), 'cell')}{each}, {', '.join(told)}."
 
 
-def _n(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("s" if count != 1 else "")
+def repeats(line: Mapping[Any, Any]) -> str:
+    """Say how a line was repeated: fresh processes, and windows inside each."""
+    n_rounds, n_windows = line["n_rounds"], line["n_repeats"]
+    if n_rounds == 0 or n_windows % n_rounds:
+        return f"{_n(n_windows, 'window')} in {_n(n_rounds, 'process', 'processes')}"
+    return f"{_n(n_rounds, 'process', 'processes')} x {_n(n_windows // n_rounds, 'window')}"
+
+
+def _n(count: int, noun: str, plural: str | None = None) -> str:
+    return f"{count} {noun if count == 1 else plural or noun + 's'}"
 
 
 def listed(values: Iterable[Any]) -> str:
@@ -98,14 +112,26 @@ def no_energy(lines: pd.DataFrame, runs: Sequence[Mapping[str, Any]]) -> str | N
     return f"No energy was measured or estimated here ({because})."
 
 
+def harness(run: Mapping[str, Any]) -> str | None:
+    """Say what the harness itself cost in a run, or None where that was not measured."""
+    known = run.get("harness_overhead")
+    if not known:
+        return None
+    batch, window = f"{1e6 * known['s_per_batch']:.2g} µs", f"{1e3 * known['s_per_window']:.2g} ms"
+    return (
+        f"adds {batch} to the time of each batch; its meters take {window} at the edges of a window, outside its time"
+    )
+
+
 def standing(line: Mapping[Any, Any]) -> tuple[str, str]:
     """Say whether a line is ranked (a word), and why not (the small print)."""
     failed = f"{line['n_failed']} more failed: {line['reason']}" if line["n_failed"] else ""
     if line["status"] != "ok":
         return ("failed" if line["status"] == "error" else "skipped"), line["reason"] or "no reason recorded"
-    unfit = [flag for flag in line["flags"] if flag != frames.ESTIMATED]
-    word = "not ranked" if unfit else "ranked"
-    return word, "; ".join(part for part in (", ".join(line["flags"]), failed) if part)
+    unfit = [flag for flag in line["flags"] if flag != ESTIMATED]
+    word = "not ranked" if unfit else "ranked by WER alone" if line["outside"] else "ranked"
+    told = (line["outside"], explain(line["flags"], line["flag_notes"]), failed)
+    return word, "; ".join(part for part in told if part)
 
 
 def flag_meanings(lines: pd.DataFrame) -> dict[str, str]:

@@ -8,6 +8,7 @@ import pandas as pd
 from greenbench.metrics import METRICS
 from greenbench.record import KEYS
 from greenbench.report.frames import summary
+from greenbench.report.sentences import repeats
 
 Line = dict[str, Any]
 
@@ -18,7 +19,18 @@ def figures(rows: pd.DataFrame) -> list[Line]:
     Args:
         rows: as ``store.load`` gives them.
     """
-    names = [*KEYS[1:-2], "status", "reason", "flags", "n_repeats", *METRICS, "energy_method", "energy_scope"]
+    names = [
+        *KEYS[1:-2],
+        "status",
+        "reason",
+        "flags",
+        "flag_notes",
+        "n_rounds",
+        "n_repeats",
+        *METRICS,
+        "energy_method",
+        "energy_scope",
+    ]
     return [{name: _plain(line[name]) for name in names} for line in _lines(rows)]
 
 
@@ -32,7 +44,7 @@ def table(rows: pd.DataFrame) -> list[Line]:
         {
             "variant": line["variant"],
             "dataset": line["dataset"],
-            "scenario": scenario(line),
+            "scenario": scenario(line) + (_number(line["server_rate_hz"], 1, " {:.3g}/s") or ""),
             "WER % [95 % interval]": error_rate(line) if line["status"] == "ok" else line["status"],
             "RTFx": _number(line["rtfx"], 1, "{:.1f}"),
             "p50 ms": _number(line["latency_p50_s"], 1e3, "{:.0f}"),
@@ -43,6 +55,16 @@ def table(rows: pd.DataFrame) -> list[Line]:
         }
         for line in _lines(rows)
     ]
+
+
+def title(rows: pd.DataFrame) -> str:
+    """Say over what the medians are.
+
+    Args:
+        rows: as ``store.load`` gives them.
+    """
+    counts = {repeats(line) for line in _lines(rows) if line["status"] == "ok"}
+    return f"medians over {counts.pop() if len(counts) == 1 else 'repeats'}"
 
 
 def _lines(rows: pd.DataFrame) -> Iterator[Mapping[str, Any]]:

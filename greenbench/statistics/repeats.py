@@ -39,12 +39,16 @@ class Ratio:
         n: units that both have: rounds, or windows where there is only one round.
         value: geometric mean of their ratios b / a.
         low, high: its 95 % interval; None for fewer than two units.
+        p: two-tailed, of Student's t test that the ratio is 1; None for fewer than two units.
+        smallest: the smallest b / a - 1 that so many ratios of this spread can resolve, see ``smallest_difference``.
     """
 
     n: int
     value: float
-    low: float | None
-    high: float | None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    smallest: float | None = None
 
 
 def units(values: Iterable[tuple[int, int, float]]) -> dict[Unit, float]:
@@ -69,6 +73,20 @@ def units(values: Iterable[tuple[int, int, float]]) -> dict[Unit, float]:
     return {(number, None): fmean(value for *_, value in windows) for number, windows in by_round}
 
 
+def cv_pct(values: Sequence[float]) -> float | None:
+    """Return the coefficient of variation: sample deviation / mean, in percent.
+
+    Args:
+        values: of one figure.
+
+    Returns:
+        None for fewer than two values or a mean of 0.
+    """
+    if len(values) < 2 or not fmean(values):
+        return None
+    return 100 * stdev(values) / abs(fmean(values))
+
+
 def summarise(values: Sequence[float]) -> Summary | None:
     """Summarise independent measurements of one figure.
 
@@ -87,10 +105,8 @@ def summarise(values: Sequence[float]) -> Summary | None:
     mean, n = fmean(values), len(values)
     if n < 2:
         return Summary(n, median(values), mean, None, None, None)
-    deviation = stdev(values)
-    half = _t(n - 1) * deviation / math.sqrt(n)
-    cv_pct = 100 * deviation / abs(mean) if mean else None
-    return Summary(n, median(values), mean, cv_pct, mean - half, mean + half)
+    half = _t(n - 1) * stdev(values) / math.sqrt(n)
+    return Summary(n, median(values), mean, cv_pct(values), mean - half, mean + half)
 
 
 def ratio_by_round(values_a: Mapping[Unit, float], values_b: Mapping[Unit, float]) -> Ratio | None:
@@ -114,8 +130,12 @@ def ratio_by_round(values_a: Mapping[Unit, float], values_b: Mapping[Unit, float
     found = summarise([math.log(values_b[unit] / values_a[unit]) for unit in common])
     if found is None:
         return None
-    low, high = (None if end is None else math.exp(end) for end in (found.low, found.high))
-    return Ratio(found.n, math.exp(found.mean), low, high)
+    if found.low is None or found.high is None:
+        return Ratio(found.n, math.exp(found.mean))
+    error, freedom = (found.high - found.mean) / _t(found.n - 1), found.n - 1
+    smallest = math.expm1(_resolvable(freedom) * error)
+    p = _p(found.mean, error, freedom)
+    return Ratio(found.n, math.exp(found.mean), math.exp(found.low), math.exp(found.high), p, smallest)
 
 
 def smallest_difference(cv: float, n_a: int, n_b: int) -> float | None:
@@ -134,12 +154,25 @@ def smallest_difference(cv: float, n_a: int, n_b: int) -> float | None:
         The difference as a share of the mean, in the unit of ``cv`` (percent where that is); None for fewer
         than two units on either side.
     """
-    from scipy.special import nctdtrinc
-
     if min(n_a, n_b) < 2:
         return None
-    freedom = n_a + n_b - 2
-    return float(nctdtrinc(freedom, 0.2, _t(freedom))) * cv * math.sqrt(1 / n_a + 1 / n_b)
+    return _resolvable(n_a + n_b - 2) * cv * math.sqrt(1 / n_a + 1 / n_b)
+
+
+def _resolvable(freedom: int) -> float:
+    """Return the difference that a t test at 5 % finds with a power of 80 %, in standard errors."""
+    from scipy.special import nctdtrinc
+
+    return float(nctdtrinc(freedom, 0.2, _t(freedom)))
+
+
+def _p(mean: float, error: float, freedom: int) -> float:
+    """Return the two-tailed p of a mean with this standard error."""
+    from scipy.special import stdtr
+
+    if error == 0:
+        return float(mean == 0)
+    return float(2 * stdtr(freedom, -abs(mean) / error))
 
 
 def _t(freedom: int) -> float:

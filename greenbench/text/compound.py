@@ -1,6 +1,6 @@
 """Words joined or split differently count as right: "everyone" for "every one", "ice cream" for "icecream"."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from greenbench.text.scoring import Counts
 
@@ -8,15 +8,17 @@ MAX_JOINED = 3
 """Most words that may stand for one; MLPerf Inference's Whisper benchmark takes the same
 (``speech2text/helpers.py``, ``compute_wer_with_concatenation``)."""
 
-_Cost = tuple[int, int, int, int, int]
-"""Edits, deletions + insertions, substitutions, deletions, insertions: the least is the best alignment."""
-
-_HIT, _SUBSTITUTION, _DELETION, _INSERTION = (0, 0, 0, 0, 0), (1, 0, 1, 0, 0), (1, 1, 0, 1, 0), (1, 1, 0, 0, 1)
+_BITS = 24
+_SUBSTITUTION, _DELETION, _INSERTION = (
+    1 << 4 * _BITS | indels << 3 * _BITS | 1 << kind * _BITS for indels, kind in ((0, 2), (1, 1), (1, 0))
+)
+"""The cost of an edit, as one number that sums fast: edits, of those deletions and insertions, then each kind."""
 
 
 def may_join(reference: Sequence[str], hypothesis: Sequence[str]) -> bool:
     """Whether neighbours on one side, written together, spell a word of the other side."""
-    return not (_joined(reference).isdisjoint(hypothesis) and _joined(hypothesis).isdisjoint(reference))
+    sides = ((reference, hypothesis), (hypothesis, reference))
+    return any(not set(other).isdisjoint(text for spelt in _joined(words) for text in spelt) for words, other in sides)
 
 
 def count(reference: Sequence[str], hypothesis: Sequence[str]) -> Counts:
@@ -32,34 +34,24 @@ def count(reference: Sequence[str], hypothesis: Sequence[str]) -> Counts:
     Returns:
         The counts; of alignments with equally many edits, one with the most substitutions.
     """
-    rows: list[list[_Cost]] = []  # the last few; row i, entry j: the best alignment of the first i and j words
-    for i in range(len(reference) + 1):
-        rows = [*rows[-MAX_JOINED:], []]
-        for j in range(len(hypothesis) + 1):
-            ways = _ways(reference[max(0, i - MAX_JOINED) : i], hypothesis[max(0, j - MAX_JOINED) : j])
-            rows[-1].append(min((_sum(rows[-1 - di][j - dj], edit) for di, dj, edit in ways), default=_HIT))
-    return Counts(len(reference), *rows[-1][-1][2:])
+    in_reference, in_hypothesis = _joined(reference), _joined(hypothesis)
+    rows = [[j * _INSERTION for j in range(len(hypothesis) + 1)]]  # the last few; entry j: the first j words are done
+    for i, expected in enumerate(reference, start=1):
+        above, row = rows[-1], [i * _DELETION]
+        for j, heard in enumerate(hypothesis, start=1):
+            same = above[j - 1] if expected == heard else above[j - 1] + _SUBSTITUTION
+            cost = min(same, above[j] + _DELETION, row[j - 1] + _INSERTION)
+            if heard in in_reference[i]:
+                cost = min(cost, rows[-in_reference[i][heard]][j - 1])
+            if expected in in_hypothesis[j]:
+                cost = min(cost, above[j - in_hypothesis[j][expected]])
+            row.append(cost)
+        rows = [*rows[-MAX_JOINED + 1 :], row]
+    total = rows[-1][-1]
+    return Counts(len(reference), *(total >> kind * _BITS & (1 << _BITS) - 1 for kind in (2, 1, 0)))
 
 
-def _ways(reference: Sequence[str], hypothesis: Sequence[str]) -> Iterator[tuple[int, int, _Cost]]:
-    """Yield how an alignment can end, from the last words of both sides: words used of each, and the edit."""
-    if reference and hypothesis:
-        yield 1, 1, _HIT if reference[-1] == hypothesis[-1] else _SUBSTITUTION
-        for k in range(2, MAX_JOINED + 1):
-            if len(reference) >= k and "".join(reference[-k:]) == hypothesis[-1]:
-                yield k, 1, _HIT
-            if len(hypothesis) >= k and "".join(hypothesis[-k:]) == reference[-1]:
-                yield 1, k, _HIT
-    if reference:
-        yield 1, 0, _DELETION
-    if hypothesis:
-        yield 0, 1, _INSERTION
-
-
-def _sum(cost: _Cost, edit: _Cost) -> _Cost:
-    a, b = cost, edit
-    return a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3], a[4] + b[4]
-
-
-def _joined(words: Sequence[str]) -> set[str]:
-    return {"".join(words[i : i + k]) for k in range(2, MAX_JOINED + 1) for i in range(len(words) - k + 1)}
+def _joined(words: Sequence[str]) -> list[dict[str, int]]:
+    """Return what the last words of each beginning of a text spell together, and how many they are."""
+    lengths = range(2, MAX_JOINED + 1)
+    return [{"".join(words[end - n : end]): n for n in lengths if n <= end} for end in range(len(words) + 1)]

@@ -102,9 +102,8 @@ def metrics(
         Metrics by name from METRICS, and the unit that was resampled (``speaker`` or ``utterance``).
     """
     words, chars = total(result.words), total(result.chars)
-    known = [s for s in speakers if s is not None]
-    blocks = known if len(known) == len(speakers) and len(set(known)) >= MIN_SPEAKERS else None
-    interval = bootstrap_rate([c.edits for c in result.words], [c.n for c in result.words], blocks, n_resamples)
+    of_whom = blocks(speakers)
+    interval = bootstrap_rate([c.edits for c in result.words], [c.n for c in result.words], of_whom, n_resamples)
     low, high = interval or (None, None)
     found = {
         "wer": ratio(words.edits, words.n),
@@ -116,4 +115,10 @@ def metrics(
         found[f"n_ref_{unit}s"] = counts.n
         for kind in ("substitutions", "deletions", "insertions"):
             found[f"n_{unit}_{kind}"] = getattr(counts, kind)
-    return found, None if interval is None else ("utterance" if blocks is None else "speaker")
+    return found, None if interval is None else ("utterance" if of_whom is None else "speaker")
+
+
+def blocks(speakers: Sequence[str | None]) -> list[str] | None:
+    """Return what the bootstrap resamples whole: the speakers where all are known and ``MIN_SPEAKERS`` differ."""
+    known = [s for s in speakers if s is not None]
+    return known if len(known) == len(speakers) and len(set(known)) >= MIN_SPEAKERS else None

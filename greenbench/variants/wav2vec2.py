@@ -31,6 +31,7 @@ from greenbench.plugins import (
 )
 from greenbench.variants import hub
 from greenbench.variants.lengths import n_frames, receptive_field
+from greenbench.variants.macs import count_macs
 
 _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
 
@@ -312,7 +313,7 @@ def footprint(model: Any) -> Footprint:
     tensors = [*model.parameters(), *(t for m in quantized for t in (m.weight(), m.bias()) if t is not None)]
     size = _ByteCounter()
     torch.save(model.state_dict(), size)  # type: ignore[arg-type]
-    return Footprint(n_params=sum(t.numel() for t in tensors), model_bytes=size.n_bytes)
+    return Footprint(sum(t.numel() for t in tensors), size.n_bytes, partial(count_macs, model))
 
 
 class _ByteCounter(io.RawIOBase):

@@ -15,12 +15,16 @@ def rows(part: str) -> list[dict]:
     return [json.loads(line) for line in (ASSETS / part / "manifest.jsonl").read_text().splitlines()]
 
 
-@pytest.fixture(scope="module")
-def grammar():
-    spec = importlib.util.spec_from_file_location("grammar", ROOT / "tools" / "quickstart" / "grammar.py")
+def recipe(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / "quickstart" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def grammar():
+    return recipe("grammar")
 
 
 @pytest.mark.parametrize("part", ["evaluation", "unlabelled"])
@@ -52,6 +56,17 @@ def test_splits_share_no_sentence(grammar, kind):
     """Training, distillation, validation and test sentences are disjoint."""
     drawn = [set(grammar.sentences(split, kind, 300, seed=5)) for split in ("train", "distil", "valid", "test")]
     assert len(set.union(*drawn)) == sum(len(sentences) for sentences in drawn)
+
+
+def test_training_voices_are_none_that_judge_the_teacher():
+    """No voice of training is held out, and none shares accent or timbre with the voices of validation."""
+    voices = recipe("synthesize")
+    trained = [voice for voice in voices.VOICES + voices.MORE_VOICES if voice.seen]
+    assert len({voice.name for voice in trained}) == len(trained) > 200
+    held_out = [voice for voice in voices.VOICES + voices.VALID_VOICES if not voice.seen]
+    assert not {(v.engine, v.voice) for v in trained} & {(v.engine, v.voice) for v in held_out}
+    parts = {part for voice in trained for part in voice.voice.split("+")}
+    assert not parts & {part for voice in voices.VALID_VOICES for part in voice.voice.split("+")}
 
 
 def test_unlabelled_speech_tells_no_text():

@@ -57,7 +57,7 @@ def waveforms(n_utterances: int, n_samples: int) -> list[np.ndarray]:
 
 @pytest.mark.skipif(Compile().unsupported("cpu") is not None, reason="there is no C++ compiler")
 def test_compiled_texts_equal_eager_ones(smallest_model: Path) -> None:
-    """The generated code reads as the model does, for two lengths and batch sizes, and keeps the parameters."""
+    """The generated code reads as the model does, for two lengths and batch sizes, and keeps parameters and work."""
     plain, model = load(smallest_model), load(smallest_model, "compile")
     for batch in (waveforms(4, 16000), waveforms(3, 20000)):
         texts = model(batch)
@@ -65,6 +65,7 @@ def test_compiled_texts_equal_eager_ones(smallest_model: Path) -> None:
         assert texts == plain(batch)
     assert model.footprint.n_params == plain.footprint.n_params
     assert model.footprint.model_bytes == pytest.approx(plain.footprint.model_bytes, rel=0.05)
+    assert model.footprint.macs(16000) == plain.footprint.macs(16000)
 
 
 def test_a_new_length_is_no_new_compilation(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenbench.datasets.audio import read_audio
+from greenbench.datasets.audio import read_audio, read_duration_s
 from greenbench.errors import BadAudioError
 
 
@@ -91,6 +91,25 @@ def test_any_readable_file_is_finite_mono_of_its_duration(n_frames: int, n_chann
     assert audio.ndim == 1
     assert np.isfinite(audio).all()
     assert abs(len(audio) - n_frames * 16_000 / rate_hz) <= 1
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
+def test_the_length_is_known_without_decoding(tmp_path: Path, suffix: str, monkeypatch) -> None:
+    """The header tells the length in seconds, whatever the rate, and no sample is read for it."""
+    path = tmp_path / f"speech{suffix}"
+    soundfile.write(path, np.full(11_025, 0.1), 22_050)
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda *a, **k: pytest.fail("decoded"))
+    assert read_duration_s(path) == 0.5
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no audio at all"])
+def test_the_length_of_what_is_no_audio_is_refused(tmp_path: Path, content: bytes | None) -> None:
+    """A file that is missing, empty or no audio has no length, and the error names it."""
+    path = tmp_path / "speech.wav"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(BadAudioError, match=r"speech\.wav: bad audio: its length cannot be read"):
+        read_duration_s(path)
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path: Path) -> None:

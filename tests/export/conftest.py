@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from greenbench import record, store
+from greenbench import metrics, record, store
 
 KEY: dict[str, Any] = {
     "variant": "a", "dataset": "d", "device": "cpu", "scenario": "offline", "batch_size": 8, "round": 0, "repeat": 0,
@@ -44,7 +44,9 @@ def line(run_id: str, status: str = "ok", flags: tuple[str, ...] = (), **changes
         status=status,  # type: ignore[arg-type]
         reason=None if status == "ok" else "it broke",
         flags=flags,
-        metrics={name: changes.get(name, value) for name, value in METRICS.items()} if status == "ok" else {},
+        metrics=METRICS | {name: value for name, value in changes.items() if name in metrics.METRICS}
+        if status == "ok"
+        else {},
         provenance=PROVENANCE | {name: value for name, value in changes.items() if name in record.PROVENANCE},
     )
     return record.to_row(row)

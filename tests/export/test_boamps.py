@@ -50,6 +50,19 @@ def test_quality_follows_the_origin(reports: list[dict]) -> None:
     assert len({report["header"]["reportId"] for report in reports}) == 2
 
 
+def test_a_slice_of_a_gpu_has_its_boards_measure(make: Callable[..., Path], tmp_path: Path) -> None:
+    """Every part in scope is a measure, that of a shared board too, which the description tells."""
+    gpu = {"device": "cuda:0", "energy_scope": "cpu+dram+gpu-shared", "energy_gpu_j": 100.0, "energy_j": 136.0,
+           "energy_gpu_source": "nvml-total-energy", "device_name": "Test GPU"}  # fmt: skip
+    (path,) = write(make(gpu), "boamps", tmp_path / "out.json")
+    report = json.loads(path.read_text())
+    jsonschema.validate(report, SCHEMA)
+    assert [measure["powerConsumption"] * 3.6e6 for measure in report["measures"]] == pytest.approx([27, 9, 100])
+    assert report["measures"][2]["gpuTrackingMode"] == "nvml-total-energy"
+    assert [part["componentType"] for part in report["infrastructure"]["components"]] == ["cpu", "gpu", "ram"]
+    assert "energy scope cpu+dram+gpu-shared" in report["task"]["taskDescription"]
+
+
 def test_a_window_without_energy_leaves_its_cell_out(make: Callable[..., Path], tmp_path: Path) -> None:
     """A sum over windows of which one is unknown would be too small, so there is no report of that cell."""
     unknown = {"energy_j": None, "energy_cpu_j": None, "energy_scope": None, "energy_method": None}

@@ -52,7 +52,7 @@ def test_each_file_has_one_direction(entries: dict) -> None:
 def test_values_are_medians_with_their_range(entries: dict) -> None:
     """A value is the median over the repeats, the range its least and most, for WER the interval."""
     wer = entries["out.smaller.json"]["WER | a | d | offline x8"]
-    assert (wer["value"], wer["range"], wer["extra"]) == (0.25, "0.2 to 0.3", "repeats: 2\nflags: none")
+    assert (wer["value"], wer["range"], wer["extra"]) == (0.25, "0.2 to 0.3", "repeats: 2\nflags: spread")
     rtfx = entries["out.bigger.json"]["RTFx | a | d | offline x8"]
     assert rtfx["value"] == pytest.approx((10 + 20 / 3) / 2)
     assert rtfx["range"] == "6.667 to 10"

@@ -19,15 +19,17 @@ CpuTimes = namedtuple("CpuTimes", "user nice system idle iowait steal guest gues
 
 BURN = "import time\nwhile time.process_time() < 0.3: pass\n"
 WORKER = """
-import time
 from greenbench.meters.clock import Clock
 from greenbench.plugins import Reading
 reading = Reading()
-print("ready", flush=True)
 with Clock().window(reading):
-    time.sleep(0.5)
+    print("ready", flush=True)
+    input()
 print(reading.value("harness_cpu_s"), flush=True)
 """
+
+
+PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
 
 
 def _burn(seconds):
@@ -96,10 +98,11 @@ def test_a_living_child_is_counted():
 @pytest.mark.parametrize(("busy", "low", "high"), [(True, 0.15, 0.8), (False, 0.0, 0.05)])
 def test_the_waiting_parent_is_accounted(busy, low, high):
     """harness_cpu_s tells a parent that spins from one that sleeps."""
-    with subprocess.Popen([sys.executable, "-c", WORKER], stdout=subprocess.PIPE, text=True) as worker:
+    with subprocess.Popen([sys.executable, "-c", WORKER], **PIPES) as worker:
         assert worker.stdout.readline() == "ready\n"
         if busy:
             _burn(0.3)
+        print(file=worker.stdin, flush=True)
         harness_s = float(worker.stdout.readline())
     assert low <= harness_s <= high
 

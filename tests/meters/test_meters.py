@@ -10,7 +10,7 @@ import pytest
 
 from greenbench import meters, registry
 from greenbench.errors import InputError
-from greenbench.meters import measure, select, survey
+from greenbench.meters import absent, measure, select, survey
 from greenbench.meters.clock import Clock
 from greenbench.metrics import METRICS
 from greenbench.plugins import Quantity, Reading
@@ -167,3 +167,20 @@ def test_work_that_raises_leaves_no_reading():
     with pytest.raises(ZeroDivisionError), meters.measure([Clock()], reading):
         _ = 1 / 0
     assert reading.quantities == {}
+
+
+def test_what_is_not_measured_has_its_reason(register):
+    """Of a metric that no chosen meter answers every meter that would tells why; estimates and answers do not."""
+    register(
+        amd=_meter("amd", "energy_gpu_j", reason="no such card"),
+        guess=_meter("guess", "energy_cpu_j", estimates=True, reason="no TDP"),
+        nvml=_meter("nvml", "energy_gpu_j", reason="no driver"),
+        rapl=_meter("rapl", "energy_cpu_j", reason="virtual machine"),
+        wall=_meter("wall", "energy_system_j"),
+        battery=_meter("battery", "energy_system_j", reason="on mains"),
+    )
+    chosen = select(estimate=False)
+    assert absent(chosen) == {
+        "energy_cpu_j": "rapl: virtual machine",
+        "energy_gpu_j": "amd: no such card; nvml: no driver",
+    }

@@ -200,12 +200,13 @@ def test_without_a_memory_domain_there_is_no_memory_energy(tmp_path):
     assert "energy_dram_j" not in reading.quantities
 
 
-def test_a_refused_read_is_unknown(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [OSError(errno.ENODATA, "No data available"), ValueError("not a number")])
+def test_a_refused_read_is_unknown(tmp_path, monkeypatch, error):
     """A counter that the kernel refuses to read at the end gives None and does not end the run."""
     root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"})
     reading = Reading()
     with Rapl(root).window(reading):
-        _refuse(monkeypatch, OSError(errno.ENODATA, "No data available"))
+        _refuse(monkeypatch, error)
     quantity = reading.quantities["energy_cpu_j"]
     assert quantity.value is None
     assert "could not be read" in quantity.note

@@ -3,6 +3,7 @@
 import json
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,8 +63,28 @@ def test_watts_times_seconds(tmp_path, hand):
     quantity = reading.quantities["energy_system_j"]
     assert quantity.value == pytest.approx(45.0)
     assert (quantity.method, quantity.source) == ("sampled", "fake")
-    assert quantity.note == "rail X, 1 different values in the window"
+    assert quantity.note == "rail X, 31 samples in the window, 1 different values"
     assert reading.segments == [(100.0, 103.0)]
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.85, "only 9 samples"), (0.95, "10 samples")])
+def test_few_samples_are_told(tmp_path, hand, seconds, told):
+    """A window with fewer than ten samples has its joules, and the reader is told of how few."""
+    reading = Reading(trace=write(tmp_path / "p", lambda t: {"a.power_w": t}))
+    with measure([Source("a.power_w")], reading):
+        time.sleep(seconds)
+    assert reading.quantities["energy_system_j"].note.startswith(told)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_shared_power_makes_shared_joules(tmp_path, hand, shared):
+    """What is marked at the power is marked at its joules."""
+    source = Source("a.power_w")
+    source.power = replace(source.power, shared=shared)
+    reading = Reading(trace=write(tmp_path / "p", lambda _t: {"a.power_w": 1.0}))
+    with measure([source], reading):
+        time.sleep(1.0)
+    assert reading.quantities["energy_system_j"].shared is shared
 
 
 def test_segments_add_up_without_what_is_between(tmp_path, hand):

@@ -55,10 +55,9 @@ def test_an_intel_package_is_read_where_there_is_one(tmp_path: Path) -> None:
 
 def test_an_amd_die_goes_before_the_control_temperature(tmp_path: Path) -> None:
     """Tctl may carry an offset of 20 degrees that Tdie does not; without Tdie the hottest sensor counts."""
-    chip(tmp_path, 0, "k10temp", temp1=("Tctl", 82_000), temp2=("Tdie", 62_000))
-    assert hottest_c(tmp_path) == 62.0
-    chip(tmp_path, 0, "k10temp", temp2=("Tccd1", 55_000))
-    assert hottest_c(tmp_path) == 82.0
+    chip(tmp_path / "old", 0, "k10temp", temp1=("Tctl", 82_000), temp2=("Tdie", 62_000))
+    chip(tmp_path / "new", 0, "k10temp", temp1=("Tctl", 71_000), temp2=("Tccd1", 55_000))
+    assert (hottest_c(tmp_path / "old"), hottest_c(tmp_path / "new")) == (62.0, 71.0)
 
 
 @pytest.mark.parametrize("kind", ["x86_pkg_temp", "cpu_thermal", "cpu-thermal", "CPU-therm", "soc-thermal"])

@@ -61,7 +61,12 @@ RUN: dict[str, Any] = {
 
 
 def make_row(
-    *, status: str = "ok", reason: str | None = None, flags: tuple[str, ...] = (), **values: Any
+    *,
+    status: str = "ok",
+    reason: str | None = None,
+    flags: tuple[str, ...] = (),
+    flag_notes: tuple[str, ...] = (),
+    **values: Any,
 ) -> dict[str, Any]:
     """Return one row: keys, metrics and provenance by name, the rest as in ``KEY`` and ``ALIKE``."""
     unknown = set(values) - set(columns())
@@ -73,6 +78,7 @@ def make_row(
         flags=flags,
         metrics={name: value for name, value in values.items() if name in METRICS},
         provenance=ALIKE | {n: v for n, v in values.items() if n not in METRICS and n not in KEY},
+        flag_notes=flag_notes,
     )
     return to_row(record)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenbench.report import frames
@@ -27,6 +27,7 @@ def dominates(a: Any, b: Any) -> bool:
     return bool(a[0] >= b[0] and a[1] <= b[1] and (a[0] > b[0] or a[1] < b[1]))
 
 
+@settings(deadline=None)
 @given(POINTS)
 def test_pareto_front_is_exactly_the_undominated_points(points: list[tuple[float | None, float | None]]) -> None:
     """No front point is dominated, every other known point is, by a front point; unknown ones never are on it."""
@@ -39,6 +40,7 @@ def test_pareto_front_is_exactly_the_undominated_points(points: list[tuple[float
             assert any(dominates(a, point) for a in front)
 
 
+@settings(deadline=None)
 @given(POINTS, st.randoms())
 def test_pareto_front_does_not_depend_on_the_order(points: list[Any], random: Any) -> None:
     """The same points are on the front, each under its own index, whatever the order of the rows."""
@@ -105,6 +107,43 @@ def test_summary_unites_flags(rows: Rows) -> None:
     assert not frames.rankable(lines).iloc[0]
 
 
+def test_summary_tells_the_figures_behind_a_flag(rows: Rows) -> None:
+    """Each flag has the first figures that raised it, and in how many windows where that is not all of them."""
+    lines = frames.summary(
+        rows(
+            {"flags": ("short-window", "foreign-load"), "flag_notes": ("1 s", "20 %")},
+            {"flags": ("short-window",), "flag_notes": ("1.5 s",), "repeat": 1},
+            {"flags": ("short-window",), "repeat": 2},
+        )
+    )
+    line = lines.iloc[0]
+    assert line["flags"] == ["foreign-load", "short-window"]
+    assert line["flag_notes"] == ["in 1 of 3 windows: 20 %", "1 s"]
+
+
+@pytest.mark.parametrize(("second", "flags"), [(1.15, []), (1.16, ["spread"])])
+def test_summary_flags_repeats_that_disagree(rows: Rows, second: float, flags: list[str]) -> None:
+    """A coefficient of variation over 10 % makes a cell unfit, although each row by itself is fit."""
+    frame = rows({"rtfx": 1.0}, {"rtfx": second, "round": 1})
+    line = frames.summary(frame).iloc[0]
+    assert line["flags"] == flags
+    assert frames.rankable(frame).all()
+
+
+def test_summary_flags_a_cell_of_too_few_windows(rows: Rows) -> None:
+    """A cell of which a round died, or is still to come, has not met its protocol; one that gave nothing has failed."""
+    lost = {"status": "error", "reason": "killed", "repeat": None, "round": 2}
+    line = frames.summary(rows({"n_windows": 3}, {"n_windows": 3, "round": 1}, lost)).iloc[0]
+    assert (line["flags"], line["flag_notes"]) == (["few-repeats"], ["2 of 3 windows"])
+    assert frames.summary(rows(lost | {"n_windows": 3})).iloc[0]["flags"] == []
+
+
+def test_summary_keeps_rounds_and_repeats_apart(rows: Rows) -> None:
+    """Two processes of two windows are not four processes: both counts are kept."""
+    line = frames.summary(rows(*({"round": r, "repeat": n, "rtfx": 1.0} for r in (0, 1) for n in (0, 1)))).iloc[0]
+    assert (line["n_rounds"], line["n_repeats"]) == (2, 4)
+
+
 def test_summary_keeps_data_sets_apart(rows: Rows) -> None:
     """Cells that differ in one key column are not averaged."""
     assert len(frames.summary(rows({"wer": 0.1, "dataset": "x"}, {"wer": 0.3, "dataset": "y"}))) == 2
@@ -158,6 +197,17 @@ def test_energies_of_different_scope_have_leaders_apart(rows: Rows, measured: di
     """An energy without the memory's share does not beat one with it."""
     frame = rows({ENERGY: 5.0, **measured, "energy_scope": "cpu+dram"}, {"variant": "b", ENERGY: 4.0, **measured})
     assert lead(frame, ENERGY) == [("a", 1), ("b", 1)]
+
+
+def test_a_line_outside_the_gate_leads_in_wer_alone(rows: Rows) -> None:
+    """A student whose WER the gate rejects is ranked by its WER, and not by its speed or energy."""
+    lines = frames.summary(
+        rows({"rtfx": 1.0, "wer": 0.2}, {"variant": "b", "rtfx": 9.0, "wer": 0.1}),
+        {("r1", "b", "d", "cpu", "offline", 1): "outside the WER margin"},
+    )
+    (setting,) = frames.settings(lines)
+    leads = {m: [(x.line["variant"], x.n_ranked) for x in frames.leaders(setting.lines, m)] for m in ("wer", "rtfx")}
+    assert leads == {"wer": [("b", 2)], "rtfx": [("a", 1)]}
 
 
 def test_overlapping_intervals_are_named_as_rivals(rows: Rows) -> None:

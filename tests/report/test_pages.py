@@ -12,6 +12,7 @@ import pytest
 
 from greenbench import store
 from greenbench.errors import StoreError
+from greenbench.gate import Gate
 from greenbench.report.frames import ENERGY
 from greenbench.report.pages import flat, write_page
 
@@ -73,6 +74,26 @@ def test_what_models_and_data_say_is_never_markup(folder: Folder) -> None:
     assert tags.count("script") == 3
     assert "img" not in tags
     assert page.text.count("alert(1)") > 10
+
+
+def sample(where: Path) -> None:
+    """Let a poller have seen a run of ten seconds with one window."""
+    lines = [{"header": {"t_s": 0.0, "utc_s": 1e9}}]
+    lines += [{"t_s": n / 10, "cpu.power_w": 30.0, "poller.cpu_s": n / 1e4} for n in range(101)]
+    store.append(where, lines, store.POWER)
+    key = dict.fromkeys(store.KEYS, 0) | {"run_id": "r1", "variant": EVIL}
+    edges = {"kind": "window", **key, "segments": [[2, 5]], "t_s": 6.0, "utc_s": 1e9 + 6}
+    store.append(where, [edges], store.WINDOWS)
+
+
+def test_a_run_that_was_sampled_has_a_timeline(folder: Folder) -> None:
+    """The section stands where there are samples, with what taking them cost, and nowhere else."""
+    where = folder({"wer": 0.1, "rtfx": 2.0})
+    assert "Timeline" not in write(where).text
+    sample(where)
+    text = write(where).text
+    assert "Timeline" in text
+    assert "101 samples; the process that took them used 0.1% of a core." in text
 
 
 def test_page_needs_nothing_else(folder: Folder) -> None:
@@ -164,6 +185,20 @@ def test_several_runs_make_one_page(folder: Folder, tmp_path: Path) -> None:
     assert "1 variant a " in page.text
 
 
+def test_the_gate_speaks_on_the_page(fake_run: Callable[..., Path], said: list[str]) -> None:
+    """A student outside the margin does not lead in speed, and its line has the figures; without a gate it leads."""
+    fast = {"variant": "student", "parent": "teacher", "heard": ["x"] * len(said), "rounds": [{"rtfx": 90.0}]}
+    run = fake_run("r1", {"variant": "teacher", "heard": said, "rounds": [{"rtfx": 10.0}]}, fast)
+    page = write(run)
+    assert "RTFx (the only one ranked) teacher: 10.0 x real time" in page.text
+    assert "ranked by WER alone outside the WER margin: +100.0 pp [100.0, 100.0] against 1.0 pp" in page.text
+    assert "at most 1.0 pp above its teacher's" in page.text
+    assert "1 can be ranked, 1 by WER alone" in page.text
+    free = Page(write_page(run, run / "report.html", Gate("none")).read_text(encoding="utf-8"))
+    assert "Fastest student: 90.0 x real time" in free.text
+    assert "above its teacher's" not in free.text
+
+
 def test_unknown_flags_are_shown(folder: Folder) -> None:
     """A flag from a newer version is shown and said to be unknown."""
     assert "made-up-tomorrow not known to this version" in write(folder({"flags": ("made-up-tomorrow",)})).text
@@ -203,6 +238,7 @@ def test_page_draws_in_a_browser_without_errors(folder: Folder, tmp_path: Path) 
         *({"variant": v, "wer": 0.1, "rtfx": 2.0, "dataset": d} for v in ("a", EVIL) for d in ("d", "e")),
         texts=(("a", "R", EVIL),),
     )
+    sample(where)
     page = write_page(where, tmp_path / "report.html")
     quiet = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"]
     done = subprocess.run(
@@ -213,5 +249,5 @@ def test_page_draws_in_a_browser_without_errors(folder: Folder, tmp_path: Path) 
     assert "CONSOLE" not in done.stderr
     dom = Page(done.stdout)
     charts = [a for _, a in dom.tags if "js-plotly-plot" in (a.get("class") or "")]
-    assert len(charts) == 3, "one trade-off, and bars for WER and RTFx"
+    assert len(charts) == 4, "one trade-off, bars for WER and RTFx, and the timeline"
     assert "img" not in [tag for tag, _ in dom.tags]

@@ -99,7 +99,7 @@ def test_no_interval_without_a_sample(errors, words, blocks) -> None:
 
 
 @given(utterances, st.booleans())
-@settings(max_examples=30)
+@settings(deadline=None, max_examples=30)
 def test_swapping_the_systems_negates_the_difference(rows: list[tuple[int, int, int, str]], by_speaker: bool) -> None:
     """b - a is minus a - b, so are the ends of its interval, and the probabilities of improvement sum to 1."""
     a, b, words, speakers = (list(column) for column in zip(*rows, strict=True))
@@ -115,7 +115,7 @@ def test_swapping_the_systems_negates_the_difference(rows: list[tuple[int, int, 
 
 
 @given(utterances)
-@settings(max_examples=20)
+@settings(deadline=None, max_examples=20)
 def test_a_system_is_as_good_as_itself(rows: list[tuple[int, int, int, str]]) -> None:
     """Two systems with the same errors differ by nothing, and neither is the better one."""
     errors, _, words, _ = (list(column) for column in zip(*rows, strict=True))

@@ -5,10 +5,10 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenbench.statistics.repeats import ratio_by_round, smallest_difference, summarise, units
+from greenbench.statistics.repeats import cv_pct, ratio_by_round, smallest_difference, summarise, units
 
 positive = st.floats(1e-3, 1e6)
 rounds = st.lists(st.tuples(positive, positive), min_size=1, max_size=8)
@@ -73,6 +73,7 @@ def test_the_interval_covers_the_truth_only_by_rounds() -> None:
 
 
 @given(rounds)
+@settings(deadline=None)
 def test_swapping_the_variants_inverts_the_ratio(pairs: list[tuple[float, float]]) -> None:
     """a / b and b / a tell the same story: value and interval are inverses."""
     a, b = (by_round(column) for column in zip(*pairs, strict=True))
@@ -88,6 +89,7 @@ def test_swapping_the_variants_inverts_the_ratio(pairs: list[tuple[float, float]
 
 
 @given(rounds)
+@settings(deadline=None)
 def test_a_variant_is_as_fast_as_itself(pairs: list[tuple[float, float]]) -> None:
     """The same figures give a ratio of 1 without width."""
     a = by_round([pair[0] for pair in pairs])
@@ -156,3 +158,19 @@ def test_the_power_holds() -> None:
     rng, delta = np.random.default_rng(7), smallest_difference(0.1, 5, 5)
     p = ttest_ind(rng.normal(1, 0.1, (2000, 5)), rng.normal(1 + delta, 0.1, (2000, 5)), axis=1).pvalue
     assert 0.77 < np.mean(p < 0.05) < 0.83
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([], None),
+        ([1.0], None),
+        ([0.0, 0.0], None),
+        ([2.0, 2.0], 0.0),
+        ([90.0, 100.0, 110.0], 10.0),
+        ([-9, -11], 14.14),
+    ],
+)
+def test_the_coefficient_of_variation(values: list[float], expected: float | None) -> None:
+    """Sample deviation over mean; a single value, or a mean of nothing, has none."""
+    assert cv_pct(values) == (expected if expected is None else pytest.approx(expected, abs=0.01))

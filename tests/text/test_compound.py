@@ -3,7 +3,7 @@
 from functools import cache
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenbench.text import compound
@@ -23,12 +23,14 @@ def fewest(reference: tuple[str, ...], hypothesis: tuple[str, ...]) -> int:
     return min(fewest(reference[r:], hypothesis[h:]) + edits for r, h, edits in steps)
 
 
+@settings(deadline=None)
 @given(words, words)
 def test_no_alignment_is_better(reference: tuple[str, ...], hypothesis: tuple[str, ...]) -> None:
     """The edits are the fewest that any alignment with joins up to three words has."""
     assert compound.count(reference, hypothesis).edits == fewest(reference, hypothesis)
 
 
+@settings(deadline=None)
 @given(words, words)
 def test_joining_never_costs(reference: tuple[str, ...], hypothesis: tuple[str, ...]) -> None:
     """Never more edits than in plain counting, equally many where nothing can be joined, and the same N."""
@@ -39,6 +41,7 @@ def test_joining_never_costs(reference: tuple[str, ...], hypothesis: tuple[str, 
     assert compound.may_join(reference, hypothesis) or found.edits == plain.edits
 
 
+@settings(deadline=None)
 @given(words.filter(lambda found: len(found) > 1), st.data())
 def test_one_join_is_right_on_either_side(text: tuple[str, ...], data: st.DataObject) -> None:
     """Writing two or three neighbours together is no error, whichever side does it."""

@@ -5,12 +5,14 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
-import jiwer
 import soundfile
 import speech_data
 import torch
 from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
 from transformers.utils import logging as transformers_logging
+
+from greenbench.statistics.bootstrap import bootstrap_rate
+from greenbench.text import scoring
 
 ASSETS = Path(__file__).resolve().parents[2] / "greenbench" / "assets" / "quickstart"
 
@@ -42,20 +44,21 @@ def score(model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, manifest: Path) -
 
 
 def rates(said_heard: list[tuple[str, str]]) -> dict[str, float]:
-    """Return utterances, words, errors by kind, WER and CER of (reference, hypothesis) pairs."""
-    references, hypotheses = (list(column) for column in zip(*said_heard, strict=True))
-    words, letters = (
-        jiwer.process_words(references, hypotheses),
-        jiwer.process_characters(references, hypotheses),
-    )
+    """Return utterances, words, errors by kind, WER with its 95 % interval over utterances, and CER of one slice."""
+    references, hypotheses = zip(*said_heard, strict=True)
+    result = scoring.score(references, hypotheses, str)
+    words, letters = scoring.total(result.words), scoring.total(result.chars)
+    low, high = bootstrap_rate([c.edits for c in result.words], [c.n for c in result.words], blocks=None)
     return {
         "utterances": len(references),
-        "words": words.hits + words.substitutions + words.deletions,
+        "words": words.n,
         "substitutions": words.substitutions,
         "deletions": words.deletions,
         "insertions": words.insertions,
-        "wer": round(words.wer, 4),
-        "cer": round(letters.cer, 4),
+        "wer": round(words.edits / words.n, 4),
+        "wer_ci_low": round(low, 4),
+        "wer_ci_high": round(high, 4),
+        "cer": round(letters.edits / letters.n, 4),
     }
 
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import random
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +12,25 @@ import grammar
 import numpy as np
 import soundfile
 import synthesize
-from synthesize import SAMPLE_RATE, VOICES, Voice
+from synthesize import MORE_VOICES, SAMPLE_RATE, VALID_VOICES, VOICES, Voice
 
 ASSETS = Path(__file__).resolve().parents[2] / "greenbench" / "assets" / "quickstart"
 ENCODINGS = {"flac": ("FLAC", "PCM_16", 1.0), "opus": ("OGG", "OPUS", 0.9)}  # container, subtype, level
-SPLIT_OF_PART: dict[str, grammar.Split] = {"train": "train", "valid": "valid", "unlabelled": "distil"}
+SPLIT_OF_PART: dict[str, grammar.Split] = {
+    "train": "train",
+    "train-more": "train",
+    "valid": "valid",
+    "valid-unseen": "valid",
+    "unlabelled": "distil",
+}
+VOICES_OF_PART = {"train-more": MORE_VOICES, "valid-unseen": VALID_VOICES}
+SPREAD = {"train-more": ((0.7, 1.4), (0.85, 1.35))}  # of pitch and speed
+USUAL_SPREAD = ((0.88, 1.15), (0.9, 1.25))
 CHUNK = 400  # sentences a process: an engine repeats its bytes only in the same order from a fresh start
 
 
 Text = tuple[str, grammar.Kind]
+Spread = tuple[tuple[float, float], tuple[float, float]]  # lowest and highest pitch, and speed
 
 
 @dataclass(frozen=True)
@@ -45,8 +56,8 @@ class Reading:
     pause: bool
 
 
-def plan(texts: list[Text], voices: list[Voice], seed: int) -> list[Reading]:
-    """Draw a voice (by share of training), pitch, speed and level for each sentence."""
+def plan(texts: list[Text], voices: Sequence[Voice], seed: int, spread: Spread = USUAL_SPREAD) -> list[Reading]:
+    """Draw a voice (by share of training), pitch, speed (both within `spread`) and level for each sentence."""
     shares = [voice.share or 1.0 for voice in voices]
     rng = random.Random(seed)
     return [
@@ -54,8 +65,8 @@ def plan(texts: list[Text], voices: list[Voice], seed: int) -> list[Reading]:
             text=text,
             kind=kind,
             voice=rng.choices(voices, shares)[0],
-            pitch=rng.uniform(0.88, 1.15),
-            speed=rng.uniform(0.9, 1.25),
+            pitch=rng.uniform(*spread[0]),
+            speed=rng.uniform(*spread[1]),
             level_db=rng.uniform(-20, -2),
             pause=rng.random() < 0.5,
         )
@@ -176,8 +187,9 @@ def main() -> None:
         "compound": args.compounds,
         "code": args.codes,
     }
-    seen = [voice for voice in VOICES if voice.seen]
-    readings = plan(mixed(SPLIT_OF_PART[args.part], counts, args.seed), seen, args.seed)
+    voices = VOICES_OF_PART.get(args.part, [voice for voice in VOICES if voice.seen])
+    texts = mixed(SPLIT_OF_PART[args.part], counts, args.seed)
+    readings = plan(texts, voices, args.seed, SPREAD.get(args.part, USUAL_SPREAD))
     if args.part == "unlabelled":
         write_unlabelled(args.assets / "unlabelled", readings, args.workers)
     else:

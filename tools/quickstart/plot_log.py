@@ -11,7 +11,12 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 
 ASSETS = Path(__file__).resolve().parents[2] / "greenbench" / "assets" / "quickstart"
-RATES = {"wer_sentence": "sentences", "wer_code": "letters and numbers", "wer_an4": "AN4 (human)"}
+RATES = {
+    "wer_sentence": "sentences",
+    "wer_code": "letters and numbers",
+    "wer_an4": "AN4 (human)",
+    "wer_unseen": "new voices",
+}
 
 
 def plot(rows: list[dict[str, str]], out: Path) -> None:

@@ -1,8 +1,10 @@
 """The voices of the quick-start corpus: free speech synthesisers behind one function."""
 
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import soxr
@@ -20,7 +22,7 @@ class Voice:
 
     Attributes:
         name: Speaker name in the manifests.
-        engine: `pico` (py-nanotts), `flite` or `espeak-ng`.
+        engine: `pico` (py-nanotts), `flite`, `festival` or `espeak-ng`.
         voice: The engine's own name of the voice.
         seen: Whether the teacher hears this voice in training.
         share: Share of the training speech.
@@ -45,6 +47,26 @@ VOICES = (
     Voice("pico-gb", "pico", "en-GB", False, 0.0),
 )
 
+# Voices of training alone: accents of eSpeak NG crossed with its timbres, and Festival.
+ACCENTS = "en-us en-us-nyc en-029 en-gb en-gb-x-rp en-gb-x-gbclan en-gb-scotland"
+TIMBRES = (
+    "f1 f2 f4 f5 m1 m2 m4 m5 m6 m7 m8 klatt klatt2 klatt3 klatt4 adam Alex Alicia Andrea Andy antonio benjamin boris "
+    "david Denis edward grandma grandpa Lee linda marcelo Mike Nguyen paul steph2 travis victor Zac"
+)
+CROSSED = [f"{accent}+{timbre}" for accent in ACCENTS.split() for timbre in TIMBRES.split()]
+ESPEAK = tuple(Voice(name, "espeak-ng", name, True, 0.6 / len(CROSSED)) for name in CROSSED)
+FESTIVAL = tuple(
+    Voice(f"festival-{name}", "festival", name, True, 0.05)
+    for name in ("kal_diphone", "ked_diphone", "cmu_us_slt_arctic_hts")
+)
+MORE_VOICES = ESPEAK + FESTIVAL
+
+# Voices for validation alone: neither their accents nor their timbres are heard in training.
+VALID_VOICES = (
+    Voice("espeak-annie", "espeak-ng", "en-gb-x-gbcwmd+Annie", False, 0.5),
+    Voice("espeak-michael", "espeak-ng", "en-gb-x-gbcwmd+Michael", False, 0.5),
+)
+
 
 @cache
 def _pico() -> object:
@@ -65,6 +87,24 @@ def _speak_flite(text: str, voice: str, pitch: float, speed: float) -> np.ndarra
     return _decode(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
+@cache
+def _festival() -> subprocess.Popen[str]:
+    return subprocess.Popen(["festival", "--pipe"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _speak_festival(text: str, voice: str, pitch: float, speed: float) -> np.ndarray:
+    f0 = f"(target_f0_mean {105 * pitch:.1f}) (target_f0_std 14) (model_f0_mean 170) (model_f0_std 34)"
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        commands = [f"(voice_{voice})", f"(Parameter.set 'Duration_Stretch {1 / speed:.3f})"]
+        commands.append(f"(set! int_lr_params '({f0}))" if voice.endswith("diphone") else "")
+        commands.append(f"""(utt.save.wave (utt.synth (Utterance Text "{text}")) "{file.name}" 'riff)""")
+        engine = _festival()
+        engine.stdin.write(" ".join([*commands, '(format t "done\\n")', "(fflush nil)", "\n"]))
+        engine.stdin.flush()
+        engine.stdout.readline()
+        return _decode(Path(file.name).read_bytes())
+
+
 def _speak_espeak(text: str, voice: str, pitch: float, speed: float) -> np.ndarray:
     command = ["espeak-ng", "-v", voice, "-p", str(round(50 * pitch)), "-s", str(round(150 * speed))]
     return _decode(subprocess.run([*command, "--stdout", text], capture_output=True, check=True).stdout)
@@ -79,7 +119,7 @@ def _decode(wav: bytes) -> np.ndarray:
     return audio if rate == SAMPLE_RATE else soxr.resample(audio, rate, SAMPLE_RATE)
 
 
-ENGINES = {"pico": _speak_pico, "flite": _speak_flite, "espeak-ng": _speak_espeak}
+ENGINES = {"pico": _speak_pico, "flite": _speak_flite, "festival": _speak_festival, "espeak-ng": _speak_espeak}
 
 
 def spoken_form(text: str, engine: str, pause: bool) -> str:

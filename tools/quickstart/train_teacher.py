@@ -7,6 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -32,6 +33,7 @@ COLUMNS = [
     "wer_sentence",
     "wer_code",
     "wer_an4",
+    "wer_unseen",
 ]
 
 
@@ -46,7 +48,7 @@ def validate(model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, valid: list[Ut
     """Return the corpus word error rate of each source."""
     model.eval()
     rates = {}
-    for source in ("sentence", "code", "an4"):
+    for source in ("sentence", "code", "an4", "unseen"):
         spoken = [u for u in valid if u.source == source]
         if spoken:
             heard = [transcribe(model, processor, speech_data.normalise(u.audio)) for u in spoken]
@@ -102,6 +104,8 @@ def load_corpus(args: argparse.Namespace) -> tuple[list[Utterance], list[Utteran
     """Return (training, validation) utterances: synthetic, and AN4 where its folder is given."""
     train = [u for stem in sorted(args.scratch.glob("train-*.jsonl")) for u in speech_data.load_packed(stem)]
     valid = speech_data.load_packed(args.scratch / "valid-0.jsonl")
+    unseen = speech_data.load_packed(args.scratch / "valid-unseen-0.jsonl")
+    valid += [replace(utterance, source="unseen") for utterance in unseen]
     if args.an4:
         an4_train, an4_valid = speech_data.load_an4(args.an4)
         train, valid = train + an4_train, valid + an4_valid

@@ -1,0 +1,128 @@
+"""Attaching: what a power log says of each window is written into the rows of a run that is over."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from greenbench import energy, powerlog, store, validity
+from greenbench.errors import StoreError
+from greenbench.metrics import ratio
+from greenbench.plugins import Quantity
+from greenbench.powerlog import PowerLog
+from greenbench.protocol import Protocol
+from greenbench.record import KEYS
+from greenbench.suite import build_protocol
+
+EXTERNAL = "external"
+"""The source of joules that a power log gave."""
+
+PATIENCE_S = 10.0
+"""How long a log may lag behind the run that has just ended."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Attached:
+    """What became of a run's windows.
+
+    Attributes:
+        n_windows: that were measured.
+        n_covered: that the log tells the energy of.
+        reasons: why it does not tell that of the others, each once.
+    """
+
+    n_windows: int
+    n_covered: int
+    reasons: tuple[str, ...]
+
+
+def attach(folder: Path, log: PowerLog) -> Attached:
+    """Append the rows of a run anew, with the energy of the whole machine from a log.
+
+    The rows that were measured stay in the file; attaching again begins from them.
+
+    Args:
+        folder: of the run.
+        log: of a meter that feeds the whole machine.
+
+    Raises:
+        StoreError: the run does not say when its windows were, or the log covers none of them; nothing is changed.
+    """
+    edges = list(store.read_rows(folder / store.WINDOWS))
+    steps = build_protocol(store.read_run(folder)["suite"]["protocol"])
+    rows = [row for row in _measured_rows(folder) if row["status"] == "ok"]
+    if not rows or not edges:
+        raise StoreError(
+            f"{folder}: no measured windows with known times ({store.WINDOWS}): nothing to attach a log to"
+        )
+    new = [_with_system(row, log, edges, steps) for row in rows]
+    notes = [row["energy_system_note"] for row in new if row["energy_system_j"] is None]
+    reasons = tuple(dict.fromkeys(notes))
+    if len(notes) == len(new):
+        raise StoreError(f"{log.source.path}: the log covers no window of {folder}: {reasons[0]}. Nothing was changed.")
+    store.append(folder, new)
+    return Attached(len(new), len(new) - len(notes), reasons)
+
+
+def await_log(folder: Path, source: powerlog.Source) -> PowerLog:
+    """Read a log that is still written, once it has reached the end of the run's last window or is overdue."""
+    ends = [edges[-1][1] for row in store.read_rows(folder / store.WINDOWS) if (edges := store.segments_utc(row))]
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        log = powerlog.read(source)
+        if not ends or log.times[-1] >= max(ends) or time.monotonic() > deadline:
+            return log
+        time.sleep(0.5)
+
+
+def _measured_rows(folder: Path) -> list[Row]:
+    """Return the standing rows as they were before any log was attached."""
+    rows = store.read_rows(folder / store.RECORDS)
+    return store.current(row for row in rows if row.get("energy_system_source") != EXTERNAL)
+
+
+def _with_system(row: Row, log: PowerLog, edges: Sequence[Row], steps: Protocol) -> Row:
+    """Return a row with the machine's energy in its window, and all that derives from it."""
+    window, before, after = _edges_of(row, edges)
+    joules, why = log.energy_j(store.segments_utc(window)) if window else (None, "the time of this window is not known")
+    note = why or f"{log.source.path.name}, clock skew {log.source.skew_s:g} s"
+    reading = energy.reading_of(row)
+    reading.quantities["energy_system_j"] = Quantity(joules, "sampled", EXTERNAL, note)
+    idle_w = _power_w(log, before)
+    factor = None if row["carbon_g_per_kwh"] is None else (row["carbon_g_per_kwh"], row["carbon_pue"])
+    changed: Row = {
+        **row,
+        "energy_scope": None,
+        "energy_method": None,
+        **energy.provenance(row["device"], reading),
+        "energy_system_j": joules,
+        "idle_power_w": idle_w,
+        "idle_power_after_w": _power_w(log, after),
+        **energy.derived(row["device"], reading, idle_w, row["audio_s"], factor),
+    }
+    old = dict(zip(row["flags"], row["flag_notes"] or [""] * len(row["flags"]), strict=True))
+    flags = validity.flags_by_energy(validity.Measured(changed, changed, steps, n_cpus=1), old)
+    return {**changed, "flags": [*flags], "flag_notes": [*flags.values()]}
+
+
+def _edges_of(row: Row, edges: Sequence[Row]) -> tuple[Row | None, Row | None, Row | None]:
+    """Return the edges of a row's window, the last if it was measured again, and of the idling before and after it."""
+    of_cell = [edge for edge in edges if all(edge[name] == row[name] for name in KEYS[:-1])]
+    at = max((i for i, edge in enumerate(of_cell) if edge["repeat"] == row["repeat"]), default=None)
+    if at is None:
+        return None, None, None
+    before = [edge for edge in of_cell[:at] if edge["kind"] == "idle"]
+    after = list(takewhile(lambda edge: edge["kind"] == "idle", of_cell[at + 1 :]))
+    return of_cell[at], before[-1] if before else None, after[-1] if after else None
+
+
+def _power_w(log: PowerLog, idle: Row | None) -> float | None:
+    """Return the mean power while the machine was idle."""
+    if idle is None:
+        return None
+    segments = store.segments_utc(idle)
+    return ratio(log.energy_j(segments)[0], sum(end - start for start, end in segments))

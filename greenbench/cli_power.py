@@ -1,0 +1,85 @@
+"""The command line's part about power meters outside the machine: ``greenbench power``."""
+
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from greenbench.errors import InputError, StoreError
+
+app = typer.Typer(
+    help="Record a wall meter, battery or input rail, and attach what it logged to results.", no_args_is_help=True
+)
+
+ClockSkew = Annotated[float, typer.Option(help="Seconds by which the meter's clock is ahead of this machine's.")]
+
+
+@app.command()
+def attach(
+    results: Annotated[Path, typer.Argument(help="Folder of a run, or a parent of runs.")],
+    log: Annotated[
+        Path, typer.Option(help="CSV or JSON lines with a time (ISO 8601 with zone, or epoch s) and watts.")
+    ],
+    clock_skew: ClockSkew = 0.0,
+    max_gap: Annotated[float, typer.Option(min=0, help="Seconds without a sample over which nothing is told.")] = 5.0,
+    time_column: Annotated[str | None, typer.Option(help="The time. [default: timestamp, time or t]")] = None,
+    power_column: Annotated[str | None, typer.Option(help="The watts. [default: watts, power_w, power or w]")] = None,
+) -> None:
+    """Write the whole machine's energy from a power log into the rows of runs, and their pages anew."""
+    from dataclasses import asdict
+
+    from greenbench import attach, powerlog, store
+    from greenbench.report.pages import write_page
+
+    read = powerlog.read(powerlog.Source(log, clock_skew, max_gap, time_column, power_column))
+    folders = store.runs(results)
+    if not folders:
+        raise InputError(f"{results}: no runs here to attach a power log to.")
+    n_attached = 0
+    for folder in folders:
+        try:
+            told = asdict(attach.attach(folder, read))
+        except StoreError as error:
+            typer.echo(f"error: {error}", err=True)
+            continue
+        n_attached += 1
+        typer.echo(f"{folder}: {describe_attached(told)}")
+        write_page(folder, folder / store.REPORT)
+    if not n_attached:
+        raise typer.Exit(1)
+
+
+@app.command()
+def record(  # noqa: PLR0913, PLR0917 (options of a command)
+    out: Annotated[Path, typer.Option(help="The log, JSON lines; an existing one is continued.")],
+    source: Annotated[str | None, typer.Option(help="hwmon or battery.")] = None,
+    url: Annotated[str | None, typer.Option(help="A smart plug: http://plug/rpc/Switch.GetStatus?id=0")] = None,
+    json_path: Annotated[
+        str, typer.Option(help="Where its answer has the watts: apower, StatusSNS.ENERGY.Power")
+    ] = "apower",
+    rail: Annotated[str | None, typer.Option(help="Of hwmon: the board's input.")] = None,
+    root: Annotated[Path | None, typer.Option(help="Of hwmon or battery: where the sensors are.")] = None,
+    period: Annotated[float, typer.Option(min=0.05, help="Seconds between samples.")] = 1.0,
+    samples: Annotated[int | None, typer.Option(min=1, help="Stop after so many. [default: at Ctrl-C]")] = None,
+) -> None:
+    """Record a power source until Ctrl-C, as a log that `power attach` and `run --power-log` read."""
+    from greenbench import recorder
+
+    if (source is None) == (url is None):
+        raise InputError("power record: give either --source hwmon|battery or --url with the address of a smart plug")
+    options = {name: str(value) for name, value in (("rail", rail), ("root", root)) if value}
+    ask = recorder.plug(url, json_path) if url else recorder.meter(str(source), options)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    typer.echo(f"recording to {out}; Ctrl-C ends it", err=True)
+    try:
+        recorder.record(ask, out, period, lambda why: typer.echo(f"no sample: {why}", err=True), samples)
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+
+
+def describe_attached(told: Mapping[str, Any]) -> str:
+    """Say in one line what became of a run's windows."""
+    line = f"power log: the energy of {told['n_covered']} of {told['n_windows']} windows is known"
+    return f"{line}; not of the others: {'; '.join(told['reasons'])}" if told["reasons"] else line

@@ -1,0 +1,287 @@
+"""Whether one side of a comparison is better than the other: cells are paired, each metric gets a verdict."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import geometric_mean, median
+from typing import Literal
+
+from greenbench import accuracy, comparability
+from greenbench.accuracy import Cell, Counted, RecountError, cell_of
+from greenbench.comparability import CROSSABLE, FIXED, differing, told
+from greenbench.errors import InputError, did_you_mean
+from greenbench.metrics import METRICS
+from greenbench.pairing import Line, pair
+from greenbench.selection import Side
+from greenbench.statistics.repeats import ratio_by_round, units
+
+DEFAULT_METRICS = (
+    "wer", "rtfx", "latency_p50_s", "server_rate_hz", "energy_j_per_audio_s", "peak_rss_bytes", "model_bytes",
+)  # fmt: skip
+
+RATES = ("wer", "cer")
+"""The metrics that are compared by utterance, and by their difference; all others by round, and by their ratio."""
+
+LEVEL = 0.05
+"""A difference is shown where its 95 % interval excludes none, and p, adjusted over all pairs, is not above this."""
+
+_Heard = tuple[Counted | RecountError | None, Counted | RecountError | None]
+
+Verdict = Literal[
+    "better", "worse", "no difference shown", "too few repeats", "too few utterances", "not comparable"
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a pair of cells says of one metric.
+
+    Attributes:
+        metric: name from METRICS.
+        baseline, new: of a rate over the first window, of what varies the geometric mean over the rounds that both
+            have, so that ``difference`` is their quotient; otherwise the median over rounds and repeats.
+        difference: of a rate new - baseline, a fraction of the words; of another metric new / baseline - 1.
+        low, high: its 95 % interval.
+        p: that so large a difference comes by chance, adjusted over all pairs after Holm: of ``wer`` MAPSSWE's, of
+            ``cer`` the bootstrap's, of the others that of a t test on the logarithms; None where nothing varies.
+        smallest: the smallest difference that so much evidence resolves with a power of 80 % (in one pair).
+        n: utterances, or rounds.
+        verdict: what follows.
+        why: what is missing or differs, for verdicts that need a reason.
+    """
+
+    metric: str
+    baseline: float | None
+    new: float | None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    smallest: float | None = None
+    n: int | None = None
+    verdict: Verdict = "no difference shown"
+    why: str | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A cell of each side and what came of each metric; ``failure`` is set where one of them never worked."""
+
+    a: Line
+    b: Line
+    findings: tuple[Finding, ...] = ()
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The whole: all pairs, and the cells of either side that have no partner."""
+
+    pairs: tuple[Pair, ...]
+    only_a: tuple[Line, ...]
+    only_b: tuple[Line, ...]
+
+
+def compare(a: Side, b: Side, metrics: Sequence[str] = DEFAULT_METRICS, across: Collection[str] = ()) -> Comparison:
+    """Compare two sides, the first of which is the baseline.
+
+    Cells are paired by variant, data set, device, scenario and batch size. A variant that ``a`` names is set
+    against every variant of ``b`` instead.
+
+    Args:
+        a: the baseline.
+        b: the other.
+        metrics: names from METRICS that have a better direction.
+        across: columns from ``comparability.CROSSABLE`` that may differ.
+
+    Raises:
+        InputError: an unknown metric or column, or no cell has a partner.
+    """
+    pairs, only_a, only_b = pair(a, b)
+    if not pairs:
+        raise InputError(f"{a.name} and {b.name} have no cell in common. {_choice(a, b)}")
+    heard_a = _heard(a, [x for x, _ in pairs], metrics)
+    heard_b = _heard(b, [y for _, y in pairs], metrics)
+    compared = [_compared((x, y), (heard_a.get(cell_of(x.shared)), heard_b.get(cell_of(y.shared))), metrics, across)
+                for x, y in pairs]  # fmt: skip
+    return Comparison(tuple(_judged(compared)), tuple(only_a), tuple(only_b))
+
+
+def _choice(a: Side, b: Side) -> str:
+    """Say which variants there are to name."""
+    names = [", ".join(dict.fromkeys(str(row["variant"]) for row in side.rows)) for side in (a, b)]
+    return f"There: {names[0]}; {names[1]}. Name the baseline's variant, as in FOLDER:VARIANT."
+
+
+def check_metrics(metrics: Iterable[str], option: str) -> None:
+    """Refuse names that are no metric, and metrics of which neither direction is better.
+
+    Raises:
+        InputError: says which, and what was probably meant.
+    """
+    valid = [name for name, metric in METRICS.items() if metric.better != "neither"]
+    for name in metrics:
+        if name in METRICS and name not in valid:
+            raise InputError(f"{option} {name}: neither direction is better, so there is nothing to judge")
+        if name not in METRICS:
+            raise InputError(f"{option} {name}: unknown metric. {did_you_mean(name, valid)}")
+
+
+def check_across(columns: Iterable[str]) -> None:
+    """Refuse columns that a comparison cannot be about.
+
+    Raises:
+        InputError: says which there are.
+    """
+    for name in columns:
+        if name not in CROSSABLE:
+            raise InputError(f"--across {name}: this may not differ. {did_you_mean(name, CROSSABLE)}")
+
+
+def check_comparable(comparison: Comparison) -> None:
+    """Refuse a comparison of which nothing is left, other than what a variant weighs anywhere.
+
+    Raises:
+        InputError: names what differs.
+    """
+    findings = [f for pair in comparison.pairs for f in pair.findings]
+    measured = [f for f in findings if f.metric not in FIXED] or findings
+    if all(f.verdict == "not comparable" for f in measured):
+        reasons = dict.fromkeys(str(reason) for reason in (*(p.failure for p in comparison.pairs),
+                                                           *(f.why for f in measured)) if reason)  # fmt: skip
+        raise InputError(
+            f"nothing here can be compared: {'; '.join(reasons) or 'none of these metrics was measured'}. "
+            f"What may differ on purpose is named with --across ({', '.join(CROSSABLE)})."
+        )
+
+
+# --- evidence --------------------------------------------------------------------------------------------
+
+
+def _heard(side: Side, wanted: Sequence[Line], metrics: Collection[str]) -> dict[Cell, Counted | RecountError]:
+    """Count the texts of a side's cells again, where a rate is asked for."""
+    known = [line for line in wanted if any(row[rate] is not None for row in line.rows for rate in RATES)]
+    cells = {cell_of(line.shared): line.rows for line in known if set(RATES) & set(metrics)}
+    return accuracy.count_all(side.texts, cells)
+
+
+def _compared(pair: tuple[Line, Line], heard: _Heard, metrics: Sequence[str], across: Collection[str]) -> Pair:
+    """Gather what a pair says of each metric that either side has, before it is judged."""
+    sides = {"baseline": pair[0], "new": pair[1]}
+    failures = [f"the {name} cell gave nothing: {line.failure}" for name, line in sides.items() if not line.rows]
+    if failures:
+        return Pair(*pair, failure="; ".join(failures))
+    return Pair(*pair, findings=tuple(_findings(pair, heard, metrics, across)))
+
+
+def _findings(
+    pair: tuple[Line, Line], heard: _Heard, metrics: Sequence[str], across: Collection[str]
+) -> Iterator[Finding]:
+    for metric in metrics:
+        baseline, new = (_median(line, metric) for line in pair)
+        if baseline is None and new is None:
+            continue
+        finding = Finding(metric, baseline, new)
+        refusal = _refusal(finding, pair, across)
+        if refusal is not None:
+            yield replace(finding, verdict="not comparable", why=refusal)
+        elif metric in RATES:
+            yield _rate(finding, heard)
+        else:
+            yield _fixed(finding) if metric in FIXED else _repeated(finding, pair)
+
+
+def _median(line: Line, metric: str) -> float | None:
+    values = [row[metric] for row in line.rows if row.get(metric) is not None]
+    return median(values) if values else None
+
+
+def _refusal(finding: Finding, pair: tuple[Line, Line], across: Collection[str]) -> str | None:
+    """Say why a metric of the two must not be compared, or return None."""
+    a, b = pair
+    differences = differing(a.shared, b.shared, comparability.columns(finding.metric), across)
+    if None in (finding.baseline, finding.new):  # then nothing is known of its energy's scope either
+        conditions = {name: values for name, values in differences.items() if name not in comparability.ENERGY}
+        return told(conditions) or f"measured in the {'baseline' if finding.new is None else 'new one'} alone"
+    return told(differences) or None
+
+
+def _rate(finding: Finding, heard: _Heard) -> Finding:
+    """Compare error rates utterance by utterance."""
+    try:
+        a, b = (accuracy.known(side) for side in heard if side is not None)
+        found = accuracy.difference(a, b, finding.metric)
+    except RecountError as error:
+        return replace(finding, verdict="not comparable", why=str(error))
+    if found is None:
+        return replace(finding, n=len(a.ids), verdict="too few utterances")
+    return replace(
+        finding,
+        baseline=accuracy.rate(a, finding.metric),
+        new=accuracy.rate(b, finding.metric),
+        difference=found.value,
+        low=found.low,
+        high=found.high,
+        p=accuracy.p_value(a, b, found) if finding.metric == "wer" else accuracy.bootstrap_p(found),
+        smallest=accuracy.smallest_difference(found),
+        n=len(a.ids),
+    )
+
+
+def _fixed(finding: Finding) -> Finding:
+    """Compare what does not vary: any difference is one."""
+    assert finding.baseline is not None
+    assert finding.new is not None
+    if finding.baseline == 0:
+        return replace(finding, verdict="not comparable", why="the baseline is 0")
+    change = finding.new / finding.baseline - 1
+    return replace(finding, difference=change, low=change, high=change)
+
+
+def _repeated(finding: Finding, pair: tuple[Line, Line]) -> Finding:
+    """Compare by the ratio within each round; the windows of one process do not tell how processes differ."""
+    name = finding.metric
+    a, b = (
+        units((row["round"], row["repeat"], row[name]) for row in line.rows if row.get(name) is not None)
+        for line in pair
+    )
+    n_processes = min(len({number for number, _ in side}) for side in (a, b))
+    ratio = ratio_by_round(a, b)
+    if ratio is None:
+        if n_processes == 1:
+            return replace(finding, n=n_processes, verdict="too few repeats")
+        return replace(finding, verdict="not comparable", why="no round in common where both are above 0")
+    baseline, new = (geometric_mean(side[unit] for unit in a.keys() & b.keys()) for side in (a, b))
+    finding = replace(finding, baseline=baseline, new=new, n=n_processes, difference=ratio.value - 1)
+    if ratio.low is None or ratio.high is None or n_processes == 1:
+        return replace(finding, verdict="too few repeats")
+    low, high = ratio.low - 1, ratio.high - 1
+    return replace(finding, n=ratio.n, low=low, high=high, p=ratio.p, smallest=ratio.smallest)
+
+
+# --- judgement -------------------------------------------------------------------------------------------
+
+
+def _judged(pairs: Sequence[Pair]) -> list[Pair]:
+    """Adjust p over all pairs of a metric, then give every finding with an interval its verdict."""
+    from greenbench.statistics.significance import holm
+
+    tested = [(i, f.metric, f.p) for i, pair in enumerate(pairs) for f in pair.findings if f.p is not None]
+    adjusted: dict[tuple[int, str], float] = {}
+    for metric in dict.fromkeys(metric for _, metric, _ in tested):
+        family = [(i, p) for i, name, p in tested if name == metric]
+        adjusted |= zip(((i, metric) for i, _ in family), holm([p for _, p in family]), strict=True)
+    return [
+        replace(pair, findings=tuple(_verdict(replace(f, p=adjusted.get((i, f.metric)))) for f in pair.findings))
+        for i, pair in enumerate(pairs)
+    ]
+
+
+def _verdict(finding: Finding) -> Finding:
+    """Decide which way a difference goes, where it is beyond noise."""
+    f = finding
+    if f.low is None or f.high is None or f.difference is None:
+        return f
+    if f.low <= 0 <= f.high or (f.p is not None and f.p > LEVEL):
+        return f
+    rises_well = METRICS[f.metric].better == "higher"
+    return replace(f, verdict="better" if (f.difference > 0) == rises_well else "worse")

@@ -1,0 +1,60 @@
+"""The pytest plug-in: the fixture ``greenbench_run``, with which tests gate WER, speed, memory and energy."""
+
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from greenbench.outcome import Outcome
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--greenbench-out``."""
+    parser.getgroup("greenbench").addoption(
+        "--greenbench-out",
+        metavar="DIR",
+        help="keep what greenbench_run measures in a folder of its own below DIR, instead of in tmp_path",
+    )
+
+
+@pytest.fixture
+def greenbench_run(request: pytest.FixtureRequest) -> "Callable[..., Outcome]":
+    """Return a function that runs a suite and returns its ``Outcome``.
+
+    ``greenbench_run(suite, limit=None, device=None, protocol=None, estimate_energy=False, only=None)``: ``suite``
+    is a file (looked for in the working directory, then in pytest's root) or the same as a mapping, the rest is
+    what ``greenbench run`` has as options. A cell that fails makes the test fail where its figure is asked for.
+    """
+
+    def run(
+        suite: str | Path | Mapping[str, Any],
+        limit: int | None = None,
+        device: str | None = None,
+        protocol: str | None = None,
+        estimate_energy: bool = False,
+        only: str | None = None,
+    ) -> "Outcome":
+        from greenbench.outcome import run_suite
+
+        changes = {"limit": limit, "device": device, "protocol": protocol, "estimate_energy": estimate_energy}
+        source = suite if isinstance(suite, Mapping) else _find(Path(suite), request.config.rootpath)
+        return run_suite(source, changes, _folder(request), only)
+
+    return run
+
+
+def _find(suite: Path, root: Path) -> Path:
+    return suite if suite.exists() or not (root / suite).exists() else root / suite
+
+
+def _folder(request: pytest.FixtureRequest) -> Path:
+    """Make the folder of one run: every call has its own, so that nothing is resumed or overwritten."""
+    kept = request.config.getoption("--greenbench-out")
+    base = Path(kept) if kept else request.getfixturevalue("tmp_path")
+    base.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[^\w.-]+", "-", request.node.name).strip("-")
+    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=base))

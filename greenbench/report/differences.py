@@ -1,0 +1,147 @@
+"""What a comparison says on a terminal: a block a pair, a line a metric, in units people read."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+from greenbench.compare import RATES, Comparison, Finding, Pair
+from greenbench.pairing import Line
+from greenbench.record import CELL
+from greenbench.report.figures import number, quantity
+from greenbench.thresholds import Regression
+
+COLUMNS = ("metric", "baseline", "new", "difference", "verdict", "p", "n", "resolves")
+LEGEND = (
+    "difference: of wer and cer in percentage points on the same utterances, of the others new / baseline by round, "
+    "with 95 % intervals\n"
+    "p: adjusted over all pairs of a metric (Holm)   n: utterances, or rounds   "
+    "resolves: the smallest difference that 4 of 5 such comparisons find"
+)
+HINTS = {
+    "too few repeats": "one process a side does not show how processes differ; run both with --protocol standard, "
+    "or with --set protocol.rounds=5",
+    "not comparable": "a condition that differs on purpose is allowed with --across, such as --across threads",
+}
+"""Verdict -> what would help."""
+
+_PLACE = ("dataset", "device", "scenario")
+
+
+def title(comparison: Comparison) -> str:
+    """Name both runs, and what all pairs have in common."""
+    first = comparison.pairs[0]
+    runs = dict.fromkeys(str(line.shared["run_id"]) for line in (first.a, first.b))
+    return " | ".join([" -> ".join(runs), *(_part(first.b, name) for name in _PLACE if _common(comparison, name))])
+
+
+def blocks(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]]]:
+    """Return a heading and the lines of each pair; a refusal stands alone, metrics that share it together."""
+    shown = [name for name in _PLACE if not _common(comparison, name)]
+    return [(_heading(pair, shown), list(_lines(pair))) for pair in comparison.pairs]
+
+
+def hints(comparison: Comparison) -> list[str]:
+    """Return what would help where a verdict is missing."""
+    met = {finding.verdict for pair in comparison.pairs for finding in pair.findings}
+    return [f"{verdict}: {hint}" for verdict, hint in HINTS.items() if verdict in met]
+
+
+def _common(comparison: Comparison, name: str) -> bool:
+    return len({_part(pair.b, name) for pair in comparison.pairs}) == 1
+
+
+def _heading(pair: Pair, parts: Sequence[str]) -> str:
+    a, b = set(pair.a.flags), set(pair.b.flags)
+    sides = {"both": a & b, "baseline": a - b, "new": b - a}
+    flags = [f"{side}: {', '.join(sorted(found))}" for side, found in sides.items() if found]
+    return label(pair, parts) + (f"  (flags of {'; '.join(flags)})" if flags else "")
+
+
+def label(pair: Pair, parts: Sequence[str] = _PLACE) -> str:
+    """Name a pair: its variants, and where it was measured."""
+    variants = dict.fromkeys(str(line.shared["variant"]) for line in (pair.a, pair.b))
+    return " | ".join([" -> ".join(variants), *(_part(pair.b, name) for name in parts)])
+
+
+def alone(line: Line) -> str:
+    """Name a cell that has no partner."""
+    return " | ".join([str(line.shared["variant"]), *(_part(line, name) for name in _PLACE)])
+
+
+def _part(line: Line, name: str) -> str:
+    batch = f" x{line.shared['batch_size']}" if (name, line.shared["scenario"]) == ("scenario", "offline") else ""
+    return f"{line.shared[name]}{batch}"
+
+
+def _lines(pair: Pair) -> Iterator[dict[str, str]]:
+    if pair.failure:
+        yield {"refusal": f"not comparable: {pair.failure}"}
+    for refusal, findings in groupby(pair.findings, key=lambda f: f.why if f.verdict == "not comparable" else None):
+        if refusal is None:
+            yield from map(_line, findings)
+        else:
+            yield {"refusal": f"{', '.join(f.metric for f in findings)}: not comparable: {refusal}"}
+
+
+def _line(finding: Finding) -> dict[str, str]:
+    form = number if finding.metric == "rtfx" else quantity  # its name is its unit
+    return {
+        "metric": finding.metric,
+        "baseline": form(finding.metric, finding.baseline),
+        "new": form(finding.metric, finding.new),
+        "difference": difference(finding),
+        "verdict": finding.verdict,
+        "p": "" if finding.p is None else "<0.001" if finding.p < 0.001 else f"{finding.p:.3f}",
+        "n": "" if finding.n is None else str(finding.n),
+        "resolves": "" if finding.smallest is None else f"{_digits(finding.smallest)} {_unit(finding)}",
+    }
+
+
+def difference(finding: Finding) -> str:
+    """Write a difference with its interval: ``+0.39 pp [-0.21, +0.98]``; what does not vary has no interval."""
+    if finding.difference is None:
+        return ""
+    told = f"{_digits(finding.difference, '+')} {_unit(finding)}"
+    if finding.low is None or finding.high is None or finding.low == finding.high:
+        return told
+    return f"{told} [{_digits(finding.low, '+')}, {_digits(finding.high, '+')}]"
+
+
+def _digits(fraction: float, sign: str = "") -> str:
+    """Write a fraction times 100, with as many decimals as it can need."""
+    value = 100 * fraction
+    decimals = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0  # so that 9.999 is 10.0
+    return f"{value:{sign},.{decimals}f}"
+
+
+def _unit(finding: Finding) -> str:
+    return "pp" if finding.metric in RATES else "%"
+
+
+def regressed(regression: Regression) -> str:
+    """Say in one line what got worse."""
+    where = label(regression.pair)
+    if regression.finding is None or regression.threshold is None:
+        return f"{where}: {regression.pair.failure}"
+    return f"{where}: {regression.finding.metric} {difference(regression.finding)}, beyond {regression.threshold.text}"
+
+
+def plain(comparison: Comparison, regressions: Sequence[Regression]) -> dict[str, Any]:
+    """Return a comparison as JSON-ready data: fractions and SI units; a rate's difference is absolute."""
+    return {
+        "pairs": [_plain_pair(pair) for pair in comparison.pairs],
+        "only_baseline": [_identity(line) for line in comparison.only_a],
+        "only_new": [_identity(line) for line in comparison.only_b],
+        "regressions": [regressed(regression) for regression in regressions],
+    }
+
+
+def _plain_pair(pair: Pair) -> dict[str, Any]:
+    kinds = ["absolute" if finding.metric in RATES else "relative" for finding in pair.findings]
+    findings = [asdict(finding) | {"kind": kind} for finding, kind in zip(pair.findings, kinds, strict=True)]
+    return {"baseline": _identity(pair.a), "new": _identity(pair.b), "failure": pair.failure, "findings": findings}
+
+
+def _identity(line: Line) -> Mapping[str, Any]:
+    return {name: line.shared[name] for name in CELL} | {"flags": list(line.flags)}

@@ -1,0 +1,79 @@
+"""Whether results can be believed: every file of a run is read again, and what does not agree is a problem."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from greenbench import store
+from greenbench.errors import InputError
+from greenbench.record import columns
+from greenbench.rescore import key_of
+from greenbench.validate import files, together
+from greenbench.validate.evidence import Evidence, Line, Problem, ask
+from greenbench.validate.figures import FIGURES, rates
+from greenbench.validate.form import FORM, SENSE
+from greenbench.validate.texts import TEXTS, recounted
+
+__all__ = ["Problem", "problems"]
+
+
+def problems(results: Path) -> Iterator[Problem]:
+    """Yield every problem of the runs at or below a folder; a clean run has none.
+
+    Args:
+        results: a run's folder, or any parent of runs.
+
+    Raises:
+        InputError: there is no run.
+    """
+    found = store.runs(results)
+    if not found:
+        raise InputError(f"{results}: no runs here (no {store.RUN} at or below it)")
+    for folder in found:
+        yield from _run(folder)
+
+
+def _run(folder: Path) -> Iterator[Problem]:
+    """Check one run; without a sound ``run.json`` nothing else can be judged."""
+    run, unsound = files.read_run(folder)
+    yield from unsound
+    if run is None:
+        return
+    lines, malformed = files.read_lines(folder)
+    yield from malformed
+    evidence = files.evidence(folder, run, lines)
+    sound: list[Line] = []
+    for line in lines[store.RECORDS]:
+        found = list(_row(line, evidence))
+        yield from found
+        if not any(problem.severity == "error" for problem in found):
+            sound.append(line)
+    yield from together.columns(lines[store.RECORDS])
+    yield from together.repeated(lines[store.RECORDS])
+    yield from together.incomplete(lines[store.RECORDS], evidence)
+    yield from together.orphans(lines[store.HYPOTHESES], evidence)
+    yield from together.batches(sound, folder)
+    for line in lines[store.SCORES]:
+        yield from _score(line, evidence)
+
+
+def _row(line: Line, evidence: Evidence) -> Iterator[Problem]:
+    """Check a row's form and sense, and in a measured one its figures and texts."""
+    unreadable = list(ask(FORM, line, evidence))
+    yield from unreadable
+    if unreadable:
+        return
+    whole = Line(line.file, line.number, {**dict.fromkeys(columns()), **line.row})
+    yield from ask(SENSE, whole, evidence)
+    if line.row["status"] == "ok":
+        yield from ask(FIGURES, whole, evidence)
+        if evidence.rows[key_of(line.row)] is line.row:  # the texts are those of the last row with this key
+            yield from ask(TEXTS, whole, evidence)
+
+
+def _score(line: Line, evidence: Evidence) -> Iterator[Problem]:
+    """Check a line of ``scores.jsonl``."""
+    fix = f"Take {store.SCORES} away and rescore."
+    if key_of(line.row) not in evidence.rows:
+        yield Problem("warning", line.where, "a score of a row that is not there", fix)
+    for rule in (rates, recounted):
+        yield from (Problem("error", line.where, what, fix) for what in rule(line.row, evidence))

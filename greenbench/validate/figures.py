@@ -1,0 +1,90 @@
+"""The figures of a measured row: what follows from other figures, where energy comes from, window and flags."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from greenbench import energy, rescore, validity
+from greenbench.metrics import ACCURACY, METRICS, ratio
+from greenbench.plugins import METHODS
+from greenbench.validate.evidence import Check, Evidence, Row
+from greenbench.validate.form import EDITED
+
+
+def rates(row: Row, _evidence: Evidence) -> Iterator[str]:
+    """Error rates follow from the counts, and are null where those are."""
+    for rate, unit in (("wer", "word"), ("cer", "char")):
+        edits = [row.get(f"n_{unit}_{kind}") for kind in ("substitutions", "deletions", "insertions")]
+        known = [edit for edit in edits if edit is not None]
+        expected = ratio(sum(known), row.get(f"n_ref_{unit}s")) if len(known) == len(edits) else None
+        yield from differs(rate, row.get(rate), expected, "(S + D + I) / N")
+
+
+def _derived(row: Row, _evidence: Evidence) -> Iterator[str]:
+    """Speed and every energy figure follow from the seconds and the parts in the row."""
+    yield from differs("rtfx", row["rtfx"], ratio(row["audio_s"], row["wall_s"]), "audio_s / wall_s")
+    reading = energy.reading_of(row)
+    carbon = row["carbon_g_per_kwh"], row["carbon_pue"]
+    expected = energy.derived(
+        row["device"], reading, row["idle_power_w"], row["audio_s"], None if None in carbon else carbon
+    )
+    for name, value in expected.items():
+        yield from differs(name, row.get(name), value, METRICS[name].about)
+    told = {"energy_scope": None, "energy_method": None, **energy.provenance(row["device"], reading)}
+    for name, value in told.items():
+        if row.get(name) != value:
+            yield f"{name} is {row.get(name)!r}, the parts in the row make it {value!r}"
+
+
+def _has_origins(row: Row, _evidence: Evidence) -> Iterator[str]:
+    """A part of the energy says how and by what it was read."""
+    for part in energy.PARTS:
+        method, source = row.get(f"energy_{part}_method"), row.get(f"energy_{part}_source")
+        known = row.get(f"energy_{part}_j") is not None or method is not None or source is not None
+        if known and (method not in METHODS or not source):
+            yield f"energy_{part}_j has no origin (method {method!r}, source {source!r})"
+
+
+def differs(name: str, found: Any, expected: float | None, formula: str) -> Iterator[str]:
+    """Say that a figure is not what its formula gives, to six digits."""
+    if (found is None) != (expected is None):
+        yield f"{name} is {found!r}, by its formula {expected!r} ({formula})"
+    elif found is not None and expected is not None and not math.isclose(found, expected, rel_tol=1e-6, abs_tol=1e-12):
+        yield f"{name} is {found:g}, by its formula {expected:g} ({formula})"
+
+
+def _random_weights_have_no_wer(row: Row, _evidence: Evidence) -> Iterator[str]:
+    known = [name for name in ACCURACY if row.get(name) is not None]
+    if row.get("synthetic") and known:
+        yield f"random weights have no {', '.join(known)}"
+
+
+def _fills_its_window(row: Row, evidence: Evidence) -> Iterator[str]:
+    """The seconds of a row are those between the edges of its window."""
+    segments = evidence.segments.get(rescore.key_of(row))
+    if segments is None:
+        return
+    between_s = sum(end - start for start, end in segments)
+    if not math.isclose(row["wall_s"], between_s, rel_tol=0.05, abs_tol=0.5 * len(segments)):
+        yield f"wall_s is {row['wall_s']:g}, windows.jsonl has {between_s:g} s between the edges"
+
+
+def _has_its_flags(row: Row, evidence: Evidence) -> Iterator[str]:
+    """Flags are those that the rules raise; whether a later pass gave other texts only the row knows."""
+    n_cpus = evidence.run["machine"].get("n_cpus_logical") or 1
+    unstable = "unstable-text" in row["flags"]
+    raised = set(validity.flags(validity.Measured(row, row, evidence.steps, n_cpus, unstable)))
+    for flag in sorted(raised ^ set(row["flags"])):
+        known = "" if flag in validity.FLAGS else ", which this version does not know"
+        yield f"flag {flag} {'is missing' if flag in raised else f'has no ground{known}'}"
+
+
+FIGURES = (
+    Check(_has_origins, EDITED),
+    Check(_derived, EDITED, dependent=True),
+    Check(rates, EDITED),
+    Check(_random_weights_have_no_wer, EDITED),
+    Check(_fills_its_window, EDITED),
+    Check(_has_its_flags, EDITED),
+)
+"""What holds within a measured row."""

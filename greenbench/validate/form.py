@@ -1,0 +1,137 @@
+"""The form of a row: types, ranges, its status, and that it is of its run."""
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from greenbench.metrics import METRICS
+from greenbench.protocol import label
+from greenbench.record import PROVENANCE
+from greenbench.rows import TIMED_REGION
+from greenbench.scenarios import BATCHING, Server
+from greenbench.server import demand
+from greenbench.validate.evidence import Check, Evidence, Row
+
+EDITED = "Restore the row from its run, or measure again."
+
+_SIGNED = ("energy_net_j",)
+_UNSIGNED_UNITS = ("1", "1/s", "s", "bytes", "J", "J/s", "W", "g", "Hz", "%")
+_MEASURED = ("wall_s", "audio_s", "n_passes", "rtfx", "n_utterances")
+_ORDERED = (
+    ("latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s"),
+    ("wer_ci_low", "wer", "wer_ci_high"),
+    ("energy_net_j", "energy_j"),
+)
+"""Metrics of which none is above the next."""
+
+_NUMERIC = ("_s", "_c", "_pct", "_batches", "_kwh", "_pue", "_year", "_index", "n_windows", "threads", "schema")
+"""How columns of the provenance end that are numbers; the others are texts or true or false."""
+
+_CARBON = ("g_per_kwh", "source", "year", "pue")
+
+
+def _has_columns(row: Row, _evidence: Evidence) -> Iterator[str]:
+    missing = [name for name in ("status", "flags", *_MEASURED) if name not in row]
+    if missing:
+        yield f"lacks the columns {', '.join(missing)}"
+
+
+def _has_types(row: Row, _evidence: Evidence) -> Iterator[str]:
+    """Check each value's type; a number is finite, and a count is whole."""
+    for name in [name for name in ("flags", "flag_notes") if name in row]:
+        if not (isinstance(row[name], list) and all(isinstance(value, str) for value in row[name])):
+            yield f"{name} is {row[name]!r}, not a list of texts"
+        elif len(row[name]) != len(row["flags"]):
+            yield f"{len(row['flags'])} flags and {len(row[name])} notes on them"
+    for name in METRICS:
+        yield from _number(name, row.get(name))
+    for name in PROVENANCE:
+        if name.endswith(_NUMERIC):
+            yield from _number(name, row.get(name))
+        elif not isinstance(row.get(name), (str, bool, type(None))):
+            yield f"{name} is {row[name]!r}, not a text, true, false or null"
+
+
+def _number(name: str, value: Any) -> Iterator[str]:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or _not_finite(value):
+        yield f"{name} is {value!r}, not a number or null"
+    elif name.startswith("n_") and value != int(value):
+        yield f"{name} is {value!r}, a count that is not whole"
+
+
+def _not_finite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _in_range(row: Row, _evidence: Evidence) -> Iterator[str]:
+    for name, metric in METRICS.items():
+        if metric.unit in _UNSIGNED_UNITS and name not in _SIGNED and (row.get(name) or 0) < 0:
+            yield f"{name} is {row[name]:g}, below 0"
+    for names in _ORDERED:
+        known = [name for name in names if row.get(name) is not None]
+        for smaller, larger in pairwise(known):
+            if row[smaller] > row[larger]:
+                yield f"{smaller} is {row[smaller]:g}, above {larger}, {row[larger]:g}"
+
+
+def _has_its_status(row: Row, _evidence: Evidence) -> Iterator[str]:
+    """A measured row has its numbers and no reason, any other a reason and no number."""
+    if row["status"] not in ("ok", "error", "skipped"):
+        yield f"status is {row['status']!r}"
+    elif row["status"] == "ok":
+        absent = [name for name in (*_MEASURED, "repeat") if row.get(name) is None]
+        if absent:
+            yield f"status is ok, and {', '.join(absent)} is null"
+        if row.get("reason"):
+            yield f"status is ok, and there is a reason: {row['reason']}"
+    else:
+        if not row.get("reason"):
+            yield f"status is {row['status']} without a reason"
+        numbers = [name for name in METRICS if row.get(name) is not None]
+        if numbers or row["flags"]:
+            yield f"status is {row['status']}, and there are figures or flags: {', '.join([*numbers, *row['flags']])}"
+
+
+def _is_of_its_run(row: Row, evidence: Evidence) -> Iterator[str]:
+    """The run, the suite and the protocol stand in every row as in ``run.json``."""
+    run, suite, steps = evidence.run, evidence.run["suite"], evidence.steps
+    told = {
+        "run_id": run["run_id"], "suite": run["name"], "suite_hash": run["suite_hash"], "threads": suite["threads"],
+        "protocol": label(suite["protocol"]["use"], steps), "n_windows": steps.rounds * steps.repeats,
+        "arrivals": demand(Server.model_validate(suite["server"])) if row["scenario"] == "server" else None,
+        **{f"carbon_{name}": (suite.get("carbon") or {}).get(name) for name in _CARBON},
+        **({"batching": BATCHING.get(row["scenario"]), "timed_region": TIMED_REGION} if row["status"] == "ok" else {}),
+    }  # fmt: skip
+    for name, value in told.items():
+        if row.get(name) != value:
+            yield f"{name} is {row.get(name)!r}, in run.json {value!r}"
+
+
+def _is_a_cell_of_its_suite(row: Row, evidence: Evidence) -> Iterator[str]:
+    """The suite asks for this row: for its variant, its data set and how it was sent, in this round and repeat."""
+    suite, steps = evidence.run["suite"], evidence.steps
+    asked = {
+        "variant": [entry["name"] for entry in suite["variants"]],
+        "dataset": [entry["name"] for entry in suite["datasets"]],
+        "scenario": suite["scenarios"],
+        "batch_size": suite["batch_sizes"] if row["scenario"] == "offline" else [1],
+    }
+    for name, values in asked.items():
+        if row[name] not in values:
+            yield f"{name} {row[name]!r} is not in the suite"
+    if row["round"] not in range(steps.rounds) or row["repeat"] not in (None, *range(steps.repeats)):
+        yield f"round {row['round']}, repeat {row['repeat']}: the protocol has {steps.rounds} x {steps.repeats}"
+
+
+FORM = (
+    Check(_has_columns, EDITED),
+    Check(_has_types, EDITED, dependent=True),
+    Check(_has_its_status, EDITED, dependent=True),
+)
+"""What holds for every row, and lets it be read at all."""
+
+SENSE = (Check(_in_range, EDITED), Check(_is_of_its_run, EDITED), Check(_is_a_cell_of_its_suite, EDITED))
+"""What holds for every row besides."""

@@ -1,0 +1,84 @@
+"""The texts behind a measured row: that they are there, are of its data, and count to its error rates."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from greenbench import corpus, environment, rescore
+from greenbench.metrics import ACCURACY
+from greenbench.plugins import SAMPLE_RATE_HZ
+from greenbench.text import scorers
+from greenbench.text.scorers import Heard
+from greenbench.validate.evidence import Check, Evidence, Row
+from greenbench.validate.figures import differs
+
+_EDITED = "Restore hypotheses.jsonl, or measure again."
+
+
+def _has_texts(row: Row, evidence: Evidence) -> Iterator[str]:
+    """The texts of a measured row are those of its data set, whole passes of which make its audio."""
+    texts = evidence.texts.get(rescore.key_of(row), ())
+    if len(texts) != row["n_utterances"]:
+        yield f"n_utterances is {row['n_utterances']}, hypotheses.jsonl has {len(texts)} of this row"
+        return
+    pass_s = sum(text["audio_s"] for text in texts)
+    yield from differs("audio_s", row["audio_s"], row["n_passes"] * pass_s, "n_passes x the data set's audio")
+    spoken = [(text["utterance_id"], text["reference"], round(text["audio_s"] * SAMPLE_RATE_HZ)) for text in texts]
+    if corpus.data_hash(spoken) != row["data_hash"]:
+        yield f"data_hash is {row['data_hash']}, the texts' is {corpus.data_hash(spoken)}"
+
+
+def recounted(row: Row, evidence: Evidence) -> Iterator[str]:
+    """Counts and rates are those of the texts, where the same normaliser and scorer are installed."""
+    yield from _against(row, evidence, [name for name in ACCURACY if not name.startswith("wer_ci")], 1)
+
+
+def _resampled(row: Row, evidence: Evidence) -> Iterator[str]:
+    """The interval is that of the seeded resamples, where the same versions draw them."""
+    now, then = _versions(), evidence.run["versions"]
+    if all(now.get(name) == then.get(name) for name in ("greenbench", "numpy")):
+        yield from _against(row, evidence, ["wer_ci_low", "wer_ci_high"], evidence.steps.resamples)
+
+
+def _against(row: Row, evidence: Evidence, names: Sequence[str], n_resamples: int) -> Iterator[str]:
+    texts = evidence.texts.get(rescore.key_of(row))
+    if texts is None or row.get("synthetic"):
+        return
+    heard = tuple((text["reference"], text["hypothesis"], text["speaker"]) for text in texts)
+    expected = _score(heard, str(row["normalizer"]), str(row["scorer"]), n_resamples)
+    for name in names if expected else ():
+        yield from differs(name, row.get(name), expected[name], "counted again")
+
+
+def _other_scorer(row: Row, _evidence: Evidence) -> Iterator[str]:
+    if _installed(str(row.get("normalizer")), str(row.get("scorer"))) is None:
+        yield f"{row.get('normalizer')} with {row.get('scorer')} is not installed, so nothing was counted again"
+
+
+@lru_cache(maxsize=256)
+def _score(heard: tuple[Heard, ...], normalizer: str, scorer: str, n_resamples: int) -> Mapping[str, Any]:
+    """Count again; empty where the scoring is not installed."""
+    how = _installed(normalizer, scorer)
+    return scorers.accuracy(heard, how, n_resamples)[0] if how else {}
+
+
+@lru_cache
+def _versions() -> Mapping[str, str]:
+    return environment.versions()
+
+
+@lru_cache
+def _installed(normalizer: str, scorer: str) -> scorers.Scoring | None:
+    """Return the scoring with these identifiers, or None where another version or none is installed."""
+    name = scorers.name_of(normalizer, scorer)
+    how = None if scorers.unknown([name]) else scorers.create(name)
+    return how if how and (how.normalizer, how.scorer) == (normalizer, scorer) else None
+
+
+TEXTS = (
+    Check(_has_texts, _EDITED),
+    Check(_other_scorer, "Install the versions that the row names, or rescore.", "warning"),
+    Check(recounted, _EDITED, dependent=True),
+    Check(_resampled, _EDITED, dependent=True),
+)
+"""What holds between a measured row and ``hypotheses.jsonl``."""

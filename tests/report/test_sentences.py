@@ -1,0 +1,73 @@
+"""What the numbers say in words: how a cell was repeated, why it does not rank, what the harness cost."""
+
+from collections.abc import Callable
+
+import pandas as pd
+import pytest
+
+from greenbench.report import frames, sentences, terminal
+
+Rows = Callable[..., pd.DataFrame]
+
+
+@pytest.mark.parametrize(
+    ("n_rounds", "n_windows", "expected"),
+    [
+        (5, 5, "5 processes x 1 window"),
+        (1, 3, "1 process x 3 windows"),
+        (2, 6, "2 processes x 3 windows"),
+        (2, 5, "5 windows in 2 processes"),
+        (1, 1, "1 process x 1 window"),
+    ],
+)
+def test_repeats_tell_processes_from_windows(n_rounds: int, n_windows: int, expected: str) -> None:
+    """Fresh processes and windows inside one are told apart; an uneven cell, of which one died, says so."""
+    assert sentences.repeats({"n_rounds": n_rounds, "n_repeats": n_windows}) == expected
+
+
+def test_the_table_is_titled_with_what_its_medians_are_over(rows: Rows) -> None:
+    """Cells that were repeated alike say how; others do not pretend."""
+    alike = [{"round": n, "variant": v} for n in range(5) for v in "ab"]
+    assert terminal.title(rows(*alike)) == "medians over 5 processes x 1 window"
+    assert terminal.title(rows(*alike, {"variant": "c"})) == "medians over repeats"
+    assert terminal.title(rows({"status": "error", "repeat": None})) == "medians over repeats"
+
+
+def test_the_tally_says_how_cells_were_repeated(rows: Rows) -> None:
+    """The page's first sentence has the structure of the repeats."""
+    lines = frames.summary(rows(*({"repeat": n} for n in range(3))))
+    assert sentences.tally(lines) == "Of 1 cell (1 process x 3 windows each), 1 can be ranked."
+
+
+def test_a_line_that_does_not_rank_says_by_how_much(rows: Rows) -> None:
+    """The small print has each flag's figures; a flag that has none stands alone."""
+    frame = rows({"flags": ("not-warm", "unstable-text"), "flag_notes": ("CV 7.1 %", "")})
+    (line,) = frames.summary(frame).to_dict("records")
+    assert sentences.standing(line) == ("not ranked", "not-warm (CV 7.1 %), unstable-text")
+
+
+def test_the_harness_tells_its_cost() -> None:
+    """One line in units people read; a run of which it is not known has none."""
+    known = {"harness_overhead": {"s_per_batch": 3.1e-7, "s_per_window": 0.0123}}
+    assert sentences.harness(known) == (
+        "adds 0.31 µs to the time of each batch; its meters take 12 ms at the edges of a window, outside its time"
+    )
+    assert sentences.harness({}) is None
+
+
+def test_a_server_shows_the_rate_it_held_and_keeps_its_name(rows: Rows) -> None:
+    """The table has the utterances a second beside the scenario; the cell's name, which runs share, has not."""
+    frame = rows({"scenario": "server", "batch_size": 1, "server_rate_hz": 12.345}, {"scenario": "server"})
+    held, missed = terminal.table(frame)[0], terminal.table(rows({"scenario": "server"}))[0]
+    assert (held["scenario"], missed["scenario"]) == ("server 12.3/s", "server")
+    assert {terminal.scenario(line) for line in frames.summary(frame).to_dict("records")} == {"server"}
+
+
+def test_servers_of_different_bounds_are_apart(rows: Rows) -> None:
+    """What was asked of a server is part of the setting: another bound is another chart, and the label says which."""
+    asked = [
+        {"scenario": "server", "variant": v, "run_id": f"r{p}", "arrivals": f"p{p}"} for v in "ab" for p in (90, 99)
+    ]
+    labels = [setting.label for setting in frames.settings(frames.summary(rows(*asked)))]
+    assert len(labels) == 2
+    assert all("arrivals p9" in label for label in labels)

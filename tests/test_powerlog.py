@@ -1,0 +1,119 @@
+"""Power logs: whatever meters write is understood, or refused with the line and what to do; joules are watts x s."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenbench import powerlog
+from greenbench.errors import InputError
+from greenbench.powerlog import Source, read
+
+NOON = 1_700_000_000.0
+"""2023-11-14 22:13:20 UTC"""
+
+
+@pytest.fixture
+def log(tmp_path: Path):
+    """Write a log and return its source."""
+
+    def write(text: str, **options) -> Source:
+        path = tmp_path / "wall.csv"
+        path.write_text(text)
+        return Source(path, **options)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "timestamp,watts\n1700000000,20\n1700000001,22\n",
+        "Time;Power\n1700000000.0;20\n1700000001;22\n",
+        "t\tW\n2023-11-14T22:13:20Z\t20\n2023-11-14T22:13:21Z\t22\n",
+        "id, timestamp, power_w\n1, 2023-11-15 00:13:20+02:00, 20.0\n2, 2023-11-15 00:13:21+02:00, 22.0\n",
+        '{"time": "2023-11-14T22:13:20.000+00:00", "watts": 20}\n\n{"time": 1700000001, "watts": 22.0}\n',
+        "\ufefftimestamp,watts\r\n1700000000,20\r\n1700000001,22\r\n",
+        "timestamp,watts\n1700000000,20\n1700000000.5,\n1700000000.6,nan\n1700000001,22\n1700000002,2",
+        '{"t": 1700000000, "w": 20}\n{"t": 1700000000.5, "w": null}\n{"t": 1700000001, "w": 22}\n{"t": 17000',
+    ],
+    ids=["csv", "semicolon", "tab-iso", "offset", "jsonl", "bom-crlf", "csv-holes", "jsonl-holes"],
+)
+def test_logs_of_many_kinds_are_understood(log, text: str) -> None:
+    """Heading, separator and time in any usual form; a last line half written and samples without watts left out."""
+    found = read(log(text))
+    assert found.times.tolist() == [NOON, NOON + 1]
+    assert found.watts.tolist() == [20, 22]
+
+
+def test_columns_can_be_named(log) -> None:
+    """Columns that are not recognised, or of which the wrong one would be, are named, in any case."""
+    text = "when,power,phase 1\n1700000000,1,20\n"
+    found = read(log(text, time_name="When", power_name="Phase 1"))
+    assert (found.times.tolist(), found.watts.tolist()) == ([NOON], [20])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("timestamp,watts\n2023-11-14T22:13:20,20\n", r"wall.csv:2: the time '2023-11-14T22:13:20' has no zone"),
+        ("timestamp,watts\n1700000000,20\nyesterday,20\n", r"wall.csv:3: the time 'yesterday' is neither ISO 8601"),
+        ("timestamp,watts\n1700000000000,20\n", r"wall.csv:2: .*milliseconds have to be divided by 1000"),
+        ("timestamp,watts\n1700000000,20 W\n", r"wall.csv:2: the power '20 W' is not a number of watts"),
+        (
+            "when,watts\n1700000000,20\n",
+            r"no column with the time \(timestamp, time, t\) among: when, watts\. .*--time",
+        ),
+        ("t,kw\n1700000000,20\n", r"no column with the watts .* among: t, kw. Name it with --power-column"),
+        ("timestamp,watts\n", "holds no samples: is the meter recording?"),
+        ("", "holds no samples"),
+        ('{"t": 1700000000, "w": 20}\nrubbish\n', r"wall.csv:2: this line is not JSON"),
+    ],
+)
+def test_what_is_not_understood_is_refused(log, text: str, said: str) -> None:
+    """Local time without a zone, milliseconds, other units and missing columns are one clear line."""
+    with pytest.raises(InputError, match=said):
+        read(log(text))
+
+
+def test_a_named_column_that_is_not_there(log) -> None:
+    """A name given for a column that does not exist is repeated."""
+    with pytest.raises(InputError, match="no column 'p' among: t, w"):
+        read(log("t,w\n1700000000,20\n", power_name="p"))
+
+
+def test_a_log_that_is_not_there(tmp_path: Path) -> None:
+    """A missing file is bad input."""
+    with pytest.raises(InputError, match="cannot read the power log"):
+        read(Source(tmp_path / "none.csv"))
+
+
+def test_what_is_recorded_is_understood(log) -> None:
+    """A line that the recorder writes comes back, to the millisecond."""
+    found = read(log(powerlog.line(NOON + 0.1234, 12.5) + powerlog.line(NOON + 1, 13)))
+    assert found.times.tolist() == pytest.approx([NOON + 0.123, NOON + 1])
+    assert found.watts.tolist() == [12.5, 13]
+
+
+@given(watts=st.floats(0, 3000), start=st.floats(1, 10), length=st.floats(3, 40), skew=st.floats(-1e4, 1e4))
+def test_watts_times_seconds(watts: float, start: float, length: float, skew: float, tmp_path_factory) -> None:
+    """Constant power over a window gives power x time, however far ahead the meter's clock is, if that is told."""
+    path = tmp_path_factory.mktemp("log") / "wall.csv"
+    path.write_text("t,w\n" + "".join(f"{NOON + skew + n!r},{watts!r}\n" for n in range(60)))
+    joules, why = read(Source(path, skew_s=skew)).energy_j([(NOON + start, NOON + start + length)])
+    assert joules == pytest.approx(watts * length, rel=1e-4)
+    assert why is None
+
+
+def test_segments_add_up_and_one_unknown_makes_all_unknown(log) -> None:
+    """A window of several segments has their sum; one that the log does not tell makes it None, with the reason."""
+    text = "t,w\n" + "".join(f"{NOON + n},{10 if n < 20 else 30}\n" for n in range(40))
+    found = read(log(text))
+    assert found.energy_j([(NOON + 5, NOON + 10), (NOON + 25, NOON + 30)])[0] == pytest.approx(50 + 150)
+    joules, why = found.energy_j([(NOON + 5, NOON + 10), (NOON + 38, NOON + 45)])
+    assert joules is None
+    assert "do not reach over the window" in why
+    assert (
+        read(log(text, max_gap_s=0.5)).energy_j([(NOON + 5, NOON + 10)])[1] == "there is no sample of power for 1.0 s"
+    )

@@ -1,0 +1,311 @@
+"""Validation: what a run wrote is clean, and every kind of tampering with it is found, where it is and by its name."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenbench import attach, powerlog, store, suite
+from greenbench.errors import InputError
+from greenbench.record import KEYS
+from greenbench.rescore import rescore
+from greenbench.runner import Options, run
+from greenbench.validate import Problem, problems
+
+Edit = Callable[[dict[str, Any]], Any]
+
+
+@pytest.fixture(scope="module")
+def fresh(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with every kind of figure: both scenarios, rounds and repeats, energy, CO2e and several scorers."""
+    folder = tmp_path_factory.mktemp("fresh") / "run"
+    loaded = suite.load({
+        "name": "tiny",
+        "protocol": {"use": "quick", "rounds": 2, "repeats": 2, "window_s": 0.15, "idle_s": 0.15},
+        "datasets": [{"use": "manifest", "path": str(manifest)}],
+        "variants": ["null/rtfx-100"],
+        "scenarios": ["offline", "single-stream"],
+        "batch_sizes": [4],
+        "also_score": ["librispeech", "whisper-english+compound"],
+        "estimate_energy": True,
+        "meters": {"codecarbon": {"tdp_w": 20}},
+        "carbon": {"g_per_kwh": 56, "source": "RTE", "year": 2023},
+        "trace_hz": 0,
+    })  # fmt: skip
+    run(loaded, Options(out=folder))
+    (folder / store.REPORT).unlink()
+    return folder
+
+
+@pytest.fixture
+def copy(fresh: Path, tmp_path: Path) -> Path:
+    """A copy of the run to tamper with."""
+    return Path(shutil.copytree(fresh, tmp_path / "run"))
+
+
+def tamper(folder: Path, file: str, edit: Edit, number: int = 1) -> None:
+    """Edit one line of a file in place; what is no JSON object any more is written as text."""
+    lines = (folder / file).read_text(encoding="utf-8").splitlines()
+    row = json.loads(lines[number - 1])
+    answer = edit(row)
+    lines[number - 1] = answer if isinstance(answer, str) else json.dumps(row)
+    (folder / file).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+
+
+def found(folder: Path) -> list[Problem]:
+    return list(problems(folder))
+
+
+def changed(**values: Any) -> Edit:
+    """Set columns, or change them where the value is a function of the old one."""
+
+    def edit(row: dict[str, Any]) -> None:
+        row.update({name: value(row[name]) if callable(value) else value for name, value in values.items()})
+
+    return edit
+
+
+def test_a_fresh_run_is_clean(fresh: Path) -> None:
+    """Nothing that greenbench wrote is a problem, and every row has what the checks are about."""
+    assert found(fresh) == []
+    rows = list(store.read_rows(fresh / store.RECORDS))
+    assert len(rows) == 8
+    assert all(row[name] is not None for row in rows for name in ("wer", "energy_j", "energy_net_j", "co2e_g"))
+    assert len(list(store.read_rows(fresh / store.SCORES))) == 16
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (changed(wer=0.5), "wer is 0.5, by its formula 1"),
+        (changed(cer=0.5), "cer is 0.5"),
+        (changed(n_word_deletions=3, wer=3 / 24, wer_ci_low=0), "n_word_deletions is 3, by its formula 24 (counted"),
+        (changed(n_ref_words=25, wer=24 / 25, wer_ci_low=0), "n_ref_words is 25"),
+        (changed(wer=None), "wer is None, by its formula 1"),
+        (changed(wer_ci_low=0.9), "wer_ci_low is 0.9"),
+        (changed(wer_ci_low=1.5), "wer_ci_low is 1.5, above wer, 1"),
+        (changed(rtfx=lambda old: 1.01 * old), "rtfx is"),
+        (changed(wall_s=lambda old: 50 + old, rtfx=lambda old: old / 50), "wall_s is"),
+        (changed(audio_s=lambda old: 2 * old, rtfx=lambda old: 2 * old), "audio_s is"),
+        (changed(n_passes=lambda old: old + 1), "n_passes x the data set's audio"),
+        (changed(n_utterances=9), "n_utterances is 9, hypotheses.jsonl has 8"),
+        (changed(energy_j=1.0), "energy_j is 1, by its formula"),
+        (changed(energy_j=None), "energy_j is None"),
+        (changed(energy_j=0.0), "energy_j is 0, by its formula"),
+        (changed(energy_cpu_j=lambda old: old / 2), "energy_j is"),
+        (changed(energy_net_j=0.0), "energy_net_j is 0"),
+        (changed(idle_power_w=lambda old: old * 2), "energy_net_j is"),
+        (changed(energy_j_per_audio_s=1e-3), "energy_j_per_audio_s is 0.001"),
+        (changed(co2e_g=lambda old: old * 1000), "co2e_g is"),
+        (changed(energy_scope="cpu+gpu"), "energy_scope is 'cpu+gpu', the parts in the row make it 'cpu"),
+        (changed(energy_method="sampled"), "energy_method is 'sampled', the parts in the row make it"),
+        (changed(energy_cpu_method="guessed"), "energy_cpu_j has no origin (method 'guessed'"),
+        (changed(energy_cpu_source=None), "energy_cpu_j has no origin"),
+        (changed(energy_system_method="counter", energy_system_source="wall"), "energy_j is"),
+        (changed(flags=["harness-busy", "audio-skipped"], flag_notes=["", ""]), "flag audio-skipped has no ground"),
+        (changed(n_skipped=3), "flag audio-skipped is missing"),
+        (changed(flags=["fine"], flag_notes=[""]), "flag fine has no ground, which this version does not know"),
+        (changed(flags="short-window"), "flags is 'short-window', not a list of texts"),
+        (changed(flag_notes=["a", "b", "c", "d"]), "notes on them"),
+        (changed(synthetic=True), "random weights have no wer"),
+        (changed(normalizer="librispeech@1"), "n_ref_chars is"),
+        (changed(data_hash="0" * 16), "data_hash is 0000000000000000, the texts' is"),
+        (changed(protocol="official"), "protocol is 'official', in run.json 'quick("),
+        (changed(suite_hash="f00d"), "suite_hash is 'f00d'"),
+        (changed(suite="other"), "suite is 'other', in run.json 'tiny'"),
+        (changed(threads=64), "threads is 64"),
+        (changed(n_windows=1), "n_windows is 1, in run.json 4"),
+        (changed(carbon_g_per_kwh=5), "carbon_g_per_kwh is 5, in run.json 56"),
+        (changed(run_id="other"), "run_id is 'other'"),
+        (changed(variant="other"), "variant 'other' is not in the suite"),
+        (changed(dataset="other"), "dataset 'other' is not in the suite"),
+        (changed(scenario="server"), "scenario 'server' is not in the suite"),
+        (changed(batch_size=16), "batch_size 16 is not in the suite"),
+        (changed(batching="single"), "batching is 'single', in run.json 'sorted'"),
+        (changed(arrivals="any"), "arrivals is 'any', in run.json None"),
+        (changed(timed_region="forward"), "timed_region is 'forward'"),
+        (changed(repeat=7), "round 0, repeat 7: the protocol has 2 x 2"),
+        (changed(round=7), "round 7, repeat 0: the protocol has 2 x 2"),
+        (changed(batch_size="4"), "missing or of another type: batch_size"),
+        (changed(status="done"), "status is 'done'"),
+        (changed(status="error", reason="killed"), "status is error, and there are figures or flags: wer,"),
+        (changed(status="ok", reason="well"), "there is a reason: well"),
+        (changed(wall_s=None), "status is ok, and wall_s is null"),
+        (changed(rtfx=float("nan")), "rtfx is nan, not a number or null"),
+        (changed(load_s=float("inf")), "load_s is inf"),
+        (changed(load_s="3.4"), "load_s is '3.4', not a number"),
+        (changed(peak_rss_bytes=-1), "peak_rss_bytes is -1, below 0"),
+        (changed(n_ref_words=24.5), "n_ref_words is 24.5, a count that is not whole"),
+        (changed(latency_p50_s=2.0, latency_p90_s=1.0), "latency_p50_s is 2, above latency_p90_s, 1"),
+        (changed(device_name=["a"]), "device_name is ['a'], not a text"),
+        (changed(warmup_s="long"), "warmup_s is 'long', not a number"),
+        (lambda row: row.pop("rtfx") and None, "lacks the columns rtfx"),
+    ],
+)  # fmt: skip
+def test_a_changed_row_is_found(edit: Edit, told: str, copy: Path) -> None:
+    """A field that was edited is an error in its line, which says what does not hold and what to do."""
+    tamper(copy, store.RECORDS, edit, number=1)
+    errors = [problem for problem in found(copy) if problem.severity == "error"]
+    here = [problem for problem in errors if f"{store.RECORDS}:1" in problem.where and told in problem.what]
+    assert here, [problem.what for problem in errors]
+    assert all(problem.fix.endswith(".") for problem in errors)
+
+
+@pytest.mark.parametrize(
+    ("file", "edit", "severity", "told"),
+    [
+        (store.HYPOTHESES, changed(hypothesis="TONE NUMBER 0"), "error", "counted again"),
+        (store.HYPOTHESES, changed(reference="TONE"), "error", "data_hash is"),
+        (store.HYPOTHESES, changed(audio_s=9.0), "error", "audio_s is"),
+        (store.HYPOTHESES, changed(audio_s="9"), "error", "missing or of another type: audio_s"),
+        (store.HYPOTHESES, changed(utterance_id="other"), "error", "data_hash is"),
+        (store.HYPOTHESES, changed(variant="other"), "warning", "texts of a row that is not there"),
+        (store.HYPOTHESES, lambda row: json.dumps(row)[:-9], "error", "n_utterances is 8, hypotheses.jsonl has 7"),
+        (store.HYPOTHESES, lambda row: json.dumps(row)[:-9], "warning", "torn line"),
+        (store.RECORDS, lambda row: json.dumps(row)[:-9], "warning", "torn line"),
+        (store.RECORDS, lambda row: json.dumps(row)[:-9], "error", "has no repeat 0"),
+        (store.RECORDS, lambda _row: "[1, 2]", "warning", "torn line"),
+        (store.RECORDS, changed(normalizer="whisper-english@0"), "warning", "is not installed, so nothing was counted"),
+        (store.RECORDS, lambda row: row.pop("licence") and None, "warning", "lacks licence"),
+        (store.RECORDS, lambda row: row.update(mood="good"), "warning", "has also mood"),
+        (store.SCORES, changed(wer=0.1), "error", "wer is 0.1"),
+        (store.SCORES, changed(n_word_deletions=1, wer=1 / 24), "error", "n_word_deletions is 1"),
+        (store.SCORES, changed(repeat=9), "warning", "a score of a row that is not there"),
+        (store.SCORES, changed(cer="0.1"), "error", "missing or of another type: cer"),
+        (store.WINDOWS, changed(segments=[[0.0, 100.0]]), "error", "windows.jsonl has 100 s between the edges"),
+    ],
+)  # fmt: skip
+def test_a_changed_file_is_found(file: str, edit: Edit, severity: str, told: str, copy: Path) -> None:
+    """What is torn, missing or edited in any file of a run is found, as an error where a figure hangs on it."""
+    rows = [json.loads(line) for line in (copy / file).read_text().splitlines()]
+    number = next(n for n, row in enumerate(rows, start=1) if row.get("kind", "window") == "window")
+    tamper(copy, file, edit, number)
+    seen = found(copy)
+    assert any(problem.severity == severity and told in problem.what for problem in seen), seen
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (lambda run: run.update(suite_hash="f00d"), "suite_hash is f00d, the suite's digest is"),
+        (lambda run: run["suite"].update(threads=64), "the suite's digest is"),
+        (lambda run: run["protocol"].update(window_s=9.0), "protocol.window_s is 9.0, by the suite 0.15"),
+        (lambda run: run["protocol"].update(name="official"), "protocol.name is 'official', by the suite 'quick'"),
+        (lambda run: run.pop("machine"), "machine is missing or no dict"),
+        (lambda run: run.update(run_id=7), "run_id is missing or no str"),
+        (lambda run: run.update(schema=99), "schema is 99, this version of greenbench reads 1"),
+        (lambda run: run["suite"].update(normalizer="gone"), "the suite does not load: "),
+    ],
+)
+def test_a_changed_run_json_is_found(edit: Edit, told: str, copy: Path) -> None:
+    """What `run.json` says of itself is checked before any row is judged by it."""
+    run_json = json.loads((copy / store.RUN).read_text())
+    edit(run_json)
+    (copy / store.RUN).write_text(json.dumps(run_json))
+    errors = [problem for problem in found(copy) if problem.where.endswith(store.RUN)]
+    assert any(told in problem.what and problem.severity == "error" for problem in errors), errors
+
+
+def test_a_broken_run_json_is_an_error_not_a_crash(copy: Path) -> None:
+    """A run whose `run.json` cannot be read is one problem."""
+    for text in ("{", "[]"):
+        (copy / store.RUN).write_text(text)
+        (problem,) = found(copy)
+        assert (problem.severity, problem.where) == ("error", str(copy / store.RUN))
+
+
+def test_rows_left_out_are_missed(copy: Path) -> None:
+    """A repeat that is gone is an error, since a median without it is another; a cell that is gone is a warning."""
+    path = copy / store.RECORDS
+    lines = path.read_text().splitlines(keepends=True)
+    rows = [json.loads(line) for line in lines]
+    path.write_text("".join(line for line, row in zip(lines, rows, strict=True) if row["repeat"] or row["round"]))
+    told = [problem.what for problem in found(copy) if problem.severity == "error"]
+    assert len(told) == 2
+    assert all("round 0 of the cell null/rtfx-100" in what and "has no repeat 0" in what for what in told)
+    path.write_text("".join(line for line, row in zip(lines, rows, strict=True) if row["scenario"] == "offline"))
+    seen = [problem for problem in found(copy) if "no row of the cell" in problem.what]
+    assert [problem.severity for problem in seen] == ["warning"]
+    assert "single-stream" in seen[0].what
+
+
+def test_what_only_left_out_is_not_missed(fresh: Path, copy: Path) -> None:
+    """A run of chosen cells is complete without the others."""
+    run_json = json.loads((copy / store.RUN).read_text())
+    assert run_json["only"] is None
+    (copy / store.RUN).write_text(json.dumps({**run_json, "only": "*offline*"}))
+    for file in (store.RECORDS, store.HYPOTHESES, store.SCORES):
+        rows = [row for row in store.read_rows(copy / file) if row["scenario"] == "offline"]
+        (copy / file).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert found(copy) == []
+
+
+def test_a_failed_cell_is_accounted_for(copy: Path) -> None:
+    """A row that says why there is no measurement stands for its repeats."""
+    rows = list(store.read_rows(copy / store.RECORDS))
+    columns = {name: rows[0][name] for name in rows[0] if name in KEYS or name in ("suite", "suite_hash", "protocol")}
+    kept = {name: rows[0][name] for name in ("threads", "n_windows", "schema")} | {
+        name: value for name, value in rows[0].items() if name.startswith("carbon_")
+    }
+    failed = {**dict.fromkeys(rows[0]), **columns, **kept, "repeat": None, "status": "error", "reason": "killed",
+              "flags": [], "flag_notes": []}  # fmt: skip
+    (copy / store.RECORDS).write_text("".join(json.dumps(row) + "\n" for row in [failed, *rows[2:]]))
+    assert {problem.what for problem in found(copy)} == {
+        "texts of a row that is not there", "a score of a row that is not there",
+    }  # fmt: skip
+
+
+def test_a_copied_row_is_an_error_and_a_measured_again_one_is_told(copy: Path) -> None:
+    """The same line twice is a mistake; the same key with other figures is what a resumed run leaves."""
+    path = copy / store.RECORDS
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines, lines[0]]))
+    (problem,) = found(copy)
+    assert (problem.severity, problem.what) == ("error", "a copy of line 1")
+    path.write_text("".join([*lines, json.dumps({**json.loads(lines[0]), "load_s": 1.25}) + "\n"]))
+    (problem,) = found(copy)
+    assert (problem.severity, problem.what) == ("warning", "has the key of line 1, and other figures")
+
+
+def test_rows_with_a_wall_meters_energy_are_clean(copy: Path, tmp_path: Path) -> None:
+    """Rows that were written anew with the energy of an attached log agree with themselves and replace the others."""
+    spans = [span for row in store.read_rows(copy / store.WINDOWS) for span in store.segments_utc(row)]
+    times = [spans[0][0] - 1 + n / 50 for n in range(int(50 * (spans[-1][1] - spans[0][0] + 2)))]
+    log = tmp_path / "wall.csv"
+    log.write_text("timestamp,watts\n" + "".join(f"{t},{20 + n % 3}\n" for n, t in enumerate(times)))
+    attach.attach(copy, powerlog.read(powerlog.Source(log)))
+    assert found(copy) == []
+    rows = store.current(store.read_rows(copy / store.RECORDS))
+    assert {row["energy_scope"] for row in rows} == {"system"}
+    tamper(copy, store.RECORDS, changed(energy_system_j=1.0), number=9)
+    assert any("energy_j is" in problem.what for problem in found(copy))
+
+
+def test_wer_that_hangs_on_the_batch_is_told(copy: Path) -> None:
+    """A WER at batch size 1 that is not the one of larger batches is a warning with both figures."""
+    texts = [
+        {**row, "hypothesis": row["reference"] if row["scenario"] == "offline" else row["hypothesis"]}
+        for row in store.read_rows(copy / store.HYPOTHESES)
+    ]
+    (copy / store.HYPOTHESES).write_text("".join(json.dumps(row) + "\n" for row in texts))
+    (copy / store.SCORES).unlink()
+    rescore(copy, ["whisper-english"])
+    scored = {tuple(row[name] for name in KEYS): row for row in store.read_rows(copy / store.SCORES)}
+    rows = [{**row, **scored[tuple(row[name] for name in KEYS)]} for row in store.read_rows(copy / store.RECORDS)]
+    (copy / store.RECORDS).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (problem,) = found(copy)
+    assert problem.severity == "warning"
+    assert problem.what == "WER is 100.00 % at batch size 1 and 0.00 % at 4"
+
+
+def test_every_run_below_a_folder_is_checked(fresh: Path, tmp_path: Path) -> None:
+    """A parent folder is validated run by run; a folder without one is bad input."""
+    for name in ("a", "b"):
+        shutil.copytree(fresh, tmp_path / "all" / name)
+        tamper(tmp_path / "all" / name, store.RECORDS, changed(rtfx=1.0))
+    assert {Path(problem.where.partition(":")[0]).parent.name for problem in found(tmp_path / "all")} == {"a", "b"}
+    with pytest.raises(InputError, match="no runs here"):
+        found(tmp_path / "nowhere")
