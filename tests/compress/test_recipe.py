@@ -44,7 +44,9 @@ def test_a_student_is_a_folder_that_runs(tmp_path: Path, data: dict[str, Any]) -
     assert lineage["steps"][0]["settings"] == {"keep": 1, "select": "every_k"}
     assert lineage["data"]["n_utterances"] == 6
     assert lineage["training_s"] > 0
-    assert lineage["training_energy_method"] in ("estimated", "counter")
+    joules = lineage["training_energy_j"]  # four steps of this model may be too short to know any
+    assert joules is None or joules > 0
+    assert (joules is None) == (lineage["training_energy_method"] is None)
     student = build_variant(VariantEntry(use="wav2vec2", model=str(out)))
     assert student.load("cpu").model.config.num_hidden_layers == 1
     assert (student.parent, student.steps) == ("tiny", ("layer-drop", "distill"))

@@ -255,7 +255,8 @@ def _account(progress: Progress, reading: Reading) -> None:
     joules = energy.total_j(reading.device or "cpu", reading)
     progress.wall_s += reading.value("wall_s") or 0.0
     progress.energy_j = None if joules is None or progress.energy_j is None else progress.energy_j + joules
-    progress.energy_method = energy.provenance(reading.device or "cpu", reading).get("energy_method")
+    method = energy.provenance(reading.device or "cpu", reading).get("energy_method")
+    progress.energy_method = method if progress.energy_j is not None else None
 
 
 def _log(run: Run, losses: Sequence[Mapping[str, float]], wer: float | None) -> None:

@@ -43,11 +43,11 @@ def test_kl_is_its_sum(target: Target) -> None:
 
 def test_a_temperature_softens_and_is_made_good(target: Target) -> None:
     """At a high temperature T^2 KL tends to half of the squared distance of the centred logits over the tokens."""
-    ours, hot = student(), Target(target.teacher, target.mask, target.labels, 0, 1000.0)
+    ours, hot = student(), Target(target.teacher, target.mask, target.labels, 0, 100.0)
     distance = ours.logits - target.teacher.logits
     centred = distance - distance.mean(-1, keepdim=True)
     expected = (centred.square().mean(-1) / 2 * target.mask).sum() / 2
-    assert float(LOSSES["kl"](ours, hot)) == pytest.approx(float(expected), rel=2e-2)
+    assert float(LOSSES["kl"](ours, hot)) == pytest.approx(float(expected), rel=3e-2)
 
 
 @pytest.mark.parametrize("name", ["kl", "kl_near_labels", "hidden"])
@@ -61,7 +61,7 @@ def test_a_student_like_its_teacher_has_nothing_to_learn(target: Target, name: s
         worse = LOSSES[name](Outputs(logits, None, [h + 0.1 * torch.randn_like(h) for h in hidden]), target)
         assert worse > loss
     else:
-        assert float(loss) == pytest.approx(0, abs=1e-6)
+        assert float(loss.detach()) == pytest.approx(0, abs=1e-6)
         assert logits.grad.abs().max() < 1e-6
 
 
