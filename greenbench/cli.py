@@ -215,6 +215,29 @@ def export(
 
 
 @app.command()
+def compress(
+    recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).")],
+    out: Annotated[Path | None, typer.Option(help="The student's folder. [default: models/<name>]")] = None,
+) -> None:
+    """Make a student by a recipe; the same command goes on with a training that was broken off."""
+    from greenbench.compress import recipe as recipes
+
+    loaded = recipes.load(recipe)
+    folder = recipes.run(loaded, out or Path("models") / loaded.name, _tell_training)
+    typer.echo(f"student: {folder}\nmeasure it as a variant: {{use: wav2vec2, model: {folder}}}, or file:{folder}")
+
+
+def _tell_training(kind: str, content: Mapping[str, Any]) -> None:
+    """Print a step of a recipe, or a row of a training's log."""
+    if kind == "step":
+        typer.echo(f"[{content['number']}/{content['n_steps']}] {content['label']}", err=True)
+        return
+    told = {name: value for name, value in content.items() if isinstance(value, float) and name != "best_wer"}
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in told.items())
+    typer.echo(f"    step {content['step']}: {figures}", err=True)
+
+
+@app.command()
 def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove everything that is kept.")] = False,
     as_json: Json = False,

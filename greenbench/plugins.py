@@ -18,6 +18,9 @@ from greenbench.traces import Trace
 
 SAMPLE_RATE_HZ = 16_000
 
+LINEAGE = "greenbench.json"
+"""What a student's folder says about where it comes from: parent, steps, speech, training seconds and joules."""
+
 Waveform = npt.NDArray[np.float32]
 """Mono audio, shape ``(n_samples,)``, at ``SAMPLE_RATE_HZ``, nominally within -1..1."""
 
@@ -142,12 +145,50 @@ class VariantInfo:
         licence: SPDX identifier of the weights' licence.
         revision: the hub revision asked for.
         synthetic: the weights are random: speed, memory and energy mean something, WER does not.
+        training_s: seconds that a student's training took; None where nothing was trained here, or it is not known.
+        training_energy_j: gross joules of that training.
+        training_energy_method: ``counter``, ``sampled`` or ``estimated``.
     """
 
     n_params: int | None = None
     licence: str | None = None
     revision: str | None = None
     synthetic: bool = False
+    training_s: float | None = None
+    training_energy_j: float | None = None
+    training_energy_method: str | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method may need beside the model; a build that is chained onto a variant gets the bare one.
+
+    Attributes:
+        teacher: the model before the first method, for those that train.
+        extractor: its transformers feature extractor.
+        tokenizer: its tokeniser.
+        train: speech to train on; ``reference`` is empty where there is no transcript.
+        validation: speech to choose by, with transcripts.
+        folder: where a training keeps its checkpoints and its log.
+        device: ``cpu``, ``cuda:0`` ...
+        estimate_energy: use an estimate where no counter answers.
+        observe: told a row of the log, as ``training``.
+        report: told what a training took, at its end.
+    """
+
+    teacher: Any = None
+    extractor: Any = None
+    tokenizer: Any = None
+    train: Sequence[Utterance] = ()
+    validation: Sequence[Utterance] = ()
+    folder: Path | None = None
+    device: str = "cpu"
+    estimate_energy: bool = False
+    observe: Callable[[str, Mapping[str, Any]], None] = lambda _kind, _content: None
+    report: Callable[[Any], None] = lambda _progress: None
+
+
+BARE = Context()
 
 
 class Method(Protocol):
@@ -157,7 +198,7 @@ class Method(Protocol):
         """Say why this build cannot run on ``device`` (``cpu``, ``cuda:0``), or return None."""
         ...
 
-    def __call__(self, model: Any) -> Any:
+    def __call__(self, model: Any, context: Context) -> Any:
         """Return the compressed ``torch.nn.Module``; the argument may be changed in place."""
         ...
 

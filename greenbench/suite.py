@@ -275,7 +275,7 @@ def build_dataset(entry: DatasetEntry, base: Path | None = None) -> Dataset:
 
 def build_variant(entry: VariantEntry, base: Path | None = None) -> Variant:
     """Create the variant that an entry asks for, its builds chained on."""
-    return _variant(entry, _family(entry, base))
+    return _variant(entry, build_family(entry, base))
 
 
 def _variant(entry: VariantEntry, family: VariantFamily) -> Variant:
@@ -287,7 +287,7 @@ def _variant(entry: VariantEntry, family: VariantFamily) -> Variant:
     return family(entry.name or _variant_name(entry, family.label), methods)
 
 
-def _family(entry: VariantEntry, base: Path | None) -> VariantFamily:
+def build_family(entry: VariantEntry, base: Path | None) -> VariantFamily:
     """Create the settings of ``family`` or ``family/preset``, the preset's merged with the entry's own."""
     name, slash, preset = entry.use.partition("/")
     presets = registry.load("variants", name).presets if slash else {}
@@ -348,7 +348,7 @@ def _dataset_name(entry: DatasetEntry, label: str, bucket: int | None) -> str:
 
 
 def _resolve_variant(entry: VariantEntry, base: Path) -> list[dict[str, Any]]:
-    family = _family(entry, base)
+    family = build_family(entry, base)
     return [{**entry.model_dump(), **registry.settings(family), "name": _variant(entry, family).name}]
 
 

@@ -101,7 +101,13 @@ def long_form(data: Mapping[str, Any]) -> dict[str, Any]:
 def _entry(entry: Any, group: str) -> Any:
     if isinstance(entry, str):
         use, *builds = entry.split("+") if group == "variants" else [entry]
-        return {"use": use, "builds": builds} if builds else {"use": use}
+        named = _folder(use) if group == "variants" and use.startswith("file:") else {"use": use}
+        return {**named, "builds": builds} if builds else named
     if isinstance(entry, dict) and group == "variants" and "use" in entry and entry["use"] is None:
         return {**entry, "use": "null"}  # `use: null` is YAML's None, and a variant's name here
     return entry
+
+
+def _folder(use: str) -> dict[str, Any]:
+    """Return the long form of ``file:FOLDER``: a model of the wav2vec 2.0 family in a folder."""
+    return {"use": "wav2vec2", "model": use.removeprefix("file:")}

@@ -5,6 +5,8 @@ import shutil
 from dataclasses import dataclass
 from typing import Any
 
+from greenbench.plugins import BARE, Context
+
 
 @dataclass(frozen=True)
 class Compile:
@@ -16,7 +18,7 @@ class Compile:
             return None
         return "torch.compile on the CPU needs a C++ compiler, and there is none (install g++)"
 
-    def __call__(self, model: Any) -> Any:
+    def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
         """Return the model that compiles itself at its first call."""
         import torch
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from greenbench.errors import InputError
+from greenbench.plugins import BARE, Context
 
 Select = Literal["every_k", "first_k", "last_k", "spaced"]
 
@@ -35,7 +36,7 @@ class LayerDrop:
         """Run anywhere."""
         return None
 
-    def __call__(self, model: Any) -> Any:
+    def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
         """Shorten the encoder in place, and its configuration with it.
 
         Raises:

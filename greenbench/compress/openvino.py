@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from greenbench.compress import exported
-from greenbench.datasets.quickstart import unlabelled
+from greenbench.datasets.quickstart import Quickstart
 from greenbench.plugins import SAMPLE_RATE_HZ
 
 FILE = "model.xml"
@@ -106,9 +106,9 @@ def _unsupported(device: str, target: str, needs: Sequence[str]) -> str | None:
 
 def _calibration(extractor: Any, n: int) -> list[dict[str, Any]]:
     """Return the inputs of ``n`` utterances of the bundled unlabelled speech, spread over its voices."""
-    waveforms = unlabelled()
-    spread = waveforms[:: max(1, len(waveforms) // n)][:n]
-    return [dict(extractor(waveform, sampling_rate=SAMPLE_RATE_HZ, return_tensors="np")) for waveform in spread]
+    clips = list(Quickstart(part="unlabelled")())
+    spread = clips[:: max(1, len(clips) // n)][:n]
+    return [dict(extractor(clip.read(), sampling_rate=SAMPLE_RATE_HZ, return_tensors="np")) for clip in spread]
 
 
 def _convert(model: Any) -> Any:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenbench.errors import InputError
+from greenbench.plugins import BARE, Context
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Fp32:
         """Run anywhere."""
         return None
 
-    def __call__(self, model: Any) -> Any:
+    def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
         """Return the model in float32."""
         return model.float()
 
@@ -27,7 +28,7 @@ class Fp16:
         """Run anywhere."""
         return None
 
-    def __call__(self, model: Any) -> Any:
+    def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
         """Return the model in float16."""
         _refuse_int8(model, "fp16")
         return model.half()
@@ -50,7 +51,7 @@ class Bf16:
             native = torch.cuda.is_bf16_supported(including_emulation=False)
         return None if native else f"{device} has no bfloat16; use fp16"
 
-    def __call__(self, model: Any) -> Any:
+    def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
         """Return the model in bfloat16."""
         _refuse_int8(model, "bf16")
         return model.bfloat16()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenbench.errors import InputError
+from greenbench.plugins import BARE, Context
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Int8Dynamic:
         engines = torch.backends.quantized.supported_engines
         return None if set(engines) - {"none"} else "this build of torch has no quantisation engine"
 
-    def __call__(self, model: Any) -> Any:
+    def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
         """Replace every ``torch.nn.Linear`` in place by its int8 form; the rest stays as it is.
 
         Raises:

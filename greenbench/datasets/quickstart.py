@@ -1,14 +1,16 @@
 """The bundled evaluation speech: synthetic, small, and free to ship, so that a first run needs no network."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
 
 from greenbench.assets import QUICKSTART
 from greenbench.datasets.audio import read_audio
 from greenbench.datasets.manifest import Manifest
-from greenbench.plugins import Clip, Waveform
+from greenbench.plugins import Clip
 
 
 @dataclass(frozen=True)
@@ -17,37 +19,35 @@ class Quickstart:
 
     Attributes:
         voices: ``seen``: those the bundled teacher was trained on, with sentences it was not; ``unseen``: the others.
+        part: ``evaluation``, or ``unlabelled``: 600 utterances of seen voices without transcripts, for distillation.
     """
 
     voices: Literal["all", "seen", "unseen"] = "all"
+    part: Literal["evaluation", "unlabelled"] = "evaluation"
 
     @property
     def label(self) -> str:
         """The default name of the data set in rows."""
-        return "quickstart" if self.voices == "all" else f"quickstart/{self.voices}"
+        chosen = [*([self.part] if self.part != "evaluation" else []), *([self.voices] if self.voices != "all" else [])]
+        return "/".join(["quickstart", *chosen])
 
     def prepare(self) -> None:
         """Check that the package is whole."""
-        self._manifest().prepare()
+        Manifest(self._path()).prepare()
 
     def __call__(self) -> Iterator[Clip]:
         """Yield the clips in the order of the manifest."""
-        wanted = self._wanted()
-        return (clip for clip in self._manifest()() if clip.speaker in wanted)
+        known = {"all": (True, False), "seen": (True,), "unseen": (False,)}[self.voices]
+        return (_clip(line, self._path().parent) for line in self._lines() if line["seen"] in known)
 
-    def _manifest(self) -> Manifest:
-        return Manifest(QUICKSTART / "evaluation" / "manifest.jsonl")
+    def _path(self) -> Path:
+        return QUICKSTART / self.part / "manifest.jsonl"
 
-    def _wanted(self) -> set[str]:
-        """Return the voices asked for."""
-        seen = {True: "seen", False: "unseen"}
-        with self._manifest().path.open(encoding="utf-8") as lines:
-            rows = [json.loads(line) for line in lines]
-        return {row["speaker"] for row in rows if self.voices in ("all", seen[row["seen"]])}
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        with self._path().open(encoding="utf-8") as lines:
+            yield from map(json.loads, lines)
 
 
-def unlabelled() -> list[Waveform]:
-    """Return the bundled speech without transcripts, 600 utterances of the voices that the teacher knows."""
-    folder = QUICKSTART / "unlabelled"
-    lines = (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
-    return [read_audio(folder / json.loads(line)["audio_filepath"]) for line in lines]
+def _clip(line: Mapping[str, Any], folder: Path) -> Clip:
+    name = line["audio_filepath"]
+    return Clip(name.rpartition(".")[0], partial(read_audio, folder / name), line.get("text", ""), line["speaker"])

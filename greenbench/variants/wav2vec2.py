@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -17,8 +17,20 @@ from greenbench import cache
 from greenbench.assets import QUICKSTART
 from greenbench.compress import exported
 from greenbench.errors import InputError, MissingError
-from greenbench.plugins import SAMPLE_RATE_HZ, Export, Footprint, Method, ModelRef, Variant, VariantInfo, Waveform
+from greenbench.plugins import (
+    BARE,
+    LINEAGE,
+    SAMPLE_RATE_HZ,
+    Export,
+    Footprint,
+    Method,
+    ModelRef,
+    Variant,
+    VariantInfo,
+    Waveform,
+)
 from greenbench.variants import hub
+from greenbench.variants.lengths import n_frames, receptive_field
 from greenbench.variants.macs import count_macs
 
 _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
@@ -93,6 +105,10 @@ class Wav2Vec2:
         elif self.config not in ARCHITECTURES:
             _config_folder(self)
 
+    def open(self) -> tuple[Any, Any, Any]:
+        """Return the torch module in float32 on the CPU, its feature extractor and its tokeniser."""
+        return (_module(self, (), "cpu"), *_processor(self))
+
     def __call__(self, name: str, methods: Sequence[tuple[str, Method]]) -> Variant:
         """Return the variant with the methods chained on.
 
@@ -103,17 +119,18 @@ class Wav2Vec2:
             if isinstance(method, Export):
                 raise InputError(f"builds: {second} cannot follow {first}, which another engine runs: put it before")
         base = name.removesuffix("".join(f"+{step}" for step, _ in methods))
+        lineage = _lineage(self.model)
         return Variant(
             name=name,
             load=partial(_load, self, [method for _, method in methods]),
             prepare=partial(_prepare, self, [method for _, method in methods]),
             unsupported=lambda device: next(filter(None, (m.unsupported(device) for _, m in methods)), None),
-            parent=(base if base != name else f"wav2vec2:{self.label}") if methods else None,
-            steps=tuple(step for step, _ in methods),
-            info=self._info(),
+            parent=(base if base != name else f"wav2vec2:{self.label}") if methods else lineage.get("parent"),
+            steps=(*(step["use"] for step in lineage.get("steps", ())), *(step for step, _ in methods)),
+            info=self._info(lineage),
         )
 
-    def _info(self) -> VariantInfo:
+    def _info(self, lineage: Mapping[str, Any]) -> VariantInfo:
         architectures = dict(CHECKPOINTS.values())
         architecture = self.config if self.model is None else architectures.get(self.model)
         return VariantInfo(
@@ -121,7 +138,20 @@ class Wav2Vec2:
             licence=LICENCES.get(self.model or ""),
             revision=self.revision,
             synthetic=self.weights == "random",
+            **{name: lineage.get(name) for name in ("training_s", "training_energy_j", "training_energy_method")},
         )
+
+
+def _lineage(model: str | None) -> dict[str, Any]:
+    """Return what a student's folder says about where it comes from; empty for any other model."""
+    path = Path(model or "") / LINEAGE
+    if model is None or not path.is_file():
+        return {}
+    try:
+        lineage: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error}); make the student again") from error
+    return lineage
 
 
 def _prepare(settings: Wav2Vec2, methods: Sequence[Method]) -> None:
@@ -165,7 +195,7 @@ def _module(settings: Wav2Vec2, methods: Sequence[Method], device: str) -> Any:
     model = _random(settings) if settings.weights == "random" else _trained(settings)
     model = model.to(device).eval()
     for method in methods:
-        model = method(model)
+        model = method(model, BARE)
     return model
 
 
@@ -257,7 +287,7 @@ class CtcTranscriber:
         weights = () if elsewhere else model.parameters()
         self.dtype = next((p.dtype for p in weights if p.is_floating_point()), None)
         self.footprint = model.footprint if elsewhere else footprint(model)
-        self.min_samples = _receptive_field(model.config)
+        self.min_samples = receptive_field(model.config)
 
     def __call__(self, batch: Sequence[Waveform]) -> list[str]:
         """Transcribe a batch; reading the tokens back waits for the device."""
@@ -272,20 +302,6 @@ class CtcTranscriber:
             [row[: n_frames(self.model.config, len(w))].tolist() for row, w in zip(tokens, waveforms, strict=True)]
         )
         return texts
-
-
-def _receptive_field(config: Any) -> int:
-    """Return the samples behind one frame: shorter audio has no frame at all."""
-    layers = zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True)
-    return reduce(lambda field, layer: (field - 1) * layer[1] + layer[0], layers, 1)
-
-
-def n_frames(config: Any, n_samples: int) -> int:
-    """Return the frames of an utterance, adapters included (transformers' ``_get_feat_extract_output_lengths``)."""
-    layers = [*zip(config.conv_kernel, config.conv_stride, strict=True)]
-    if getattr(config, "add_adapter", False):
-        layers += [(1, config.adapter_stride)] * config.num_adapter_layers
-    return reduce(lambda n, layer: (n - layer[0]) // layer[1] + 1, layers, n_samples)
 
 
 def footprint(model: Any) -> Footprint:

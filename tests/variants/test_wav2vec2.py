@@ -99,7 +99,7 @@ def test_builds_are_applied_in_order(tiny_model: Path) -> None:
         def unsupported(self, device: str) -> str | None:
             return f"{self.name} not on {device}" if self.name != "a" else None
 
-        def __call__(self, model: Any) -> Any:
+        def __call__(self, model: Any, context: Any) -> Any:
             calls.append(self.name)
             return model
 

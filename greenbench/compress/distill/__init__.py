@@ -1,0 +1,91 @@
+"""Distillation: a student learns to say what its teacher says, without transcripts if need be."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from greenbench.errors import InputError, did_you_mean
+from greenbench.plugins import Context
+
+LOSS_NAMES = ("kl", "kl_near_labels", "feature_penalty", "ctc", "hidden")
+"""The losses of ``distill.losses``, named here so that a recipe is checked without torch."""
+
+
+@dataclass(frozen=True)
+class Distill:
+    """Train the model to match its teacher; the defaults are the losses and the optimiser of the paper.
+
+    Peng et al., "Shrinking Bigfoot" (SustaiNLP 2021), section 2: KL divergence between the CTC outputs of teacher and
+    student at temperature 1, and a penalty on convolutional features; AdamW (0.9, 0.98), eps 1e-6, weight decay 0.01,
+    learning rate up from half of 5e-5 and then down linearly. No transcripts are needed but for ``ctc``.
+
+    Attributes:
+        steps: optimiser steps.
+        losses: coefficient by name: ``kl``, ``kl_near_labels``, ``feature_penalty``, ``ctc``, ``hidden``.
+        temperature: of ``kl``.
+        lr: highest learning rate.
+        warmup: share of the steps over which it rises to that from half of it.
+        batch_s: seconds of audio in a batch, padding included.
+        accumulate: batches an optimiser step.
+        clip: largest norm of the gradient.
+        precision: of the arithmetic: ``no`` is float32, ``bf16`` and ``fp16`` mixed.
+        cache_teacher: keep the teacher's logits in memory (not with ``hidden``); it then hears every utterance once.
+        log_every: steps a row of the log.
+        validate_every: steps between validations, each with a checkpoint.
+        patience_steps: stop when the validation speech was read no better for so long.
+        seed: of the order of the speech, and of dropout.
+    """
+
+    steps: Annotated[int, Field(ge=1)]
+    losses: Mapping[str, float] = field(default_factory=lambda: {"kl": 1.0, "feature_penalty": 1.0})
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    lr: Annotated[float, Field(gt=0)] = 5e-5
+    warmup: Annotated[float, Field(ge=0, le=1)] = 0.05
+    batch_s: Annotated[float, Field(gt=0)] = 32.0
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    cache_teacher: bool = True
+    log_every: Annotated[int, Field(ge=1)] = 25
+    validate_every: Annotated[int, Field(ge=1)] = 250
+    patience_steps: int | None = None
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        """Refuse a loss that is none."""
+        for name in self.losses:
+            if name not in LOSS_NAMES:
+                raise ValueError(f"losses: unknown loss '{name}'. {did_you_mean(name, LOSS_NAMES)}")
+        if not self.losses:
+            raise ValueError("losses: name at least one")
+
+    def unsupported(self, device: str) -> str | None:  # noqa: ARG002
+        """Say that a training is no build."""
+        return "distill trains for long: put it into a recipe and run `greenbench compress` once"
+
+    def learning_rate(self, step: int) -> float:
+        """Return the rate of a step: up from half over the warm-up, then down linearly, to zero after the last."""
+        rising = self.warmup * self.steps
+        if step < rising:
+            return self.lr * (0.5 + 0.5 * step / rising)
+        return self.lr * (self.steps - step) / max(1.0, self.steps - rising)
+
+    def __call__(self, model: Any, context: Context) -> Any:
+        """Return the trained model; a training that was broken off goes on from its last checkpoint.
+
+        Raises:
+            InputError: there is no speech to train on, or ``ctc`` has no transcripts.
+        """
+        from greenbench.compress.distill.training import train
+
+        if context.folder is None:
+            raise InputError(str(self.unsupported("")))
+        if not context.train:
+            raise InputError("distill: the recipe names no speech: give it `train`")
+        if "ctc" in self.losses and not all(utterance.reference for utterance in context.train):
+            raise InputError("distill: the loss ctc needs transcripts, and some of the training speech has none")
+        student, progress = train(self, model, context)
+        context.report(progress)
+        return student

@@ -1,0 +1,285 @@
+"""How a student learns from its teacher: steps, checkpoints, a log, and the energy that went into it."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from greenbench import energy
+from greenbench.compress.distill.batches import batches
+from greenbench.compress.distill.losses import Outputs, Target, combine
+from greenbench.meters import measure
+from greenbench.metrics import ratio
+from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading, Utterance
+from greenbench.variants.lengths import n_frames
+
+if TYPE_CHECKING:
+    from greenbench.compress.distill import Distill
+
+CHECKPOINT, BEST, LOG, STATE = "checkpoint", "best.pt", "log.csv", "state.json"
+
+
+@dataclass
+class Progress:
+    """How far a training has come; kept with each checkpoint.
+
+    Attributes:
+        step: optimiser steps taken.
+        audio_s: heard, padding left out.
+        wall_s: of training and validation.
+        energy_j: gross joules of it; None where no meter answers.
+        energy_method: ``counter``, ``sampled`` or ``estimated``.
+        best_wer: lowest WER on the validation speech.
+        best_step: where that was.
+    """
+
+    step: int = 0
+    audio_s: float = 0.0
+    wall_s: float = 0.0
+    energy_j: float | None = 0.0
+    energy_method: str | None = None
+    best_wer: float | None = None
+    best_step: int = 0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Audio of like length, padded, and what is known about it."""
+
+    inputs: Mapping[str, Any]
+    mask: Any
+    labels: Sequence[Any]
+    ids: tuple[str, ...]
+    audio_s: float
+
+
+class Teacher:
+    """The model to learn from, frozen; what it says of an utterance by itself is kept where logits are all it says.
+
+    Attributes:
+        n_heard: utterances that went through the model, for those who ask whether keeping pays.
+    """
+
+    def __init__(self, model: Any, settings: "Distill") -> None:
+        """Freeze the model."""
+        self.model = model.eval().requires_grad_(False)
+        self._keep = settings.cache_teacher and "hidden" not in settings.losses
+        self._hidden = "hidden" in settings.losses
+        self._kept: dict[str, Any] = {}
+        self.n_heard = 0
+
+    def __call__(self, batch: Batch) -> Outputs:
+        """Return the teacher's outputs for a batch."""
+        import torch
+
+        if not self._keep or any(name not in self._kept for name in batch.ids):
+            self.n_heard += len(batch.ids)
+            with torch.no_grad():
+                heard = forward(self.model, batch, hidden=self._hidden)
+            if not self._keep:
+                return heard
+            for name, logits, mask in zip(batch.ids, heard.logits, batch.mask, strict=True):
+                self._kept[name] = logits[: int(mask.sum())].cpu()
+        rows = [self._kept[name] for name in batch.ids]
+        padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(batch.mask.device)
+        missing = batch.mask.shape[1] - padded.shape[1]
+        return Outputs(torch.nn.functional.pad(padded, (0, 0, 0, missing)))
+
+
+def forward(model: Any, batch: Batch, hidden: bool = False, features: bool = False) -> Outputs:
+    """Run a transformers CTC model on a batch and return what the losses may ask for."""
+    caught: list[Any] = []
+    front = getattr(model, "module", model).base_model.feature_extractor
+    hook = front.register_forward_hook(lambda _module, _inputs, output: caught.append(output)) if features else None
+    try:
+        found = model(**batch.inputs, output_hidden_states=hidden)
+    finally:
+        if hook is not None:
+            hook.remove()
+    convolved = caught[0].transpose(1, 2).float() if caught else None
+    return Outputs(found.logits.float(), convolved, found.hidden_states or ())
+
+
+def collate(utterances: Sequence[Utterance], model: Any, context: Context) -> Batch:
+    """Pad utterances to one batch on the model's device."""
+    import torch
+
+    waveforms = [utterance.audio for utterance in utterances]
+    inputs = context.extractor(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")
+    lengths = [n_frames(model.config, len(waveform)) for waveform in waveforms]
+    mask = torch.arange(n_frames(model.config, inputs["input_values"].shape[1]))[None] < torch.tensor(lengths)[:, None]
+    labels = [torch.tensor(context.tokenizer(u.reference).input_ids, dtype=torch.long) for u in utterances]
+    audio_s = sum(u.duration_s for u in utterances)
+    device = next(model.parameters()).device
+    return Batch(inputs.to(device), mask.to(device), labels, tuple(u.id for u in utterances), audio_s)
+
+
+@dataclass
+class Run:
+    """One training under way."""
+
+    settings: "Distill"
+    context: Context
+    accelerator: Any
+    student: Any
+    optimizer: Any
+    teacher: Teacher
+    meters: Sequence[Meter]
+    progress: Progress = field(default_factory=Progress)
+
+    @property
+    def folder(self) -> Path:
+        """Where checkpoints and the log are."""
+        assert self.context.folder is not None
+        return self.context.folder
+
+
+def train(settings: "Distill", student: Any, context: Context) -> tuple[Any, Progress]:
+    """Train a student to its last step, from the last checkpoint where there is one.
+
+    Returns:
+        The student with the weights of its best validation (of its last step without one), and the progress.
+    """
+    import torch
+
+    run = _open(settings, student, context)
+    steps = _steps(run)
+    while run.progress.step < settings.steps and not _stalled(run):
+        n_steps = min(settings.log_every, settings.steps - run.progress.step)
+        reading = Reading(device=context.device)
+        with measure(run.meters, reading):
+            losses = [next(steps) for _ in range(n_steps)]
+            wer = _validate(run) if _is_due(run) else None
+        _account(run.progress, reading)
+        _log(run, losses, wer)
+        if wer is not None:
+            _keep(run, wer)
+    best = run.folder / BEST
+    if best.exists():
+        student.load_state_dict(torch.load(best, weights_only=True, map_location="cpu"))
+    return run.accelerator.unwrap_model(run.student).cpu().eval(), run.progress
+
+
+def _open(settings: "Distill", student: Any, context: Context) -> Run:
+    """Set a training up on whatever devices accelerate finds, and resume it where it has a checkpoint."""
+    import torch
+    from accelerate import Accelerator
+    from accelerate.utils import set_seed
+
+    from greenbench.meters import select
+
+    accelerator = Accelerator(mixed_precision=settings.precision, cpu=context.device == "cpu")
+    set_seed(settings.seed)
+    student.config.layerdrop = 0.0  # which layers run must not be a matter of luck in a short student
+    student.config.apply_spec_augment = False
+    trained = [p for p in student.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, settings.lr, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.01)
+    teacher = Teacher(context.teacher.to(accelerator.device), settings)
+    student, optimizer = accelerator.prepare(student, optimizer)
+    run = Run(settings, context, accelerator, student, optimizer, teacher, select(context.estimate_energy))
+    if (run.folder / CHECKPOINT / STATE).exists():
+        accelerator.load_state(str(run.folder / CHECKPOINT))
+        run.progress = Progress(**json.loads((run.folder / CHECKPOINT / STATE).read_text()))
+    return run
+
+
+def _steps(run: Run) -> Iterator[dict[str, float]]:
+    """Yield the losses of each optimiser step as it is taken; ``accumulate`` batches make one."""
+    settings, speech = run.settings, run.context.train
+    budget = int(settings.batch_s * SAMPLE_RATE_HZ)
+    first = run.progress.step * settings.accumulate
+    model = run.accelerator.unwrap_model(run.student)
+    order = batches([len(u.audio) for u in speech], budget, settings.seed, first)
+    share = run.accelerator.num_processes, run.accelerator.process_index
+    while True:
+        run.student.train()
+        told: dict[str, float] = {}
+        for _ in range(settings.accumulate):
+            indices = next(order)[share[1] :: share[0]]
+            batch = collate([speech[i] for i in indices or [0]], model, run.context)
+            total, told = combine(dict(settings.losses), *_outputs(run, batch))
+            run.accelerator.backward(total / settings.accumulate)
+            run.progress.audio_s += batch.audio_s * share[0]
+        run.accelerator.clip_grad_norm_(run.student.parameters(), settings.clip)
+        for group in run.optimizer.param_groups:
+            group["lr"] = settings.learning_rate(run.progress.step)
+        run.optimizer.step()
+        run.optimizer.zero_grad()
+        run.progress.step += 1
+        yield told
+
+
+def _outputs(run: Run, batch: Batch) -> tuple[Outputs, Target]:
+    """Run student and teacher on a batch."""
+    losses = run.settings.losses
+    heard = run.teacher(batch)
+    blank = int(run.context.tokenizer.pad_token_id)
+    target = Target(heard, batch.mask, batch.labels, blank, run.settings.temperature)
+    return forward(run.student, batch, "hidden" in losses, "feature_penalty" in losses), target
+
+
+def _is_due(run: Run) -> bool:
+    done = run.progress.step
+    return done % run.settings.validate_every < run.settings.log_every or done >= run.settings.steps
+
+
+def _stalled(run: Run) -> bool:
+    """Whether the validation speech was read no better for longer than the settings have patience."""
+    patience = run.settings.patience_steps
+    return patience is not None and run.progress.step - run.progress.best_step > patience
+
+
+def _validate(run: Run) -> float | None:
+    """Return the greedy WER on the validation speech, or None without any."""
+    from greenbench.text.scoring import score, total
+
+    if not run.context.validation:
+        return None
+    import torch
+
+    model = run.accelerator.unwrap_model(run.student).eval()
+    texts = []
+    for utterance in run.context.validation:
+        batch = collate([utterance], model, run.context)
+        with torch.inference_mode():
+            tokens = forward(model, batch).logits.argmax(-1)[0].tolist()
+        texts.append(run.context.tokenizer.decode(tokens))
+    counts = total(score([u.reference for u in run.context.validation], texts, str.upper).words)
+    return ratio(counts.edits, counts.n)
+
+
+def _account(progress: Progress, reading: Reading) -> None:
+    """Add what a stretch of training took."""
+    joules = energy.total_j(reading.device or "cpu", reading)
+    progress.wall_s += reading.value("wall_s") or 0.0
+    progress.energy_j = None if joules is None or progress.energy_j is None else progress.energy_j + joules
+    method = energy.provenance(reading.device or "cpu", reading).get("energy_method")
+    progress.energy_method = method if progress.energy_j is not None else None
+
+
+def _log(run: Run, losses: Sequence[Mapping[str, float]], wer: float | None) -> None:
+    """Append a row to the log, and tell whoever watches."""
+    if not run.accelerator.is_main_process:
+        return
+    means = {name: sum(loss[name] for loss in losses) / len(losses) for name in losses[0]}
+    row = {**asdict(run.progress), "lr": run.settings.learning_rate(run.progress.step - 1), **means, "wer": wer}
+    path = run.folder / LOG
+    is_new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(row))
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+    run.context.observe("training", row)
+
+
+def _keep(run: Run, wer: float) -> None:
+    """Keep the state to resume from, and the weights where they read best so far."""
+    if run.progress.best_wer is None or wer < run.progress.best_wer:
+        run.progress.best_wer, run.progress.best_step = wer, run.progress.step
+        run.accelerator.save(run.accelerator.unwrap_model(run.student).state_dict(), run.folder / BEST)
+    run.accelerator.save_state(str(run.folder / CHECKPOINT), safe_serialization=True)
+    if run.accelerator.is_main_process:
+        (run.folder / CHECKPOINT / STATE).write_text(json.dumps(asdict(run.progress)), encoding="utf-8")

@@ -1,0 +1,201 @@
+"""A recipe file: which teacher goes through which steps, and the folder that the student becomes."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from greenbench import registry, suitefile
+from greenbench.corpus import Corpus
+from greenbench.errors import InputError
+from greenbench.plugins import LINEAGE, Context, Method, Utterance
+from greenbench.suite import Build, DatasetEntry, VariantEntry, build_dataset, build_family
+
+
+class Recipe(BaseModel):
+    """How a student is made.
+
+    Attributes:
+        name: of the student.
+        description: one line.
+        teacher: a variant of the wav2vec 2.0 family, without builds.
+        train: data sets to train on, for the steps that train.
+        validation_share: share of their utterances that is held out to choose by; where an utterance has no
+            transcript, what the teacher reads is the reference.
+        steps: methods in order: what changes the shape first, what trains after it.
+        device: to train on.
+        estimate_energy: use codecarbon's model of the training's energy where no counter answers.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    teacher: VariantEntry
+    train: list[DatasetEntry] = []
+    validation_share: float = Field(0.05, ge=0, lt=1)
+    steps: list[Build] = Field(min_length=1)
+    device: str = "cpu"
+    estimate_energy: bool = False
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        return (
+            [{"use": step} if isinstance(step, str) else step for step in given] if isinstance(given, list) else given
+        )
+
+
+def load(source: str | Path) -> Recipe:
+    """Read a recipe and check every name and setting in it.
+
+    Raises:
+        InputError: what is wrong, where, and the nearest valid name.
+    """
+    path = Path(source)
+    data = suitefile.read(path)
+    if isinstance(data.get("teacher"), str):
+        data["teacher"] = {"use": data["teacher"]}
+    if isinstance(data.get("train"), list):
+        data["train"] = [{"use": entry} if isinstance(entry, str) else entry for entry in data["train"]]
+    try:
+        recipe = Recipe.model_validate_json(json.dumps(data, default=str), strict=True)
+    except ValidationError as error:
+        raise InputError(f"{path}: {registry.first_problem(error)}") from error
+    if recipe.teacher.builds:
+        raise InputError(f"{path}: teacher: name it without builds; what is done to it are the steps")
+    try:
+        build_family(recipe.teacher, path.parent)
+        methods(recipe)
+        for entry in recipe.train:
+            build_dataset(entry, path.parent)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    return recipe
+
+
+def methods(recipe: Recipe) -> list[Method]:
+    """Create the recipe's steps.
+
+    Raises:
+        InputError: an unknown method or setting.
+    """
+    return [registry.create("methods", step.use, step.settings) for step in recipe.steps]
+
+
+def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], None] = lambda _k, _c: None) -> Path:
+    """Make the student; a training that was broken off goes on from its last checkpoint.
+
+    Args:
+        recipe: from ``load``.
+        out: the student's folder. While it is made, checkpoints and logs of its trainings are in ``out/training``.
+        observe: told ``step`` before each step, and ``training`` for each row of a training's log.
+
+    Returns:
+        ``out``: a folder that transformers loads (``config.json``, ``model.safetensors``, tokeniser, feature
+        extractor), and ``greenbench.json`` with its lineage.
+
+    Raises:
+        InputError: the folder holds a student of another recipe.
+        MissingError: teacher or speech is not here.
+    """
+    _refuse_another(recipe, out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / LINEAGE).write_text(json.dumps({"recipe": recipe.model_dump(mode="json")}, indent=2), encoding="utf-8")
+    family: Any = build_family(recipe.teacher, Path.cwd())
+    family.prepare()
+    model, extractor, tokenizer = family.open()
+    train, validation, data = _speech(recipe)
+    context = Context(
+        teacher=family.open()[0],
+        extractor=extractor,
+        tokenizer=tokenizer,
+        train=train,
+        device=recipe.device,
+        estimate_energy=recipe.estimate_energy,
+        observe=observe,
+    )
+    context = replace(context, validation=_with_references(validation, context))
+    taken: list[dict[str, Any]] = []
+    for index, (step, method) in enumerate(zip(recipe.steps, methods(recipe), strict=True)):
+        observe("step", {"number": index + 1, "n_steps": len(recipe.steps), "label": step.label})
+        folder = out / "training" / f"{index + 1}-{step.use}"
+        folder.mkdir(parents=True, exist_ok=True)
+        told: list[Any] = []
+        model = method(model, replace(context, folder=folder, report=told.append))
+        taken.append({"use": step.use, "settings": registry.settings(method), "training": [asdict(t) for t in told]})
+    model.save_pretrained(out)
+    extractor.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    lineage = _lineage(recipe, taken, data)
+    (out / LINEAGE).write_text(json.dumps(lineage, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return out
+
+
+def _refuse_another(recipe: Recipe, out: Path) -> None:
+    """Continue only what the same recipe began."""
+    if not out.exists() or not any(out.iterdir()):
+        return
+    try:
+        begun = json.loads((out / LINEAGE).read_text(encoding="utf-8"))["recipe"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"--out {out}: there is something else in this folder. Choose another.") from error
+    if begun != recipe.model_dump(mode="json"):
+        raise InputError(
+            f"--out {out}: another recipe, or another state of this one, began here. Choose another folder."
+        )
+
+
+def _speech(recipe: Recipe) -> tuple[list[Utterance], list[Utterance], dict[str, Any]]:
+    """Decode the training speech, hold some of it out, and describe it."""
+    spoken: list[Utterance] = []
+    hashes = {}
+    for entry in recipe.train:
+        dataset = build_dataset(entry, Path.cwd())
+        dataset.prepare()
+        corpus = Corpus(dataset, entry.limit, entry.on_bad_audio)
+        spoken += [utterance for chunk in corpus.chunks() for utterance in chunk]
+        assert corpus.census is not None
+        hashes[entry.name or dataset.label] = corpus.census.data_hash
+    every = round(1 / recipe.validation_share) if recipe.validation_share else len(spoken) + 1
+    held_out = spoken[every - 1 :: every]
+    train = [utterance for index, utterance in enumerate(spoken) if (index + 1) % every]
+    about = {
+        "datasets": hashes,
+        "n_utterances": len(train),
+        "audio_s": sum(u.duration_s for u in train),
+        "n_validation": len(held_out),
+    }
+    return train, held_out, about
+
+
+def _with_references(spoken: Sequence[Utterance], context: Context) -> list[Utterance]:
+    """Let the teacher transcribe what has no transcript."""
+    from greenbench.variants.wav2vec2 import CtcTranscriber
+
+    teacher = CtcTranscriber(context.teacher.eval(), context.extractor, context.tokenizer, "cpu")
+    return [u if u.reference else replace(u, reference=teacher([u.audio])[0]) for u in spoken]
+
+
+def _lineage(recipe: Recipe, taken: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the student's folder says about where it comes from."""
+    from greenbench import environment
+
+    trainings = [training for step in taken for training in step["training"]]
+    joules = [training["energy_j"] for training in trainings]
+    return {
+        "name": recipe.name,
+        "parent": recipe.teacher.name or recipe.teacher.use,
+        "steps": list(taken),
+        "data": dict(data),
+        "training_s": sum(training["wall_s"] for training in trainings),
+        "training_energy_j": None if None in joules else sum(joules),
+        "training_energy_method": next((t["energy_method"] for t in trainings), None),
+        "made_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "versions": environment.versions(),
+        "recipe": recipe.model_dump(mode="json"),
+    }

@@ -1,0 +1,101 @@
+"""Losses of distillation agree with their definitions, and padding does not count."""
+
+import math
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from greenbench.compress.distill import LOSS_NAMES  # noqa: E402
+from greenbench.compress.distill.losses import LOSSES, Outputs, Target, combine  # noqa: E402
+
+
+@pytest.fixture
+def target() -> Target:
+    """A teacher of two utterances, six frames and four tokens, of which the second utterance has three frames."""
+    torch.manual_seed(0)
+    teacher = Outputs(torch.randn(2, 6, 4), hidden=[torch.randn(2, 6, 8) for _ in range(5)])
+    mask = torch.tensor([[True] * 6, [True] * 3 + [False] * 3])
+    return Target(teacher, mask, [torch.tensor([1, 2]), torch.tensor([3])], blank=0, temperature=1.0)
+
+
+def student(seed: int = 1) -> Outputs:
+    """Return a student of two layers."""
+    generator = torch.Generator().manual_seed(seed)
+    logits, features = (torch.randn(2, 6, n, generator=generator) for n in (4, 5))
+    return Outputs(logits, features, [torch.randn(2, 6, 8, generator=generator) for _ in range(3)])
+
+
+def test_every_name_has_a_loss() -> None:
+    """The names that a recipe may give are those that exist."""
+    assert set(LOSSES) == set(LOSS_NAMES)
+
+
+def test_kl_is_its_sum(target: Target) -> None:
+    """The divergence of each valid frame by hand, summed, over two utterances."""
+    ours = student()
+    by_hand = 0.0
+    for b, t in [(0, t) for t in range(6)] + [(1, t) for t in range(3)]:
+        p, q = target.teacher.logits[b, t].softmax(-1), ours.logits[b, t].softmax(-1)
+        by_hand += sum(float(p[k]) * math.log(float(p[k]) / float(q[k])) for k in range(4))
+    assert float(LOSSES["kl"](ours, target)) == pytest.approx(by_hand / 2, rel=1e-5)
+
+
+def test_a_temperature_softens_and_is_made_good(target: Target) -> None:
+    """At a high temperature T^2 KL tends to half of the squared distance of the centred logits over the tokens."""
+    ours, hot = student(), Target(target.teacher, target.mask, target.labels, 0, 100.0)
+    distance = ours.logits - target.teacher.logits
+    centred = distance - distance.mean(-1, keepdim=True)
+    expected = (centred.square().mean(-1) / 2 * target.mask).sum() / 2
+    assert float(LOSSES["kl"](ours, hot)) == pytest.approx(float(expected), rel=3e-2)
+
+
+@pytest.mark.parametrize("name", ["kl", "kl_near_labels", "hidden"])
+def test_a_student_like_its_teacher_has_nothing_to_learn(target: Target, name: str) -> None:
+    """The loss of the teacher itself has no gradient: it is at its least."""
+    logits = target.teacher.logits.clone().requires_grad_()
+    hidden = [h.clone().requires_grad_() for h in target.teacher.hidden]
+    loss = LOSSES[name](Outputs(logits, None, hidden), target)
+    loss.backward()
+    if name == "hidden":
+        worse = LOSSES[name](Outputs(logits, None, [h + 0.1 * torch.randn_like(h) for h in hidden]), target)
+        assert worse > loss
+    else:
+        assert float(loss.detach()) == pytest.approx(0, abs=1e-6)
+        assert logits.grad.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_padding_does_not_count(target: Target, name: str) -> None:
+    """Whatever stands in the frames of padding, the loss is the same."""
+    ours, other = student(1), student(1)
+    for tensor in (other.logits, other.features, *other.hidden):
+        tensor[1, 3:] = 99.0
+    assert float(LOSSES[name](ours, target)) == pytest.approx(float(LOSSES[name](other, target)), rel=1e-6)
+
+
+def test_near_labels_leaves_blank_stretches_out() -> None:
+    """Only frames within two of a label count: of ten frames with a label at the second, the first four."""
+    logits = torch.zeros(1, 10, 3)
+    logits[:, :, 0] = 5.0
+    logits[0, 1] = torch.tensor([0.0, 5.0, 0.0])
+    target = Target(Outputs(logits), torch.ones(1, 10, dtype=torch.bool), [], 0, 1.0)
+    ours = torch.zeros(1, 10, 3, requires_grad=True)
+    LOSSES["kl_near_labels"](Outputs(ours), target).backward()
+    assert [bool(frame.abs().sum() > 0) for frame in ours.grad[0]] == [True] * 4 + [False] * 6
+
+
+def test_ctc_is_torchs(target: Target) -> None:
+    """The loss of each utterance alone, over its own frames, mean over two."""
+    ours, alone = student(), []
+    for b, n in ((0, 6), (1, 3)):
+        log_probs = ours.logits[b : b + 1, :n].log_softmax(-1).transpose(0, 1)
+        label = target.labels[b][None]
+        alone.append(torch.nn.functional.ctc_loss(log_probs, label, [n], [label.shape[1]], reduction="sum"))
+    assert float(LOSSES["ctc"](ours, target)) == pytest.approx(float(sum(alone)) / 2, rel=1e-5)
+
+
+def test_the_total_is_weighted_and_its_parts_are_not(target: Target) -> None:
+    """2 kl + 0.5 feature_penalty."""
+    total, parts = combine({"kl": 2.0, "feature_penalty": 0.5}, student(), target)
+    assert float(total) == pytest.approx(2 * parts["kl"] + 0.5 * parts["feature_penalty"])

@@ -1,0 +1,132 @@
+"""Recipes: strict files, a student that transformers loads, its lineage, and going on after a break."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from greenbench.compress import recipe
+from greenbench.errors import InputError
+from greenbench.suite import VariantEntry, build_variant, load
+
+
+@pytest.fixture
+def data(tiny_model: Path, manifest: Path) -> dict[str, Any]:
+    """A recipe that takes a moment: one of two layers, trained for four steps on tones."""
+    return {
+        "name": "student",
+        "teacher": {"use": "wav2vec2", "model": str(tiny_model), "name": "tiny"},
+        "train": [{"use": "manifest", "path": str(manifest)}],
+        "validation_share": 0.25,
+        "steps": [
+            {"use": "layer-drop", "keep": 1},
+            {"use": "distill", "steps": 4, "batch_s": 4, "log_every": 1, "validate_every": 2, "lr": 1e-3},
+        ],
+        "estimate_energy": True,
+    }
+
+
+def write(folder: Path, data: dict[str, Any]) -> Path:
+    """Write a recipe file."""
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+def test_a_student_is_a_folder_that_runs(tmp_path: Path, data: dict[str, Any]) -> None:
+    """It loads as any model, has one layer, and says where it comes from and what it took."""
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    out = recipe.run(recipe.load(write(tmp_path, data)), tmp_path / "student")
+    lineage = json.loads((out / "greenbench.json").read_text())
+    assert (lineage["parent"], [s["use"] for s in lineage["steps"]]) == ("tiny", ["layer-drop", "distill"])
+    assert lineage["steps"][0]["settings"] == {"keep": 1, "select": "every_k"}
+    assert lineage["data"]["n_utterances"] == 6
+    assert lineage["training_s"] > 0
+    joules = lineage["training_energy_j"]  # four steps of this model may be too short to know any
+    assert joules is None or joules > 0
+    assert (joules is None) == (lineage["training_energy_method"] is None)
+    student = build_variant(VariantEntry(use="wav2vec2", model=str(out)))
+    assert student.load("cpu").model.config.num_hidden_layers == 1
+    assert (student.parent, student.steps) == ("tiny", ("layer-drop", "distill"))
+    assert student.info.training_energy_j == lineage["training_energy_j"]
+
+
+def test_a_student_is_named_by_its_folder_in_a_suite(tmp_path: Path, tiny_model: Path, manifest: Path) -> None:
+    """file:FOLDER is a model of the family, with builds chained on, whose parent is then the student."""
+    lineage = {"parent": "tiny", "steps": [{"use": "layer-drop"}], "training_s": 1.0}
+    (tiny_model / "greenbench.json").write_text(json.dumps(lineage))
+    try:
+        suite = load({"name": "s", "datasets": [{"use": "manifest", "path": str(manifest)}],
+                      "variants": [f"file:{tiny_model}", f"file:{tiny_model}+int8-dynamic"]})  # fmt: skip
+        plain, int8 = map(build_variant, suite.variants)
+    finally:
+        (tiny_model / "greenbench.json").unlink()
+    assert (plain.parent, plain.steps) == ("tiny", ("layer-drop",))
+    assert (int8.parent, int8.steps) == (plain.name, ("layer-drop", "int8-dynamic"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": [{"use": "distil", "steps": 1}]}, r"unknown method 'distil'. Did you mean 'distill'"),
+        ({"steps": [{"use": "distill", "steps": 0}]}, r"steps: "),
+        ({"steps": [{"use": "distill", "steps": 1, "losses": {"kll": 1}}]}, r"unknown loss 'kll'. Did you mean 'kl'"),
+        ({"steps": []}, r"steps: "),
+        ({"student": 1}, r"student: "),
+        ({"teacher": {"use": "wav2vec2/quickstart", "builds": ["bf16"]}}, r"without builds"),
+        ({"train": [{"use": "manifets", "path": "x"}]}, r"Did you mean 'manifest'"),
+    ],
+)
+def test_a_mistake_is_one_line(tmp_path: Path, data: dict[str, Any], change: dict[str, Any], message: str) -> None:
+    """The message names the file, what is wrong in it, and the nearest valid name."""
+    with pytest.raises(InputError, match=message) as caught:
+        recipe.load(write(tmp_path, data | change))
+    assert str(caught.value).startswith(str(tmp_path / "recipe.yaml"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_training_that_broke_off_goes_on_bit_for_bit(
+    tmp_path: Path, data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken off after its first checkpoint and started again, it ends with the same weights as without a break."""
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    from greenbench.compress.distill import training
+
+    whole = recipe.run(recipe.load(write(tmp_path, data)), tmp_path / "whole")
+    log, calls = training._log, []
+
+    def break_off(*args: Any) -> None:
+        log(*args)
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_log", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
+    monkeypatch.setattr(training, "_log", log)
+    resumed = recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
+    assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
+def test_another_recipe_does_not_continue_a_student(tmp_path: Path, data: dict[str, Any]) -> None:
+    """A folder that another recipe began, or that holds something else, is refused and left alone."""
+    out = tmp_path / "student"
+    out.mkdir()
+    (out / "greenbench.json").write_text(json.dumps({"recipe": {"name": "other"}}))
+    with pytest.raises(InputError, match="another recipe"):
+        recipe.run(recipe.load(write(tmp_path, data)), out)
+    (out / "greenbench.json").write_text("precious")
+    with pytest.raises(InputError, match="something else"):
+        recipe.run(recipe.load(tmp_path / "recipe.yaml"), out)
+    assert (out / "greenbench.json").read_text() == "precious"
+
+
+def test_distill_is_no_build(tiny_model: Path) -> None:
+    """A suite cannot chain a training onto a variant; the reason says what to do."""
+    variant = build_variant(
+        VariantEntry(use="wav2vec2", model=str(tiny_model), builds=[{"use": "distill", "steps": 1}])
+    )
+    assert "greenbench compress" in (variant.unsupported("cpu") or "")
