@@ -174,3 +174,32 @@ def test_the_power_holds() -> None:
 def test_the_coefficient_of_variation(values: list[float], expected: float | None) -> None:
     """Sample deviation over mean; a single value, or a mean of nothing, has none."""
     assert cv_pct(values) == (expected if expected is None else pytest.approx(expected, abs=0.01))
+
+
+def test_the_p_of_a_ratio_is_that_of_the_paired_t_test() -> None:
+    """p is Student's, of the logarithms paired by round, as scipy has it; ratios that never vary leave no doubt."""
+    from scipy.stats import ttest_rel
+
+    a, b = {(i, None): v for i, v in enumerate((10, 11, 12))}, {(i, None): v for i, v in enumerate((11, 13, 13))}
+    expected = ttest_rel([math.log(v) for v in b.values()], [math.log(v) for v in a.values()]).pvalue
+    assert ratio_by_round(a, b).p == pytest.approx(expected)
+    assert ratio_by_round(a, a).p == 1
+    assert ratio_by_round(a, {unit: 2 * v for unit, v in a.items()}).p == pytest.approx(0, abs=1e-9)
+    assert ratio_by_round({(0, 0): 1.0}, {(0, 0): 2.0}).p is None
+
+
+def test_the_smallest_ratio_is_found_four_times_in_five() -> None:
+    """A ratio of the stated size is found by the t test on five rounds in 80 % of 2,000 simulated comparisons."""
+    rng = np.random.default_rng(5)
+    noise = 0.02
+
+    def compare(ratio: float):
+        logs = np.log(ratio) + rng.normal(0, noise, 5)
+        return ratio_by_round({(i, None): 1.0 for i in range(5)}, {(i, None): math.exp(v) for i, v in enumerate(logs)})
+
+    errors = smallest_difference(1.0, 3, 3) / math.sqrt(2 / 3)  # four degrees of freedom too
+    ratio = math.exp(errors * noise / math.sqrt(5))
+    found = [compare(ratio).p < 0.05 for _ in range(2000)]
+    assert np.mean(found) == pytest.approx(0.8, abs=0.03)
+    smallest = [math.log1p(compare(1.0).smallest) for _ in range(500)]
+    assert np.sqrt(np.mean(np.square(smallest))) == pytest.approx(math.log(ratio), rel=0.1)
