@@ -79,7 +79,7 @@ def outside(folders: Iterable[Path], gate: Gate = DEFAULT) -> dict[Cell, str]:
     measured = [line for of_run in home.values() for line in of_run if _wer(line) is not None]
     if gate.reference is not None:
         _check_reference(gate.reference, measured)
-    pairs = [(line, _reference(line, gate.reference or line.shared["parent"], measured)) for line in measured]
+    pairs = [(line, _reference(line, gate.reference, measured)) for line in measured]
     heard = _heard(home, pairs) if gate.rule == "margin" else {}
     reasons = {cell_of(line.shared): _reason(line, reference, gate, heard) for line, reference in pairs}
     return {cell: reason for cell, reason in reasons.items() if reason is not None}
@@ -101,7 +101,23 @@ def _check_reference(name: str, measured: Iterable[Line]) -> None:
         raise InputError(f"--reference {name}: no cell of that variant has a WER here. {did_you_mean(name, valid)}")
 
 
-def _reference(line: Line, name: str | None, measured: Iterable[Line]) -> Line | None:
+def _reference(line: Line, name: str | None, measured: Sequence[Line]) -> Line | None:
+    """Find what a line is held against: the named variant, or its teacher's teacher as far up as was measured.
+
+    A build of a student is held against the teacher too, or a lossy student's builds would be ranked by being as lossy.
+    """
+    if name is not None:
+        return _comparable(line, name, measured)
+    seen, teacher = {line.shared["variant"]}, _comparable(line, line.shared["parent"], measured)
+    found = None
+    while teacher is not None and teacher.shared["variant"] not in seen:
+        found = teacher
+        seen.add(found.shared["variant"])
+        teacher = _comparable(line, found.shared["parent"], measured)
+    return found
+
+
+def _comparable(line: Line, name: str | None, measured: Iterable[Line]) -> Line | None:
     """Find the comparable line of a variant, in the same run where there is one; a variant is not held to itself."""
     named = [x for x in measured if x.shared["variant"] == name != line.shared["variant"]]
     columns = comparability.columns("wer")

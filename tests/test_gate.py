@@ -98,6 +98,19 @@ def test_a_variant_without_its_teacher_is_its_own_reference(
         reasons(run, asked=Gate(reference="tt"))
 
 
+def test_a_build_of_a_lossy_student_is_held_against_the_teacher(
+    fake_run: FakeRun, heard: Callable[[int], list[str]]
+) -> None:
+    """An int8 build as lossy as its student is outside too; without the teacher the student is the reference."""
+    teacher = {"variant": "t", "heard": heard(0)}
+    student = {"variant": "s", "parent": "t", "heard": heard(30)}
+    build = {"variant": "s+int8", "parent": "s", "heard": heard(30)}
+    assert set(reasons(fake_run("r", teacher, student, build))) == {"s", "s+int8"}
+    assert reasons(fake_run("without", student, build)) == {}
+    circle = fake_run("circle", {**student, "parent": "s+int8"}, build)
+    assert reasons(circle) == {}
+
+
 def test_a_teacher_counts_where_it_is_comparable(fake_run: FakeRun, heard: Callable[[int], list[str]]) -> None:
     """The teacher may be of another run, and not of another data set; a named reference must be there."""
     teacher, student = {"variant": "t", "heard": heard(0)}, {"variant": "s", "parent": "t", "heard": heard(30)}
