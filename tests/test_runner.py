@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -314,7 +315,8 @@ def test_an_interrupt_leaves_a_valid_store(suite_data: dict, tmp_path: Path, sig
     slow = {"use": "null", "delay_s": 30.0, "name": "slow"}
     path.write_text(yaml.safe_dump({**suite_data, "variants": ["null/rtfx-100", slow]}))
     command = [sys.executable, "-m", "greenbench", "run", str(path), "--out", str(tmp_path / "run")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore Ctrl-C
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=heed) as process:  # noqa: PLW1509
         assert process.stderr is not None
         next(line for line in process.stderr if "slow" in line)
         time.sleep(1)
