@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
 
+from greenbench.datasets.lengths import bucket
 from greenbench.errors import BadAudioError, InputError
 from greenbench.plugins import SAMPLE_RATE_HZ, Clip, Utterance
+from greenbench.suite import DatasetEntry, build_dataset
 
 N_HASH = 16
 """Hexadecimal digits of a data set's digest."""
@@ -120,3 +122,12 @@ def identity(utterance_id: str, reference: str, n_samples: int) -> bytes:
 def data_hash(utterances: Iterable[tuple[str, str, int]]) -> str:
     """Return a data set's digest from the id, reference and length in samples of each utterance, in order."""
     return hashlib.sha256(b"".join(identity(*utterance) for utterance in utterances)).hexdigest()[:N_HASH]
+
+
+def corpus_of(entry: DatasetEntry) -> Corpus:
+    """Return the utterances that a resolved entry asks for: the first ones, or one part of them by length."""
+    clips = build_dataset(entry)
+    if entry.length_buckets is None or entry.length_bucket is None:
+        return Corpus(clips, entry.limit, entry.on_bad_audio)
+    part = bucket(clips, entry.length_bucket, entry.length_buckets, entry.limit)
+    return Corpus(part, None, entry.on_bad_audio)

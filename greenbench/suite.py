@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from greenbench import devices, registry, suitefile
 from greenbench.datasets.lengths import bucket_name
@@ -61,6 +61,16 @@ class Build(Entry):
         return self.name or (f"{self.use}({given})" if given else self.use)
 
 
+def _by_name(given: Any) -> Any:
+    return (
+        [{"use": build} if isinstance(build, str) else build for build in given] if isinstance(given, list) else given
+    )
+
+
+Builds = Annotated[list[Build], BeforeValidator(_by_name)]
+"""Methods in order, each by name or with settings."""
+
+
 class VariantEntry(Entry):
     """What to measure.
 
@@ -70,16 +80,7 @@ class VariantEntry(Entry):
         builds: registered methods chained on, in order, by name or with settings.
     """
 
-    builds: list[Build] = []
-
-    @field_validator("builds", mode="before")
-    @classmethod
-    def _by_name(cls, given: Any) -> Any:
-        return (
-            [{"use": build} if isinstance(build, str) else build for build in given]
-            if isinstance(given, list)
-            else given
-        )
+    builds: Builds = []
 
 
 class Carbon(BaseModel):
@@ -287,7 +288,7 @@ def _variant(entry: VariantEntry, family: VariantFamily) -> Variant:
     return family(entry.name or _variant_name(entry, family.label), methods)
 
 
-def build_family(entry: VariantEntry, base: Path | None) -> VariantFamily:
+def build_family(entry: VariantEntry, base: Path | None = None) -> VariantFamily:
     """Create the settings of ``family`` or ``family/preset``, the preset's merged with the entry's own."""
     name, slash, preset = entry.use.partition("/")
     presets = registry.load("variants", name).presets if slash else {}
@@ -307,7 +308,7 @@ def _resolve(suite: Suite, where: str, base: Path) -> Suite:
     """Fill in every default that a plug-in knows, and check every name; collect all problems."""
     problems: list[str] = []
     resolved: dict[str, list[dict[str, Any]]] = {"datasets": [], "variants": []}
-    for group, resolve in (("datasets", _resolve_dataset), ("variants", _resolve_variant)):
+    for group, resolve in (("datasets", resolve_dataset), ("variants", resolve_variant)):
         for index, entry in enumerate(getattr(suite, group)):
             try:
                 resolved[group] += resolve(entry, base)
@@ -324,7 +325,7 @@ def _resolve(suite: Suite, where: str, base: Path) -> Suite:
     return Suite.model_validate(suite.model_dump() | resolved | {"threads": suite.threads or _usable_cpus()})
 
 
-def _resolve_dataset(entry: DatasetEntry, base: Path) -> list[dict[str, Any]]:
+def resolve_dataset(entry: DatasetEntry, base: Path) -> list[dict[str, Any]]:
     """Resolve an entry to one data set, or to each of its length buckets."""
     dataset = build_dataset(entry, base)
     given = {**entry.model_dump(), **registry.settings(dataset)}
@@ -347,7 +348,8 @@ def _dataset_name(entry: DatasetEntry, label: str, bucket: int | None) -> str:
     return f"{entry.name or label}/{bucket_name(bucket, entry.length_buckets)}{of_all}"
 
 
-def _resolve_variant(entry: VariantEntry, base: Path) -> list[dict[str, Any]]:
+def resolve_variant(entry: VariantEntry, base: Path) -> list[dict[str, Any]]:
+    """Resolve an entry to the one variant that it is, whose paths then mean the same from any folder."""
     family = build_family(entry, base)
     return [{**entry.model_dump(), **registry.settings(family), "name": _variant(entry, family).name}]
 

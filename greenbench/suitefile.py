@@ -94,18 +94,19 @@ def long_form(data: Mapping[str, Any]) -> dict[str, Any]:
         short["protocol"] = {"use": short["protocol"]}
     for group in ("datasets", "variants"):
         if isinstance(short.get(group), list):
-            short[group] = [_entry(entry, group) for entry in short[group]]
+            short[group] = [entry(given, group) for given in short[group]]
     return short
 
 
-def _entry(entry: Any, group: str) -> Any:
-    if isinstance(entry, str):
-        use, *builds = entry.split("+") if group == "variants" else [entry]
+def entry(given: Any, group: str) -> Any:
+    """Return the long form of one entry of ``datasets`` or ``variants``."""
+    if isinstance(given, str):
+        use, *builds = given.split("+") if group == "variants" else [given]
         named = _folder(use) if group == "variants" and use.startswith("file:") else {"use": use}
         return {**named, "builds": builds} if builds else named
-    if isinstance(entry, dict) and group == "variants" and "use" in entry and entry["use"] is None:
-        return {**entry, "use": "null"}  # `use: null` is YAML's None, and a variant's name here
-    return entry
+    if isinstance(given, dict) and group == "variants" and "use" in given and given["use"] is None:
+        return {**given, "use": "null"}  # `use: null` is YAML's None, and a variant's name here
+    return given
 
 
 def _folder(use: str) -> dict[str, Any]:

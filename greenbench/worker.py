@@ -13,8 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from greenbench import devices, rows, server
-from greenbench.corpus import Census, Corpus
-from greenbench.datasets.lengths import bucket
+from greenbench.corpus import Census, Corpus, corpus_of
 from greenbench.measurement import Load, Window, idle_after_w, idle_power_w, run_window, warm_up
 from greenbench.meters import absent, select
 from greenbench.metrics import ratio
@@ -23,7 +22,7 @@ from greenbench.plan import Cell, Job
 from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Meter, Reading, Transcriber, Variant
 from greenbench.record import to_row
 from greenbench.scenarios import batches
-from greenbench.suite import DatasetEntry, build_dataset, build_protocol, build_variant
+from greenbench.suite import build_protocol, build_variant
 
 Run = Callable[[Load], Window]
 """Runs one window with the warm model on the corpus, under the meters."""
@@ -128,18 +127,9 @@ def _serve(job: Job, repeat: int, run: Run, channel: Channel) -> Window | None:
 def _decode(cell: Cell, channel: Channel) -> Corpus:
     """Pass over the data set once: it is counted and hashed, and kept if it fits into memory."""
     channel.send("phase", text="decoding")
-    corpus = _corpus(cell.dataset)
+    corpus = corpus_of(cell.dataset)
     deque(corpus.chunks(), maxlen=0)  # keeps no chunk while the next is decoded
     return corpus
-
-
-def _corpus(entry: DatasetEntry) -> Corpus:
-    """Describe the utterances that an entry asks for: the first ones, or one part of them by length."""
-    clips = build_dataset(entry)
-    if entry.length_buckets is None or entry.length_bucket is None:
-        return Corpus(clips, entry.limit, entry.on_bad_audio)
-    part = bucket(clips, entry.length_bucket, entry.length_buckets, entry.limit)
-    return Corpus(part, None, entry.on_bad_audio)
 
 
 def _load(

@@ -2,18 +2,27 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from greenbench import registry, suitefile
-from greenbench.corpus import Corpus
+from greenbench.corpus import corpus_of
 from greenbench.errors import InputError
 from greenbench.plugins import LINEAGE, Context, Method, Utterance
-from greenbench.suite import Build, DatasetEntry, VariantEntry, build_dataset, build_family
+from greenbench.suite import (
+    Builds,
+    DatasetEntry,
+    VariantEntry,
+    build_dataset,
+    build_family,
+    resolve_dataset,
+    resolve_variant,
+)
 
 
 class Recipe(BaseModel):
@@ -38,30 +47,23 @@ class Recipe(BaseModel):
     teacher: VariantEntry
     train: list[DatasetEntry] = []
     validation_share: float = Field(0.05, ge=0, lt=1)
-    steps: list[Build] = Field(min_length=1)
+    steps: Builds = Field(min_length=1)
     device: str = "cpu"
     estimate_energy: bool = False
 
-    @field_validator("steps", mode="before")
-    @classmethod
-    def _by_name(cls, given: Any) -> Any:
-        return (
-            [{"use": step} if isinstance(step, str) else step for step in given] if isinstance(given, list) else given
-        )
-
 
 def load(source: str | Path) -> Recipe:
-    """Read a recipe and check every name and setting in it.
+    """Read a recipe, check every name and setting in it, and resolve it as a suite is resolved.
 
     Raises:
         InputError: what is wrong, where, and the nearest valid name.
     """
     path = Path(source)
-    data = suitefile.read(path)
-    if isinstance(data.get("teacher"), str):
-        data["teacher"] = {"use": data["teacher"]}
+    base, data = path.resolve().parent, suitefile.read(path)
+    if "teacher" in data:
+        data["teacher"] = suitefile.entry(data["teacher"], "variants")
     if isinstance(data.get("train"), list):
-        data["train"] = [{"use": entry} if isinstance(entry, str) else entry for entry in data["train"]]
+        data["train"] = [suitefile.entry(given, "datasets") for given in data["train"]]
     try:
         recipe = Recipe.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
@@ -69,13 +71,12 @@ def load(source: str | Path) -> Recipe:
     if recipe.teacher.builds:
         raise InputError(f"{path}: teacher: name it without builds; what is done to it are the steps")
     try:
-        build_family(recipe.teacher, path.parent)
         methods(recipe)
-        for entry in recipe.train:
-            build_dataset(entry, path.parent)
+        (teacher,) = resolve_variant(recipe.teacher, base)
+        train = [resolved for given in recipe.train for resolved in resolve_dataset(given, base)]
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    return recipe
+    return Recipe.model_validate({**recipe.model_dump(), "teacher": teacher, "train": train})
 
 
 def methods(recipe: Recipe) -> list[Method]:
@@ -106,12 +107,12 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
     _refuse_another(recipe, out)
     out.mkdir(parents=True, exist_ok=True)
     (out / LINEAGE).write_text(json.dumps({"recipe": recipe.model_dump(mode="json")}, indent=2), encoding="utf-8")
-    family: Any = build_family(recipe.teacher, Path.cwd())
+    family: Any = build_family(recipe.teacher)
     family.prepare()
     model, extractor, tokenizer = family.open()
     train, validation, data = _speech(recipe)
     context = Context(
-        teacher=family.open()[0],
+        teacher=deepcopy(model),
         extractor=extractor,
         tokenizer=tokenizer,
         train=train,
@@ -155,12 +156,12 @@ def _speech(recipe: Recipe) -> tuple[list[Utterance], list[Utterance], dict[str,
     spoken: list[Utterance] = []
     hashes = {}
     for entry in recipe.train:
-        dataset = build_dataset(entry, Path.cwd())
-        dataset.prepare()
-        corpus = Corpus(dataset, entry.limit, entry.on_bad_audio)
-        spoken += [utterance for chunk in corpus.chunks() for utterance in chunk]
+        build_dataset(entry).prepare()
+        corpus = corpus_of(entry)
+        named = ((f"{entry.name}/{u.id}", u) for chunk in corpus.chunks() for u in chunk)  # ids are a data set's own
+        spoken += [replace(utterance, id=name) for name, utterance in named]
         assert corpus.census is not None
-        hashes[entry.name or dataset.label] = corpus.census.data_hash
+        hashes[str(entry.name)] = corpus.census.data_hash
     every = round(1 / recipe.validation_share) if recipe.validation_share else len(spoken) + 1
     held_out = spoken[every - 1 :: every]
     train = [utterance for index, utterance in enumerate(spoken) if (index + 1) % every]
@@ -189,7 +190,7 @@ def _lineage(recipe: Recipe, taken: Sequence[Mapping[str, Any]], data: Mapping[s
     joules = [training["energy_j"] for training in trainings]
     return {
         "name": recipe.name,
-        "parent": recipe.teacher.name or recipe.teacher.use,
+        "parent": recipe.teacher.name,
         "steps": list(taken),
         "data": dict(data),
         "training_s": sum(training["wall_s"] for training in trainings),

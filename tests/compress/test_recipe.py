@@ -111,6 +111,23 @@ def test_a_training_that_broke_off_goes_on_bit_for_bit(
     assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
+def test_paths_are_taken_from_the_recipes_folder_and_settings_mean_what_they_do_in_a_suite(
+    tmp_path: Path, data: dict[str, Any], manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recipe resolves as a suite does: from any working directory, length buckets and short forms included."""
+    (tmp_path / "speech").symlink_to(manifest.parent)
+    shorter = {"use": "manifest", "path": f"speech/{manifest.name}", "length_buckets": 2, "length_bucket": 1}
+    train = [{**shorter, "name": "one"}, {**shorter, "name": "two"}]
+    changed = data | {"train": train, "teacher": f"file:{data['teacher']['model']}", "validation_share": 0.0}
+    loaded = recipe.load(write(tmp_path, changed))
+    monkeypatch.chdir("/")
+    spoken, held_out, about = recipe._speech(loaded)
+    assert [utterance.duration_s for utterance in spoken] == pytest.approx([1.0, 1.1, 1.2, 1.3] * 2)
+    assert len({utterance.id for utterance in spoken}) == 8, "ids of two data sets are told apart"
+    assert (held_out, about["n_utterances"]) == ([], 8)
+    assert loaded.teacher.use == "wav2vec2"
+
+
 def test_another_recipe_does_not_continue_a_student(tmp_path: Path, data: dict[str, Any]) -> None:
     """A folder that another recipe began, or that holds something else, is refused and left alone."""
     out = tmp_path / "student"

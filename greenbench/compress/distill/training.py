@@ -51,8 +51,12 @@ class Batch:
     inputs: Mapping[str, Any]
     mask: Any
     labels: Sequence[Any]
-    ids: tuple[str, ...]
-    audio_s: float
+    utterances: Sequence[Utterance]
+
+    @property
+    def audio_s(self) -> float:
+        """Seconds of audio, padding left out."""
+        return sum(utterance.duration_s for utterance in self.utterances)
 
 
 class Teacher:
@@ -62,9 +66,9 @@ class Teacher:
         n_heard: utterances that went through the model, for those who ask whether keeping pays.
     """
 
-    def __init__(self, model: Any, settings: "Distill") -> None:
+    def __init__(self, model: Any, settings: "Distill", context: Context) -> None:
         """Freeze the model."""
-        self.model = model.eval().requires_grad_(False)
+        self.model, self._context = model.eval().requires_grad_(False), context
         self._keep = settings.cache_teacher and "hidden" not in settings.losses
         self._hidden = "hidden" in settings.losses
         self._kept: dict[str, Any] = {}
@@ -74,18 +78,23 @@ class Teacher:
         """Return the teacher's outputs for a batch."""
         import torch
 
-        if not self._keep or any(name not in self._kept for name in batch.ids):
-            self.n_heard += len(batch.ids)
-            with torch.no_grad():
-                heard = forward(self.model, batch, hidden=self._hidden)
-            if not self._keep:
-                return heard
-            for name, logits, mask in zip(batch.ids, heard.logits, batch.mask, strict=True):
-                self._kept[name] = logits[: int(mask.sum())].cpu()
-        rows = [self._kept[name] for name in batch.ids]
+        if not self._keep:
+            return self._hear(batch)
+        for utterance in batch.utterances:
+            if utterance.id not in self._kept:
+                alone = collate([utterance], self.model, self._context)
+                self._kept[utterance.id] = self._hear(alone).logits[0].cpu()
+        rows = [self._kept[utterance.id] for utterance in batch.utterances]
         padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(batch.mask.device)
         missing = batch.mask.shape[1] - padded.shape[1]
         return Outputs(torch.nn.functional.pad(padded, (0, 0, 0, missing)))
+
+    def _hear(self, batch: Batch) -> Outputs:
+        import torch
+
+        self.n_heard += len(batch.utterances)
+        with torch.no_grad():
+            return forward(self.model, batch, hidden=self._hidden)
 
 
 def forward(model: Any, batch: Batch, hidden: bool = False, features: bool = False) -> Outputs:
@@ -111,9 +120,8 @@ def collate(utterances: Sequence[Utterance], model: Any, context: Context) -> Ba
     lengths = [n_frames(model.config, len(waveform)) for waveform in waveforms]
     mask = torch.arange(n_frames(model.config, inputs["input_values"].shape[1]))[None] < torch.tensor(lengths)[:, None]
     labels = [torch.tensor(context.tokenizer(u.reference).input_ids, dtype=torch.long) for u in utterances]
-    audio_s = sum(u.duration_s for u in utterances)
     device = next(model.parameters()).device
-    return Batch(inputs.to(device), mask.to(device), labels, tuple(u.id for u in utterances), audio_s)
+    return Batch(inputs.to(device), mask.to(device), labels, utterances)
 
 
 @dataclass
@@ -176,7 +184,7 @@ def _open(settings: "Distill", student: Any, context: Context) -> Run:
     student.config.apply_spec_augment = False
     trained = [p for p in student.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, settings.lr, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.01)
-    teacher = Teacher(context.teacher.to(accelerator.device), settings)
+    teacher = Teacher(context.teacher.to(accelerator.device), settings, context)
     student, optimizer = accelerator.prepare(student, optimizer)
     run = Run(settings, context, accelerator, student, optimizer, teacher, select(context.estimate_energy))
     if (run.folder / CHECKPOINT / STATE).exists():
