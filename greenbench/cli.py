@@ -1,26 +1,30 @@
-"""The command line: the only place that prints or exits."""
+"""The command line: with ``cli_output`` the only place that prints, and the only one that exits."""
 
 import json
 import shlex
 import signal
 import sys
-from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from greenbench.cli_power import ClockSkew, describe_attached
+from greenbench.cli_output import (
+    Progress,
+    count,
+    print_comparison,
+    print_plan,
+    print_summary,
+    print_table,
+    tell_training,
+)
+from greenbench.cli_power import ClockSkew
 from greenbench.cli_power import app as power_app
 from greenbench.errors import GreenbenchError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from greenbench.compare import Comparison
-    from greenbench.suite import Suite
-    from greenbench.thresholds import Regression
+    pass
 
 app = typer.Typer(
     name="greenbench",
@@ -75,7 +79,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     changes = {"limit": limit, "device": device, "protocol": protocol, "estimate_energy": estimate_energy}
     loaded = load(suite or quickstart_suite(), overrides, changes)
     if dry_run:
-        _dry_run(loaded, only, out, as_json)
+        print_plan(loaded, only, out, as_json)
         return
     from greenbench.powerlog import Source
     from greenbench.runner import Options
@@ -84,7 +88,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     signal.signal(signal.SIGTERM, _interrupt)
     command = shlex.join(["greenbench", *sys.argv[1:]])
     log = Source(power_log, clock_skew) if power_log else None
-    progress = _Progress()
+    progress = Progress()
     try:
         frame = run_suite(loaded, Options(out, resume, only, command, log), progress.observe)
     except KeyboardInterrupt:
@@ -95,7 +99,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
         raise typer.Exit(130) from None
     finally:
         progress.close()
-    _print_summary(frame, as_json)
+    print_summary(frame, as_json)
     typer.echo(f"\npage: {progress.page}\nrows: {progress.folder}", err=as_json)
     if (frame["status"] == "error").any():
         raise typer.Exit(1)
@@ -113,7 +117,7 @@ def list_(
     """List what is registered."""
     from greenbench import catalogue
 
-    _print_table(what, catalogue.rows(what), as_json)
+    print_table(what, catalogue.rows(what), as_json)
 
 
 @app.command()
@@ -129,7 +133,7 @@ def doctor(as_json: Json = False) -> None:
     else:
         marks = {True: "ok", False: "PROBLEM", None: "note"}
         told = [{"topic": f.topic, "": marks[f.ok], "what": f.message, "remedy": f.remedy} for f in found]
-        _print_table("this machine", told, as_json=False)
+        print_table("this machine", told, as_json=False)
         typer.echo(f"\n{verdict(found)}")
     if any(finding.blocks_official for finding in found):
         raise typer.Exit(1)
@@ -174,7 +178,7 @@ def rescore(
     if as_json:
         typer.echo(scores.figures(rows, found).to_json(orient="records", indent=2))
     else:
-        _print_table("WER % [95 % interval]", scores.table(rows, found), as_json)
+        print_table("WER % [95 % interval]", scores.table(rows, found), as_json)
 
 
 @app.command()
@@ -194,7 +198,7 @@ def validate(
     for problem in found if not as_json else ():
         typer.echo(f"{problem.severity}: {problem.where}: {problem.what}. {problem.fix}")
     n_errors = sum(problem.severity == "error" for problem in found)
-    typer.echo(f"{_n(n_errors, 'error')}, {_n(len(found) - n_errors, 'warning')}", err=as_json)
+    typer.echo(f"{count(n_errors, 'error')}, {count(len(found) - n_errors, 'warning')}", err=as_json)
     if n_errors or (strict and found):
         raise typer.Exit(1)
 
@@ -223,18 +227,8 @@ def compress(
     from greenbench.compress import recipe as recipes
 
     loaded = recipes.load(recipe)
-    folder = recipes.run(loaded, out or Path("models") / loaded.name, _tell_training)
+    folder = recipes.run(loaded, out or Path("models") / loaded.name, tell_training)
     typer.echo(f"student: {folder}\nmeasure it as a variant: {{use: wav2vec2, model: {folder}}}, or file:{folder}")
-
-
-def _tell_training(kind: str, content: Mapping[str, Any]) -> None:
-    """Print a step of a recipe, or a row of a training's log."""
-    if kind == "step":
-        typer.echo(f"[{content['number']}/{content['n_steps']}] {content['label']}", err=True)
-        return
-    told = {name: value for name, value in content.items() if isinstance(value, float) and name != "best_wer"}
-    figures = ", ".join(f"{name} {value:.4g}" for name, value in told.items())
-    typer.echo(f"    step {content['step']}: {figures}", err=True)
 
 
 @app.command()
@@ -254,7 +248,7 @@ def cache(
     if not rows and not as_json:
         typer.echo(f"nothing is kept in {kept.folder()}")
         return
-    _print_table(f"kept in {kept.folder()}", rows, as_json)
+    print_table(f"kept in {kept.folder()}", rows, as_json)
 
 
 @app.command()
@@ -283,7 +277,7 @@ def compare(
     wanted = dict.fromkeys([*(metrics or comparing.DEFAULT_METRICS), *(limit.metric for limit in limits)])
     comparison = comparing.compare(select(baseline), select(new), list(wanted), across)
     failures = thresholds.regressions(comparison, limits)
-    _print_comparison(comparison, failures, as_json)
+    print_comparison(comparison, failures, as_json)
     if failures:
         raise typer.Exit(3)
     comparing.check_comparable(comparison)
@@ -291,7 +285,9 @@ def compare(
     for limit in limits:
         n_blind, n_pairs = thresholds.n_blind(comparison, limit)
         if n_blind:
-            typer.echo(f"note: {n_blind} of {_n(n_pairs, 'pair')} could not have shown {limit.text} reliably", err=True)
+            typer.echo(
+                f"note: {n_blind} of {count(n_pairs, 'pair')} could not have shown {limit.text} reliably", err=True
+            )
 
 
 @app.command()
@@ -300,167 +296,6 @@ def schema() -> None:
     from greenbench.schema import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))
-
-
-# --- printing --------------------------------------------------------------------------------------------
-
-
-class _Progress:
-    """Shows what happens in a run: a bar on a terminal, lines in a pipe; redrawn only when something happens."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        self.folder: Path | None = None
-        self.page: Path | None = None
-        self._missing: set[str] = set()
-        self._console = Console(stderr=True, highlight=False)
-        columns = (BarColumn(20), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
-        self._bar = Progress(*columns, console=self._console, auto_refresh=False, transient=True)
-        self._task = self._bar.add_task("planning", total=None)
-        if self._console.is_terminal:
-            self._bar.start()
-
-    def close(self) -> None:
-        """Take the bar away."""
-        self._bar.stop()
-
-    def observe(self, kind: str, content: Mapping[str, Any]) -> None:
-        """Take note of an event (see ``runner.Observer``)."""
-        if kind == "plan":
-            self.folder = content["folder"]
-            self._bar.update(self._task, total=content["n_todo"])
-            skipped = content["n_cells"] - content["n_todo"]
-            self._line(f"{_n(content['n_todo'], 'cell')} to run" + (f", {skipped} done before" if skipped else ""))
-        elif kind == "power":
-            self._line(describe_attached(content))
-        elif kind == "page":
-            self.page = content["path"]
-        elif kind == "missing":
-            self._missing.add(content["reason"])
-            self._line(f"missing {content['name']}: {content['reason']}")
-        elif kind == "cell":
-            self._bar.update(self._task, completed=content["number"] - 1)
-            self._line(f"[{content['number']}/{content['n_cells']}] {content['label']}")
-        elif kind == "row":
-            known = content["reason"] in self._missing
-            self._line("    error: missing, see above" if known else f"    {describe_row(content)}")
-        elif kind == "phase":
-            self._bar.update(self._task, description=content["text"])
-        if self._console.is_terminal:
-            self._bar.refresh()
-
-    def _line(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
-
-
-def describe_row(row: Mapping[str, Any]) -> str:
-    """Say in one line what became of a cell or repeat."""
-    from greenbench.validity import explain
-
-    if row["status"] != "ok":
-        return f"{row['status']}: {row['reason']}"
-    wer = "WER none" if row["wer"] is None else f"WER {100 * row['wer']:.2f} %"
-    energy = row["energy_j_per_audio_s"]
-    joules = f", {energy:.3g} J per audio second ({row['energy_method']})" if energy is not None else ""
-    flags = f"  flags: {explain(row['flags'], row['flag_notes'])}" if row["flags"] else ""
-    return f"repeat {row['repeat']}: {wer}, RTFx {row['rtfx']:.2f}{joules}{flags}"
-
-
-def _dry_run(suite: "Suite", only: str | None, out: Path | None, as_json: bool) -> None:
-    """Print the cells, how long each took before, and the meters that will answer."""
-    from greenbench import meters
-    from greenbench.plan import plan
-    from greenbench.runner import expected_s
-
-    cells = plan(suite, only)
-    known = expected_s(out.parent if out else Path("results"), suite, cells)
-    planned = [{**cell.key, "expected_s": seconds} for cell, seconds in zip(cells, known, strict=True)]
-    answers = [{"meter": name, "answers": reason or "yes"} for name, reason in meters.survey(suite.meters).items()]
-    if as_json:
-        typer.echo(json.dumps({"cells": planned, "meters": answers}, indent=2))
-        return
-    _print_table(f"{suite.name}: {_n(len(cells), 'cell')}", planned, as_json=False)
-    typer.echo(f"expected time: {_expected(known)}\n")
-    _print_table("meters", answers, as_json=False)
-
-
-def _expected(known: Sequence[float | None]) -> str:
-    seconds = [s for s in known if s is not None]
-    if not seconds:
-        return "unknown, none of these cells ran this way before"
-    new = len(known) - len(seconds)
-    return f"{sum(seconds):.0f} s" + (f" and {_n(new, 'cell')} that never ran this way before" if new else "")
-
-
-def _print_summary(frame: Any, as_json: bool) -> None:
-    from greenbench.report import terminal
-
-    _print_table(terminal.title(frame), terminal.figures(frame) if as_json else terminal.table(frame), as_json)
-
-
-def _print_comparison(comparison: "Comparison", failures: "Sequence[Regression]", as_json: bool) -> None:
-    """Print a comparison; on standard error what failed, what has no partner, and what would help."""
-    from greenbench.report import differences
-
-    if as_json:
-        typer.echo(json.dumps(differences.plain(comparison, failures), indent=2, ensure_ascii=False))
-    else:
-        typer.echo(differences.title(comparison))
-        _print_blocks(differences.blocks(comparison), differences.COLUMNS)
-        typer.echo("\n".join(["", differences.LEGEND, *differences.hints(comparison)]))
-    for side, unpaired in (("baseline", comparison.only_a), ("new", comparison.only_b)):
-        for line in unpaired:
-            typer.echo(f"only in {side}: {differences.alone(line)}", err=True)
-    for failure in failures:
-        typer.echo(f"regressed: {differences.regressed(failure)}", err=True)
-
-
-def _print_blocks(blocks: "Sequence[tuple[str, Sequence[Mapping[str, str]]]]", columns: Sequence[str]) -> None:
-    """Print blocks of lines under common headings; a line without columns is printed as it is."""
-    full = [line for _, lines in blocks for line in lines if len(line) > 1]
-    widths = {name: max(len(name), *(len(line[name]) for line in full)) for name in columns} if full else {}
-    if full:
-        typer.echo(f"\n  {'  '.join(name.ljust(width) for name, width in widths.items()).rstrip()}")
-    colours = {"better": "green", "worse": "red"}
-    for heading, lines in blocks:
-        typer.secho(heading, bold=True)
-        for line in lines:
-            texts = [line[name].ljust(width) for name, width in widths.items()] if len(line) > 1 else [*line.values()]
-            typer.secho(f"  {'  '.join(texts).rstrip()}", fg=colours.get(line.get("verdict", "")))
-
-
-def _print_table(title: str, rows: Iterable[Mapping[str, Any]], as_json: bool) -> None:
-    """Print rows that share their columns as a table, or as JSON."""
-    rows = list(rows)
-    if as_json:
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
-        return
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name in rows[0] if rows else ():
-        table.add_column(name.replace("_", " "), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text("" if value is None else _short(value)) for value in row.values()))
-    _console(rows).print(table)
-
-
-def _console(rows: Sequence[Mapping[str, Any]]) -> "Console":
-    """Return a console that is wide enough where nobody looks at it live."""
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else max(100, *(40 * len(row) for row in rows[:1]), 0))
-
-
-def _n(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def main() -> None:

@@ -1,0 +1,192 @@
+"""What the command line prints: progress of a run, tables, comparisons."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from greenbench.cli_power import describe_attached
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from greenbench.compare import Comparison
+    from greenbench.suite import Suite
+    from greenbench.thresholds import Regression
+
+
+class Progress:
+    """Shows what happens in a run: a bar on a terminal, lines in a pipe; redrawn only when something happens."""
+
+    def __init__(self) -> None:
+        from rich import progress
+        from rich.console import Console
+
+        self.folder: Path | None = None
+        self.page: Path | None = None
+        self._missing: set[str] = set()
+        self._console = Console(stderr=True, highlight=False)
+        columns = (
+            progress.BarColumn(20),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.description}", markup=False),
+        )
+        self._bar = progress.Progress(*columns, console=self._console, auto_refresh=False, transient=True)
+        self._task = self._bar.add_task("planning", total=None)
+        if self._console.is_terminal:
+            self._bar.start()
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bar.stop()
+
+    def observe(self, kind: str, content: Mapping[str, Any]) -> None:
+        """Take note of an event (see ``runner.Observer``)."""
+        if kind == "plan":
+            self.folder = content["folder"]
+            self._bar.update(self._task, total=content["n_todo"])
+            skipped = content["n_cells"] - content["n_todo"]
+            self._line(f"{count(content['n_todo'], 'cell')} to run" + (f", {skipped} done before" if skipped else ""))
+        elif kind == "power":
+            self._line(describe_attached(content))
+        elif kind == "page":
+            self.page = content["path"]
+        elif kind == "missing":
+            self._missing.add(content["reason"])
+            self._line(f"missing {content['name']}: {content['reason']}")
+        elif kind == "cell":
+            self._bar.update(self._task, completed=content["number"] - 1)
+            self._line(f"[{content['number']}/{content['n_cells']}] {content['label']}")
+        elif kind == "row":
+            known = content["reason"] in self._missing
+            self._line("    error: missing, see above" if known else f"    {describe_row(content)}")
+        elif kind == "phase":
+            self._bar.update(self._task, description=content["text"])
+        if self._console.is_terminal:
+            self._bar.refresh()
+
+    def _line(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
+
+
+def describe_row(row: Mapping[str, Any]) -> str:
+    """Say in one line what became of a cell or repeat."""
+    from greenbench.validity import explain
+
+    if row["status"] != "ok":
+        return f"{row['status']}: {row['reason']}"
+    wer = "WER none" if row["wer"] is None else f"WER {100 * row['wer']:.2f} %"
+    energy = row["energy_j_per_audio_s"]
+    joules = f", {energy:.3g} J per audio second ({row['energy_method']})" if energy is not None else ""
+    flags = f"  flags: {explain(row['flags'], row['flag_notes'])}" if row["flags"] else ""
+    return f"repeat {row['repeat']}: {wer}, RTFx {row['rtfx']:.2f}{joules}{flags}"
+
+
+def print_plan(suite: "Suite", only: str | None, out: Path | None, as_json: bool) -> None:
+    """Print the cells, how long each took before, and the meters that will answer."""
+    from greenbench import meters
+    from greenbench.plan import plan
+    from greenbench.runner import expected_s
+
+    cells = plan(suite, only)
+    known = expected_s(out.parent if out else Path("results"), suite, cells)
+    planned = [{**cell.key, "expected_s": seconds} for cell, seconds in zip(cells, known, strict=True)]
+    answers = [{"meter": name, "answers": reason or "yes"} for name, reason in meters.survey(suite.meters).items()]
+    if as_json:
+        typer.echo(json.dumps({"cells": planned, "meters": answers}, indent=2))
+        return
+    print_table(f"{suite.name}: {count(len(cells), 'cell')}", planned, as_json=False)
+    typer.echo(f"expected time: {_expected(known)}\n")
+    print_table("meters", answers, as_json=False)
+
+
+def _expected(known: Sequence[float | None]) -> str:
+    seconds = [s for s in known if s is not None]
+    if not seconds:
+        return "unknown, none of these cells ran this way before"
+    new = len(known) - len(seconds)
+    return f"{sum(seconds):.0f} s" + (f" and {count(new, 'cell')} that never ran this way before" if new else "")
+
+
+def print_summary(frame: Any, as_json: bool) -> None:
+    """Print the medians of a run, as a table or as JSON."""
+    from greenbench.report import terminal
+
+    print_table(terminal.title(frame), terminal.figures(frame) if as_json else terminal.table(frame), as_json)
+
+
+def print_comparison(comparison: "Comparison", failures: "Sequence[Regression]", as_json: bool) -> None:
+    """Print a comparison; on standard error what failed, what has no partner, and what would help."""
+    from greenbench.report import differences
+
+    if as_json:
+        typer.echo(json.dumps(differences.plain(comparison, failures), indent=2, ensure_ascii=False))
+    else:
+        typer.echo(differences.title(comparison))
+        _print_blocks(differences.blocks(comparison), differences.COLUMNS)
+        typer.echo("\n".join(["", differences.LEGEND, *differences.hints(comparison)]))
+    for side, unpaired in (("baseline", comparison.only_a), ("new", comparison.only_b)):
+        for line in unpaired:
+            typer.echo(f"only in {side}: {differences.alone(line)}", err=True)
+    for failure in failures:
+        typer.echo(f"regressed: {differences.regressed(failure)}", err=True)
+
+
+def _print_blocks(blocks: "Sequence[tuple[str, Sequence[Mapping[str, str]]]]", columns: Sequence[str]) -> None:
+    """Print blocks of lines under common headings; a line without columns is printed as it is."""
+    full = [line for _, lines in blocks for line in lines if len(line) > 1]
+    widths = {name: max(len(name), *(len(line[name]) for line in full)) for name in columns} if full else {}
+    if full:
+        typer.echo(f"\n  {'  '.join(name.ljust(width) for name, width in widths.items()).rstrip()}")
+    colours = {"better": "green", "worse": "red"}
+    for heading, lines in blocks:
+        typer.secho(heading, bold=True)
+        for line in lines:
+            texts = [line[name].ljust(width) for name, width in widths.items()] if len(line) > 1 else [*line.values()]
+            typer.secho(f"  {'  '.join(texts).rstrip()}", fg=colours.get(line.get("verdict", "")))
+
+
+def print_table(title: str, rows: Iterable[Mapping[str, Any]], as_json: bool) -> None:
+    """Print rows that share their columns as a table, or as JSON."""
+    rows = list(rows)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for name in rows[0] if rows else ():
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text("" if value is None else _short(value)) for value in row.values()))
+    _console(rows).print(table)
+
+
+def _console(rows: Sequence[Mapping[str, Any]]) -> "Console":
+    """Return a console that is wide enough where nobody looks at it live."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else max(100, *(40 * len(row) for row in rows[:1]), 0))
+
+
+def count(number: int, noun: str) -> str:
+    """Write a number of things: ``1 cell``, ``2 cells``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def tell_training(kind: str, content: Mapping[str, Any]) -> None:
+    """Print a step of a recipe, or a row of a training's log."""
+    if kind == "step":
+        typer.echo(f"[{content['number']}/{content['n_steps']}] {content['label']}", err=True)
+        return
+    told = {name: value for name, value in content.items() if isinstance(value, float) and name != "best_wer"}
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in told.items())
+    typer.echo(f"    step {content['step']}: {figures}", err=True)
