@@ -291,6 +291,28 @@ def compare(
 
 
 @app.command()
+def lineage(
+    results: Annotated[list[Path], typer.Argument(help="Folders of runs, or parents of such folders.")],
+    as_json: Json = False,
+) -> None:
+    """Say what every compressed variant gained and lost against its teacher, and when its training pays back."""
+    from greenbench import lineage as lines
+    from greenbench.report import compression
+    from greenbench.store import runs
+
+    if as_json:
+        typer.echo(lines.table(*results).to_json(orient="records", indent=2))
+        return
+    descents = lines.descents(runs(*results))
+    if not descents:
+        typer.echo("no variant here has its teacher beside it: put both into one suite")
+        return
+    print_table("against the teacher", compression.table(descents), as_json)
+    for line in (compression.LEGEND, *compression.notes(descents)):
+        typer.echo(line)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of suite files, for editors."""
     from greenbench.schema import json_schema
