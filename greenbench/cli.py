@@ -222,11 +222,14 @@ def export(
 def compress(
     recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).")],
     out: Annotated[Path | None, typer.Option(help="The student's folder. [default: models/<name>]")] = None,
+    overrides: Annotated[
+        list[str], typer.Option("--set", help="Override one value: name=student-4l, steps.0.keep=4")
+    ] = [],  # noqa: B006
 ) -> None:
     """Make a student by a recipe; the same command goes on with a training that was broken off."""
     from greenbench.compress import recipe as recipes
 
-    loaded = recipes.load(recipe)
+    loaded = recipes.load(recipe, overrides)
     folder = recipes.run(loaded, out or Path("models") / loaded.name, tell_training)
     typer.echo(f"student: {folder}\nmeasure it as a variant: {{use: wav2vec2, model: {folder}}}, or file:{folder}")
 
