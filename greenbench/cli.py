@@ -300,7 +300,7 @@ def lineage(
 ) -> None:
     """Say what every compressed variant gained and lost against its teacher, and when its training pays back."""
     from greenbench import lineage as lines
-    from greenbench.report import compression
+    from greenbench.report import compression, paper
     from greenbench.store import runs
 
     if as_json:
@@ -313,6 +313,9 @@ def lineage(
     print_table("against the teacher", compression.table(descents), as_json)
     for line in (compression.LEGEND, *compression.notes(descents)):
         typer.echo(line)
+    beside = paper.beside(descents)
+    if beside:
+        print_table('beside "Shrinking Bigfoot" (2021)', beside, as_json)
 
 
 @app.command()
