@@ -307,13 +307,27 @@ class CtcTranscriber:
 def footprint(model: Any) -> Footprint:
     """Count a torch module's parameters, quantised ones included, and the bytes of its serialised state."""
     import torch
+
+    size = _ByteCounter()
+    torch.save(model.state_dict(), size)  # type: ignore[arg-type]
+    n_params = sum(tensor.numel() for tensor in _tensors(model))
+    return Footprint(n_params, size.n_bytes, partial(count_macs, model), partial(_n_nonzero, model))
+
+
+def _tensors(model: Any) -> list[Any]:
+    """Return a torch module's parameters, those of dynamically quantised layers included."""
     from torch.ao.nn.quantized import Linear
 
     quantized: list[Any] = [module for module in model.modules() if isinstance(module, Linear)]
-    tensors = [*model.parameters(), *(t for m in quantized for t in (m.weight(), m.bias()) if t is not None)]
-    size = _ByteCounter()
-    torch.save(model.state_dict(), size)  # type: ignore[arg-type]
-    return Footprint(sum(t.numel() for t in tensors), size.n_bytes, partial(count_macs, model))
+    return [*model.parameters(), *(t for m in quantized for t in (m.weight(), m.bias()) if t is not None)]
+
+
+def _n_nonzero(model: Any) -> int:
+    """Count the parameters that are not zero, an integer weight by its integers."""
+    import torch
+
+    plain = (t.int_repr() if t.is_quantized else t for t in _tensors(model))
+    return sum(int(torch.count_nonzero(tensor.detach())) for tensor in plain)
 
 
 class _ByteCounter(io.RawIOBase):

@@ -41,7 +41,7 @@ def test_a_student_is_a_folder_that_runs(tmp_path: Path, data: dict[str, Any]) -
     out = recipe.run(recipe.load(write(tmp_path, data)), tmp_path / "student")
     lineage = json.loads((out / "greenbench.json").read_text())
     assert (lineage["parent"], [s["use"] for s in lineage["steps"]]) == ("tiny", ["layer-drop", "distill"])
-    assert lineage["steps"][0]["settings"] == {"keep": 1, "select": "every_k"}
+    assert lineage["steps"][0]["settings"].items() >= {"keep": 1, "select": "every_k"}.items()
     assert lineage["data"]["n_utterances"] == 6
     assert lineage["training_s"] > 0
     joules = lineage["training_energy_j"]  # four steps of this model may be too short to know any
