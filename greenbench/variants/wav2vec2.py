@@ -107,7 +107,7 @@ class Wav2Vec2:
 
     def open(self) -> tuple[Any, Any, Any]:
         """Return the torch module in float32 on the CPU, its feature extractor and its tokeniser."""
-        return (_module(self, (), "cpu"), *_processor(self))
+        return (_module(self, (), "cpu").float(), *_processor(self))
 
     def __call__(self, name: str, methods: Sequence[tuple[str, Method]]) -> Variant:
         """Return the variant with the methods chained on.
@@ -187,7 +187,7 @@ def _to_export(settings: Wav2Vec2, methods: Sequence[Method]) -> tuple[Any, Any]
 
 
 def _module(settings: Wav2Vec2, methods: Sequence[Method], device: str) -> Any:
-    """Load the model in float32, move it to the device and apply the methods in order."""
+    """Load the model, move it to the device and apply the methods in order."""
     from transformers import logging
 
     logging.set_verbosity_error()
@@ -204,8 +204,10 @@ def _trained(settings: Wav2Vec2) -> Any:
     from transformers import AutoModelForCTC
 
     folder = hub.fetch(str(settings.model), settings.revision)
-    with _named_failures(settings):  # float32 whatever the file holds: the builds, not the file, decide the precision
-        model, found = AutoModelForCTC.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    # float32 whatever a file holds: the builds decide the precision, and for a student those in its lineage did
+    dtype = "auto" if _lineage(settings.model) else torch.float32
+    with _named_failures(settings):
+        model, found = AutoModelForCTC.from_pretrained(folder, dtype=dtype, output_loading_info=True)
     # transformers fills what a file lacks with random numbers; the mask embedding is for training only
     untrained = sorted(name for name in found["missing_keys"] if not name.endswith("masked_spec_embed"))
     if untrained:

@@ -64,6 +64,7 @@ def test_int8_exports_read_nearly_as_torch_does(engine: str) -> None:
     assert jiwer.wer(texts, int8_texts) < 0.05
     assert exported.footprint.model_bytes < 0.45 * torch_model.footprint.model_bytes
     assert exported.footprint.n_params == torch_model.footprint.n_params
+    assert exported.footprint.macs(100_000) == pytest.approx(torch_model.footprint.macs(100_000), rel=1e-6)
 
 
 def test_builds_can_come_before(tiny_model: Path) -> None:

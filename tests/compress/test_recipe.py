@@ -9,7 +9,7 @@ import yaml
 
 from greenbench.compress import recipe
 from greenbench.errors import InputError
-from greenbench.suite import VariantEntry, build_variant, load
+from greenbench.suite import VariantEntry, build_family, build_variant, load
 
 
 @pytest.fixture
@@ -147,3 +147,24 @@ def test_distill_is_no_build(tiny_model: Path) -> None:
         VariantEntry(use="wav2vec2", model=str(tiny_model), builds=[{"use": "distill", "steps": 1}])
     )
     assert "greenbench compress" in (variant.unsupported("cpu") or "")
+
+
+@pytest.mark.parametrize(("last", "dtype"), [("fp16", "float16"), ("bf16", "bfloat16")])
+def test_a_student_in_half_precision_is_half_on_disk_and_runs_so(
+    tmp_path: Path, data: dict[str, Any], last: str, dtype: str
+) -> None:
+    """A recipe that ends in half precision writes half the bytes; the folder runs as its lineage says, and
+    int8 and engines follow from float32."""
+    whole = recipe.run(recipe.load(write(tmp_path, data | {"steps": data["steps"][:1]})), tmp_path / "whole")
+    steps = [data["steps"][0], {"use": last}]
+    half = recipe.run(recipe.load(write(tmp_path, data | {"steps": steps})), tmp_path / "half")
+    n_bytes = [(folder / "model.safetensors").stat().st_size for folder in (whole, half)]
+    assert n_bytes[1] == pytest.approx(n_bytes[0] / 2, rel=0.1)  # headers are the same
+    student = build_variant(VariantEntry(use="wav2vec2", model=str(half)))
+    loaded = student.load("cpu")
+    assert student.steps == ("layer-drop", last)
+    assert str(loaded.dtype) == f"torch.{dtype}"
+    assert loaded.footprint.model_bytes < 2 * loaded.footprint.n_params + 60_000
+    builds = ["fp32", "int8-dynamic"]
+    assert build_variant(VariantEntry(use="wav2vec2", model=str(half), builds=builds)).load("cpu").footprint.n_params
+    assert str(build_family(VariantEntry(use="wav2vec2", model=str(half))).open()[0].dtype) == "torch.float32"
