@@ -222,11 +222,14 @@ def export(
 def compress(
     recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).")],
     out: Annotated[Path | None, typer.Option(help="The student's folder. [default: models/<name>]")] = None,
+    overrides: Annotated[
+        list[str], typer.Option("--set", help="Override one value: name=student-4l, steps.0.keep=4")
+    ] = [],  # noqa: B006
 ) -> None:
     """Make a student by a recipe; the same command goes on with a training that was broken off."""
     from greenbench.compress import recipe as recipes
 
-    loaded = recipes.load(recipe)
+    loaded = recipes.load(recipe, overrides)
     folder = recipes.run(loaded, out or Path("models") / loaded.name, tell_training)
     typer.echo(f"student: {folder}\nmeasure it as a variant: {{use: wav2vec2, model: {folder}}}, or file:{folder}")
 
@@ -288,6 +291,31 @@ def compare(
             typer.echo(
                 f"note: {n_blind} of {count(n_pairs, 'pair')} could not have shown {limit.text} reliably", err=True
             )
+
+
+@app.command()
+def lineage(
+    results: Annotated[list[Path], typer.Argument(help="Folders of runs, or parents of such folders.")],
+    as_json: Json = False,
+) -> None:
+    """Say what every compressed variant gained and lost against its teacher, and when its training pays back."""
+    from greenbench import lineage as lines
+    from greenbench.report import compression, paper
+    from greenbench.store import runs
+
+    if as_json:
+        typer.echo(lines.table(*results).to_json(orient="records", indent=2))
+        return
+    descents = lines.descents(runs(*results))
+    if not descents:
+        typer.echo("no variant here has its teacher beside it: put both into one suite")
+        return
+    print_table("against the teacher", compression.table(descents), as_json)
+    for line in (compression.LEGEND, *compression.notes(descents)):
+        typer.echo(line)
+    beside = paper.beside(descents)
+    if beside:
+        print_table('beside "Shrinking Bigfoot" (2021)', beside, as_json)
 
 
 @app.command()

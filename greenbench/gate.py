@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Literal
 
-from greenbench import accuracy, comparability, store
+from greenbench import accuracy, store
 from greenbench.accuracy import Cell, Counted, RecountError, cell_of, known
 from greenbench.errors import InputError, did_you_mean
+from greenbench.lineage import comparable, middle, recount, teacher_of
 from greenbench.pairing import Line, lines
 
 MLPERF_SHARE = 0.99
@@ -76,11 +76,11 @@ def outside(folders: Iterable[Path], gate: Gate = DEFAULT) -> dict[Cell, str]:
     if gate.rule == "none":
         return {}
     home = {folder: lines(store.current(store.read_rows(folder / store.RECORDS))) for folder in folders}
-    measured = [line for of_run in home.values() for line in of_run if _wer(line) is not None]
+    measured = [line for of_run in home.values() for line in of_run if middle(line, "wer") is not None]
     if gate.reference is not None:
         _check_reference(gate.reference, measured)
     pairs = [(line, _reference(line, gate.reference, measured)) for line in measured]
-    heard = _heard(home, pairs) if gate.rule == "margin" else {}
+    heard = recount(home, pairs) if gate.rule == "margin" else {}
     reasons = {cell_of(line.shared): _reason(line, reference, gate, heard) for line, reference in pairs}
     return {cell: reason for cell, reason in reasons.items() if reason is not None}
 
@@ -102,45 +102,8 @@ def _check_reference(name: str, measured: Iterable[Line]) -> None:
 
 
 def _reference(line: Line, name: str | None, measured: Sequence[Line]) -> Line | None:
-    """Find what a line is held against: the named variant, or its teacher's teacher as far up as was measured.
-
-    A build of a student is held against the teacher too, or a lossy student's builds would be ranked by being as lossy.
-    """
-    if name is not None:
-        return _comparable(line, name, measured)
-    seen, teacher = {line.shared["variant"]}, _comparable(line, line.shared["parent"], measured)
-    found = None
-    while teacher is not None and teacher.shared["variant"] not in seen:
-        found = teacher
-        seen.add(found.shared["variant"])
-        teacher = _comparable(line, found.shared["parent"], measured)
-    return found
-
-
-def _comparable(line: Line, name: str | None, measured: Iterable[Line]) -> Line | None:
-    """Find the comparable line of a variant, in the same run where there is one; a variant is not held to itself."""
-    named = [x for x in measured if x.shared["variant"] == name != line.shared["variant"]]
-    columns = comparability.columns("wer")
-    comparable = [x for x in named if not comparability.differing(x.shared, line.shared, columns)]
-    return min(comparable, key=lambda x: x.shared["run_id"] != line.shared["run_id"], default=None)
-
-
-def _wer(line: Line) -> float | None:
-    values = [row["wer"] for row in line.rows if row["wer"] is not None]
-    return median(values) if values else None
-
-
-def _heard(
-    home: Mapping[Path, Sequence[Line]], pairs: Iterable[tuple[Line, Line | None]]
-) -> dict[Cell, Counted | RecountError]:
-    """Count the texts of all cells that are held against each other, each cell once."""
-    held = [line for pair in pairs if pair[1] is not None for line in pair]
-    wanted = {cell_of(line.shared) for line in held if line is not None}
-    heard: dict[Cell, Counted | RecountError] = {}
-    for folder, of_run in home.items():
-        heard |= accuracy.count_all(folder / store.HYPOTHESES, {c: line.rows for line in of_run
-                                                                if (c := cell_of(line.shared)) in wanted})  # fmt: skip
-    return heard
+    """Find what a line is held against: the named variant, or its teacher's teacher as far up as was measured."""
+    return comparable(line, name, measured, "wer") if name is not None else teacher_of(line, measured, "wer")
 
 
 def _beyond_margin(margin: float, heard: Counted | RecountError, reference: Counted | RecountError) -> str | None:
@@ -160,7 +123,7 @@ def _beyond_margin(margin: float, heard: Counted | RecountError, reference: Coun
 
 def _below_share(line: Line, reference: Line) -> str | None:
     """Say by how much a cell misses MLPerf's share of its reference's word accuracy, or return None."""
-    wer, reference_wer = _wer(line), _wer(reference)
+    wer, reference_wer = middle(line, "wer"), middle(reference, "wer")
     assert wer is not None
     assert reference_wer is not None
     if 1 - wer >= MLPERF_SHARE * (1 - reference_wer):

@@ -106,9 +106,9 @@ def _append_bytes(path: Path, data: bytes) -> None:
             raise
 
 
-def runs(folder: Path) -> list[Path]:
-    """Return the run folders at or anywhere below ``folder``, sorted."""
-    return sorted(path.parent for path in Path(folder).rglob(RUN))
+def runs(*folders: Path) -> list[Path]:
+    """Return the run folders at or anywhere below ``folders``, sorted, each once."""
+    return sorted({path.parent for folder in folders for path in Path(folder).rglob(RUN)})
 
 
 def read_rows(path: Path) -> Iterator[Row]:

@@ -156,6 +156,22 @@ def test_a_mistake_is_one_line_with_file_path_and_remedy(write, values: dict, me
     assert caught.value.exit_code == 2
 
 
+def test_entries_may_share_settings_by_an_anchor(tmp_path: Path) -> None:
+    """YAML's merge key copies settings; what is given beside it wins; a key given twice is still refused."""
+    path = tmp_path / "suite.yaml"
+    path.write_text(
+        "name: s\ndatasets: [quickstart]\nvariants:\n"
+        "  - &a {use: wav2vec2, config: base, weights: random}\n"
+        "  - {<<: *a, config: large, builds: [bf16]}\n"
+    )
+    first, second = suite.load(path).variants
+    assert (first.settings["config"], second.settings["config"]) == ("base", "large")
+    assert second.settings["weights"] == "random"
+    path.write_text(path.read_text().replace("config: large,", "config: large, config: base,"))
+    with pytest.raises(InputError, match="key 'config' is given twice"):
+        suite.load(path)
+
+
 def test_several_mistakes_are_a_line_each(write) -> None:
     """All mistakes are reported at once, not one a run."""
     with pytest.raises(InputError) as caught:

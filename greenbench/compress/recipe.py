@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from greenbench import registry, suitefile
 from greenbench.corpus import corpus_of
 from greenbench.errors import InputError
+from greenbench.plan import digest
 from greenbench.plugins import LINEAGE, Context, Method, Utterance
 from greenbench.suite import (
     Builds,
@@ -52,14 +53,20 @@ class Recipe(BaseModel):
     estimate_energy: bool = False
 
 
-def load(source: str | Path) -> Recipe:
+def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe, check every name and setting in it, and resolve it as a suite is resolved.
+
+    Args:
+        source: the file.
+        overrides: single values, as ``steps.0.keep=4``.
 
     Raises:
         InputError: what is wrong, where, and the nearest valid name.
     """
     path = Path(source)
     base, data = path.resolve().parent, suitefile.read(path)
+    for assignment in overrides:
+        suitefile.override(data, assignment)
     if "teacher" in data:
         data["teacher"] = suitefile.entry(data["teacher"], "variants")
     if isinstance(data.get("train"), list):
@@ -106,7 +113,9 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
     """
     _refuse_another(recipe, out)
     out.mkdir(parents=True, exist_ok=True)
-    (out / LINEAGE).write_text(json.dumps({"recipe": recipe.model_dump(mode="json")}, indent=2), encoding="utf-8")
+    (out / LINEAGE).write_text(
+        json.dumps({"recipe_hash": digest(recipe.model_dump(mode="json"))}) + "\n", encoding="utf-8"
+    )
     family: Any = build_family(recipe.teacher)
     family.prepare()
     model, extractor, tokenizer = family.open()
@@ -142,10 +151,10 @@ def _refuse_another(recipe: Recipe, out: Path) -> None:
     if not out.exists() or not any(out.iterdir()):
         return
     try:
-        begun = json.loads((out / LINEAGE).read_text(encoding="utf-8"))["recipe"]
+        begun = json.loads((out / LINEAGE).read_text(encoding="utf-8"))["recipe_hash"]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"--out {out}: there is something else in this folder. Choose another.") from error
-    if begun != recipe.model_dump(mode="json"):
+    if begun != digest(recipe.model_dump(mode="json")):
         raise InputError(
             f"--out {out}: another recipe, or another state of this one, began here. Choose another folder."
         )
@@ -183,13 +192,14 @@ def _with_references(spoken: Sequence[Utterance], context: Context) -> list[Utte
 
 
 def _lineage(recipe: Recipe, taken: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the student's folder says about where it comes from."""
+    """Return what the student's folder says about where it comes from: no path of this machine, so that it can ship."""
     from greenbench import environment
 
     trainings = [training for step in taken for training in step["training"]]
     joules = [training["energy_j"] for training in trainings]
     return {
         "name": recipe.name,
+        "description": recipe.description,
         "parent": recipe.teacher.name,
         "steps": list(taken),
         "data": dict(data),
@@ -198,5 +208,5 @@ def _lineage(recipe: Recipe, taken: Sequence[Mapping[str, Any]], data: Mapping[s
         "training_energy_method": next((t["energy_method"] for t in trainings), None),
         "made_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": environment.versions(),
-        "recipe": recipe.model_dump(mode="json"),
+        "recipe_hash": digest(recipe.model_dump(mode="json")),
     }

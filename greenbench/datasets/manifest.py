@@ -21,7 +21,7 @@ class _Line:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(coerce_numbers_to_str=True)
 
     audio_filepath: Annotated[str, Field(min_length=1)]
-    text: str
+    text: str | None = None
     id: Annotated[str, Field(min_length=1)] | None = None
     speaker: str | None = None
 
@@ -36,9 +36,11 @@ class Manifest:
     Attributes:
         path: the file. A line is an object with ``audio_filepath`` (relative to the file) and ``text``,
             optionally ``id`` (default: ``audio_filepath`` without its suffix) and ``speaker``.
+        transcribed: every line must have ``text``; false for speech to distil from, whose ``text`` is not read.
     """
 
     path: SuitePath
+    transcribed: bool = True
 
     @property
     def label(self) -> str:
@@ -91,4 +93,9 @@ class Manifest:
         name = PurePath(entry.audio_filepath)
         clip_id = (name.parent / name.stem).as_posix() if entry.id is None else entry.id
         audio = self.path.parent / name
-        return Clip(clip_id, partial(read_audio, audio), entry.text, entry.speaker, partial(read_duration_s, audio))
+        if self.transcribed and entry.text is None:
+            raise InputError(
+                f"{where}: text: there is none. Speech to distil from needs none: set `transcribed: false`"
+            )
+        text = (entry.text or "") if self.transcribed else ""
+        return Clip(clip_id, partial(read_audio, audio), text, entry.speaker, partial(read_duration_s, audio))

@@ -36,6 +36,15 @@ def fetch(model: str, revision: str | None = None, kinds: Sequence[str] = WEIGHT
     return folder
 
 
+def is_here(model: str, revision: str | None = None) -> bool:
+    """Say whether a model's weights are on this machine, without asking the hub.
+
+    Raises:
+        MissingError: ``model`` is neither a folder nor a hub id.
+    """
+    return Path(model).is_dir() or _cached(model, revision, WEIGHTS) is not None
+
+
 def _cached(model: str, revision: str | None, kinds: Sequence[str]) -> Path | None:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 

@@ -5,7 +5,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -71,15 +71,16 @@ class Wav2Vec2:
 
     Attributes:
         model: a folder or a hub id with trained weights.
-        config: with ``weights: random``: a name from ``ARCHITECTURES``, or a folder or hub id with a config.
-        weights: ``trained``, or ``random`` for speed, memory and energy only.
+        config: of random weights: a name from ``ARCHITECTURES``, or a folder or hub id with a config.
+        weights: ``trained``; ``random`` for speed, memory and energy only; or ``available``: trained where ``model``
+            is on this machine (a folder, or in the hub's cache), random by ``config`` where it is not.
         revision: hub revision of ``model``.
         seed: of random weights.
     """
 
     model: ModelRef | None = None
     config: ModelRef | None = None
-    weights: Literal["trained", "random"] = "trained"
+    weights: Literal["trained", "random", "available"] = "trained"
     revision: str | None = None
     seed: int = 0
 
@@ -92,6 +93,16 @@ class Wav2Vec2:
             raise ValueError("give `model` (a folder or hub id), or `config` with `weights: random`")
         if self.weights == "random" and (self.config is None or self.model is not None):
             raise ValueError("`weights: random` takes `config` and no `model`")
+        if self.weights == "available" and (self.config is None or self.model is None):
+            raise ValueError("`weights: available` takes `model`, and `config` for where that is not here")
+
+    def settled(self) -> "Wav2Vec2":
+        """Decide what ``available`` comes to on this machine."""
+        if self.weights != "available":
+            return self
+        if hub.is_here(str(self.model), self.revision):
+            return replace(self, weights="trained", config=None)
+        return replace(self, weights="random", model=None)
 
     @property
     def label(self) -> str:
@@ -100,14 +111,16 @@ class Wav2Vec2:
 
     def prepare(self) -> None:
         """Fetch the weights (or the configuration) if they are not here."""
-        if self.model is not None:
-            hub.fetch(self.model, self.revision)
-        elif self.config not in ARCHITECTURES:
-            _config_folder(self)
+        settings = self.settled()
+        if settings.model is not None:
+            hub.fetch(settings.model, settings.revision)
+        elif settings.config not in ARCHITECTURES:
+            _config_folder(settings)
 
     def open(self) -> tuple[Any, Any, Any]:
         """Return the torch module in float32 on the CPU, its feature extractor and its tokeniser."""
-        return (_module(self, (), "cpu").float(), *_processor(self))
+        settings = self.settled()
+        return (_module(settings, (), "cpu").float(), *_processor(settings))
 
     def __call__(self, name: str, methods: Sequence[tuple[str, Method]]) -> Variant:
         """Return the variant with the methods chained on.
@@ -119,15 +132,16 @@ class Wav2Vec2:
             if isinstance(method, Export):
                 raise InputError(f"builds: {second} cannot follow {first}, which another engine runs: put it before")
         base = name.removesuffix("".join(f"+{step}" for step, _ in methods))
-        lineage = _lineage(self.model)
+        settings = self.settled()
+        lineage = _lineage(settings.model)
         return Variant(
             name=name,
-            load=partial(_load, self, [method for _, method in methods]),
-            prepare=partial(_prepare, self, [method for _, method in methods]),
+            load=partial(_load, settings, [method for _, method in methods]),
+            prepare=partial(_prepare, settings, [method for _, method in methods]),
             unsupported=lambda device: next(filter(None, (m.unsupported(device) for _, m in methods)), None),
             parent=(base if base != name else f"wav2vec2:{self.label}") if methods else lineage.get("parent"),
             steps=(*(step["use"] for step in lineage.get("steps", ())), *(step for step, _ in methods)),
-            info=self._info(lineage),
+            info=settings._info(lineage),
         )
 
     def _info(self, lineage: Mapping[str, Any]) -> VariantInfo:

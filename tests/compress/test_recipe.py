@@ -43,6 +43,7 @@ def test_a_student_is_a_folder_that_runs(tmp_path: Path, data: dict[str, Any]) -
     assert (lineage["parent"], [s["use"] for s in lineage["steps"]]) == ("tiny", ["layer-drop", "distill"])
     assert lineage["steps"][0]["settings"].items() >= {"keep": 1, "select": "every_k"}.items()
     assert lineage["data"]["n_utterances"] == 6
+    assert str(tmp_path) not in (out / "greenbench.json").read_text(), "no path of this machine"
     assert lineage["training_s"] > 0
     joules = lineage["training_energy_j"]  # four steps of this model may be too short to know any
     assert joules is None or joules > 0
@@ -128,11 +129,19 @@ def test_paths_are_taken_from_the_recipes_folder_and_settings_mean_what_they_do_
     assert loaded.teacher.use == "wav2vec2"
 
 
+def test_single_values_are_overridden(tmp_path: Path, data: dict[str, Any]) -> None:
+    """One file serves students of several depths: ``--set`` changes a value, and one that hits nothing is refused."""
+    loaded = recipe.load(write(tmp_path, data), ["name=deeper", "steps.0.keep=2"])
+    assert (loaded.name, loaded.steps[0].settings["keep"]) == ("deeper", 2)
+    with pytest.raises(InputError, match="step"):
+        recipe.load(tmp_path / "recipe.yaml", ["step.0.keep=2"])
+
+
 def test_another_recipe_does_not_continue_a_student(tmp_path: Path, data: dict[str, Any]) -> None:
     """A folder that another recipe began, or that holds something else, is refused and left alone."""
     out = tmp_path / "student"
     out.mkdir()
-    (out / "greenbench.json").write_text(json.dumps({"recipe": {"name": "other"}}))
+    (out / "greenbench.json").write_text(json.dumps({"recipe_hash": "of another"}))
     with pytest.raises(InputError, match="another recipe"):
         recipe.run(recipe.load(write(tmp_path, data)), out)
     (out / "greenbench.json").write_text("precious")

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,16 @@ def test_the_suite_creates_it_relative_to_itself(write: Write, tmp_path: Path) -
     data = registry.create("datasets", "manifest", {"path": "set/part.jsonl"}, tmp_path)
     assert data == Manifest(path.resolve())
     assert data.label == "set/part"
+
+
+def test_speech_to_distil_from_needs_no_transcripts(write: Callable[..., Manifest]) -> None:
+    """With ``transcribed: false`` a line may lack its text, and one that is there is not given away."""
+    data = write(
+        {"audio_filepath": "a.wav"}, {"audio_filepath": "b.wav", "text": None}, {"audio_filepath": "c.wav", "text": "C"}
+    )
+    assert [clip.reference for clip in replace(data, transcribed=False)()] == ["", "", ""]
+    with pytest.raises(InputError, match=r":1: text: there is none.*transcribed: false"):
+        list(data())
 
 
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)

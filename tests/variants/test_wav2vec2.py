@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,8 @@ assert not {"torch", "transformers", "faster_whisper"} & set(sys.modules)
     ("wrong", "message"),
     [({}, "give `model`"), ({"config": "base"}, "give `model`"), ({"model": "m", "config": "base"}, "give `model`"),
      ({"weights": "random"}, "takes `config`"), ({"weights": "random", "config": "base", "model": "m"}, "no `model`"),
+     ({"weights": "available", "model": "m"}, "`config` for where"),
+     ({"weights": "available", "config": "base"}, "takes `model`"),
      ({"model": "m", "weights": "pruned"}, "weights"), ({"model": "m", "beams": 4}, "beams: unknown key")],
 )  # fmt: skip
 def test_contradictory_settings_are_refused(wrong: dict[str, Any], message: str) -> None:
@@ -217,6 +220,21 @@ def test_random_weights_depend_on_the_seed_only(tmp_path: Path, save_model: Call
 
     assert head(1).equal(head(1))
     assert not head(1).equal(head(2))
+
+
+def test_available_weights_are_trained_where_they_are_here_and_random_elsewhere(
+    local_hub: Any, save_model: Callable[..., Path]
+) -> None:
+    """What is not on this machine runs with random weights and says so, without asking the hub for it."""
+    folder = save_model("Wav2Vec2")
+    settings = Wav2Vec2(model="me/tiny", config=str(folder), weights="available")
+    absent, here = settings("x", []), replace(settings, model=str(folder))("x", [])
+    assert (absent.info.synthetic, here.info.synthetic) == (True, False)
+    absent.prepare()
+    assert local_hub.requests == []
+    head = load(folder).model.lm_head.weight
+    assert here.load("cpu").model.lm_head.weight.equal(head)
+    assert not absent.load("cpu").model.lm_head.weight.equal(head)
 
 
 def test_random_weights_of_a_hub_configuration_fetch_no_weights(local_hub: Any, save_model: Callable) -> None:

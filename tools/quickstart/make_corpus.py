@@ -22,9 +22,10 @@ SPLIT_OF_PART: dict[str, grammar.Split] = {
     "valid": "valid",
     "valid-unseen": "valid",
     "unlabelled": "distil",
+    "unlabelled-more": "distil",
 }
-VOICES_OF_PART = {"train-more": MORE_VOICES, "valid-unseen": VALID_VOICES}
-SPREAD = {"train-more": ((0.7, 1.4), (0.85, 1.35))}  # of pitch and speed
+VOICES_OF_PART = {"train-more": MORE_VOICES, "unlabelled-more": MORE_VOICES, "valid-unseen": VALID_VOICES}
+SPREAD = dict.fromkeys(("train-more", "unlabelled-more"), ((0.7, 1.4), (0.85, 1.35)))  # of pitch and speed
 USUAL_SPREAD = ((0.88, 1.15), (0.9, 1.25))
 CHUNK = 400  # sentences a process: an engine repeats its bytes only in the same order from a fresh start
 
@@ -172,7 +173,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=[*SPLIT_OF_PART, "evaluation"])
     parser.add_argument("--scratch", type=Path, default=Path("build/quickstart"), help="training speech")
-    parser.add_argument("--assets", type=Path, default=ASSETS, help="shipped speech")
+    parser.add_argument("--assets", type=Path, default=ASSETS, help="where the parts go that are not packed")
     parser.add_argument("--sentences", type=int, default=120)
     parser.add_argument("--compounds", type=int, default=40)
     parser.add_argument("--codes", type=int, default=40)
@@ -190,8 +191,8 @@ def main() -> None:
     voices = VOICES_OF_PART.get(args.part, [voice for voice in VOICES if voice.seen])
     texts = mixed(SPLIT_OF_PART[args.part], counts, args.seed)
     readings = plan(texts, voices, args.seed, SPREAD.get(args.part, USUAL_SPREAD))
-    if args.part == "unlabelled":
-        write_unlabelled(args.assets / "unlabelled", readings, args.workers)
+    if args.part in ("unlabelled", "unlabelled-more"):
+        write_unlabelled(args.assets / args.part, readings, args.workers)
     else:
         write_packed(args.scratch, f"{args.part}-{args.seed}", readings, args.workers)
 

@@ -1,0 +1,227 @@
+"""What a compressed variant gained and lost: its cell held against its teacher's, and when its training pays back."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from greenbench import accuracy, comparability, store
+from greenbench.accuracy import Cell, Counted, RecountError, cell_of
+from greenbench.comparability import told
+from greenbench.pairing import Line, lines
+from greenbench.plugins import METHODS
+from greenbench.record import CELL
+from greenbench.statistics.repeats import ratio_by_round, units
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENERGY = "energy_j_per_audio_s"
+
+GAINS = {"size": "model_bytes", "n_params": "n_params", "speed": "rtfx", "energy": ENERGY}
+"""What a student may gain -> the metric behind it; every gain is a factor, above 1 where the student is better off."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How many times better off a student is than its teacher.
+
+    Attributes:
+        value: teacher / student for size, parameters and joules, student / teacher for speed; None where it is not
+            known.
+        low, high: its 95 % interval over rounds (over windows where there is one round); None where nothing varies.
+        why: why it is not known.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True)
+class Descent:
+    """One compressed cell beside its teacher's.
+
+    Attributes:
+        student: the cell.
+        teacher: the cell it is held against: of the variant furthest up its line that was measured alike.
+        gains: by the names of ``GAINS``.
+        wer: WER of the student less that of the teacher, a fraction of the words, on the same utterances.
+        wer_low, wer_high: its 95 % interval (paired bootstrap).
+        payback_audio_h: hours of audio after which the joules of its training are earned back, see ``payback``.
+        payback_method: how those joules are known, the weakest way that took part: ``counter``, ``sampled`` or
+            ``estimated``.
+    """
+
+    student: Line
+    teacher: Line
+    gains: Mapping[str, Gain]
+    wer: float | None = None
+    wer_low: float | None = None
+    wer_high: float | None = None
+    payback_audio_h: float | None = None
+    payback_method: str | None = None
+
+
+def payback(training_j: float | None, teacher_j: float | None, student_j: float | None) -> float | None:
+    """Return the hours of audio after which the energy of a training is earned back.
+
+    Args:
+        training_j: joules that the training took.
+        teacher_j: joules a second of audio of the teacher.
+        student_j: the same of the student.
+
+    Returns:
+        training / (teacher - student) / 3600; None where a figure is missing or the student saves nothing.
+    """
+    if training_j is None or teacher_j is None or student_j is None or teacher_j <= student_j:
+        return None
+    return training_j / (teacher_j - student_j) / 3600
+
+
+def descents(folders: Iterable[Path]) -> list[Descent]:
+    """Hold every measured cell that has a teacher against it.
+
+    Args:
+        folders: runs; a teacher may be in another than its student, if the two are comparable.
+    """
+    home = {folder: lines(store.current(store.read_rows(folder / store.RECORDS))) for folder in folders}
+    measured = [line for of_run in home.values() for line in of_run if line.rows]
+    teachers = {cell_of(line.shared): teacher_of(line, measured, "rtfx") for line in measured}
+    pairs = [(line, teacher) for line in measured if (teacher := teachers[cell_of(line.shared)])]
+    heard = recount(home, [pair for pair in pairs if all(middle(line, "wer") is not None for line in pair)])
+    return [_descent(student, teacher, heard) for student, teacher in pairs]
+
+
+def table(*results: Path) -> "pd.DataFrame":
+    """Return what every compressed cell gained and lost, a line a cell.
+
+    Args:
+        results: folders of runs, or parents of such folders.
+
+    Returns:
+        The columns of ``record.CELL``, then ``teacher``, ``steps``, of each gain ``<name>_gain``, ``_low`` and
+        ``_high`` (factors, above 1 is better), ``wer_difference`` with ``_low`` and ``_high`` (fractions), the
+        training's ``training_s``, ``training_energy_j`` and ``training_energy_method``, ``payback_audio_h`` and
+        ``payback_method``.
+    """
+    import pandas as pd
+
+    found: pd.DataFrame = pd.DataFrame([_row(descent) for descent in descents(store.runs(*results))])
+    return found
+
+
+def teacher_of(line: Line, measured: Sequence[Line], metric: str) -> Line | None:
+    """Find the cell that a line descends from, as far up as was measured alike.
+
+    A build of a student is held against the teacher too, or a lossy student's builds would pass for being as lossy.
+
+    Args:
+        line: the student.
+        measured: where to look.
+        metric: for which the two must be comparable.
+    """
+    seen, teacher = {line.shared["variant"]}, comparable(line, line.shared["parent"], measured, metric)
+    found = None
+    while teacher is not None and teacher.shared["variant"] not in seen:
+        found = teacher
+        seen.add(found.shared["variant"])
+        teacher = comparable(line, found.shared["parent"], measured, metric)
+    return found
+
+
+def comparable(line: Line, variant: str | None, measured: Iterable[Line], metric: str) -> Line | None:
+    """Find the comparable line of a variant, in the same run where there is one; a variant is not held to itself."""
+    named = [x for x in measured if x.shared["variant"] == variant != line.shared["variant"]]
+    columns = comparability.columns(metric)
+    alike = [x for x in named if not comparability.differing(x.shared, line.shared, columns)]
+    return min(alike, key=lambda x: x.shared["run_id"] != line.shared["run_id"], default=None)
+
+
+def recount(
+    home: Mapping[Path, Sequence[Line]], pairs: Iterable[tuple[Line, Line | None]]
+) -> dict[Cell, Counted | RecountError]:
+    """Count the texts of all cells that are held against each other, each cell once.
+
+    Args:
+        home: the lines of each run's folder.
+        pairs: a line and what it is held against; those without are left out.
+    """
+    wanted = {cell_of(line.shared) for pair in pairs if pair[1] is not None for line in pair if line is not None}
+    heard: dict[Cell, Counted | RecountError] = {}
+    for folder, of_run in home.items():
+        texts = {cell_of(line.shared): line.rows for line in of_run if cell_of(line.shared) in wanted}
+        heard |= accuracy.count_all(folder / store.HYPOTHESES, texts)
+    return heard
+
+
+def middle(line: Line, metric: str) -> float | None:
+    """Return a line's median of a metric over rounds and repeats; None where it was not measured."""
+    values = [row[metric] for row in line.rows if row.get(metric) is not None]
+    return median(values) if values else None
+
+
+def _descent(student: Line, teacher: Line, heard: Mapping[Cell, Counted | RecountError]) -> Descent:
+    gains = {name: _gain(student, teacher, metric) for name, metric in GAINS.items()}
+    wer = _wer(heard.get(cell_of(student.shared)), heard.get(cell_of(teacher.shared)))
+    joules = (middle(teacher, ENERGY), middle(student, ENERGY)) if gains["energy"].value else (None, None)
+    hours = payback(student.shared["training_energy_j"], *joules)
+    methods = [
+        str(student.shared["training_energy_method"]),
+        *(str(x.shared["energy_method"]) for x in (student, teacher)),
+    ]
+    weakest = max((method for method in METHODS if method in methods), key=METHODS.index, default=None)
+    return Descent(student, teacher, gains, *wer, hours, weakest if hours is not None else None)
+
+
+def _gain(student: Line, teacher: Line, metric: str) -> Gain:
+    differences = comparability.differing(teacher.shared, student.shared, comparability.columns(metric))
+    if differences:
+        return Gain(why=told(differences))
+    better_high = metric == "rtfx"
+    if metric in comparability.FIXED:
+        theirs, ours = middle(teacher, metric), middle(student, metric)
+        return Gain(theirs / ours) if theirs and ours else Gain(why="not measured")
+    over, under = (student, teacher) if better_high else (teacher, student)
+    ratio = ratio_by_round(_units(under, metric), _units(over, metric))
+    return Gain(ratio.value, ratio.low, ratio.high) if ratio else Gain(why="not measured")
+
+
+def _units(line: Line, metric: str) -> dict[tuple[int, int | None], float]:
+    return units((row["round"], row["repeat"], row[metric]) for row in line.rows if row.get(metric) is not None)
+
+
+def _wer(
+    student: Counted | RecountError | None, teacher: Counted | RecountError | None
+) -> tuple[float | None, float | None, float | None]:
+    """Return the difference of the error rates with its interval; nothing where the texts do not allow it."""
+    if not isinstance(student, Counted) or not isinstance(teacher, Counted):
+        return None, None, None
+    try:
+        found = accuracy.difference(teacher, student, "wer")
+    except RecountError:
+        return None, None, None
+    return (None, None, None) if found is None else (found.value, found.low, found.high)
+
+
+def _row(descent: Descent) -> dict[str, Any]:
+    shared = descent.student.shared
+    gains = {
+        f"{name}_{part}": getattr(gain, field)
+        for name, gain in descent.gains.items()
+        for part, field in (("gain", "value"), ("gain_low", "low"), ("gain_high", "high"))
+    }
+    return {
+        **{name: shared[name] for name in CELL},
+        "teacher": descent.teacher.shared["variant"],
+        "steps": shared["steps"],
+        **gains,
+        "wer_difference": descent.wer,
+        "wer_difference_low": descent.wer_low,
+        "wer_difference_high": descent.wer_high,
+        **{name: shared[name] for name in ("training_s", "training_energy_j", "training_energy_method")},
+        "payback_audio_h": descent.payback_audio_h,
+        "payback_method": descent.payback_method,
+    }

@@ -1,0 +1,76 @@
+"""What compression gained and lost, for reading: a line a compressed cell, factors against its teacher."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from greenbench.lineage import GAINS, Descent, Gain
+from greenbench.report import terminal
+
+HEADINGS = {"size": "smaller", "n_params": "fewer parameters", "speed": "faster", "energy": "less energy"}
+"""Name from ``lineage.GAINS`` -> its column."""
+
+LEGEND = (
+    "factors are teacher / student (of speed student / teacher) with 95 % intervals over rounds, WER is student less "
+    "teacher on the same utterances with its paired-bootstrap interval; the training has paid back once so much audio "
+    "was transcribed"
+)
+
+
+def table(descents: Iterable[Descent]) -> list[dict[str, Any]]:
+    """Return each descent as text by column; columns in which nothing is known are left out.
+
+    Args:
+        descents: as ``lineage.descents`` gives them.
+    """
+    lines = [_line(descent) for descent in descents]
+    used = [name for name in (lines[0] if lines else ()) if any(line[name] for line in lines)]
+    return [{name: line[name] for name in used} for line in lines]
+
+
+def _line(descent: Descent) -> dict[str, str | None]:
+    shared = descent.student.shared
+    return {
+        "variant": str(shared["variant"]),
+        "against": str(descent.teacher.shared["variant"]),
+        "dataset": str(shared["dataset"]),
+        "scenario": terminal.scenario(shared),
+        **{HEADINGS[name]: factor(descent.gains[name]) for name in GAINS},
+        "WER, points": difference(descent),
+        "pays back after": pay_back(descent),
+    }
+
+
+def factor(gain: Gain) -> str | None:
+    """Write a gain as ``3.56x``, with its interval where it has one; None where it is not known."""
+    if gain.value is None:
+        return None
+    interval = "" if gain.low is None or gain.high is None else f" [{gain.low:.2f}, {gain.high:.2f}]"
+    return f"{gain.value:.2f}x{interval}"
+
+
+def difference(descent: Descent) -> str | None:
+    """Write the difference in WER in percentage points with its interval."""
+    if descent.wer is None or descent.wer_low is None or descent.wer_high is None:
+        return None
+    return f"{100 * descent.wer:+.2f} [{100 * descent.wer_low:+.2f}, {100 * descent.wer_high:+.2f}]"
+
+
+def pay_back(descent: Descent) -> str | None:
+    """Say after how much audio the training's energy is earned back; None where there was no training."""
+    spent = descent.student.shared["training_energy_j"]
+    if spent is None:
+        return None
+    if descent.payback_audio_h is not None:
+        return f"{_three_digits(descent.payback_audio_h)} h of audio ({descent.payback_method})"
+    known = descent.gains["energy"].value
+    return "energy not known" if known is None else "never: it saves no energy"
+
+
+def notes(descents: Sequence[Descent]) -> list[str]:
+    """Say once why gains are missing, by reason."""
+    missing = {gain.why: HEADINGS[name] for d in descents for name, gain in d.gains.items() if gain.why}
+    return [f"{what} is not told: {why}" for why, what in missing.items()]
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

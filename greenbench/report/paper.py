@@ -1,0 +1,136 @@
+"""The paper's tables beside ours: each ratio of "Shrinking Bigfoot" with what was measured here, and why they differ.
+
+Peng et al., "Shrinking Bigfoot: Reducing wav2vec 2.0 footprint" (SustaiNLP 2021), Tables 1 to 3, all on LibriSpeech
+dev-clean at batch size 1, without repeats or intervals.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from greenbench.lineage import Descent
+from greenbench.report.compression import difference, factor
+
+TEACHER = 315_461_792
+"""Parameters of wav2vec2-large-960h in transformers, whose students the paper made; by them ours are known."""
+
+
+@dataclass(frozen=True)
+class Printed:
+    """One line of the paper's tables.
+
+    Attributes:
+        name: what the paper calls it.
+        table: its number.
+        n_params: parameters of the same model in transformers, for finding ours.
+        int8: its Linear layers are in dynamic int8.
+        mb: megabytes.
+        cpu_s, gpu_s: seconds for dev-clean; None where the paper gives none.
+        wer_pct: on dev-clean, in percent.
+        kwh: kilowatt hours for dev-clean on a GPU; None where the paper gives none.
+    """
+
+    name: str
+    table: int
+    n_params: int
+    int8: bool
+    mb: float
+    cpu_s: float | None
+    gpu_s: float | None
+    wer_pct: float
+    kwh: float | None = None
+
+
+ORIGINAL = Printed("original, 24 layers", 1, TEACHER, False, 1262, 4433, 123, 2.63, 0.0087)
+
+PRINTED = (
+    Printed("distilled, 4 layers", 1, 63_537_312, False, 262, 1560, 51, 9.51, 0.0036),
+    Printed("quantised", 1, TEACHER, True, 354, 4079, None, 2.75),
+    Printed("distilled, 12 layers", 2, 164_307_104, False, 665, None, 81, 6.6),
+    Printed("distilled, 10 layers", 2, 139_114_656, False, 564, None, 75, 7.59),
+    Printed("distilled, 8 layers", 2, 113_922_208, False, 464, None, 69, 10.42),
+    Printed("distilled, 6 layers", 2, 88_729_760, False, 363, None, 60, 16.54),
+)  # fmt: skip
+
+DIFFER = {
+    "size": "The paper's students have some 2 million parameters more than transformers' of so many layers (their "
+    "module kept them); bytes here are those of the serialised state that runs.",
+    "speed": "The paper names neither its processor nor its GPU. Its int8 attention ran in float32 (fairseq unpacks "
+    "those weights), so that int8 was hardly faster; here every Linear layer runs in int8.",
+    "energy": "The paper's joules are codecarbon's estimate on a GPU; the origin of ours stands beside them.",
+    "WER": "The paper's students were distilled on up to 960 hours of speech and read LibriSpeech dev-clean. Layers "
+    "dropped without healing, and random weights, have no WER to set beside theirs.",
+}
+"""Ratio -> why ours and the paper's may differ."""
+
+TABLE_3 = (
+    "Table 3 of the paper times the convolutional front end alone (seven convolutions took 161 s on its CPU, four with "
+    "max-pooling 387 s). That is no recogniser, so there is no line for it here; what it says shows in the table "
+    "above: the fewer the layers, the less each one that is left out gains, for the front end stays."
+)
+
+
+def beside(descents: Iterable[Descent]) -> list[dict[str, str]]:
+    """Set each line of the paper's tables beside the same model measured here.
+
+    Args:
+        descents: as ``lineage.descents`` gives them.
+
+    Returns:
+        One line for each model and ratio to the original that either has: ``table``, ``model``, ``ratio``, ``paper``,
+        ``here``, ``measured`` (variant and scenario); empty where none of the paper's models was measured here.
+    """
+    ours = list(descents)
+    found = [(printed, descent) for printed in PRINTED for descent in ours if _is(descent, printed)]
+    return [line for printed, descent in found for line in _lines(printed, descent)]
+
+
+def beyond(descents: Iterable[Descent]) -> list[Descent]:
+    """Return the students of the paper's teacher that the paper has no line for, such as fewer layers in int8."""
+    of_teacher = [d for d in descents if _n_params(d.teacher.rows) == TEACHER]
+    return [d for d in of_teacher if not any(_is(d, printed) for printed in PRINTED)]
+
+
+def _is(descent: Descent, printed: Printed) -> bool:
+    steps = str(descent.student.shared["steps"] or "").split("+")
+    builds = {step.partition("(")[0] for step in steps} - {"layer-drop", "distill", ""}
+    same = _n_params(descent.teacher.rows) == TEACHER and _n_params(descent.student.rows) == printed.n_params
+    return same and builds == ({"int8-dynamic"} if printed.int8 else set())
+
+
+def _n_params(rows: Sequence[Mapping[str, Any]]) -> int | None:
+    return next((row["n_params"] for row in rows if row["n_params"] is not None), None)
+
+
+def _lines(printed: Printed, descent: Descent) -> list[dict[str, str]]:
+    """Return the ratios that the paper or we have of one model."""
+    on_gpu = not str(descent.student.shared["device"]).startswith("cpu")
+    seconds = (ORIGINAL.gpu_s, printed.gpu_s) if on_gpu else (ORIGINAL.cpu_s, printed.cpu_s)
+    energy = f"{ORIGINAL.kwh / printed.kwh:.2f}x (GPU, estimated)" if ORIGINAL.kwh and printed.kwh else None
+    pairs = {
+        "size": (f"{ORIGINAL.mb / printed.mb:.2f}x", factor(descent.gains["size"])),
+        "speed": (_speed(seconds, printed, on_gpu), factor(descent.gains["speed"])),
+        "energy": (energy, _energy(descent)),
+        "WER": (f"{printed.wer_pct - ORIGINAL.wer_pct:+.2f} points", difference(descent)),
+    }
+    shared = descent.student.shared
+    return [
+        {"table": str(printed.table), "model": printed.name, "ratio": ratio, "paper": paper or "–", "here": here or "–",
+         "measured": f"{shared['variant']} · {shared['scenario']} · {shared['device_name'] or shared['device']}"}
+        for ratio, (paper, here) in pairs.items() if paper or here
+    ]  # fmt: skip
+
+
+def _speed(seconds: tuple[float | None, float | None], printed: Printed, on_gpu: bool) -> str | None:
+    """Return the paper's speed ratio on this kind of device, else on the other, which is then named."""
+    original, student = seconds
+    if original and student:
+        return f"{original / student:.2f}x"
+    if printed.gpu_s and ORIGINAL.gpu_s and not on_gpu:
+        return f"{ORIGINAL.gpu_s / printed.gpu_s:.2f}x (GPU)"
+    return None
+
+
+def _energy(descent: Descent) -> str | None:
+    told = factor(descent.gains["energy"])
+    return told and f"{told} ({descent.student.shared['energy_method']})"
