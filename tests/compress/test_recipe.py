@@ -1,6 +1,10 @@
 """Recipes: strict files, a student that transformers loads, its lineage, and going on after a break."""
 
+import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +181,21 @@ def test_a_student_in_half_precision_is_half_on_disk_and_runs_so(
     builds = ["fp32", "int8-dynamic"]
     assert build_variant(VariantEntry(use="wav2vec2", model=str(half), builds=builds)).load("cpu").footprint.n_params
     assert str(build_family(VariantEntry(use="wav2vec2", model=str(half))).open()[0].dtype) == "torch.float32"
+
+
+def test_two_processes_train_one_student(tmp_path: Path, data: dict[str, Any]) -> None:
+    """Started by a launcher, processes share the batches and average their gradients; one writes log and student."""
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    out = tmp_path / "student"
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    command = [*launch, "-m", "greenbench", "compress", str(write(tmp_path, data)), "--out", str(out)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("student:") == 1
+    rows = list(csv.DictReader((out / "training/2-distill/log.csv").read_text().splitlines()))
+    assert [int(row["step"]) for row in rows] == [1, 2, 3, 4]
+    assert all(float(row["kl"]) > 0 for row in rows)
+    assert len(list((out / "training/2-distill/checkpoint").glob("random_states_*"))) == 2
+    assert build_variant(VariantEntry(use="wav2vec2", model=str(out))).load("cpu").footprint.n_params
