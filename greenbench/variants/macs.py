@@ -32,7 +32,8 @@ def count_macs(model: Any, n_samples: int) -> float | None:
     from torch.utils.flop_counter import FlopCounterMode
 
     model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
-    state = {name: t.to("meta") for name, t in [*model.named_parameters(), *model.named_buffers()]}
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    state = {name: torch.empty(t.shape, dtype=t.dtype, device="meta") for name, t in tensors}  # plain, also torchao's
     dtype = next((t.dtype for t in state.values() if t.is_floating_point()), torch.float32)
     waveform = torch.empty(1, n_samples, dtype=dtype, device="meta")
     counter = FlopCounterMode(display=False)

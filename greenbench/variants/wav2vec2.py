@@ -339,11 +339,12 @@ def _tensors(model: Any) -> list[Any]:
 
 
 def _n_nonzero(model: Any) -> int:
-    """Count the parameters that are not zero, an integer weight by its integers."""
+    """Count the parameters that are not zero; an integer weight is so where its integer is."""
     import torch
 
-    plain = (t.int_repr() if t.is_quantized else t for t in _tensors(model))
-    return sum(int(torch.count_nonzero(tensor.detach())) for tensor in plain)
+    plain = (torch.Tensor, torch.nn.Parameter)
+    tensors = (t.detach() if type(t) in plain and not t.is_quantized else t.dequantize() for t in _tensors(model))
+    return sum(int(torch.count_nonzero(tensor)) for tensor in tensors)
 
 
 class _ByteCounter(io.RawIOBase):
