@@ -42,7 +42,7 @@ def opened() -> Iterator[Context]:
 @pytest.fixture
 def student(opened: Context) -> Any:
     """A student of four layers."""
-    return LayerDrop(keep=4)(deepcopy(opened.teacher))
+    return LayerDrop(keep=4)(deepcopy(opened.teacher)).requires_grad_(True)  # a training freezes its teacher
 
 
 def by_hand(student: Any, context: Context) -> None:
