@@ -231,6 +231,8 @@ def compress(
 
     loaded = recipes.load(recipe, overrides)
     folder = recipes.run(loaded, out or Path("models") / loaded.name, tell_training)
+    if not recipes.leads():
+        return
     typer.echo(f"student: {folder}\nmeasure it as a variant: {{use: wav2vec2, model: {folder}}}, or file:{folder}")
 
 

@@ -113,11 +113,14 @@ class Footprint:
         n_params: parameters, quantised ones included; ``None`` where the engine does not tell.
         model_bytes: bytes of the serialised state of what runs; ``None`` where that is not known.
         macs: multiply-accumulates to transcribe one utterance of so many samples; ``None`` where not known.
+        n_nonzero_params: counts the parameters that are not zero, once the model is loaded and timed; ``None`` where
+            not known.
     """
 
     n_params: int | None = None
     model_bytes: int | None = None
     macs: Callable[[int], float | None] = lambda _n_samples: None
+    n_nonzero_params: Callable[[], int | None] = lambda: None
 
 
 class Transcriber(Protocol):

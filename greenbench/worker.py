@@ -148,6 +148,7 @@ def _load(
         "load_s": loaded - start,
         "first_utterance_s": time.perf_counter() - first_start,
         "n_params": transcriber.footprint.n_params,
+        "n_nonzero_params": transcriber.footprint.n_nonzero_params(),
         "model_bytes": transcriber.footprint.model_bytes,
         "macs_per_audio_s": _macs_per_audio_s(transcriber.footprint, corpus.census),
     }

@@ -1,1 +1,70 @@
-"""Compression methods and builds: each is a frozen dataclass of settings that turns one model into another."""
+"""Compression methods and builds: each is a frozen dataclass of settings that turns one model into another.
+
+``compress`` applies several in order. The usual methods are importable from here; their libraries are imported when
+one is used.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from greenbench.plugins import Context, Method
+
+_METHODS = {
+    "Bf16": "precision",
+    "Distill": "distill",
+    "Fp16": "precision",
+    "Int8Dynamic": "quantize",
+    "Int8TorchAo": "torchao",
+    "Int8WeightOnly": "torchao",
+    "LayerDrop": "layers",
+    "PruneMagnitude": "prune",
+}
+"""Name -> the module it is in."""
+
+__all__ = ["Context", "compress", *_METHODS]  # noqa: PLE0604 (names)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a method on first use (PEP 562)."""
+    if name == "Context":
+        from greenbench.plugins import Context
+
+        return Context
+    if name in _METHODS:
+        return getattr(import_module(f"greenbench.compress.{_METHODS[name]}"), name)
+    raise AttributeError(f"module 'greenbench.compress' has no attribute {name!r}")
+
+
+def compress(model: Any, steps: "Sequence[Method]", context: "Context | None" = None) -> Any:
+    """Apply compression methods in order: what changes the shape, what trains after it, the precision last.
+
+    Args:
+        model: a transformers CTC model in float32; it is changed in place.
+        steps: the methods.
+        context: what methods that train need: feature extractor, tokeniser, speech, and a folder, in which each
+            step has its own for checkpoints and log. The teacher is the model as it comes, where none is given.
+
+    Returns:
+        The compressed torch module.
+
+    Raises:
+        InputError: a step cannot be applied to what the steps before it left.
+    """
+    from copy import deepcopy
+
+    from greenbench.plugins import BARE
+
+    context = context or BARE
+    if context.teacher is None and context.train:
+        context = replace(context, teacher=deepcopy(model))
+    for number, step in enumerate(steps, start=1):
+        label = f"{number}-{type(step).__name__.lower()}"
+        context.observe("step", {"number": number, "n_steps": len(steps), "label": label})
+        folder = context.folder and context.folder / label
+        if folder:
+            folder.mkdir(parents=True, exist_ok=True)
+        model = step(model, replace(context, folder=folder))
+    return model

@@ -18,11 +18,15 @@ import numpy.typing as npt
 from greenbench import cache
 from greenbench.errors import MissingError
 from greenbench.plugins import SAMPLE_RATE_HZ, Export, Footprint
+from greenbench.variants.macs import macs_of_work, work
 
 Run = Callable[[Mapping[str, npt.NDArray[Any]]], npt.NDArray[np.float32]]
 """An engine's session: named inputs in, logits ``(n_utterances, n_frames, n_tokens)`` out."""
 
 SIZE = "size.json"
+
+FORM = 2
+"""Version of what is kept beside the files; 2: the work, too."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ def files(source: Source, build: Export) -> Path:
     Raises:
         MissingError: the export failed; the last line that it wrote says why.
     """
-    about = {**source.about, "build": type(build).__name__, "settings": repr(build), "versions": build.versions()}
+    how = {"build": type(build).__name__, "settings": repr(build), "versions": build.versions(), "form": FORM}
+    about = {**source.about, **how}
     return cache.artefact(about, partial(_export_elsewhere, source, build))
 
 
@@ -59,11 +64,12 @@ def _export_elsewhere(source: Source, build: Export, folder: Path) -> None:
 
 
 def _export(load: Callable[[], tuple[Any, Any]], build: Export, folder: Path) -> None:
-    """Write the model's files, and beside them what they weigh."""
+    """Write the model's files, and beside them what they weigh and how much work they are."""
     model, extractor = load()
-    n_params = sum(p.numel() for p in model.parameters())
+    model = model.float()  # in which the engines take a model; its weights may come from a half
+    counted = {"n_params": sum(p.numel() for p in model.parameters()), "work": work(model)}
     build.export(model, extractor, folder)
-    size = {"n_params": n_params, "model_bytes": sum(f.stat().st_size for f in folder.iterdir())}
+    size = {**counted, "model_bytes": sum(f.stat().st_size for f in folder.iterdir())}
     (folder / SIZE).write_text(json.dumps(size), encoding="utf-8")
 
 
@@ -72,13 +78,15 @@ class Exported:
 
     Attributes:
         config: of the transformers model.
-        footprint: parameters of the model that was exported, bytes of the files that run.
+        footprint: parameters and work of the model that was exported, bytes of the files that run.
     """
 
     def __init__(self, run: Run, config: Any, folder: Path) -> None:
         """Take an opened session and the folder it came from."""
         self._run, self.config = run, config
-        self.footprint = Footprint(**json.loads((folder / SIZE).read_text(encoding="utf-8")))
+        size = json.loads((folder / SIZE).read_text(encoding="utf-8"))
+        macs = partial(macs_of_work, config, size.pop("work"))
+        self.footprint = Footprint(**size, macs=macs)
 
     def __call__(self, **inputs: Any) -> Any:
         """Run the inputs of the transformers model; return an object with ``logits``."""

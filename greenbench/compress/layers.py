@@ -22,10 +22,15 @@ class LayerDrop:
         keep: layers to keep.
         select: which ones: ``every_k`` (0, n, 2n ... with n = layers // keep, the paper's), ``first_k``, ``last_k``,
             or ``spaced`` (evenly, first and last included: Gandhi et al., "Distil-Whisper", 2023).
+        paper_faithful: start the positional convolution and the encoder's layer norm anew, as the paper's released
+            code does: it copies whatever is outside the encoder, and the layers, and forgets these two.
+        seed: of the positional convolution that starts anew.
     """
 
     keep: int
     select: Select = "every_k"
+    paper_faithful: bool = False
+    seed: int = 42
 
     def __post_init__(self) -> None:
         """Refuse to leave nothing."""
@@ -48,7 +53,36 @@ class LayerDrop:
         chosen = layers_to_keep(len(encoder.layers), self.keep, self.select)
         encoder.layers = ModuleList(encoder.layers[index] for index in chosen)
         model.config.num_hidden_layers = len(chosen)
+        if self.paper_faithful:
+            _start_anew(model, self.seed)
         return model
+
+
+def _start_anew(model: Any, seed: int) -> None:
+    """Initialise positional convolution and layer norm of the encoder as fairseq does.
+
+    Weights of the convolution from a normal distribution with variance 4 / (kernel x width), biases zero.
+    """
+    import torch
+
+    encoder, generator = model.base_model.encoder, torch.Generator().manual_seed(seed)
+    convolutions: list[Any] = [m for m in encoder.pos_conv_embed.modules() if isinstance(m, torch.nn.Conv1d)]
+    for conv in convolutions:
+        drawn = torch.randn(conv.weight.shape, generator=generator).to(conv.weight)
+        set_weight(conv, drawn * 2 / (conv.kernel_size[0] * conv.in_channels) ** 0.5)
+        torch.nn.init.zeros_(conv.bias)
+    encoder.layer_norm.reset_parameters()
+
+
+def set_weight(module: Any, weight: Any) -> None:
+    """Give a module another weight of the same shape, also one that is computed from parameters (weight norm)."""
+    import torch
+
+    with torch.no_grad():
+        if torch.nn.utils.parametrize.is_parametrized(module, "weight"):
+            module.weight = weight
+        else:
+            module.weight.copy_(weight)
 
 
 def layers_to_keep(n_layers: int, keep: int, select: Select) -> list[int]:

@@ -1,17 +1,26 @@
 """Builds that OpenVINO runs."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
 
 from greenbench.compress import exported
 from greenbench.datasets.quickstart import Quickstart
-from greenbench.plugins import SAMPLE_RATE_HZ
+from greenbench.metrics import ratio
+from greenbench.plugins import SAMPLE_RATE_HZ, Clip
+from greenbench.text.scoring import count_chars, total
 
 FILE = "model.xml"
+
+Precision = Literal["f32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -19,14 +28,16 @@ class OpenVino:
     """The model in OpenVINO's form, float32, run with the suite's threads.
 
     Attributes:
+        precision: of the arithmetic: ``f32``, or ``bf16`` on a device that has it, at the same size.
         target: ``CPU``, or ``GPU`` for an Intel one.
     """
 
+    precision: Precision = "f32"
     target: str = "CPU"
 
     def unsupported(self, device: str) -> str | None:
         """Say what is not installed, or which device OpenVINO does not see."""
-        return _unsupported(device, self.target, ("openvino",))
+        return _unsupported(device, self, ("openvino",))
 
     def versions(self) -> dict[str, str]:
         """Return the versions of what writes the files."""
@@ -38,7 +49,7 @@ class OpenVino:
 
     def open(self, folder: Path) -> Callable[[Mapping[str, Any]], Any]:
         """Return the compiled model."""
-        return _open(folder, self.target)
+        return _open(folder, self)
 
 
 @dataclass(frozen=True)
@@ -52,17 +63,26 @@ class OpenVinoInt8:
         exclude: layers whose path contains one of these stay in float32.
         smooth_quant_alpha: how much of an outlier goes into the weights, 0 to 1; -1 leaves it out.
         n_calibration: utterances of the bundled unlabelled speech that the ranges come from.
+        max_drop: most of its greedy output, in tokens, that may differ from the float32 model's on other utterances
+            of that speech, a fraction; where more does, the layers that matter most go back to float32, one by one
+            (NNCF's accuracy control). It takes long, and needs a model that reads English; None does not look.
+        n_validation: of those other utterances.
+        precision: of what stays in floats: ``f32``, or ``bf16`` on a device that has it. The front end is most of
+            what is left to do in an int8 model, so that this makes it faster than int8 convolutions would.
         target: ``CPU``, or ``GPU`` for an Intel one.
     """
 
     exclude: Sequence[str] = ("feature_extractor", "pos_conv_embed", "lm_head")
     smooth_quant_alpha: float = 0.95
-    n_calibration: int = 64
+    n_calibration: Annotated[int, Field(ge=1)] = 64
+    max_drop: Annotated[float, Field(ge=0, lt=1)] | None = None
+    n_validation: Annotated[int, Field(ge=1)] = 64
+    precision: Precision = "f32"
     target: str = "CPU"
 
     def unsupported(self, device: str) -> str | None:
         """Say what is not installed, or which device OpenVINO does not see."""
-        return _unsupported(device, self.target, ("openvino", "nncf"))
+        return _unsupported(device, self, ("openvino", "nncf"))
 
     def versions(self) -> dict[str, str]:
         """Return the versions of what writes the files."""
@@ -73,24 +93,39 @@ class OpenVinoInt8:
         import nncf
 
         graph = _convert(model)
-        kept = [f".*{part}.*" for part in self.exclude]
-        quantized = nncf.quantize(
-            graph,
-            nncf.Dataset(_calibration(extractor, self.n_calibration)),
-            subset_size=self.n_calibration,
-            preset=nncf.QuantizationPreset.MIXED,
-            model_type=nncf.ModelType.TRANSFORMER,
-            ignored_scope=nncf.IgnoredScope(patterns=kept, validate=False),
-            advanced_parameters=nncf.AdvancedQuantizationParameters(smooth_quant_alpha=self.smooth_quant_alpha),
-        )
+        clips = list(Quickstart(part="unlabelled")())
+        heard = _spread(clips, self.n_calibration)
+        smooth = nncf.AdvancedSmoothQuantParameters(matmul=self.smooth_quant_alpha)
+        advanced = nncf.AdvancedQuantizationParameters(smooth_quant_alphas=smooth)
+        settings = {
+            "subset_size": self.n_calibration,
+            "preset": nncf.QuantizationPreset.MIXED,
+            "model_type": nncf.ModelType.TRANSFORMER,
+            "ignored_scope": nncf.IgnoredScope(patterns=[f".*{part}.*" for part in self.exclude], validate=False),
+        }
+        calibration = nncf.Dataset(_inputs(extractor, heard))
+        if self.max_drop is None:
+            quantized = nncf.quantize(graph, calibration, advanced_parameters=advanced, **settings)
+        else:
+            blank = int(model.config.pad_token_id)
+            others = _spread([clip for clip in clips if clip not in heard] or heard, self.n_validation)
+            quantized = nncf.quantize_with_accuracy_control(
+                graph,
+                calibration,
+                _with_outputs(graph, _inputs(extractor, others), blank),
+                partial(_agreement, blank=blank),
+                max_drop=self.max_drop,
+                advanced_quantization_parameters=advanced,
+                **settings,
+            )
         _save(quantized, folder)
 
     def open(self, folder: Path) -> Callable[[Mapping[str, Any]], Any]:
         """Return the compiled model."""
-        return _open(folder, self.target)
+        return _open(folder, self)
 
 
-def _unsupported(device: str, target: str, needs: Sequence[str]) -> str | None:
+def _unsupported(device: str, build: "OpenVino | OpenVinoInt8", needs: Sequence[str]) -> str | None:
     missing = [name for name in needs if find_spec(name) is None]
     if missing:
         return f"{', '.join(missing)} not installed: pip install 'greenbench[openvino]'"
@@ -98,17 +133,44 @@ def _unsupported(device: str, target: str, needs: Sequence[str]) -> str | None:
         return f"OpenVINO does not run on {device}; `target: GPU` is an Intel GPU, under device cpu"
     import openvino
 
-    seen = openvino.Core().available_devices
-    return (
-        None if any(name.startswith(target) for name in seen) else f"OpenVINO sees no {target} (only {', '.join(seen)})"
-    )
+    core = openvino.Core()
+    if not any(name.startswith(build.target) for name in core.available_devices):
+        return f"OpenVINO sees no {build.target} (only {', '.join(core.available_devices)})"
+    if build.precision == "bf16" and "BF16" not in core.get_property(build.target, "OPTIMIZATION_CAPABILITIES"):
+        return f"this {build.target} has no bfloat16: leave out `precision: bf16`"
+    return None
 
 
-def _calibration(extractor: Any, n: int) -> list[dict[str, Any]]:
-    """Return the inputs of ``n`` utterances of the bundled unlabelled speech, spread over its voices."""
-    clips = list(Quickstart(part="unlabelled")())
-    spread = clips[:: max(1, len(clips) // n)][:n]
-    return [dict(extractor(clip.read(), sampling_rate=SAMPLE_RATE_HZ, return_tensors="np")) for clip in spread]
+def _spread(clips: Sequence[Clip], n: int) -> Sequence[Clip]:
+    """Return ``n`` of the clips, spread over the voices."""
+    return clips[:: max(1, len(clips) // n)][:n]
+
+
+def _inputs(extractor: Any, clips: Sequence[Clip]) -> list[dict[str, Any]]:
+    """Return the inputs of the model for each utterance alone."""
+    return [dict(extractor(clip.read(), sampling_rate=SAMPLE_RATE_HZ, return_tensors="np")) for clip in clips]
+
+
+def _with_outputs(graph: Any, inputs: Sequence[dict[str, Any]], blank: int) -> Any:
+    """Return a data set for NNCF of inputs and what the float32 graph reads in them."""
+    import nncf
+    import openvino
+
+    compiled = openvino.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return nncf.Dataset([(i, greedy(compiled(i)[0], blank)) for i in inputs], lambda item: item[0])
+
+
+def _agreement(compiled: Any, items: Iterable[tuple[dict[str, Any], str]], blank: int) -> tuple[float, None]:
+    """Return 1 less the share of tokens that a graph reads differently, in the form that NNCF asks for."""
+    counts = total([count_chars(read, greedy(compiled(inputs)[0], blank)) for inputs, read in items])
+    return 1 - (ratio(counts.edits, counts.n) or 0.0), None
+
+
+def greedy(logits: npt.NDArray[np.float32], blank: int) -> str:
+    """Return the best token of each frame, repeats and blanks left out, a character each; for one utterance."""
+    best = logits[0].argmax(-1)
+    first = np.concatenate(([True], best[1:] != best[:-1]))
+    return "".join(chr(0xE000 + token) for token in best[first & (best != blank)].tolist())  # for private use
 
 
 def _convert(model: Any) -> Any:
@@ -130,11 +192,11 @@ def _save(graph: Any, folder: Path) -> None:
     openvino.save_model(graph, folder / FILE, compress_to_fp16=False)
 
 
-def _open(folder: Path, target: str) -> Callable[[Mapping[str, Any]], Any]:
+def _open(folder: Path, build: "OpenVino | OpenVinoInt8") -> Callable[[Mapping[str, Any]], Any]:
     import openvino
     import torch
 
-    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
-    threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads()} if target == "CPU" else {}
-    compiled = openvino.compile_model(folder / FILE, target, settings | threads)
+    settings = {"INFERENCE_PRECISION_HINT": build.precision, "PERFORMANCE_HINT": "LATENCY"}
+    threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads()} if build.target == "CPU" else {}
+    compiled = openvino.compile_model(folder / FILE, build.target, settings | threads)
     return lambda inputs: compiled(dict(inputs))[0]

@@ -59,7 +59,10 @@ class Bf16:
 
 def _refuse_int8(model: Any, build: str) -> None:
     """Raise ``InputError`` where int8 layers would meet activations that they cannot take."""
+    import torch
     from torch.ao.nn.quantized import Linear
 
     if any(isinstance(module, Linear) for module in model.modules()):
         raise InputError(f"{build} cannot follow int8-dynamic, whose layers take float32 only: leave one of them out")
+    if any(type(parameter.data) is not torch.Tensor for parameter in model.parameters()):
+        raise InputError(f"{build} cannot follow a build by torchao, which keeps the precision before it: swap them")

@@ -1,6 +1,7 @@
 """A recipe file: which teacher goes through which steps, and the folder that the student becomes."""
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, replace
@@ -111,15 +112,16 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
         InputError: the folder holds a student of another recipe.
         MissingError: teacher or speech is not here.
     """
-    _refuse_another(recipe, out)
     out.mkdir(parents=True, exist_ok=True)
-    (out / LINEAGE).write_text(
-        json.dumps({"recipe_hash": digest(recipe.model_dump(mode="json"))}) + "\n", encoding="utf-8"
-    )
+    if leads():
+        _refuse_another(recipe, out)
+        begun = {"recipe_hash": digest(recipe.model_dump(mode="json"))}
+        (out / LINEAGE).write_text(json.dumps(begun) + "\n", encoding="utf-8")
     family: Any = build_family(recipe.teacher)
     family.prepare()
     model, extractor, tokenizer = family.open()
     train, validation, data = _speech(recipe)
+    observe = observe if leads() else lambda _kind, _content: None
     context = Context(
         teacher=deepcopy(model),
         extractor=extractor,
@@ -138,12 +140,19 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
         told: list[Any] = []
         model = method(model, replace(context, folder=folder, report=told.append))
         taken.append({"use": step.use, "settings": registry.settings(method), "training": [asdict(t) for t in told]})
+    if not leads():
+        return out
     model.save_pretrained(out)
     extractor.save_pretrained(out)
     tokenizer.save_pretrained(out)
     lineage = _lineage(recipe, taken, data)
     (out / LINEAGE).write_text(json.dumps(lineage, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return out
+
+
+def leads() -> bool:
+    """Whether this is the process that writes and speaks, of several that ``accelerate launch`` started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _refuse_another(recipe: Recipe, out: Path) -> None:

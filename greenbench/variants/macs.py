@@ -1,9 +1,14 @@
 """How much work a torch model does: its multiply-accumulates, counted from shapes without computing anything."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import accumulate
 from typing import Any
+
+import numpy as np
+
+from greenbench.plugins import SAMPLE_RATE_HZ
 
 
 def count_macs(model: Any, n_samples: int) -> float | None:
@@ -27,7 +32,8 @@ def count_macs(model: Any, n_samples: int) -> float | None:
     from torch.utils.flop_counter import FlopCounterMode
 
     model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
-    state = {name: t.to("meta") for name, t in [*model.named_parameters(), *model.named_buffers()]}
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    state = {name: torch.empty(t.shape, dtype=t.dtype, device="meta") for name, t in tensors}  # plain, also torchao's
     dtype = next((t.dtype for t in state.values() if t.is_floating_point()), torch.float32)
     waveform = torch.empty(1, n_samples, dtype=dtype, device="meta")
     counter = FlopCounterMode(display=False)
@@ -37,6 +43,39 @@ def count_macs(model: Any, n_samples: int) -> float | None:
     except Exception:  # whatever a model does to numbers that are not there, it can still be measured
         return None
     return float(counter.get_total_flops()) / 2
+
+
+def work(model: Any) -> list[float] | None:
+    """Return what ``macs_of_work`` computes the count of any length from, once the model is not at hand any more.
+
+    The work of a convolutional front end is linear in the outputs of each of its layers, that of a transformer
+    linear and quadratic in the frames. So the count of any length follows from those of a few.
+
+    Returns:
+        The coefficients of those terms; None where they do not give the counts back exactly.
+    """
+    n_terms = len(_terms(model.config, SAMPLE_RATE_HZ))
+    lengths = np.random.default_rng(0).integers(SAMPLE_RATE_HZ, 20 * SAMPLE_RATE_HZ, 3 * n_terms).tolist()
+    counts = [count_macs(model, length) for length in lengths]
+    if None in counts:
+        return None
+    terms = np.array([_terms(model.config, length) for length in lengths], dtype=float)
+    of_unit = terms / terms.max(axis=0)
+    found, *_ = np.linalg.lstsq(of_unit, np.array(counts, dtype=float), rcond=None)
+    exact = np.allclose(of_unit @ found, np.array(counts, dtype=float), rtol=1e-6)
+    return (found / terms.max(axis=0)).tolist() if exact else None
+
+
+def macs_of_work(config: Any, coefficients: Sequence[float] | None, n_samples: int) -> float | None:
+    """Return what ``count_macs`` counts for a model, from its configuration and its ``work``."""
+    return None if coefficients is None else float(np.dot(coefficients, _terms(config, n_samples)))
+
+
+def _terms(config: Any, n_samples: int) -> list[int]:
+    """Return a constant, the outputs of each convolution of the front end, and the square of the frames."""
+    layers = zip(config.conv_kernel, config.conv_stride, strict=True)
+    outputs = list(accumulate(layers, lambda n, layer: (n - layer[0]) // layer[1] + 1, initial=n_samples))[1:]
+    return [1, *outputs, outputs[-1] ** 2]
 
 
 @contextmanager

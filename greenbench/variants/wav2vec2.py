@@ -120,7 +120,7 @@ class Wav2Vec2:
     def open(self) -> tuple[Any, Any, Any]:
         """Return the torch module in float32 on the CPU, its feature extractor and its tokeniser."""
         settings = self.settled()
-        return (_module(settings, (), "cpu"), *_processor(settings))
+        return (_module(settings, (), "cpu").float(), *_processor(settings))
 
     def __call__(self, name: str, methods: Sequence[tuple[str, Method]]) -> Variant:
         """Return the variant with the methods chained on.
@@ -201,7 +201,7 @@ def _to_export(settings: Wav2Vec2, methods: Sequence[Method]) -> tuple[Any, Any]
 
 
 def _module(settings: Wav2Vec2, methods: Sequence[Method], device: str) -> Any:
-    """Load the model in float32, move it to the device and apply the methods in order."""
+    """Load the model, move it to the device and apply the methods in order."""
     from transformers import logging
 
     logging.set_verbosity_error()
@@ -218,8 +218,10 @@ def _trained(settings: Wav2Vec2) -> Any:
     from transformers import AutoModelForCTC
 
     folder = hub.fetch(str(settings.model), settings.revision)
-    with _named_failures(settings):  # float32 whatever the file holds: the builds, not the file, decide the precision
-        model, found = AutoModelForCTC.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    # float32 whatever a file holds: the builds decide the precision, and for a student those in its lineage did
+    dtype = "auto" if _lineage(settings.model) else torch.float32
+    with _named_failures(settings):
+        model, found = AutoModelForCTC.from_pretrained(folder, dtype=dtype, output_loading_info=True)
     # transformers fills what a file lacks with random numbers; the mask embedding is for training only
     untrained = sorted(name for name in found["missing_keys"] if not name.endswith("masked_spec_embed"))
     if untrained:
@@ -321,13 +323,28 @@ class CtcTranscriber:
 def footprint(model: Any) -> Footprint:
     """Count a torch module's parameters, quantised ones included, and the bytes of its serialised state."""
     import torch
+
+    size = _ByteCounter()
+    torch.save(model.state_dict(), size)  # type: ignore[arg-type]
+    n_params = sum(tensor.numel() for tensor in _tensors(model))
+    return Footprint(n_params, size.n_bytes, partial(count_macs, model), partial(_n_nonzero, model))
+
+
+def _tensors(model: Any) -> list[Any]:
+    """Return a torch module's parameters, those of dynamically quantised layers included."""
     from torch.ao.nn.quantized import Linear
 
     quantized: list[Any] = [module for module in model.modules() if isinstance(module, Linear)]
-    tensors = [*model.parameters(), *(t for m in quantized for t in (m.weight(), m.bias()) if t is not None)]
-    size = _ByteCounter()
-    torch.save(model.state_dict(), size)  # type: ignore[arg-type]
-    return Footprint(sum(t.numel() for t in tensors), size.n_bytes, partial(count_macs, model))
+    return [*model.parameters(), *(t for m in quantized for t in (m.weight(), m.bias()) if t is not None)]
+
+
+def _n_nonzero(model: Any) -> int:
+    """Count the parameters that are not zero; an integer weight is so where its integer is."""
+    import torch
+
+    plain = (torch.Tensor, torch.nn.Parameter)
+    tensors = (t.detach() if type(t) in plain and not t.is_quantized else t.dequantize() for t in _tensors(model))
+    return sum(int(torch.count_nonzero(tensor)) for tensor in tensors)
 
 
 class _ByteCounter(io.RawIOBase):

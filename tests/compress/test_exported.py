@@ -64,6 +64,49 @@ def test_int8_exports_read_nearly_as_torch_does(engine: str) -> None:
     assert jiwer.wer(texts, int8_texts) < 0.05
     assert exported.footprint.model_bytes < 0.45 * torch_model.footprint.model_bytes
     assert exported.footprint.n_params == torch_model.footprint.n_params
+    assert exported.footprint.macs(100_000) == pytest.approx(torch_model.footprint.macs(100_000), rel=1e-6)
+
+
+@pytest.mark.parametrize(("agreement", "reverted"), [(0.99, False), (0.5, True)])
+def test_a_guarded_int8_goes_back_to_float_where_it_must(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agreement: float, reverted: bool
+) -> None:
+    """Within ``max_drop`` of the float model's tokens everything stays int8; beyond it layers go back to float32."""
+    pytest.importorskip("nncf", reason="not installed")
+    from greenbench.compress import openvino
+    from greenbench.variants.wav2vec2 import Wav2Vec2
+
+    monkeypatch.setattr(openvino, "_agreement", _first_perfect(agreement))
+    sizes = []
+    for max_drop in (None, 0.02):
+        folder = tmp_path / str(max_drop)
+        folder.mkdir()
+        model, extractor, _ = Wav2Vec2(model=str(tiny_model)).open()
+        build = openvino.OpenVinoInt8(max_drop=max_drop, n_calibration=2, n_validation=2)
+        build.export(model, extractor, folder)
+        sizes.append((folder / "model.xml").read_text().count('"FakeQuantize"'))
+    assert (sizes[1] < sizes[0]) == reverted
+    assert sizes[0] > 0
+
+
+def _first_perfect(agreement: float) -> Any:
+    """Return a stand-in for the guard's measure: 1 for NNCF's trial and the float model, then ``agreement``."""
+    values = iter([1.0, 1.0])
+    return lambda _compiled, _items, blank: (next(values, agreement), None)
+
+
+def test_the_guard_counts_tokens_that_differ() -> None:
+    """Repeats and blanks are no tokens; one substituted token of four is an agreement of three quarters."""
+    from greenbench.compress.openvino import _agreement, greedy
+
+    frames = [0, 5, 5, 0, 5, 6, 6, 7, 0]
+    logits = np.eye(8, dtype="float32")[frames][None]
+    assert [ord(token) - 0xE000 for token in greedy(logits, blank=0)] == [5, 5, 6, 7]
+    other = np.eye(8, dtype="float32")[[0, 5, 5, 0, 5, 6, 6, 4, 0]][None]
+    items = [({}, greedy(logits, 0)), ({}, "")]
+    assert _agreement(lambda _inputs: [logits], items[:1], 0)[0] == 1
+    assert _agreement(lambda _inputs: [other], items[:1], 0)[0] == 0.75
+    assert _agreement(lambda _inputs: [other[:, :1]], items[1:], 0)[0] == 1, "nothing to read, and nothing read"
 
 
 def test_builds_can_come_before(tiny_model: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from greenbench.variants.macs import count_macs
+from greenbench.variants.macs import count_macs, macs_of_work, work
 
 TEN_S = 160_000
 
@@ -106,3 +106,22 @@ def test_what_cannot_be_counted_is_none() -> None:
             return waveform if waveform.sum().item() > 0 else -waveform
 
     assert count_macs(Peeks(), 16_000) is None
+
+
+@pytest.mark.parametrize("name", ["base", "large-lv60"])
+def test_the_count_of_any_length_follows_from_a_few(build: Callable[..., Any], name: str) -> None:
+    """What an exported model keeps gives the count of the torch model, for lengths between and beyond those counted."""
+    model = build(name, 2)
+    kept = work(model)
+    for n_samples in (8_123, 160_000, 161_537, 480_001):
+        assert macs_of_work(model.config, kept, n_samples) == pytest.approx(count_macs(model, n_samples), rel=1e-6)
+
+
+def test_work_that_cannot_be_counted_is_not_known(build: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that cannot run without numbers, or whose work follows another law, has no figure."""
+    model = build("base", 1)
+    monkeypatch.setattr("greenbench.variants.macs.count_macs", lambda _model, n: float(n) ** 3)
+    assert work(model) is None
+    monkeypatch.setattr("greenbench.variants.macs.count_macs", lambda _model, _n: None)
+    assert work(model) is None
+    assert macs_of_work(model.config, None, 16_000) is None

@@ -9,7 +9,7 @@ from pydantic import Field
 from greenbench.errors import InputError, did_you_mean
 from greenbench.plugins import Context
 
-LOSS_NAMES = ("kl", "kl_near_labels", "feature_penalty", "ctc", "hidden")
+LOSS_NAMES = ("kl", "kl_near_labels", "feature_penalty", "ctc", "hidden", "hidden_mse")
 """The losses of ``distill.losses``, named here so that a recipe is checked without torch."""
 
 
@@ -23,7 +23,10 @@ class Distill:
 
     Attributes:
         steps: optimiser steps.
-        losses: coefficient by name: ``kl``, ``kl_near_labels``, ``feature_penalty``, ``ctc``, ``hidden``.
+        losses: coefficient by name: ``kl``, ``kl_near_labels``, ``feature_penalty``, ``ctc``, ``hidden``,
+            ``hidden_mse``.
+        hidden_layers: for the last two: layer of the student -> layer of the teacher, both counted from 1; every
+            layer of the student, matched evenly, where empty.
         temperature: of ``kl``.
         lr: highest learning rate.
         warmup: share of the steps over which it rises to that from half of it.
@@ -31,7 +34,10 @@ class Distill:
         accumulate: batches an optimiser step.
         clip: largest norm of the gradient.
         precision: of the arithmetic: ``no`` is float32, ``bf16`` and ``fp16`` mixed.
-        cache_teacher: keep the teacher's logits in memory (not with ``hidden``); it then hears every utterance once.
+        gradient_checkpointing: compute a layer's activations again for its gradient instead of keeping them: less
+            memory, more time.
+        cache_teacher: keep the teacher's logits in memory (not with hidden states); it then hears every utterance
+            once.
         log_every: steps a row of the log.
         validate_every: steps between validations, each with a checkpoint.
         patience_steps: stop when the validation speech was read no better for so long.
@@ -40,6 +46,7 @@ class Distill:
 
     steps: Annotated[int, Field(ge=1)]
     losses: Mapping[str, float] = field(default_factory=lambda: {"kl": 1.0, "feature_penalty": 1.0})
+    hidden_layers: Mapping[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = field(default_factory=dict)
     temperature: Annotated[float, Field(gt=0)] = 1.0
     lr: Annotated[float, Field(gt=0)] = 5e-5
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.05
@@ -47,6 +54,7 @@ class Distill:
     accumulate: Annotated[int, Field(ge=1)] = 1
     clip: Annotated[float, Field(gt=0)] = 1.0
     precision: Literal["no", "bf16", "fp16"] = "no"
+    gradient_checkpointing: bool = False
     cache_teacher: bool = True
     log_every: Annotated[int, Field(ge=1)] = 25
     validate_every: Annotated[int, Field(ge=1)] = 250
@@ -60,6 +68,13 @@ class Distill:
                 raise ValueError(f"losses: unknown loss '{name}'. {did_you_mean(name, LOSS_NAMES)}")
         if not self.losses:
             raise ValueError("losses: name at least one")
+        if self.hidden_layers and not self.needs_hidden:
+            raise ValueError("hidden_layers: is for the losses hidden and hidden_mse, and neither is named")
+
+    @property
+    def needs_hidden(self) -> bool:
+        """Whether a loss looks at what is between the layers."""
+        return any(name.startswith("hidden") for name in self.losses)
 
     def unsupported(self, device: str) -> str | None:  # noqa: ARG002
         """Say that a training is no build."""
@@ -76,7 +91,7 @@ class Distill:
         """Return the trained model; a training that was broken off goes on from its last checkpoint.
 
         Raises:
-            InputError: there is no speech to train on, or ``ctc`` has no transcripts.
+            InputError: there is no speech to train on, ``ctc`` has no transcripts, or a layer does not exist.
         """
         from greenbench.compress.distill.training import train
 
@@ -86,6 +101,15 @@ class Distill:
             raise InputError("distill: the recipe names no speech: give it `train`")
         if "ctc" in self.losses and not all(utterance.reference for utterance in context.train):
             raise InputError("distill: the loss ctc needs transcripts, and some of the training speech has none")
+        self._check_layers(model.config.num_hidden_layers, context.teacher.config.num_hidden_layers)
         student, progress = train(self, model, context)
         context.report(progress)
         return student
+
+    def _check_layers(self, n_ours: int, n_theirs: int) -> None:
+        """Refuse a pair of layers that the two models do not have."""
+        for ours, theirs in self.hidden_layers.items():
+            if ours > n_ours or theirs > n_theirs:
+                raise InputError(
+                    f"distill: hidden_layers: {ours}: {theirs}: the student has {n_ours} layers, its teacher {n_theirs}"
+                )

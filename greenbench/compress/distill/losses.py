@@ -1,7 +1,7 @@
 """What a student is asked to match: named losses on the outputs of student and teacher."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ class Target:
         labels: token ids of each transcript; empty where there are none.
         blank: token id of the CTC blank.
         temperature: softens both distributions of ``kl``.
+        layers: which layer of the teacher each layer of the student is to be like, counted from 1; layer i of n like
+            layer i x m / n of the teacher's m where empty.
     """
 
     teacher: Outputs
@@ -41,6 +43,7 @@ class Target:
     labels: "Sequence[Tensor]"
     blank: int
     temperature: float
+    layers: Mapping[int, int] = field(default_factory=dict)
 
 
 Loss = Callable[[Outputs, Target], "Tensor"]
@@ -91,20 +94,27 @@ def ctc(student: Outputs, target: Target) -> "Tensor":
 def hidden(student: Outputs, target: Target) -> "Tensor":
     """Return L1 minus log-sigmoid of cosine similarity between hidden states, mean over layers and frames.
 
-    DistilHuBERT's hint (Chang, Yang and Lee, 2022, eq. 1 with lambda 1), on every layer of the student: layer i of
-    n is matched with layer i x m / n of the teacher's m. Both must be of one width.
+    DistilHuBERT's hint (Chang, Yang and Lee, 2022, eq. 1 with lambda 1), on the layers that ``Target`` pairs. Both
+    models must be of one width, as they are where one was made from the other by leaving layers out.
     """
-    import torch
+    from torch.nn.functional import cosine_similarity, logsigmoid
 
-    weights, total = target.mask.float(), student.logits.new_zeros(())
+    return _hints(student, target, lambda a, b: (a - b).abs().mean(-1) - logsigmoid(cosine_similarity(a, b, dim=-1)))
+
+
+def hidden_mse(student: Outputs, target: Target) -> "Tensor":
+    """Return the mean squared difference between hidden states, on the layers that ``Target`` pairs (FitHuBERT)."""
+    return _hints(student, target, lambda a, b: (a - b).square().mean(-1))
+
+
+def _hints(student: Outputs, target: Target, distance: "Callable[[Tensor, Tensor], Tensor]") -> "Tensor":
+    """Return a distance between paired hidden states, mean over layers and valid frames."""
     n, m = len(student.hidden) - 1, len(target.teacher.hidden) - 1
-    for index in range(1, n + 1):
-        ours, theirs = student.hidden[index], target.teacher.hidden[index * m // n]
-        distance = (ours - theirs).abs().mean(-1)
-        likeness = torch.nn.functional.cosine_similarity(ours, theirs, dim=-1)
-        hint = distance - torch.nn.functional.logsigmoid(likeness)
-        total = total + (hint * weights).sum() / weights.sum()
-    return total / n
+    pairs = target.layers or {index: index * m // n for index in range(1, n + 1)}
+    weights = target.mask.float()
+    hints = [distance(student.hidden[ours], target.teacher.hidden[theirs]) for ours, theirs in pairs.items()]
+    mean: Tensor = sum((hint * weights).sum() for hint in hints) / (weights.sum() * len(hints))
+    return mean
 
 
 def _kl_per_frame(student: Outputs, target: Target) -> "Tensor":
@@ -120,6 +130,7 @@ LOSSES: dict[str, Loss] = {
     "feature_penalty": feature_penalty,
     "ctc": ctc,
     "hidden": hidden,
+    "hidden_mse": hidden_mse,
 }
 """Name in a recipe -> loss. The recipe of "Shrinking Bigfoot" is ``{kl: 1, feature_penalty: 1}``."""
 

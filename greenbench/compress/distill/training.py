@@ -69,8 +69,8 @@ class Teacher:
     def __init__(self, model: Any, settings: "Distill", context: Context) -> None:
         """Freeze the model."""
         self.model, self._context = model.eval().requires_grad_(False), context
-        self._keep = settings.cache_teacher and "hidden" not in settings.losses
-        self._hidden = "hidden" in settings.losses
+        self._keep = settings.cache_teacher and not settings.needs_hidden
+        self._hidden = settings.needs_hidden
         self._kept: dict[str, Any] = {}
         self.n_heard = 0
 
@@ -160,14 +160,17 @@ def train(settings: "Distill", student: Any, context: Context) -> tuple[Any, Pro
         with measure(run.meters, reading):
             losses = [next(steps) for _ in range(n_steps)]
             wer = _validate(run) if _is_due(run) else None
-        _account(run.progress, reading)
+        _account(run, reading)
         _log(run, losses, wer)
         if wer is not None:
             _keep(run, wer)
-    best = run.folder / BEST
+    run.accelerator.wait_for_everyone()
+    trained, best = run.accelerator.unwrap_model(run.student), run.folder / BEST
     if best.exists():
-        student.load_state_dict(torch.load(best, weights_only=True, map_location="cpu"))
-    return run.accelerator.unwrap_model(run.student).cpu().eval(), run.progress
+        trained.load_state_dict(torch.load(best, weights_only=True, map_location="cpu"))
+    if settings.gradient_checkpointing:
+        _checkpointing(trained, "disable")
+    return trained.cpu().eval(), run.progress
 
 
 def _open(settings: "Distill", student: Any, context: Context) -> Run:
@@ -182,6 +185,10 @@ def _open(settings: "Distill", student: Any, context: Context) -> Run:
     set_seed(settings.seed)
     student.config.layerdrop = 0.0  # which layers run must not be a matter of luck in a short student
     student.config.apply_spec_augment = False
+    if hasattr(student.base_model, "masked_spec_embed"):
+        student.base_model.masked_spec_embed.requires_grad_(False)  # unused without it, for which DDP would wait
+    if settings.gradient_checkpointing:
+        _checkpointing(student, "enable")
     trained = [p for p in student.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, settings.lr, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.01)
     teacher = Teacher(context.teacher.to(accelerator.device), settings, context)
@@ -191,6 +198,12 @@ def _open(settings: "Distill", student: Any, context: Context) -> Run:
         accelerator.load_state(str(run.folder / CHECKPOINT))
         run.progress = Progress(**json.loads((run.folder / CHECKPOINT / STATE).read_text()))
     return run
+
+
+def _checkpointing(model: Any, what: str) -> None:
+    """Enable or disable it by the name that this version of transformers knows it by."""
+    name = "activation_checkpointing" if hasattr(model, "activation_checkpointing_enable") else "gradient_checkpointing"
+    getattr(model, f"{name}_{what}")()
 
 
 def _steps(run: Run) -> Iterator[dict[str, float]]:
@@ -205,11 +218,12 @@ def _steps(run: Run) -> Iterator[dict[str, float]]:
         run.student.train()
         told: dict[str, float] = {}
         for _ in range(settings.accumulate):
-            indices = next(order)[share[1] :: share[0]]
-            batch = collate([speech[i] for i in indices or [0]], model, run.context)
+            indices = next(order)
+            ours = indices[share[1] :: share[0]] or indices[:1]
+            batch = collate([speech[i] for i in ours], model, run.context)
             total, told = combine(dict(settings.losses), *_outputs(run, batch))
             run.accelerator.backward(total / settings.accumulate)
-            run.progress.audio_s += batch.audio_s * share[0]
+            run.progress.audio_s += sum(speech[i].duration_s for i in indices)
         run.accelerator.clip_grad_norm_(run.student.parameters(), settings.clip)
         for group in run.optimizer.param_groups:
             group["lr"] = settings.learning_rate(run.progress.step)
@@ -221,11 +235,10 @@ def _steps(run: Run) -> Iterator[dict[str, float]]:
 
 def _outputs(run: Run, batch: Batch) -> tuple[Outputs, Target]:
     """Run student and teacher on a batch."""
-    losses = run.settings.losses
+    settings, blank = run.settings, int(run.context.tokenizer.pad_token_id)
     heard = run.teacher(batch)
-    blank = int(run.context.tokenizer.pad_token_id)
-    target = Target(heard, batch.mask, batch.labels, blank, run.settings.temperature)
-    return forward(run.student, batch, "hidden" in losses, "feature_penalty" in losses), target
+    target = Target(heard, batch.mask, batch.labels, blank, settings.temperature, settings.hidden_layers)
+    return forward(run.student, batch, settings.needs_hidden, "feature_penalty" in settings.losses), target
 
 
 def _is_due(run: Run) -> bool:
@@ -258,12 +271,14 @@ def _validate(run: Run) -> float | None:
     return ratio(counts.edits, counts.n)
 
 
-def _account(progress: Progress, reading: Reading) -> None:
-    """Add what a stretch of training took."""
-    joules = energy.total_j(reading.device or "cpu", reading)
+def _account(run: Run, reading: Reading) -> None:
+    """Add what a stretch of training took; of several GPUs only one is read, so that their joules are not known."""
+    progress, device = run.progress, reading.device or "cpu"
+    alone = run.accelerator.num_processes == 1 or device == "cpu"
+    joules = energy.total_j(device, reading) if alone else None
     progress.wall_s += reading.value("wall_s") or 0.0
     progress.energy_j = None if joules is None or progress.energy_j is None else progress.energy_j + joules
-    method = energy.provenance(reading.device or "cpu", reading).get("energy_method")
+    method = energy.provenance(device, reading).get("energy_method")
     progress.energy_method = method if progress.energy_j is not None else None
 
 

@@ -1,6 +1,7 @@
 """Losses of distillation agree with their definitions, and padding does not count."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -50,14 +51,14 @@ def test_a_temperature_softens_and_is_made_good(target: Target) -> None:
     assert float(LOSSES["kl"](ours, hot)) == pytest.approx(float(expected), rel=3e-2)
 
 
-@pytest.mark.parametrize("name", ["kl", "kl_near_labels", "hidden"])
+@pytest.mark.parametrize("name", ["kl", "kl_near_labels", "hidden", "hidden_mse"])
 def test_a_student_like_its_teacher_has_nothing_to_learn(target: Target, name: str) -> None:
     """The loss of the teacher itself has no gradient: it is at its least."""
     logits = target.teacher.logits.clone().requires_grad_()
     hidden = [h.clone().requires_grad_() for h in target.teacher.hidden]
     loss = LOSSES[name](Outputs(logits, None, hidden), target)
     loss.backward()
-    if name == "hidden":
+    if name.startswith("hidden"):
         worse = LOSSES[name](Outputs(logits, None, [h + 0.1 * torch.randn_like(h) for h in hidden]), target)
         assert worse > loss
     else:
@@ -99,3 +100,17 @@ def test_the_total_is_weighted_and_its_parts_are_not(target: Target) -> None:
     """2 kl + 0.5 feature_penalty."""
     total, parts = combine({"kl": 2.0, "feature_penalty": 0.5}, student(), target)
     assert float(total) == pytest.approx(2 * parts["kl"] + 0.5 * parts["feature_penalty"])
+
+
+def test_hints_look_at_the_layers_that_are_paired(target: Target) -> None:
+    """Evenly, two layers match the second and the fourth; a map pairs those it names and no others."""
+    ours, theirs = student().hidden, target.teacher.hidden
+    valid = target.mask[..., None].float()
+
+    def apart(i: int, j: int) -> float:
+        return float(((ours[i] - theirs[j]).square() * valid).sum() / valid.sum() / 8)
+
+    even = LOSSES["hidden_mse"](student(), target)
+    assert float(even) == pytest.approx((apart(1, 2) + apart(2, 4)) / 2, rel=1e-5)
+    mapped = LOSSES["hidden_mse"](student(), replace(target, layers={2: 3}))
+    assert float(mapped) == pytest.approx(apart(2, 3), rel=1e-5)

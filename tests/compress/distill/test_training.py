@@ -8,6 +8,7 @@ import pytest
 
 from greenbench.compress.distill import Distill
 from greenbench.compress.distill.training import Teacher, collate, forward
+from greenbench.errors import InputError
 from greenbench.plugins import Context, Utterance
 from greenbench.variants.wav2vec2 import Wav2Vec2
 
@@ -53,3 +54,40 @@ def test_a_teacher_that_is_not_kept_hears_every_batch(opened: tuple[Any, Context
         assert torch.equal(found[0], found[1])
         with torch.no_grad():
             assert torch.equal(found[0], forward(model, batch).logits)
+
+
+def test_checkpointing_changes_memory_and_nothing_else(tiny_model: Path, spoken: list, tmp_path: Path) -> None:
+    """With ``gradient_checkpointing`` a layer runs again for its gradient, and the student comes out the same."""
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    found, calls = [], []
+    for checkpointing in (False, True):
+        model, extractor, tokenizer = Wav2Vec2(model=str(tiny_model)).open()
+        for name in ("hidden_dropout", "attention_dropout", "activation_dropout", "feat_proj_dropout"):
+            setattr(model.config, name, 0.0)
+        model = type(model)(model.config).train()
+        torch.manual_seed(0)
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=0.02)
+        calls.append(0)
+        model.wav2vec2.encoder.layers[0].attention.register_forward_hook(
+            lambda *_: calls.__setitem__(-1, calls[-1] + 1)
+        )
+        teacher = Wav2Vec2(model=str(tiny_model)).open()[0]
+        folder = tmp_path / str(checkpointing)
+        folder.mkdir()
+        context = Context(teacher=teacher, extractor=extractor, tokenizer=tokenizer, train=spoken, folder=folder)
+        settings = Distill(steps=2, lr=1e-3, batch_s=10, gradient_checkpointing=checkpointing)
+        found.append(settings(model, context).state_dict())
+    assert calls == [2, 4]
+    for name, tensor in found[0].items():
+        assert torch.allclose(tensor, found[1][name], atol=1e-5), name
+
+
+def test_layers_that_do_not_exist_are_refused(opened: tuple[Any, Context], spoken: list, tmp_path: Path) -> None:
+    """A pair beyond either model is one clear line, and a map without a loss that reads it is a mistake."""
+    model, context = opened
+    context = Context(teacher=model, train=spoken, folder=tmp_path)
+    with pytest.raises(InputError, match="hidden_layers: 1: 3: the student has 2 layers, its teacher 2"):
+        Distill(steps=1, losses={"hidden": 1.0}, hidden_layers={1: 3})(model, context)
+    with pytest.raises(ValueError, match="hidden_layers"):
+        Distill(steps=1, hidden_layers={1: 1})

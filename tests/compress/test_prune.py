@@ -1,0 +1,86 @@
+"""Pruning: the weights that go are those that its source names, and rows say honestly what is left."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from greenbench.compress.prune import PAPER, PruneMagnitude
+from greenbench.errors import InputError
+from greenbench.suite import VariantEntry, build_variant
+
+torch = pytest.importorskip("torch")
+
+
+def load(folder: Path, *builds: Any) -> Any:
+    """Load a model with builds chained on, on the CPU."""
+    return build_variant(VariantEntry(use="wav2vec2", model=str(folder), builds=list(builds))).load("cpu")
+
+
+@pytest.fixture(scope="module")
+def deep() -> Any:
+    """The large model's 24 layers, narrow; their weights are drawn from a normal distribution as the large ones are."""
+    from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
+
+    torch.manual_seed(3)
+    config = Wav2Vec2Config(
+        hidden_size=64, num_hidden_layers=24, num_attention_heads=4, intermediate_size=256, vocab_size=32,
+        conv_dim=(32,) * 7, num_conv_pos_embeddings=16, num_conv_pos_embedding_groups=2,
+    )  # fmt: skip
+    return Wav2Vec2ForCTC(config)
+
+
+def test_the_papers_setting_on_normal_weights(deep: Any) -> None:
+    """A share erf(s / sqrt 2) of a normal distribution lies within s standard deviations: 8, 24 and 31 % for the
+    paper's sensitivities, 23 % of the layers together, which is what the paper found on trained weights."""
+    before = {name: p.detach().clone() for name, p in deep.named_parameters()}
+    model = PruneMagnitude()(deep)
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv1d)}
+    zeros = {name: float((layer.weight == 0).float().mean()) for name, layer in layers.items()}
+    expected = {f"encoder.layers.{i}.": 0.0 if i < 3 else 0.3 if i < 17 else 0.4 for i in range(24)} | {
+        "feature_extractor": 0.1
+    }
+    for part, sensitivity in expected.items():
+        found = [share for name, share in zeros.items() if part in name]
+        assert np.mean(found) == pytest.approx(math.erf(sensitivity / math.sqrt(2)), abs=0.01), part
+    linear = [m.weight for m in model.wav2vec2.encoder.layers.modules() if isinstance(m, torch.nn.Linear)]
+    assert sum(int((w == 0).sum()) for w in linear) / sum(w.numel() for w in linear) == pytest.approx(0.23, abs=0.005)
+    assert zeros["lm_head"] == 0
+    kept = {name: torch.where(p == 0, before[name], p) for name, p in model.named_parameters()}
+    assert all(torch.allclose(kept[name], before[name]) for name in before if "pos_conv" not in name)
+
+
+def test_a_weight_norm_keeps_the_weights_that_stay(tiny_model: Path) -> None:
+    """Of the positional convolution, whose weight is computed, the small weights are zero and the others unchanged."""
+    plain, pruned = (load(tiny_model, *builds).model.wav2vec2.encoder.pos_conv_embed.conv.weight
+                     for builds in ([], [{"use": "prune-magnitude", "sensitivity": {"*pos_conv*": 1.0}}]))  # fmt: skip
+    small = plain.abs() < plain.std(correction=0)
+    assert 0.3 < small.float().mean() < 0.9
+    assert torch.allclose(pruned, torch.where(small, 0.0, plain), atol=1e-6)
+
+
+def test_rows_tell_parameters_from_those_that_are_not_zero(tiny_model: Path) -> None:
+    """Zeros stay parameters and bytes; int8 counts its integers, so that small weights become zeros there, too."""
+    plain, pruned, int8 = (load(tiny_model, *builds).footprint for builds in
+                           ([], [{"use": "prune-magnitude", "sensitivity": {"*": 0.5}}], ["int8-dynamic"]))  # fmt: skip
+    assert pruned.n_params == plain.n_params
+    assert pruned.model_bytes == pytest.approx(plain.model_bytes, rel=1e-3)
+    assert plain.n_params * 0.9 < plain.n_nonzero_params() <= plain.n_params  # biases begin as zeros
+    assert pruned.n_nonzero_params() < 0.75 * plain.n_params
+    assert pruned.n_nonzero_params() < int8.n_nonzero_params() < plain.n_nonzero_params()
+
+
+@pytest.mark.parametrize("sensitivity", [{}, {"*": 0.0}])
+def test_nothing_to_prune_is_refused(sensitivity: dict[str, float]) -> None:
+    """No pattern, or one that prunes nothing, is a mistake of the settings."""
+    with pytest.raises(ValueError, match="sensitivity"):
+        PruneMagnitude(sensitivity)
+
+
+def test_a_pattern_must_fit(tiny_model: Path) -> None:
+    """Where no layer has such a name nothing would happen, which is one clear line."""
+    with pytest.raises(InputError, match=r"no layer is called like encoder"):
+        load(tiny_model, {"use": "prune-magnitude", "sensitivity": {"encoder": 0.3}})
+    assert PruneMagnitude().sensitivity == PAPER

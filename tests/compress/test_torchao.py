@@ -1,0 +1,59 @@
+"""Builds by torchao: small, near to the floats, and counted rightly."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenbench.compress import torchao as ours
+from greenbench.datasets.quickstart import Quickstart
+from greenbench.errors import InputError
+from greenbench.suite import VariantEntry, build_variant
+
+BUILDS = ("int8-weight-only", "int8-torchao")
+installed = pytest.mark.skipif(ours._unsupported("cpu") is not None, reason="torchao is not installed")
+
+
+def load(model: str | Path, *builds: Any) -> Any:
+    """Load a preset, or a folder, with builds chained on, on the CPU."""
+    use = {"use": str(model)} if str(model).startswith("wav2vec2/") else {"use": "wav2vec2", "model": str(model)}
+    return build_variant(VariantEntry(**use, builds=list(builds))).load("cpu")
+
+
+@installed
+def test_they_read_the_quick_start_as_floats_do_in_a_third_of_the_bytes() -> None:
+    """Greedy texts of the bundled speech hardly change; parameters and work are those of the float model."""
+    import jiwer
+
+    waveforms = [clip.read() for clip in list(Quickstart(voices="seen")())[::30]]
+    plain = load("wav2vec2/quickstart")
+    texts = [plain([w])[0] for w in waveforms]
+    for build in BUILDS:
+        model = load("wav2vec2/quickstart", build)
+        assert jiwer.wer(texts, [model([w])[0] for w in waveforms]) < 0.03
+        assert model.footprint.n_params == plain.footprint.n_params
+        assert model.footprint.model_bytes < 0.36 * plain.footprint.model_bytes
+        assert model.footprint.macs(48_000) == plain.footprint.macs(48_000)
+        assert 0.9 * plain.footprint.n_params < model.footprint.n_nonzero_params() <= plain.footprint.n_params
+
+
+@installed
+@pytest.mark.parametrize("build", BUILDS)
+def test_the_precision_comes_first(tiny_model: Path, build: str) -> None:
+    """After bf16 the activations are bfloat16; before it the order is refused in one line; paths choose layers."""
+    assert str(load(tiny_model, "bf16", build).dtype) == "torch.bfloat16"
+    with pytest.raises(InputError, match="bf16 cannot follow a build by torchao"):
+        load(tiny_model, build, "bf16")
+    with pytest.raises(InputError, match=f"{build}: include and exclude leave none"):
+        load(tiny_model, {"use": build, "include": ["conv_layers"]})
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_what_is_missing_is_a_reason(tiny_model: Path, build: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without torchao, or on Apple's GPUs, the row says what to do."""
+    variant = build_variant(VariantEntry(use="wav2vec2", model=str(tiny_model), builds=[build]))
+    monkeypatch.setattr(ours, "find_spec", lambda name: object())
+    assert variant.unsupported("cuda:0") is None
+    assert "not on mps" in str(variant.unsupported("mps"))
+    monkeypatch.setattr(ours, "find_spec", lambda name: None)
+    assert "pip install 'greenbench[torchao]'" in str(variant.unsupported("cpu"))
