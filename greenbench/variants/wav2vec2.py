@@ -61,6 +61,9 @@ N_PARAMS = {"base": 94_396_320, "large": 315_461_792, "large-lv60": 315_471_520}
 
 LICENCES = dict.fromkeys((model for model, _ in CHECKPOINTS.values() if "patrickvonplaten" not in model), "Apache-2.0")
 
+_HALVES = {"fp16": "float16", "bf16": "bfloat16"}
+"""Method that leaves a student's weights in 16 bits -> the type that it then runs in."""
+
 VOCABULARY = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ"]
 """The 32 characters of the LibriSpeech checkpoints; random weights get it, so that they decode to something."""
 
@@ -219,7 +222,8 @@ def _trained(settings: Wav2Vec2) -> Any:
 
     folder = hub.fetch(str(settings.model), settings.revision)
     # float32 whatever a file holds: the builds decide the precision, and for a student those in its lineage did
-    dtype = "auto" if _lineage(settings.model) else torch.float32
+    chosen = [step["use"] for step in _lineage(settings.model).get("steps", ()) if step["use"] in _HALVES]
+    dtype = getattr(torch, _HALVES[chosen[-1]]) if chosen else torch.float32
     with _named_failures(settings):
         model, found = AutoModelForCTC.from_pretrained(folder, dtype=dtype, output_loading_info=True)
     # transformers fills what a file lacks with random numbers; the mask embedding is for training only
