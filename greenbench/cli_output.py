@@ -183,9 +183,12 @@ def _short(value: Any) -> str:
 
 
 def tell_training(kind: str, content: Mapping[str, Any]) -> None:
-    """Print a step of a recipe, or a row of a training's log."""
+    """Print a step of a recipe, what begins in it, or a row of a training's log."""
     if kind == "step":
         typer.echo(f"[{content['number']}/{content['n_steps']}] {content['label']}", err=True)
+        return
+    if kind == "phase":
+        typer.echo(f"    {content['text']}", err=True)
         return
     told = {name: value for name, value in content.items() if isinstance(value, float) and name != "best_wer"}
     figures = ", ".join(f"{name} {value:.4g}" for name, value in told.items())

@@ -175,7 +175,7 @@ class Context:
         folder: where a training keeps its checkpoints and its log.
         device: ``cpu``, ``cuda:0`` ...
         estimate_energy: use an estimate where no counter answers.
-        observe: told a row of the log, as ``training``.
+        observe: told a row of the log, as ``training``, and what else begins, as ``phase``.
         report: told what a training took, at its end.
     """
 

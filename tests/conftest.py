@@ -34,6 +34,14 @@ ROOT = Path(__file__).parents[1]
 SPEECH = ROOT.parent / "shared" / "speech"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests make is kept for as long as they run, and not in the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GREENBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def speech() -> Path:
     """The folder of human speech; a test that needs it skips where it is absent."""

@@ -102,7 +102,7 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
     Args:
         recipe: from ``load``.
         out: the student's folder. While it is made, checkpoints and logs of its trainings are in ``out/training``.
-        observe: told ``step`` before each step, and ``training`` for each row of a training's log.
+        observe: told ``step`` before each step, ``phase`` of what takes long, and ``training`` for each row of a log.
 
     Returns:
         ``out``: a folder that transformers loads (``config.json``, ``model.safetensors``, tokeniser, feature

@@ -36,8 +36,8 @@ class Distill:
         precision: of the arithmetic: ``no`` is float32, ``bf16`` and ``fp16`` mixed.
         gradient_checkpointing: compute a layer's activations again for its gradient instead of keeping them: less
             memory, more time.
-        cache_teacher: keep the teacher's logits in memory (not with hidden states); it then hears every utterance
-            once.
+        cache_teacher: let the teacher hear every utterance once before the training and keep its logits, for the next
+            student too (not where a loss needs hidden states); for speech that fits into memory.
         log_every: steps a row of the log.
         validate_every: steps between validations, each with a checkpoint.
         patience_steps: stop when the validation speech was read no better for so long.

@@ -7,13 +7,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greenbench import energy
 from greenbench.compress.distill.batches import batches
+from greenbench.compress.distill.hearing import Batch, Teacher, Took, collate, forward, took
 from greenbench.compress.distill.losses import Outputs, Target, combine
 from greenbench.meters import measure
 from greenbench.metrics import ratio
-from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading, Utterance
-from greenbench.variants.lengths import n_frames
+from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading
 
 if TYPE_CHECKING:
     from greenbench.compress.distill import Distill
@@ -42,86 +41,6 @@ class Progress:
     energy_method: str | None = None
     best_wer: float | None = None
     best_step: int = 0
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Audio of like length, padded, and what is known about it."""
-
-    inputs: Mapping[str, Any]
-    mask: Any
-    labels: Sequence[Any]
-    utterances: Sequence[Utterance]
-
-    @property
-    def audio_s(self) -> float:
-        """Seconds of audio, padding left out."""
-        return sum(utterance.duration_s for utterance in self.utterances)
-
-
-class Teacher:
-    """The model to learn from, frozen; what it says of an utterance by itself is kept where logits are all it says.
-
-    Attributes:
-        n_heard: utterances that went through the model, for those who ask whether keeping pays.
-    """
-
-    def __init__(self, model: Any, settings: "Distill", context: Context) -> None:
-        """Freeze the model."""
-        self.model, self._context = model.eval().requires_grad_(False), context
-        self._keep = settings.cache_teacher and not settings.needs_hidden
-        self._hidden = settings.needs_hidden
-        self._kept: dict[str, Any] = {}
-        self.n_heard = 0
-
-    def __call__(self, batch: Batch) -> Outputs:
-        """Return the teacher's outputs for a batch."""
-        import torch
-
-        if not self._keep:
-            return self._hear(batch)
-        for utterance in batch.utterances:
-            if utterance.id not in self._kept:
-                alone = collate([utterance], self.model, self._context)
-                self._kept[utterance.id] = self._hear(alone).logits[0].cpu()
-        rows = [self._kept[utterance.id] for utterance in batch.utterances]
-        padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(batch.mask.device)
-        missing = batch.mask.shape[1] - padded.shape[1]
-        return Outputs(torch.nn.functional.pad(padded, (0, 0, 0, missing)))
-
-    def _hear(self, batch: Batch) -> Outputs:
-        import torch
-
-        self.n_heard += len(batch.utterances)
-        with torch.no_grad():
-            return forward(self.model, batch, hidden=self._hidden)
-
-
-def forward(model: Any, batch: Batch, hidden: bool = False, features: bool = False) -> Outputs:
-    """Run a transformers CTC model on a batch and return what the losses may ask for."""
-    caught: list[Any] = []
-    front = getattr(model, "module", model).base_model.feature_extractor
-    hook = front.register_forward_hook(lambda _module, _inputs, output: caught.append(output)) if features else None
-    try:
-        found = model(**batch.inputs, output_hidden_states=hidden)
-    finally:
-        if hook is not None:
-            hook.remove()
-    convolved = caught[0].transpose(1, 2).float() if caught else None
-    return Outputs(found.logits.float(), convolved, found.hidden_states or ())
-
-
-def collate(utterances: Sequence[Utterance], model: Any, context: Context) -> Batch:
-    """Pad utterances to one batch on the model's device."""
-    import torch
-
-    waveforms = [utterance.audio for utterance in utterances]
-    inputs = context.extractor(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")
-    lengths = [n_frames(model.config, len(waveform)) for waveform in waveforms]
-    mask = torch.arange(n_frames(model.config, inputs["input_values"].shape[1]))[None] < torch.tensor(lengths)[:, None]
-    labels = [torch.tensor(context.tokenizer(u.reference).input_ids, dtype=torch.long) for u in utterances]
-    device = next(model.parameters()).device
-    return Batch(inputs.to(device), mask.to(device), labels, utterances)
 
 
 @dataclass
@@ -160,7 +79,7 @@ def train(settings: "Distill", student: Any, context: Context) -> tuple[Any, Pro
         with measure(run.meters, reading):
             losses = [next(steps) for _ in range(n_steps)]
             wer = _validate(run) if _is_due(run) else None
-        _account(run, reading)
+        _account(run, took(reading))
         _log(run, losses, wer)
         if wer is not None:
             _keep(run, wer)
@@ -194,6 +113,9 @@ def _open(settings: "Distill", student: Any, context: Context) -> Run:
     teacher = Teacher(context.teacher.to(accelerator.device), settings, context)
     student, optimizer = accelerator.prepare(student, optimizer)
     run = Run(settings, context, accelerator, student, optimizer, teacher, select(context.estimate_energy))
+    if settings.cache_teacher and not settings.needs_hidden:
+        with accelerator.main_process_first():
+            _account(run, teacher.keep(context.train, run.meters))
     if (run.folder / CHECKPOINT / STATE).exists():
         accelerator.load_state(str(run.folder / CHECKPOINT))
         run.progress = Progress(**json.loads((run.folder / CHECKPOINT / STATE).read_text()))
@@ -271,15 +193,14 @@ def _validate(run: Run) -> float | None:
     return ratio(counts.edits, counts.n)
 
 
-def _account(run: Run, reading: Reading) -> None:
+def _account(run: Run, stretch: Took) -> None:
     """Add what a stretch of training took; of several GPUs only one is read, so that their joules are not known."""
-    progress, device = run.progress, reading.device or "cpu"
-    alone = run.accelerator.num_processes == 1 or device == "cpu"
-    joules = energy.total_j(device, reading) if alone else None
-    progress.wall_s += reading.value("wall_s") or 0.0
+    progress = run.progress
+    alone = run.accelerator.num_processes == 1 or run.context.device == "cpu"
+    joules = stretch.energy_j if alone else None
+    progress.wall_s += stretch.wall_s
     progress.energy_j = None if joules is None or progress.energy_j is None else progress.energy_j + joules
-    method = energy.provenance(device, reading).get("energy_method")
-    progress.energy_method = method if progress.energy_j is not None else None
+    progress.energy_method = stretch.energy_method if progress.energy_j is not None else None
 
 
 def _log(run: Run, losses: Sequence[Mapping[str, float]], wer: float | None) -> None:

@@ -1,5 +1,6 @@
 """Training: the teacher is heard once an utterance, and says of it what it says whatever it is batched with."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 
 from greenbench.compress.distill import Distill
-from greenbench.compress.distill.training import Teacher, collate, forward
+from greenbench.compress.distill.hearing import Teacher, Took, collate, forward
 from greenbench.errors import InputError
+from greenbench.meters.clock import Clock
 from greenbench.plugins import Context, Utterance
 from greenbench.variants.wav2vec2 import Wav2Vec2
 
@@ -31,23 +33,31 @@ def opened(tiny_model: Path) -> tuple[Any, Context]:
 
 
 def test_a_kept_teacher_hears_each_utterance_once_and_alone(opened: tuple[Any, Context], spoken: list) -> None:
-    """What it says does not depend on which batch came first, so that a resumed training learns the same."""
+    """What it says does not depend on the batch; the next student finds it, and what it took counts for both."""
     model, context = opened
     teacher, other = (Teacher(model, Distill(steps=1), context) for _ in range(2))
+    first = teacher.keep(spoken, [Clock()])
     for batch in (spoken, spoken[:2], spoken[1:]):
         logits = teacher(collate(batch, model, context)).logits
         for row, utterance in zip(logits, batch, strict=True):
             alone = other(collate([utterance], model, context)).logits[0]
             assert torch.equal(row[: len(alone)], alone)
-    assert (teacher.n_heard, other.n_heard) == (3, 3)
+    assert (teacher.n_heard, other.n_heard) == (3, 7)
+    again = Teacher(model, Distill(steps=1), context)
+    assert again.keep(spoken, []) == first == Took(first.wall_s, None, None)
+    assert first.wall_s > 0
+    assert again.n_heard == 0
+    louder = [replace(utterance, audio=2 * utterance.audio) for utterance in spoken]
+    again.keep(louder, [])
+    assert again.n_heard == 3, "other speech is heard, whatever its ids"
 
 
 def test_a_teacher_that_is_not_kept_hears_every_batch(opened: tuple[Any, Context], spoken: list) -> None:
-    """With hidden states, or by request, nothing is kept, and a batch is heard as it is."""
+    """Until something is kept, a batch is heard as it is."""
     model, context = opened
     batch = collate(spoken, model, context)
     assert batch.audio_s == pytest.approx(3.9)
-    for settings in (Distill(steps=1, cache_teacher=False), Distill(steps=1, losses={"hidden": 1.0})):
+    for settings in (Distill(steps=1), Distill(steps=1, losses={"hidden": 1.0})):
         teacher = Teacher(model, settings, context)
         found = [teacher(batch).logits for _ in range(2)]
         assert teacher.n_heard == 6
