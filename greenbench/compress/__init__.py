@@ -16,6 +16,7 @@ _METHODS = {
     "Bf16": "precision",
     "Distill": "distill",
     "Fp16": "precision",
+    "Int4WeightOnly": "torchao",
     "Int8Dynamic": "quantize",
     "Int8TorchAo": "torchao",
     "Int8WeightOnly": "torchao",

@@ -24,7 +24,8 @@ class Int8Dynamic:
     Attributes:
         include: only layers whose path contains one of these; every Linear layer where empty.
         exclude: layers whose path contains one of these stay in float32.
-        per_channel: a scale for each output of a layer instead of one for the layer.
+        per_channel: a scale for each output of a layer instead of one for the layer; as fast on wav2vec 2.0 base, and
+            on the bundled teacher no nearer to float32's texts.
     """
 
     include: Sequence[str] = ()

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 
 from greenbench.compress.quantize import chosen
+from greenbench.errors import InputError
 from greenbench.plugins import BARE, Context
 
 
@@ -13,9 +14,7 @@ from greenbench.plugins import BARE, Context
 class Int8WeightOnly:
     """Int8 weights with a scale for each output, multiplied with activations in floats: smaller, hardly faster.
 
-    What it multiplies in is the model's precision, so that ``bf16+int8-weight-only`` is possible. Weights of four
-    bits are left out: torchao multiplies them on GPUs, and on the CPU in a prototype that takes 20 times as long as
-    float32.
+    What it multiplies in is the model's precision, so that ``bf16+int8-weight-only`` is possible.
 
     Attributes:
         include: only layers whose path contains one of these; every Linear layer where empty.
@@ -46,7 +45,7 @@ class Int8TorchAo:
     """Dynamic int8 by torchao: weights with a scale for each output, activations with one for each frame.
 
     Its scales are finer than those of ``int8-dynamic``, which has one for a weight and one for all activations of
-    a layer.
+    a layer. On wav2vec 2.0 base and one thread it is 1.6 times as fast as float32, ``int8-dynamic`` 1.9 times.
 
     Attributes:
         include: only layers whose path contains one of these; every Linear layer where empty.
@@ -70,6 +69,49 @@ class Int8TorchAo:
 
         how = Int8DynamicActivationInt8WeightConfig(set_inductor_config=False)
         return _quantize(model, how, chosen(model, self.include, self.exclude, "int8-torchao"))
+
+
+@dataclass(frozen=True)
+class Int4WeightOnly:
+    """Weights of 4 bits, multiplied with bfloat16 activations on the CPU; put ``bf16`` before it.
+
+    A prototype in torchao, which has no other int4 for the CPU; its kernel takes 20 times as long in float32.
+
+    Attributes:
+        group_size: weights of a row that share a scale and a zero: 32, 64 or 128. Layers whose inputs are no multiple
+            of it, or whose outputs are no multiple of 16, stay in bfloat16.
+        include: only layers whose path contains one of these; every Linear layer where empty.
+        exclude: layers whose path contains one of these stay in bfloat16.
+    """
+
+    group_size: Literal[32, 64, 128] = 32
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ("lm_head",)
+
+    def unsupported(self, device: str) -> str | None:
+        """Say that torchao is not installed, or that this is for the CPU."""
+        if device != "cpu":
+            return f"int4-weight-only runs on the CPU only, not on {device}"
+        return _unsupported(device)
+
+    def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
+        """Replace the weights of the chosen Linear layers in place.
+
+        Raises:
+            InputError: the model is not in bfloat16, or no layer is chosen.
+        """
+        import torch
+        from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
+
+        if model.dtype != torch.bfloat16:
+            raise InputError("int4-weight-only needs a model in bfloat16: put bf16 before it")
+        layers = {
+            name: layer
+            for name, layer in chosen(model, self.include, self.exclude, "int4-weight-only").items()
+            if layer.in_features % self.group_size == 0 and layer.out_features % 16 == 0
+        }
+        how = PrototypeInt4WeightOnlyConfig(group_size=self.group_size, set_inductor_config=False)
+        return _quantize(model, how, layers)
 
 
 def _unsupported(device: str) -> str | None:

@@ -342,12 +342,15 @@ def _tensors(model: Any) -> list[Any]:
     return [*model.parameters(), *(t for m in quantized for t in (m.weight(), m.bias()) if t is not None)]
 
 
-def _n_nonzero(model: Any) -> int:
-    """Count the parameters that are not zero; an integer weight is so where its integer is."""
+def _n_nonzero(model: Any) -> int | None:
+    """Count the parameters that are not zero, an integer weight by its integers; None where they are packed."""
     import torch
 
     plain = (torch.Tensor, torch.nn.Parameter)
-    tensors = (t.detach() if type(t) in plain and not t.is_quantized else t.dequantize() for t in _tensors(model))
+    try:
+        tensors = [t.detach() if type(t) in plain and not t.is_quantized else t.dequantize() for t in _tensors(model)]
+    except (AttributeError, NotImplementedError, TypeError):
+        return None
     return sum(int(torch.count_nonzero(tensor)) for tensor in tensors)
 
 

@@ -38,6 +38,24 @@ def test_they_read_the_quick_start_as_floats_do_in_a_third_of_the_bytes() -> Non
 
 
 @installed
+def test_four_bits_take_a_fifth_of_the_bytes(tiny_model: Path) -> None:
+    """After bf16, int4 weights read nearly as floats do; without it, or on a GPU, it is refused in one line."""
+    import jiwer
+
+    waveforms = [clip.read() for clip in list(Quickstart(voices="seen")())[::30]]
+    plain, model = load("wav2vec2/quickstart"), load("wav2vec2/quickstart", "bf16", "int4-weight-only")
+    texts = [plain([w])[0] for w in waveforms]
+    assert jiwer.wer(texts, [model([w])[0] for w in waveforms]) < 0.06
+    assert model.footprint.n_params == plain.footprint.n_params
+    assert model.footprint.model_bytes < 0.21 * plain.footprint.model_bytes
+    assert model.footprint.macs(48_000) == plain.footprint.macs(48_000)
+    assert model.footprint.n_nonzero_params() is None
+    with pytest.raises(InputError, match="put bf16 before it"):
+        load(tiny_model, "int4-weight-only")
+    assert "CPU only, not on cuda:0" in str(ours.Int4WeightOnly().unsupported("cuda:0"))
+
+
+@installed
 @pytest.mark.parametrize("build", BUILDS)
 def test_the_precision_comes_first(tiny_model: Path, build: str) -> None:
     """After bf16 the activations are bfloat16; before it the order is refused in one line; paths choose layers."""
