@@ -66,6 +66,10 @@ class Corpus:
         """Whether a pass is a single chunk that is kept (known after the first pass)."""
         return self._kept is not None
 
+    def clips(self) -> Iterator[Clip]:
+        """Yield the clips of one pass, bad files included, without decoding any."""
+        return islice(self._clips(), self._limit)
+
     def chunks(self) -> Iterator[list[Utterance]]:
         """Yield the chunks of one pass; decoding happens between the chunks.
 
@@ -97,7 +101,7 @@ class Corpus:
         yield chunk
 
     def _decode(self, census: Census) -> Iterator[Utterance]:
-        for clip in islice(self._clips(), self._limit):
+        for clip in self.clips():
             try:
                 audio = clip.read()
             except BadAudioError as error:

@@ -80,9 +80,48 @@ class Utterance:
     speaker: str | None = None
 
     @property
+    def n_samples(self) -> int:
+        """Length of the audio."""
+        return len(self.audio)
+
+    @property
     def duration_s(self) -> float:
         """Seconds of audio."""
-        return len(self.audio) / SAMPLE_RATE_HZ
+        return self.n_samples / SAMPLE_RATE_HZ
+
+
+class Spoken(Protocol):
+    """An utterance whose audio is at hand or will be: what ``Utterance`` is, and what is decoded when it is heard."""
+
+    @property
+    def id(self) -> str:
+        """Unique within the speech."""
+        ...
+
+    @property
+    def audio(self) -> Waveform:
+        """The waveform; asking may decode it."""
+        ...
+
+    @property
+    def reference(self) -> str:
+        """The transcript, empty where there is none."""
+        ...
+
+    @property
+    def speaker(self) -> str | None:
+        """Who speaks, where known."""
+        ...
+
+    @property
+    def n_samples(self) -> int:
+        """Length of the audio, known without decoding."""
+        ...
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of audio, known without decoding."""
+        ...
 
 
 class Dataset(Protocol):
@@ -182,7 +221,7 @@ class Context:
     teacher: Any = None
     extractor: Any = None
     tokenizer: Any = None
-    train: Sequence[Utterance] = ()
+    train: Sequence[Spoken] = ()
     validation: Sequence[Utterance] = ()
     folder: Path | None = None
     device: str = "cpu"

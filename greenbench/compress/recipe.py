@@ -12,7 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from greenbench import registry, suitefile
-from greenbench.corpus import corpus_of
+from greenbench.compress import speech
+from greenbench.devices import PATTERN
+from greenbench.environment import accelerator
 from greenbench.errors import InputError
 from greenbench.plan import digest
 from greenbench.plugins import LINEAGE, Context, Method, Utterance
@@ -20,7 +22,6 @@ from greenbench.suite import (
     Builds,
     DatasetEntry,
     VariantEntry,
-    build_dataset,
     build_family,
     resolve_dataset,
     resolve_variant,
@@ -38,7 +39,7 @@ class Recipe(BaseModel):
         validation_share: share of their utterances that is held out to choose by; where an utterance has no
             transcript, what the teacher reads is the reference.
         steps: methods in order: what changes the shape first, what trains after it.
-        device: to train on.
+        device: to train on: ``cpu``, ``cuda:N``, ``mps``, or ``auto``.
         estimate_energy: use codecarbon's model of the training's energy where no counter answers.
     """
 
@@ -50,7 +51,7 @@ class Recipe(BaseModel):
     train: list[DatasetEntry] = []
     validation_share: float = Field(0.05, ge=0, lt=1)
     steps: Builds = Field(min_length=1)
-    device: str = "cpu"
+    device: str = Field("cpu", pattern=PATTERN)
     estimate_energy: bool = False
 
 
@@ -120,18 +121,18 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
     family: Any = build_family(recipe.teacher)
     family.prepare()
     model, extractor, tokenizer = family.open()
-    train, validation, data = _speech(recipe)
+    train, held_out, data = speech.split(recipe.train, recipe.validation_share)
     observe = observe if leads() else lambda _kind, _content: None
     context = Context(
         teacher=deepcopy(model),
         extractor=extractor,
         tokenizer=tokenizer,
         train=train,
-        device=recipe.device,
+        device=accelerator() if recipe.device == "auto" else recipe.device,
         estimate_energy=recipe.estimate_energy,
         observe=observe,
     )
-    context = replace(context, validation=_with_references(validation, context))
+    context = replace(context, validation=_with_references(held_out, context))
     taken: list[dict[str, Any]] = []
     for index, (step, method) in enumerate(zip(recipe.steps, methods(recipe), strict=True)):
         observe("step", {"number": index + 1, "n_steps": len(recipe.steps), "label": step.label})
@@ -167,29 +168,6 @@ def _refuse_another(recipe: Recipe, out: Path) -> None:
         raise InputError(
             f"--out {out}: another recipe, or another state of this one, began here. Choose another folder."
         )
-
-
-def _speech(recipe: Recipe) -> tuple[list[Utterance], list[Utterance], dict[str, Any]]:
-    """Decode the training speech, hold some of it out, and describe it."""
-    spoken: list[Utterance] = []
-    hashes = {}
-    for entry in recipe.train:
-        build_dataset(entry).prepare()
-        corpus = corpus_of(entry)
-        named = ((f"{entry.name}/{u.id}", u) for chunk in corpus.chunks() for u in chunk)  # ids are a data set's own
-        spoken += [replace(utterance, id=name) for name, utterance in named]
-        assert corpus.census is not None
-        hashes[str(entry.name)] = corpus.census.data_hash
-    every = round(1 / recipe.validation_share) if recipe.validation_share else len(spoken) + 1
-    held_out = spoken[every - 1 :: every]
-    train = [utterance for index, utterance in enumerate(spoken) if (index + 1) % every]
-    about = {
-        "datasets": hashes,
-        "n_utterances": len(train),
-        "audio_s": sum(u.duration_s for u in train),
-        "n_validation": len(held_out),
-    }
-    return train, held_out, about
 
 
 def _with_references(spoken: Sequence[Utterance], context: Context) -> list[Utterance]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from greenbench.compress import recipe
+from greenbench.compress import recipe, speech
 from greenbench.errors import InputError
 from greenbench.suite import VariantEntry, build_family, build_variant, load
 
@@ -126,7 +126,7 @@ def test_paths_are_taken_from_the_recipes_folder_and_settings_mean_what_they_do_
     changed = data | {"train": train, "teacher": f"file:{data['teacher']['model']}", "validation_share": 0.0}
     loaded = recipe.load(write(tmp_path, changed))
     monkeypatch.chdir("/")
-    spoken, held_out, about = recipe._speech(loaded)
+    spoken, held_out, about = speech.split(loaded.train, loaded.validation_share)
     assert [utterance.duration_s for utterance in spoken] == pytest.approx([1.0, 1.1, 1.2, 1.3] * 2)
     assert len({utterance.id for utterance in spoken}) == 8, "ids of two data sets are told apart"
     assert (held_out, about["n_utterances"]) == ([], 8)
@@ -139,6 +139,32 @@ def test_single_values_are_overridden(tmp_path: Path, data: dict[str, Any]) -> N
     assert (loaded.name, loaded.steps[0].settings["keep"]) == ("deeper", 2)
     with pytest.raises(InputError, match="step"):
         recipe.load(tmp_path / "recipe.yaml", ["step.0.keep=2"])
+
+
+def test_speech_beyond_what_memory_holds_is_decoded_when_it_is_heard(
+    tmp_path: Path, data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A corpus of any size can be trained on, and the student is the same as if all of it had been kept."""
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    loaded = recipe.load(write(tmp_path, data))
+    kept = recipe.run(loaded, tmp_path / "kept")
+    monkeypatch.setattr(speech, "KEPT_S", 3.0)
+    train, held_out, _ = speech.split(loaded.train, loaded.validation_share)
+    assert [type(u).__name__ for u in train] == ["Utterance"] * 2 + ["OnDemand"] * 4
+    assert {type(u).__name__ for u in held_out} == {"Utterance"}
+    assert all(u.n_samples == len(u.audio) for u in train)
+    assert (recipe.run(loaded, tmp_path / "on-demand") / "model.safetensors").read_bytes() == (
+        kept / "model.safetensors"
+    ).read_bytes()
+
+
+def test_every_shipped_recipe_loads() -> None:
+    """The recipes that come along are valid and named after their files; the paper's goes from 24 layers to 12 to 4."""
+    folder = Path(__file__).parents[2] / "suites" / "recipes"
+    shipped = {path.stem: recipe.load(path) for path in folder.glob("*.yaml")}
+    assert all(name == loaded.name for name, loaded in shipped.items())
+    hops = [step.settings["keep"] for step in shipped["bigfoot-4l"].steps if step.use == "layer-drop"]
+    assert hops == [12, 4]
 
 
 def test_another_recipe_does_not_continue_a_student(tmp_path: Path, data: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from greenbench import cache, energy
 from greenbench.compress.distill.losses import Outputs
 from greenbench.meters import measure
-from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading, Utterance
+from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading, Spoken
 from greenbench.variants.lengths import n_frames
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Batch:
     inputs: Mapping[str, Any]
     mask: Any
     labels: Sequence[Any]
-    utterances: Sequence[Utterance]
+    utterances: Sequence[Spoken]
 
     @property
     def audio_s(self) -> float:
@@ -84,7 +84,7 @@ class Teacher:
         missing = batch.mask.shape[1] - padded.shape[1]
         return Outputs(torch.nn.functional.pad(padded, (0, 0, 0, missing)))
 
-    def keep(self, spoken: Sequence[Utterance], meters: Sequence[Meter]) -> Took:
+    def keep(self, spoken: Sequence[Spoken], meters: Sequence[Meter]) -> Took:
         """Hear every utterance once and alone, and keep its logits, so that it says the same in every batch.
 
         They are kept on the disk (``greenbench cache``): the next student of this teacher and speech finds them.
@@ -113,7 +113,7 @@ class Teacher:
         self._kept = dict(zip((utterance.id for utterance in spoken), logits, strict=True))
         return Took(**json.loads((folder / TOOK).read_text(encoding="utf-8")))
 
-    def _hear_all(self, spoken: Sequence[Utterance], meters: Sequence[Meter], folder: Path) -> None:
+    def _hear_all(self, spoken: Sequence[Spoken], meters: Sequence[Meter], folder: Path) -> None:
         import torch
         from safetensors.torch import save_file
 
@@ -155,7 +155,7 @@ def forward(model: Any, batch: Batch, hidden: bool = False, features: bool = Fal
     return Outputs(found.logits.float(), convolved, found.hidden_states or ())
 
 
-def collate(utterances: Sequence[Utterance], model: Any, context: Context) -> Batch:
+def collate(utterances: Sequence[Spoken], model: Any, context: Context) -> Batch:
     """Pad utterances to one batch on the model's device."""
     import torch
 

@@ -134,7 +134,7 @@ def _steps(run: Run) -> Iterator[dict[str, float]]:
     budget = int(settings.batch_s * SAMPLE_RATE_HZ)
     first = run.progress.step * settings.accumulate
     model = run.accelerator.unwrap_model(run.student)
-    order = batches([len(u.audio) for u in speech], budget, settings.seed, first)
+    order = batches([u.n_samples for u in speech], budget, settings.seed, first)
     share = run.accelerator.num_processes, run.accelerator.process_index
     while True:
         run.student.train()
