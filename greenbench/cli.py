@@ -302,7 +302,7 @@ def lineage(
 ) -> None:
     """Say what every compressed variant gained and lost against its teacher, and when its training pays back."""
     from greenbench import lineage as lines
-    from greenbench.report import compression, paper
+    from greenbench.report import bigfoot, compression
     from greenbench.store import runs
 
     if as_json:
@@ -315,7 +315,7 @@ def lineage(
     print_table("against the teacher", compression.table(descents), as_json)
     for line in (compression.LEGEND, *compression.notes(descents)):
         typer.echo(line)
-    beside = paper.beside(descents)
+    beside = bigfoot.beside(descents)
     if beside:
         print_table('beside "Shrinking Bigfoot" (2021)', beside, as_json)
 

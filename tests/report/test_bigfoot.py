@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from greenbench.lineage import Descent, descents
-from greenbench.report import paper
-from greenbench.report.paper import ORIGINAL, PRINTED, TEACHER
+from greenbench.report import bigfoot
+from greenbench.report.bigfoot import ORIGINAL, PRINTED, TEACHER
 
 FakeRun = Callable[..., Path]
 
@@ -37,7 +37,7 @@ def found(fake_run: FakeRun) -> list[Descent]:
 
 def test_each_model_of_the_paper_is_found_by_what_it_is(found: list[Descent]) -> None:
     """4 layers and int8 stand beside their lines of Table 1, ratio by ratio; both together are beyond the paper."""
-    lines = {(line["model"], line["ratio"]): (line["paper"], line["here"]) for line in paper.beside(found)}
+    lines = {(line["model"], line["ratio"]): (line["paper"], line["here"]) for line in bigfoot.beside(found)}
     assert lines["distilled, 4 layers", "size"] == ("4.82x", "4.96x")
     assert lines["distilled, 4 layers", "speed"] == ("2.84x", "3.70x [3.70, 3.70]")
     assert lines["distilled, 4 layers", "energy"] == ("2.42x (GPU, estimated)", "3.70x [3.70, 3.70] (counter)")
@@ -45,20 +45,20 @@ def test_each_model_of_the_paper_is_found_by_what_it_is(found: list[Descent]) ->
     assert lines["quantised", "size"] == ("3.56x", "3.56x")
     assert lines["quantised", "speed"] == ("1.09x", "1.80x [1.80, 1.80]")
     assert {model for model, _ in lines} == {"distilled, 4 layers", "quantised"}
-    assert [d.student.shared["variant"] for d in paper.beyond(found)] == ["4l-int8"]
+    assert [d.student.shared["variant"] for d in bigfoot.beyond(found)] == ["4l-int8"]
 
 
 def test_students_of_another_teacher_are_not_the_papers(fake_run: FakeRun) -> None:
     """Half the layers of another model have nothing to do with the paper's figures."""
     cells = [cell("large", None, 6_000_000, 24.0, 100.0), cell("s", "layer-drop(keep=6)", 3_000_000, 13.5, 150.0)]
-    assert paper.beside(descents([fake_run("r", *cells)])) == []
+    assert bigfoot.beside(descents([fake_run("r", *cells)])) == []
 
 
 def test_what_the_paper_measured_on_a_gpu_alone_says_so(fake_run: FakeRun) -> None:
     """Table 2 has GPU seconds only; beside a CPU they are named as such."""
     n_params = next(printed.n_params for printed in PRINTED if printed.name == "distilled, 12 layers")
     cells = [cell("large", None, TEACHER, 1262.0, 5.0), cell("s", "layer-drop(keep=12)", n_params, 657.0, 9.0)]
-    speed = [line["paper"] for line in paper.beside(descents([fake_run("r", *cells)])) if line["ratio"] == "speed"]
+    speed = [line["paper"] for line in bigfoot.beside(descents([fake_run("r", *cells)])) if line["ratio"] == "speed"]
     assert speed == ["1.52x (GPU)"]
 
 
@@ -79,4 +79,4 @@ def test_the_parameters_are_those_of_transformers() -> None:
 
 def test_every_ratio_says_why_it_may_differ(found: list[Descent]) -> None:
     """No ratio stands without its reason to differ."""
-    assert {line["ratio"] for line in paper.beside(found)} <= paper.DIFFER.keys()
+    assert {line["ratio"] for line in bigfoot.beside(found)} <= bigfoot.DIFFER.keys()
