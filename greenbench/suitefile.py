@@ -104,13 +104,13 @@ def entry(given: Any, group: str) -> Any:
     """Return the long form of one entry of ``datasets`` or ``variants``."""
     if isinstance(given, str):
         use, *builds = given.split("+") if group == "variants" else [given]
-        named = _folder(use) if group == "variants" and use.startswith("file:") else {"use": use}
+        named = _folder(use, given) if group == "variants" and use.startswith("file:") else {"use": use}
         return {**named, "builds": builds} if builds else named
     if isinstance(given, dict) and group == "variants" and "use" in given and given["use"] is None:
         return {**given, "use": "null"}  # `use: null` is YAML's None, and a variant's name here
     return given
 
 
-def _folder(use: str) -> dict[str, Any]:
-    """Return the long form of ``file:FOLDER``: a model of the wav2vec 2.0 family in a folder."""
-    return {"use": "wav2vec2", "model": use.removeprefix("file:")}
+def _folder(use: str, name: str) -> dict[str, Any]:
+    """Return the long form of ``file:FOLDER``: a wav2vec 2.0 model in a folder, called as it is written."""
+    return {"use": "wav2vec2", "model": use.removeprefix("file:"), "name": name}

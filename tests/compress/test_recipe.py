@@ -69,6 +69,7 @@ def test_a_student_is_named_by_its_folder_in_a_suite(tmp_path: Path, tiny_model:
     finally:
         (tiny_model / "greenbench.json").unlink()
     assert (plain.parent, plain.steps) == ("tiny", ("layer-drop",))
+    assert (plain.name, int8.name) == (f"file:{tiny_model}", f"file:{tiny_model}+int8-dynamic")
     assert (int8.parent, int8.steps) == (plain.name, ("layer-drop", "int8-dynamic"))
 
 
