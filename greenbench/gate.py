@@ -1,16 +1,19 @@
 """Which cells may be ranked by what they save: those shown to recognise about as well as their teacher."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Literal
+from typing import Any, Literal
 
 from greenbench import accuracy, comparability, store
 from greenbench.accuracy import Cell, Counted, RecountError, cell_of, known
 from greenbench.errors import InputError, did_you_mean
 from greenbench.pairing import Line, lines
+
+Variants = Mapping[Any, Sequence[Line]]
+"""The measured lines of each variant."""
 
 MLPERF_SHARE = 0.99
 """The share of the reference's word accuracy that MLPerf Inference asks of a closed-division model."""
@@ -76,13 +79,40 @@ def outside(folders: Iterable[Path], gate: Gate = DEFAULT) -> dict[Cell, str]:
     if gate.rule == "none":
         return {}
     home = {folder: lines(store.current(store.read_rows(folder / store.RECORDS))) for folder in folders}
-    measured = [line for of_run in home.values() for line in of_run if _wer(line) is not None]
+    return judged([line for of_run in home.values() for line in of_run], gate, lambda wanted: _heard(home, wanted))
+
+
+def judged(
+    cells: Iterable[Line], gate: Gate, count: Callable[[Collection[Cell]], Mapping[Cell, Counted | RecountError]]
+) -> dict[Cell, str]:
+    """Say the same of lines that were read already.
+
+    Args:
+        cells: of all runs.
+        gate: what is asked.
+        count: counts the texts of the cells that are held against each other.
+
+    Raises:
+        InputError: the reference that the gate names is among none of the lines.
+    """
+    measured = [line for line in cells if _wer(line) is not None]
+    if gate.rule == "none":
+        return {}
     if gate.reference is not None:
         _check_reference(gate.reference, measured)
-    pairs = [(line, _reference(line, gate.reference, measured)) for line in measured]
-    heard = _heard(home, pairs) if gate.rule == "margin" else {}
+    by_variant = _by_variant(measured)
+    pairs = [(line, _reference(line, gate.reference, by_variant)) for line in measured]
+    held = [line for pair in pairs if pair[1] is not None for line in pair]
+    heard = count({cell_of(line.shared) for line in held if line is not None}) if gate.rule == "margin" else {}
     reasons = {cell_of(line.shared): _reason(line, reference, gate, heard) for line, reference in pairs}
     return {cell: reason for cell, reason in reasons.items() if reason is not None}
+
+
+def _by_variant(measured: Iterable[Line]) -> Variants:
+    found: dict[Any, list[Line]] = {}
+    for line in measured:
+        found.setdefault(line.shared["variant"], []).append(line)
+    return found
 
 
 def _reason(line: Line, reference: Line | None, gate: Gate, heard: Mapping[Cell, Counted | RecountError]) -> str | None:
@@ -101,7 +131,7 @@ def _check_reference(name: str, measured: Iterable[Line]) -> None:
         raise InputError(f"--reference {name}: no cell of that variant has a WER here. {did_you_mean(name, valid)}")
 
 
-def _reference(line: Line, name: str | None, measured: Sequence[Line]) -> Line | None:
+def _reference(line: Line, name: str | None, measured: Variants) -> Line | None:
     """Find what a line is held against: the named variant, or its teacher's teacher as far up as was measured.
 
     A build of a student is held against the teacher too, or a lossy student's builds would be ranked by being as lossy.
@@ -117,9 +147,9 @@ def _reference(line: Line, name: str | None, measured: Sequence[Line]) -> Line |
     return found
 
 
-def _comparable(line: Line, name: str | None, measured: Iterable[Line]) -> Line | None:
+def _comparable(line: Line, name: str | None, measured: Variants) -> Line | None:
     """Find the comparable line of a variant, in the same run where there is one; a variant is not held to itself."""
-    named = [x for x in measured if x.shared["variant"] == name != line.shared["variant"]]
+    named = measured.get(name, []) if name != line.shared["variant"] else []
     columns = comparability.columns("wer")
     comparable = [x for x in named if not comparability.differing(x.shared, line.shared, columns)]
     return min(comparable, key=lambda x: x.shared["run_id"] != line.shared["run_id"], default=None)
@@ -130,12 +160,8 @@ def _wer(line: Line) -> float | None:
     return median(values) if values else None
 
 
-def _heard(
-    home: Mapping[Path, Sequence[Line]], pairs: Iterable[tuple[Line, Line | None]]
-) -> dict[Cell, Counted | RecountError]:
+def _heard(home: Mapping[Path, Sequence[Line]], wanted: Collection[Cell]) -> dict[Cell, Counted | RecountError]:
     """Count the texts of all cells that are held against each other, each cell once."""
-    held = [line for pair in pairs if pair[1] is not None for line in pair]
-    wanted = {cell_of(line.shared) for line in held if line is not None}
     heard: dict[Cell, Counted | RecountError] = {}
     for folder, of_run in home.items():
         heard |= accuracy.count_all(folder / store.HYPOTHESES, {c: line.rows for line in of_run
