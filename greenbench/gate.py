@@ -12,8 +12,8 @@ from greenbench.accuracy import Cell, Counted, RecountError, cell_of, known
 from greenbench.errors import InputError, did_you_mean
 from greenbench.pairing import Line, lines
 
-Variants = Mapping[Any, Sequence[Line]]
-"""The measured lines of each variant."""
+Alike = Mapping[tuple[str, ...], Sequence[Line]]
+"""The measured lines by variant and by the values in which two must agree before their WER may be compared."""
 
 MLPERF_SHARE = 0.99
 """The share of the reference's word accuracy that MLPerf Inference asks of a closed-division model."""
@@ -100,19 +100,18 @@ def judged(
         return {}
     if gate.reference is not None:
         _check_reference(gate.reference, measured)
-    by_variant = _by_variant(measured)
-    pairs = [(line, _reference(line, gate.reference, by_variant)) for line in measured]
+    alike: dict[tuple[str, ...], list[Line]] = {}
+    for line in measured:
+        alike.setdefault(_key(line, line.shared["variant"]), []).append(line)
+    pairs = [(line, _reference(line, gate.reference, alike)) for line in measured]
     held = [line for pair in pairs if pair[1] is not None for line in pair]
     heard = count({cell_of(line.shared) for line in held if line is not None}) if gate.rule == "margin" else {}
     reasons = {cell_of(line.shared): _reason(line, reference, gate, heard) for line, reference in pairs}
     return {cell: reason for cell, reason in reasons.items() if reason is not None}
 
 
-def _by_variant(measured: Iterable[Line]) -> Variants:
-    found: dict[Any, list[Line]] = {}
-    for line in measured:
-        found.setdefault(line.shared["variant"], []).append(line)
-    return found
+def _key(line: Line, variant: Any) -> tuple[str, ...]:
+    return (str(variant), *(str(comparability.value(line.shared, name)) for name in comparability.columns("wer")))
 
 
 def _reason(line: Line, reference: Line | None, gate: Gate, heard: Mapping[Cell, Counted | RecountError]) -> str | None:
@@ -131,7 +130,7 @@ def _check_reference(name: str, measured: Iterable[Line]) -> None:
         raise InputError(f"--reference {name}: no cell of that variant has a WER here. {did_you_mean(name, valid)}")
 
 
-def _reference(line: Line, name: str | None, measured: Variants) -> Line | None:
+def _reference(line: Line, name: str | None, measured: Alike) -> Line | None:
     """Find what a line is held against: the named variant, or its teacher's teacher as far up as was measured.
 
     A build of a student is held against the teacher too, or a lossy student's builds would be ranked by being as lossy.
@@ -147,11 +146,9 @@ def _reference(line: Line, name: str | None, measured: Variants) -> Line | None:
     return found
 
 
-def _comparable(line: Line, name: str | None, measured: Variants) -> Line | None:
+def _comparable(line: Line, name: str | None, measured: Alike) -> Line | None:
     """Find the comparable line of a variant, in the same run where there is one; a variant is not held to itself."""
-    named = measured.get(name, []) if name != line.shared["variant"] else []
-    columns = comparability.columns("wer")
-    comparable = [x for x in named if not comparability.differing(x.shared, line.shared, columns)]
+    comparable = measured.get(_key(line, name), []) if name != line.shared["variant"] else []
     return min(comparable, key=lambda x: x.shared["run_id"] != line.shared["run_id"], default=None)
 
 

@@ -141,6 +141,9 @@ def _spread(metric: str, ok: pd.DataFrame, cell: Numbers, n_cells: int) -> dict[
     """Return a metric's columns: median, least, most and all values of each cell."""
     column = pd.to_numeric(ok[metric]).astype(float)
     known = column.notna().to_numpy()
+    if not known.any():
+        nothing = dict.fromkeys((metric, f"{metric}_min", f"{metric}_max"), np.full(n_cells, np.nan))
+        return nothing | {f"{metric}_values": [()] * n_cells}
     by_cell = column[known].groupby(cell[known])
     reduced = {"": by_cell.median(), "_min": by_cell.min(), "_max": by_cell.max()}
     spread: dict[str, Any] = {f"{metric}{e}": s.reindex(range(n_cells)).to_numpy() for e, s in reduced.items()}
@@ -244,12 +247,14 @@ def leaders(lines: pd.DataFrame, metric: str) -> list[Leader]:
 
 
 def _leader(contest: pd.DataFrame, metric: str) -> Leader:
-    lines = {int(i): line for i, line in enumerate(contest.to_dict("records"))}
     first = int(np.argmin(_cost(contest, metric).to_numpy(dtype=float)))
-    low, high = interval(lines[first], metric)
-    spans = {line["label"]: interval(line, metric) for i, line in lines.items() if i != first}
-    rivals = tuple(str(label) for label, (a, b) in spans.items() if a <= high and low <= b)
-    return Leader(metric, {str(k): v for k, v in lines[first].items()}, low, high, rivals, len(lines))
+    line = contest.iloc[first].to_dict()
+    narrow = [name for name in contest if name == "label" or str(name).startswith(metric)]
+    others = contest[narrow].drop(contest.index[first]).to_dict("records")
+    low, high = interval(line, metric)
+    spans = [(other["label"], *interval(other, metric)) for other in others]
+    rivals = tuple(str(label) for label, a, b in spans if a <= high and low <= b)
+    return Leader(metric, {str(k): v for k, v in line.items()}, low, high, rivals, len(contest))
 
 
 def interval(line: Mapping[Any, Any], metric: str) -> tuple[float, float]:

@@ -36,7 +36,16 @@ def write_page(folders: Path | Iterable[Path], out: Path, gate: Gate = DEFAULT) 
         StoreError: there is no run or no row to report, or ``out`` cannot be written.
     """
     places = [Path(folders)] if isinstance(folders, (str, Path)) else [Path(place) for place in folders]
-    page = render(contents.load(places, gate))
+    return write(contents.load(places, gate), out)
+
+
+def write(content: Content, out: Path) -> Path:
+    """Write the page of what was read.
+
+    Raises:
+        StoreError: ``out`` cannot be written.
+    """
+    page = render(content)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(page, encoding="utf-8")

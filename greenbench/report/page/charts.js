@@ -1,6 +1,6 @@
 // The charts: pure functions from lines of one setting to a Plotly figure, and their drawing.
 
-const FAINT = 0.45, MAX_PANELS = 6, MAX_BARS = 40;
+const FAINT = 0.55, MAX_PANELS = 6, MAX_BARS = 40;
 const GREY = "#8C8C8C";
 
 function translucent(colour) {

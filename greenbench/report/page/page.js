@@ -51,8 +51,31 @@ async function render() {
 
 async function start() {
   open_(await unpack(document.getElementById("data").textContent));
+  if (choice.export) return exportFigures();
   offer();
   await render();
+}
+
+// Leave every chart of the first settings in the page as SVG and PNG, on white, for who wants files.
+async function exportFigures() {
+  const settings = [...grouped(lines.filter(isOk), line => line.setting).values()].slice(0, MAX_PANELS), drawn = [];
+  for (const [number, of] of settings.entries()) {
+    const add = (name, figure) => { if (figure) drawn.push([settings.length > 1 ? `${name}-${number + 1}` : name, figure]); };
+    for (const x of ["energy_j_per_audio_s", "rtfx", "model_bytes"].filter(metric => data.metrics[metric]))
+      if (data.metrics.wer) add(`tradeoff-wer-${x}`, tradeoff(of, { x, y: "wer" }, 560));
+    for (const metric of data.bars) add(`bars-${metric}`, bars(of, { metric }));
+    add("latency", latency(of, {}, 560));
+    for (const by of Object.keys(data.groups)) add(`wer-by-${by}`, groups(of, { by }, 560));
+  }
+  data.timelines.slice(0, MAX_PANELS).forEach((line, i, all) => drawn.push([all.length > 1 ? `timeline-${i + 1}` : "timeline", line.figure]));
+  for (const [name, figure] of drawn) for (const format of ["svg", "png"]) {
+    const layout = { ...figure.layout, paper_bgcolor: "#fff", font: { ...figure.layout.font, color: "#1c2024" } };
+    const width = name.startsWith("timeline") ? 900 : 560, size = { width, height: layout.height, scale: format === "png" ? 3 : 1 };
+    const url = await Plotly.toImage({ data: figure.data, layout }, { format, ...size });
+    const holder = Object.assign(document.createElement("script"), { type: "text/plain", textContent: url });
+    holder.dataset.figure = `${name}.${format}`;
+    document.body.append(holder);
+  }
 }
 
 const repaint = () => { for (const chart of document.querySelectorAll(".js-plotly-plot")) Plotly.relayout(chart, theme()); };
@@ -60,7 +83,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
 addEventListener("beforeprint", () => { root.classList.add("paper"); repaint(); });
 addEventListener("afterprint", () => { root.classList.remove("paper"); repaint(); });
 
-// A live page asks its server every second whether there is something new, and takes that in where it stands.
+// A live page asks its server twice a second whether there is something new, and takes that in where it stands.
 let known = null;
 async function watch() {
   const told = document.getElementById("live");
@@ -70,21 +93,21 @@ async function watch() {
     if (answer.status === 200) {
       known = answer.headers.get("ETag");
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      if (!isFirst || fresh.getElementById("data")?.textContent !== document.getElementById("data")?.textContent) await take(fresh);
+      if (!isFirst || fresh.getElementById("data")?.textContent !== document.getElementById("data")?.textContent) take(fresh);
     }
     if (told) document.getElementById("live").textContent = "live: fills in while a suite runs";
   } catch {
     if (told) document.getElementById("live").textContent = "the dashboard does not answer any more; this is what it last said";
   }
-  setTimeout(watch, 1000);
+  setTimeout(watch, 500);
 }
 
-async function take(fresh) {
+function take(fresh) {
   if (!fresh.getElementById("data") || !document.getElementById("data")) return location.reload();
   const open = new Set([...document.querySelectorAll("details[open] > summary")].map(summary => summary.textContent));
   for (const id of ["top", "main", "data"]) document.getElementById(id).replaceWith(fresh.getElementById(id));
   for (const summary of document.querySelectorAll("details > summary")) if (open.has(summary.textContent)) summary.parentNode.open = true;
-  await start();
+  start();
 }
 
 for (const [name, value] of new URLSearchParams(location.hash.slice(1))) choice[name] = value;
