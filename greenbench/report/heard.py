@@ -21,7 +21,7 @@ SHARES = (0, 1, 2, 5, *range(10, 100, 10), 95, 98, 99, 100)
 N_GROUPS = 20
 """Speakers of a data set that are shown by themselves: those with most words; the others are one group."""
 
-N_WORST, N_DATASETS, N_READINGS = 8, 6, 12
+N_WORST, N_DATASETS, N_READINGS = 8, 6, 6
 """Utterances of a data set whose words are shown, data sets, and different texts of an utterance."""
 
 _LENGTHS = ("shortest quarter", "second quarter", "third quarter", "longest quarter")

@@ -127,7 +127,7 @@ def headline(settings: Sequence[Setting]) -> tuple[str, list[str]]:
     for leader in thriftiest[:1]:
         kind = "estimated" if frames.is_estimated(leader.line) else f"measured, scope {leader.line['energy_scope']}"
         says = f"needs least energy ({kind}): {{}} per second of audio"
-        told.append(_against(leader, main, best, says, ("{:.0%} of the energy of", "as much as")))
+        told.append(_against(leader, main, best, says, ("{:.3g} times the energy of", "as much as")))
     return main.label, told
 
 

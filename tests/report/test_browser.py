@@ -101,6 +101,7 @@ def choose(browser: Any, name: str, value: str) -> None:
 
 def charts(browser: Any, kind: str) -> list[dict[str, Any]]:
     """What Plotly was given for each chart of a section."""
+    browser.execute_async_script("plotAll().then(arguments[arguments.length - 1])")
     script = """return JSON.stringify([...document.querySelectorAll(`[data-chart=${arguments[0]}] .chart`)].map(
       chart => ({data: chart.data, layout: chart.layout,
       caption: chart.parentNode.querySelector("figcaption")?.textContent ?? ""})))"""
@@ -134,6 +135,7 @@ def test_what_models_and_data_say_stays_text(opened: Any) -> None:
     assert opened.execute_script("return document.querySelectorAll('img, script[src]').length") == 0
     assert "alert(1)" in opened.execute_script("return document.querySelector('#texts ~ details ins').textContent")
     assert EVIL in [row[0] for row in cells(opened)]
+    charts(opened, "bars")
     texts = opened.execute_script("return [...document.querySelectorAll('.chart text')].map(t => t.textContent).join()")
     assert "<img" in texts
 

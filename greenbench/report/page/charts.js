@@ -1,4 +1,4 @@
-// The charts: pure functions from lines of one setting to a Plotly figure, and their drawing.
+// The charts: pure functions from lines of one setting, all with the figures in question, to a Plotly figure; and their drawing.
 
 const FAINT = 0.55, MAX_PANELS = 6, MAX_BARS = 40;
 const GREY = "#8C8C8C";
@@ -60,9 +60,7 @@ function arrows(known, x, y, isLog) {
   }));
 }
 
-function tradeoff(all, { x, y }, width) {
-  const known = all.filter(line => median(line, x) !== null && median(line, y) !== null);
-  if (!known.length) return null;
+function tradeoff(known, { x, y }, width) {
   const fields = [...grouped(known.filter(line => contest(line, x, y) !== null), line => contest(line, x, y)).values()];
   const leading = new Set(fields.flatMap(field => front(field, x, y)));
   const points = [...grouped(known, line => line.label)].map(([label, group]) => {
@@ -89,9 +87,9 @@ function tradeoff(all, { x, y }, width) {
   };
 }
 
-function bars(all, { metric }) {
-  const known = all.filter(line => median(line, metric) !== null);
-  if (!known.length) return null;
+const shortened = (text, length) => text.length > length ? text.slice(0, length - 1) + "…" : text;
+
+function bars(known, { metric }, width) {
   const figure = { data: [], layout: layout(64 + 42 * Math.min(known.length, MAX_BARS), {
     xaxis: { title: { text: escaped(title(metric)) }, rangemode: "tozero", nticks: 5 },
     yaxis: { visible: false, range: [Math.min(known.length, MAX_BARS) - 0.5, -0.75] },
@@ -110,7 +108,7 @@ function bars(all, { metric }) {
       marker: { color: colour, symbol, size: 6 }, cliponaxis: false,
       hovertext: repeats(line, metric).map(found => escaped(`one repeat: ${quantity(metric, found)}`)), hoverinfo: "text",
     });
-    figure.layout.annotations.push({ ...place, text: escaped(line.label), x: 0, xanchor: "left" }, { ...place, text: `<b>${value}</b>`, x: 1, xanchor: "right" });
+    figure.layout.annotations.push({ ...place, text: escaped(shortened(line.label, Math.floor((width - 110) / 7.5))), x: 0, xanchor: "left" }, { ...place, text: `<b>${value}</b>`, x: 1, xanchor: "right" });
   });
   figure.says = `${capital(data.metrics[metric].label)}: ` + known.slice(0, MAX_BARS).map(line => `${line.label} ${quantity(metric, median(line, metric))}`).join(", ");
   figure.more = known.length - MAX_BARS;
@@ -118,8 +116,7 @@ function bars(all, { metric }) {
 }
 
 function latency(all, _, width) {
-  const known = all.filter(line => data.latencies[line.index]).slice(0, MAX_BARS);
-  if (!known.length) return null;
+  const known = all.slice(0, MAX_BARS);
   const seconds = known.flatMap(line => data.latencies[line.index]);
   const nRows = Math.ceil(known.length / Math.max(1, Math.floor(width / 230)));
   return {
@@ -140,15 +137,13 @@ function latency(all, _, width) {
 }
 
 function groups(all, { by }, width) {
-  const found = data.groups[by] ?? {}, known = all.filter(line => found[line.index]).slice(0, MAX_BARS);
-  if (!known.length) return null;
+  const found = data.groups[by], known = all.slice(0, MAX_BARS);
   const sums = new Map();
   for (const line of known) for (const [name, edits, words] of found[line.index]) {
     const sum = sums.get(name) ?? [0, 0];
     sums.set(name, [sum[0] + edits, sum[1] + words]);
   }
   const names = [...sums.keys()].sort((a, b) => sums.get(a)[0] / sums.get(a)[1] - sums.get(b)[0] / sums.get(b)[1]);
-  const short = name => name.length > 28 ? name.slice(0, 27) + "…" : name;
   const nRows = Math.ceil(known.length / Math.max(1, Math.floor(width / 230)));
   return {
     data: known.map(line => {
@@ -161,13 +156,21 @@ function groups(all, { by }, width) {
     }),
     layout: layout(90 + 26 * names.length + (known.length <= 24 ? 21 * nRows : 0), {
       xaxis: { title: { text: "WER (%)" }, rangemode: "tozero" },
-      yaxis: { tickvals: names.map((_, i) => i), ticktext: names.map(name => escaped(short(name))), range: [-0.6, names.length - 0.4] }, showlegend: known.length <= 24,
+      yaxis: { tickvals: names.map((_, i) => i), ticktext: names.map(name => escaped(shortened(name, 28))), range: [-0.6, names.length - 0.4] }, showlegend: known.length <= 24,
     }),
     says: `WER by ${by}, hardest: ${names.at(-1)}`,
   };
 }
 
-const CHARTS = { tradeoff, bars, latency, groups };
+const CHARTS = {
+  tradeoff: { make: tradeoff, has: (line, { x, y }) => median(line, x) !== null && median(line, y) !== null },
+  bars: { make: bars, has: (line, { metric }) => median(line, metric) !== null },
+  latency: { make: latency, has: line => line.index in data.latencies },
+  groups: { make: groups, has: (line, { by }) => line.index in (data.groups[by] ?? {}) },
+};
+
+// The lines that a chart can show, by setting.
+const charted = (kind, some, choice) => [...grouped(some.filter(line => isOk(line) && CHARTS[kind].has(line, choice)), line => line.setting).values()];
 
 function theme() {
   const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -175,53 +178,71 @@ function theme() {
     "hoverlabel.bordercolor": colour("--line"), "xaxis.gridcolor": colour("--line"), "yaxis.gridcolor": colour("--line") };
 }
 
-async function plot(box, figure) {
-  await Plotly.newPlot(box, figure.data, figure.layout, { responsive: true, displayModeBar: false });
-  await Plotly.relayout(box, theme());
+function themed(layout) {
+  const made = structuredClone(layout);
+  for (const [path, colour] of Object.entries(theme())) {
+    const names = path.split("."), last = names.pop();
+    names.reduce((inner, name) => inner[name] ??= {}, made)[last] = colour;
+  }
+  return made;
 }
 
-function panel(caption) {
-  const figure = document.createElement("figure"), box = document.createElement("div");
-  if (caption) figure.append(Object.assign(document.createElement("figcaption"), { textContent: caption }));
+// A chart is drawn when it is about to be seen: a page of many opens at once.
+const undrawn = new Map();
+const seen = new IntersectionObserver(entries => {
+  for (const entry of entries) if (entry.isIntersecting) plot(entry.target);
+}, { rootMargin: "200px" });
+
+function plot(box) {
+  const figure = undrawn.get(box);
+  undrawn.delete(box);
+  seen.unobserve(box);
+  return figure && Plotly.newPlot(box, figure.data, themed(figure.layout), { responsive: true, displayModeBar: false });
+}
+
+// Draw what was not seen yet, for paper and for whoever wants all of it.
+const plotAll = () => Promise.all([...undrawn.keys()].map(plot));
+
+function panel(caption, figure) {
+  const made = document.createElement("figure"), box = document.createElement("div");
+  if (caption) made.append(Object.assign(document.createElement("figcaption"), { textContent: caption }));
   box.className = "chart";
-  figure.append(box);
-  return [figure, box];
+  box.style.height = `${figure.layout.height}px`;  // the page keeps its place while charts come and go
+  box.setAttribute("role", "img");
+  box.setAttribute("aria-label", figure.says);
+  made.append(box);
+  undrawn.set(box, figure);
+  return made;
 }
 
 function note(text) {
   return Object.assign(document.createElement("p"), { className: "soft", textContent: text });
 }
 
-// Draw a section anew, a figure for each setting of the visible lines; stop where a newer drawing has begun.
-async function draw(section, visible, choice, isStale) {
+// Put the charts of a section in their places, one for each setting of the visible lines.
+function draw(section, visible, choice) {
   const place = section.querySelector(".charts"), kind = section.dataset.chart;
-  if (kind === "timeline") return drawTimelines(place, visible, isStale);
-  const settings = [...grouped(visible.filter(isOk), line => line.setting).values()];
-  const width = Math.min(place.clientWidth, 560);
-  const figures = settings.map(of => [of[0].place, CHARTS[kind](of, choice, width)]).filter(([, figure]) => figure);
-  const shown = figures.slice(0, MAX_PANELS).map(([caption, figure]) => [figure, ...panel(caption)]);
-  place.replaceChildren(...shown.map(([, element]) => element));
-  if (!figures.length) place.append(note("Nothing here was measured for what the filters leave."));
-  if (figures.length > MAX_PANELS) place.append(note(`The first ${MAX_PANELS} of ${figures.length} settings; the filters show the others.`));
-  for (const [figure, element, box] of shown) {
-    if (isStale()) return;
-    box.setAttribute("role", "img");
-    box.setAttribute("aria-label", figure.says);
-    await plot(box, figure);
-    if (figure.more > 0) element.append(note(`And ${figure.more} more; the filters and the table have them.`));
-  }
+  for (const box of place.querySelectorAll(".chart")) { undrawn.delete(box); seen.unobserve(box); }
+  place.replaceChildren(...kind === "timeline" ? timelines(visible) : settings(kind, visible, choice, Math.min(place.clientWidth, 560)));
+  for (const box of place.querySelectorAll(".chart")) seen.observe(box);
 }
 
-async function drawTimelines(place, visible, isStale) {
+function settings(kind, visible, choice, width) {
+  const all = charted(kind, visible, choice);
+  if (!all.length) return [note("Nothing here was measured for what the filters leave.")];
+  const panels = all.slice(0, MAX_PANELS).map(of => {
+    const figure = CHARTS[kind].make(of, choice, width), made = panel(of[0].place, figure);
+    if (figure.more > 0) made.append(note(`And ${figure.more} more; the filters and the table have them.`));
+    return made;
+  });
+  return all.length > MAX_PANELS ? [...panels, note(`The first ${MAX_PANELS} of ${all.length} settings; the filters show the others.`)] : panels;
+}
+
+function timelines(visible) {
   const runs = new Set(visible.map(line => line.run_id));
-  const shown = data.timelines.filter(line => runs.has(line.run)).slice(0, MAX_PANELS);
-  const panels = shown.map(line => panel(data.timelines.length > 1 ? line.run : ""));
-  place.replaceChildren(...panels.map(([element]) => element));
-  for (const [i, [element, box]] of panels.entries()) {
-    if (isStale()) return;
-    box.setAttribute("role", "img");
-    box.setAttribute("aria-label", `What was sampled during run ${shown[i].run}`);
-    await plot(box, structuredClone(shown[i].figure));
-    element.append(note(shown[i].note));
-  }
+  return data.timelines.filter(line => runs.has(line.run)).slice(0, MAX_PANELS).map(line => {
+    const made = panel(data.timelines.length > 1 ? line.run : "", { ...line.figure, says: `What was sampled during run ${line.run}` });
+    made.append(note(line.note));
+    return made;
+  });
 }

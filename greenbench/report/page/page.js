@@ -2,7 +2,6 @@
 
 const root = document.documentElement;
 const choice = {};  // filters by fact, and x, y, metric, by
-let drawing = 0;
 
 const form = () => document.getElementById("filters");
 const fields = () => document.querySelectorAll("#filters select, [data-axis]");
@@ -31,42 +30,39 @@ const isVisible = line => Object.keys(data.filters).every(name => !choice[name] 
 function changed() {
   const told = Object.entries(choice).filter(([, value]) => value);
   history.replaceState(null, "", "#" + new URLSearchParams(told));
-  return render();
+  render();
 }
 
-async function render() {
-  const visible = lines.filter(isVisible), shown = new Set(visible.map(line => line.index)), mine = ++drawing;
+function render() {
+  const visible = lines.filter(isVisible), shown = new Set(visible.map(line => line.index));
   document.getElementById("shown").textContent = `${visible.length} of ${lines.length} cells`;
   fill(visible);
   for (const reading of document.querySelectorAll("[data-lines]"))
     reading.hidden = !reading.dataset.lines.split(" ").some(index => shown.has(Number(index)));
   for (const article of document.querySelectorAll("[data-lines-of] article"))
     article.hidden = ![...article.querySelectorAll("[data-lines]")].some(reading => !reading.hidden);
-  for (const section of document.querySelectorAll("[data-chart]")) {
-    if (mine !== drawing) return;
-    await draw(section, visible, choice, () => mine !== drawing);
-  }
-  if (mine === drawing) root.dataset.drawn = mine;
+  for (const section of document.querySelectorAll("[data-chart]")) draw(section, visible, choice);
+  root.dataset.drawn = Number(root.dataset.drawn ?? 0) + 1;
 }
 
 async function start() {
   open_(await unpack(document.getElementById("data").textContent));
   if (choice.export) return exportFigures();
   offer();
-  await render();
+  render();
 }
 
 // Leave every chart of the first settings in the page as SVG and PNG, on white, for who wants files.
 async function exportFigures() {
-  const settings = [...grouped(lines.filter(isOk), line => line.setting).values()].slice(0, MAX_PANELS), drawn = [];
-  for (const [number, of] of settings.entries()) {
-    const add = (name, figure) => { if (figure) drawn.push([settings.length > 1 ? `${name}-${number + 1}` : name, figure]); };
-    for (const x of ["energy_j_per_audio_s", "rtfx", "model_bytes"].filter(metric => data.metrics[metric]))
-      if (data.metrics.wer) add(`tradeoff-wer-${x}`, tradeoff(of, { x, y: "wer" }, 560));
-    for (const metric of data.bars) add(`bars-${metric}`, bars(of, { metric }));
-    add("latency", latency(of, {}, 560));
-    for (const by of Object.keys(data.groups)) add(`wer-by-${by}`, groups(of, { by }, 560));
-  }
+  const numbers = [...new Set(lines.filter(isOk).map(line => line.setting))], drawn = [];
+  const add = (name, kind, choice) => {
+    for (const of of charted(kind, lines, choice).slice(0, MAX_PANELS))
+      drawn.push([numbers.length > 1 ? `${name}-${numbers.indexOf(of[0].setting) + 1}` : name, CHARTS[kind].make(of, choice, 560)]);
+  };
+  for (const x of ["energy_j_per_audio_s", "rtfx", "model_bytes"]) add(`tradeoff-wer-${x}`, "tradeoff", { x, y: "wer" });
+  for (const metric of data.bars) add(`bars-${metric}`, "bars", { metric });
+  add("latency", "latency", {});
+  for (const by of Object.keys(data.groups)) add(`wer-by-${by}`, "groups", { by });
   data.timelines.slice(0, MAX_PANELS).forEach((line, i, all) => drawn.push([all.length > 1 ? `timeline-${i + 1}` : "timeline", line.figure]));
   for (const [name, figure] of drawn) for (const format of ["svg", "png"]) {
     const layout = { ...figure.layout, paper_bgcolor: "#fff", font: { ...figure.layout.font, color: "#1c2024" } };
@@ -80,7 +76,7 @@ async function exportFigures() {
 
 const repaint = () => { for (const chart of document.querySelectorAll(".js-plotly-plot")) Plotly.relayout(chart, theme()); };
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
-addEventListener("beforeprint", () => { root.classList.add("paper"); repaint(); });
+addEventListener("beforeprint", () => { root.classList.add("paper"); plotAll(); repaint(); });
 addEventListener("afterprint", () => { root.classList.remove("paper"); repaint(); });
 
 // A live page asks its server twice a second whether there is something new, and takes that in where it stands.
