@@ -279,7 +279,9 @@ def _label(line: Mapping[Any, Any], names: Iterable[str]) -> str:
     parts = {name: comparability.value(line, name) for name in (*SETTING, *names)}
     parts["batch_size"] = f"batch size {parts['batch_size']}"
     known = {name: str(value) for name, value in parts.items() if value is not None}
-    return " · ".join(value if name in SETTING else f"{name.replace('_', ' ')} {value}" for name, value in known.items())
+    return " · ".join(
+        value if name in SETTING else f"{name.replace('_', ' ')} {value}" for name, value in known.items()
+    )
 
 
 def _labelled(group: pd.DataFrame) -> pd.DataFrame:
