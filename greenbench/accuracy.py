@@ -65,10 +65,13 @@ def first_windows(path: Path, cells: Iterable[Cell]) -> dict[Cell, Texts]:
         cells: the cells in question.
     """
     wanted, texts, windows = set(cells), dict[Cell, dict[str, Row]](), dict[Cell, tuple[int, int]]()
-    for row in store.read_rows(path):
+
+    def is_asked_for(row: Row) -> bool:
         cell, window = cell_of(row), (row["round"], row["repeat"])
-        if cell not in wanted or window > windows.get(cell, window):
-            continue
+        return cell in wanted and window <= windows.get(cell, window)
+
+    for row in filter(is_asked_for, store.read_texts(path, is_asked_for)):
+        cell, window = cell_of(row), (row["round"], row["repeat"])
         if window < windows.setdefault(cell, window):
             windows[cell] = window
             texts[cell] = {}
@@ -83,7 +86,11 @@ def count_all(path: Path, cells: Mapping[Cell, Iterable[Row]]) -> dict[Cell, Cou
         path: a run's ``hypotheses.jsonl``.
         cells: the rows of each cell in question.
     """
-    texts = first_windows(path, cells) if cells else {}
+    return recounted(first_windows(path, cells) if cells else {}, cells)
+
+
+def recounted(texts: Mapping[Cell, Texts], cells: Mapping[Cell, Iterable[Row]]) -> dict[Cell, Counted | RecountError]:
+    """Do the same with texts that were read already."""
     found: dict[Cell, Counted | RecountError] = {}
     for cell, rows in cells.items():
         try:
@@ -152,6 +159,7 @@ def known(heard: Counted | RecountError) -> Counted:
     return heard
 
 
+@lru_cache(maxsize=2**10)  # one model's texts are often the same on several machines
 def difference(a: Counted, b: Counted, metric: str) -> Difference | None:
     """Return how much the error rate of b exceeds that of a, by the paired bootstrap.
 

@@ -149,15 +149,52 @@ def report(
     reference: Annotated[
         str | None, typer.Option(help="Hold every WER against this variant's. [default: each one's teacher]")
     ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="Folder for the charts as SVG and PNG (needs Chromium or Chrome).")
+    ] = None,
+    table: Annotated[Path | None, typer.Option(help="File for the results as a table: .tex or .md.")] = None,
 ) -> None:
-    """Write the page of one or several runs."""
+    """Write the page of one or several runs, and what a paper needs of it."""
     from greenbench import gate as gates
-    from greenbench.report.pages import write_page
+    from greenbench.report import content, frames, pages, snapshots, tables
     from greenbench.store import REPORT
 
     asked = gates.parse(gate, reference)
-    page = write_page(results if len(results) > 1 else results[0], out or results[0] / REPORT, asked)
-    typer.echo(page)
+    if figures is not None:
+        snapshots.browser()  # that there is none is told before anything is written
+    found = content.load(results, asked)
+    written = [pages.write(found, out or results[0] / REPORT)]
+    if table is not None:
+        written.append(tables.write(frames.summary(found.rows, found.outside), table))
+    if figures is not None:
+        written += snapshots.write(written[0], figures)
+    for path in written:
+        typer.echo(path)
+
+
+@app.command()
+def dashboard(
+    results: Annotated[Path, typer.Argument(help="Folder of runs; it may still be empty.")] = Path("results"),
+    host: Annotated[str, typer.Option(help="Address to serve at; another than this machine's own is open to all.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve at; 0: any that is free.")] = 8050,
+    gate: Annotated[
+        str, typer.Option(help="WER that speed and energy ranks ask for: margin:1.0pp, mlperf-99 or none.")
+    ] = "margin:1.0pp",
+) -> None:
+    """Serve the page of all runs below a folder, filling in while they run, until Ctrl-C."""
+    from greenbench import gate as gates
+    from greenbench.report import dashboard as served
+
+    with served.Server(results, (host, port), gates.parse(gate)) as server:
+        typer.echo(f"dashboard of {results}: {server.url} (Ctrl-C ends it)")
+        if not served.is_loopback(host):
+            typer.echo("note: whoever reaches this address can read these results", err=True)
+        try:
+            server.serve_forever(poll_interval=0.2)
+        except KeyboardInterrupt:
+            typer.echo("ended", err=True)
 
 
 @app.command()

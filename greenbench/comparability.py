@@ -17,6 +17,9 @@ TIMING = ("device_name", "threads", "batching", "arrivals", "timed_region", "pro
 ENERGY = ("energy_scope", "energy_gpu_scope", "energy_kind")
 """What joules cover, and whether they were measured or estimated."""
 
+READ = ("energy_method", "energy_scope")
+"""What ``value`` reads beside the column that it is asked for."""
+
 KEY = (*WORK, *COUNTING, *TIMING)
 """Rows that agree in all of these may share a chart; their energies must agree in ``ENERGY`` too."""
 

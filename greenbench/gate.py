@@ -1,16 +1,17 @@
 """Which cells may be ranked by what they save: those shown to recognise about as well as their teacher."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from greenbench import accuracy, store
+from greenbench import accuracy
 from greenbench.accuracy import Cell, Counted, RecountError, cell_of, known
 from greenbench.errors import InputError, did_you_mean
-from greenbench.lineage import comparable, middle, recount, teacher_of
-from greenbench.pairing import Line, lines
+from greenbench.lineage import Alike, Count, alike, comparable, middle, read, recount, teacher_of
+from greenbench.pairing import Line
 
 MLPERF_SHARE = 0.99
 """The share of the reference's word accuracy that MLPerf Inference asks of a closed-division model."""
@@ -75,12 +76,30 @@ def outside(folders: Iterable[Path], gate: Gate = DEFAULT) -> dict[Cell, str]:
     """
     if gate.rule == "none":
         return {}
-    home = {folder: lines(store.current(store.read_rows(folder / store.RECORDS))) for folder in folders}
-    measured = [line for of_run in home.values() for line in of_run if middle(line, "wer") is not None]
+    home = read(folders)
+    return judged([line for of_run in home.values() for line in of_run], gate, partial(recount, home))
+
+
+def judged(cells: Iterable[Line], gate: Gate, count: Count) -> dict[Cell, str]:
+    """Say the same of lines that were read already.
+
+    Args:
+        cells: of all runs.
+        gate: what is asked.
+        count: counts the texts of the cells that are held against each other.
+
+    Raises:
+        InputError: the reference that the gate names is among none of the lines.
+    """
+    measured = [line for line in cells if middle(line, "wer") is not None]
+    if gate.rule == "none":
+        return {}
     if gate.reference is not None:
         _check_reference(gate.reference, measured)
-    pairs = [(line, _reference(line, gate.reference, measured)) for line in measured]
-    heard = recount(home, pairs) if gate.rule == "margin" else {}
+    known_lines = alike(measured, "wer")
+    pairs = [(line, _reference(line, gate.reference, known_lines)) for line in measured]
+    held = [line for pair in pairs if pair[1] is not None for line in pair]
+    heard = count({cell_of(line.shared) for line in held if line is not None}) if gate.rule == "margin" else {}
     reasons = {cell_of(line.shared): _reason(line, reference, gate, heard) for line, reference in pairs}
     return {cell: reason for cell, reason in reasons.items() if reason is not None}
 
@@ -101,7 +120,7 @@ def _check_reference(name: str, measured: Iterable[Line]) -> None:
         raise InputError(f"--reference {name}: no cell of that variant has a WER here. {did_you_mean(name, valid)}")
 
 
-def _reference(line: Line, name: str | None, measured: Sequence[Line]) -> Line | None:
+def _reference(line: Line, name: str | None, measured: Alike) -> Line | None:
     """Find what a line is held against: the named variant, or its teacher's teacher as far up as was measured."""
     return comparable(line, name, measured, "wer") if name is not None else teacher_of(line, measured, "wer")
 

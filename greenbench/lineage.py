@@ -1,7 +1,9 @@
 """What a compressed variant gained and lost: its cell held against its teacher's, and when its training pays back."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,12 @@ from greenbench.statistics.repeats import ratio_by_round, units
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Alike = Mapping[tuple[str, ...], Sequence[Line]]
+"""Measured lines by variant, and by the values in which two must agree before a metric may be compared."""
+
+Count = Callable[[Collection[Cell]], Mapping[Cell, Counted | RecountError]]
+"""Counts the texts of cells anew."""
 
 ENERGY = "energy_j_per_audio_s"
 
@@ -87,11 +95,24 @@ def descents(folders: Iterable[Path]) -> list[Descent]:
     Args:
         folders: runs; a teacher may be in another than its student, if the two are comparable.
     """
-    home = {folder: lines(store.current(store.read_rows(folder / store.RECORDS))) for folder in folders}
-    measured = [line for of_run in home.values() for line in of_run if line.rows]
-    teachers = {cell_of(line.shared): teacher_of(line, measured, "rtfx") for line in measured}
-    pairs = [(line, teacher) for line in measured if (teacher := teachers[cell_of(line.shared)])]
-    heard = recount(home, [pair for pair in pairs if all(middle(line, "wer") is not None for line in pair)])
+    home = read(folders)
+    return held([line for of_run in home.values() for line in of_run], partial(recount, home))
+
+
+def held(cells: Iterable[Line], count: Count, most: int | None = None) -> list[Descent]:
+    """Do the same with lines that were read already.
+
+    Args:
+        cells: of all runs.
+        count: counts the texts of the cells that are held against each other.
+        most: hold no more than the first so many.
+    """
+    measured = [line for line in cells if line.rows]
+    known = alike(measured, "rtfx")
+    taught = ((line, teacher_of(line, known, "rtfx")) for line in measured)
+    pairs = list(islice(((line, teacher) for line, teacher in taught if teacher is not None), most))
+    with_wer = [line for pair in pairs for line in pair if all(middle(x, "wer") is not None for x in pair)]
+    heard = count({cell_of(line.shared) for line in with_wer})
     return [_descent(student, teacher, heard) for student, teacher in pairs]
 
 
@@ -113,43 +134,55 @@ def table(*results: Path) -> "pd.DataFrame":
     return found
 
 
-def teacher_of(line: Line, measured: Sequence[Line], metric: str) -> Line | None:
+def alike(measured: Iterable[Line], metric: str) -> Alike:
+    """Sort lines by variant and by everything in which two must agree before ``metric`` may be compared."""
+    found: dict[tuple[str, ...], list[Line]] = {}
+    for line in measured:
+        found.setdefault(_key(line, line.shared["variant"], metric), []).append(line)
+    return found
+
+
+def teacher_of(line: Line, known: Alike, metric: str) -> Line | None:
     """Find the cell that a line descends from, as far up as was measured alike.
 
     A build of a student is held against the teacher too, or a lossy student's builds would pass for being as lossy.
 
     Args:
         line: the student.
-        measured: where to look.
+        known: where to look, from ``alike`` for the same metric.
         metric: for which the two must be comparable.
     """
-    seen, teacher = {line.shared["variant"]}, comparable(line, line.shared["parent"], measured, metric)
+    seen, teacher = {line.shared["variant"]}, comparable(line, line.shared["parent"], known, metric)
     found = None
     while teacher is not None and teacher.shared["variant"] not in seen:
         found = teacher
         seen.add(found.shared["variant"])
-        teacher = comparable(line, found.shared["parent"], measured, metric)
+        teacher = comparable(line, found.shared["parent"], known, metric)
     return found
 
 
-def comparable(line: Line, variant: str | None, measured: Iterable[Line], metric: str) -> Line | None:
+def comparable(line: Line, variant: str | None, known: Alike, metric: str) -> Line | None:
     """Find the comparable line of a variant, in the same run where there is one; a variant is not held to itself."""
-    named = [x for x in measured if x.shared["variant"] == variant != line.shared["variant"]]
-    columns = comparability.columns(metric)
-    alike = [x for x in named if not comparability.differing(x.shared, line.shared, columns)]
-    return min(alike, key=lambda x: x.shared["run_id"] != line.shared["run_id"], default=None)
+    named = known.get(_key(line, variant, metric), ()) if variant != line.shared["variant"] else ()
+    return min(named, key=lambda x: x.shared["run_id"] != line.shared["run_id"], default=None)
 
 
-def recount(
-    home: Mapping[Path, Sequence[Line]], pairs: Iterable[tuple[Line, Line | None]]
-) -> dict[Cell, Counted | RecountError]:
-    """Count the texts of all cells that are held against each other, each cell once.
+def _key(line: Line, variant: str | None, metric: str) -> tuple[str, ...]:
+    return (str(variant), *(str(comparability.value(line.shared, name)) for name in comparability.columns(metric)))
+
+
+def read(folders: Iterable[Path]) -> dict[Path, list[Line]]:
+    """Return the lines of each run."""
+    return {folder: lines(store.current(store.read_rows(folder / store.RECORDS))) for folder in folders}
+
+
+def recount(home: Mapping[Path, Sequence[Line]], wanted: Collection[Cell]) -> dict[Cell, Counted | RecountError]:
+    """Count the texts of cells that are held against each other, each cell once.
 
     Args:
-        home: the lines of each run's folder.
-        pairs: a line and what it is held against; those without are left out.
+        home: from ``read``.
+        wanted: the cells.
     """
-    wanted = {cell_of(line.shared) for pair in pairs if pair[1] is not None for line in pair if line is not None}
     heard: dict[Cell, Counted | RecountError] = {}
     for folder, of_run in home.items():
         texts = {cell_of(line.shared): line.rows for line in of_run if cell_of(line.shared) in wanted}

@@ -3,7 +3,7 @@
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,13 +115,47 @@ def read_rows(path: Path) -> Iterator[Row]:
     """Yield the rows of a JSON-lines file; a torn line (from a crash) is skipped with a warning."""
     if not path.exists():
         return
-    with path.open("rb") as stream:  # a line may be torn inside a character, which is no UTF-8
+    with path.open("rb") as stream:
         for number, line in enumerate(stream, start=1):
-            try:
-                yield json.loads(line)
-            except ValueError:
-                if line.strip():
-                    warnings.warn(f"{path}:{number}: torn line skipped", stacklevel=2)
+            yield from _parsed(line, f"{path}:{number}")
+
+
+def read_texts(path: Path, wanted: Callable[[Row], bool]) -> Iterator[Row]:
+    """Yield the rows of a file of ``HYPOTHESES`` whose window is wanted, parsing no others: there may be millions.
+
+    Args:
+        path: the file; where there is none, nothing is yielded.
+        wanted: answers for the ``KEYS`` of a window, asked once for each stretch of lines that share them. A line
+            that does not begin with all of them, as ``append`` writes them, is always yielded.
+    """
+    if not path.exists():
+        return
+    last, take = b"", True
+    with path.open("rb") as stream:
+        for number, line in enumerate(stream, start=1):
+            head, _, _ = line.partition(b'"utterance_id"')
+            if head != last:
+                key, last = _key(head), head
+                take = key is None or wanted(key)
+            if take:
+                yield from _parsed(line, f"{path}:{number}")
+
+
+def _key(head: bytes) -> Row | None:
+    """Return the keys that a line begins with, None where some are missing."""
+    try:
+        key = json.loads(head.rstrip(b" ,") + b"}")
+    except ValueError:
+        return None
+    return key if all(name in key for name in KEYS) else None
+
+
+def _parsed(line: bytes, where: str) -> Iterator[Row]:
+    try:
+        yield json.loads(line)  # a line may be torn inside a character, which is no UTF-8
+    except ValueError:
+        if line.strip():
+            warnings.warn(f"{where}: torn line skipped", stacklevel=3)
 
 
 def current(rows: Iterable[Row]) -> list[Row]:
@@ -149,15 +183,21 @@ def load(folder: str | Path) -> "pd.DataFrame":
     Raises:
         StoreError: there is no run at or below ``folder``.
     """
-    import pandas as pd
-
     found = runs(Path(folder))
     if not found:
         raise StoreError(f"{folder}: no runs here (no {RUN} at or below it)")
-    rows = [row for path in found for row in current(read_rows(path / RECORDS))]
-    frame = pd.DataFrame(rows, columns=columns())
-    frame = frame.astype(dict.fromkeys(METRICS, "float64"))
-    typed: pd.DataFrame = frame.astype(dict.fromkeys(("batch_size", "round", "repeat"), "Int64"))
+    return frame([row for path in found for row in current(read_rows(path / RECORDS))])
+
+
+def frame(rows: Sequence[Row]) -> "pd.DataFrame":
+    """Return rows of ``RECORDS`` as the frame that ``load`` gives."""
+    import pandas as pd
+
+    names = columns()
+    untyped = pd.DataFrame({name: pd.Series([row.get(name) for row in rows], dtype=object) for name in names})
+    typed: pd.DataFrame = untyped.astype(
+        dict.fromkeys(METRICS, "float64") | dict.fromkeys(("batch_size", "round", "repeat"), "Int64")
+    )
     return typed
 
 

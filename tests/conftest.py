@@ -59,6 +59,31 @@ def whisper_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+    """One Chromium for all tests; a test that needs it skips where there is none."""
+    binary, service = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+    if binary is None or service is None:
+        pytest.skip("needs chromium and chromium-driver")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    quiet = (
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "no-first-run",
+        "disable-quic",
+    )
+    for name in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", *quiet):
+        options.add_argument(f"--{name}")
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(service))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="session")
 def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A manifest of eight tones, 1.0 to 1.7 s long: 10.8 s in all."""
     folder = tmp_path_factory.mktemp("tones")

@@ -214,6 +214,16 @@ def test_compare_refuses_in_one_line(two_runs: tuple[Path, Path], fake_run, argu
     assert says in error
 
 
+def test_report_writes_a_table_beside_the_page(fake_run, said: list[str], tmp_path: Path) -> None:
+    """`--table` adds a file to what is written, and a wrong ending is bad input."""
+    run = fake_run("r1", {"variant": "a", "heard": said})
+    done = greenbench("report", run, "--table", tmp_path / "t.md")
+    assert done.returncode == 0
+    assert done.stdout.split() == [str(run / "report.html"), str(tmp_path / "t.md")]
+    assert "| a |" in (tmp_path / "t.md").read_text()
+    assert greenbench("report", run, "--table", tmp_path / "t.doc").returncode == 2
+
+
 def test_report_takes_a_gate(fake_run, said: list[str]) -> None:
     """The page says what its efficiency ranks ask of WER; a gate of another form is refused."""
     run = fake_run("r", {"heard": said, "rounds": [{"rtfx": 10}]})

@@ -77,8 +77,8 @@ def beside(descents: Iterable[Descent]) -> list[dict[str, str]]:
         descents: as ``lineage.descents`` gives them.
 
     Returns:
-        One line for each model and ratio to the original that either has: ``table``, ``model``, ``ratio``, ``paper``,
-        ``here``, ``measured`` (variant and scenario); empty where none of the paper's models was measured here.
+        One line for each model and ratio to the original that either has: ``model`` with its table, ``ratio``,
+        ``paper``, ``here``, ``measured`` (where); empty where none of the paper's models was measured here.
     """
     ours = list(descents)
     found = [(printed, descent) for printed in PRINTED for descent in ours if _is(descent, printed)]
@@ -115,7 +115,7 @@ def _lines(printed: Printed, descent: Descent) -> list[dict[str, str]]:
     }
     shared = descent.student.shared
     return [
-        {"table": str(printed.table), "model": printed.name, "ratio": ratio, "paper": paper or "–", "here": here or "–",
+        {"model": f"{printed.name} (Table {printed.table})", "ratio": ratio, "paper": paper or "–", "here": here or "–",
          "measured": f"{shared['variant']} · {shared['scenario']} · {shared['device_name'] or shared['device']}"}
         for ratio, (paper, here) in pairs.items() if paper or here
     ]  # fmt: skip

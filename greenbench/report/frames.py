@@ -1,11 +1,12 @@
 """What the rows say: one line per cell, which lines may be ranked, which lead, which none dominates."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from greenbench import comparability, validity
@@ -14,6 +15,8 @@ from greenbench.energy import PARTS
 from greenbench.metrics import METRICS
 from greenbench.record import CELL, PROVENANCE
 from greenbench.validity import ESTIMATED
+
+Numbers = npt.NDArray[Any]
 
 SETTING = ("dataset", "device", "scenario", "batch_size")
 """The columns of the comparability key that name a setting; the others only where these leave doubt."""
@@ -76,54 +79,56 @@ def summary(rows: pd.DataFrame, outside: Mapping[Cell, str] | None = None) -> pd
         rows the median under its own name, ``<metric>_min``, ``<metric>_max`` and ``<metric>_values`` (a
         tuple); and the provenance, its different values joined by a slash.
     """
-    groups = rows.groupby(list(CELL), sort=False, dropna=False)
-    lines = [
-        dict(zip(CELL, key, strict=True)) | _line(cell) | {"outside": (outside or {}).get(key)} for key, cell in groups
-    ]
-    frame = pd.DataFrame(lines, columns=_columns(), dtype=object)
-    numbers = [f"{metric}{part}" for metric in METRICS for part in ("", "_min", "_max")]
-    types = dict.fromkeys(numbers, "float64") | dict.fromkeys(_COUNTS, "int64")
-    whole: pd.DataFrame = frame.astype(types).copy()  # one block a type, where astype leaves one a column
-    return whole
-
-
-def _columns() -> list[str]:
-    spreads = [f"{m}{part}" for m in METRICS for part in ("", "_min", "_max", "_values")]
-    return [*CELL, "status", "reason", "outside", "flags", "flag_notes", *_COUNTS, *spreads, *_ORIGIN]
-
-
-def _line(cell: pd.DataFrame) -> dict[str, Any]:
-    """Reduce one cell's rows; provenance comes from the ok rows where there are any."""
-    good = cell["status"] == "ok"
-    ok, bad = cell[good], cell[~good]
-    raised = _raised(ok)
-    line: dict[str, Any] = {
-        "status": "ok" if len(ok) else "error" if (bad["status"] == "error").any() else "skipped",
-        "reason": _agreed(bad["reason"]),
-        "flags": sorted(raised),
-        "flag_notes": [raised[flag] for flag in sorted(raised)],
-        "n_rounds": ok["round"].nunique(),
-        "n_repeats": len(ok),
-        "n_failed": len(bad),
+    cell = rows.groupby(list(CELL), sort=False, dropna=False).ngroup().to_numpy()
+    n_cells = int(cell.max()) + 1 if len(cell) else 0
+    good = (rows["status"] == "ok").to_numpy()
+    ok, of_cell = rows[good], cell[good]
+    n_ok, n_all = np.bincount(of_cell, minlength=n_cells), np.bincount(cell, minlength=n_cells)
+    died = np.bincount(cell[(rows["status"] == "error").to_numpy()], minlength=n_cells) > 0
+    telling = good | (n_ok == 0)[cell]  # provenance comes from the ok rows where there are any
+    keys = rows[list(CELL)][~pd.Series(cell, index=rows.index).duplicated()]
+    spreads = {name: column for metric in METRICS for name, column in _spread(metric, ok, of_cell, n_cells).items()}
+    flags = _flags(ok, of_cell, n_ok, spreads)
+    columns = {
+        **{name: keys[name].tolist() for name in CELL},
+        "status": np.select([n_ok > 0, died], ["ok", "error"], "skipped"),
+        "reason": _agreed(rows["reason"][~good], cell[~good], n_cells),
+        "outside": [(outside or {}).get(key) for key in keys.itertuples(index=False, name=None)],
+        "flags": [sorted(raised) for raised in flags],
+        "flag_notes": [[raised[flag] for flag in sorted(raised)] for raised in flags],
+        "n_rounds": ok.groupby(of_cell)["round"].nunique().reindex(range(n_cells), fill_value=0).to_numpy(),
+        "n_repeats": n_ok,
+        "n_failed": n_all - n_ok,
+        **spreads,
+        **{name: _agreed(rows[name][telling], cell[telling], n_cells) for name in _ORIGIN},
     }
-    for metric in METRICS:
-        line |= _spread(metric, ok[metric])
-    source = ok if len(ok) else bad
-    return line | {name: _agreed(source[name]) for name in _ORIGIN}
+    lines: pd.DataFrame = pd.DataFrame({name: _typed(name, column) for name, column in columns.items()})
+    return lines
 
 
-def _raised(ok: pd.DataFrame) -> dict[str, str]:
-    """Return the flags of a cell's ok rows, and those of all of them together, with the figures behind each."""
-    if ok.empty:
-        return {}
-    notes: dict[str, list[str]] = {}
-    for flags, told in zip(ok["flags"], ok["flag_notes"], strict=True):
+def _typed(name: str, column: Any) -> "pd.Series[Any]":
+    """Keep text, flags and provenance as the objects they are; pandas would make floats of integers beside None."""
+    numeric = name in _COUNTS or (isinstance(column, np.ndarray) and column.dtype == float)
+    typed: pd.Series[Any] = pd.Series(column) if numeric else pd.Series(list(column), dtype=object)
+    return typed
+
+
+def _flags(
+    ok: pd.DataFrame, cell: Numbers, n_ok: Numbers, spreads: Mapping[str, Sequence[Any]]
+) -> list[dict[str, str]]:
+    """Return of each cell its ok rows' flags, and those of all of them together, with the figures behind each."""
+    notes: list[dict[str, list[str]]] = [{} for _ in n_ok]
+    for number, flags, told in zip(cell, ok["flags"], ok["flag_notes"], strict=True):
         for flag, note in zip_longest(_listed(flags), _listed(told)[: len(_listed(flags))], fillvalue=""):
-            notes.setdefault(flag, []).append(note)
-    values = {metric: pd.to_numeric(ok[metric]).dropna().tolist() for metric in validity.SPREAD}
-    n_asked = pd.to_numeric(ok["n_windows"]).max()
-    together = validity.flags_over_repeats(values, len(ok), None if pd.isna(n_asked) else int(n_asked))
-    return {flag: _first(found, len(ok)) for flag, found in notes.items()} | together
+            notes[number].setdefault(flag, []).append(note)
+    asked = pd.to_numeric(ok["n_windows"]).groupby(cell).max().reindex(range(len(n_ok))).tolist()
+    found = []
+    for number, of_cell in enumerate(notes):
+        values = {metric: spreads[f"{metric}_values"][number] for metric in validity.SPREAD}
+        n_asked = None if pd.isna(asked[number]) else int(asked[number])
+        together = validity.flags_over_repeats(values, int(n_ok[number]), n_asked) if n_ok[number] else {}
+        found.append({flag: _first(told, int(n_ok[number])) for flag, told in of_cell.items()} | together)
+    return found
 
 
 def _first(notes: list[str], n_windows: int) -> str:
@@ -132,16 +137,20 @@ def _first(notes: list[str], n_windows: int) -> str:
     return ": ".join(part for part in (some, next(filter(None, notes), "")) if part)
 
 
-def _spread(metric: str, column: "pd.Series[Any]") -> dict[str, Any]:
-    values = tuple(float(v) for v in pd.to_numeric(column).dropna())
-    if not values:
-        return {metric: None, f"{metric}_min": None, f"{metric}_max": None, f"{metric}_values": ()}
-    return {
-        metric: float(np.median(values)),
-        f"{metric}_min": min(values),
-        f"{metric}_max": max(values),
-        f"{metric}_values": values,
-    }
+def _spread(metric: str, ok: pd.DataFrame, cell: Numbers, n_cells: int) -> dict[str, Any]:
+    """Return a metric's columns: median, least, most and all values of each cell."""
+    column = pd.to_numeric(ok[metric]).astype(float)
+    known = column.notna().to_numpy()
+    if not known.any():
+        nothing = dict.fromkeys((metric, f"{metric}_min", f"{metric}_max"), np.full(n_cells, np.nan))
+        return nothing | {f"{metric}_values": [()] * n_cells}
+    by_cell = column[known].groupby(cell[known])
+    reduced = {"": by_cell.median(), "_min": by_cell.min(), "_max": by_cell.max()}
+    spread: dict[str, Any] = {f"{metric}{e}": s.reindex(range(n_cells)).to_numpy() for e, s in reduced.items()}
+    order = np.argsort(cell[known], kind="stable")
+    ends = np.cumsum(np.bincount(cell[known], minlength=n_cells))
+    values, starts = column[known].to_numpy()[order].tolist(), [0, *ends.tolist()]
+    return spread | {f"{metric}_values": [tuple(values[a:b]) for a, b in zip(starts, ends, strict=False)]}
 
 
 def _listed(names: Any) -> tuple[str, ...]:
@@ -149,16 +158,13 @@ def _listed(names: Any) -> tuple[str, ...]:
     return tuple(names) if isinstance(names, (list, tuple)) else ()
 
 
-def _agreed(column: "pd.Series[Any]") -> Any:
-    """Return the one value of a column, its different values as text, or None."""
-    distinct = list({str(value): value for value in column if not _missing(value)}.values())
-    if len(distinct) > 1:
-        return " / ".join(map(str, distinct))
-    return distinct[0] if distinct else None
-
-
-def _missing(value: Any) -> bool:
-    return value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value))
+def _agreed(column: "pd.Series[Any]", cell: Numbers, n_cells: int) -> list[Any]:
+    """Return of each cell the one value of a column, its different values as text, or None."""
+    known = column.notna().to_numpy()
+    distinct: list[dict[str, Any]] = [{} for _ in range(n_cells)]
+    for number, value in zip(cell[known].tolist(), column[known].tolist(), strict=True):
+        distinct[number].setdefault(str(value), value)
+    return [" / ".join(found) if len(found) > 1 else next(iter(found.values()), None) for found in distinct]
 
 
 def rankable(rows: pd.DataFrame) -> "pd.Series[bool]":
@@ -170,9 +176,21 @@ def rankable(rows: pd.DataFrame) -> "pd.Series[bool]":
 
 def estimated(rows: pd.DataFrame) -> "pd.Series[bool]":
     """Say which rows have an energy that is estimated, wholly or in part."""
-    found = [comparability.value(row, "energy_kind") == "estimated" for row in rows.to_dict("records")]
-    answer: pd.Series[bool] = pd.Series(found, index=rows.index, dtype=bool)
+    answer: pd.Series[bool] = conditions(rows, ["energy_kind"])["energy_kind"] == "estimated"
     return answer
+
+
+def is_estimated(line: Mapping[Any, Any]) -> bool:
+    """Say whether a line's energy is estimated, wholly or in part."""
+    return bool(comparability.value(line, "energy_kind") == "estimated")
+
+
+def conditions(lines: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """Return each line's values in columns of the comparability key, as ``comparability.value`` gives them."""
+    read = [name for name in lines if name in {*names, *comparability.READ}]
+    found = [{name: comparability.value(line, name) for name in names} for line in lines[read].to_dict("records")]
+    frame: pd.DataFrame = pd.DataFrame(found, index=lines.index, columns=list(names), dtype=object)
+    return frame
 
 
 def pareto(frame: pd.DataFrame, x: str, y: str) -> "pd.Series[bool]":
@@ -216,8 +234,9 @@ def contests(lines: pd.DataFrame, metric: str) -> list[pd.DataFrame]:
 
 def _key(lines: pd.DataFrame, names: Iterable[str]) -> "pd.Series[Any]":
     """Return each line's values in columns of the comparability key, as one text."""
-    values = [str([comparability.value(line, name) for name in names]) for line in lines.to_dict("records")]
-    key: pd.Series[Any] = pd.Series(values, index=lines.index, dtype=object)
+    found = conditions(lines, names)
+    texts = [str(list(values)) for values in found.itertuples(index=False, name=None)]
+    key: pd.Series[Any] = pd.Series(texts, index=lines.index, dtype=object)
     return key
 
 
@@ -228,18 +247,20 @@ def leaders(lines: pd.DataFrame, metric: str) -> list[Leader]:
 
 
 def _leader(contest: pd.DataFrame, metric: str) -> Leader:
-    lines = {int(i): line for i, line in enumerate(contest.to_dict("records"))}
     first = int(np.argmin(_cost(contest, metric).to_numpy(dtype=float)))
-    low, high = interval(lines[first], metric)
-    spans = {line["label"]: interval(line, metric) for i, line in lines.items() if i != first}
-    rivals = tuple(str(label) for label, (a, b) in spans.items() if a <= high and low <= b)
-    return Leader(metric, {str(k): v for k, v in lines[first].items()}, low, high, rivals, len(lines))
+    line = contest.iloc[first].to_dict()
+    narrow = [name for name in contest if name == "label" or str(name).startswith(metric)]
+    others = contest[narrow].drop(contest.index[first]).to_dict("records")
+    low, high = interval(line, metric)
+    spans = [(other["label"], *interval(other, metric)) for other in others]
+    rivals = tuple(str(label) for label, a, b in spans if a <= high and low <= b)
+    return Leader(metric, {str(k): v for k, v in line.items()}, low, high, rivals, len(contest))
 
 
 def interval(line: Mapping[Any, Any], metric: str) -> tuple[float, float]:
     """Return a line's range: of ``wer`` and ``cer`` the bootstrap interval where known, else least and most."""
     ends = f"{metric}_ci_low", f"{metric}_ci_high"
-    if metric in ("wer", "cer") and not any(_missing(line[end]) for end in ends):
+    if metric in ("wer", "cer") and not any(comparability.missing(line[end]) for end in ends):
         return line[ends[0]], line[ends[1]]
     return line[f"{metric}_min"], line[f"{metric}_max"]
 
@@ -247,14 +268,10 @@ def interval(line: Mapping[Any, Any], metric: str) -> tuple[float, float]:
 def settings(lines: pd.DataFrame) -> list[Setting]:
     """Split the ok lines of a summary into what may be compared, in their order."""
     ok = lines[lines["status"] == "ok"]
-    shown = [name for name in comparability.KEY if _ambiguous(ok, name)]
+    known, place = conditions(ok, comparability.KEY), _key(ok, SETTING)
+    shown = [name for name in comparability.KEY if (known[name].astype(str).groupby(place).nunique() > 1).any()]
     groups = ok.groupby(_key(ok, comparability.KEY), sort=False)
     return [Setting(_label(group.iloc[0].to_dict(), shown), _labelled(group)) for _, group in groups]
-
-
-def _ambiguous(ok: pd.DataFrame, name: str) -> bool:
-    """Say whether lines that agree in ``SETTING`` differ in this column."""
-    return bool((_key(ok, [name]).groupby(_key(ok, SETTING)).nunique() > 1).any())
 
 
 def _label(line: Mapping[Any, Any], names: Iterable[str]) -> str:
@@ -262,7 +279,9 @@ def _label(line: Mapping[Any, Any], names: Iterable[str]) -> str:
     parts = {name: comparability.value(line, name) for name in (*SETTING, *names)}
     parts["batch_size"] = f"batch size {parts['batch_size']}"
     known = {name: str(value) for name, value in parts.items() if value is not None}
-    return " · ".join(value if name in SETTING else f"{name} {value}" for name, value in known.items())
+    return " · ".join(
+        value if name in SETTING else f"{name.replace('_', ' ')} {value}" for name, value in known.items()
+    )
 
 
 def _labelled(group: pd.DataFrame) -> pd.DataFrame:
@@ -277,9 +296,9 @@ def energy_origin(line: Mapping[Any, Any]) -> str:
     """Say where a line's energy comes from: method and source of each part that was read."""
     parts = [(part, line[f"energy_{part}_method"], line[f"energy_{part}_source"]) for part in PARTS]
     read = [
-        f"{part.upper()} {method} ({'source not stated' if _missing(source) else source})"
+        f"{part.upper()} {method} ({'source not stated' if comparability.missing(source) else source})"
         for part, method, source in parts
-        if not _missing(method)
+        if not comparability.missing(method)
     ]
     return ", ".join(read) or "origin not stated"
 
@@ -287,6 +306,6 @@ def energy_origin(line: Mapping[Any, Any]) -> str:
 def energy_details(line: Mapping[Any, Any]) -> str:
     """Say what ``energy_origin`` does, and the scope and the notes, e.g. the TDP behind an estimate."""
     notes = [(part, line[f"energy_{part}_note"]) for part in PARTS]
-    told = [f"{part.upper()}: {note}" for part, note in notes if not _missing(note)]
-    scope = [] if _missing(line["energy_scope"]) else [f"scope {line['energy_scope']}"]
+    told = [f"{part.upper()}: {note}" for part, note in notes if not comparability.missing(note)]
+    scope = [] if comparability.missing(line["energy_scope"]) else [f"scope {line['energy_scope']}"]
     return "; ".join([energy_origin(line), *scope, *told])

@@ -11,6 +11,9 @@ from greenbench.report.figures import number, quantity
 from greenbench.report.frames import ENERGY, Leader, Setting
 from greenbench.validity import ESTIMATED, FLAGS, explain
 
+N_NAMED = 3
+"""Rivals of a leader that are named; of more, the number is."""
+
 _LEADS = {
     "wer": "Lowest WER",
     "rtfx": "Fastest",
@@ -36,7 +39,7 @@ def tally(lines: pd.DataFrame) -> str:
         "failed": int((status == "error").sum()),
         "skipped": int((status == "skipped").sum()),
     }
-    counts = [repeats(line) for line in lines[status == "ok"].to_dict("records")]
+    counts = [repeats(line) for line in lines.loc[status == "ok", ["n_rounds", "n_repeats"]].to_dict("records")]
     each = f" ({' or '.join(dict.fromkeys(counts))} each)" if counts else ""
     told = [f"{n} {fate}" for fate, n in fates.items() if n]
     return f"Of {_n(len(lines), 'cell')}{each}, {', '.join(told)}."
@@ -84,7 +87,7 @@ def _lead(leader: Leader) -> str:
     """Name what was led; a field of one has no best."""
     kind = ""
     if leader.metric == ENERGY:
-        kind = ", estimated" if frames.estimated(pd.DataFrame([leader.line])).all() else ", measured"
+        kind = ", estimated" if frames.is_estimated(leader.line) else ", measured"
     if leader.n_ranked == 1:
         return f"{heading(leader.metric)}{kind} (the only one ranked)"
     return _LEADS[leader.metric] + kind
@@ -97,10 +100,68 @@ def _caveat(leader: Leader) -> str:
         spread = f"95 % interval {low}–{high}"
     else:
         spread = f"{low}–{high} over {repeats} repeats" if repeats > 1 else "one repeat, spread unknown"
-    rivals = f"not clearly apart from {', '.join(leader.rivals)}: the ranges overlap" if leader.rivals else ""
+    rivals = _rivals(leader).removeprefix("; ")
     among = f"first of {leader.n_ranked} ranked" if leader.n_ranked > 1 else ""
     origin = frames.energy_details(leader.line) if leader.metric == ENERGY else None
     return "; ".join(part for part in (spread, among, rivals, origin) if part)
+
+
+def headline(settings: Sequence[Setting]) -> tuple[str, list[str]]:
+    """Return the sentences that matter: who recognises best, who is fastest, who needs least energy.
+
+    Returns:
+        The setting they are about, that with the most ranked lines, and the sentences; none where nothing is ranked.
+    """
+    if not settings:
+        return "", []
+    main = max(settings, key=lambda setting: int(frames.rankable(setting.lines).sum()))
+    best = next(iter(frames.leaders(main.lines, "wer")), None)
+    if best is None:
+        return main.label, []
+    fastest = next(iter(frames.leaders(main.lines, "rtfx")), None)
+    thriftiest = sorted(frames.leaders(main.lines, ENERGY), key=lambda leader: frames.is_estimated(leader.line))
+    told = [_best(best)]
+    told += (
+        [_against(fastest, main, best, "is fastest: {}", ("{:.3g} times as fast as", "as fast as"))] if fastest else []
+    )
+    for leader in thriftiest[:1]:
+        kind = "estimated" if frames.is_estimated(leader.line) else f"measured, scope {leader.line['energy_scope']}"
+        says = f"needs least energy ({kind}): {{}} per second of audio"
+        told.append(_against(leader, main, best, says, ("{:.3g} times the energy of", "as much as")))
+    return main.label, told
+
+
+def _best(leader: Leader) -> str:
+    low, high = number("wer", leader.low), number("wer", leader.high)
+    spread = f" (95 % interval {low}–{high})" if pd.notna(leader.line["wer_ci_low"]) else ""
+    wer = f"{quantity('wer', leader.line['wer'])}{spread}"
+    if leader.n_ranked == 1:
+        return f"{leader.line['label']} is the only one ranked: WER {wer}."
+    return f"{leader.line['label']} recognises best: WER {wer}{_rivals(leader)}."
+
+
+def _against(leader: Leader, setting: Setting, best: Leader, says: str, ratio: tuple[str, str]) -> str:
+    """Say who leads by a metric, and set that against the leader's teacher, else against who recognises best."""
+    line, value = leader.line, quantity(leader.metric, leader.line[leader.metric])
+    if leader.n_ranked == 1:
+        return f"{line['label']} is the only one ranked by {METRICS[leader.metric].label}: {value}."
+    teachers = setting.lines[setting.lines["variant"] == line["parent"]].to_dict("records")
+    other, who = (teachers[0], "its teacher ") if teachers else (best.line, "")
+    told = f"{line['label']} {says.format(value)}"
+    if other["label"] == line["label"] or pd.isna(other[leader.metric]):
+        return f"{told}{_rivals(leader)}."
+    share = line[leader.metric] / other[leader.metric]
+    compared = (ratio[1] if f"{share:.3g}" == "1" else ratio[0].format(share)) + f" {who}{other['label']}"
+    wer = 100 * (line["wer"] - other["wer"])
+    cost = "" if pd.isna(wer) else f", at {wer:+.2f} percentage points of WER"
+    return f"{told}, {compared}{cost}{_rivals(leader)}."
+
+
+def _rivals(leader: Leader) -> str:
+    if not leader.rivals:
+        return ""
+    more = f" and {len(leader.rivals) - N_NAMED} more" if len(leader.rivals) > N_NAMED else ""
+    return f"; not clearly apart from {', '.join(leader.rivals[:N_NAMED])}{more}: the ranges overlap"
 
 
 def no_energy(lines: pd.DataFrame, runs: Sequence[Mapping[str, Any]]) -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 from greenbench.metrics import ratio
@@ -34,6 +35,7 @@ class Score:
     chars: list[Counts]
 
 
+@lru_cache(maxsize=2**16)  # builds of one model say the same most of the time, and so do repeats
 def count_words(reference: str, hypothesis: str) -> Counts:
     """Count the word edits of one pair by Levenshtein's alignment."""
     import jiwer
@@ -41,6 +43,7 @@ def count_words(reference: str, hypothesis: str) -> Counts:
     return _counts(jiwer.process_words(reference, hypothesis))
 
 
+@lru_cache(maxsize=2**16)
 def count_chars(reference: str, hypothesis: str) -> Counts:
     """Count the character edits of one pair by Levenshtein's alignment."""
     import jiwer

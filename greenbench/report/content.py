@@ -1,0 +1,136 @@
+"""What a report is made of: everything that the folders of some runs hold, each file read once."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from greenbench import accuracy, pairing, store
+from greenbench.accuracy import Cell, Counted, RecountError, Texts
+from greenbench.errors import StoreError
+from greenbench.gate import DEFAULT, Gate, judged, told
+from greenbench.lineage import Descent, held
+from greenbench.pairing import Line
+
+N_HELD = 200
+"""Compressed cells that are held against their teachers."""
+
+N_COUNTED = 200
+"""Cells whose texts are counted for the errors by speaker and by length, and for the worst utterances."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one run's folder holds.
+
+    Attributes:
+        run: its ``run.json``.
+        rows: as ``store.load`` gives them.
+        cells: its rows by cell.
+        texts: of each cell's first window.
+        scores: as ``store.load_scores`` gives them.
+        power: as ``store.load_power`` gives it.
+        windows: as ``store.load_windows`` gives them.
+    """
+
+    run: Mapping[str, Any]
+    rows: pd.DataFrame
+    cells: Sequence[Line]
+    texts: Mapping[Cell, Texts]
+    scores: pd.DataFrame
+    power: pd.DataFrame
+    windows: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a page is made of.
+
+    Attributes:
+        rows: as ``store.load`` gives them, at least one.
+        runs: the ``run.json`` of each run.
+        texts: of each cell's first window.
+        counted: the errors of the first ``N_COUNTED`` cells that have a WER, or why they cannot be counted.
+        scores: as ``store.load_scores`` gives them.
+        power: as ``store.load_power`` gives it.
+        windows: as ``store.load_windows`` gives them.
+        asked: what is asked of a cell's WER before it is ranked by speed and energy, from ``gate.told``.
+        outside: which cells do not meet that, from ``gate.judged``.
+        descents: the first ``N_HELD`` compressed cells against their teachers.
+    """
+
+    rows: pd.DataFrame
+    runs: Sequence[Mapping[str, Any]]
+    texts: Mapping[Cell, Texts]
+    counted: Mapping[Cell, Counted | RecountError]
+    scores: pd.DataFrame
+    power: pd.DataFrame
+    windows: pd.DataFrame
+    asked: str | None
+    outside: Mapping[Cell, str]
+    descents: Sequence[Descent]
+
+
+def read(folder: Path) -> Part:
+    """Read one run's folder."""
+    rows = store.current(store.read_rows(folder / store.RECORDS))
+    cells = pairing.lines(rows)
+    keys = [accuracy.cell_of(line.shared) for line in cells]
+    return Part(
+        store.read_run(folder), store.frame(rows), cells, accuracy.first_windows(folder / store.HYPOTHESES, keys),
+        store.load_scores(folder), store.load_power(folder), store.load_windows(folder),
+    )  # fmt: skip
+
+
+def load(folders: Iterable[Path], gate: Gate = DEFAULT, part: Callable[[Path], Part] = read) -> Content:
+    """Read several results folders.
+
+    Args:
+        folders: runs' folders or parents of runs.
+        gate: what a cell's WER must be before its speed and energy are ranked.
+        part: reads one run.
+
+    Raises:
+        StoreError: there is no run, or no row in any.
+    """
+    places = list(folders)
+    named = ", ".join(map(str, places)) or "(no folder given)"
+    found = sorted({run for place in places for run in store.runs(place.resolve())})
+    if not found:
+        raise StoreError(f"{named}: no runs here to report. Pass a folder that `greenbench run` wrote.")
+    parts = [part(run) for run in found]
+    rows = _joined([each.rows for each in parts])
+    if rows.empty:
+        raise StoreError(f"{named}: the runs here hold no rows yet. Let a run finish a cell, then report again.")
+    texts = {cell: of_cell for each in parts for cell, of_cell in each.texts.items()}
+    lines = {accuracy.cell_of(line.shared): line for each in parts for line in each.cells}
+    counted: dict[Cell, Counted | RecountError] = {}
+
+    def count(wanted: Collection[Cell]) -> Mapping[Cell, Counted | RecountError]:
+        counted.update(accuracy.recounted(texts, {c: lines[c].rows for c in wanted if c not in counted}))
+        return counted
+
+    outside = judged(lines.values(), gate, count)
+    with_wer = [cell for cell, line in lines.items() if any(row["wer"] is not None for row in line.rows)]
+    shown = with_wer[:N_COUNTED]
+    count(shown)
+    descents = held(lines.values(), count, N_HELD)
+    return Content(
+        rows,
+        [each.run for each in parts],
+        texts,
+        {cell: counted[cell] for cell in shown},
+        _joined([each.scores for each in parts]),
+        _joined([each.power for each in parts]),
+        _joined([each.windows for each in parts]),
+        told(gate),
+        outside,
+        descents,
+    )
+
+
+def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Put the frames of several runs below each other."""
+    return pd.concat([frame for frame in frames if len(frame)] or list(frames[:1]), ignore_index=True)

@@ -1,0 +1,177 @@
+"""What each section of the page says: a function a section, whose answer fills the template of the same name."""
+
+import json
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from greenbench.metrics import METRICS
+from greenbench.report import bigfoot, compression, heard, sentences
+from greenbench.report import scores as report_scores
+from greenbench.report.content import N_COUNTED, N_HELD, Content
+from greenbench.report.figures import TABLE, TOTALS, scale
+from greenbench.report.frames import Setting
+from greenbench.report.heard import Heard
+
+N_FINDINGS = 12
+"""Settings whose leaders are told; the charts and the table have the others."""
+
+_RUN = (
+    "description", "machine", "meters", "started_utc", "protocol", "cooldown", "versions", "git", "command", "suite",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class View:
+    """What the sections look at.
+
+    Attributes:
+        content: what was read.
+        lines: its summary.
+        settings: what may be compared.
+        heard: the texts of the cells that have any.
+    """
+
+    content: Content
+    lines: pd.DataFrame
+    settings: Sequence[Setting]
+    heard: Sequence[Heard]
+
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        """Every ``run.json``, None for what one of them lacks."""
+        return [dict.fromkeys(("run_id", *_RUN)) | dict(run) for run in self.content.runs]
+
+
+Context = Mapping[str, Any]
+
+
+def _findings(view: View) -> Context:
+    return {
+        "findings": [(s.label, sentences.findings(s)) for s in view.settings[:N_FINDINGS]],
+        "n_more": max(0, len(view.settings) - N_FINDINGS),
+        "no_energy": sentences.no_energy(view.lines, view.content.runs),
+        "gate": view.content.asked,
+    }
+
+
+def _charts(view: View) -> Context | None:
+    """Return what the charts need to know: of all but the timeline only whether there is anything to draw."""
+    if not view.settings:
+        return None
+    ok, counted = (
+        view.lines[view.lines["status"] == "ok"],
+        [h for h in view.heard if not isinstance(h.counted, Exception)],
+    )
+    return {
+        "has_latencies": bool(heard.latencies(view.heard)),
+        "groups": [(kind, {"speaker": "speaker or voice", "length": "length"}[kind]) for kind in heard.groups(counted)],
+        "n_counted": N_COUNTED if ok["wer"].notna().sum() > N_COUNTED else None,
+        "has_power": len(view.content.power) > 1,
+    }
+
+
+def _cells(view: View) -> Context:
+    present = [metric for metric in TABLE if view.lines[metric].notna().any()]
+    return {"columns": [_column(metric) for metric in present], "flags": sentences.flag_meanings(view.lines)}
+
+
+def _column(metric: str) -> tuple[str, str, str]:
+    """Return a column's heading, the line below it, and what it means."""
+    unit = scale(metric)[1]
+    return METRICS[metric].label, f"{unit}, whole window" if metric in TOTALS else unit, METRICS[metric].about
+
+
+def _compression(view: View) -> Context | None:
+    lines = compression.table(view.content.descents)
+    if not lines:
+        return None
+    notes = compression.notes(view.content.descents)
+    return {"lines": lines, "legend": compression.LEGEND, "notes": notes, "is_cut": len(lines) == N_HELD}
+
+
+def _bigfoot(view: View) -> Context | None:
+    lines = bigfoot.beside(view.content.descents)
+    if not lines:
+        return None
+    beyond = compression.table(bigfoot.beyond(view.content.descents))
+    return {"lines": lines, "differ": bigfoot.DIFFER.items(), "table_3": bigfoot.TABLE_3, "beyond": beyond}
+
+
+def _scores(view: View) -> Context | None:
+    if not len(view.content.scores):
+        return None
+    of = view.content.rows, view.content.scores
+    return {"lines": report_scores.table(*of), "scorings": report_scores.scorings(*of)}
+
+
+def _texts(view: View) -> Context | None:
+    return {"datasets": heard.worst(view.heard)} if view.heard else None
+
+
+def _machine(view: View) -> Context:
+    return {"runs": view.runs, "flat": flat, "harness": sentences.harness}
+
+
+def _reproduce(view: View) -> Context:
+    from greenbench import __version__
+
+    provenance = _provenance(view.lines)
+    cited = {name: dict(provenance).get(name, "not stated") for name in ("suite hash", "protocol")}
+    return {
+        "runs": view.runs,
+        "provenance": provenance,
+        "cited": cited,
+        "flat": flat,
+        "command": lambda command: command if isinstance(command, str) else shlex.join(map(str, command)),
+        "pretty": lambda suite: json.dumps(suite, indent=2, ensure_ascii=False),
+        "version": __version__,
+        "title": " + ".join(dict.fromkeys(str(run.get("name") or run.get("run_id")) for run in view.content.runs)),
+        "year": min((str(run.get("started_utc") or "")[:4] for run in view.content.runs), default=""),
+    }
+
+
+SECTIONS: Mapping[str, Callable[[View], Context | None]] = {
+    "findings": _findings,
+    "charts": _charts,
+    "cells": _cells,
+    "compression": _compression,
+    "bigfoot": _bigfoot,
+    "scores": _scores,
+    "texts": _texts,
+    "machine": _machine,
+    "reproduce": _reproduce,
+}
+"""Name of the template in ``page/sections`` -> what fills it, in the page's order; None leaves a section out."""
+
+
+def _provenance(lines: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return what the rows say of how they were measured, every distinct value, absent ones left out."""
+    names = {
+        "suite": "suite", "suite_hash": "suite hash", "protocol": "protocol", "timed_region": "timed region",
+        "batching": "batching", "arrivals": "arrivals and latency bound",
+        "threads": "threads", "normalizer": "text normaliser", "scorer": "scorer",
+        "data_hash": "data hash", "wer_ci_unit": "WER interval resamples", "device_name": "device",
+        "energy_scope": "energy scope", "peak_rss_source": "peak memory from",
+        "peak_gpu_source": "peak GPU memory from", "carbon_g_per_kwh": "grid factor (g CO2e per kWh)",
+        "carbon_source": "grid factor from", "carbon_year": "grid factor of the year", "carbon_pue": "PUE",
+        "schema": "row schema",
+    }  # fmt: skip
+    told = [(label, sentences.listed(lines[name].dropna())) for name, label in names.items()]
+    return [(label, values) for label, values in told if values]
+
+
+def flat(value: Any, name: str = "") -> list[tuple[str, str]]:
+    """Flatten nested JSON into (name for people, text); what is not known says so."""
+    if isinstance(value, Mapping):
+        return [pair for key, part in value.items() for pair in flat(part, f"{name} {key}".strip())]
+    if isinstance(value, list) and value:
+        return [pair for i, part in enumerate(value, 1) for pair in flat(part, f"{name} {i}".strip())]
+    label = name.replace("_", " ").strip()
+    if name.endswith("_bytes") and isinstance(value, int):
+        return [(label.removesuffix(" bytes"), f"{value / 2**30:.1f} GiB")]
+    known = {"None": "unknown", "": "unknown", "[]": "none", "True": "yes", "False": "no"}
+    return [(label, known.get(str(value), str(value)))]

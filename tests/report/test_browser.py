@@ -1,0 +1,323 @@
+"""The page in a real browser: what is drawn, what a reader can do with it, and that it stays text and stays here."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenbench import store
+from greenbench.report import snapshots
+from greenbench.report.dashboard import Server
+from greenbench.report.frames import ENERGY
+from greenbench.report.pages import write_page
+from greenbench.text import scorers
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+SAID = ["ten ships sailed", "the old harbour is quiet", "seven of them were late", "no one knew the reason why"]
+METERED = {
+    "energy_method": "counter",
+    "energy_scope": "cpu",
+    "energy_cpu_method": "counter",
+    "energy_cpu_source": "rapl",
+}
+GUESSED = METERED | {
+    "energy_method": "estimated",
+    "energy_cpu_method": "estimated",
+    "energy_cpu_source": "codecarbon-tdp",
+}
+SETS = ("clean", "other")
+CELLS: dict[str, dict[str, Any]] = {
+    "teacher": {"wer": 0.10, "rtfx": 10.0, ENERGY: 8.0, **METERED},
+    "student": {"wer": 0.11, "rtfx": 30.0, ENERGY: 3.0, **METERED, "parent": "teacher"},
+    "beaten": {"wer": 0.12, "rtfx": 9.0, ENERGY: 9.0, **METERED},
+    "guess": {"wer": 0.13, "rtfx": 40.0, ENERGY: 1.0, **GUESSED, "flags": ("energy-estimated",)},
+    "flagged": {"wer": 0.05, "rtfx": 50.0, ENERGY: 0.5, **METERED, "flags": ("short-window",)},
+    EVIL: {"wer": 0.5, "rtfx": 1.0, ENERGY: 20.0, **METERED, "flags": (EVIL,)},
+}
+
+
+@pytest.fixture(scope="module")
+def page(written: Callable[..., Path]) -> Path:
+    """Six variants on two data sets, three repeats each, with an evil name, flag and text among them."""
+    how = scorers.create("none")
+    heard = [(said, f"{EVIL} {said}", f"s{i % 2}") for i, said in enumerate(SAID)]
+    counts = {name: n for name, n in scorers.accuracy(heard, how, 10)[0].items() if name.startswith("n_")}
+    rows = [
+        {**figures, **counts, "variant": variant, "dataset": dataset, "repeat": n, "scenario": "single-stream",
+         "rtfx": figures["rtfx"] * (1 + n / 100), "model_bytes": 1e6, "wer_ci_low": 0.9 * figures["wer"],
+         "wer_ci_high": 1.1 * figures["wer"], "normalizer": how.normalizer, "scorer": how.scorer}
+        for variant, figures in CELLS.items() for dataset in SETS for n in range(3)
+    ]  # fmt: skip
+    texts = [
+        {"variant": variant, "dataset": dataset, "scenario": "single-stream", "utterance_id": f"u{i}",
+         "audio_s": 1.0 + i, "speaker": speaker, "reference": said, "hypothesis": hypothesis, "latency_s": 0.1 + i / 10}
+        for variant in CELLS for dataset in SETS for i, (said, hypothesis, speaker) in enumerate(heard)
+    ]  # fmt: skip
+    where = written(*rows, texts=tuple(texts), name="browser", machine={EVIL: EVIL})
+    lines = [{"header": {"t_s": 0.0, "utc_s": 1e9}}]
+    lines += [{"t_s": n / 10, "cpu.power_w": 30.0, "poller.cpu_s": n / 1e4} for n in range(101)]
+    store.append(where, lines, store.POWER)
+    return write_page(where, where / "report.html")
+
+
+@pytest.fixture
+def opened(browser: Any, page: Path) -> Any:
+    """The page, drawn, on a desktop's screen."""
+    return visit(browser, page.as_uri())
+
+
+def visit(browser: Any, url: str, width: int = 1200) -> Any:
+    browser.get("about:blank")
+    browser.get_log("browser")
+    browser.get_log("performance")
+    browser.set_window_size(width, 900)
+    browser.get(url)
+    until(lambda: browser.execute_script("return document.documentElement.dataset.drawn"))
+    return browser
+
+
+def until(true: Callable[[], Any], timeout_s: float = 20) -> Any:
+    end = time.monotonic() + timeout_s
+    while not (answer := true()):
+        assert time.monotonic() < end, "this did not happen in time"
+        time.sleep(0.02)
+    return answer
+
+
+def choose(browser: Any, name: str, value: str) -> None:
+    """Choose in a select as a reader does, and wait until everything is drawn anew."""
+    before = browser.execute_script("return document.documentElement.dataset.drawn")
+    browser.execute_script(
+        "const field = document.querySelector(`select[name=${arguments[0]}]`); field.value = arguments[1];"
+        "field.dispatchEvent(new Event('change'))", name, value,
+    )  # fmt: skip
+    until(lambda: browser.execute_script("return document.documentElement.dataset.drawn") != before)
+
+
+def charts(browser: Any, kind: str) -> list[dict[str, Any]]:
+    """What Plotly was given for each chart of a section."""
+    browser.execute_async_script("plotAll().then(arguments[arguments.length - 1])")
+    script = """return JSON.stringify([...document.querySelectorAll(`[data-chart=${arguments[0]}] .chart`)].map(
+      chart => ({data: chart.data, layout: chart.layout,
+      caption: chart.parentNode.querySelector("figcaption")?.textContent ?? ""})))"""
+    found: list[dict[str, Any]] = json.loads(browser.execute_script(script, kind))
+    return found
+
+
+def marks(chart: dict[str, Any]) -> dict[str, Any]:
+    return {trace["name"]: trace for trace in chart["data"] if trace["mode"] == "markers"}
+
+
+def cells(browser: Any) -> list[list[str]]:
+    script = "return [...document.querySelectorAll('#table tbody tr')].map(row => [...row.cells].map(c => c.innerText))"
+    found: list[list[str]] = browser.execute_script(script)
+    return found
+
+
+def test_the_page_opens_quietly(opened: Any) -> None:
+    """Every section is drawn, the console stays silent, and nothing is asked of any network."""
+    assert opened.get_log("browser") == []
+    asked = [json.loads(entry["message"])["message"] for entry in opened.get_log("performance")]
+    urls = [a["params"]["request"]["url"] for a in asked if a["method"] == "Network.requestWillBeSent"]
+    assert [url for url in urls if not url.startswith(("file:", "data:", "blob:"))] == []
+    sections = ("tradeoff", "bars", "latency", "groups", "timeline")
+    assert {kind: len(charts(opened, kind)) for kind in sections} == dict.fromkeys(sections, 2) | {"timeline": 1}
+    assert len(cells(opened)) == 12
+
+
+def test_what_models_and_data_say_stays_text(opened: Any) -> None:
+    """A name, a flag, a machine and a transcript that hold markup are read as they are, in charts, table and texts."""
+    assert opened.execute_script("return document.querySelectorAll('img, script[src]').length") == 0
+    assert "alert(1)" in opened.execute_script("return document.querySelector('#texts ~ details ins').textContent")
+    assert EVIL in [row[0] for row in cells(opened)]
+    charts(opened, "bars")
+    texts = opened.execute_script("return [...document.querySelectorAll('.chart text')].map(t => t.textContent).join()")
+    assert "<img" in texts
+
+
+def test_filters_act_on_everything_at_once(opened: Any) -> None:
+    """One choice narrows all charts, the table and the texts; showing all brings everything back."""
+    choose(opened, "dataset", "other")
+    for kind in ("tradeoff", "bars", "latency", "groups"):
+        assert [chart["caption"].split(" · ")[0] for chart in charts(opened, kind)] == ["other"]
+    assert {row[1] for row in cells(opened)} == {"other"}
+    assert "6 of 12" in opened.find_element("id", "shown").text
+    hidden = opened.execute_script("return [...document.querySelectorAll('[data-lines]')].map(e => e.hidden)")
+    assert set(hidden) == {True, False}
+    choose(opened, "energy", "estimated")
+    assert [row[0] for row in cells(opened)] == ["guess"]
+    opened.execute_script("document.querySelector('#filters button').click()")
+    until(lambda: len(cells(opened)) == 12)
+
+
+def test_what_was_chosen_can_be_shared(opened: Any) -> None:
+    """The address keeps the choices, and a page that is opened with it has them."""
+    choose(opened, "dataset", "other")
+    choose(opened, "x", "rtfx")
+    address = opened.current_url
+    visit(opened, address)
+    assert {row[1] for row in cells(opened)} == {"other"}
+    assert "RTFx" in charts(opened, "tradeoff")[0]["layout"]["xaxis"]["title"]["text"]
+
+
+def front(chart: dict[str, Any]) -> list[list[tuple[float, float]]]:
+    return [list(zip(t["x"], t["y"], strict=True)) for t in chart["data"] if t["mode"] == "lines"]
+
+
+def test_axes_switch_and_the_front_is_found_anew(opened: Any) -> None:
+    """Measured and estimated energy have fronts of their own, speed has one for all; flagged cells are on none."""
+    by_energy = charts(opened, "tradeoff")[0]
+    assert front(by_energy) == [[(3, 11), (8, 10)], [(1, 13)]]
+    assert {t["line"]["shape"] for t in by_energy["data"] if t["mode"] == "lines"} == {"hv"}
+    choose(opened, "x", "rtfx")
+    (steps,) = front(charts(opened, "tradeoff")[0])
+    assert steps == [(pytest.approx(10.1), 10), (pytest.approx(30.3), 11), (pytest.approx(40.4), 13)]
+    choose(opened, "y", ENERGY)
+    (measured, estimated) = front(charts(opened, "tradeoff")[0])
+    assert measured == [(pytest.approx(30.3), 3)]
+    assert estimated == [(pytest.approx(40.4), 1)]
+
+
+def test_estimates_flags_and_the_beaten_differ_in_shape(opened: Any) -> None:
+    """Hollow is estimated, hollow with a dot is flagged, dim is beaten; bars are hatched and cross-hatched."""
+    found = marks(charts(opened, "tradeoff")[0])
+    endings = {name: "-open" + trace["marker"]["symbol"][0].partition("-open")[2] for name, trace in found.items()
+               if "-open" in trace["marker"]["symbol"][0]}  # fmt: skip
+    assert endings["guess"] == "-open"
+    assert endings["flagged"] == "-open-dot"
+    assert {"teacher", "student", "beaten"}.isdisjoint(endings)
+    assert found["beaten"]["opacity"] < found["student"]["opacity"] == 1
+    choose(opened, "metric", ENERGY)
+    hatches = {cell: bar["marker"]["pattern"]["shape"] for cell, bar in zip(CELLS, (t for t in charts(opened, "bars")[0]
+               ["data"] if t["type"] == "bar"), strict=True)}  # fmt: skip
+    assert hatches == {"teacher": "", "student": "", "beaten": "", "guess": "/", "flagged": "x", EVIL: "x"}
+
+
+def test_an_arrow_leads_from_teacher_to_student(opened: Any) -> None:
+    """It begins at the parent's point and ends at the child's, on a logarithmic axis in its exponents."""
+    (arrow,) = charts(opened, "tradeoff")[0]["layout"]["annotations"]
+    assert [10 ** arrow["ax"], arrow["ay"], 10 ** arrow["x"], arrow["y"]] == pytest.approx([8, 10, 3, 11])
+
+
+def test_bars_show_every_repeat_and_points_their_spread(opened: Any) -> None:
+    """Each repeat is a mark on its bar; a point carries WER's interval and the least and most of the other metric."""
+    choose(opened, "x", "rtfx")
+    dots = next(trace for trace in charts(opened, "bars")[0]["data"] if trace["type"] == "scatter")
+    assert dots["x"] == pytest.approx([10.0, 10.1, 10.2])
+    point = marks(charts(opened, "tradeoff")[0])["teacher"]
+    assert (point["error_y"]["arrayminus"][0], point["error_y"]["array"][0]) == (pytest.approx(1), pytest.approx(1))
+    assert (point["error_x"]["arrayminus"][0], point["error_x"]["array"][0]) == (pytest.approx(0.1), pytest.approx(0.1))
+
+
+def test_provenance_is_under_the_pointer_and_in_the_table(opened: Any) -> None:
+    """A mark says where its numbers come from when the pointer is on it, and the table says the same by keyboard."""
+    from selenium.webdriver import ActionChains
+
+    point = opened.find_element("css selector", "[data-chart=tradeoff] .scatterlayer .points path")
+    opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", point)
+    ActionChains(opened).move_to_element(point).perform()
+    told = until(lambda: opened.execute_script("return document.querySelector('.hoverlayer')?.textContent"))
+    assert "teacher" in told
+    assert "normaliser none" in told
+    assert "CPU counter (rapl)" in told
+    assert "run r1" in told
+    summary = opened.find_element("css selector", "#table tbody details summary")
+    summary.send_keys("\n")
+    assert "CPU counter (rapl)" in opened.find_element("css selector", "#table tbody details").text
+
+
+def test_everything_is_reached_by_keyboard(opened: Any) -> None:
+    """Tab reaches the link to the results, every choice and every heading that sorts, and Enter sorts."""
+    from selenium.webdriver.common.keys import Keys
+
+    opened.find_element("tag name", "body").send_keys(Keys.TAB)
+    reached = []
+    for _ in range(60):
+        focused = opened.switch_to.active_element
+        reached.append(focused.get_attribute("name") or focused.text.split("\n")[0])
+        if reached[-1] == "WER":
+            break
+        focused.send_keys(Keys.TAB)
+    assert reached[0] == "Skip to the results"
+    assert {"dataset", "energy", "x", "y", "metric", "by", "variant", "WER"} <= set(reached)
+    opened.switch_to.active_element.send_keys(Keys.ENTER)
+    column = next(c for c, text in enumerate(cells(opened)[0]) if text.startswith("5.00"))  # the lowest comes first
+    rates = [float(row[column].split("\n")[0]) for row in cells(opened)]
+    assert rates == sorted(rates)
+    assert opened.switch_to.active_element.text == "WER", "the focus stays where it was"
+
+
+@pytest.mark.parametrize("width", [390, 320])
+def test_a_phone_shows_it_without_scrolling_sideways(opened: Any, width: int) -> None:
+    """Nothing is wider than a phone but what scrolls by itself."""
+    phone = {"width": width, "height": 844, "deviceScaleFactor": 2, "mobile": True}
+    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    try:
+        opened.refresh()
+        until(lambda: opened.execute_script("return document.documentElement.dataset.drawn"))
+        assert opened.execute_script("return document.documentElement.scrollWidth") <= width
+    finally:
+        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_barrier(opened: Any, scheme: str) -> None:
+    """The checker for WCAG 2 A and AA has nothing to say, in light and in dark."""
+    axe = pytest.importorskip("axe_core_python.selenium", reason="needs axe-core-python")
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    try:
+        found = axe.Axe().run(opened, options={"runOnly": ["wcag2a", "wcag2aa", "best-practice"]})
+    finally:
+        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    told = [(fault["id"], [node["html"][:150] for node in fault["nodes"][:3]]) for fault in found["violations"]]
+    assert told == []
+
+
+# --- what else is drawn by a browser ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def served(written: Callable[..., Path]) -> Iterator[tuple[Server, Path]]:
+    """A dashboard of a folder with one run that has no row yet."""
+    where = written()
+    with Server(where.parent, ("127.0.0.1", 0)) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server, where
+        server.shutdown()
+
+
+def test_a_live_dashboard_shows_a_new_row_within_two_seconds(
+    browser: Any, served: tuple[Server, Path], row: Callable[..., dict[str, Any]]
+) -> None:
+    """It waits for the first row, draws it, takes in the next as it comes, and keeps what was chosen meanwhile."""
+    server, where = served
+    browser.get(server.url)
+    assert "Nothing to show yet" in browser.page_source
+    store.append(where, [row(wer=0.1, rtfx=2.0, model_bytes=1e6)])
+    until(lambda: len(cells(browser)) == 1)
+    until(lambda: browser.execute_script("return document.documentElement.dataset.drawn"))
+    choose(browser, "x", "model_bytes")
+    store.append(where, [row(variant="b", wer=0.2, rtfx=3.0, model_bytes=1e6)])
+    others = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # who else computes takes their share of the time
+    until(lambda: [r[0] for r in cells(browser)] == ["a", "b"], timeout_s=2 * others)
+    assert browser.execute_script("return document.querySelector('select[name=x]').value") == "model_bytes"
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
+    browser.get("about:blank")
+
+
+def test_figures_are_what_the_page_draws(browser: Any, page: Path, tmp_path: Path) -> None:
+    """Each chart becomes an SVG and a PNG at three times its size, and a name in it stays text."""
+    files = {path.name: path.read_bytes() for path in snapshots.write(page, tmp_path / "figures")}
+    assert {"tradeoff-wer-rtfx-1.svg", "bars-rtfx-2.png", "latency-1.svg", "timeline.svg"} <= set(files)
+    svg = files["tradeoff-wer-rtfx-1.svg"].decode()
+    assert svg.startswith("<svg")
+    assert "teacher" in svg
+    assert "<img" not in svg
+    assert files["bars-rtfx-2.png"].startswith(b"\x89PNG")
+    assert int.from_bytes(files["bars-rtfx-2.png"][16:20]) == 3 * 560
