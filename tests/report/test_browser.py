@@ -218,6 +218,7 @@ def test_provenance_is_under_the_pointer_and_in_the_table(opened: Any) -> None:
     """A mark says where its numbers come from when the pointer is on it, and the table says the same by keyboard."""
     from selenium.webdriver import ActionChains
 
+    charts(opened, "tradeoff")
     point = opened.find_element("css selector", "[data-chart=tradeoff] .scatterlayer .points path")
     opened.execute_script("arguments[0].scrollIntoView({block: 'center'})", point)
     ActionChains(opened).move_to_element(point).perform()
@@ -311,13 +312,16 @@ def test_a_live_dashboard_shows_a_new_row_within_two_seconds(
     browser.get("about:blank")
 
 
-def test_figures_are_what_the_page_draws(browser: Any, page: Path, tmp_path: Path) -> None:
+def test_figures_are_what_the_page_draws(browser: Any, written: Callable[..., Path], tmp_path: Path) -> None:
     """Each chart becomes an SVG and a PNG at three times its size, and a name in it stays text."""
-    files = {path.name: path.read_bytes() for path in snapshots.write(page, tmp_path / "figures")}
-    assert {"tradeoff-wer-rtfx-1.svg", "bars-rtfx-2.png", "latency-1.svg", "timeline.svg"} <= set(files)
-    svg = files["tradeoff-wer-rtfx-1.svg"].decode()
+    where = written(*({"variant": variant, "wer": 0.1, "rtfx": 2.0} for variant in ("teacher", EVIL)))
+    written_to = snapshots.write(write_page(where, where / "report.html"), tmp_path / "figures")
+    files = {path.name: path.read_bytes() for path in written_to}
+    names = ("tradeoff-wer-rtfx", "bars-wer", "bars-rtfx")
+    assert set(files) == {f"{name}.{form}" for name in names for form in ("svg", "png")}
+    svg = files["tradeoff-wer-rtfx.svg"].decode()
     assert svg.startswith("<svg")
     assert "teacher" in svg
     assert "<img" not in svg
-    assert files["bars-rtfx-2.png"].startswith(b"\x89PNG")
-    assert int.from_bytes(files["bars-rtfx-2.png"][16:20]) == 3 * 560
+    assert files["bars-rtfx.png"].startswith(b"\x89PNG")
+    assert int.from_bytes(files["bars-rtfx.png"][16:20], "big") == 3 * 560
