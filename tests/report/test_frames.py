@@ -228,7 +228,8 @@ def test_rows_measured_differently_are_never_in_one_setting(rows: Rows, column: 
     """Rows that differ in how they were measured are apart, and the settings' names say in what."""
     found = frames.settings(frames.summary(rows({column: "one"}, {"variant": "b", column: "two"})))
     assert [setting.lines["variant"].tolist() for setting in found] == [["a"], ["b"]]
-    assert [setting.label.split(" · ")[-1] for setting in found] == [f"{column} one", f"{column} two"]
+    name = {"timed_region": "timed region", "data_hash": "data hash", "device_name": "device name"}.get(column, column)
+    assert [setting.label.split(" · ")[-1] for setting in found] == [f"{name} one", f"{name} two"]
 
 
 def test_threads_keep_rows_apart_and_repeats_do_not(rows: Rows) -> None:
