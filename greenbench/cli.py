@@ -21,6 +21,7 @@ from greenbench.cli_output import (
 )
 from greenbench.cli_power import ClockSkew
 from greenbench.cli_power import app as power_app
+from greenbench.cli_publish import leaderboard, merge, submit
 from greenbench.errors import GreenbenchError
 
 if TYPE_CHECKING:
@@ -296,6 +297,10 @@ def schema() -> None:
     from greenbench.schema import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))
+
+
+for publishing in (merge, submit, leaderboard):
+    app.command()(publishing)
 
 
 def main() -> None:

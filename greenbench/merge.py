@@ -108,7 +108,7 @@ def _take(source: Path, staged: Path, merged: Merged, keep_private: bool) -> Non
             merged.duplicates.append(run_id)
             return
         _refuse_rivals(run_id, rows, merged)
-    except GreenbenchError as error:
+    except (GreenbenchError, UnicodeError) as error:  # a text may hold half a character
         merged.refused.append(Refused(source.name, str(error)))
         return
     if run_id in merged.runs:
