@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from greenbench import comparability
-from greenbench.leaderboard.ranking import RANKED, Board, Entry, Score, scope
+from greenbench.leaderboard.documents import covers
+from greenbench.leaderboard.ranking import RANKED, Board, Entry, Score, energy_scope
 from greenbench.metrics import METRICS
 from greenbench.platforms import Platform
 from greenbench.report.figures import number, quantity
@@ -51,7 +52,7 @@ def _key(entry: Entry) -> str:
 
 
 def _comparison(group: Sequence[tuple[Board, Entry]], platforms: Mapping[str, Platform]) -> Comparison:
-    scopes = list(dict.fromkeys(scope(entry.line) for _, entry in group if ENERGY in entry.scores))
+    scopes = list(dict.fromkeys(energy_scope(entry.line) for _, entry in group if ENERGY in entry.scores))
     line = group[0][1].line
     named = [str(line["variant"]), str(line["dataset"]), str(line["scenario"]), f"batch size {line['batch_size']}"]
     return Comparison(
@@ -64,7 +65,7 @@ def _comparison(group: Sequence[tuple[Board, Entry]], platforms: Mapping[str, Pl
 
 
 def _energies(scopes: Iterable[tuple[str | None, str | None]]) -> list[str]:
-    return [f"J per audio s, {covers}, {kind}" for covers, kind in scopes]
+    return [f"J per audio s, {covers(scope)}, {kind}" for scope, kind in scopes]
 
 
 def _cells(entry: Entry, scopes: Sequence[tuple[str | None, str | None]]) -> Iterable[tuple[str, float | None]]:
@@ -74,7 +75,7 @@ def _cells(entry: Entry, scopes: Sequence[tuple[str | None, str | None]]) -> Ite
     yield str(threads), threads
     yield _figure("rtfx", scores.get("rtfx"))
     for one in scopes:
-        yield _figure(ENERGY, scores.get(ENERGY) if scope(line) == one else None)
+        yield _figure(ENERGY, scores.get(ENERGY) if energy_scope(line) == one else None)
     yield _figure("wer", scores.get("wer"))
 
 

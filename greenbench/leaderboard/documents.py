@@ -19,6 +19,9 @@ FORMAT = "greenbench-leaderboard/1"
 
 HEADINGS = {ENERGY: "Energy per second of audio", "rtfx": "Speed", "model_bytes": "Size", "wer": "Word error rate"}
 
+COVERS = {"cpu": "CPU packages", "dram": "memory", "gpu": "GPU boards", "system": "the whole machine"}
+"""The parts of an energy's scope, for people."""
+
 _SETTING = ("dataset", "device", "scenario", "batch_size", "protocol", "threads", "normalizer", "scorer", "data_hash")
 _CSV = (
     "platform", "board", *_SETTING, "ranked_by", "energy_scope", "energy_kind", "rank", "shared", "variant", "value",
@@ -160,7 +163,13 @@ def heading(ranking: Ranking) -> str:
     """Name a ranking for people: of energy with its scope, and whether it is estimated."""
     if ranking.metric != ENERGY:
         return HEADINGS[ranking.metric]
-    return f"{HEADINGS[ENERGY]}, {ranking.scope}, {ranking.kind}"
+    return f"{HEADINGS[ENERGY]}: {covers(ranking.scope)}, {ranking.kind}"
+
+
+def covers(scope: str | None) -> str:
+    """Say what an energy of this scope covers: ``cpu+dram`` is ``CPU packages + memory``."""
+    parts = str(scope).split("+")
+    return " + ".join(COVERS.get(part, part) for part in parts)
 
 
 def told(metrics: Iterable[str]) -> str:
@@ -186,6 +195,13 @@ def interval(metric: str, place: Place) -> str | None:
     """Write a place's interval without its unit; None where nothing varies."""
     low, high = place.score.low, place.score.high
     return None if low == high else f"{number(metric, low)}–{number(metric, high)}"
+
+
+def span(ranking: Ranking, place: Place) -> tuple[float, float, float]:
+    """Return where a place's low end, value and high end lie between 0 and the ranking's largest, in percent."""
+    largest = max(other.score.high for other in ranking.places) or 1.0
+    low, value, high = (100 * end / largest for end in (place.score.low, place.score.value, place.score.high))
+    return low, value, high
 
 
 def _escaped(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from greenbench.errors import InputError
-from greenbench.leaderboard.documents import FORMAT, HEADINGS
+from greenbench.leaderboard.documents import FORMAT, HEADINGS, covers
 from greenbench.report.figures import quantity
 
 JSON = "leaderboard.json"
@@ -108,7 +108,7 @@ def _by_label(ranking: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]
 
 def _named(ranking: Mapping[str, Any]) -> str:
     name = HEADINGS[ranking["metric"]].lower()
-    return f"{name} ({ranking['scope']}, {ranking['kind']})" if ranking["scope"] else name
+    return f"{name} ({covers(ranking['scope'])}, {ranking['kind']})" if ranking["scope"] else name
 
 
 # --- the feed --------------------------------------------------------------------------------------------

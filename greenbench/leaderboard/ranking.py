@@ -248,12 +248,12 @@ def _rankings(metric: str, entries: Sequence[Entry]) -> list[Ranking]:
     """Rank entries by a metric, energies within one scope and estimates among themselves."""
     contests: dict[tuple[str | None, str | None], list[Entry]] = {}
     for entry in entries:
-        contests.setdefault(scope(entry.line) if metric == ENERGY else (None, None), []).append(entry)
+        contests.setdefault(energy_scope(entry.line) if metric == ENERGY else (None, None), []).append(entry)
     ordered = sorted(contests.items(), key=lambda contest: (contest[0][1] == "estimated", str(contest[0][0])))
     return [Ranking(metric, covers, kind, _places(metric, field)) for (covers, kind), field in ordered]
 
 
-def scope(line: Line) -> tuple[str | None, str | None]:
+def energy_scope(line: Line) -> tuple[str | None, str | None]:
     """Return what a line's energy covers and whether it was measured or estimated."""
     covers, gpu, kind = (comparability.value(line, name) for name in comparability.ENERGY)
     return (f"{covers} ({gpu})" if gpu not in (None, "device") else str(covers)), kind

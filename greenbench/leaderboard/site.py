@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,9 @@ from greenbench import __version__
 from greenbench.energy import PARTS
 from greenbench.leaderboard import grades, history
 from greenbench.leaderboard.across import comparisons
-from greenbench.leaderboard.documents import Publication, heading, interval, told
+from greenbench.leaderboard.documents import Publication, heading, interval, span, told
 from greenbench.leaderboard.ranking import RANKED, Board, Entry, Place, Ranking, Run
-from greenbench.metrics import METRICS
+from greenbench.metrics import INTERVALS, METRICS
 from greenbench.platforms import Platform
 from greenbench.record import PROVENANCE
 from greenbench.report import frames
@@ -94,7 +95,7 @@ def _environment(publication: Publication, content: history.Content) -> "Environ
         title=publication.title, published_utc=content["published_utc"], version=__version__,
         style=Markup(style), script=Markup(script),  # noqa: S704
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        heading=heading, interval=interval, told=told, quantity=quantity, n_metrics=len(RANKED),
+        heading=heading, interval=interval, span=span, told=told, quantity=quantity, n_metrics=len(RANKED),
         label=lambda metric: METRICS[metric].label,
     )  # fmt: skip
     return environment
@@ -128,7 +129,7 @@ def _entry(board: Board, entry: Entry, run: Run, sha256: str) -> dict[str, Any]:
         "apart": [one for one in board.apart if one.entry.id == entry.id],
         "flags": [(flag, FLAGS.get(flag, "not known to this version of greenbench")) for flag in line["flags"]],
         "repeats": repeats(line),
-        "figures": [_figure(line, name) for name in METRICS if not pd.isna(line[name])],
+        "figures": [_figure(line, name) for name in METRICS if name not in INTERVALS and not pd.isna(line[name])],
         "energy": frames.energy_details(line) if pd.notna(line[frames.ENERGY]) else _unread(line),
         "provenance": [(n.replace("_", " "), line[n]) for n in PROVENANCE if n in line and _is_told(line[n])],
         "run_facts": [*facts, ("SHA-256 of the run", sha256)],
@@ -150,8 +151,13 @@ def _unread(line: Mapping[str, Any]) -> str:
 def _figure(line: Mapping[str, Any], metric: str) -> tuple[str, str, str | None, str]:
     """Return a metric's label, value, range and meaning."""
     low, high = frames.interval(line, metric)
-    span = f"{quantity(metric, low)} – {quantity(metric, high)}" if low != high else None
-    return METRICS[metric].label, quantity(metric, line[metric]), span, METRICS[metric].about
+    told = _count if metric.startswith("n_") and metric != "n_params" else partial(quantity, metric)
+    varies = f"{told(low)} – {told(high)}" if low != high else None
+    return METRICS[metric].label, told(line[metric]), varies, METRICS[metric].about
+
+
+def _count(value: float) -> str:
+    return f"{value:,g}"
 
 
 def _is_told(value: Any) -> bool:

@@ -1,8 +1,8 @@
 "use strict";
 for (const table of document.querySelectorAll("table.sortable")) {
-  for (const [column, button] of table.querySelectorAll("thead button").entries()) {
+  for (const button of table.querySelectorAll("thead button")) {
     button.addEventListener("click", () => {
-      const heading = button.closest("th"), body = table.tBodies[0];
+      const heading = button.closest("th"), column = heading.cellIndex, body = table.tBodies[0];
       const sign = heading.getAttribute("aria-sort") === "ascending" ? -1 : 1;
       const key = row => row.cells[column].dataset.key, text = row => row.cells[column].textContent.trim();
       const numeric = [...body.rows].some(row => key(row) !== undefined);
