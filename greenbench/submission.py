@@ -110,8 +110,8 @@ def check(file: Path, folder: Path) -> list[Problem]:
         found = list(refusals(folder))
     except GreenbenchError as error:
         return [Problem("error", file.name, str(error).removeprefix(f"{file}: "), _PACK)]
-    except RecursionError:
-        return [Problem("error", file.name, "JSON nested too deeply", _PACK)]
+    except Exception as error:  # an entry that was made to break a check is refused by it
+        return [Problem("error", file.name, f"cannot be judged: {type(error).__name__}: {error}", _PACK)]
     return [Problem(p.severity, f"{file.name}: {_inside(p, folder)}", p.what, p.fix) for p in found]
 
 
@@ -121,17 +121,15 @@ def refusals(folder: Path) -> Iterator[Problem]:
     Args:
         folder: a folder of runs, each in a folder of its id.
     """
-    for problem in validate.problems(folder):
-        if problem.severity == "error" or problem.fix == RESUME:  # a submission is a whole run
-            yield problem
-    for run in store.runs(folder):
-        if store.read_run(run).get("run_id") != run.name:
+    found = list(validate.problems(folder))
+    bad = [p for p in found if p.severity == "error" or p.fix == RESUME]  # a submission is a whole run
+    yield from bad
+    for run in store.runs(folder) if not bad else ():
+        if store.read_run(run)["run_id"] != run.name:
             yield Problem("error", str(run / store.RUN), "another run's id than its folder's", _PACK)
-        edges = store.read_rows(run / store.WINDOWS)
-        windows = {key_of(row) for row in edges if isinstance(row, dict) and row.get("kind") == "window"}
-        rows = [row for row in store.read_rows(run / store.RECORDS) if isinstance(row, dict)]
-        for row in store.current(rows):
-            if row.get("status") == "ok" and key_of(row) not in windows:
+        windows = {key_of(row) for row in store.read_rows(run / store.WINDOWS) if row["kind"] == "window"}
+        for row in store.current(store.read_rows(run / store.RECORDS)):
+            if row["status"] == "ok" and key_of(row) not in windows:
                 where = f"{run / store.RECORDS} ({', '.join(map(str, key_of(row)[1:]))})"
                 yield Problem("error", where, f"{store.WINDOWS} does not say when this window was", _PACK)
 

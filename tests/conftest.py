@@ -66,6 +66,24 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def whole_run(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real run of the null family with everything a run writes; not to be changed."""
+    from greenbench import suite
+    from greenbench.runner import Options, run
+
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    loaded = suite.load({
+        "name": "tiny",
+        "protocol": {"use": "quick", "rounds": 2, "repeats": 1, "window_s": 0.15, "idle_s": 0.15, "resamples": 100},
+        "datasets": [{"use": "manifest", "path": str(manifest), "name": "tones"}],
+        "variants": ["null/rtfx-100"], "batch_sizes": [4], "also_score": ["librispeech"], "trace_hz": 10,
+        "estimate_energy": True, "meters": {"codecarbon": {"tdp_w": 20}},
+    })  # fmt: skip
+    run(loaded, Options(out=folder, command=f"greenbench run {manifest.parent}/tiny.yaml"))
+    return folder
+
+
 @pytest.fixture
 def suite_data(manifest: Path) -> dict:
     """A suite that runs in a moment: the null family on tones."""
@@ -154,6 +172,12 @@ MACHINE = {
 def sound_run(tmp_path: Path) -> Callable[..., Path]:
     """Write a run that nobody measured and in which everything agrees, so that `validate` finds nothing."""
     return lambda run_id, *cells, **run: write_sound_run(tmp_path / "results" / run_id, list(cells), run)
+
+
+@pytest.fixture(scope="session")
+def sound_run_in() -> Callable[..., Path]:
+    """Write such a run into a folder, for results that several tests only read."""
+    return lambda folder, *cells, **run: write_sound_run(folder, list(cells), run)
 
 
 def write_sound_run(folder: Path, cells: list[dict], run: dict) -> Path:

@@ -15,7 +15,7 @@ def rounds(wall_s: float, energy_cpu_j: float | None = None, spread: float = 0.0
 ESTIMATE = {"method": "estimated", "source": "codecarbon-tdp", "note": "TDP 65 W"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cells() -> dict[str, dict[str, Any]]:
     """A teacher, its builds, a peer, and what must never be ranked."""
     found = {

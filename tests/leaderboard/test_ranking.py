@@ -26,10 +26,10 @@ def order(board: Board, key: str) -> list[tuple[int, str]]:
     return [(place.rank, place.entry.label) for place in ranking.places]
 
 
-@pytest.fixture
-def board(sound_run: Callable[..., Path], cells: Cells) -> Board:
+@pytest.fixture(scope="module")
+def board(sound_run_in: Callable[..., Path], cells: Cells, tmp_path_factory: pytest.TempPathFactory) -> Board:
     """One board with everybody on it."""
-    found, _ = made(sound_run("r1", *cells.values()))
+    found, _ = made(sound_run_in(tmp_path_factory.mktemp("board") / "r1", *cells.values()))
     assert len(found) == 1
     return found[0]
 
@@ -48,7 +48,7 @@ def test_speed_size_and_wer_have_rankings_of_their_own(board: Board) -> None:
     """Speed and size rank the same field, WER also what is outside the margin; how energy was read is no matter."""
     assert [name for _, name in order(board, "rtfx")] == ["guess", "int8", "bf16", "teacher"]
     assert order(board, "model_bytes") == [(1, "int8"), (2, "bf16"), (3, "guess"), (4, "teacher")]
-    by_wer = dict((name, rank) for rank, name in order(board, "wer"))
+    by_wer = {name: rank for rank, name in order(board, "wer")}
     assert by_wer == {"teacher": 1, "int8": 1, "bf16": 1, "guess": 1, "lossy": 5}
 
 
