@@ -208,7 +208,10 @@ def validate(
 def export(
     results: Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")],
     form: Annotated[
-        str, typer.Option("--format", help="csv, parquet, pytest-benchmark, github-benchmark, codecarbon or boamps.")
+        str,
+        typer.Option(
+            "--format", help="csv, parquet, pytest-benchmark, github-benchmark, codecarbon, boamps or model-index."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The file; a format that needs several puts a word before the suffix.")],
 ) -> None:
