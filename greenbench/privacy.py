@@ -19,7 +19,7 @@ RUN_KEYS = (
 
 MACHINE_KEYS = (
     "os", "kernel", "python", "cpu_model", "n_cpus_physical", "n_cpus_logical", "n_cpus_usable", "memory_bytes",
-    "cpu_governor", "turbo", "virtualised", "gpus", "roofline",
+    "cpu_governor", "turbo", "virtualised", "gpus",
 )  # fmt: skip
 GPU_KEYS = (
     "name", "memory_bytes", "driver", "persistence_mode", "mig", "power_limit_w", "power_limit_default_w",
@@ -35,6 +35,7 @@ _FREE = ("description", "command", "only", "reason", "flag_notes", "meters", "da
 
 _PATH = re.compile(
     r"(?<![\w.:/\\~>-])"  # neither in a word or a URL, nor in the middle of a relative path
+    r"(?!(?<=<)/\w+>)"  # nor the end of a tag
     r"(?:~[\w.-]*|[A-Za-z]:|\.\.)?[/\\]"
     r"(?:[^\s/\\'\"`,;:()<>|\[\]{}=]+[/\\])*"
     r"(?P<last>[^\s/\\'\"`,;:()<>|\[\]{}=]*)"
@@ -87,6 +88,11 @@ def is_private_id(utterance_id: Any) -> bool:
 
 def text(value: str) -> str:
     """Return a text with paths cut to their last name, and without addresses and hosts of local networks."""
+    cut = _cut(value)
+    return cut if cut == value else text(cut)  # what is left of one path may look like another; each has fewer slashes
+
+
+def _cut(value: str) -> str:
     if _is_path(value):
         return _last_name(value)
     value = _QUOTED.sub(lambda found: f"{found['quote']}{_shared(found['path'])}{found['quote']}", value)
@@ -145,7 +151,7 @@ def _shared(path: str) -> str:
 
 
 def _last_name(path: str) -> str:
-    parts = PureWindowsPath(path) if "\\" in path else PurePosixPath(path)
+    parts = PureWindowsPath(path) if "\\" in path or path[1:2] == ":" else PurePosixPath(path)
     return parts.name if parts.name not in ("", "..") else "<path>"
 
 

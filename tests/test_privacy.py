@@ -27,6 +27,7 @@ from greenbench import environment, plan, privacy, store
         ("FileNotFoundError: '/home/Jane Doe/x y.wav'", "FileNotFoundError: 'x y.wav'"),
         ("no answer from http://192.168.1.20/rpc/Switch", "no answer from http://<address>/rpc/Switch"),
         ("no answer from http://plug.local/rpc", "no answer from http://<host>/rpc"),
+        ("in </home/jane/x>", "in <x>"),
         ("ask jane.doe@example.org", "ask <mail>"),
     ],
 )
@@ -41,7 +42,7 @@ def test_paths_addresses_and_mails_are_cut(text: str, shared: str) -> None:
         "wav2vec2/quickstart+int8-dynamic", "file:models/quickstart-6l", "suites/quickstart.yaml", "quickstart[:90]",
         "whisper-english@whisper-normalizer-0.1.15", "words@jiwer-4.0.0", "J / audio s", "1/s and W/m",
         "no RAPL package counter under /sys/class/powercap", "https://huggingface.co/facebook/wav2vec2-base-960h",
-        "openvino 2026.4.1", "580.126.20", "cpu+dram",
+        "openvino 2026.4.1", "580.126.20", "cpu+dram", "<b>bold</b>",
     ],
 )  # fmt: skip
 def test_names_of_things_stay(text: str) -> None:

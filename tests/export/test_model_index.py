@@ -17,8 +17,10 @@ def read(path: Path) -> tuple[str, dict[str, object]]:
     return name, {result.metric_name: result for result in found}
 
 
-def test_each_variant_has_a_card_that_the_hub_reads(results: Path, tmp_path: Path) -> None:
+def test_each_variant_has_a_card_that_the_hub_reads(make: Callable[..., Path], tmp_path: Path) -> None:
     """WER is in percent with its interval, energy says whether it was measured and of what, failures are out."""
+    estimate = {"energy_method": "estimated", "energy_scope": "cpu", "flags": ("energy-estimated",)}
+    results = make({}, {"variant": "b", **estimate}, {"variant": "c", "status": "error", "repeat": None})
     paths = write(results, "model-index", tmp_path / "card.yaml")
     assert [path.name for path in paths] == ["card.a.yaml", "card.b.yaml"]
     name, found = read(paths[0])
