@@ -109,7 +109,7 @@ def _take(source: Path, staged: Path, merged: Merged, keep_private: bool) -> Non
             return
         _refuse_rivals(run_id, rows, merged)
     except (GreenbenchError, UnicodeError) as error:  # a text may hold half a character
-        merged.refused.append(Refused(source.name, str(error)))
+        merged.refused.append(Refused(source.name, privacy.text(str(error))))
         return
     if run_id in merged.runs:
         merged.duplicates.append(run_id)

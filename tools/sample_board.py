@@ -3,8 +3,8 @@
 Usage: python tools/sample_board.py [--run] [RUNS ...]
 
 Without runs the entries that are there are published anew. With --run the quick start is measured first, in several
-processes a cell, which takes a quiet machine and some minutes. A run replaces the entry of the same suite. The picture
-for the README is taken where Chromium is installed.
+processes a cell, which takes a quiet machine and some minutes. An entry is called after its run: delete what a new run
+replaces. The picture for the README is taken where Chromium is installed.
 """
 
 import argparse
@@ -30,13 +30,13 @@ def measure(folder: Path) -> Path:
 
 
 def pack(runs: list[Path]) -> None:
-    """Pack every run as an entry of its suite's name."""
+    """Pack every run as an entry of its name."""
     from greenbench import store
     from greenbench.submission import pack as pack_entry
 
     found = [run for folder in runs for run in store.runs(folder)]
     for run in found:
-        packed = pack_entry([run], ENTRIES / f"{store.read_run(run)['name']}.zip")
+        packed = pack_entry([run], ENTRIES / f"{store.read_run(run)['run_id']}.zip")
         print(f"packed {packed.path.relative_to(ROOT)}: {packed.digest}")
 
 
