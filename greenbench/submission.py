@@ -15,6 +15,7 @@ from greenbench import merge, store, validate
 from greenbench.errors import GreenbenchError, InputError, StoreError
 from greenbench.rescore import key_of
 from greenbench.validate import Problem
+from greenbench.validate.texts import NOT_RECOUNTED
 from greenbench.validate.together import RESUME
 
 FORMAT = "greenbench-submission/1"
@@ -122,7 +123,7 @@ def refusals(folder: Path) -> Iterator[Problem]:
         folder: a folder of runs, each in a folder of its id.
     """
     found = list(validate.problems(folder))
-    bad = [p for p in found if p.severity == "error" or p.fix == RESUME]  # a submission is a whole run
+    bad = [p for p in found if p.severity == "error" or p.fix in (RESUME, NOT_RECOUNTED)]  # whole, and scored again
     yield from bad
     for run in store.runs(folder) if not bad else ():
         if store.read_run(run)["run_id"] != run.name:

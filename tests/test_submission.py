@@ -104,6 +104,14 @@ def better_texts(files: Files) -> None:
     rows_changed(files, lambda rows: [r.update(hypothesis=r["reference"]) for r in rows], store.HYPOTHESES)
 
 
+@tampering("is not installed, so nothing was counted again")
+def unknown_scorer(files: Files) -> None:
+    """A scorer that nobody has, so that counts cannot be checked."""
+    for number in range(3):
+        rows_changed(files, lambda rows, n=number: rows[n].update(scorer="words@jiwer-99", n_word_insertions=0, wer=0.0,
+                                                                  wer_ci_low=0.0))  # fmt: skip
+
+
 @tampering("run_id is 'other'")
 def mixed_rows(files: Files) -> None:
     """A row of another run."""
