@@ -21,6 +21,7 @@ from greenbench.cli_output import (
 )
 from greenbench.cli_power import ClockSkew
 from greenbench.cli_power import app as power_app
+from greenbench.cli_publish import leaderboard, merge, submit
 from greenbench.errors import GreenbenchError
 
 if TYPE_CHECKING:
@@ -244,7 +245,10 @@ def validate(
 def export(
     results: Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")],
     form: Annotated[
-        str, typer.Option("--format", help="csv, parquet, pytest-benchmark, github-benchmark, codecarbon or boamps.")
+        str,
+        typer.Option(
+            "--format", help="csv, parquet, pytest-benchmark, github-benchmark, codecarbon, boamps or model-index."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The file; a format that needs several puts a word before the suffix.")],
 ) -> None:
@@ -363,6 +367,10 @@ def schema() -> None:
     from greenbench.schema import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))
+
+
+for publishing in (merge, submit, leaderboard):
+    app.command()(publishing)
 
 
 def main() -> None:

@@ -1,13 +1,17 @@
 """Record: one tidy row, the same columns for every cell and repeat, whatever became of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from greenbench.errors import StoreError
 from greenbench.metrics import METRICS
 
 SCHEMA = 1
 """Version of the row. 1: first published form."""
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""Version -> what makes of its row one of the next; columns that are new and unknown for old rows need nothing."""
 
 Status = Literal["ok", "error", "skipped"]
 
@@ -97,3 +101,18 @@ def from_row(row: Mapping[str, Any]) -> Record:
         metrics={name: row.get(name) for name in METRICS},
         provenance={name: row.get(name) for name in PROVENANCE},
     )
+
+
+def migrate(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row as this version writes it: brought up to ``SCHEMA``, and null in columns that it did not know.
+
+    Raises:
+        StoreError: a newer version wrote it.
+    """
+    schema = row.get("schema") or SCHEMA
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise StoreError(f"written as schema {schema!r}, this version reads up to {SCHEMA}: upgrade greenbench")
+    current = dict(row)
+    for version in range(schema, SCHEMA):
+        current = MIGRATIONS[version](current) | {"schema": version + 1}
+    return {**dict.fromkeys(columns()), **current}

@@ -99,6 +99,24 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def whole_run(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real run of the null family with everything a run writes; not to be changed."""
+    from greenbench import suite
+    from greenbench.runner import Options, run
+
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    loaded = suite.load({
+        "name": "tiny",
+        "protocol": {"use": "quick", "rounds": 2, "repeats": 1, "window_s": 0.15, "idle_s": 0.15, "resamples": 100},
+        "datasets": [{"use": "manifest", "path": str(manifest), "name": "tones"}],
+        "variants": ["null/rtfx-100"], "batch_sizes": [4], "also_score": ["librispeech"], "trace_hz": 10,
+        "estimate_energy": True, "meters": {"codecarbon": {"tdp_w": 20}},
+    })  # fmt: skip
+    run(loaded, Options(out=folder, command=f"greenbench run {manifest.parent}/tiny.yaml"))
+    return folder
+
+
 @pytest.fixture
 def suite_data(manifest: Path) -> dict:
     """A suite that runs in a moment: the null family on tones."""
@@ -175,6 +193,106 @@ def write_fake_run(folder: Path, cells: list[dict], changes: dict) -> Path:
                      enumerate(heard)]  # fmt: skip
             store.append(folder, [key | {"speaker": None} | text for text in texts], store.HYPOTHESES)
     return folder
+
+
+MACHINE = {
+    "os": "Linux", "kernel": "6.1", "python": "3.11.7", "cpu_model": "Test CPU", "n_cpus_physical": 4,
+    "n_cpus_logical": 8, "n_cpus_usable": 8, "memory_bytes": 16 * 2**30, "gpus": [],
+}  # fmt: skip
+
+
+@pytest.fixture
+def sound_run(tmp_path: Path) -> Callable[..., Path]:
+    """Write a run that nobody measured and in which everything agrees, so that `validate` finds nothing."""
+    return lambda run_id, *cells, **run: write_sound_run(tmp_path / "results" / run_id, list(cells), run)
+
+
+@pytest.fixture(scope="session")
+def sound_run_in() -> Callable[..., Path]:
+    """Write such a run into a folder, for results that several tests only read."""
+    return lambda folder, *cells, **run: write_sound_run(folder, list(cells), run)
+
+
+def write_sound_run(folder: Path, cells: list[dict], run: dict) -> Path:
+    """Write cells of ``variant``, ``rounds`` (``wall_s`` and ``energy_cpu_j`` of each) and ``n_wrong`` utterances.
+
+    What else a cell has are columns of its rows, ``source`` and ``method`` of its energy, or a ``reason`` to have
+    failed. ``run`` has values of ``run.json``, and ``data`` for the suite.
+    """
+    from dataclasses import asdict
+
+    from greenbench import plan, store, suite
+
+    loaded = suite.load({
+        "name": "sound",
+        "protocol": {"use": "quick", "rounds": 3, "repeats": 1, "window_s": 0.1, "idle_s": 0, "resamples": 200},
+        "datasets": [{"use": "quickstart", "name": "said"}],
+        "variants": [{"use": "null", "name": cell["variant"]} for cell in cells],
+        "batch_sizes": [8], "threads": 2, "normalizer": "none",
+        **run.pop("data", {}),
+    })  # fmt: skip
+    content = {
+        "run_id": folder.name, "name": loaded.name, "description": "", "started_utc": "2026-01-02T03:04:05+00:00",
+        "command": "greenbench run sound.yaml", "only": None, "suite_hash": plan.content_hash(loaded),
+        "suite": loaded.model_dump(mode="json"),
+        "protocol": {"name": "quick", **asdict(suite.build_protocol(loaded.protocol))},
+        "versions": {"greenbench": "0.1.0", "torch": "2.9"}, "git": {"commit": "c0ffee", "dirty": False},
+        "machine": MACHINE, "meters": {"clock": None, "rapl": None}, **run,
+    }  # fmt: skip
+    store.write_run(folder, content)
+    for cell in cells:
+        for number, figures in enumerate(cell["rounds"]):
+            _write_sound_row(folder, content, {**cell, **figures, "round": number})
+    return folder
+
+
+def _write_sound_row(folder: Path, run: dict, cell: dict) -> None:
+    """Write a row as the worker does, with its texts and the edges of its window."""
+    from greenbench import corpus, energy, protocol, store, suite, validity
+    from greenbench.metrics import ACCURACY, METRICS
+    from greenbench.plugins import Quantity, Reading
+    from greenbench.record import Record, to_row
+    from greenbench.rows import TIMED_REGION
+    from greenbench.text import scorers
+
+    steps, how = suite.build_protocol(run["suite"]["protocol"]), scorers.create("none")
+    key = {"run_id": run["run_id"], "variant": cell["variant"], "dataset": "said", "device": "cpu",
+           "scenario": "offline", "batch_size": 8, "round": cell["round"]}  # fmt: skip
+    planned = {"suite": run["name"], "suite_hash": run["suite_hash"], "schema": 1, "threads": 2,
+               "protocol": protocol.label("quick", steps), "n_windows": steps.rounds * steps.repeats}  # fmt: skip
+    if cell.get("reason"):
+        failed = Record(key | {"repeat": None}, "error", cell["reason"], provenance=planned)
+        store.append(folder, [to_row(failed)])
+        return
+    heard = [f"{text} wrongly" if i < cell.get("n_wrong", 0) else text for i, text in enumerate(SAID)]
+    reading = Reading()
+    reading.add("wall_s", Quantity(cell["wall_s"], "counter", "perf_counter"))
+    if "energy_cpu_j" in cell:
+        origin = cell.get("method", "counter"), cell.get("source", "rapl"), cell.get("note")
+        reading.add("energy_cpu_j", Quantity(cell["energy_cpu_j"], *origin))
+    audio_s = 2.0 * len(SAID)
+    metrics = {
+        "n_params": 1000, "model_bytes": 4000, **{name: cell[name] for name in cell if name in METRICS},
+        "audio_s": audio_s, "n_passes": 1, "rtfx": audio_s / cell["wall_s"], "n_utterances": len(SAID),
+        "n_skipped": 0, **energy.derived("cpu", reading, None, audio_s, None),
+        **scorers.accuracy([(s, h, None) for s, h in zip(SAID, heard, strict=True)], how, steps.resamples)[0],
+    }  # fmt: skip
+    provenance = {
+        **planned, **energy.provenance("cpu", reading), "device_name": run["machine"]["cpu_model"],
+        "batching": "sorted", "timed_region": TIMED_REGION, "normalizer": how.normalizer, "scorer": how.scorer,
+        "wer_ci_unit": "utterance", "data_hash": corpus.data_hash((f"u{i:03}", s, 32000) for i, s in enumerate(SAID)),
+        **{name: cell[name] for name in cell if name in PROVENANCE},
+    }  # fmt: skip
+    raised = validity.flags(validity.Measured(metrics, provenance, steps, run["machine"]["n_cpus_logical"]))
+    if provenance.get("synthetic"):
+        metrics = {name: value for name, value in metrics.items() if name not in ACCURACY}
+    key["repeat"] = 0
+    store.append(folder, [to_row(Record(key, "ok", None, tuple(raised), metrics, provenance, tuple(raised.values())))])
+    texts = [{"utterance_id": f"u{i:03}", "speaker": None, "reference": s, "hypothesis": h, "audio_s": 2.0,
+              "latency_s": None} for i, (s, h) in enumerate(zip(SAID, heard, strict=True))]  # fmt: skip
+    store.append(folder, [key | text for text in texts], store.HYPOTHESES)
+    edges = {"kind": "window", **key, "segments": [[10.0, 10.0 + cell["wall_s"]]], "t_s": 11.0, "utc_s": 1e9}
+    store.append(folder, [edges], store.WINDOWS)
 
 
 PLUGIN = """

@@ -53,6 +53,9 @@ FORMATS = {
     "pytest-benchmark": Format("speed, for `pytest-benchmark compare`", "pytest_benchmark:document"),
     "github-benchmark": Format("medians over time, for github-action-benchmark", "github_benchmark:documents"),
     "codecarbon": Format("energy, as codecarbon's emissions.csv", "codecarbon:emissions", per_run=False),
+    "model-index": Format(
+        "metadata of Hugging Face model cards, one a variant", "model_index:documents", per_run=False
+    ),
     "boamps": Format("energy reports of Boavizta's BoAmps, one a cell", "boamps:reports"),
 }
 

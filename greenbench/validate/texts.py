@@ -13,6 +13,8 @@ from greenbench.validate.evidence import Check, Evidence, Row
 from greenbench.validate.figures import differs
 
 _EDITED = "Restore hypotheses.jsonl, or measure again."
+NOT_RECOUNTED = "Install the versions that the row names, or rescore."
+"""What to do about a row whose texts were not counted again, so that nobody knows whether they give its figures."""
 
 
 def _has_texts(row: Row, evidence: Evidence) -> Iterator[str]:
@@ -77,7 +79,7 @@ def _installed(normalizer: str, scorer: str) -> scorers.Scoring | None:
 
 TEXTS = (
     Check(_has_texts, _EDITED),
-    Check(_other_scorer, "Install the versions that the row names, or rescore.", "warning"),
+    Check(_other_scorer, NOT_RECOUNTED, "warning"),
     Check(recounted, _EDITED, dependent=True),
     Check(_resampled, _EDITED, dependent=True),
 )

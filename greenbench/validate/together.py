@@ -15,7 +15,8 @@ from greenbench.validate.evidence import Evidence, Line, Problem
 MAX_BATCH_WER_CHANGE = 0.001
 """Largest difference of WER between batch sizes that padding is forgiven: 0.1 percentage points."""
 
-_RESUME = "Continue the run with --resume."
+RESUME = "Continue the run with --resume."
+"""What to do about a run that is not whole: a cell, a repeat or a row is missing."""
 
 
 def columns(lines: Sequence[Line]) -> Iterator[Problem]:
@@ -55,13 +56,13 @@ def incomplete(lines: Sequence[Line], evidence: Evidence) -> Iterator[Problem]:
     begun = {label for label, _, key in planned if key in by_cell}
     where = str(evidence.folder / store.RECORDS)
     for label in dict.fromkeys(label for label, _, _ in planned if label not in begun):
-        yield Problem("warning", where, f"no row of the cell {label}", _RESUME)
+        yield Problem("warning", where, f"no row of the cell {label}", RESUME)
     for label, number, key in planned:
         rows = by_cell.get(key, [])
         absent = sorted(set(range(evidence.steps.repeats)) - {row["repeat"] for row in rows})
         if label in begun and absent and all(row.get("status") == "ok" for row in rows):
             repeats = ", ".join(map(str, absent))
-            yield Problem("error", where, f"round {number} of the cell {label} has no repeat {repeats}", _RESUME)
+            yield Problem("error", where, f"round {number} of the cell {label} has no repeat {repeats}", RESUME)
 
 
 def _planned(evidence: Evidence, seen: Iterable[Key]) -> list[plan.Cell]:
@@ -77,7 +78,7 @@ def orphans(texts: Sequence[Line], evidence: Evidence) -> Iterator[Problem]:
     """Find texts whose row was not written, as when a run is killed in between."""
     for key, line in {key_of(line.row): line for line in texts}.items():
         if key not in evidence.rows:
-            yield Problem("warning", line.where, "texts of a row that is not there", _RESUME)
+            yield Problem("warning", line.where, "texts of a row that is not there", RESUME)
 
 
 def batches(lines: Iterable[Line], folder: Path) -> Iterator[Problem]:

@@ -1,0 +1,150 @@
+"""A leaderboard: runs and entries in, a static site out that ranks what may be ranked and says why the rest is not."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from greenbench import gate, merge, platforms, store, submission
+from greenbench.errors import InputError, StoreError
+from greenbench.gate import Gate
+from greenbench.leaderboard import documents, history, ranking, site
+from greenbench.merge import Refused
+
+__all__ = ["Published", "publish"]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What came of a publication.
+
+    Attributes:
+        index: the site's first page.
+        n_boards: boards on it.
+        n_ranked: entries that are ranked by something.
+        n_apart: entries that are not, cells that gave no result included.
+        refused: runs and rows that were not taken in.
+        changes: against the previous publication, a sentence each.
+    """
+
+    index: Path
+    n_boards: int
+    n_ranked: int
+    n_apart: int
+    refused: tuple[Refused, ...]
+    changes: tuple[str, ...]
+
+
+def publish(
+    results: Sequence[Path],
+    out: Path,
+    asked: Gate = gate.DEFAULT,
+    title: str = "Speech recognition leaderboard",
+    previous: Path | None = None,
+) -> Published:
+    """Write a leaderboard's site.
+
+    Args:
+        results: folders of runs, parents of such folders or of packed entries, and packed entries (``.zip``).
+        out: the site's folder.
+        asked: what a cell's WER must be before its speed, energy and size are ranked.
+        title: of the site.
+        previous: the previous publication, its JSON or its site; by default what is in ``out``.
+
+    Raises:
+        InputError: there is no run, or the previous publication cannot be read.
+        StoreError: nothing of the runs can be taken in, or the site cannot be written.
+    """
+    before = history.previous(previous or out)
+    if previous is not None and before is None:
+        raise InputError(f"--previous {previous}: no publication is there.")
+    with _taken_in(results) as (folder, merged, refused):
+        runs = [store.read_run(run) for run in store.runs(folder)]
+        publication = _publication(folder, merged, refused, asked, title)
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        content = history.dated(documents.plain(publication), before, now)
+        pages = dict(site.pages(publication, content, runs))
+    pages |= {
+        history.JSON: documents.as_json(content),
+        "leaderboard.csv": documents.as_csv(publication),
+        "leaderboard.md": documents.as_markdown(publication, content["published_utc"]),
+        "feed.xml": history.feed(content),
+    }
+    _write(out, pages)
+    ranked = {p.entry.id for board in publication.boards for r in board.rankings for p in r.places}
+    n_entries = sum(len(board.entries) for board in publication.boards) + len(publication.failed)
+    news = content["history"][0] if content["history"] else {"published_utc": None, "changes": []}
+    changes = news["changes"] if news["published_utc"] == now else []
+    return Published(
+        out / "index.html", len(publication.boards), len(ranked), n_entries - len(ranked), tuple(publication.refused),
+        tuple(f"{change['board']}: {change['what']}" for change in changes),
+    )  # fmt: skip
+
+
+@contextmanager
+def _taken_in(results: Sequence[Path]) -> Iterator[tuple[Path, merge.Merged, list[Refused]]]:
+    """Yield a folder with every run that may be published, what was merged, and the entries that were refused."""
+    with tempfile.TemporaryDirectory() as scratch:
+        refused: list[Refused] = []
+        folders = [place for place in results if place.is_dir()]
+        for number, file in enumerate(_entries(results)):
+            unpacked = Path(scratch) / f"entry-{number}"
+            problems = submission.check(file, unpacked)
+            refused += [Refused(file.name, f"{problem.what} ({problem.where})") for problem in problems[:5]]
+            folders += [] if problems else [unpacked]
+        missing = [str(place) for place in results if not place.exists()]
+        if missing:
+            raise InputError(f"{', '.join(missing)}: there is nothing of that name.")
+        sources = [run for folder in folders for run in store.runs(folder)]
+        if not sources and refused:
+            raise StoreError("\n".join(["no entry can be taken in:", *(f"{r.what}: {r.reason}" for r in refused)]))
+        merged = merge.merge(sources or folders or results, Path(scratch) / "runs")
+        yield Path(scratch) / "runs", merged, [*refused, *merged.refused]
+
+
+def _entries(results: Sequence[Path]) -> list[Path]:
+    """Return the packed entries among, and anywhere below, the results."""
+    found = [sorted(place.rglob("*.zip")) if place.is_dir() else [place] for place in results if place.exists()]
+    return list(dict.fromkeys(file for files in found for file in files))
+
+
+def _publication(
+    folder: Path, merged: merge.Merged, refused: Sequence[Refused], asked: Gate, title: str
+) -> documents.Publication:
+    if not merged.runs:
+        raise StoreError("\n".join(["no run can be taken in:", *(f"{r.what}: {r.reason}" for r in refused)]))
+    folders = store.runs(folder)
+    runs = [store.read_run(run) for run in folders]
+    rows = store.load(folder)
+    if rows.empty:
+        raise StoreError("the runs hold no rows yet. Let a run finish a cell, then publish again.")
+    boards, failed = ranking.boards(rows, runs, gate.outside(folders, asked))
+    return documents.Publication(
+        title=title,
+        gate=gate.told(asked),
+        boards=boards,
+        platforms=platforms.platforms(runs),
+        failed=failed,
+        refused=refused,
+        hashes={run_id: taken.sha256 for run_id, taken in merged.runs.items()},
+    )
+
+
+def _write(out: Path, pages: dict[str, str]) -> None:
+    """Write a site's files, and take away the pages of boards and entries that are no longer on it.
+
+    Raises:
+        StoreError: a file cannot be written.
+    """
+    try:
+        for part in ("boards", "entries"):
+            (out / part).mkdir(parents=True, exist_ok=True)
+            for old in (out / part).glob("*.html"):
+                if f"{part}/{old.name}" not in pages:
+                    old.unlink()
+        for name, text in pages.items():
+            (out / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"{out}: cannot write the site: {error.strerror}. Choose another --out.") from error

@@ -1,0 +1,211 @@
+"""A publication as data: JSON that the next one is held against, CSV for spreadsheets, Markdown to read."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from greenbench.leaderboard import grades
+from greenbench.leaderboard.ranking import Board, Entry, Line, Place, Ranking
+from greenbench.merge import Refused
+from greenbench.metrics import METRICS
+from greenbench.platforms import Platform
+from greenbench.report.figures import number, scale
+from greenbench.report.frames import ENERGY
+
+FORMAT = "greenbench-leaderboard/1"
+
+HEADINGS = {ENERGY: "Energy per second of audio", "rtfx": "Speed", "model_bytes": "Size", "wer": "Word error rate"}
+
+COVERS = {"cpu": "CPU packages", "dram": "memory", "gpu": "GPU boards", "system": "the whole machine"}
+"""The parts of an energy's scope, for people."""
+
+_SETTING = ("dataset", "device", "scenario", "batch_size", "protocol", "threads", "normalizer", "scorer", "data_hash")
+_CSV = (
+    "platform", "board", *_SETTING, "ranked_by", "energy_scope", "energy_kind", "rank", "shared", "variant", "value",
+    "low", "high", "unit", "n", "grade", "not_ranked_because", "run_id", "entry",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What a site publishes.
+
+    Attributes:
+        title: of the site.
+        gate: what is asked of a WER before anything else is ranked, in a sentence; None where nothing is.
+        boards: platform by platform.
+        platforms: their cards by id.
+        failed: lines of cells that gave no result.
+        refused: runs and rows that were not taken in.
+        hashes: SHA-256 of each run's files, by its id.
+    """
+
+    title: str
+    gate: str | None
+    boards: Sequence[Board]
+    platforms: Mapping[str, Platform]
+    failed: Sequence[Line]
+    refused: Sequence[Refused]
+    hashes: Mapping[str, str]
+
+
+def plain(publication: Publication) -> dict[str, Any]:
+    """Return a publication as JSON types; figures are in SI units, unrounded, None where nothing is known."""
+    content = {
+        "format": FORMAT,
+        "title": publication.title,
+        "gate": publication.gate,
+        "grades": {"version": grades.VERSION, "unit": "J per second of audio", "up_to": grades.LIMITS},
+        "platforms": [asdict(platform) for platform in publication.platforms.values()],
+        "boards": [_board(board) for board in publication.boards],
+        "failed": [_identity(line) | {"reason": line["reason"]} for line in publication.failed],
+        "refused": [asdict(refused) for refused in publication.refused],
+        "runs": dict(sorted(publication.hashes.items())),
+    }
+    found: dict[str, Any] = json.loads(json.dumps(content, default=_number))
+    return found
+
+
+def _number(value: Any) -> Any:
+    """Return numpy's number as Python's."""
+    return value.item()
+
+
+def _board(board: Board) -> dict[str, Any]:
+    apart = [{**_who(one.entry), "not_ranked_by": list(one.metrics), "reason": one.reason} for one in board.apart]
+    rankings = [{"key": ranking.key, "metric": ranking.metric, "unit": METRICS[ranking.metric].unit,
+                 "scope": ranking.scope, "kind": ranking.kind, "places": [_place(p) for p in ranking.places]}
+                for ranking in board.rankings]  # fmt: skip
+    return {
+        "id": board.id, "label": board.label, "platform": board.platform, "setting": dict(board.setting),
+        "rankings": rankings, "apart": apart,
+    }  # fmt: skip
+
+
+def _place(place: Place) -> dict[str, Any]:
+    score = asdict(place.score)
+    return {"rank": place.rank, "is_shared": place.is_shared, **_who(place.entry), **score, "grade": place.grade}
+
+
+def _who(entry: Entry) -> dict[str, Any]:
+    return {"label": entry.label, "variant": entry.line["variant"], "run_id": entry.line["run_id"], "entry": entry.id}
+
+
+def _identity(line: Line) -> dict[str, Any]:
+    return {name: line[name] for name in ("run_id", "variant", "dataset", "device", "scenario", "batch_size")}
+
+
+def as_json(content: Mapping[str, Any]) -> str:
+    """Write JSON for people and programs."""
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def as_csv(publication: Publication) -> str:
+    """Write a line for each place of each ranking, and for each entry that is not ranked, with the reason."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, _CSV, restval="", lineterminator="\n")
+    writer.writeheader()
+    for line in _lines(publication):
+        writer.writerow({name: _cell(value) for name, value in line.items()})
+    return text.getvalue()
+
+
+def _lines(publication: Publication) -> Iterable[dict[str, Any]]:
+    for board in publication.boards:
+        where: dict[str, Any] = {"platform": publication.platforms[board.platform].name, "board": board.id}
+        where |= {name: board.setting.get(name) for name in _SETTING}
+        for ranking in board.rankings:
+            by = {"ranked_by": ranking.metric, "energy_scope": ranking.scope, "energy_kind": ranking.kind}
+            for place in ranking.places:
+                yield {**where, **by, **_own(place.entry), "rank": place.rank, "shared": place.is_shared,
+                       **asdict(place.score), "unit": METRICS[ranking.metric].unit, "grade": place.grade}  # fmt: skip
+        for apart in board.apart:
+            for metric in apart.metrics:
+                yield {**where, "ranked_by": metric, **_own(apart.entry), "not_ranked_because": apart.reason}
+    for line in publication.failed:
+        yield {**{name: line.get(name) for name in (*_SETTING[:4], "variant", "run_id")},
+               "not_ranked_because": f"{line['status']}: {line['reason']}"}  # fmt: skip
+
+
+def _own(entry: Entry) -> dict[str, Any]:
+    return {"variant": entry.line["variant"], "run_id": entry.line["run_id"], "entry": entry.id}
+
+
+def _cell(value: Any) -> Any:
+    """Return what a spreadsheet shows as text and never takes for a formula."""
+    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if is_formula else value
+
+
+# --- Markdown --------------------------------------------------------------------------------------------
+
+
+def as_markdown(publication: Publication, published_utc: str) -> str:
+    """Write the rankings as tables of Markdown."""
+    parts = [f"# {_escaped(publication.title)}", f"Published {published_utc}."]
+    parts += [publication.gate] if publication.gate else []
+    for name, platform in publication.platforms.items():
+        parts.append(f"## {_escaped(platform.name)}")
+        for board in (board for board in publication.boards if board.platform == name):
+            parts.append(f"### {_escaped(board.label)}")
+            for ranking in board.rankings:
+                parts += [f"**{_escaped(heading(ranking))}**", _table(ranking)]
+            lines = [f"- {_escaped(a.entry.label)}, not ranked by {told(a.metrics)}: {_escaped(a.reason)}"
+                     for a in board.apart]  # fmt: skip
+            parts += ["Listed apart:", "\n".join(lines)] if lines else []
+    return "\n\n".join(parts) + "\n"
+
+
+def heading(ranking: Ranking) -> str:
+    """Name a ranking for people: of energy with its scope, and whether it is estimated."""
+    if ranking.metric != ENERGY:
+        return HEADINGS[ranking.metric]
+    return f"{HEADINGS[ENERGY]}: {covers(ranking.scope)}, {ranking.kind}"
+
+
+def covers(scope: str | None) -> str:
+    """Say what an energy of this scope covers: ``cpu+dram`` is ``CPU packages + memory``."""
+    parts = str(scope).split("+")
+    return " + ".join(COVERS.get(part, part) for part in parts)
+
+
+def told(metrics: Iterable[str]) -> str:
+    """Name metrics for people."""
+    return ", ".join(HEADINGS[metric].lower() for metric in metrics)
+
+
+def _table(ranking: Ranking) -> str:
+    unit = scale(ranking.metric)[1]
+    named = f"{METRICS[ranking.metric].label} ({unit})" if unit else METRICS[ranking.metric].label
+    graded = ranking.metric == ENERGY
+    lines = [f"| rank | variant | {named} | 95 % interval |" + (" grade |" if graded else ""),
+             "|---:|---|---:|---|" + ("---|" if graded else "")]  # fmt: skip
+    for place in ranking.places:
+        rank = f"{place.rank}=" if place.is_shared else str(place.rank)
+        value, span = number(ranking.metric, place.score.value), interval(ranking.metric, place)
+        grade = f" {place.grade} |" if graded else ""
+        lines.append(f"| {rank} | {_escaped(place.entry.label)} | {value} | {span or ''} |{grade}")
+    return "\n".join(lines)
+
+
+def interval(metric: str, place: Place) -> str | None:
+    """Write a place's interval without its unit; None where nothing varies."""
+    low, high = place.score.low, place.score.high
+    return None if low == high else f"{number(metric, low)}–{number(metric, high)}"
+
+
+def span(ranking: Ranking, place: Place) -> tuple[float, float, float]:
+    """Return where a place's low end, value and high end lie between 0 and the ranking's largest, in percent."""
+    largest = max(other.score.high for other in ranking.places) or 1.0
+    low, value, high = (100 * end / largest for end in (place.score.low, place.score.value, place.score.high))
+    return low, value, high
+
+
+def _escaped(text: str) -> str:
+    """Return a text that Markdown shows as it is."""
+    for sign in "\\`*_{}[]<>#|!":
+        text = text.replace(sign, f"\\{sign}" if sign not in "<>" else {"<": "&lt;", ">": "&gt;"}[sign])
+    return " ".join(text.split())

@@ -1,0 +1,156 @@
+"""What is new on a board: the changes against the previous publication, and the feed of them."""
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+from greenbench.errors import InputError
+from greenbench.leaderboard.documents import FORMAT, HEADINGS, covers
+from greenbench.report.figures import quantity
+
+JSON = "leaderboard.json"
+
+N_KEPT = 50
+"""Publications that the history keeps."""
+
+_ATOM = "http://www.w3.org/2005/Atom"
+_OWN = ("published_utc", "history")
+
+Content = Mapping[str, Any]
+"""A publication as ``documents.plain`` gives it, with ``published_utc`` and ``history`` once it is dated."""
+
+
+def previous(path: Path) -> Content | None:
+    """Read the previous publication.
+
+    Args:
+        path: its JSON, or the folder of its site.
+
+    Returns:
+        None where there is none.
+
+    Raises:
+        InputError: the file is something else.
+    """
+    file = path / JSON if path.is_dir() else path
+    if not file.exists():
+        return None
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: cannot read the previous publication: {error}. Name it with --previous.") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise InputError(f"{file}: not a publication of the format {FORMAT}. Name the previous one with --previous.")
+    return content
+
+
+def dated(content: Content, before: Content | None, now_utc: str) -> dict[str, Any]:
+    """Add to a publication when it was made, and what has changed since the one before.
+
+    A publication that says what the previous one said keeps its date, so that publishing again changes no file.
+    """
+    if before is not None and {k: v for k, v in before.items() if k not in _OWN} == content:
+        return {**content, **{name: before[name] for name in _OWN}}
+    told = [] if before is None else before["history"]
+    news = [{"published_utc": now_utc, "changes": list(changes(before, content))}]
+    return {**content, "published_utc": now_utc, "history": [*news, *told][:N_KEPT]}
+
+
+def changes(before: Content | None, after: Content) -> Iterator[dict[str, str]]:
+    """Yield what is different, each with its ``board`` and ``what``, a sentence; nothing of a first publication."""
+    if before is None:
+        return
+    old, new = ({board["id"]: board for board in content["boards"]} for content in (before, after))
+    names = {platform["id"]: platform["name"] for content in (before, after) for platform in content["platforms"]}
+    for name, board in {**old, **new}.items():
+        told = f"{board['label']} on {names[board['platform']]}"
+        if name not in old:
+            yield {"board": told, "what": "a new board"}
+        elif name not in new:
+            yield {"board": told, "what": "is no longer published"}
+        for what in _on_board(old.get(name), new.get(name)) if name in old and name in new else ():
+            yield {"board": told, "what": what}
+
+
+def _on_board(old: Any, new: Any) -> Iterator[str]:
+    """Yield what changed in each ranking of a board."""
+    before, after = ({ranking["key"]: ranking for ranking in board["rankings"]} for board in (old, new))
+    reasons = {(one["label"], metric): one["reason"] for one in new["apart"] for metric in one["not_ranked_by"]}
+    for key, ranking in {**before, **after}.items():
+        places = [_by_label(rankings.get(key)) for rankings in (before, after)]
+        by = f"by {_named(ranking)}"
+        for label in dict.fromkeys([*places[0], *places[1]]):
+            was, now = (found.get(label) for found in places)
+            if was is None and now is not None:
+                yield f"{label} enters {by} at rank {now['rank']} ({quantity(ranking['metric'], now['value'])})"
+            elif now is None:
+                reason = reasons.get((label, ranking["metric"]))
+                yield f"{label} is no longer ranked {by}" + (f": {reason}" if reason else "")
+            elif was is not None:
+                yield from _moved(label, by, ranking["metric"], was, now)
+
+
+def _moved(label: str, by: str, metric: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    parts = [f"from rank {was['rank']} to {now['rank']}"] if was["rank"] != now["rank"] else []
+    parts += [f"from grade {was['grade']} to {now['grade']}"] if was["grade"] != now["grade"] else []
+    values = quantity(metric, was["value"]), quantity(metric, now["value"])
+    parts += [f"from {values[0]} to {values[1]}"] if values[0] != values[1] else []
+    if parts:
+        yield f"{label} {by}: {', '.join(parts)}"
+
+
+def _by_label(ranking: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
+    return {place["label"]: place for place in ranking["places"]} if ranking else {}
+
+
+def _named(ranking: Mapping[str, Any]) -> str:
+    name = HEADINGS[ranking["metric"]].lower()
+    return f"{name} ({covers(ranking['scope'])}, {ranking['kind']})" if ranking["scope"] else name
+
+
+# --- the feed --------------------------------------------------------------------------------------------
+
+
+def feed(content: Content) -> str:
+    """Write the Atom feed (RFC 4287) of the publications that changed something; links are relative."""
+    own = uuid.uuid5(uuid.NAMESPACE_URL, f"greenbench leaderboard {content['title']}")
+    root = ElementTree.Element("feed", xmlns=_ATOM)
+    _add(root, "title", content["title"])
+    _add(root, "id", own.urn)
+    _add(root, "updated", content["published_utc"])
+    _add(_add(root, "author"), "name", content["title"])
+    _add(root, "link", href="feed.xml", rel="self")
+    _add(root, "link", href="index.html", rel="alternate")
+    for news in content["history"]:
+        if news["changes"]:
+            _entry(root, own, news)
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _entry(root: ElementTree.Element, own: uuid.UUID, news: Mapping[str, Any]) -> None:
+    entry = _add(root, "entry")
+    n_changes = len(news["changes"])
+    _add(entry, "title", f"{n_changes} change{'s' if n_changes > 1 else ''} on {news['published_utc'][:10]}")
+    _add(entry, "id", uuid.uuid5(own, news["published_utc"]).urn)
+    _add(entry, "updated", news["published_utc"])
+    _add(entry, "link", href="index.html", rel="alternate")
+    _add(entry, "content", _told(news["changes"]), type="text")
+
+
+def _told(found: Sequence[Mapping[str, str]]) -> str:
+    return "\n".join(f"{change['board']}: {change['what']}" for change in found)
+
+
+def _add(parent: ElementTree.Element, name: str, text: str | None = None, **attributes: str) -> ElementTree.Element:
+    child = ElementTree.SubElement(parent, name, attributes)
+    child.text = _printable(text)
+    return child
+
+
+def _printable(text: str | None) -> str | None:
+    """Leave out what XML cannot hold."""
+    return None if text is None else "".join(c for c in text if c in "\t\n" or ord(c) >= 32)

@@ -1,0 +1,164 @@
+"""The site's pages: plain HTML that needs nothing else, with whatever results say escaped."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from greenbench import __version__
+from greenbench.energy import PARTS
+from greenbench.leaderboard import grades, history
+from greenbench.leaderboard.across import comparisons
+from greenbench.leaderboard.documents import Publication, heading, interval, span, told
+from greenbench.leaderboard.ranking import RANKED, Board, Entry, Place, Ranking, Run
+from greenbench.metrics import INTERVALS, METRICS
+from greenbench.platforms import Platform
+from greenbench.record import PROVENANCE
+from greenbench.report import frames
+from greenbench.report.figures import quantity
+from greenbench.report.pages import flat
+from greenbench.report.sentences import repeats
+from greenbench.validity import FLAGS
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+_SETTING = {
+    "protocol": "protocol", "device_name": "device", "threads": "threads", "batching": "batching",
+    "arrivals": "arrivals", "normalizer": "normaliser", "scorer": "scorer", "timed_region": "timed region",
+    "data_hash": "digest of the data",
+}  # fmt: skip
+"""What a board says of how its entries were measured, beside its name."""
+
+_RUN = ("run_id", "started_utc", "protocol", "versions", "git")
+_N_NEWS = 5
+
+
+def pages(publication: Publication, content: history.Content, runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
+    """Yield every page of a site: its path, and its HTML.
+
+    Args:
+        publication: what there is to publish.
+        content: the same as data, dated, with its history.
+        runs: the ``run.json`` of each run, as shared.
+    """
+    environment = _environment(publication, content)
+    boards, cards = publication.boards, publication.platforms
+    homes = [(card, [board for board in boards if board.platform == name]) for name, card in cards.items()]
+    news = [n for n in content["history"] if n["changes"]][:_N_NEWS]
+    ranked = {place.entry.id for board in boards for ranking in board.rankings for place in ranking.places}
+    yield "index.html", environment.get_template("index.html.jinja").render(
+        root="", by_platform=homes, platforms=cards, bands=grades.bands(), grades_version=grades.VERSION, news=news,
+        gate=publication.gate, n_ranked=len(ranked), n_entries=sum(len(board.entries) for board in boards),
+    )  # fmt: skip
+    yield (
+        "platforms.html",
+        environment.get_template("platforms.html.jinja").render(
+            root="", comparisons=comparisons(boards, cards), cards=[(card, *_card(card), own) for card, own in homes]
+        ),
+    )
+    yield (
+        "apart.html",
+        environment.get_template("apart.html.jinja").render(
+            root="", boards=boards, platforms=cards, failed=publication.failed, refused=publication.refused
+        ),
+    )
+    homes_of_runs = {str(run["run_id"]): run for run in runs}
+    for board in boards:
+        card = cards[board.platform]
+        setting = [(name, board.setting[key]) for key, name in _SETTING.items() if board.setting[key] is not None]
+        page = environment.get_template("board.html.jinja")
+        yield f"boards/{board.id}.html", page.render(root="../", board=board, platform=card, setting=setting)
+        for entry in board.entries:
+            run = homes_of_runs[str(entry.line["run_id"])]
+            page = environment.get_template("entry.html.jinja")
+            shown = _entry(board, entry, run, publication.hashes[str(run["run_id"])])
+            yield f"entries/{entry.id}.html", page.render(root="../", board=board, platform=card, **shown)
+
+
+def _environment(publication: Publication, content: history.Content) -> "Environment":
+    """Return jinja with what every page has; only the style and the script, which are ours, go in unescaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("greenbench.leaderboard", "pages"),
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    script, style = (files("greenbench.leaderboard").joinpath(f"pages/{name}").read_text("utf-8") for name in _OURS)
+    environment.globals.update(
+        title=publication.title, published_utc=content["published_utc"], version=__version__,
+        style=Markup(style), script=Markup(script),  # noqa: S704
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        heading=heading, interval=interval, span=span, told=told, quantity=quantity, n_metrics=len(RANKED),
+        label=lambda metric: METRICS[metric].label,
+    )  # fmt: skip
+    return environment
+
+
+_OURS = ("sort.js", "style.css")
+
+
+def _card(card: Platform) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return a platform's hardware and what was seen on it as (name, text)."""
+    hardware = [(name.replace(" gib", " (GiB)").replace("n cpus", "CPUs,"), text) for name, text in flat(card.hardware)]
+    seen = [(name.replace("_", " "), ", ".join(values)) for name, values in card.software.items()]
+    return hardware, [
+        *seen,
+        ("meters that answered", ", ".join(card.meters) or "none"),
+        ("runs", str(len(card.run_ids))),
+    ]
+
+
+# --- an entry --------------------------------------------------------------------------------------------
+
+
+def _entry(board: Board, entry: Entry, run: Run, sha256: str) -> dict[str, Any]:
+    """Return what an entry's page shows."""
+    line = entry.line
+    command = run.get("command")
+    facts = [pair for name in _RUN if run.get(name) for pair in flat(run[name], name)]
+    return {
+        "entry": entry,
+        "places": _places(board, entry),
+        "apart": [one for one in board.apart if one.entry.id == entry.id],
+        "flags": [(flag, FLAGS.get(flag, "not known to this version of greenbench")) for flag in line["flags"]],
+        "repeats": repeats(line),
+        "figures": [_figure(line, name) for name in METRICS if name not in INTERVALS and not pd.isna(line[name])],
+        "energy": frames.energy_details(line) if pd.notna(line[frames.ENERGY]) else _unread(line),
+        "provenance": [(n.replace("_", " "), line[n]) for n in PROVENANCE if n in line and _is_told(line[n])],
+        "run_facts": [*facts, ("SHA-256 of the run", sha256)],
+        "command": command if isinstance(command, str) else None,
+        "suite": json.dumps(run.get("suite"), indent=2, ensure_ascii=False),
+    }
+
+
+def _places(board: Board, entry: Entry) -> list[tuple[Ranking, Place]]:
+    return [(r, place) for r in board.rankings for place in r.places if place.entry.id == entry.id]
+
+
+def _unread(line: Mapping[str, Any]) -> str:
+    """Say why there is no energy."""
+    notes = [str(line[f"energy_{part}_note"]) for part in PARTS if _is_told(line[f"energy_{part}_note"])]
+    return "; ".join(["No energy was read", *notes])
+
+
+def _figure(line: Mapping[str, Any], metric: str) -> tuple[str, str, str | None, str]:
+    """Return a metric's label, value, range and meaning."""
+    low, high = frames.interval(line, metric)
+    told = _count if metric.startswith("n_") and metric != "n_params" else partial(quantity, metric)
+    varies = f"{told(low)} – {told(high)}" if low != high else None
+    return METRICS[metric].label, told(line[metric]), varies, METRICS[metric].about
+
+
+def _count(value: float) -> str:
+    return f"{value:,g}"
+
+
+def _is_told(value: Any) -> bool:
+    return value is not None and str(value) not in ("nan", "<NA>", "")

@@ -1,0 +1,255 @@
+"""Runs of many machines in one folder: fit to be shared, each once, and of what is not taken in the reason."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from greenbench import platforms, privacy, record, store, validate
+from greenbench.errors import GreenbenchError, InputError, StoreError
+
+FILES = (store.RECORDS, store.HYPOTHESES, store.SCORES, store.WINDOWS, store.POWER)
+"""What goes along with ``run.json``; logs and pages stay."""
+
+MERGED = "merge.json"
+
+_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+
+_Names = dict[tuple[Any, ...], tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Something that was not taken in.
+
+    Attributes:
+        what: the run, and the row where it is one.
+        reason: why.
+    """
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A run that was taken in.
+
+    Attributes:
+        run_id: its id, which is its folder's name.
+        sha256: of its files.
+        platform: see ``platforms``.
+        n_rows: rows that stand.
+    """
+
+    run_id: str
+    sha256: str
+    platform: str
+    n_rows: int
+
+
+@dataclass
+class Merged:
+    """What came of a merge.
+
+    Attributes:
+        runs: taken in, by id.
+        duplicates: ids of runs that were here already, once for each copy.
+        refused: what was not taken in.
+        rows: by the id of each run, what identifies its rows.
+    """
+
+    runs: dict[str, Taken] = field(default_factory=dict)
+    duplicates: list[str] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    rows: dict[str, set[str]] = field(default_factory=dict)
+
+
+def merge(sources: Sequence[Path], out: Path, keep_private: bool = False) -> Merged:
+    """Bring runs together in one folder, which is read like any folder of runs.
+
+    Args:
+        sources: folders of runs, or parents of such folders.
+        out: a new or empty folder; it gets a folder a run, and ``merge.json`` with what was taken in and what not.
+        keep_private: copy names, paths and addresses too.
+
+    Raises:
+        InputError: there is no run, or ``out`` holds something.
+        StoreError: ``out`` cannot be written.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out}: something is there already. Choose a new folder: merging begins anew each time.")
+    found = [run for source in sources for run in store.runs(source)]
+    if not found:
+        raise InputError(f"{', '.join(map(str, sources))}: no runs here (no {store.RUN} at or below)")
+    merged = Merged()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out, prefix=".merging-") as staging:
+            for number, source in enumerate(found):
+                _take(source, Path(staging) / str(number), merged, keep_private)
+        (out / MERGED).write_text(json.dumps(_manifest(out, merged), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    except OSError as error:
+        raise StoreError(f"{out}: cannot write: {error.strerror}. Choose another --out.") from error
+    return merged
+
+
+def _take(source: Path, staged: Path, merged: Merged, keep_private: bool) -> None:
+    """Take one run in, or note why not; of two copies of a run the one that went on further stays."""
+    try:
+        run_id = copy(source, staged, keep_private)
+        refused = list(_drop_unsound(staged))
+        rows = _fingerprints(staged)
+        if rows <= merged.rows.get(run_id, set()) and run_id in merged.rows:
+            merged.duplicates.append(run_id)
+            return
+        _refuse_rivals(run_id, rows, merged)
+    except (GreenbenchError, UnicodeError) as error:  # a text may hold half a character
+        merged.refused.append(Refused(source.name, privacy.text(str(error))))
+        return
+    if run_id in merged.runs:
+        merged.duplicates.append(run_id)
+    merged.refused += refused
+    merged.rows[run_id] = rows
+    merged.runs[run_id] = _move(staged, staged.parent.parent / run_id)
+
+
+def _refuse_rivals(run_id: str, rows: set[str], merged: Merged) -> None:
+    """Refuse rows that another run holds, and a run whose id belongs to other rows.
+
+    Raises:
+        StoreError: either is the case.
+    """
+    for known, old in merged.rows.items():
+        if known != run_id and rows & old:
+            raise StoreError(f"{len(rows & old)} of its rows are those of {known}, under another id")
+        if known == run_id and not old < rows:
+            raise StoreError("another run of this id holds other rows")
+
+
+def _fingerprints(folder: Path) -> set[str]:
+    """Return what identifies a run's rows; of a measured row that is what it says, whatever the run is called."""
+    rows = store.read_rows(folder / store.RECORDS)
+    told = (row | {"run_id": None} if row.get("status") == "ok" else row for row in rows)
+    return {hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest() for row in told}
+
+
+def _move(staged: Path, target: Path) -> Taken:
+    for old in target.iterdir() if target.exists() else ():
+        old.unlink()
+    target.mkdir(exist_ok=True)
+    for file in staged.iterdir():
+        file.replace(target / file.name)
+    n_rows = len(store.current(store.read_rows(target / store.RECORDS)))
+    return Taken(target.name, digest(target), platforms.platform_id(store.read_run(target)), n_rows)
+
+
+# --- one run ---------------------------------------------------------------------------------------------
+
+
+def copy(source: Path, target: Path, keep_private: bool = False) -> str:
+    """Copy a run's files as they may be shared, its rows as this version writes them; return the run's id.
+
+    Raises:
+        StoreError: it is no run, a newer version wrote it, or it cannot be shared as it is.
+    """
+    original = store.read_run(source)
+    if not isinstance(original, dict):
+        raise StoreError(f"{store.RUN} holds no JSON object")
+    run_id = original.get("run_id")
+    if not isinstance(run_id, str) or not run_id.strip(".") or not set(run_id) <= _NAME:
+        raise StoreError(f"run_id {run_id!r:.60} is no name for a folder")
+    record.migrate({"schema": original.get("schema")})  # refuses what is newer
+    shared = original if keep_private else privacy.run(original)
+    store.write_run(target, {**shared, "schema": record.SCHEMA})
+    hashes = {str(original.get("suite_hash")): str(shared.get("suite_hash"))}
+    names: _Names = {}
+    for file in FILES:
+        rows = (row for row in store.read_rows(source / file) if isinstance(row, dict))
+        lines = rows if keep_private else _shared(rows, hashes, names)
+        _write_lines(target / file, map(record.migrate, lines) if file == store.RECORDS else lines)
+    return run_id
+
+
+def _shared(
+    rows: Iterable[Mapping[str, Any]], suite_hashes: Mapping[str, str], names: _Names
+) -> Iterator[dict[str, Any]]:
+    """Yield lines as they may be shared; ``names`` gets each cell's key as shared -> as it was.
+
+    Raises:
+        StoreError: two cells would get one name, or utterances are named by paths.
+    """
+    for row in rows:
+        if privacy.is_private_id(row.get("utterance_id")):
+            raise StoreError(
+                "its utterances are named by absolute paths, which the data hash covers. Give the manifest relative "
+                "audio_filepath values, or an id each, and measure again; or share it with --keep-private."
+            )
+        shared = privacy.row(row, suite_hashes)
+        before, after = (tuple(str(content.get(name)) for name in record.CELL) for content in (row, shared))
+        if names.setdefault(after, before) != before:
+            raise StoreError(
+                f"two of its variants or data sets are '{after[1]}' on '{after[2]}' without their paths. Name them in "
+                "the suite and measure again, or share it with --keep-private."
+            )
+        yield shared
+
+
+def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a file of lines; none where there is no line."""
+    lines = iter(rows)
+    first = next(lines, None)
+    if first is None:
+        path.unlink(missing_ok=True)
+        return
+    with path.open("w", encoding="utf-8") as stream:
+        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in chain([first], lines))
+
+
+def _drop_unsound(folder: Path) -> Iterator[Refused]:
+    """Take the lines out of a run that do not hold, and yield the rows among them with the reason.
+
+    Raises:
+        StoreError: the run as a whole does not hold.
+    """
+    errors = [problem for problem in validate.problems(folder) if problem.severity == "error"]
+    for problem in errors:
+        if problem.where == str(folder / store.RUN):
+            raise StoreError(f"{store.RUN}: {problem.what}")
+    for file in (store.RECORDS, store.SCORES):
+        rows = dict(enumerate(store.read_rows(folder / file), start=1))
+        reasons = {number: _reasons(errors, f"{folder / file}:{number}") for number in rows}
+        if any(reasons.values()):
+            _write_lines(folder / file, [row for number, row in rows.items() if not reasons[number]])
+        for number, told in reasons.items():
+            if told and file == store.RECORDS:
+                key = ", ".join(str(rows[number].get(name)) for name in record.KEYS[1:])
+                yield Refused(f"{rows[number].get('run_id')} ({key})", "; ".join(told))
+
+
+def _reasons(errors: Iterable[validate.Problem], line: str) -> list[str]:
+    return [error.what for error in errors if error.where == line or error.where.startswith(f"{line} (")]
+
+
+def digest(folder: Path) -> str:
+    """Return the SHA-256 over the names and contents of a run's files."""
+    whole = hashlib.sha256()
+    for path in (folder / name for name in (store.RUN, *FILES)):
+        if path.exists():
+            whole.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
+def _manifest(out: Path, merged: Merged) -> dict[str, Any]:
+    runs = [store.read_run(out / run_id) for run_id in merged.runs]
+    return {
+        "schema": record.SCHEMA,
+        "runs": [asdict(taken) for taken in merged.runs.values()],
+        "platforms": [asdict(platform) for platform in platforms.platforms(runs).values()],
+        "duplicates": merged.duplicates,
+        "refused": [asdict(refused) for refused in merged.refused],
+    }

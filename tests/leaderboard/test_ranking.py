@@ -1,0 +1,136 @@
+"""Boards: only what is comparable, fit and shown to differ gets another rank; everybody else has a reason."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenbench import gate, store
+from greenbench.leaderboard import grades
+from greenbench.leaderboard.ranking import RANKED, Board, Score, boards, ranks
+from greenbench.report.frames import ENERGY
+
+Cells = dict[str, dict[str, Any]]
+
+
+def made(*runs: Path) -> tuple[list[Board], list[Any]]:
+    folder = runs[0].parent
+    return boards(store.load(folder), [store.read_run(run) for run in runs], gate.outside(store.runs(folder)))
+
+
+def order(board: Board, key: str) -> list[tuple[int, str]]:
+    (ranking,) = [ranking for ranking in board.rankings if ranking.key == key]
+    return [(place.rank, place.entry.label) for place in ranking.places]
+
+
+@pytest.fixture(scope="module")
+def board(sound_run_in: Callable[..., Path], cells: Cells, tmp_path_factory: pytest.TempPathFactory) -> Board:
+    """One board with everybody on it."""
+    found, _ = made(sound_run_in(tmp_path_factory.mktemp("board") / "r1", *cells.values()))
+    assert len(found) == 1
+    return found[0]
+
+
+def test_energy_ranks_inside_the_wer_margin_and_overlapping_intervals_share_a_rank(board: Board) -> None:
+    """The lossy build takes least energy and is not ranked by it; int8 and bf16 overlap and share rank 1."""
+    assert order(board, f"{ENERGY} cpu measured") == [(1, "int8"), (1, "bf16"), (3, "teacher")]
+
+
+def test_estimates_rank_among_themselves(board: Board) -> None:
+    """An estimate of a tenth of the joules is first of a ranking of its own."""
+    assert order(board, f"{ENERGY} cpu estimated") == [(1, "guess")]
+
+
+def test_speed_size_and_wer_have_rankings_of_their_own(board: Board) -> None:
+    """Speed and size rank the same field, WER also what is outside the margin; how energy was read is no matter."""
+    assert [name for _, name in order(board, "rtfx")] == ["guess", "int8", "bf16", "teacher"]
+    assert order(board, "model_bytes") == [(1, "int8"), (2, "bf16"), (3, "guess"), (4, "teacher")]
+    by_wer = {name: rank for rank, name in order(board, "wer")}
+    assert by_wer == {"teacher": 1, "int8": 1, "bf16": 1, "guess": 1, "lossy": 5}
+
+
+def test_nobody_is_left_out_without_a_reason(board: Board) -> None:
+    """Each entry is in a ranking or apart for each metric; flagged, synthetic and calibrating ones in none."""
+    for entry in board.entries:
+        ranked = {r.metric for r in board.rankings for place in r.places if place.entry.id == entry.id}
+        apart = {metric for one in board.apart if one.entry.id == entry.id for metric in one.metrics}
+        assert ranked | apart == set(RANKED)
+        assert not ranked & apart
+    reasons = {(one.entry.label, one.metrics): one.reason for one in board.apart}
+    assert "synthetic-weights" in reasons["random", RANKED]
+    assert "spread" in reasons["shaky", RANKED]
+    assert "calibrates" in reasons["slept", RANKED]
+    assert "few-repeats" in reasons["once", RANKED]
+    assert "outside the WER margin" in reasons["lossy", (ENERGY, "rtfx", "model_bytes")]
+
+
+def test_what_failed_is_told_of_and_on_no_board(sound_run: Callable[..., Path], cells: Cells) -> None:
+    """A cell without a result is returned with its reason."""
+    found, failed = made(sound_run("r1", cells["teacher"], cells["broken"]))
+    assert [entry.label for entry in found[0].entries] == ["teacher"]
+    assert [(line["variant"], line["reason"]) for line in failed] == [("broken", "killed: out of memory")]
+
+
+def test_one_process_is_not_ranked_by_what_varies_between_processes(sound_run: Callable[..., Path]) -> None:
+    """Three windows of one process are ranked by WER and size, and not by speed."""
+    one = {"use": "quick", "rounds": 1, "repeats": 1, "window_s": 0.1, "idle_s": 0, "resamples": 200}
+    cell = {"variant": "a", "rounds": [{"wall_s": 1.0, "energy_cpu_j": 1.0}], "n_wrong": 2}
+    (board,), _ = made(sound_run("r1", cell, data={"protocol": one}))
+    assert {ranking.metric for ranking in board.rankings} == {"model_bytes", "wer"}
+    assert "one process" in board.apart[0].reason
+
+
+def test_the_later_run_of_the_same_thing_counts(sound_run: Callable[..., Path], cells: Cells) -> None:
+    """A variant that was measured again has one place, whichever run was better, and the earlier run says why."""
+    better = cells["int8"] | {"rounds": cells["lossy"]["rounds"]}
+    first = sound_run("r1", better, cells["teacher"], started_utc="2026-01-01T00:00:00+00:00")
+    second = sound_run("r2", cells["int8"], started_utc="2026-02-01T00:00:00+00:00")
+    (board,), _ = made(first, second)
+    assert [name for _, name in order(board, "rtfx")] == ["int8", "teacher"]
+    (apart,) = board.apart
+    assert (apart.entry.line["run_id"], apart.metrics) == ("r1", RANKED)
+    assert "r2" in apart.reason
+
+
+def test_another_model_of_the_same_name_has_a_place_of_its_own(sound_run: Callable[..., Path], cells: Cells) -> None:
+    """Two models that are called alike are told apart by their run."""
+    first = sound_run("r1", cells["teacher"])
+    second = sound_run("r2", cells["teacher"] | {"n_params": 7})
+    (board,), _ = made(first, second)
+    assert {name for _, name in order(board, "rtfx")} == {"teacher · r1", "teacher · r2"}
+
+
+def test_platforms_and_settings_never_share_a_board(sound_run: Callable[..., Path], cells: Cells) -> None:
+    """Another machine, and other threads on the same one, make other boards."""
+    from greenbench.platforms import platform_id
+
+    here = sound_run("r1", cells["teacher"])
+    machine = store.read_run(here)["machine"]
+    there = sound_run("r2", cells["teacher"], machine=machine | {"memory_bytes": 64 * 2**30})
+    found, _ = made(here, there)
+    assert [board.platform for board in found] == [platform_id(store.read_run(run)) for run in (here, there)]
+    assert len({board.id for board in found}) == 2
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 10), st.floats(0, 10)), max_size=12))
+def test_a_rank_is_one_more_than_those_clearly_better(spans: list[tuple[float, float, float]]) -> None:
+    """Somebody is first; whose interval overlaps that of a leader shares rank 1; mirrored values rank mirrored."""
+    scores = [Score(low + below, low, low + below + above, 3) for low, below, above in spans]
+    found = ranks(scores)
+    mirrored = [Score(-score.value, -score.high, -score.low, 3) for score in scores]
+    assert found == ranks(mirrored, higher_is_better=True)
+    assert not scores or min(found) == 1
+    for score, rank in zip(scores, found, strict=True):
+        assert (rank == 1) == all(other.high >= score.low for other in scores)
+
+
+def test_the_grades_are_those_that_were_published() -> None:
+    """Version 1 of the bands never moves: whoever changes a limit changes the version."""
+    assert (grades.VERSION, grades.LIMITS) == (1, {"A": 0.03, "B": 0.1, "C": 0.3, "D": 1.0, "E": 3.0, "F": 10.0})
+    assert [grades.grade(j) for j in (0, 0.03, 0.0301, 0.3, 1.0, 9.9, 10.1, 1e6)] == list("AABCDFGG")
+    assert grades.graded(0.1, 0.09, 0.11) == "B–C"
+    assert grades.graded(0.02, -0.01, 0.029) == "A"
+    assert [name for name, *_ in grades.bands()] == list("ABCDEFG")
