@@ -21,7 +21,7 @@ from greenbench.platforms import Platform
 from greenbench.record import PROVENANCE
 from greenbench.report import frames
 from greenbench.report.figures import quantity
-from greenbench.report.pages import flat
+from greenbench.report.sections import flat
 from greenbench.report.sentences import repeats
 from greenbench.validity import FLAGS
 
