@@ -235,7 +235,6 @@ def test_rows_measured_differently_are_never_in_one_setting(rows: Rows, column: 
 def test_threads_keep_rows_apart_and_repeats_do_not(rows: Rows) -> None:
     """Two threads never share a chart with four, three repeats may with five; integers stay integers."""
     apart = frames.settings(frames.summary(rows({"threads": 2}, {"variant": "b", "threads": 4})))
-    name = column.replace("_", " ")
     assert [setting.label.split(" · ")[-1] for setting in apart] == ["threads 2", "threads 4"]
     other = {"variant": "b", "protocol": "quick(repeats=5)"}
     assert len(frames.settings(frames.summary(rows({}, other)))) == 1
