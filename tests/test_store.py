@@ -281,3 +281,18 @@ def test_every_segment_of_a_window_is_a_row(run: Path) -> None:
     frame = store.load_windows(run)
     assert frame[["start_utc_s", "end_utc_s"]].to_numpy().tolist() == [[1e9 + 10, 1e9 + 12], [1e9 + 20, 1e9 + 21.5]]
     assert frame[list(key)].iloc[0].to_dict() == key
+
+
+def test_texts_of_unwanted_windows_are_not_parsed(tmp_path: Path) -> None:
+    """Only wanted windows are yielded, each is asked for once in a row, and a line in another form is kept."""
+    key = dict.fromkeys(store.KEYS, 0)
+    texts = [key | {"repeat": repeat, "utterance_id": f"u{i}", "hypothesis": "x"} for repeat in (0, 1) for i in (0, 1)]
+    store.append(tmp_path, texts, store.HYPOTHESES)
+    other = {"utterance_id": "u9", **key, "repeat": 1}
+    store.append(tmp_path, [other], store.HYPOTHESES)
+    asked: list[int] = []
+    wanted = store.read_texts(
+        tmp_path / store.HYPOTHESES, lambda row: asked.append(row["repeat"]) or row["repeat"] == 0
+    )
+    assert [row["utterance_id"] for row in wanted] == ["u0", "u1", "u9"]
+    assert asked == [0, 1]

@@ -228,7 +228,7 @@ def test_rows_measured_differently_are_never_in_one_setting(rows: Rows, column: 
     """Rows that differ in how they were measured are apart, and the settings' names say in what."""
     found = frames.settings(frames.summary(rows({column: "one"}, {"variant": "b", column: "two"})))
     assert [setting.lines["variant"].tolist() for setting in found] == [["a"], ["b"]]
-    name = {"timed_region": "timed region", "data_hash": "data hash", "device_name": "device name"}.get(column, column)
+    name = column.replace("_", " ")
     assert [setting.label.split(" · ")[-1] for setting in found] == [f"{name} one", f"{name} two"]
 
 

@@ -25,7 +25,8 @@ function offer() {
   form().onreset = () => { for (const name of Object.keys(data.filters)) delete choice[name]; setTimeout(() => { offer(); changed(); }); };
 }
 
-const isVisible = line => Object.keys(data.filters).every(name => !choice[name] || String(line[name]) === choice[name]);
+// Only what can be chosen here hides anything: an address may come from another page.
+const isVisible = line => [...form().querySelectorAll("select")].every(({ name, value }) => !value || String(line[name]) === value);
 
 function changed() {
   const told = Object.entries(choice).filter(([, value]) => value);
