@@ -28,6 +28,9 @@ def test_a_bare_run_is_the_quick_start(tmp_path: Path) -> None:
         "wav2vec2/quickstart+bf16",
         "wav2vec2/quickstart+int8-dynamic",
         "wav2vec2/quickstart+layer-drop(keep=6)",
+        "wav2vec2/quickstart-6l",
+        "wav2vec2/quickstart-6l+bf16",
+        "wav2vec2/quickstart-2l",
     }
     for line in lines:
         assert line["status"] == "ok", line["reason"]

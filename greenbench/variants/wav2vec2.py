@@ -44,6 +44,8 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 
 CHECKPOINTS: dict[str, tuple[str, str | None]] = {
     "quickstart": (str(QUICKSTART / "teacher"), None),
+    "quickstart-6l": (str(QUICKSTART / "students" / "quickstart-6l"), None),
+    "quickstart-2l": (str(QUICKSTART / "students" / "quickstart-2l"), None),
     "base-960h": ("facebook/wav2vec2-base-960h", "base"),
     "base-100h": ("facebook/wav2vec2-base-100h", "base"),
     "large-960h": ("facebook/wav2vec2-large-960h", "large"),
