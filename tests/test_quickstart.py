@@ -14,6 +14,7 @@ from greenbench.suite import VariantEntry, build_variant
 from greenbench.text import scoring
 
 TEACHER = QUICKSTART / "teacher"
+STUDENTS = sorted((QUICKSTART / "students").glob("quickstart-*"))
 
 
 def test_a_bare_run_is_the_quick_start(tmp_path: Path) -> None:
@@ -46,10 +47,9 @@ def test_the_teacher_is_small_and_deep() -> None:
     assert sum(file.stat().st_size for file in TEACHER.iterdir()) <= 20e6
 
 
-@pytest.fixture(scope="module")
-def heard() -> dict[str, scoring.Counts]:
-    """Word counts of each voice and of seen and unseen voices: the teacher at float32 and batch size 1."""
-    transcriber = build_variant(VariantEntry(use="wav2vec2/quickstart")).load("cpu")
+def heard(variant: str) -> dict[str, tuple[int, ...]]:
+    """Words and errors by kind of each voice, and of seen and unseen voices, at float32 and batch size 1."""
+    transcriber = build_variant(VariantEntry(use=variant)).load("cpu")
     seen = {clip.speaker for clip in Quickstart("seen")()}
     slices: dict[str, list[scoring.Counts]] = {}
     for chunk in Corpus(Quickstart()).chunks():
@@ -57,16 +57,39 @@ def heard() -> dict[str, scoring.Counts]:
             (counts,) = scoring.score([utterance.reference], transcriber([utterance.audio]), str).words
             for name in (str(utterance.speaker), "seen voices" if utterance.speaker in seen else "unseen voices"):
                 slices.setdefault(name, []).append(counts)
-    return {name: scoring.total(counts) for name, counts in slices.items()}
+    totals = {name: scoring.total(counts) for name, counts in slices.items()}
+    return {name: (c.n, c.substitutions, c.deletions, c.insertions) for name, c in totals.items()}
 
 
-def test_the_teacher_is_as_good_as_its_card_says(heard: dict[str, scoring.Counts]) -> None:
+@pytest.mark.parametrize("folder", [TEACHER, *STUDENTS], ids=lambda folder: folder.name)
+def test_each_model_is_as_good_as_its_card_says(folder: Path) -> None:
     """On the bundled speech the error counts of every voice and slice are those that ship beside the model."""
-    said = json.loads((TEACHER / "scores.json").read_text())
+    said = json.loads((folder / "scores.json").read_text())
     keys = ("words", "substitutions", "deletions", "insertions")
-    measured = {name: (c.n, c.substitutions, c.deletions, c.insertions) for name, c in heard.items()}
+    measured = heard("wav2vec2/quickstart" if folder == TEACHER else f"wav2vec2/{folder.name}")
     assert measured == {name: tuple(said[name][key] for key in keys) for name in measured}
     assert len(measured) >= 8
+
+
+def test_the_students_are_small_and_say_where_they_come_from() -> None:
+    """Together they take at most 10 MB, and descend from the teacher by steps that their lineage names."""
+    assert sum(file.stat().st_size for folder in STUDENTS for file in folder.iterdir()) <= 10e6
+    for folder, layers in zip(STUDENTS, (2, 6), strict=True):
+        variant = build_variant(VariantEntry(use=f"wav2vec2/{folder.name}"))
+        assert (variant.parent, variant.steps) == ("wav2vec2/quickstart", ("layer-drop", "distill"))
+        assert json.loads((folder / "config.json").read_text())["num_hidden_layers"] == layers
+        assert variant.info.training_energy_method == "estimated"
+
+
+def test_the_students_card_shows_their_scores() -> None:
+    """Every rate in the table of the students' card is the one in their scores.json, or the teacher's."""
+    lines = (QUICKSTART / "students" / "README.md").read_text().splitlines()
+    for folder in (TEACHER, *STUDENTS):
+        said = json.loads((folder / "scores.json").read_text())
+        (line,) = [line for line in lines if line.startswith(f"| {folder.name} ")]
+        for name in ("seen voices", "unseen voices", "AN4 test"):
+            low, wer, high = (f"{100 * said[name][key]:.1f}" for key in ("wer_ci_low", "wer", "wer_ci_high"))
+            assert f"{wer} [{low}, {high}]" in line, line
 
 
 def test_the_card_shows_the_scores_that_ship() -> None:
