@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenbench.lineage import Descent
-from greenbench.report.compression import difference, factor
+from greenbench.report.compression import difference, energy, factor
 
 TEACHER = 315_461_792
 """Parameters of wav2vec2-large-960h in transformers, whose students the paper made; by them ours are known."""
@@ -106,11 +106,11 @@ def _lines(printed: Printed, descent: Descent) -> list[dict[str, str]]:
     """Return the ratios that the paper or we have of one model."""
     on_gpu = not str(descent.student.shared["device"]).startswith("cpu")
     seconds = (ORIGINAL.gpu_s, printed.gpu_s) if on_gpu else (ORIGINAL.cpu_s, printed.cpu_s)
-    energy = f"{ORIGINAL.kwh / printed.kwh:.2f}x (GPU, estimated)" if ORIGINAL.kwh and printed.kwh else None
+    theirs = f"{ORIGINAL.kwh / printed.kwh:.2f}x (GPU, estimated)" if ORIGINAL.kwh and printed.kwh else None
     pairs = {
         "size": (f"{ORIGINAL.mb / printed.mb:.2f}x", factor(descent.gains["size"])),
         "speed": (_speed(seconds, printed, on_gpu), factor(descent.gains["speed"])),
-        "energy": (energy, _energy(descent)),
+        "energy": (theirs, energy(descent)),
         "WER": (f"{printed.wer_pct - ORIGINAL.wer_pct:+.2f} points", difference(descent)),
     }
     shared = descent.student.shared
@@ -129,8 +129,3 @@ def _speed(seconds: tuple[float | None, float | None], printed: Printed, on_gpu:
     if printed.gpu_s and ORIGINAL.gpu_s and not on_gpu:
         return f"{ORIGINAL.gpu_s / printed.gpu_s:.2f}x (GPU)"
     return None
-
-
-def _energy(descent: Descent) -> str | None:
-    told = factor(descent.gains["energy"])
-    return told and f"{told} ({descent.student.shared['energy_method']})"

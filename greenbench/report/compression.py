@@ -22,7 +22,10 @@ def table(descents: Iterable[Descent]) -> list[dict[str, Any]]:
     Args:
         descents: as ``lineage.descents`` gives them.
     """
-    lines = [_line(descent) for descent in descents]
+    ordered = sorted(
+        descents, key=lambda d: [str(d.student.shared[name]) for name in ("dataset", "scenario", "variant")]
+    )
+    lines = [_line(descent) for descent in ordered]
     used = [name for name in (lines[0] if lines else ()) if any(line[name] for line in lines)]
     return [{name: line[name] for name in used} for line in lines]
 
@@ -35,6 +38,7 @@ def _line(descent: Descent) -> dict[str, str | None]:
         "dataset": str(shared["dataset"]),
         "scenario": terminal.scenario(shared),
         **{HEADINGS[name]: factor(descent.gains[name]) for name in GAINS},
+        HEADINGS["energy"]: energy(descent),
         "WER, points": difference(descent),
         "pays back after": pay_back(descent),
     }
@@ -46,6 +50,12 @@ def factor(gain: Gain) -> str | None:
         return None
     interval = "" if gain.low is None or gain.high is None else f" [{gain.low:.2f}, {gain.high:.2f}]"
     return f"{gain.value:.2f}x{interval}"
+
+
+def energy(descent: Descent) -> str | None:
+    """Write the gain in energy with how its joules are known."""
+    told = factor(descent.gains["energy"])
+    return told and f"{told} ({descent.student.shared['energy_method']})"
 
 
 def difference(descent: Descent) -> str | None:

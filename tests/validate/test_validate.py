@@ -217,6 +217,17 @@ def test_a_broken_run_json_is_an_error_not_a_crash(copy: Path) -> None:
         assert (problem.severity, problem.where) == ("error", str(copy / store.RUN))
 
 
+def test_what_a_training_took_is_a_number(copy: Path) -> None:
+    """Rows of a distilled student are clean, and a training's joules as text are not."""
+    took = {"training_s": 420.5, "training_energy_j": 3364.0, "training_energy_method": "estimated"}
+    n_rows = len((copy / store.RECORDS).read_text(encoding="utf-8").splitlines())
+    for number in range(1, n_rows + 1):
+        tamper(copy, store.RECORDS, lambda row: row.update(took), number)
+    assert found(copy) == []
+    tamper(copy, store.RECORDS, lambda row: row.update(training_energy_j="3.4 kJ"))
+    assert [problem.what for problem in found(copy)] == ["training_energy_j is '3.4 kJ', not a number or null"]
+
+
 def test_rows_left_out_are_missed(copy: Path) -> None:
     """A repeat that is gone is an error, since a median without it is another; a cell that is gone is a warning."""
     path = copy / store.RECORDS
