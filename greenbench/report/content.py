@@ -97,7 +97,7 @@ def load(folders: Iterable[Path], gate: Gate = DEFAULT, part: Callable[[Path], P
     """
     places = list(folders)
     named = ", ".join(map(str, places)) or "(no folder given)"
-    found = sorted({run for place in places for run in store.runs(place.resolve())})
+    found = store.runs(*(place.resolve() for place in places))
     if not found:
         raise StoreError(f"{named}: no runs here to report. Pass a folder that `greenbench run` wrote.")
     parts = [part(run) for run in found]
