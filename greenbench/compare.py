@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from statistics import geometric_mean, median
+from statistics import geometric_mean
 from typing import Literal
 
 from greenbench import accuracy, comparability
@@ -10,9 +10,9 @@ from greenbench.accuracy import Cell, Counted, RecountError, cell_of
 from greenbench.comparability import CROSSABLE, FIXED, differing, told
 from greenbench.errors import InputError, did_you_mean
 from greenbench.metrics import METRICS
-from greenbench.pairing import Line, pair
+from greenbench.pairing import Line, by_unit, middle, pair
 from greenbench.selection import Side
-from greenbench.statistics.repeats import ratio_by_round, units
+from greenbench.statistics.repeats import ratio_by_round
 
 DEFAULT_METRICS = (
     "wer", "rtfx", "latency_p50_s", "server_rate_hz", "energy_j_per_audio_s", "peak_rss_bytes", "model_bytes",
@@ -177,7 +177,7 @@ def _findings(
     pair: tuple[Line, Line], heard: _Heard, metrics: Sequence[str], across: Collection[str]
 ) -> Iterator[Finding]:
     for metric in metrics:
-        baseline, new = (_median(line, metric) for line in pair)
+        baseline, new = (middle(line, metric) for line in pair)
         if baseline is None and new is None:
             continue
         finding = Finding(metric, baseline, new)
@@ -188,11 +188,6 @@ def _findings(
             yield _rate(finding, heard)
         else:
             yield _fixed(finding) if metric in FIXED else _repeated(finding, pair)
-
-
-def _median(line: Line, metric: str) -> float | None:
-    values = [row[metric] for row in line.rows if row.get(metric) is not None]
-    return median(values) if values else None
 
 
 def _refusal(finding: Finding, pair: tuple[Line, Line], across: Collection[str]) -> str | None:
@@ -240,10 +235,7 @@ def _fixed(finding: Finding) -> Finding:
 def _repeated(finding: Finding, pair: tuple[Line, Line]) -> Finding:
     """Compare by the ratio within each round; the windows of one process do not tell how processes differ."""
     name = finding.metric
-    a, b = (
-        units((row["round"], row["repeat"], row[name]) for row in line.rows if row.get(name) is not None)
-        for line in pair
-    )
+    a, b = (by_unit(line, name) for line in pair)
     n_processes = min(len({number for number, _ in side}) for side in (a, b))
     ratio = ratio_by_round(a, b)
     if ratio is None:

@@ -10,8 +10,8 @@ from typing import Literal
 from greenbench import accuracy
 from greenbench.accuracy import Cell, Counted, RecountError, cell_of, known
 from greenbench.errors import InputError, did_you_mean
-from greenbench.lineage import Alike, Count, alike, comparable, middle, read, recount, teacher_of
-from greenbench.pairing import Line
+from greenbench.lineage import Alike, Count, alike, comparable, read, recount, teacher_of
+from greenbench.pairing import Line, middle
 
 MLPERF_SHARE = 0.99
 """The share of the reference's word accuracy that MLPerf Inference asks of a closed-division model."""

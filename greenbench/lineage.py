@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from greenbench import accuracy, comparability, store
 from greenbench.accuracy import Cell, Counted, RecountError, cell_of
 from greenbench.comparability import told
-from greenbench.pairing import Line, lines
+from greenbench.pairing import Line, by_unit, lines, middle
 from greenbench.plugins import METHODS
 from greenbench.record import CELL
-from greenbench.statistics.repeats import ratio_by_round, units
+from greenbench.statistics.repeats import ratio_by_round
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -190,12 +189,6 @@ def recount(home: Mapping[Path, Sequence[Line]], wanted: Collection[Cell]) -> di
     return heard
 
 
-def middle(line: Line, metric: str) -> float | None:
-    """Return a line's median of a metric over rounds and repeats; None where it was not measured."""
-    values = [row[metric] for row in line.rows if row.get(metric) is not None]
-    return median(values) if values else None
-
-
 def _descent(student: Line, teacher: Line, heard: Mapping[Cell, Counted | RecountError]) -> Descent:
     gains = {name: _gain(student, teacher, metric) for name, metric in GAINS.items()}
     wer = _wer(heard.get(cell_of(student.shared)), heard.get(cell_of(teacher.shared)))
@@ -218,12 +211,8 @@ def _gain(student: Line, teacher: Line, metric: str) -> Gain:
         theirs, ours = middle(teacher, metric), middle(student, metric)
         return Gain(theirs / ours) if theirs and ours else Gain(why="not measured")
     over, under = (student, teacher) if better_high else (teacher, student)
-    ratio = ratio_by_round(_units(under, metric), _units(over, metric))
+    ratio = ratio_by_round(by_unit(under, metric), by_unit(over, metric))
     return Gain(ratio.value, ratio.low, ratio.high) if ratio else Gain(why="not measured")
-
-
-def _units(line: Line, metric: str) -> dict[tuple[int, int | None], float]:
-    return units((row["round"], row["repeat"], row[metric]) for row in line.rows if row.get(metric) is not None)
 
 
 def _wer(

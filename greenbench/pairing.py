@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Any
 
 from greenbench.accuracy import Cell, cell_of
 from greenbench.comparability import differing
 from greenbench.record import CELL, PROVENANCE
 from greenbench.selection import Side
+from greenbench.statistics.repeats import Unit, units
 from greenbench.store import Row
 
 _ASKED_FOR = tuple(name for name in CELL if name not in ("run_id", "variant"))
@@ -51,6 +53,17 @@ def _agreed(values: Sequence[Any]) -> Any:
     """Return the one value of a column, or its different values as text."""
     distinct = {str(value): value for value in values if value is not None}
     return " / ".join(distinct) if len(distinct) > 1 else next(iter(distinct.values()), None)
+
+
+def middle(line: Line, metric: str) -> float | None:
+    """Return a line's median of a metric over rounds and repeats; None where it was not measured."""
+    values = [row[metric] for row in line.rows if row.get(metric) is not None]
+    return median(values) if values else None
+
+
+def by_unit(line: Line, metric: str) -> dict[Unit, float]:
+    """Return a line's independent measurements of a metric, see ``repeats.units``."""
+    return units((row["round"], row["repeat"], row[metric]) for row in line.rows if row.get(metric) is not None)
 
 
 def pair(a: Side, b: Side) -> tuple[list[tuple[Line, Line]], list[Line], list[Line]]:

@@ -116,13 +116,11 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
     out.mkdir(parents=True, exist_ok=True)
     if leads():
         _refuse_another(recipe, out)
-        begun = {"recipe_hash": digest(recipe.model_dump(mode="json"))}
-        (out / LINEAGE).write_text(json.dumps(begun) + "\n", encoding="utf-8")
+        (out / LINEAGE).write_text(json.dumps({"recipe_hash": _hash(recipe)}) + "\n", encoding="utf-8")
     family: Any = build_family(recipe.teacher)
     family.prepare()
     model, extractor, tokenizer = family.open()
     train, held_out, data = speech.split(recipe.train, recipe.validation_share)
-    observe = observe if leads() else lambda _kind, _content: None
     context = Context(
         teacher=deepcopy(model),
         extractor=extractor,
@@ -130,25 +128,33 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
         train=train,
         device=accelerator() if recipe.device == "auto" else recipe.device,
         estimate_energy=recipe.estimate_energy,
-        observe=observe,
+        observe=observe if leads() else lambda _kind, _content: None,
     )
-    context = replace(context, validation=_with_references(held_out, context))
+    model, taken = _take(recipe, model, replace(context, validation=_with_references(held_out, context)), out)
+    if leads():
+        for part in (model, extractor, tokenizer):
+            part.save_pretrained(out)
+        lineage = json.dumps(_lineage(recipe, taken, data), indent=2, ensure_ascii=False)
+        (out / LINEAGE).write_text(lineage + "\n", encoding="utf-8")
+    return out
+
+
+def _take(recipe: Recipe, model: Any, context: Context, out: Path) -> tuple[Any, list[dict[str, Any]]]:
+    """Take the model through the steps; return it, and for the lineage what each step was and took."""
     taken: list[dict[str, Any]] = []
     for index, (step, method) in enumerate(zip(recipe.steps, methods(recipe), strict=True)):
-        observe("step", {"number": index + 1, "n_steps": len(recipe.steps), "label": step.label})
+        context.observe("step", {"number": index + 1, "n_steps": len(recipe.steps), "label": step.label})
         folder = out / "training" / f"{index + 1}-{step.use}"
         folder.mkdir(parents=True, exist_ok=True)
         told: list[Any] = []
         model = method(model, replace(context, folder=folder, report=told.append))
         taken.append({"use": step.use, "settings": registry.settings(method), "training": [asdict(t) for t in told]})
-    if not leads():
-        return out
-    model.save_pretrained(out)
-    extractor.save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    lineage = _lineage(recipe, taken, data)
-    (out / LINEAGE).write_text(json.dumps(lineage, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return out
+    return model, taken
+
+
+def _hash(recipe: Recipe) -> str:
+    """Return what tells a recipe from another one, whatever it is called."""
+    return digest(recipe.model_dump(mode="json"))
 
 
 def leads() -> bool:
@@ -164,7 +170,7 @@ def _refuse_another(recipe: Recipe, out: Path) -> None:
         begun = json.loads((out / LINEAGE).read_text(encoding="utf-8"))["recipe_hash"]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"--out {out}: there is something else in this folder. Choose another.") from error
-    if begun != digest(recipe.model_dump(mode="json")):
+    if begun != _hash(recipe):
         raise InputError(
             f"--out {out}: another recipe, or another state of this one, began here. Choose another folder."
         )
@@ -195,5 +201,5 @@ def _lineage(recipe: Recipe, taken: Sequence[Mapping[str, Any]], data: Mapping[s
         "training_energy_method": next((t["energy_method"] for t in trainings), None),
         "made_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": environment.versions(),
-        "recipe_hash": digest(recipe.model_dump(mode="json")),
+        "recipe_hash": _hash(recipe),
     }

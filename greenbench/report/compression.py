@@ -37,8 +37,7 @@ def _line(descent: Descent) -> dict[str, str | None]:
         "against": str(descent.teacher.shared["variant"]),
         "dataset": str(shared["dataset"]),
         "scenario": terminal.scenario(shared),
-        **{HEADINGS[name]: factor(descent.gains[name]) for name in GAINS},
-        HEADINGS["energy"]: energy(descent),
+        **{HEADINGS[name]: energy(descent) if name == "energy" else factor(descent.gains[name]) for name in GAINS},
         "WER, points": difference(descent),
         "pays back after": pay_back(descent),
     }
