@@ -90,6 +90,27 @@ def append(folder: Path, rows: Iterable[Mapping[str, Any]], file: str = RECORDS)
         ) from error
 
 
+def write_file(
+    path: Path, content: str | bytes, failure: str = "cannot write", fix: str = "Choose another --out."
+) -> None:
+    """Write a file that people asked for, and its folder where that is missing.
+
+    Args:
+        path: the file.
+        content: text is written in UTF-8.
+        failure: what the message says could not be done.
+        fix: what it proposes.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise StoreError(f"{path}: {failure}: {error.strerror}. {fix}") from error
+
+
 def _append_bytes(path: Path, data: bytes) -> None:
     """Append whole lines, after ending a line that an earlier crash tore off."""
     with path.open("ab+", buffering=0) as stream:

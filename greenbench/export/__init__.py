@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greenbench import store
-from greenbench.errors import InputError, StoreError, did_you_mean
+from greenbench.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +82,7 @@ def write(results: Path, name: str, out: Path) -> list[Path]:
         raise InputError(f"{results}: no row here has what --format {name} is about ({FORMATS[name].about})")
     paths = {_named(out, part): content for part, content in documents.items()}
     for path, content in paths.items():
-        _write(path, content)
+        store.write_file(path, content)
     return list(paths)
 
 
@@ -108,11 +108,3 @@ def _documents(results: Results, form: Format) -> Documents:
 
 def _named(out: Path, part: str) -> Path:
     return out.with_name(f"{out.stem}.{part}{out.suffix}") if part else out
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot write: {error.strerror}. Choose another --out.") from error

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from greenbench.errors import StoreError
+from greenbench import store
 from greenbench.gate import DEFAULT, Gate
 from greenbench.report import content as contents
 from greenbench.report import data, frames, heard, sentences, timeline
@@ -45,12 +45,7 @@ def write(content: Content, out: Path) -> Path:
     Raises:
         StoreError: ``out`` cannot be written.
     """
-    page = render(content)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"{out}: cannot write the report: {error.strerror}. Choose another file.") from error
+    store.write_file(out, render(content), "cannot write the report", "Choose another file.")
     return out
 
 

@@ -10,6 +10,7 @@ from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
+from greenbench import store
 from greenbench.errors import InputError, StoreError
 
 BROWSERS = (
@@ -77,9 +78,6 @@ def _is_root() -> bool:
 def _saved(path: Path, url: str) -> Path:
     """Write what stands behind ``data:image/``: base64, or text with percent signs."""
     kind, _, data = unescape(url).partition(",")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(base64.b64decode(data) if kind.endswith("base64") else unquote(data).encode())
-    except OSError as error:
-        raise StoreError(f"{path}: cannot write the figure: {error.strerror}. Choose another folder.") from error
+    content = base64.b64decode(data) if kind.endswith("base64") else unquote(data)
+    store.write_file(path, content, "cannot write the figure", "Choose another folder.")
     return path

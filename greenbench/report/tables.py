@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from greenbench.errors import InputError, StoreError
+from greenbench import store
+from greenbench.errors import InputError
 from greenbench.metrics import ENERGY_UNITS, METRICS
 from greenbench.report import frames, sentences
 from greenbench.report.figures import number, scale
@@ -41,11 +42,7 @@ def write(lines: pd.DataFrame, path: Path) -> Path:
     ok = lines[lines["status"] == "ok"]
     heading, body = table(ok)
     text = forms[path.suffix](heading, body, notes(ok))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(f"{path}: cannot write the table: {error.strerror}. Choose another file.") from error
+    store.write_file(path, text, "cannot write the table", "Choose another file.")
     return path
 
 
