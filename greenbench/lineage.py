@@ -30,6 +30,13 @@ GAINS = {"size": "model_bytes", "n_params": "n_params", "speed": "rtfx", "energy
 """What a student may gain -> the metric behind it; every gain is a factor, above 1 where the student is better off."""
 
 
+GAINED = (
+    "teacher", *(f"{name}_{part}" for name in GAINS for part in ("gain", "gain_low", "gain_high")),
+    "wer_difference", "wer_difference_low", "wer_difference_high", "payback_audio_h", "payback_method",
+)  # fmt: skip
+"""The columns of ``table`` that its rows do not have themselves: only when all of a run is there can they be known."""
+
+
 @dataclass(frozen=True)
 class Gain:
     """How many times better off a student is than its teacher.
@@ -131,6 +138,19 @@ def table(*results: Path) -> "pd.DataFrame":
 
     found: pd.DataFrame = pd.DataFrame([_row(descent) for descent in descents(store.runs(*results))])
     return found
+
+
+def beside(rows: "pd.DataFrame", *results: Path) -> "pd.DataFrame":
+    """Return rows with the columns ``GAINED`` of their cells, empty where a variant has no teacher here.
+
+    Args:
+        rows: as ``store.load`` gives them.
+        results: where they are from.
+    """
+    keys = list(CELL)
+    gained = table(*results).reindex(columns=[*keys, *GAINED]).astype(rows[keys].dtypes)
+    joined: pd.DataFrame = rows.merge(gained, on=keys, how="left")
+    return joined
 
 
 def alike(measured: Iterable[Line], metric: str) -> Alike:

@@ -25,8 +25,8 @@ Run = Callable[[Mapping[str, npt.NDArray[Any]]], npt.NDArray[np.float32]]
 
 SIZE = "size.json"
 
-FORM = 2
-"""Version of what is kept beside the files; 2: the work, too."""
+FORM = 3
+"""Version of what is kept; 2: the work beside the files, 3: what stays floats in OpenVINO's builds as float16."""
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,12 @@ class Results:
     Attributes:
         rows: as ``store.load`` gives them.
         runs: ``run.json`` by run id.
+        folder: where they are from.
     """
 
     rows: "pd.DataFrame"
     runs: Mapping[str, Mapping[str, Any]]
+    folder: Path
 
 
 Documents = Mapping[str, bytes]
@@ -89,7 +91,7 @@ def write(results: Path, name: str, out: Path) -> list[Path]:
 def _load(folder: Path) -> Results:
     rows = store.load(folder)
     runs = [store.read_run(run) for run in store.runs(folder)]
-    return Results(rows, {run["run_id"]: run for run in runs})
+    return Results(rows, {run["run_id"]: run for run in runs}, folder)
 
 
 def _documents(results: Results, form: Format) -> Documents:
@@ -101,7 +103,7 @@ def _documents(results: Results, form: Format) -> Documents:
     documents: dict[str, bytes] = {}
     for run_id, run in results.runs.items():
         rows = results.rows[results.rows["run_id"] == run_id]
-        found = export(Results(rows, {run_id: run}))
+        found = export(Results(rows, {run_id: run}, results.folder))
         documents |= {f"{run_id}.{part}".rstrip("."): content for part, content in found.items()}
     return documents
 

@@ -1,9 +1,10 @@
-"""Every row and column as they are, as CSV or Parquet."""
+"""Every row and column as they are, as CSV or Parquet, and what each compressed variant gained and lost."""
 
 from io import BytesIO
 
 import pandas as pd
 
+from greenbench import lineage
 from greenbench.errors import InputError
 from greenbench.export import Documents, Results
 from greenbench.metrics import METRICS
@@ -11,7 +12,7 @@ from greenbench.metrics import METRICS
 
 def csv(results: Results) -> Documents:
     """Return all rows as CSV in UTF-8: flags separated by spaces, what is unknown empty."""
-    rows = _typed(results.rows)
+    rows = _typed(results)
     return {"": rows.assign(flags=rows["flags"].map(" ".join)).to_csv(index=False).encode()}
 
 
@@ -23,14 +24,15 @@ def parquet(results: Results) -> Documents:
     """
     buffer = BytesIO()
     try:
-        _typed(results.rows).to_parquet(buffer, engine="pyarrow", index=False)
+        _typed(results).to_parquet(buffer, engine="pyarrow", index=False)
     except ImportError as error:
         raise InputError("--format parquet needs pyarrow: pip install 'greenbench[parquet]'") from error
     return {"": buffer.getvalue()}
 
 
-def _typed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Give whole numbers their type back, which a missing one among them takes away."""
+def _typed(results: Results) -> pd.DataFrame:
+    """Join the gains, and give whole numbers their type back, which a missing one among them takes away."""
+    rows = lineage.beside(results.rows, results.folder)
     whole = [name for name in METRICS if name.startswith("n_") or name.endswith("_bytes")]
     typed: pd.DataFrame = rows.astype(dict.fromkeys(whole, "Int64"))
     return typed

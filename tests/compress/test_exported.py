@@ -52,9 +52,9 @@ def test_float32_exports_read_the_quick_start_as_torch_does(engine: str) -> None
     assert exported(waveforms[:8]) == torch_model(waveforms[:8])
 
 
-@pytest.mark.parametrize("engine", ["onnx-int8", "openvino-int8"])
-def test_int8_exports_read_nearly_as_torch_does(engine: str) -> None:
-    """Int8 changes few words of the bundled speech, and takes well under half of the bytes."""
+@pytest.mark.parametrize(("engine", "share"), [("onnx-int8", 0.45), ("openvino-int8", 0.33)])
+def test_int8_exports_read_nearly_as_torch_does(engine: str, share: float) -> None:
+    """Int8 changes few words of the bundled speech; a third of the bytes is left where the other weights are halved."""
     import jiwer
 
     pytest.importorskip(ENGINES[engine], reason="not installed")
@@ -62,7 +62,7 @@ def test_int8_exports_read_nearly_as_torch_does(engine: str) -> None:
     torch_model, exported = (variant("wav2vec2/quickstart", *builds).load("cpu") for builds in ([], [engine]))
     texts, int8_texts = ([model([w])[0] for w in waveforms] for model in (torch_model, exported))
     assert jiwer.wer(texts, int8_texts) < 0.05
-    assert exported.footprint.model_bytes < 0.45 * torch_model.footprint.model_bytes
+    assert exported.footprint.model_bytes < share * torch_model.footprint.model_bytes
     assert exported.footprint.n_params == torch_model.footprint.n_params
     assert exported.footprint.macs(100_000) == pytest.approx(torch_model.footprint.macs(100_000), rel=1e-6)
 

@@ -1,6 +1,7 @@
 """Tables: every row and column survives the way through CSV and Parquet, the missing ones as missing."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from greenbench import store
 from greenbench.errors import InputError
 from greenbench.export import write
+from greenbench.lineage import GAINED
 from greenbench.record import columns
 
 
@@ -16,7 +18,7 @@ def test_csv_has_every_row_and_column(results: Path, tmp_path: Path) -> None:
     """Numbers come back exactly, counts without a fraction, and what is unknown is empty, never 0."""
     (path,) = write(results, "csv", tmp_path / "out.csv")
     read, rows = pd.read_csv(path), store.load(results)
-    assert list(read.columns) == columns()
+    assert list(read.columns) == [*columns(), *GAINED]
     assert read["rtfx"].tolist()[:3] == rows["rtfx"].tolist()[:3]
     assert read["flags"].fillna("").tolist() == ["", "", "energy-estimated", ""]
     text = pd.read_csv(path, dtype=str, keep_default_na=False)
@@ -25,12 +27,24 @@ def test_csv_has_every_row_and_column(results: Path, tmp_path: Path) -> None:
     assert text["reason"].tolist() == ["", "", "", "it broke"]
 
 
+def test_rows_of_a_student_carry_what_it_gained(fake_run: Callable[..., Path], said: list[str], tmp_path: Path) -> None:
+    """Each of its rows has its teacher, the factors and the difference of WER; the teacher's have none."""
+    teacher = {"variant": "t", "heard": said, "rounds": [{"rtfx": 10.0, "model_bytes": 400}] * 3}
+    student = {"variant": "s", "heard": said, "rounds": [{"rtfx": 20.0, "model_bytes": 100}] * 3, "parent": "t"}
+    (path,) = write(fake_run("r", teacher, student), "csv", tmp_path / "out.csv")
+    read = pd.read_csv(path).set_index("variant")
+    assert (
+        read.loc["s", ["teacher", "size_gain", "speed_gain", "wer_difference"]].values.tolist() == [["t", 4, 2, 0]] * 3
+    )
+    assert read.loc["t", list(GAINED)].isna().all(axis=None)
+
+
 def test_parquet_keeps_types(results: Path, tmp_path: Path) -> None:
     """Counts are integers, flags are lists and what is unknown is null."""
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     (path,) = write(results, "parquet", tmp_path / "out.parquet")
     read, rows = pd.read_parquet(path), store.load(results)
-    assert list(read.columns) == columns()
+    assert list(read.columns) == [*columns(), *GAINED]
     assert read["peak_rss_bytes"].dtype == "Int64"
     assert read["peak_rss_bytes"].isna().tolist() == [False] * 3 + [True]
     assert [list(flags) for flags in read["flags"]] == rows["flags"].tolist()
