@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from greenbench import comparability
+from greenbench.leaderboard.board import RANKED, Board, Entry, Score
 from greenbench.leaderboard.documents import covers
-from greenbench.leaderboard.ranking import RANKED, Board, Entry, Score, energy_scope
+from greenbench.leaderboard.ranking import energy_scope
 from greenbench.metrics import METRICS
 from greenbench.platforms import Platform
 from greenbench.report.figures import number, quantity

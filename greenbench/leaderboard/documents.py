@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from greenbench.leaderboard import grades
-from greenbench.leaderboard.ranking import Board, Entry, Line, Place, Ranking
+from greenbench.leaderboard.board import Board, Entry, Line, Place, Ranking
 from greenbench.merge import Refused
 from greenbench.metrics import METRICS
 from greenbench.platforms import Platform

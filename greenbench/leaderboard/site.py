@@ -14,8 +14,9 @@ from greenbench import __version__
 from greenbench.energy import PARTS
 from greenbench.leaderboard import grades, history
 from greenbench.leaderboard.across import comparisons
+from greenbench.leaderboard.board import RANKED, Board, Entry, Place, Ranking
 from greenbench.leaderboard.documents import Publication, heading, interval, span, told
-from greenbench.leaderboard.ranking import RANKED, Board, Entry, Place, Ranking, Run
+from greenbench.leaderboard.ranking import Run
 from greenbench.metrics import INTERVALS, METRICS
 from greenbench.platforms import Platform
 from greenbench.record import PROVENANCE

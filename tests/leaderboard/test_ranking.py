@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from greenbench import gate, store
 from greenbench.leaderboard import grades
-from greenbench.leaderboard.ranking import RANKED, Board, Score, boards, ranks
+from greenbench.leaderboard.board import RANKED, Board, Score
+from greenbench.leaderboard.ranking import boards, ranks
 from greenbench.report.frames import ENERGY
 
 Cells = dict[str, dict[str, Any]]

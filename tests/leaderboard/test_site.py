@@ -18,7 +18,7 @@ import pytest
 from greenbench import store, submission
 from greenbench.errors import InputError, StoreError
 from greenbench.leaderboard import documents, history, publish
-from greenbench.leaderboard.ranking import RANKED
+from greenbench.leaderboard.board import RANKED
 
 Cells = dict[str, dict[str, Any]]
 EVIL = "<img src=x onerror=alert(1)>|=1+1"

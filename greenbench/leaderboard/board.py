@@ -1,0 +1,120 @@
+"""What a board is made of: entries with their scores, and the place of each, or why it has none."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from greenbench.report.frames import ENERGY
+
+Line = Mapping[str, Any]
+"""A line of ``frames.summary``."""
+
+RANKED = (ENERGY, "rtfx", "model_bytes", "wer")
+"""The metrics that a board ranks by; all but WER only among those whose WER is good enough."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One figure of an entry.
+
+    Attributes:
+        value: of energy and speed the mean over processes, of WER the median of the windows.
+        low, high: the 95 % interval: Student's t over processes, for WER the bootstrap's; equal to the value where
+            nothing varies.
+        n: processes, utterances for WER, 1 for what does not vary.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell of a run on a board.
+
+    Attributes:
+        id: digest of the cell, fit for a file's name.
+        label: the variant, and the run where that alone would leave doubt.
+        line: of ``frames.summary``.
+        scores: by metric of ``RANKED``; what is not there was not measured, or cannot be told.
+    """
+
+    id: str
+    label: str
+    line: Line
+    scores: Mapping[str, Score]
+
+
+@dataclass(frozen=True)
+class Place:
+    """An entry's place in a ranking.
+
+    Attributes:
+        rank: 1 + the number of entries that are clearly better: whose interval ends before this one's begins.
+        is_shared: whether another entry has the same rank.
+        entry: whose place it is.
+        score: what it is ranked by.
+        grade: of a ranking by energy.
+    """
+
+    rank: int
+    is_shared: bool
+    entry: Entry
+    score: Score
+    grade: str | None = None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Entries ranked by one metric.
+
+    Attributes:
+        metric: from ``RANKED``.
+        scope: what the energy covers; None for other metrics.
+        kind: ``measured`` or ``estimated``; None for other metrics.
+        places: from the first to the last.
+    """
+
+    metric: str
+    scope: str | None
+    kind: str | None
+    places: tuple[Place, ...]
+
+    @property
+    def key(self) -> str:
+        """The ranking's name within its board."""
+        return " ".join(part for part in (self.metric, self.scope, self.kind) if part)
+
+
+@dataclass(frozen=True)
+class Apart:
+    """An entry that is not ranked, by these metrics, for this reason."""
+
+    entry: Entry
+    metrics: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Board:
+    """The entries that were measured alike on one platform.
+
+    Attributes:
+        id: digest of platform and setting, fit for a file's name.
+        label: data set, device, scenario and batch size; more only where that would be ambiguous.
+        platform: see ``platforms``.
+        setting: the values of ``comparability.KEY``.
+        entries: all, ranked or not.
+        rankings: by each metric; by energy one for each scope, and estimates for themselves.
+        apart: who is not ranked, and why.
+    """
+
+    id: str
+    label: str
+    platform: str
+    setting: Mapping[str, Any]
+    entries: tuple[Entry, ...]
+    rankings: tuple[Ranking, ...]
+    apart: tuple[Apart, ...]
