@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenbench.cli_output import count
+from greenbench.cli.output import count
 from greenbench.errors import InputError
 
 if TYPE_CHECKING:

@@ -4,11 +4,11 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from greenbench.cli_power import describe_attached
+from greenbench.cli.power import describe_attached
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from greenbench.compare import Comparison
     from greenbench.suite import Suite
     from greenbench.thresholds import Regression
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 class Progress:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def greenbench(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess:

@@ -1,0 +1,45 @@
+"""The command line's part about making students, and about what is kept of exports."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from greenbench.cli.output import Json, print_table, tell_training
+
+
+def compress(
+    recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).")],
+    out: Annotated[Path | None, typer.Option(help="The student's folder. [default: models/<name>]")] = None,
+    overrides: Annotated[
+        list[str], typer.Option("--set", help="Override one value: name=student-4l, steps.0.keep=4")
+    ] = [],  # noqa: B006
+) -> None:
+    """Make a student by a recipe; the same command goes on with a training that was broken off."""
+    from greenbench.compress import recipe as recipes
+
+    loaded = recipes.load(recipe, overrides)
+    folder = recipes.run(loaded, out or Path("models") / loaded.name, tell_training)
+    if not recipes.leads():
+        return
+    typer.echo(f"student: {folder}\nmeasure it as a variant: {{use: wav2vec2, model: {folder}}}, or file:{folder}")
+
+
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove everything that is kept.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the exported models that are kept, the least recently used first (GREENBENCH_CACHE_GIB limits them)."""
+    from greenbench import cache as kept
+
+    if clear:
+        typer.echo(f"freed {kept.clear() / 1e6:.1f} MB in {kept.folder()}")
+        return
+    rows = [{"build": a.about.get("build"), "settings": a.about.get("settings"), "size_mb": round(a.n_bytes / 1e6, 1),
+             "used": f"{datetime.fromtimestamp(a.used_s):%Y-%m-%d %H:%M}", "path": str(a.path)}
+            for a in kept.artefacts()]  # fmt: skip
+    if not rows and not as_json:
+        typer.echo(f"nothing is kept in {kept.folder()}")
+        return
+    print_table(f"kept in {kept.folder()}", rows, as_json)

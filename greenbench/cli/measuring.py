@@ -1,0 +1,109 @@
+"""The command line's part about measuring: what there is, what can be measured here, and running a suite."""
+
+import json
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from greenbench.cli.output import Json, Progress, print_plan, print_summary, print_table
+from greenbench.cli.power import ClockSkew
+
+SuiteFile = Annotated[Path | None, typer.Argument(help="Suite file (YAML). [default: the bundled quick start]")]
+
+
+def run(  # noqa: PLR0913, PLR0917 (options of a command)
+    suite: SuiteFile = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run. [default: results/<run_id>]")] = None,
+    overrides: Annotated[
+        list[str], typer.Option("--set", help="Override one value, after all other options: datasets.0.limit=5")
+    ] = [],  # noqa: B006
+    limit: Annotated[int | None, typer.Option(min=1, help="Take the first N utterances of every data set.")] = None,
+    only: Annotated[str | None, typer.Option(help="Run only the cells whose label or variant matches GLOB.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N, mps or auto, instead of the suite's.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="quick, standard or official, instead of the suite's.")] = None,
+    estimate_energy: Annotated[
+        bool, typer.Option("--estimate-energy", help="Estimate CPU energy where no counter answers (labelled).")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Run only what is missing or failed.")] = False,
+    power_log: Annotated[
+        Path | None,
+        typer.Option(help="Log that a wall meter writes meanwhile, attached at the end (see power attach)."),
+    ] = None,
+    clock_skew: ClockSkew = 0.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the planned cells and meters; run none.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a suite: measure every cell, write results and page, print the summary."""
+    from greenbench.assets import quickstart_suite
+    from greenbench.suite import load
+
+    changes = {"limit": limit, "device": device, "protocol": protocol, "estimate_energy": estimate_energy}
+    loaded = load(suite or quickstart_suite(), overrides, changes)
+    if dry_run:
+        print_plan(loaded, only, out, as_json)
+        return
+    from greenbench.powerlog import Source
+    from greenbench.runner import Options
+    from greenbench.runner import run as run_suite
+
+    signal.signal(signal.SIGTERM, _interrupt)
+    command = shlex.join(["greenbench", *sys.argv[1:]])
+    log = Source(power_log, clock_skew) if power_log else None
+    progress = Progress()
+    try:
+        frame = run_suite(loaded, Options(out, resume, only, command, log), progress.observe)
+    except KeyboardInterrupt:
+        kept = (
+            f"what was measured is in {progress.folder}. Continue with --resume." if progress.folder else "nothing ran"
+        )
+        typer.echo(f"\ninterrupted; {kept}", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        progress.close()
+    print_summary(frame, as_json)
+    typer.echo(f"\npage: {progress.page}\nrows: {progress.folder}", err=as_json)
+    if (frame["status"] == "error").any():
+        raise typer.Exit(1)
+
+
+def _interrupt(_number: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def list_(
+    what: Annotated[str, typer.Argument(help="variants, datasets, meters, methods, normalizers, scorers or metrics.")],
+    as_json: Json = False,
+) -> None:
+    """List what is registered."""
+    from greenbench import catalogue
+
+    print_table(what, catalogue.rows(what), as_json)
+
+
+def doctor(as_json: Json = False) -> None:
+    """Say what can be measured here and what would spoil it, with remedies; exit code 1 if official cannot hold."""
+    from dataclasses import asdict
+
+    from greenbench.doctor import findings, verdict
+
+    found = findings()
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in found], indent=2, ensure_ascii=False))
+    else:
+        marks = {True: "ok", False: "PROBLEM", None: "note"}
+        told = [{"topic": f.topic, "": marks[f.ok], "what": f.message, "remedy": f.remedy} for f in found]
+        print_table("this machine", told, as_json=False)
+        typer.echo(f"\n{verdict(found)}")
+    if any(finding.blocks_official for finding in found):
+        raise typer.Exit(1)
+
+
+def schema() -> None:
+    """Print the JSON Schema of suite files, for editors."""
+    from greenbench.schema import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))

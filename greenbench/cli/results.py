@@ -1,0 +1,184 @@
+"""The command line's part about what was measured: pages, checks, comparisons, other tools' formats."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from greenbench.cli.output import Json, count, print_comparison, print_table
+
+GATE = "margin:1.0pp"
+Gate = Annotated[str, typer.Option(help="WER that speed and energy ranks ask for: margin:1.0pp, mlperf-99 or none.")]
+
+
+def report(
+    results: Annotated[list[Path], typer.Argument(help="Folders of runs, or parents of such folders.")],
+    out: Annotated[Path | None, typer.Option(help="The page. [default: report.html in the first folder]")] = None,
+    gate: Gate = GATE,
+    reference: Annotated[
+        str | None, typer.Option(help="Hold every WER against this variant's. [default: each one's teacher]")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="Folder for the charts as SVG and PNG (needs Chromium or Chrome).")
+    ] = None,
+    table: Annotated[Path | None, typer.Option(help="File for the results as a table: .tex or .md.")] = None,
+) -> None:
+    """Write the page of one or several runs, and what a paper needs of it."""
+    from greenbench import gate as gates
+    from greenbench.report import content, frames, pages, snapshots, tables
+    from greenbench.store import REPORT
+
+    asked = gates.parse(gate, reference)
+    if figures is not None:
+        snapshots.browser()  # that there is none is told before anything is written
+    found = content.load(results, asked)
+    written = [pages.write(found, out or results[0] / REPORT)]
+    if table is not None:
+        written.append(tables.write(frames.summary(found.rows, found.outside), table))
+    if figures is not None:
+        written += snapshots.write(written[0], figures)
+    for path in written:
+        typer.echo(path)
+
+
+def dashboard(
+    results: Annotated[Path, typer.Argument(help="Folder of runs; it may still be empty.")] = Path("results"),
+    host: Annotated[str, typer.Option(help="Address to serve at; another than this machine's own is open to all.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve at; 0: any that is free.")] = 8050,
+    gate: Gate = GATE,
+) -> None:
+    """Serve the page of all runs below a folder, filling in while they run, until Ctrl-C."""
+    from greenbench import gate as gates
+    from greenbench.report import dashboard as served
+
+    with served.Server(results, (host, port), gates.parse(gate)) as server:
+        typer.echo(f"dashboard of {results}: {server.url} (Ctrl-C ends it)")
+        if not served.is_loopback(host):
+            typer.echo("note: whoever reaches this address can read these results", err=True)
+        try:
+            server.serve_forever(poll_interval=0.2)
+        except KeyboardInterrupt:
+            typer.echo("ended", err=True)
+
+
+def rescore(
+    results: Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")],
+    normalizer: Annotated[
+        list[str], typer.Option(help="NORMALIZER, or NORMALIZER+SCORER such as whisper-english+compound; repeatable.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Score measured texts under another normaliser or scorer, without a model, into scores.jsonl."""
+    from greenbench import rescore as scoring
+    from greenbench import store
+    from greenbench.report import scores
+
+    scoring.rescore(results, normalizer)
+    rows, found = store.load(results), store.load_scores(results)
+    if as_json:
+        typer.echo(scores.figures(rows, found).to_json(orient="records", indent=2))
+    else:
+        print_table("WER % [95 % interval]", scores.table(rows, found), as_json)
+
+
+def validate(
+    results: Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for warnings too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check that results agree with themselves: rows, texts, sums, windows, flags; exit 1 for errors."""
+    from dataclasses import asdict
+
+    from greenbench.validate import problems
+
+    found = sorted(problems(results), key=lambda problem: problem.severity)  # errors come first
+    if as_json:
+        typer.echo(json.dumps([asdict(problem) for problem in found], indent=2, ensure_ascii=False))
+    for problem in found if not as_json else ():
+        typer.echo(f"{problem.severity}: {problem.where}: {problem.what}. {problem.fix}")
+    n_errors = sum(problem.severity == "error" for problem in found)
+    typer.echo(f"{count(n_errors, 'error')}, {count(len(found) - n_errors, 'warning')}", err=as_json)
+    if n_errors or (strict and found):
+        raise typer.Exit(1)
+
+
+def export(
+    results: Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")],
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format", help="csv, parquet, pytest-benchmark, github-benchmark, codecarbon, boamps or model-index."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The file; a format that needs several puts a word before the suffix.")],
+) -> None:
+    """Write results in another tool's format."""
+    from greenbench.export import write
+
+    for path in write(results, form, out):
+        typer.echo(path)
+
+
+def compare(
+    baseline: Annotated[str, typer.Argument(help="A run's folder or records.jsonl, latest, latest~1, or RUN:VARIANT.")],
+    new: Annotated[str, typer.Argument(help="The same; a VARIANT may be a glob.")],
+    metrics: Annotated[
+        list[str], typer.Option("--metric", help="Compare this metric instead of the usual ones; repeatable.")
+    ] = [],  # noqa: B006
+    across: Annotated[
+        list[str], typer.Option(help="What the comparison is about, so it may differ: device_name, threads, ...")
+    ] = [],  # noqa: B006
+    fail_on: Annotated[
+        list[str], typer.Option(help="Exit 3 where this gets worse beyond noise: 'rtfx:-5%', 'wer:+0.2pp'; repeatable.")
+    ] = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Say of each cell what got better or worse, and what is within noise."""
+    from greenbench import compare as comparing
+    from greenbench import thresholds
+    from greenbench.selection import select
+
+    limits = [thresholds.parse(text) for text in fail_on]
+    comparing.check_metrics(metrics, "--metric")
+    comparing.check_across(across)
+    wanted = dict.fromkeys([*(metrics or comparing.DEFAULT_METRICS), *(limit.metric for limit in limits)])
+    comparison = comparing.compare(select(baseline), select(new), list(wanted), across)
+    failures = thresholds.regressions(comparison, limits)
+    print_comparison(comparison, failures, as_json)
+    if failures:
+        raise typer.Exit(3)
+    comparing.check_comparable(comparison)
+    thresholds.check_decided(comparison, limits)
+    for limit in limits:
+        n_blind, n_pairs = thresholds.n_blind(comparison, limit)
+        if n_blind:
+            typer.echo(
+                f"note: {n_blind} of {count(n_pairs, 'pair')} could not have shown {limit.text} reliably", err=True
+            )
+
+
+def lineage(
+    results: Annotated[list[Path], typer.Argument(help="Folders of runs, or parents of such folders.")],
+    as_json: Json = False,
+) -> None:
+    """Say what every compressed variant gained and lost against its teacher, and when its training pays back."""
+    from greenbench import lineage as lines
+    from greenbench.report import bigfoot, compression
+    from greenbench.store import runs
+
+    if as_json:
+        typer.echo(lines.table(*results).to_json(orient="records", indent=2))
+        return
+    descents = lines.descents(runs(*results))
+    if not descents:
+        typer.echo("no variant here has its teacher beside it: put both into one suite")
+        return
+    print_table("against the teacher", compression.table(descents), as_json)
+    for line in (compression.LEGEND, *compression.notes(descents)):
+        typer.echo(line)
+    beside = bigfoot.beside(descents)
+    if beside:
+        print_table('beside "Shrinking Bigfoot" (2021)', beside, as_json)
