@@ -1,4 +1,4 @@
-"""What the rows say: one line per cell, which lines may be ranked, which lead, which none dominates."""
+"""What the rows say: one line per cell, which lines may be ranked, which lead."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -193,31 +193,8 @@ def conditions(lines: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
     return frame
 
 
-def pareto(frame: pd.DataFrame, x: str, y: str) -> "pd.Series[bool]":
-    """Say which rows no other row dominates: as good in both metrics, and better in one.
-
-    Args:
-        frame: rows or lines; pass ``frame[rankable(frame)]`` to leave the others out.
-        x: name from METRICS, of a metric that has a better direction.
-        y: another one.
-
-    Returns:
-        A boolean for each row; False where either metric is missing. Equal rows stand or fall together.
-
-    Raises:
-        ValueError: a metric of which neither direction is better.
-    """
-    points = np.column_stack([_cost(frame, x), _cost(frame, y)])
-    beaten = [((points <= p).all(axis=1) & (points < p).any(axis=1)).any() for p in points]
-    on_front = ~np.isnan(points).any(axis=1) & ~np.array(beaten, dtype=bool)
-    front: pd.Series[bool] = pd.Series(on_front, index=frame.index, dtype=bool)
-    return front
-
-
 def _cost(frame: pd.DataFrame, metric: str) -> "pd.Series[float]":
     """Return a metric so that less is better."""
-    if METRICS[metric].better == "neither":
-        raise ValueError(f"{metric}: neither direction is better, so nothing can be ranked by it")
     sign = -1.0 if METRICS[metric].better == "higher" else 1.0
     return pd.to_numeric(frame[metric]).astype(float) * sign
 

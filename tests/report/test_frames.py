@@ -1,66 +1,15 @@
-"""The summary, the ranking rules and the Pareto front."""
+"""The summary and the ranking rules."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from greenbench.report import frames
 from greenbench.report.frames import ENERGY
 
 Rows = Callable[..., pd.DataFrame]
-
-VALUES = st.one_of(st.none(), st.sampled_from([0.0, 1.0, 2.0, 3.0]), st.floats(0, 100, allow_nan=False))
-POINTS = st.lists(st.tuples(VALUES, VALUES), max_size=12)
-
-
-def points_frame(points: list[tuple[float | None, float | None]]) -> pd.DataFrame:
-    return pd.DataFrame(points, columns=["rtfx", "wer"]).astype("float64")
-
-
-def dominates(a: Any, b: Any) -> bool:
-    """Say whether point a (RTFx, WER) is as good as b in both and better in one, written out anew."""
-    return bool(a[0] >= b[0] and a[1] <= b[1] and (a[0] > b[0] or a[1] < b[1]))
-
-
-@settings(deadline=None)
-@given(POINTS)
-def test_pareto_front_is_exactly_the_undominated_points(points: list[tuple[float | None, float | None]]) -> None:
-    """No front point is dominated, every other known point is, by a front point; unknown ones never are on it."""
-    on_front = frames.pareto(points_frame(points), "rtfx", "wer").tolist()
-    front = [p for p, on in zip(points, on_front, strict=True) if on]
-    assert not any(None in p for p in front)
-    assert not any(dominates(a, b) for a in front for b in front)
-    for point, on in zip(points, on_front, strict=True):
-        if not on and None not in point:
-            assert any(dominates(a, point) for a in front)
-
-
-@settings(deadline=None)
-@given(POINTS, st.randoms())
-def test_pareto_front_does_not_depend_on_the_order(points: list[Any], random: Any) -> None:
-    """The same points are on the front, each under its own index, whatever the order of the rows."""
-    frame = points_frame(points)
-    shuffled = frame.iloc[random.sample(range(len(points)), len(points))]
-    front = frames.pareto(frame, "rtfx", "wer")
-    assert frames.pareto(shuffled, "rtfx", "wer").sort_index().tolist() == front.tolist()
-
-
-def test_pareto_follows_the_better_direction() -> None:
-    """High RTFx is good and high energy is bad: the same numbers give opposite fronts."""
-    frame = pd.DataFrame({"rtfx": [1.0, 2.0], ENERGY: [1.0, 2.0], "wer": [0.1, 0.1]})
-    assert frames.pareto(frame, "rtfx", "wer").tolist() == [False, True]
-    assert frames.pareto(frame, ENERGY, "wer").tolist() == [True, False]
-
-
-def test_pareto_refuses_a_metric_without_direction() -> None:
-    """A metric of which neither direction is better cannot rank."""
-    with pytest.raises(ValueError, match="idle_power_w"):
-        frames.pareto(pd.DataFrame({"idle_power_w": [1.0], "wer": [0.1]}), "idle_power_w", "wer")
 
 
 def test_summary_takes_medians_over_repeats_and_rounds(rows: Rows) -> None:
