@@ -21,6 +21,7 @@ _METHODS = {
     "Int8TorchAo": "torchao",
     "Int8WeightOnly": "torchao",
     "LayerDrop": "layers",
+    "PruneFfn": "prune",
     "PruneMagnitude": "prune",
 }
 """Name -> the module it is in."""
