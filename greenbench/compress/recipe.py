@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from greenbench import registry, suitefile
-from greenbench.compress import speech
+from greenbench.compress import speech, take
 from greenbench.devices import PATTERN
 from greenbench.environment import accelerator
 from greenbench.errors import InputError
@@ -130,26 +130,15 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
         estimate_energy=recipe.estimate_energy,
         observe=observe if leads() else lambda _kind, _content: None,
     )
-    model, taken = _take(recipe, model, replace(context, validation=_with_references(held_out, context)), out)
+    context = replace(context, validation=_with_references(held_out, context), folder=out / "training")
+    steps = [(step.label, method) for step, method in zip(recipe.steps, methods(recipe), strict=True)]
+    model, reports = take(model, steps, context)
     if leads():
         for part in (model, extractor, tokenizer):
             part.save_pretrained(out)
-        lineage = json.dumps(_lineage(recipe, taken, data), indent=2, ensure_ascii=False)
+        lineage = json.dumps(_lineage(recipe, reports, data), indent=2, ensure_ascii=False)
         (out / LINEAGE).write_text(lineage + "\n", encoding="utf-8")
     return out
-
-
-def _take(recipe: Recipe, model: Any, context: Context, out: Path) -> tuple[Any, list[dict[str, Any]]]:
-    """Take the model through the steps; return it, and for the lineage what each step was and took."""
-    taken: list[dict[str, Any]] = []
-    for index, (step, method) in enumerate(zip(recipe.steps, methods(recipe), strict=True)):
-        context.observe("step", {"number": index + 1, "n_steps": len(recipe.steps), "label": step.label})
-        folder = out / "training" / f"{index + 1}-{step.use}"
-        folder.mkdir(parents=True, exist_ok=True)
-        told: list[Any] = []
-        model = method(model, replace(context, folder=folder, report=told.append))
-        taken.append({"use": step.use, "settings": registry.settings(method), "training": [asdict(t) for t in told]})
-    return model, taken
 
 
 def _hash(recipe: Recipe) -> str:
@@ -184,17 +173,21 @@ def _with_references(spoken: Sequence[Utterance], context: Context) -> list[Utte
     return [u if u.reference else replace(u, reference=teacher([u.audio])[0]) for u in spoken]
 
 
-def _lineage(recipe: Recipe, taken: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> dict[str, Any]:
+def _lineage(recipe: Recipe, reports: Sequence[Sequence[Any]], data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the student's folder says about where it comes from: no path of this machine, so that it can ship."""
     from greenbench import environment
 
+    taken = [
+        {"use": step.use, "settings": registry.settings(method), "training": [asdict(progress) for progress in told]}
+        for step, method, told in zip(recipe.steps, methods(recipe), reports, strict=True)
+    ]
     trainings = [training for step in taken for training in step["training"]]
     joules = [training["energy_j"] for training in trainings]
     return {
         "name": recipe.name,
         "description": recipe.description,
         "parent": recipe.teacher.name,
-        "steps": list(taken),
+        "steps": taken,
         "data": dict(data),
         "training_s": sum(training["wall_s"] for training in trainings),
         "training_energy_j": None if None in joules else sum(joules),
