@@ -35,6 +35,8 @@ class Recipe(BaseModel):
         name: of the student.
         description: one line.
         teacher: a variant of the wav2vec 2.0 family, without builds.
+        student: another one that the steps start from, such as an earlier student or random weights of a smaller
+            configuration with the teacher's tokens and front end; the teacher itself where empty.
         train: data sets to train on, for the steps that train.
         validation_share: share of their utterances that is held out to choose by; where an utterance has no
             transcript, what the teacher reads is the reference.
@@ -48,6 +50,7 @@ class Recipe(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     teacher: VariantEntry
+    student: VariantEntry | None = None
     train: list[DatasetEntry] = []
     validation_share: float = Field(0.05, ge=0, lt=1)
     steps: Builds = Field(min_length=1)
@@ -69,23 +72,26 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     base, data = path.resolve().parent, suitefile.read(path)
     for assignment in overrides:
         suitefile.override(data, assignment)
-    if "teacher" in data:
-        data["teacher"] = suitefile.entry(data["teacher"], "variants")
+    for role in ("teacher", "student"):
+        if data.get(role) is not None:
+            data[role] = suitefile.entry(data[role], "variants")
     if isinstance(data.get("train"), list):
         data["train"] = [suitefile.entry(given, "datasets") for given in data["train"]]
     try:
         recipe = Recipe.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
         raise InputError(f"{path}: {registry.first_problem(error)}") from error
-    if recipe.teacher.builds:
-        raise InputError(f"{path}: teacher: name it without builds; what is done to it are the steps")
+    models = {role: entry for role in ("teacher", "student") if (entry := getattr(recipe, role))}
+    for role, entry in models.items():
+        if entry.builds:
+            raise InputError(f"{path}: {role}: name it without builds; what is done to it are the steps")
     try:
         methods(recipe)
-        (teacher,) = resolve_variant(recipe.teacher, base)
-        train = [resolved for given in recipe.train for resolved in resolve_dataset(given, base)]
+        resolved = {role: resolve_variant(entry, base)[0] for role, entry in models.items()}
+        train = [one for given in recipe.train for one in resolve_dataset(given, base)]
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    return Recipe.model_validate({**recipe.model_dump(), "teacher": teacher, "train": train})
+    return Recipe.model_validate({**recipe.model_dump(), **resolved, "train": train})
 
 
 def methods(recipe: Recipe) -> list[Method]:
@@ -117,12 +123,11 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
     if leads():
         _refuse_another(recipe, out)
         (out / LINEAGE).write_text(json.dumps({"recipe_hash": _hash(recipe)}) + "\n", encoding="utf-8")
-    family: Any = build_family(recipe.teacher)
-    family.prepare()
-    model, extractor, tokenizer = family.open()
+    teacher, extractor, tokenizer = _open(recipe.teacher)
+    model = _open(recipe.student)[0] if recipe.student else deepcopy(teacher)
     train, held_out, data = speech.split(recipe.train, recipe.validation_share)
     context = Context(
-        teacher=deepcopy(model),
+        teacher=teacher,
         extractor=extractor,
         tokenizer=tokenizer,
         train=train,
@@ -141,9 +146,17 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
     return out
 
 
+def _open(entry: VariantEntry) -> tuple[Any, Any, Any]:
+    """Return the torch module of a variant, fetched if need be, its feature extractor and its tokeniser."""
+    family: Any = build_family(entry)
+    family.prepare()
+    module, extractor, tokenizer = family.open()
+    return module, extractor, tokenizer
+
+
 def _hash(recipe: Recipe) -> str:
     """Return what tells a recipe from another one, whatever it is called."""
-    return digest(recipe.model_dump(mode="json"))
+    return digest({name: value for name, value in recipe.model_dump(mode="json").items() if value is not None})
 
 
 def leads() -> bool:
@@ -177,7 +190,7 @@ def _lineage(recipe: Recipe, reports: Sequence[Sequence[Any]], data: Mapping[str
     """Return what the student's folder says about where it comes from: no path of this machine, so that it can ship."""
     from greenbench import environment
 
-    taken = [
+    taken: list[dict[str, Any]] = [
         {"use": step.use, "settings": registry.settings(method), "training": [asdict(progress) for progress in told]}
         for step, method, told in zip(recipe.steps, methods(recipe), reports, strict=True)
     ]
@@ -187,6 +200,7 @@ def _lineage(recipe: Recipe, reports: Sequence[Sequence[Any]], data: Mapping[str
         "name": recipe.name,
         "description": recipe.description,
         "parent": recipe.teacher.name,
+        **({"started_from": recipe.student.name} if recipe.student else {}),
         "steps": taken,
         "data": dict(data),
         "training_s": sum(training["wall_s"] for training in trainings),
