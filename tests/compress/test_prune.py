@@ -104,7 +104,8 @@ def test_the_neurons_with_the_smallest_weights_go(tiny_model: Path, scope: str) 
     """Those with the least L1 norm of weights in, bias and weights out are gone; the others compute what they did."""
     whole, narrow = pruned(tiny_model, scope)
     for before, after in zip(whole, narrow, strict=True):
-        into, bias, out = before.intermediate_dense.weight, before.intermediate_dense.bias, before.output_dense.weight
+        first, second = before.intermediate_dense, before.output_dense
+        into, bias, out = (tensor.detach() for tensor in (first.weight, first.bias, second.weight))
         scores = [float(into[i].abs().sum() + bias[i].abs() + out[:, i].abs().sum()) for i in range(len(bias))]
         width = len(after.intermediate_dense.bias)
         kept = sorted(sorted(range(len(scores)), key=lambda i: -scores[i])[:width])
@@ -112,7 +113,7 @@ def test_the_neurons_with_the_smallest_weights_go(tiny_model: Path, scope: str) 
         assert torch.equal(after.intermediate_dense.bias, bias[kept])
         assert torch.equal(after.output_dense.weight, out[:, kept])
         hidden = torch.randn(3, 32)
-        with torch.no_grad():
+        with torch.no_grad():  # out is the whole layer's own weight
             out[:, sorted(set(range(len(scores))) - set(kept))] = 0
             assert torch.allclose(after(hidden), before(hidden), atol=1e-6)
     found = [layer.intermediate_dense.out_features for layer in narrow]
