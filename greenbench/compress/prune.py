@@ -107,7 +107,7 @@ class PruneFfn:
         if not layers:
             raise InputError("prune-ffn: the model has no feed-forward layers as wav2vec 2.0 has them")
         scores = [_scores(layer) for layer in layers]
-        widths = self.widths(scores)
+        widths = self._widths(scores)
         for layer, score, width in zip(layers, scores, widths, strict=True):
             kept = score.argsort(descending=True, stable=True)[:width].sort().values
             first, second = layer.intermediate_dense, layer.output_dense
@@ -116,7 +116,7 @@ class PruneFfn:
             model.config.intermediate_size = widths[0]
         return model
 
-    def widths(self, scores: Sequence[Any]) -> list[int]:
+    def _widths(self, scores: Sequence[Any]) -> list[int]:
         """Return how many neurons of each layer stay, from their scores, ``(width,)`` a layer."""
         import torch
 

@@ -17,12 +17,13 @@ from greenbench.devices import PATTERN
 from greenbench.environment import accelerator
 from greenbench.errors import InputError
 from greenbench.plan import digest
-from greenbench.plugins import LINEAGE, Context, Method, Utterance
+from greenbench.plugins import LINEAGE, METHODS, Context, Method, Utterance
 from greenbench.suite import (
     Builds,
     DatasetEntry,
     VariantEntry,
     build_family,
+    build_variant,
     resolve_dataset,
     resolve_variant,
 )
@@ -35,8 +36,9 @@ class Recipe(BaseModel):
         name: of the student.
         description: one line.
         teacher: a variant of the wav2vec 2.0 family, without builds.
-        student: another one that the steps start from, such as an earlier student or random weights of a smaller
-            configuration with the teacher's tokens and front end; the teacher itself where empty.
+        student: another one that the steps start from, such as an earlier student, whose training then counts as a
+            part of this one's, or random weights of a smaller configuration with the teacher's tokens and front end;
+            the teacher itself where empty.
         train: data sets to train on, for the steps that train.
         validation_share: share of their utterances that is held out to choose by; where an utterance has no
             transcript, what the teacher reads is the reference.
@@ -194,8 +196,9 @@ def _lineage(recipe: Recipe, reports: Sequence[Sequence[Any]], data: Mapping[str
         {"use": step.use, "settings": registry.settings(method), "training": [asdict(progress) for progress in told]}
         for step, method, told in zip(recipe.steps, methods(recipe), reports, strict=True)
     ]
-    trainings = [training for step in taken for training in step["training"]]
+    trainings = [*_earlier(recipe.student), *(training for step in taken for training in step["training"])]
     joules = [training["energy_j"] for training in trainings]
+    origins = [training["energy_method"] for training in trainings if training["energy_method"]]
     return {
         "name": recipe.name,
         "description": recipe.description,
@@ -205,8 +208,17 @@ def _lineage(recipe: Recipe, reports: Sequence[Sequence[Any]], data: Mapping[str
         "data": dict(data),
         "training_s": sum(training["wall_s"] for training in trainings),
         "training_energy_j": None if None in joules else sum(joules),
-        "training_energy_method": next((t["energy_method"] for t in trainings), None),
+        "training_energy_method": max(origins, key=METHODS.index, default=None),
         "made_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": environment.versions(),
         "recipe_hash": _hash(recipe),
     }
+
+
+def _earlier(start: VariantEntry | None) -> list[dict[str, Any]]:
+    """Return what the model that the steps started from had taken to train, where that was made by a recipe."""
+    info = build_variant(start).info if start else None
+    if info is None or info.training_s is None:
+        return []
+    took = {"wall_s": info.training_s, "energy_j": info.training_energy_j}
+    return [{**took, "energy_method": info.training_energy_method}]

@@ -124,7 +124,7 @@ def narrow(data: dict[str, Any], tiny_model: Path, tmp_path: Path) -> dict[str, 
     (tmp_path / "narrow").mkdir()
     (tmp_path / "narrow" / "config.json").write_text(json.dumps({**config, "hidden_size": 16, "num_hidden_layers": 1}))
     student = {"use": "wav2vec2", "config": "narrow", "weights": "random", "name": "narrow"}
-    distill = {**data["steps"][1], "losses": {"kl": 1, "hidden": 1}}
+    distill = {**data["steps"][1], "losses": {"kl": 1, "hidden": 1}, "precision": "bf16"}
     return data | {"student": student, "steps": [distill]}
 
 
@@ -190,13 +190,17 @@ def test_a_student_that_cannot_be_held_against_its_teacher_is_refused(
 
 
 def test_an_earlier_student_is_trained_further_by_the_first_teacher(tmp_path: Path, data: dict[str, Any]) -> None:
-    """``student`` may be a folder: the steps start from its layers, and the teacher stays the teacher."""
+    """``student`` may be a folder: the steps start from its layers, the teacher stays the teacher, and what the folder's
+    training took counts for the new student, too."""
     first = recipe.run(recipe.load(write(tmp_path, data | {"steps": data["steps"][:1]})), tmp_path / "first")
+    spent = {"training_s": 5.0, "training_energy_j": 70.0, "training_energy_method": "estimated"}
+    lineage = json.loads((first / "greenbench.json").read_text()) | spent
+    (first / "greenbench.json").write_text(json.dumps(lineage))
     loaded = recipe.load(write(tmp_path, data | {"student": f"file:{first}", "steps": ["fp32"]}))
     second = recipe.run(loaded, tmp_path / "second")
     assert (second / "model.safetensors").read_bytes() == (first / "model.safetensors").read_bytes()
     lineage = json.loads((second / "greenbench.json").read_text())
-    assert (lineage["parent"], lineage["started_from"]) == ("tiny", f"file:{first}")
+    assert lineage.items() >= {"parent": "tiny", "started_from": f"file:{first}", **spent}.items()
     with pytest.raises(InputError, match="student: name it without builds"):
         recipe.load(write(tmp_path, data | {"student": f"file:{first}+bf16"}))
 

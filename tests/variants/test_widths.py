@@ -45,7 +45,7 @@ def make(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="module")
 def narrow(make: Any) -> Path:
-    """A student whose two layers keep 40 and 24 of 64 neurons."""
+    """A student whose two layers keep 48 and 16 of 64 neurons."""
     return make({"use": "prune-ffn", "keep": 0.5, "scope": "model"})
 
 
@@ -65,7 +65,7 @@ def widths(model: Any) -> list[int]:
 def test_a_folder_of_two_widths_is_a_variant(narrow: Path, teacher: Path) -> None:
     """It loads as the very model that the build makes, with its parameters and work, and says what it is."""
     loaded, built = load(narrow), load(teacher, {"use": "prune-ffn", "keep": 0.5, "scope": "model"})
-    assert widths(loaded.model) == widths(built.model) == [40, 24]
+    assert widths(loaded.model) == widths(built.model) == [48, 16]
     ours, theirs = loaded.model.state_dict(), built.model.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     for part in ("n_params", "model_bytes"):
@@ -103,20 +103,22 @@ def test_two_widths_are_healed_saved_in_half_and_shrunk_again(make: Any, narrow:
     distill = {"use": "distill", "steps": 2, "batch_s": 4, "lr": 1e-3, "losses": {"kl": 1, "hidden": 1}}
     healed = make({"use": "prune-ffn", "keep": 0.5, "scope": "model"}, distill, {"use": "fp16"}, **train)
     loaded = load(healed)
-    assert (widths(loaded.model), str(loaded.dtype)) == ([40, 24], "torch.float16")
+    assert (widths(loaded.model), str(loaded.dtype)) == ([48, 16], "torch.float16")
     n_bytes = [(folder / "model.safetensors").stat().st_size for folder in (narrow, healed)]
     assert n_bytes[1] == pytest.approx(n_bytes[0] / 2, rel=0.1)
     opened = build_family(VariantEntry(use="wav2vec2", model=str(healed))).open()[0]
-    assert (widths(opened), str(opened.dtype)) == ([40, 24], "torch.float32")
+    assert (widths(opened), str(opened.dtype)) == ([48, 16], "torch.float32")
     shorter = make({"use": "layer-drop", "keep": 1, "select": "last_k"}, distill, of=healed, **train)
-    assert widths(load(shorter).model) == [24]
+    assert widths(load(shorter).model) == [16]
 
 
-def test_one_width_needs_nobody_but_transformers(make: Any) -> None:
-    """Equally wide layers are in the configuration, as any program reads it."""
+def test_one_width_needs_nobody_but_transformers(make: Any, narrow: Path) -> None:
+    """Equally wide layers are in the configuration, as any program reads it; two widths do not load there wrongly."""
     from transformers import AutoModelForCTC
 
     folder = make({"use": "prune-ffn", "keep": 0.5})
+    with pytest.raises(RuntimeError):
+        AutoModelForCTC.from_pretrained(narrow)
     plain, ours = AutoModelForCTC.from_pretrained(folder, dtype=torch.float32), load(folder)
     assert (plain.config.intermediate_size, widths(plain)) == (32, [32, 32])
     assert all(torch.equal(ours.model.state_dict()[name], tensor) for name, tensor in plain.state_dict().items())
@@ -138,3 +140,22 @@ def test_a_damaged_folder_is_one_line(narrow: Path, tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "hidden_size": 48}))
     with pytest.raises(MissingError, match="has another shape"):
         load(folder)
+
+
+@pytest.mark.parametrize("kind", ["Hubert", "WavLM", "Data2VecAudio", "UniSpeechSat"])
+def test_the_relatives_of_wav2vec_2_have_widths_too(save_model: Any, kind: str) -> None:
+    """HuBERT, WavLM, data2vec and UniSpeech lose neurons and come back with the layers that they were saved with."""
+    from greenbench.compress.prune import PruneFfn
+    from greenbench.variants.wav2vec2 import Wav2Vec2
+
+    folder = save_model(kind, num_hidden_layers=2)
+    model = Wav2Vec2(model=str(folder)).open()[0]
+    with torch.no_grad():
+        model.base_model.encoder.layers[0].feed_forward.intermediate_dense.weight[:40] *= 3
+    saved = PruneFfn(keep=0.5, scope="model")(model)
+    saved.save_pretrained(folder)
+    loaded = load(folder)
+    ours, theirs = loaded.model.state_dict(), saved.state_dict()
+    assert loaded.footprint.n_params == sum(parameter.numel() for parameter in saved.parameters())
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert len({len(tensor) for name, tensor in ours.items() if name.endswith("intermediate_dense.bias")}) == 2
