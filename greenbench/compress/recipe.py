@@ -208,7 +208,7 @@ def _lineage(recipe: Recipe, reports: Sequence[Sequence[Any]], data: Mapping[str
         "data": dict(data),
         "training_s": sum(training["wall_s"] for training in trainings),
         "training_energy_j": None if None in joules else sum(joules),
-        "training_energy_method": max(origins, key=METHODS.index, default=None),
+        "training_energy_method": None if None in joules else max(origins, key=METHODS.index, default=None),
         "made_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": environment.versions(),
         "recipe_hash": _hash(recipe),

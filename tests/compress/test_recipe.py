@@ -190,8 +190,8 @@ def test_a_student_that_cannot_be_held_against_its_teacher_is_refused(
 
 
 def test_an_earlier_student_is_trained_further_by_the_first_teacher(tmp_path: Path, data: dict[str, Any]) -> None:
-    """``student`` may be a folder: the steps start from its layers, the teacher stays the teacher, and what the folder's
-    training took counts for the new student, too."""
+    """``student`` may be a folder: the steps start from its layers, the teacher stays the teacher, and what the
+    folder's training took counts for the new student, too."""
     first = recipe.run(recipe.load(write(tmp_path, data | {"steps": data["steps"][:1]})), tmp_path / "first")
     spent = {"training_s": 5.0, "training_energy_j": 70.0, "training_energy_method": "estimated"}
     lineage = json.loads((first / "greenbench.json").read_text()) | spent
