@@ -124,7 +124,7 @@ def narrow(data: dict[str, Any], tiny_model: Path, tmp_path: Path) -> dict[str, 
     (tmp_path / "narrow").mkdir()
     (tmp_path / "narrow" / "config.json").write_text(json.dumps({**config, "hidden_size": 16, "num_hidden_layers": 1}))
     student = {"use": "wav2vec2", "config": "narrow", "weights": "random", "name": "narrow"}
-    distill = {**data["steps"][1], "losses": {"kl": 1, "hidden": 1}, "precision": "bf16"}
+    distill = {**data["steps"][1], "losses": {"kl": 1, "hidden": 1}}
     return data | {"student": student, "steps": [distill]}
 
 
