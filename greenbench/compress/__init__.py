@@ -21,6 +21,7 @@ _METHODS = {
     "Int8TorchAo": "torchao",
     "Int8WeightOnly": "torchao",
     "LayerDrop": "layers",
+    "PruneFfn": "prune",
     "PruneMagnitude": "prune",
 }
 """Name -> the module it is in."""
@@ -61,11 +62,24 @@ def compress(model: Any, steps: "Sequence[Method]", context: "Context | None" = 
     context = context or BARE
     if context.teacher is None and context.train:
         context = replace(context, teacher=deepcopy(model))
-    for number, step in enumerate(steps, start=1):
-        label = f"{number}-{type(step).__name__.lower()}"
+    return take(model, [(type(step).__name__.lower(), step) for step in steps], context)[0]
+
+
+def take(model: Any, steps: "Sequence[tuple[str, Method]]", context: "Context") -> tuple[Any, list[list[Any]]]:
+    """Take a model through methods with their labels, each with a folder of its own where the context has one.
+
+    Returns:
+        The model, and what each method reported.
+    """
+    reports: list[list[Any]] = []
+    for number, (label, method) in enumerate(steps, start=1):
         context.observe("step", {"number": number, "n_steps": len(steps), "label": label})
-        folder = context.folder and context.folder / label
+        folder = context.folder and context.folder / f"{number}-{label.partition('(')[0]}"  # without the settings
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
-        model = step(model, replace(context, folder=folder))
-    return model
+        told: list[Any] = []
+        model = method(model, replace(context, folder=folder, report=told.append))
+        for report in told:
+            context.report(report)
+        reports.append(told)
+    return model, reports

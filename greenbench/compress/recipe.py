@@ -12,17 +12,18 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from greenbench import registry, suitefile
-from greenbench.compress import speech
+from greenbench.compress import speech, take
 from greenbench.devices import PATTERN
 from greenbench.environment import accelerator
 from greenbench.errors import InputError
 from greenbench.plan import digest
-from greenbench.plugins import LINEAGE, Context, Method, Utterance
+from greenbench.plugins import LINEAGE, METHODS, Context, Method, Utterance
 from greenbench.suite import (
     Builds,
     DatasetEntry,
     VariantEntry,
     build_family,
+    build_variant,
     resolve_dataset,
     resolve_variant,
 )
@@ -35,6 +36,9 @@ class Recipe(BaseModel):
         name: of the student.
         description: one line.
         teacher: a variant of the wav2vec 2.0 family, without builds.
+        student: another one that the steps start from, such as an earlier student, whose training then counts as a
+            part of this one's, or random weights of a smaller configuration with the teacher's tokens and front end;
+            the teacher itself where empty.
         train: data sets to train on, for the steps that train.
         validation_share: share of their utterances that is held out to choose by; where an utterance has no
             transcript, what the teacher reads is the reference.
@@ -48,6 +52,7 @@ class Recipe(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     teacher: VariantEntry
+    student: VariantEntry | None = None
     train: list[DatasetEntry] = []
     validation_share: float = Field(0.05, ge=0, lt=1)
     steps: Builds = Field(min_length=1)
@@ -69,23 +74,26 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     base, data = path.resolve().parent, suitefile.read(path)
     for assignment in overrides:
         suitefile.override(data, assignment)
-    if "teacher" in data:
-        data["teacher"] = suitefile.entry(data["teacher"], "variants")
+    for role in ("teacher", "student"):
+        if data.get(role) is not None:
+            data[role] = suitefile.entry(data[role], "variants")
     if isinstance(data.get("train"), list):
         data["train"] = [suitefile.entry(given, "datasets") for given in data["train"]]
     try:
         recipe = Recipe.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
         raise InputError(f"{path}: {registry.first_problem(error)}") from error
-    if recipe.teacher.builds:
-        raise InputError(f"{path}: teacher: name it without builds; what is done to it are the steps")
+    models = {role: entry for role in ("teacher", "student") if (entry := getattr(recipe, role))}
+    for role, entry in models.items():
+        if entry.builds:
+            raise InputError(f"{path}: {role}: name it without builds; what is done to it are the steps")
     try:
         methods(recipe)
-        (teacher,) = resolve_variant(recipe.teacher, base)
-        train = [resolved for given in recipe.train for resolved in resolve_dataset(given, base)]
+        resolved = {role: resolve_variant(entry, base)[0] for role, entry in models.items()}
+        train = [one for given in recipe.train for one in resolve_dataset(given, base)]
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    return Recipe.model_validate({**recipe.model_dump(), "teacher": teacher, "train": train})
+    return Recipe.model_validate({**recipe.model_dump(), **resolved, "train": train})
 
 
 def methods(recipe: Recipe) -> list[Method]:
@@ -117,12 +125,11 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
     if leads():
         _refuse_another(recipe, out)
         (out / LINEAGE).write_text(json.dumps({"recipe_hash": _hash(recipe)}) + "\n", encoding="utf-8")
-    family: Any = build_family(recipe.teacher)
-    family.prepare()
-    model, extractor, tokenizer = family.open()
+    teacher, extractor, tokenizer = _open(recipe.teacher)
+    model = _open(recipe.student)[0] if recipe.student else deepcopy(teacher)
     train, held_out, data = speech.split(recipe.train, recipe.validation_share)
     context = Context(
-        teacher=deepcopy(model),
+        teacher=teacher,
         extractor=extractor,
         tokenizer=tokenizer,
         train=train,
@@ -130,31 +137,28 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
         estimate_energy=recipe.estimate_energy,
         observe=observe if leads() else lambda _kind, _content: None,
     )
-    model, taken = _take(recipe, model, replace(context, validation=_with_references(held_out, context)), out)
+    context = replace(context, validation=_with_references(held_out, context), folder=out / "training")
+    steps = [(step.label, method) for step, method in zip(recipe.steps, methods(recipe), strict=True)]
+    model, reports = take(model, steps, context)
     if leads():
         for part in (model, extractor, tokenizer):
             part.save_pretrained(out)
-        lineage = json.dumps(_lineage(recipe, taken, data), indent=2, ensure_ascii=False)
+        lineage = json.dumps(_lineage(recipe, reports, data), indent=2, ensure_ascii=False)
         (out / LINEAGE).write_text(lineage + "\n", encoding="utf-8")
     return out
 
 
-def _take(recipe: Recipe, model: Any, context: Context, out: Path) -> tuple[Any, list[dict[str, Any]]]:
-    """Take the model through the steps; return it, and for the lineage what each step was and took."""
-    taken: list[dict[str, Any]] = []
-    for index, (step, method) in enumerate(zip(recipe.steps, methods(recipe), strict=True)):
-        context.observe("step", {"number": index + 1, "n_steps": len(recipe.steps), "label": step.label})
-        folder = out / "training" / f"{index + 1}-{step.use}"
-        folder.mkdir(parents=True, exist_ok=True)
-        told: list[Any] = []
-        model = method(model, replace(context, folder=folder, report=told.append))
-        taken.append({"use": step.use, "settings": registry.settings(method), "training": [asdict(t) for t in told]})
-    return model, taken
+def _open(entry: VariantEntry) -> tuple[Any, Any, Any]:
+    """Return the torch module of a variant, fetched if need be, its feature extractor and its tokeniser."""
+    family: Any = build_family(entry)
+    family.prepare()
+    module, extractor, tokenizer = family.open()
+    return module, extractor, tokenizer
 
 
 def _hash(recipe: Recipe) -> str:
     """Return what tells a recipe from another one, whatever it is called."""
-    return digest(recipe.model_dump(mode="json"))
+    return digest({name: value for name, value in recipe.model_dump(mode="json").items() if value is not None})
 
 
 def leads() -> bool:
@@ -184,22 +188,37 @@ def _with_references(spoken: Sequence[Utterance], context: Context) -> list[Utte
     return [u if u.reference else replace(u, reference=teacher([u.audio])[0]) for u in spoken]
 
 
-def _lineage(recipe: Recipe, taken: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> dict[str, Any]:
+def _lineage(recipe: Recipe, reports: Sequence[Sequence[Any]], data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the student's folder says about where it comes from: no path of this machine, so that it can ship."""
     from greenbench import environment
 
-    trainings = [training for step in taken for training in step["training"]]
+    taken: list[dict[str, Any]] = [
+        {"use": step.use, "settings": registry.settings(method), "training": [asdict(progress) for progress in told]}
+        for step, method, told in zip(recipe.steps, methods(recipe), reports, strict=True)
+    ]
+    trainings = [*_earlier(recipe.student), *(training for step in taken for training in step["training"])]
     joules = [training["energy_j"] for training in trainings]
+    origins = [training["energy_method"] for training in trainings if training["energy_method"]]
     return {
         "name": recipe.name,
         "description": recipe.description,
         "parent": recipe.teacher.name,
-        "steps": list(taken),
+        **({"started_from": recipe.student.name} if recipe.student else {}),
+        "steps": taken,
         "data": dict(data),
         "training_s": sum(training["wall_s"] for training in trainings),
         "training_energy_j": None if None in joules else sum(joules),
-        "training_energy_method": next((t["energy_method"] for t in trainings), None),
+        "training_energy_method": None if None in joules else max(origins, key=METHODS.index, default=None),
         "made_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": environment.versions(),
         "recipe_hash": _hash(recipe),
     }
+
+
+def _earlier(start: VariantEntry | None) -> list[dict[str, Any]]:
+    """Return what the model that the steps started from had taken to train, where that was made by a recipe."""
+    info = build_variant(start).info if start else None
+    if info is None or info.training_s is None:
+        return []
+    took = {"wall_s": info.training_s, "energy_j": info.training_energy_j}
+    return [{**took, "energy_method": info.training_energy_method}]

@@ -29,7 +29,7 @@ from greenbench.plugins import (
     VariantInfo,
     Waveform,
 )
-from greenbench.variants import hub
+from greenbench.variants import hub, widths
 from greenbench.variants.lengths import n_frames, receptive_field
 from greenbench.variants.macs import count_macs
 
@@ -227,7 +227,15 @@ def _trained(settings: Wav2Vec2) -> Any:
     chosen = [step["use"] for step in _lineage(settings.model).get("steps", ()) if step["use"] in _HALVES]
     dtype = getattr(torch, _HALVES[chosen[-1]]) if chosen else torch.float32
     with _named_failures(settings):
-        model, found = AutoModelForCTC.from_pretrained(folder, dtype=dtype, output_loading_info=True)
+        model, found = AutoModelForCTC.from_pretrained(
+            folder, dtype=dtype, ignore_mismatched_sizes=True, output_loading_info=True
+        )
+    misfits = sorted(widths.restore(model, folder, (name for name, *_ in found["mismatched_keys"])))
+    if misfits:
+        raise MissingError(
+            f"model {settings.model}: {misfits[0]} has another shape than its config.json says ({len(misfits)} do not "
+            "fit), so the folder is damaged or holds files of two models. Make or fetch it again."
+        )
     # transformers fills what a file lacks with random numbers; the mask embedding is for training only
     untrained = sorted(name for name in found["missing_keys"] if not name.endswith("masked_spec_embed"))
     if untrained:

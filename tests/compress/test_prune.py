@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from greenbench.compress.prune import PAPER, PruneMagnitude
+from greenbench.compress.prune import PAPER, PruneFfn, PruneMagnitude
 from greenbench.errors import InputError
 from greenbench.suite import VariantEntry, build_variant
 
@@ -84,3 +84,75 @@ def test_a_pattern_must_fit(tiny_model: Path) -> None:
     with pytest.raises(InputError, match=r"no layer is called like encoder"):
         load(tiny_model, {"use": "prune-magnitude", "sensitivity": {"encoder": 0.3}})
     assert PruneMagnitude().sensitivity == PAPER
+
+
+def pruned(folder: Path, scope: str) -> tuple[list[Any], list[Any]]:
+    """Return the feed-forward layers of the small model with a second layer of smaller weights, whole and pruned."""
+    found = []
+    for steps in ([], [PruneFfn(keep=0.5, scope=scope)]):
+        model = load(folder).model
+        with torch.no_grad():
+            model.wav2vec2.encoder.layers[1].feed_forward.output_dense.weight[:, 8:] *= 0.1
+        for step in steps:
+            model = step(model)
+        found.append([layer.feed_forward for layer in model.wav2vec2.encoder.layers])
+    return found[0], found[1]
+
+
+@pytest.mark.parametrize("scope", ["layer", "model"])
+def test_the_neurons_with_the_smallest_weights_go(tiny_model: Path, scope: str) -> None:
+    """Those with the least L1 norm of weights in, bias and weights out are gone; the others compute what they did."""
+    whole, narrow = pruned(tiny_model, scope)
+    for before, after in zip(whole, narrow, strict=True):
+        first, second = before.intermediate_dense, before.output_dense
+        into, bias, out = (tensor.detach() for tensor in (first.weight, first.bias, second.weight))
+        scores = [float(into[i].abs().sum() + bias[i].abs() + out[:, i].abs().sum()) for i in range(len(bias))]
+        width = len(after.intermediate_dense.bias)
+        kept = sorted(sorted(range(len(scores)), key=lambda i: -scores[i])[:width])
+        assert torch.equal(after.intermediate_dense.weight, into[kept])
+        assert torch.equal(after.intermediate_dense.bias, bias[kept])
+        assert torch.equal(after.output_dense.weight, out[:, kept])
+        hidden = torch.randn(3, 32)
+        with torch.no_grad():  # out is the whole layer's own weight
+            out[:, sorted(set(range(len(scores))) - set(kept))] = 0
+            assert torch.allclose(after(hidden), before(hidden), atol=1e-6)
+    found = [layer.intermediate_dense.out_features for layer in narrow]
+    if scope == "layer":
+        assert found == [32, 32]
+    else:
+        assert found[0] > found[1]
+        assert sum(found) == pytest.approx(64, abs=8)
+
+
+@pytest.mark.parametrize(("settings", "widths"), [({}, [64, 8]), ({"multiple_of": 32}, [64, 32])])
+def test_widths_are_multiples_and_never_none(tiny_model: Path, settings: dict[str, int], widths: list[int]) -> None:
+    """A layer none of whose neurons is among the highest keeps one multiple; none becomes wider than it was."""
+    model = load(tiny_model).model
+    with torch.no_grad():
+        for parameter in model.wav2vec2.encoder.layers[1].feed_forward.parameters():
+            parameter.mul_(1e-3)
+    small = PruneFfn(keep=0.5, scope="model", **settings)(model)
+    assert [layer.feed_forward.intermediate_dense.out_features for layer in small.wav2vec2.encoder.layers] == widths
+
+
+def test_a_neuron_less_is_two_rows_of_weights_and_a_bias_less(tiny_model: Path) -> None:
+    """Parameters, bytes and work fall by exactly what the neurons had."""
+    whole, half = (load(tiny_model, *builds).footprint for builds in ([], [{"use": "prune-ffn", "keep": 0.5}]))
+    assert whole.n_params - half.n_params == 2 * 32 * (32 + 1 + 32)
+    assert whole.model_bytes - half.model_bytes == pytest.approx(4 * (whole.n_params - half.n_params), rel=0.02)
+    assert whole.macs(16_000) - half.macs(16_000) == 2 * 32 * (32 + 32) * 49
+
+
+@pytest.mark.parametrize("settings", [{"keep": 0.0}, {"keep": 1.0}, {"keep": 0.5, "multiple_of": 0}])
+def test_taking_everything_or_nothing_is_refused(settings: dict[str, Any]) -> None:
+    """A share that leaves all or none, or a multiple of nothing, is a mistake of the settings."""
+    with pytest.raises(ValueError, match="keep|multiple_of"):
+        PruneFfn(**settings)
+
+
+def test_neurons_go_before_their_weights_become_integers(tiny_model: Path) -> None:
+    """After int8 there are no rows to take out, which is one clear line; so is a model without such layers."""
+    with pytest.raises(InputError, match="prune-ffn needs weights in floats"):
+        load(tiny_model, "int8-dynamic", {"use": "prune-ffn", "keep": 0.5})
+    with pytest.raises(InputError, match="no feed-forward layers"):
+        PruneFfn(keep=0.5)(torch.nn.Linear(2, 2))

@@ -117,6 +117,94 @@ def test_a_training_that_broke_off_goes_on_bit_for_bit(
     assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
+@pytest.fixture
+def narrow(data: dict[str, Any], tiny_model: Path, tmp_path: Path) -> dict[str, Any]:
+    """A recipe whose student begins with random weights, half as wide as its teacher."""
+    config = json.loads((tiny_model / "config.json").read_text())
+    (tmp_path / "narrow").mkdir()
+    (tmp_path / "narrow" / "config.json").write_text(json.dumps({**config, "hidden_size": 16, "num_hidden_layers": 1}))
+    student = {"use": "wav2vec2", "config": "narrow", "weights": "random", "name": "narrow"}
+    distill = {**data["steps"][1], "losses": {"kl": 1, "hidden": 1}}
+    return data | {"student": student, "steps": [distill]}
+
+
+def test_a_student_of_another_width_learns_hidden_states_through_projections(
+    tmp_path: Path, narrow: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They train with it, so that a training that broke off ends with the same weights, and are not in its folder."""
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    from safetensors import safe_open
+
+    from greenbench.compress.distill import training
+
+    whole = recipe.run(recipe.load(write(tmp_path, narrow)), tmp_path / "whole")
+    add, drop, keep, seen = training.add_projections, training.drop_projections, training._keep, []
+
+    def break_off(run: Any, wer: float) -> None:
+        keep(run, wer)
+        raise KeyboardInterrupt
+
+    def told(student: Any, *others: Any) -> None:
+        if others:
+            add(student, *others)
+        weights = {name: tensor.clone() for name, tensor in student.hint_projections.state_dict().items()}
+        seen.append(weights)
+        if not others:
+            drop(student)
+
+    monkeypatch.setattr(training, "_keep", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
+    for name, patched in (("_keep", keep), ("add_projections", told), ("drop_projections", told)):
+        monkeypatch.setattr(training, name, patched)
+    resumed = recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
+    assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    before, after = seen
+    assert {name: tuple(tensor.shape) for name, tensor in before.items()} == {"1.weight": (32, 16), "1.bias": (32,)}
+    assert not any(bool((before[name] == after[name]).all()) for name in before), "they have learnt"
+    with safe_open(whole / "model.safetensors", framework="pt") as stored:
+        assert not [name for name in stored.keys() if "projections" in name]  # noqa: SIM118 (no mapping)
+    loaded = build_variant(VariantEntry(use="wav2vec2", model=str(whole))).load("cpu").model
+    assert (loaded.config.hidden_size, loaded.config.num_hidden_layers) == (16, 1)
+    assert (
+        json.loads((whole / "greenbench.json").read_text()).items()
+        >= {"parent": "tiny", "started_from": "narrow"}.items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vocab_size": 20}, "the student has 20 tokens, its teacher 32"),
+        ({"conv_stride": [5, 2, 2, 2, 2, 2, 1]}, "hears 998 frames of 400 samples in ten seconds, its teacher 499 of"),
+    ],
+)
+def test_a_student_that_cannot_be_held_against_its_teacher_is_refused(
+    tmp_path: Path, narrow: dict[str, Any], change: dict[str, Any], message: str
+) -> None:
+    """Other tokens or other frames are one clear line, before anything is trained."""
+    config = json.loads((tmp_path / "narrow" / "config.json").read_text())
+    (tmp_path / "narrow" / "config.json").write_text(json.dumps({**config, **change}))
+    with pytest.raises(InputError, match=message):
+        recipe.run(recipe.load(write(tmp_path, narrow)), tmp_path / "student")
+
+
+def test_an_earlier_student_is_trained_further_by_the_first_teacher(tmp_path: Path, data: dict[str, Any]) -> None:
+    """``student`` may be a folder: the steps start from its layers, the teacher stays the teacher, and what the
+    folder's training took counts for the new student, too."""
+    first = recipe.run(recipe.load(write(tmp_path, data | {"steps": data["steps"][:1]})), tmp_path / "first")
+    spent = {"training_s": 5.0, "training_energy_j": 70.0, "training_energy_method": "estimated"}
+    lineage = json.loads((first / "greenbench.json").read_text()) | spent
+    (first / "greenbench.json").write_text(json.dumps(lineage))
+    loaded = recipe.load(write(tmp_path, data | {"student": f"file:{first}", "steps": ["fp32"]}))
+    second = recipe.run(loaded, tmp_path / "second")
+    assert (second / "model.safetensors").read_bytes() == (first / "model.safetensors").read_bytes()
+    lineage = json.loads((second / "greenbench.json").read_text())
+    assert lineage.items() >= {"parent": "tiny", "started_from": f"file:{first}", **spent}.items()
+    with pytest.raises(InputError, match="student: name it without builds"):
+        recipe.load(write(tmp_path, data | {"student": f"file:{first}+bf16"}))
+
+
 def test_paths_are_taken_from_the_recipes_folder_and_settings_mean_what_they_do_in_a_suite(
     tmp_path: Path, data: dict[str, Any], manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

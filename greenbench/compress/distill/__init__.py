@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from greenbench.errors import InputError, did_you_mean
-from greenbench.plugins import Context
+from greenbench.plugins import SAMPLE_RATE_HZ, Context
 
 LOSS_NAMES = ("kl", "kl_near_labels", "feature_penalty", "ctc", "hidden", "hidden_mse")
 """The losses of ``distill.losses``, named here so that a recipe is checked without torch."""
@@ -26,7 +26,8 @@ class Distill:
         losses: coefficient by name: ``kl``, ``kl_near_labels``, ``feature_penalty``, ``ctc``, ``hidden``,
             ``hidden_mse``.
         hidden_layers: for the last two: layer of the student -> layer of the teacher, both counted from 1; every
-            layer of the student, matched evenly, where empty.
+            layer of the student, matched evenly, where empty. Where the two are of different widths, each of these
+            layers gets a linear projection to the teacher's, which trains along and is dropped afterwards.
         temperature: of ``kl``.
         lr: highest learning rate.
         warmup: share of the steps over which it rises to that from half of it.
@@ -91,7 +92,8 @@ class Distill:
         """Return the trained model; a training that was broken off goes on from its last checkpoint.
 
         Raises:
-            InputError: there is no speech to train on, ``ctc`` has no transcripts, or a layer does not exist.
+            InputError: there is no speech to train on, ``ctc`` has no transcripts, a layer does not exist, or the
+                two models do not say the same tokens at the same frames.
         """
         from greenbench.compress.distill.training import train
 
@@ -101,6 +103,7 @@ class Distill:
             raise InputError("distill: the recipe names no speech: give it `train`")
         if "ctc" in self.losses and not all(utterance.reference for utterance in context.train):
             raise InputError("distill: the loss ctc needs transcripts, and some of the training speech has none")
+        _check_outputs(model.config, context.teacher.config)
         self._check_layers(model.config.num_hidden_layers, context.teacher.config.num_hidden_layers)
         student, progress = train(self, model, context)
         context.report(progress)
@@ -113,3 +116,18 @@ class Distill:
                 raise InputError(
                     f"distill: hidden_layers: {ours}: {theirs}: the student has {n_ours} layers, its teacher {n_theirs}"
                 )
+
+
+def _check_outputs(ours: Any, theirs: Any) -> None:
+    """Refuse a student whose outputs cannot be held against its teacher's, frame by frame and token by token."""
+    from greenbench.variants.lengths import n_frames, receptive_field
+
+    if ours.vocab_size != theirs.vocab_size:
+        raise InputError(f"distill: the student has {ours.vocab_size} tokens, its teacher {theirs.vocab_size}")
+    found = [(receptive_field(config), n_frames(config, 10 * SAMPLE_RATE_HZ)) for config in (ours, theirs)]
+    if found[0] != found[1]:
+        raise InputError(
+            "distill: the student hears {} frames of {} samples in ten seconds, its teacher {} of {}".format(
+                *found[0][::-1], *found[1][::-1]
+            )
+        )

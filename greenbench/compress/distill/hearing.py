@@ -3,13 +3,13 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greenbench import cache, energy
-from greenbench.compress.distill.losses import Outputs
+from greenbench.compress.distill.losses import Outputs, paired
 from greenbench.meters import measure
 from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading, Spoken
 from greenbench.variants.lengths import n_frames
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from greenbench.compress.distill import Distill
 
 LOGITS, TOOK = "logits.safetensors", "took.json"
+
+PROJECTIONS = "hint_projections"
+"""What a student is given while it trains, where its hidden states are of another width than its teacher's."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +156,38 @@ def forward(model: Any, batch: Batch, hidden: bool = False, features: bool = Fal
             hook.remove()
     convolved = caught[0].transpose(1, 2).float() if caught else None
     return Outputs(found.logits.float(), convolved, found.hidden_states or ())
+
+
+def add_projections(student: Any, teacher: Any, layers: Mapping[int, int]) -> None:
+    """Give a student of another width a learned linear map to its teacher's for each layer that is paired with one.
+
+    It is a part of the student until ``drop_projections``, so that it trains, and is kept and resumed, with it.
+
+    Args:
+        student: a transformers CTC model.
+        teacher: another.
+        layers: layer of the student -> layer of the teacher; evenly where empty.
+    """
+    from torch.nn import Linear, ModuleDict
+
+    ours, theirs = student.config, teacher.config
+    if ours.hidden_size != theirs.hidden_size:
+        pairs = paired(layers, ours.num_hidden_layers, theirs.num_hidden_layers)
+        maps = {str(layer): Linear(ours.hidden_size, theirs.hidden_size) for layer in pairs}
+        student.add_module(PROJECTIONS, ModuleDict(maps))
+
+
+def drop_projections(student: Any) -> None:
+    """Take them out again."""
+    if hasattr(student, PROJECTIONS):
+        delattr(student, PROJECTIONS)
+
+
+def project(student: Any, outputs: Outputs) -> Outputs:
+    """Return the outputs with the hidden states as wide as the teacher's, for which the student has projections."""
+    maps = getattr(student, PROJECTIONS, {})
+    hidden = [maps[str(i)](state) if str(i) in maps else state for i, state in enumerate(outputs.hidden)]
+    return replace(outputs, hidden=hidden)
 
 
 def collate(utterances: Sequence[Spoken], model: Any, context: Context) -> Batch:

@@ -95,7 +95,7 @@ def hidden(student: Outputs, target: Target) -> "Tensor":
     """Return L1 minus log-sigmoid of cosine similarity between hidden states, mean over layers and frames.
 
     DistilHuBERT's hint (Chang, Yang and Lee, 2022, eq. 1 with lambda 1), on the layers that ``Target`` pairs. Both
-    models must be of one width, as they are where one was made from the other by leaving layers out.
+    must be of one width: a narrower student's are projected to its teacher's before (``hearing.project``).
     """
     from torch.nn.functional import cosine_similarity, logsigmoid
 
@@ -109,12 +109,16 @@ def hidden_mse(student: Outputs, target: Target) -> "Tensor":
 
 def _hints(student: Outputs, target: Target, distance: "Callable[[Tensor, Tensor], Tensor]") -> "Tensor":
     """Return a distance between paired hidden states, mean over layers and valid frames."""
-    n, m = len(student.hidden) - 1, len(target.teacher.hidden) - 1
-    pairs = target.layers or {index: index * m // n for index in range(1, n + 1)}
+    pairs = paired(target.layers, len(student.hidden) - 1, len(target.teacher.hidden) - 1)
     weights = target.mask.float()
     hints = [distance(student.hidden[ours], target.teacher.hidden[theirs]) for ours, theirs in pairs.items()]
     mean: Tensor = sum((hint * weights).sum() for hint in hints) / (weights.sum() * len(hints))
     return mean
+
+
+def paired(layers: Mapping[int, int], n: int, m: int) -> Mapping[int, int]:
+    """Return which of the teacher's m layers each layer of the student's n is to be like: as named, else evenly."""
+    return layers or {index: index * m // n for index in range(1, n + 1)}
 
 
 def _kl_per_frame(student: Outputs, target: Target) -> "Tensor":

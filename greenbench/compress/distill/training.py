@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greenbench.compress.distill.batches import batches
-from greenbench.compress.distill.hearing import Batch, Teacher, Took, collate, forward, took
+from greenbench.compress.distill.hearing import (
+    Batch,
+    Teacher,
+    Took,
+    add_projections,
+    collate,
+    drop_projections,
+    forward,
+    project,
+    took,
+)
 from greenbench.compress.distill.losses import Outputs, Target, combine
 from greenbench.meters import measure
 from greenbench.metrics import ratio
@@ -87,6 +97,7 @@ def train(settings: "Distill", student: Any, context: Context) -> tuple[Any, Pro
     trained, best = run.accelerator.unwrap_model(run.student), run.folder / BEST
     if best.exists():
         trained.load_state_dict(torch.load(best, weights_only=True, map_location="cpu"))
+    drop_projections(trained)
     if settings.gradient_checkpointing:
         _checkpointing(trained, "disable")
     return trained.cpu().eval(), run.progress
@@ -108,6 +119,8 @@ def _open(settings: "Distill", student: Any, context: Context) -> Run:
         student.base_model.masked_spec_embed.requires_grad_(False)  # unused without it, for which DDP would wait
     if settings.gradient_checkpointing:
         _checkpointing(student, "enable")
+    if settings.needs_hidden:
+        add_projections(student, context.teacher, settings.hidden_layers)
     trained = [p for p in student.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, settings.lr, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.01)
     teacher = Teacher(context.teacher.to(accelerator.device), settings, context)
@@ -160,7 +173,8 @@ def _outputs(run: Run, batch: Batch) -> tuple[Outputs, Target]:
     settings, blank = run.settings, int(run.context.tokenizer.pad_token_id)
     heard = run.teacher(batch)
     target = Target(heard, batch.mask, batch.labels, blank, settings.temperature, settings.hidden_layers)
-    return forward(run.student, batch, settings.needs_hidden, "feature_penalty" in settings.losses), target
+    ours = forward(run.student, batch, settings.needs_hidden, "feature_penalty" in settings.losses)
+    return project(run.accelerator.unwrap_model(run.student), ours), target
 
 
 def _is_due(run: Run) -> bool:
