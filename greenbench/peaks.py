@@ -54,14 +54,14 @@ def measured(folder: Path, devices: Iterable[str], threads: int | None, observe:
     found = of_run(run)
     new = [device for device in dict.fromkeys(devices) if device not in found]
     for device in new:
-        found[device] = _known(_about(run, device, threads), device, threads, observe)
+        found[device] = _known(about(run, device, threads), device, threads, observe)
     if new:
         store.amend_run(folder, peaks={device: asdict(peaks) for device, peaks in found.items()})
     return found
 
 
-def _about(run: Mapping[str, Any], device: str, threads: int | None) -> dict[str, Any]:
-    """Return what decides on the peaks: the hardware and its clocks, the library, the threads."""
+def about(run: Mapping[str, Any], device: str, threads: int | None) -> dict[str, Any]:
+    """Return what decides on the peaks, by which they are kept: hardware, its clocks, the library, the threads."""
     machine, versions = run.get("machine") or {}, run.get("versions") or {}
     return {
         "build": "peaks",
@@ -74,10 +74,10 @@ def _about(run: Mapping[str, Any], device: str, threads: int | None) -> dict[str
     }
 
 
-def _known(about: Mapping[str, Any], device: str, threads: int | None, observe: Observer) -> Peaks:
+def _known(key: Mapping[str, Any], device: str, threads: int | None, observe: Observer) -> Peaks:
     """Return kept peaks, or measure and keep them; those of a machine that others used serve this once."""
     try:
-        path = cache.artefact(about, partial(_write, device, threads, observe))
+        path = cache.artefact(key, partial(_write, device, threads, observe))
         found = read(json.loads((path / FILE).read_text(encoding="utf-8")))
     except (GreenbenchError, OSError, ValueError) as error:
         return Peaks(threads=threads, reason=str(error))
