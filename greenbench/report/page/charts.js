@@ -183,7 +183,7 @@ function roofline(known, _, width) {
   const roof = data.roofs[data.under[known[0].index][0]], { flat, told } = ceilings(roof, known);
   const [xs, ys] = [1, 2].map(part => known.map(line => data.under[line.index][part]));
   const ridges = flat.map(([, rate]) => rate / roof.bytes_per_s);
-  const left = Math.min(...xs, ...ridges) / 3, right = Math.max(...xs, ...ridges) * 4, top = Math.max(...ys, flat[0][1]);
+  const left = Math.min(...xs, ...ridges) / 3, right = Math.max(...xs, ...ridges) * 3, top = Math.max(...ys, flat[0][1]);
   const bottom = Math.min(...ys, flat.at(-1)[1]) / 3, start = Math.max(left, bottom / roof.bytes_per_s);
   const limit = { type: "scatter", mode: "lines", showlegend: false, hoverinfo: "skip", line: { color: GREY, width: 1.5 } };
   const points = [...grouped(known, line => line.label)].map(([label, group]) => {
@@ -209,7 +209,7 @@ function roofline(known, _, width) {
       yaxis: { ...ticks, title: { text: "FLOP a second" }, range: [bottom, top * 2].map(Math.log10) },
       showlegend: hasLegend,
       annotations: [
-        ...told.map(([rate, text]) => ({ ...note, text, x: Math.log10(right), y: Math.log10(rate), xanchor: "right", yanchor: "bottom" })),
+        ...told.map(([rate, text]) => ({ ...note, text, x: Math.log10(rate / roof.bytes_per_s), y: Math.log10(rate), xanchor: "left", yanchor: "bottom", xshift: 12 })),
         { ...note, text: `memory ${si(roof.bytes_per_s)}B/s`, x: Math.log10(start), y: Math.log10(start * roof.bytes_per_s), xanchor: "left", yanchor: "top", xshift: 14 },
       ],
     }),
