@@ -61,7 +61,7 @@ def ceiling(peaks: Peaks | None, compute_dtype: str | None) -> float | None:
     Returns:
         The peak of the fastest of these; None where one of them is not known.
     """
-    if peaks is None or compute_dtype is None:
+    if peaks is None or not isinstance(compute_dtype, str):
         return None
     rates = [peaks.macs_per_s.get(name) for name in compute_dtype.split("+")]
     known = [rate for rate in rates if rate]

@@ -34,7 +34,7 @@ def drawn(lines: pd.DataFrame, runs: Sequence[Mapping[str, Any]]) -> dict[str, A
     for number, line in zip(known.index, known.to_dict("records"), strict=True):
         found = peaks.get(line["run_id"], {}).get(line["device"])
         intensity = flop_per_weight_byte(line)
-        if found and found.bytes_per_s and intensity:
+        if found and found.bytes_per_s and intensity and roofline.ceiling(found, line["compute_dtype"]):
             roof = _roof(line, found)
             roofs.setdefault(str(roof), roof)
             flop_per_s = 2 * line["macs_per_audio_s"] * line["rtfx"]
