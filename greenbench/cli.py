@@ -282,7 +282,7 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove everything that is kept.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the exported models that are kept, the least recently used first (GREENBENCH_CACHE_GIB limits them)."""
+    """List what is kept (exported models, peaks), the least recently used first (GREENBENCH_CACHE_GIB limits it)."""
     from greenbench import cache as kept
 
     if clear:
