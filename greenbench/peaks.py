@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -243,8 +243,8 @@ def array_bytes(device: str) -> int:
     room = environment.memory_bytes() // 16
     cached = _last_cache_bytes()
     if device.startswith("cuda"):
-        about = torch.cuda.get_device_properties(device)
-        room, cached = about.total_memory // 16, about.L2_cache_size
+        board = torch.cuda.get_device_properties(device)
+        room, cached = board.total_memory // 16, board.L2_cache_size
     return min(max(4 * cached, 2**26), 2**30, room)
 
 
@@ -264,8 +264,7 @@ def main() -> None:
     reason = unusable(sys.argv[1])
     if reason:
         raise SystemExit(reason)
-    peaks = measure(sys.argv[1])
-    sys.stdout.write(json.dumps(asdict(replace(peaks, macs_per_s=dict(peaks.macs_per_s)))) + "\n")
+    sys.stdout.write(json.dumps(asdict(measure(sys.argv[1]))) + "\n")
 
 
 if __name__ == "__main__":

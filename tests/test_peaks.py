@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -195,3 +196,52 @@ def test_arrays_are_beyond_every_cache(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(peaks.environment, "SYS", tmp_path / "none")
     monkeypatch.setattr(peaks.environment, "memory_bytes", lambda: 2**36)
     assert peaks.array_bytes("cpu") == 2**28
+
+
+# --- devices that are not here, through torch's own interface -----------------------------------------------
+
+
+@pytest.fixture
+def board(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A CUDA device as torch describes it; its capability is ``capability``."""
+    import torch
+
+    about = SimpleNamespace(total_memory=80 * 2**30, L2_cache_size=50 * 2**20, capability=(9, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: about)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: about.capability)
+    return about
+
+
+def test_tf32_is_of_gpus_that_have_it(board: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From capability 8.0 on float32 is measured with and without it, each with torch told so."""
+    import torch
+
+    told: list[str] = []
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", told.append)
+    assert len(peaks._products("tf32", "cuda:1")) == len(peaks._products("fp32", "cuda:1")) == 1
+    assert told == ["high", "highest"]
+    board.capability = (7, 5)
+    assert peaks._products("tf32", "cuda:1") == peaks._products("tf32", "mps") == peaks._products("tf32", "cpu") == []
+
+
+def test_arrays_on_a_gpu_are_beyond_its_own_cache(board: SimpleNamespace) -> None:
+    """Four times its L2; a small board gives a sixteenth of its memory at most."""
+    assert peaks.array_bytes("cuda") == 200 * 2**20
+    board.total_memory = 2**30
+    assert peaks.array_bytes("cuda") == 64 * 2**20
+
+
+def test_a_gpu_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products are sent in eights, and the clock is read when the device has done them."""
+    now, sent = [0.0], [0]
+
+    def send() -> None:
+        sent[0] += 1
+
+    def wait(_device: str) -> None:
+        now[0] += 0.02 * sent[0]
+        sent[0] = 0
+
+    monkeypatch.setattr(peaks, "synchronise", wait)
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+    assert peaks._best_s(send, "cuda") == pytest.approx(0.02)
