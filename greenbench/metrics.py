@@ -56,6 +56,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "latency_p99_s": Metric("s", "lower", "latency p99", "seconds that 99 % of utterances take at most (99 % sure)"),
     "server_rate_hz": Metric("Hz", "higher", "server rate", "Poisson arrivals a second that held the latency bound"),
     "padding_pct": Metric("%", "lower", "padding", "share of the audio computed that is padding in the batches sent"),
+    "mfu_pct": Metric("%", "higher", "share of peak (MFU)", "macs_per_audio_s x rtfx / this machine's measured peak"),
     "load_s": Metric("s", "lower", "load time", "seconds to import the engine and have the model ready"),
     "first_utterance_s": Metric("s", "lower", "first utterance", "seconds for the first utterance after loading"),
     # size
@@ -121,6 +122,22 @@ def padding_pct(audio_s: float, padded_s: float) -> float | None:
     """Return the percentage of ``padded_s`` seconds computed that are not among the ``audio_s`` seconds of audio."""
     share = ratio(audio_s, padded_s)
     return None if share is None else 100 * (1 - share)
+
+
+def mfu_pct(macs_per_audio_s: float | None, rtfx: float | None, peak_macs_per_s: float | None) -> float | None:
+    """Return the model FLOP utilisation: work done in a second as a percentage of the most that the machine does.
+
+    Chowdhery et al., "PaLM" (2022), appendix B, for inference, so that nothing is computed twice. Both sides count
+    multiply-accumulates, of which each is two FLOP.
+
+    Args:
+        macs_per_audio_s: multiply-accumulates for a second of audio.
+        rtfx: seconds of audio in a second.
+        peak_macs_per_s: from ``roofline.ceiling``.
+    """
+    if macs_per_audio_s is None or rtfx is None:
+        return None
+    return ratio(100 * macs_per_audio_s * rtfx, peak_macs_per_s)
 
 
 def energy_net_j(energy_j: float | None, idle_power_w: float | None, wall_s: float | None) -> float | None:

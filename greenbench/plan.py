@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from greenbench.cooldown import Rest
+from greenbench.roofline import Peaks
 from greenbench.suite import DatasetEntry, Suite, VariantEntry, build_protocol
 from greenbench.traces import Trace
 
@@ -63,6 +64,7 @@ class Job:
         power_logged: whether a meter outside logs the machine's power, so that an idle baseline is of use.
         rest: how the machine cooled down before.
         weigh: whether its process also measures what the harness costs.
+        peaks: what the cell's device does at most; None where nobody looked.
         started_s: when its process began, on the monotonic clock.
     """
 
@@ -74,6 +76,7 @@ class Job:
     power_logged: bool = False
     rest: Rest = Rest()
     weigh: bool = False
+    peaks: Peaks | None = None
     started_s: float = Field(default_factory=time.perf_counter, exclude=True)
 
     def key(self, repeat: int | None) -> dict[str, Any]:

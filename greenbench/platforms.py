@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from greenbench import roofline
+
 Run = Mapping[str, Any]
 
 _VERSIONS = ("greenbench", "torch", "transformers", "onnxruntime", "openvino", "ctranslate2")
@@ -20,7 +22,8 @@ class Platform:
         id: digest of ``hardware``: machines that agree in it are one platform.
         name: for people.
         hardware: what tells it apart.
-        software: what was seen on it, each with all its values: operating system's kernel, drivers, versions.
+        software: what was seen on it, each with all its values: operating system's kernel, what its devices reached at
+            most, drivers, versions.
         meters: those that answered on it.
         run_ids: of the runs on it.
     """
@@ -65,9 +68,10 @@ def platforms(runs: Iterable[Run]) -> dict[str, Platform]:
 def _card(name: str, runs: list[Run]) -> Platform:
     machines = [_mapping(run.get("machine")) for run in runs]
     versions = [_mapping(run.get("versions")) for run in runs]
+    peaks = [f"{device}: {roofline.told(of)}" for run in runs for device, of in roofline.of_run(run).items()]
     drivers = [gpu.get("driver") for machine in machines for gpu in machine.get("gpus") or ()]
     seen = {key: [machine.get(key) for machine in machines] for key in ("kernel", "python", "cpu_governor", "turbo")}
-    seen |= {"gpu_driver": drivers} | {key: [known.get(key) for known in versions] for key in _VERSIONS}
+    seen |= {"peaks": peaks, "gpu_driver": drivers} | {key: [known.get(key) for known in versions] for key in _VERSIONS}
     answered = {meter for run in runs for meter, why in _mapping(run.get("meters")).items() if why is None}
     told = hardware(runs[0])
     return Platform(

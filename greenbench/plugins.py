@@ -154,12 +154,15 @@ class Footprint:
         macs: multiply-accumulates to transcribe one utterance of so many samples; ``None`` where not known.
         n_nonzero_params: counts the parameters that are not zero, once the model is loaded and timed; ``None`` where
             not known.
+        compute_dtype: the precisions that its matrix products and convolutions run in, from ``roofline.PRECISIONS``
+            and in that order: ``bf16``, ``fp32+int8``; ``None`` where not known.
     """
 
     n_params: int | None = None
     model_bytes: int | None = None
     macs: Callable[[int], float | None] = lambda _n_samples: None
     n_nonzero_params: Callable[[], int | None] = lambda: None
+    compute_dtype: str | None = None
 
 
 class Transcriber(Protocol):
@@ -247,7 +250,10 @@ class Method(Protocol):
 
 @runtime_checkable
 class Export(Protocol):
-    """A build that ends a chain: another engine runs the model, from files that are written once."""
+    """A build that ends a chain: another engine runs the model, from files that are written once.
+
+    It may have an attribute ``compute_dtype``, as ``Footprint`` has, where it knows what the engine multiplies in.
+    """
 
     def unsupported(self, device: str) -> str | None:
         """Say why this build cannot run on ``device``, or return None."""

@@ -13,7 +13,7 @@ from greenbench import plan
 
 RUN_KEYS = (
     "schema", "run_id", "name", "description", "started_utc", "command", "only", "suite_hash", "suite", "protocol",
-    "versions", "git", "machine", "meters", "cooldown", "harness_overhead",
+    "versions", "git", "machine", "meters", "cooldown", "harness_overhead", "peaks",
 )  # fmt: skip
 """What of ``run.json`` is shared; anything else stays at home until it is known to be harmless."""
 

@@ -10,11 +10,12 @@ from typing import Any
 from greenbench import energy, server, validity
 from greenbench.corpus import Census
 from greenbench.measurement import WarmUp, Window
-from greenbench.metrics import padding_pct, ratio
+from greenbench.metrics import mfu_pct, padding_pct, ratio
 from greenbench.plan import Job, content_hash
 from greenbench.plugins import Reading
 from greenbench.protocol import label
 from greenbench.record import SCHEMA, Record, Status
+from greenbench.roofline import ceiling
 from greenbench.scenarios import BATCHING
 from greenbench.statistics.percentiles import median, upper_bound
 from greenbench.suite import build_protocol, build_variant
@@ -32,6 +33,7 @@ class Setting:
         engine_batching: how the engine runs a batch.
         device_name: product name of the device.
         metrics: load time, first utterance, idle power and size.
+        compute_dtype: the precisions that the engine multiplies in.
         done: provenance of the steps around the window.
     """
 
@@ -39,6 +41,7 @@ class Setting:
     engine_batching: str
     device_name: str | None
     metrics: Mapping[str, float | int | None]
+    compute_dtype: str | None = None
     done: Mapping[str, float | int | None] = field(default_factory=dict)
 
 
@@ -56,11 +59,15 @@ def not_measured(job: Job, status: Status, reason: str) -> Record:
 def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:
     """Derive the row of one window."""
     accuracy, scored = _accuracy(job, window)
+    speed = _speed(window)
     metrics = {
         **setting.metrics,
         **{name: quantity.value for name, quantity in window.reading.quantities.items()},
-        **_speed(window),
+        **speed,
         "padding_pct": _padding_pct(setting, window),
+        "mfu_pct": mfu_pct(
+            setting.metrics.get("macs_per_audio_s"), speed["rtfx"], ceiling(job.peaks, setting.compute_dtype)
+        ),
         **energy.derived(
             job.cell.device, window.reading, setting.metrics.get("idle_power_w"), window.audio_s, _factor(job)
         ),
@@ -77,6 +84,7 @@ def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:
         "batching": BATCHING[job.cell.scenario],
         "server_probes": server.told(window.probes) or None,
         "engine_batching": setting.engine_batching,
+        "compute_dtype": setting.compute_dtype,
         "device_name": setting.device_name,
         "data_hash": setting.census.data_hash,
         "cell_s": time.perf_counter() - job.started_s,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from greenbench import attach, powerlog, store
+from greenbench import attach, peaks, powerlog, store
 from greenbench.cooldown import Rest, Temperatures, rest, rule, temperatures
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.plan import NOT_MEASURED, Cell, Job, content_hash, plan
@@ -75,14 +75,17 @@ def run(
     todo = [(index, cell) for index, cell in enumerate(cells) if _identity(cell.key) not in done]
     observe("plan", {"folder": folder, "run_id": run_id, "n_cells": len(cells), "n_todo": len(todo)})
     missing = prepare([cell for _, cell in todo], observe)
+    devices = [cell.device for _, cell in todo if not _lacking(cell, missing)]
+    limits = peaks.measured(folder, devices, suite.threads, observe)
     with polling(folder / store.POWER, suite.trace_hz, suite.meters) as trace:
         for number, (index, cell) in enumerate(todo):
             observe("cell", {"label": cell.label, "number": number + 1, "n_cells": len(todo)})
-            reason = missing.get(f"dataset {cell.dataset.name}") or missing.get(f"variant {cell.variant.name}")
+            reason = _lacking(cell, missing)
             is_first = number == 0 and not done
             rested = Rest() if is_first or reason else _rest(steps, start, look, observe)
             weigh = "harness_overhead" not in store.read_run(folder)
-            job = Job(run_id, index, suite, cell, trace, options.power_log is not None, rested, weigh)
+            logged = options.power_log is not None
+            job = Job(run_id, index, suite, cell, trace, logged, rested, weigh, limits.get(cell.device))
             run_cell(folder, job, reason, observe)
     if options.power_log:
         _attach(folder, options.power_log, observe)
@@ -139,6 +142,11 @@ def prepare(cells: Iterable[Cell], observe: Observer) -> dict[str, str]:
                 observe("missing", {"name": name, "reason": str(error)})
             missing[name] = str(error)
     return missing
+
+
+def _lacking(cell: Cell, missing: Mapping[str, str]) -> str | None:
+    """Say why a cell cannot run, where its data or weights are missing."""
+    return missing.get(f"dataset {cell.dataset.name}") or missing.get(f"variant {cell.variant.name}")
 
 
 def _thermometer(suite: Suite) -> Callable[[], Temperatures]:

@@ -62,7 +62,8 @@ def run_cell(job: Job, channel: Channel) -> None:
     transcriber, metrics = _load(variant, job.cell, corpus, channel)
     product = devices.product(job.cell.device)  # torch then knows the GPU's identity, which meters ask for
     assert corpus.census is not None
-    setting = rows.Setting(corpus.census, transcriber.batching, product, metrics)
+    dtype = transcriber.footprint.compute_dtype
+    setting = rows.Setting(corpus.census, transcriber.batching, product, metrics, dtype)
     _measure(job, transcriber, corpus, setting, channel)
 
 

@@ -72,6 +72,25 @@ def test_machines_become_platforms(sound_run: Callable[..., Path], tmp_path: Pat
     assert len(told["platforms"]) == 2
 
 
+def test_what_a_machine_reached_goes_along_and_stands_on_its_card(
+    sound_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Peaks are shared, a share of them holds against them, and the platform's card tells them."""
+    peaks = {"cpu": {"macs_per_s": {"fp32": 1e11, "int8": 4e11}, "bytes_per_s": 2e10, "threads": 2, "foreign_pct": 0.0,
+                     "reason": None}}  # fmt: skip
+    figures = {"macs_per_audio_s": 1e8, "compute_dtype": "fp32+int8", "mfu_pct": 2.0}  # 80 s in 1 s: 8 GMAC/s
+    run = sound_run("r1", {"variant": "a", "rounds": [{"wall_s": 1.0}] * 3, **figures}, peaks=peaks)
+    merged = merge([run], tmp_path / "out")
+    assert merged.refused == []
+    told = store.read_run(tmp_path / "out" / "r1")
+    assert told["peaks"] == peaks
+    (card,) = platforms.platforms([told]).values()
+    assert card.software["peaks"] == ("cpu: fp32 0.2, int8 0.8 TFLOP/s; memory 20 GB/s; 2 threads",)
+    forged = sound_run("r2", {"variant": "a", "rounds": [{"wall_s": 1.0}] * 3, **figures, "mfu_pct": 9.0}, peaks=peaks)
+    (refused, *_) = merge([forged], tmp_path / "other").refused
+    assert "mfu_pct is 9, by its formula 2" in refused.reason
+
+
 def test_a_row_that_does_not_hold_is_left_out_with_the_reason(sound_run: Callable[..., Path], tmp_path: Path) -> None:
     """A faster row than its seconds allow is refused; the others of its run are taken."""
     run = sound_run("r1", CELL)

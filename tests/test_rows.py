@@ -11,6 +11,7 @@ from greenbench.metrics import METRICS
 from greenbench.plan import plan
 from greenbench.plugins import Quantity, Reading
 from greenbench.record import KEYS, to_row
+from greenbench.roofline import Peaks
 from greenbench.rows import Job, Setting
 from greenbench.statistics.bootstrap import bootstrap_rate
 
@@ -73,6 +74,28 @@ def test_rates_derive_from_what_was_counted(job: Job, window: Window) -> None:
         2023,
         1.5,
     )
+
+
+@pytest.mark.parametrize(
+    ("macs", "compute_dtype", "peaks", "expected"),
+    [
+        (2e9, "fp32", Peaks({"fp32": 5e9}), 50.0),
+        (2e9, "fp32+int8", Peaks({"fp32": 5e9, "int8": 2e10}), 12.5),
+        (2e10, "fp32", Peaks({"fp32": 5e9}), 500.0),
+        (None, "fp32", Peaks({"fp32": 5e9}), None),
+        (2e9, None, Peaks({"fp32": 5e9}), None),
+        (2e9, "bf16", Peaks({"fp32": 5e9}), None),
+        (2e9, "fp32", None, None),
+    ],
+)
+def test_the_share_of_the_peak_is_of_the_precision_that_ran(
+    job: Job, window: Window, macs: float | None, compute_dtype: str | None, peaks: Peaks | None, expected: float | None
+) -> None:
+    """10 s of audio in 8 s at 2 GMAC each are 2.5 GMAC/s; without work, precision or peak there is no share."""
+    setting = replace(SETTING, metrics={**SETTING.metrics, "macs_per_audio_s": macs}, compute_dtype=compute_dtype)
+    row = measured(replace(job, peaks=peaks), window, setting)
+    assert row["mfu_pct"] == (None if expected is None else pytest.approx(expected))
+    assert row["compute_dtype"] == compute_dtype
 
 
 def test_accuracy_is_of_the_first_pass_over_the_corpus(job: Job, window: Window) -> None:

@@ -30,7 +30,7 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove everything that is kept.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the exported models that are kept, the least recently used first (GREENBENCH_CACHE_GIB limits them)."""
+    """List what is kept (exports, peaks, what teachers said), least recently used first; see GREENBENCH_CACHE_GIB."""
     from greenbench import cache as kept
 
     if clear:

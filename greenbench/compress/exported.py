@@ -78,15 +78,16 @@ class Exported:
 
     Attributes:
         config: of the transformers model.
-        footprint: parameters and work of the model that was exported, bytes of the files that run.
+        footprint: parameters and work of the model that was exported, bytes of the files that run, and what the
+            engine multiplies in.
     """
 
-    def __init__(self, run: Run, config: Any, folder: Path) -> None:
+    def __init__(self, run: Run, config: Any, folder: Path, compute_dtype: str | None = None) -> None:
         """Take an opened session and the folder it came from."""
         self._run, self.config = run, config
         size = json.loads((folder / SIZE).read_text(encoding="utf-8"))
         macs = partial(macs_of_work, config, size.pop("work"))
-        self.footprint = Footprint(**size, macs=macs)
+        self.footprint = Footprint(**size, macs=macs, compute_dtype=compute_dtype)
 
     def __call__(self, **inputs: Any) -> Any:
         """Run the inputs of the transformers model; return an object with ``logits``."""

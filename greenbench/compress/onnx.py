@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from greenbench.compress import exported
 
@@ -16,6 +16,8 @@ FILE = "model.onnx"
 @dataclass(frozen=True)
 class Onnx:
     """The model in ONNX, float32, run by ONNX Runtime on the CPU with the suite's threads."""
+
+    compute_dtype: ClassVar[str] = "fp32"
 
     def unsupported(self, device: str) -> str | None:
         """Say what is not installed, or that only the CPU is supported."""
@@ -46,6 +48,8 @@ class OnnxInt8:
     """
 
     exclude: Sequence[str] = ("lm_head",)
+
+    compute_dtype: ClassVar[str] = "fp32+int8"
 
     def unsupported(self, device: str) -> str | None:
         """Say what is not installed, or that only the CPU is supported."""

@@ -22,6 +22,7 @@ from greenbench.text.scoring import count_chars, total
 FILE = "model.xml"
 
 Precision = Literal["f32", "bf16"]
+_FLOATS: Mapping[Precision, str] = {"f32": "fp32", "bf16": "bf16"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class OpenVino:
 
     precision: Precision = "f32"
     target: str = "CPU"
+
+    @property
+    def compute_dtype(self) -> str | None:
+        """What OpenVINO multiplies in; what an Intel GPU does at most is not measured."""
+        return _FLOATS[self.precision] if self.target == "CPU" else None
 
     def unsupported(self, device: str) -> str | None:
         """Say what is not installed, or which device OpenVINO does not see."""
@@ -82,6 +88,11 @@ class OpenVinoInt8:
     n_validation: Annotated[int, Field(ge=1)] = 64
     precision: Precision = "f32"
     target: str = "CPU"
+
+    @property
+    def compute_dtype(self) -> str | None:
+        """What OpenVINO multiplies in; what an Intel GPU does at most is not measured."""
+        return f"{_FLOATS[self.precision]}+int8" if self.target == "CPU" else None
 
     def unsupported(self, device: str) -> str | None:
         """Say what is not installed, or which device OpenVINO does not see."""

@@ -24,8 +24,8 @@ FILTERS = {
 
 _INTERVALS = ("wer", "cer")
 _SOURCE = {
-    "protocol": "protocol", "threads": "threads", "batching": "batching", "normalizer": "normaliser",
-    "scorer": "scorer", "data_hash": "data", "suite_hash": "suite",
+    "protocol": "protocol", "threads": "threads", "compute_dtype": "computes in", "batching": "batching",
+    "normalizer": "normaliser", "scorer": "scorer", "data_hash": "data", "suite_hash": "suite",
 }  # fmt: skip
 
 

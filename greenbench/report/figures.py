@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 BARS = (
     "wer", "rtfx", "server_rate_hz", ENERGY, "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s",
-    "first_utterance_s", "load_s", "padding_pct", "macs_per_audio_s",
+    "first_utterance_s", "load_s", "padding_pct", "macs_per_audio_s", "mfu_pct",
     "peak_rss_bytes", "peak_gpu_bytes", "model_bytes", "idle_power_w",
 )  # fmt: skip
 """The metrics that get a bar chart, where there is data; of these a page has every repeat."""
@@ -26,7 +26,7 @@ TOTALS = ("audio_s", "wall_s", "energy_j", "energy_net_j", "co2e_g")
 TABLE = (
     "wer", "cer", "rtfx", "server_rate_hz", ENERGY, "idle_power_w",
     "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s", "first_utterance_s", "load_s", "padding_pct",
-    "peak_rss_bytes", "peak_gpu_bytes", "model_bytes", "n_params", "macs_per_audio_s", *TOTALS,
+    "peak_rss_bytes", "peak_gpu_bytes", "model_bytes", "n_params", "macs_per_audio_s", "mfu_pct", *TOTALS,
 )  # fmt: skip
 """The metrics that get a column, where there is data; each energy says where it comes from."""
 

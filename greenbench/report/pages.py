@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from greenbench import store
 from greenbench.gate import DEFAULT, Gate
 from greenbench.report import content as contents
-from greenbench.report import data, frames, heard, sentences, timeline
+from greenbench.report import data, frames, heard, roofs, sentences, timeline
 from greenbench.report.content import Content
 from greenbench.report.figures import looks
 from greenbench.report.sections import SECTIONS, View
@@ -67,6 +67,7 @@ def render(content: Content, live: bool = False) -> str:
         "shares": heard.SHARES,
         "latencies": heard.latencies(known),
         "groups": heard.groups(known),
+        **roofs.drawn(lines, content.runs),
         "timelines": [
             {"run": line.run_id, "note": line.note, "figure": json.loads(line.figure.to_json())}
             for line in timeline.draw(content.power, content.windows, look)

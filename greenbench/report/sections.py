@@ -20,7 +20,8 @@ N_FINDINGS = 12
 """Settings whose leaders are told; the charts and the table have the others."""
 
 _RUN = (
-    "description", "machine", "meters", "started_utc", "protocol", "cooldown", "versions", "git", "command", "suite",
+    "description", "machine", "meters", "peaks", "started_utc", "protocol", "cooldown", "versions", "git", "command",
+    "suite",
 )  # fmt: skip
 
 
@@ -71,6 +72,7 @@ def _charts(view: View) -> Context | None:
         "groups": [(kind, {"speaker": "speaker or voice", "length": "length"}[kind]) for kind in heard.groups(counted)],
         "n_counted": N_COUNTED if ok["wer"].notna().sum() > N_COUNTED else None,
         "has_power": len(view.content.power) > 1,
+        "has_roofs": bool(view.lines["mfu_pct"].notna().any()),
     }
 
 
@@ -113,7 +115,7 @@ def _texts(view: View) -> Context | None:
 
 
 def _machine(view: View) -> Context:
-    return {"runs": view.runs, "flat": flat, "harness": sentences.harness}
+    return {"runs": view.runs, "flat": flat, "harness": sentences.harness, "peaks": sentences.peaks}
 
 
 def _reproduce(view: View) -> Context:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from greenbench import roofline
 from greenbench.metrics import METRICS
 from greenbench.report import frames
 from greenbench.report.figures import number, quantity
@@ -182,6 +183,11 @@ def harness(run: Mapping[str, Any]) -> str | None:
     return (
         f"adds {batch} to the time of each batch; its meters take {window} at the edges of a window, outside its time"
     )
+
+
+def peaks(run: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return each device of a run and what it reached at most."""
+    return [(device, roofline.told(found)) for device, found in roofline.of_run(run).items()]
 
 
 def standing(line: Mapping[Any, Any]) -> tuple[str, str]:

@@ -4,11 +4,13 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from greenbench import energy, rescore, validity
-from greenbench.metrics import ACCURACY, METRICS, ratio
+from greenbench import energy, rescore, roofline, store, validity
+from greenbench.metrics import ACCURACY, METRICS, mfu_pct, ratio
 from greenbench.plugins import METHODS
 from greenbench.validate.evidence import Check, Evidence, Row
 from greenbench.validate.form import EDITED
+
+PEAK = "Speed and energy stand. For shares of the peak empty the cache (`greenbench cache --clear`) and run again."
 
 
 def rates(row: Row, _evidence: Evidence) -> Iterator[str]:
@@ -20,9 +22,12 @@ def rates(row: Row, _evidence: Evidence) -> Iterator[str]:
         yield from differs(rate, row.get(rate), expected, "(S + D + I) / N")
 
 
-def _derived(row: Row, _evidence: Evidence) -> Iterator[str]:
-    """Speed and every energy figure follow from the seconds and the parts in the row."""
+def _derived(row: Row, evidence: Evidence) -> Iterator[str]:
+    """Speed and every energy figure follow from the seconds and the parts in the row, and the machine's peaks."""
     yield from differs("rtfx", row["rtfx"], ratio(row["audio_s"], row["wall_s"]), "audio_s / wall_s")
+    peak = roofline.ceiling(roofline.of_run(evidence.run).get(row["device"]), row["compute_dtype"])
+    share = mfu_pct(row["macs_per_audio_s"], row["rtfx"], peak)
+    yield from differs("mfu_pct", row["mfu_pct"], share, METRICS["mfu_pct"].about)
     reading = energy.reading_of(row)
     carbon = row["carbon_g_per_kwh"], row["carbon_pue"]
     expected = energy.derived(
@@ -51,6 +56,12 @@ def differs(name: str, found: Any, expected: float | None, formula: str) -> Iter
         yield f"{name} is {found!r}, by its formula {expected!r} ({formula})"
     elif found is not None and expected is not None and not math.isclose(found, expected, rel_tol=1e-6, abs_tol=1e-12):
         yield f"{name} is {found:g}, by its formula {expected:g} ({formula})"
+
+
+def _is_below_the_peak(row: Row, _evidence: Evidence) -> Iterator[str]:
+    """No model does more than the machine can: the peak was measured while something held the machine back."""
+    if (row["mfu_pct"] or 0.0) > 100:
+        yield f"mfu_pct is {row['mfu_pct']:g}: the peak in {store.RUN} is below what this model reached"
 
 
 def _random_weights_have_no_wer(row: Row, _evidence: Evidence) -> Iterator[str]:
@@ -82,6 +93,7 @@ def _has_its_flags(row: Row, evidence: Evidence) -> Iterator[str]:
 FIGURES = (
     Check(_has_origins, EDITED),
     Check(_derived, EDITED, dependent=True),
+    Check(_is_below_the_peak, PEAK, severity="warning"),
     Check(rates, EDITED),
     Check(_random_weights_have_no_wer, EDITED),
     Check(_fills_its_window, EDITED),

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, ClassVar, Literal
 from greenbench.errors import MissingError
 from greenbench.plugins import Footprint, Method, ModelRef, Variant, VariantInfo, Waveform
 from greenbench.variants import hub
+from greenbench.variants.arithmetic import named
 
 SIZES = {
     "tiny.en": "Systran/faster-whisper-tiny.en",
@@ -148,7 +149,8 @@ def _footprint(file: Path, compute_type: str) -> Footprint:
         return Footprint()
     stored = _STORED.get(max(n_by_type, key=lambda kind: n_by_type[kind]))
     runs_as_stored = compute_type.partition("_")[0] == stored
-    return Footprint(sum(n_by_type.values()), file.stat().st_size if runs_as_stored else None)
+    n_bytes = file.stat().st_size if runs_as_stored else None
+    return Footprint(sum(n_by_type.values()), n_bytes, compute_dtype=named(compute_type.split("_")))
 
 
 def _count_variables(stream: BinaryIO) -> Counter[int]:

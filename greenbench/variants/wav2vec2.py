@@ -30,6 +30,7 @@ from greenbench.plugins import (
     Waveform,
 )
 from greenbench.variants import hub, widths
+from greenbench.variants.arithmetic import compute_dtype
 from greenbench.variants.lengths import n_frames, receptive_field
 from greenbench.variants.macs import count_macs
 
@@ -185,9 +186,9 @@ def _load(settings: Wav2Vec2, methods: Sequence[Method], device: str) -> "CtcTra
     extractor, tokenizer = _processor(settings)
     if methods and isinstance(methods[-1], Export):
         folder = exported.files(_source(settings, methods[:-1]), methods[-1])
-        return CtcTranscriber(
-            exported.Exported(methods[-1].open(folder), _config(settings), folder), extractor, tokenizer, device
-        )
+        dtype = getattr(methods[-1], "compute_dtype", None)
+        engine = exported.Exported(methods[-1].open(folder), _config(settings), folder, dtype)
+        return CtcTranscriber(engine, extractor, tokenizer, device)
     return CtcTranscriber(_module(settings, methods, device), extractor, tokenizer, device)
 
 
@@ -341,7 +342,9 @@ def footprint(model: Any) -> Footprint:
     size = _ByteCounter()
     torch.save(model.state_dict(), size)  # type: ignore[arg-type]
     n_params = sum(tensor.numel() for tensor in _tensors(model))
-    return Footprint(n_params, size.n_bytes, partial(count_macs, model), partial(_n_nonzero, model))
+    return Footprint(
+        n_params, size.n_bytes, partial(count_macs, model), partial(_n_nonzero, model), compute_dtype(model)
+    )
 
 
 def _tensors(model: Any) -> list[Any]:

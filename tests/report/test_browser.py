@@ -312,6 +312,28 @@ def test_a_live_dashboard_shows_a_new_row_within_two_seconds(
     browser.get("about:blank")
 
 
+def test_a_roof_has_every_cell_of_its_machine(browser: Any, written: Callable[..., Path], tmp_path: Path) -> None:
+    """One panel a machine: its slope, a level line for each precision in use, and a mark for each cell."""
+    work = {"wer": 0.1, "rtfx": 100.0, "macs_per_audio_s": 1e8, "audio_s": 300.0, "n_passes": 3, "n_utterances": 17,
+            "model_bytes": 4e6, "mfu_pct": 10.0, "engine_batching": "padded", "batch_size": 8}  # fmt: skip
+    floats, mixed = ({"variant": name, "compute_dtype": of} for name, of in (("float", "fp32"), (EVIL, "fp32+int8")))
+    cells = [work | floats, work | mixed, work | floats | {"scenario": "single-stream", "batch_size": 1}]
+    peaks = {"macs_per_s": {"fp32": 1e11, "bf16": 2e11, "int8": 4e11}, "bytes_per_s": 2e10, "threads": 2}
+    where = written(*cells, {"variant": "unknown", "wer": 0.1, "rtfx": 9.0}, peaks={"cpu": peaks})
+    page = visit(browser, write_page(where, tmp_path / "report.html").as_uri())
+    (roof,) = charts(page, "roofline")
+    assert roof["caption"] == "Test CPU, cpu, 2 threads"
+    limits = [trace for trace in roof["data"] if trace["mode"] == "lines"]
+    assert [trace["y"][1] for trace in limits] == [8e11, 8e11, 2e11]  # the slope's end, int8, fp32
+    assert limits[0]["y"][1] / limits[0]["x"][1] == pytest.approx(2e10)
+    marks = [y for trace in roof["data"] if trace["mode"] == "markers" for y in trace["y"]]
+    assert marks == [2e10] * 3
+    told = " ".join(note["text"] for note in roof["layout"]["annotations"])
+    assert told == "int8 800 GFLOP/s fp32 200 GFLOP/s memory 20.0 GB/s"
+    assert "<img" not in json.dumps(roof["data"])
+    assert [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
 def test_figures_are_what_the_page_draws(browser: Any, written: Callable[..., Path], tmp_path: Path) -> None:
     """Each chart becomes an SVG and a PNG at three times its size, and a name in it stays text."""
     where = written(*({"variant": variant, "wer": 0.1, "rtfx": 2.0} for variant in ("teacher", EVIL)))

@@ -55,6 +55,13 @@ def test_the_harness_tells_its_cost() -> None:
     assert sentences.harness({}) is None
 
 
+def test_a_machine_tells_what_its_devices_reached() -> None:
+    """A line a device; an earlier run has none."""
+    told = {"peaks": {"cpu": {"macs_per_s": {"fp32": 1e11}}, "cuda": {"reason": "there is no cuda"}}}
+    assert sentences.peaks(told) == [("cpu", "fp32 0.2 TFLOP/s"), ("cuda", "not measured: there is no cuda")]
+    assert sentences.peaks({}) == []
+
+
 def test_a_server_shows_the_rate_it_held_and_keeps_its_name(rows: Rows) -> None:
     """The table has the utterances a second beside the scenario; the cell's name, which runs share, has not."""
     frame = rows({"scenario": "server", "batch_size": 1, "server_rate_hz": 12.345}, {"scenario": "server"})

@@ -142,6 +142,8 @@ def test_a_fresh_run_is_clean(fresh: Path) -> None:
         (changed(latency_p50_s=2.0, latency_p90_s=1.0), "latency_p50_s is 2, above latency_p90_s, 1"),
         (changed(device_name=["a"]), "device_name is ['a'], not a text"),
         (changed(warmup_s="long"), "warmup_s is 'long', not a number"),
+        (changed(mfu_pct=50.0), "mfu_pct is 50.0, by its formula None"),
+        (changed(macs_per_audio_s=1e9, compute_dtype="fp32"), "mfu_pct is None, by its formula"),
         (lambda row: row.pop("rtfx") and None, "lacks the columns rtfx"),
     ],
 )  # fmt: skip
@@ -226,6 +228,31 @@ def test_what_a_training_took_is_a_number(copy: Path) -> None:
     assert found(copy) == []
     tamper(copy, store.RECORDS, lambda row: row.update(training_energy_j="3.4 kJ"))
     assert [problem.what for problem in found(copy)] == ["training_energy_j is '3.4 kJ', not a number or null"]
+
+
+def test_more_than_the_machine_can_is_a_bad_peak(copy: Path, fake_peaks: dict[str, Any]) -> None:
+    """A model that did 120 % of the peak was measured well, and the peak was not: a warning, and no other problem."""
+    row = next(store.read_rows(copy / store.RECORDS))
+    work = 1.2 * fake_peaks["macs_per_s"]["bf16"] / row["rtfx"]
+    tamper(copy, store.RECORDS, changed(macs_per_audio_s=work, compute_dtype="bf16", mfu_pct=120.0))
+    (problem,) = found(copy)
+    assert problem.severity == "warning"
+    assert "mfu_pct is 120: the peak in run.json is below what this model reached" in problem.what
+    tamper(copy, store.RECORDS, changed(compute_dtype=True, mfu_pct=None))
+    assert found(copy) == []
+
+
+def test_rows_of_a_run_without_peaks_are_clean(copy: Path) -> None:
+    """What was measured before peaks were says nothing of them: only that columns are missing is told."""
+    lines = [json.loads(line) for line in (copy / store.RECORDS).read_text().splitlines()]
+    old = [{name: value for name, value in row.items() if name not in ("mfu_pct", "compute_dtype")} for row in lines]
+    (copy / store.RECORDS).write_text("".join(json.dumps(row) + "\n" for row in old))
+    run = store.read_run(copy)
+    run.pop("peaks")
+    (copy / store.RUN).write_text(json.dumps(run))
+    (problem,) = found(copy)
+    assert problem.severity == "warning"
+    assert "lacks compute_dtype, mfu_pct" in problem.what
 
 
 def test_rows_left_out_are_missed(copy: Path) -> None:

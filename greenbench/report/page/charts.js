@@ -162,15 +162,72 @@ function groups(all, { by }, width) {
   };
 }
 
+// The limits in use, the highest first; those that are hardly apart share a line of text.
+function ceilings(roof, known) {
+  const used = new Set(known.flatMap(line => data.under[line.index][3].split("+")));
+  const flat = Object.entries(roof.flop_per_s).filter(([name]) => used.has(name)).sort((a, b) => b[1] - a[1]);
+  const told = [];
+  for (const [name, rate] of flat) {
+    if (told.length && told.at(-1).rate < 1.3 * rate) told.at(-1).names.push([name, rate]);
+    else told.push({ rate, names: [[name, rate]] });
+  }
+  return { flat, told: told.map(({ rate, names }) => [rate, names.map(([name, of]) => `${name} ${si(of)}`).join(", ") + "FLOP/s"]) };
+}
+
+const si = value => {
+  const step = Math.min(5, Math.max(0, Math.floor(Math.log10(value) / 3)));
+  return `${(value / 1000 ** step).toPrecision(3)} ${["", "k", "M", "G", "T", "P"][step]}`;
+};
+
+function roofline(known, _, width) {
+  const roof = data.roofs[data.under[known[0].index][0]], { flat, told } = ceilings(roof, known);
+  const [xs, ys] = [1, 2].map(part => known.map(line => data.under[line.index][part]));
+  const ridges = flat.map(([, rate]) => rate / roof.bytes_per_s);
+  const left = Math.min(...xs, ...ridges) / 3, right = Math.max(...xs, ...ridges) * 3, top = Math.max(...ys, flat[0][1]);
+  const bottom = Math.min(...ys, flat.at(-1)[1]) / 3, start = Math.max(left, bottom / roof.bytes_per_s);
+  const limit = { type: "scatter", mode: "lines", showlegend: false, hoverinfo: "skip", line: { color: GREY, width: 1.5 } };
+  const points = [...grouped(known, line => line.label)].map(([label, group]) => {
+    const { colour, symbol } = data.looks[group[0].variant];
+    return {
+      type: "scatter", mode: "markers", name: escaped(label), meta: group.map(line => line.index),
+      x: group.map(line => data.under[line.index][1]), y: group.map(line => data.under[line.index][2]),
+      marker: { color: colour, symbol: group.map(line => symbol + (isRanked(line) ? "" : "-open-dot")), size: 11 }, hoverinfo: "text",
+      hovertext: group.map(line => hover(line, ["mfu_pct", "rtfx"]) + `<br>${si(data.under[line.index][2])}FLOP/s in ${escaped(data.under[line.index][3])}`),
+    };
+  });
+  const nRows = Math.ceil(points.length / Math.max(1, Math.floor(width / 230))), hasLegend = points.length <= 24;
+  const note = { xref: "x", yref: "y", showarrow: false, font: { size: 11 }, borderpad: 2 };
+  const ticks = { type: "log", exponentformat: "SI", dtick: 1 };
+  return {
+    data: [
+      { ...limit, x: [start, ridges[0]], y: [start * roof.bytes_per_s, flat[0][1]] },
+      ...flat.map(([, rate], i) => ({ ...limit, x: [ridges[i], right], y: [rate, rate] })),
+      ...points,
+    ],
+    layout: layout(360 + (hasLegend ? 21 * nRows : 0), {
+      xaxis: { ...ticks, title: { text: "FLOP for each byte of weights (estimate)" }, range: [left, right].map(Math.log10) },
+      yaxis: { ...ticks, title: { text: "FLOP a second" }, range: [bottom, top * 2].map(Math.log10) },
+      showlegend: hasLegend,
+      annotations: [
+        ...told.map(([rate, text]) => ({ ...note, text, x: Math.log10(rate / roof.bytes_per_s), y: Math.log10(rate), xanchor: "left", yanchor: "bottom", xshift: 12 })),
+        { ...note, text: `memory ${si(roof.bytes_per_s)}B/s`, x: Math.log10(start), y: Math.log10(start * roof.bytes_per_s), xanchor: "left", yanchor: "top", xshift: 14 },
+      ],
+    }),
+    says: `Share of the peak of ${roof.name}: ` + known.map(line => `${line.label} ${quantity("mfu_pct", median(line, "mfu_pct"))}`).join(", "),
+  };
+}
+
 const CHARTS = {
   tradeoff: { make: tradeoff, has: (line, { x, y }) => median(line, x) !== null && median(line, y) !== null },
   bars: { make: bars, has: (line, { metric }) => median(line, metric) !== null },
   latency: { make: latency, has: line => line.index in data.latencies },
   groups: { make: groups, has: (line, { by }) => line.index in (data.groups[by] ?? {}) },
+  roofline: { make: roofline, has: line => line.index in data.under, by: line => data.under[line.index][0], named: line => data.roofs[data.under[line.index][0]].name },
 };
 
-// The lines that a chart can show, by setting.
-const charted = (kind, some, choice) => [...grouped(some.filter(line => isOk(line) && CHARTS[kind].has(line, choice)), line => line.setting).values()];
+// The lines that a chart can show, by setting; below a roof stand those of all settings on its machine.
+const bySetting = line => line.setting;
+const charted = (kind, some, choice) => [...grouped(some.filter(line => isOk(line) && CHARTS[kind].has(line, choice)), CHARTS[kind].by ?? bySetting).values()];
 
 function theme() {
   const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -231,11 +288,11 @@ function settings(kind, visible, choice, width) {
   const all = charted(kind, visible, choice);
   if (!all.length) return [note("Nothing here was measured for what the filters leave.")];
   const panels = all.slice(0, MAX_PANELS).map(of => {
-    const figure = CHARTS[kind].make(of, choice, width), made = panel(of[0].place, figure);
+    const figure = CHARTS[kind].make(of, choice, width), made = panel((CHARTS[kind].named ?? (line => line.place))(of[0]), figure);
     if (figure.more > 0) made.append(note(`And ${figure.more} more; the filters and the table have them.`));
     return made;
   });
-  return all.length > MAX_PANELS ? [...panels, note(`The first ${MAX_PANELS} of ${all.length} settings; the filters show the others.`)] : panels;
+  return all.length > MAX_PANELS ? [...panels, note(`The first ${MAX_PANELS} of ${all.length}; the filters show the others.`)] : panels;
 }
 
 function timelines(visible) {

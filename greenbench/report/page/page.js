@@ -57,11 +57,13 @@ async function start() {
 async function exportFigures() {
   const numbers = [...new Set(lines.filter(isOk).map(line => line.setting))], drawn = [];
   const add = (name, kind, choice) => {
+    const by = CHARTS[kind].by ?? bySetting, all = CHARTS[kind].by ? data.roofs.map((_, at) => at) : numbers;
     for (const of of charted(kind, lines, choice).slice(0, MAX_PANELS))
-      drawn.push([numbers.length > 1 ? `${name}-${numbers.indexOf(of[0].setting) + 1}` : name, CHARTS[kind].make(of, choice, 560)]);
+      drawn.push([all.length > 1 ? `${name}-${all.indexOf(by(of[0])) + 1}` : name, CHARTS[kind].make(of, choice, 560)]);
   };
   for (const x of ["energy_j_per_audio_s", "rtfx", "model_bytes"]) add(`tradeoff-wer-${x}`, "tradeoff", { x, y: "wer" });
   for (const metric of data.bars) add(`bars-${metric}`, "bars", { metric });
+  add("roofline", "roofline", {});
   add("latency", "latency", {});
   for (const by of Object.keys(data.groups)) add(`wer-by-${by}`, "groups", { by });
   data.timelines.slice(0, MAX_PANELS).forEach((line, i, all) => drawn.push([all.length > 1 ? `timeline-${i + 1}` : "timeline", line.figure]));

@@ -1,0 +1,81 @@
+"""Roofline: what a machine can do at most, and which of its limits a row is held against."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8")
+"""In which a model may multiply, in the order in which a row names them: ``fp32+int8``."""
+
+MAX_FOREIGN_PCT = 10.0
+"""Above this share of the CPUs used by others the peaks may be too low: they say so, and are not kept."""
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """What a device reached at most with the suite's threads, as ``run.json`` has it under ``peaks``.
+
+    Attributes:
+        macs_per_s: by precision, multiply-accumulates a second of the fastest product of two large matrices.
+        bytes_per_s: of memory read and written, as STREAM's triad counts them; None where not measured.
+        threads: of the CPU.
+        foreign_pct: share of all CPUs that other processes used meanwhile; None where that cannot be told.
+        reason: why nothing was measured.
+    """
+
+    macs_per_s: Mapping[str, float] = field(default_factory=dict)
+    bytes_per_s: float | None = None
+    threads: int | None = None
+    foreign_pct: float | None = None
+    reason: str | None = None
+
+
+def of_run(run: Mapping[str, Any]) -> dict[str, Peaks]:
+    """Return a run's peaks by device; what is of another form counts as not measured."""
+    told = run.get("peaks")
+    return {name: read(content) for name, content in told.items()} if isinstance(told, Mapping) else {}
+
+
+def read(content: Any) -> Peaks:
+    """Return the peaks that JSON holds; what is no number that can be is not measured."""
+    if not isinstance(content, Mapping):
+        return Peaks()
+    rates, reason = content.get("macs_per_s"), content.get("reason")
+    rates = rates if isinstance(rates, Mapping) else {}
+    known = {name: rate for name in PRECISIONS if (rate := _number(rates.get(name)))}
+    numbers = {name: _number(content.get(name)) for name in ("bytes_per_s", "threads", "foreign_pct")}
+    return Peaks(known, **numbers, reason=reason if isinstance(reason, str) else None)
+
+
+def _number(value: Any) -> Any:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e30 else None
+
+
+def ceiling(peaks: Peaks | None, compute_dtype: str | None) -> float | None:
+    """Return the multiply-accumulates a second that a row is held against: its share of them is never flattered.
+
+    Args:
+        peaks: of its device.
+        compute_dtype: the precisions that take part in the model's work, as the row has them.
+
+    Returns:
+        The peak of the fastest of these; None where one of them is not known.
+    """
+    if peaks is None or not isinstance(compute_dtype, str):
+        return None
+    rates = [peaks.macs_per_s.get(name) for name in compute_dtype.split("+")]
+    known = [rate for rate in rates if rate]
+    return max(known) if len(known) == len(rates) else None
+
+
+def told(peaks: Peaks) -> str:
+    """Say in one line what a device reached; an operation is a multiplication or an addition."""
+    if peaks.reason or not peaks.macs_per_s:
+        return f"not measured: {peaks.reason or 'no reason recorded'}"
+    rates = ", ".join(f"{name} {2e-12 * rate:.3g}" for name, rate in peaks.macs_per_s.items())
+    parts = [f"{rates} TFLOP/s"]
+    parts += [f"memory {1e-9 * peaks.bytes_per_s:.3g} GB/s"] if peaks.bytes_per_s else []
+    parts += [f"{peaks.threads} threads"] if peaks.threads else []
+    if peaks.foreign_pct is not None and peaks.foreign_pct > MAX_FOREIGN_PCT:
+        parts.append(f"may be too low: other processes used {peaks.foreign_pct:.0f} % of the CPUs meanwhile")
+    return "; ".join(parts)
