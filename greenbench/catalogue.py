@@ -36,7 +36,7 @@ def rows(what: str) -> list[Row]:
 
 def _variants() -> Iterator[Row]:
     """Yield the presets of every family, then the family's mapping form."""
-    from greenbench.suite import VariantEntry, build_variant
+    from greenbench.entries import VariantEntry, build_variant
 
     for family in registry.names("variants"):
         for preset in registry.load("variants", family).presets:

@@ -7,9 +7,9 @@ from itertools import islice
 from typing import Literal
 
 from greenbench.datasets.lengths import bucket
+from greenbench.entries import DatasetEntry, build_dataset
 from greenbench.errors import BadAudioError, InputError
 from greenbench.plugins import SAMPLE_RATE_HZ, Clip, Utterance
-from greenbench.suite import DatasetEntry, build_dataset
 
 N_HASH = 16
 """Hexadecimal digits of a data set's digest."""

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from greenbench.cooldown import Rest
+from greenbench.entries import DatasetEntry, VariantEntry
 from greenbench.roofline import Peaks
-from greenbench.suite import DatasetEntry, Suite, VariantEntry, build_protocol
+from greenbench.suite import Suite, build_protocol
 from greenbench.traces import Trace
 
 NOT_MEASURED = ("name", "description", "also_score", "timeout_s")

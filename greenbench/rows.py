@@ -9,6 +9,7 @@ from typing import Any
 
 from greenbench import energy, server, validity
 from greenbench.corpus import Census
+from greenbench.entries import build_variant
 from greenbench.measurement import WarmUp, Window
 from greenbench.metrics import mfu_pct, padding_pct, ratio
 from greenbench.plan import Job, content_hash
@@ -18,7 +19,7 @@ from greenbench.record import SCHEMA, Record, Status
 from greenbench.roofline import ceiling
 from greenbench.scenarios import BATCHING
 from greenbench.statistics.percentiles import median, upper_bound
-from greenbench.suite import build_protocol, build_variant
+from greenbench.suite import build_protocol
 
 TIMED_REGION = "waveform-to-text"
 """What every window times: waveforms in memory in, text strings out."""

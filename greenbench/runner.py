@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from greenbench import attach, peaks, powerlog, store
 from greenbench.cooldown import Rest, Temperatures, rest, rule, temperatures
+from greenbench.entries import build_dataset, build_variant
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.plan import NOT_MEASURED, Cell, Job, content_hash, plan
 from greenbench.plugins import Dataset, Variant
@@ -17,7 +18,7 @@ from greenbench.poller import polling
 from greenbench.process import Observer, run_cell
 from greenbench.protocol import Protocol
 from greenbench.record import KEYS
-from greenbench.suite import Suite, build_dataset, build_protocol, build_variant
+from greenbench.suite import Suite, build_protocol
 from greenbench.suite import load as load_suite
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ from typing import Any
 
 from greenbench import registry
 from greenbench.devices import PATTERN
+from greenbench.entries import Build, DatasetEntry, Entry, VariantEntry
 from greenbench.protocol import PROTOCOLS, Protocol
 from greenbench.scenarios import Server
-from greenbench.suite import Build, Carbon, DatasetEntry, Entry, Suite, VariantEntry
+from greenbench.suite import Carbon, Suite
 from greenbench.text import scorers
 
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from greenbench import devices, rows, server
 from greenbench.corpus import Census, Corpus, corpus_of
+from greenbench.entries import build_variant
 from greenbench.measurement import Load, Window, idle_after_w, idle_power_w, run_window, warm_up
 from greenbench.meters import absent, select
 from greenbench.metrics import ratio
@@ -22,7 +23,7 @@ from greenbench.plan import Cell, Job
 from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Meter, Reading, Transcriber, Variant
 from greenbench.record import to_row
 from greenbench.scenarios import batches
-from greenbench.suite import build_protocol, build_variant
+from greenbench.suite import build_protocol
 
 Run = Callable[[Load], Window]
 """Runs one window with the warm model on the corpus, under the meters."""

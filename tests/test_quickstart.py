@@ -10,7 +10,7 @@ import pytest
 from greenbench.assets import QUICKSTART
 from greenbench.corpus import Corpus
 from greenbench.datasets.quickstart import Quickstart
-from greenbench.suite import VariantEntry, build_variant
+from greenbench.entries import VariantEntry, build_variant
 from greenbench.text import scoring
 
 TEACHER = QUICKSTART / "teacher"

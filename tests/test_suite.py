@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from greenbench import suite
+from greenbench import entries, suite
 from greenbench.errors import InputError
 from greenbench.plan import content_hash
 
@@ -282,7 +282,7 @@ def test_a_build_may_have_settings(write) -> None:
     entry = {"use": "wav2vec2/base-960h", "builds": [{"use": "layer-drop", "keep": 4}, "int8-dynamic"]}
     loaded = suite.load(write(changed(variants=[entry])))
     assert loaded.variants[0].name == "wav2vec2/base-960h+layer-drop(keep=4)+int8-dynamic"
-    variant = suite.build_variant(loaded.variants[0])
+    variant = entries.build_variant(loaded.variants[0])
     assert variant.parent == "wav2vec2/base-960h"
     assert variant.steps == ("layer-drop(keep=4)", "int8-dynamic")
     assert suite.load(loaded) == loaded

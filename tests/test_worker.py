@@ -7,10 +7,10 @@ import pytest
 
 from greenbench import rows, suite, worker
 from greenbench.corpus import Census, Corpus
+from greenbench.entries import build_dataset
 from greenbench.meters.clock import Clock
 from greenbench.plan import Job, plan
 from greenbench.plugins import Footprint, Quantity
-from greenbench.suite import build_dataset
 
 
 @dataclass

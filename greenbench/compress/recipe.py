@@ -14,11 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from greenbench import registry, suitefile
 from greenbench.compress import speech, take
 from greenbench.devices import PATTERN
-from greenbench.environment import accelerator
-from greenbench.errors import InputError
-from greenbench.plan import digest
-from greenbench.plugins import LINEAGE, METHODS, Context, Method, Utterance
-from greenbench.suite import (
+from greenbench.entries import (
     Builds,
     DatasetEntry,
     VariantEntry,
@@ -27,6 +23,10 @@ from greenbench.suite import (
     resolve_dataset,
     resolve_variant,
 )
+from greenbench.environment import accelerator
+from greenbench.errors import InputError
+from greenbench.plan import digest
+from greenbench.plugins import LINEAGE, METHODS, Context, Method, Utterance
 
 
 class Recipe(BaseModel):
@@ -182,7 +182,7 @@ def _refuse_another(recipe: Recipe, out: Path) -> None:
 
 def _with_references(spoken: Sequence[Utterance], context: Context) -> list[Utterance]:
     """Let the teacher transcribe what has no transcript."""
-    from greenbench.variants.wav2vec2 import CtcTranscriber
+    from greenbench.variants.ctc import CtcTranscriber
 
     teacher = CtcTranscriber(context.teacher.eval(), context.extractor, context.tokenizer, "cpu")
     return [u if u.reference else replace(u, reference=teacher([u.audio])[0]) for u in spoken]

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from greenbench.corpus import corpus_of
+from greenbench.entries import DatasetEntry, build_dataset
 from greenbench.plugins import SAMPLE_RATE_HZ, Clip, Spoken, Utterance, Waveform
-from greenbench.suite import DatasetEntry, build_dataset
 
 KEPT_S = 10 * 3600.0
 """Seconds of audio that are kept in memory (float32 at 16 kHz: 2.3 GB)."""

@@ -8,9 +8,9 @@ import pytest
 
 from greenbench import cache
 from greenbench.datasets.quickstart import Quickstart
+from greenbench.entries import VariantEntry, build_variant
 from greenbench.errors import InputError, MissingError
 from greenbench.plugins import Variant
-from greenbench.suite import VariantEntry, build_variant
 
 ENGINES = {"onnx": "onnxruntime", "onnx-int8": "onnxruntime", "openvino": "openvino", "openvino-int8": "nncf"}
 

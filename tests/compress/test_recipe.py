@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from greenbench.compress import recipe, speech
+from greenbench.entries import VariantEntry, build_family, build_variant
 from greenbench.errors import InputError
-from greenbench.suite import VariantEntry, build_family, build_variant, load
+from greenbench.suite import load
 
 
 @pytest.fixture

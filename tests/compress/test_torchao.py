@@ -7,8 +7,8 @@ import pytest
 
 from greenbench.compress import torchao as ours
 from greenbench.datasets.quickstart import Quickstart
+from greenbench.entries import VariantEntry, build_variant
 from greenbench.errors import InputError
-from greenbench.suite import VariantEntry, build_variant
 
 BUILDS = ("int8-weight-only", "int8-torchao")
 installed = pytest.mark.skipif(ours._unsupported("cpu") is not None, reason="torchao is not installed")

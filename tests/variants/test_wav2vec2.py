@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from greenbench import registry
+from greenbench.entries import VariantEntry, build_variant
 from greenbench.errors import InputError, MissingError
-from greenbench.suite import VariantEntry, build_variant
 from greenbench.variants import wav2vec2
+from greenbench.variants.ctc import footprint
 from greenbench.variants.wav2vec2 import ARCHITECTURES, CHECKPOINTS, LICENCES, N_PARAMS, VOCABULARY, Wav2Vec2
 
 MB = 1e6
@@ -34,7 +35,7 @@ def test_building_every_preset_imports_no_torch() -> None:
     script = """
 import sys
 from greenbench import registry
-from greenbench.suite import VariantEntry, build_variant
+from greenbench.entries import VariantEntry, build_variant
 presets = registry.load("variants", "wav2vec2").presets
 for preset in presets:
     for build in ([], ["fp32"], ["fp16"], ["bf16"], ["int8-dynamic"], ["compile"]):
@@ -50,7 +51,7 @@ def test_preparing_a_hub_id_imports_no_torch(tmp_path: Path) -> None:
     script = """
 import sys
 from greenbench.errors import MissingError
-from greenbench.suite import VariantEntry, build_variant
+from greenbench.entries import VariantEntry, build_variant
 for entry in ({"use": "wav2vec2/base-960h"}, {"use": "faster-whisper/tiny.en"}):
     try:
         build_variant(VariantEntry(**entry)).prepare()
@@ -142,8 +143,8 @@ def test_sizes_of_the_paper() -> None:
     from greenbench.compress.quantize import Int8Dynamic
 
     model = wav2vec2._random(Wav2Vec2(config="large", weights="random"))
-    full = wav2vec2.footprint(model)
-    small = wav2vec2.footprint(Int8Dynamic(exclude=())(model))
+    full = footprint(model)
+    small = footprint(Int8Dynamic(exclude=())(model))
     assert full.n_params == small.n_params == N_PARAMS["large"] == pytest.approx(315.46e6, rel=1e-4)
     assert full.model_bytes == pytest.approx(1262 * MB, rel=0.005)
     assert small.model_bytes == pytest.approx(354 * MB, rel=0.005)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jiwer import wer
 
-from greenbench.suite import VariantEntry, build_variant
+from greenbench.entries import VariantEntry, build_variant
 from greenbench.variants.wav2vec2 import VOCABULARY
 
 TOLERANCE = 0.01

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from greenbench.compress import recipe
+from greenbench.entries import VariantEntry, build_family, build_variant
 from greenbench.errors import MissingError
-from greenbench.suite import VariantEntry, build_family, build_variant
 
 torch = pytest.importorskip("torch")
 

@@ -1,0 +1,49 @@
+"""What a plug-in provides: the contracts between the harness and models, data sets, meters and methods.
+
+Every plug-in but a normaliser is a *frozen dataclass of settings*: its fields are the keys that a suite file
+may give it, checked strictly, and written back into ``run.json``. What it does is one or two methods.
+"""
+
+from greenbench.plugins.meters import METHODS, Meter, Origin, Polled, Quantity, Reading, SampledPower
+from greenbench.plugins.models import (
+    BARE,
+    LINEAGE,
+    Context,
+    Export,
+    Footprint,
+    Method,
+    Transcriber,
+    Variant,
+    VariantFamily,
+    VariantInfo,
+)
+from greenbench.plugins.paths import ModelRef, SuitePath
+from greenbench.plugins.speech import SAMPLE_RATE_HZ, Clip, Dataset, Spoken, Utterance, Waveform
+
+__all__ = [
+    "BARE",
+    "LINEAGE",
+    "METHODS",
+    "SAMPLE_RATE_HZ",
+    "Clip",
+    "Context",
+    "Dataset",
+    "Export",
+    "Footprint",
+    "Meter",
+    "Method",
+    "ModelRef",
+    "Origin",
+    "Polled",
+    "Quantity",
+    "Reading",
+    "SampledPower",
+    "Spoken",
+    "SuitePath",
+    "Transcriber",
+    "Utterance",
+    "Variant",
+    "VariantFamily",
+    "VariantInfo",
+    "Waveform",
+]

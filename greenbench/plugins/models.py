@@ -1,0 +1,183 @@
+"""Models: what is measured, as which build, and how methods change it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from greenbench.plugins.speech import Spoken, Utterance, Waveform
+
+LINEAGE = "greenbench.json"
+"""What a student's folder says about where it comes from: parent, steps, speech, training seconds and joules."""
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a loaded model weighs.
+
+    Attributes:
+        n_params: parameters, quantised ones included; ``None`` where the engine does not tell.
+        model_bytes: bytes of the serialised state of what runs; ``None`` where that is not known.
+        macs: multiply-accumulates to transcribe one utterance of so many samples; ``None`` where not known.
+        n_nonzero_params: counts the parameters that are not zero, once the model is loaded and timed; ``None`` where
+            not known.
+        compute_dtype: the precisions that its matrix products and convolutions run in, from ``roofline.PRECISIONS``
+            and in that order: ``bf16``, ``fp32+int8``; ``None`` where not known.
+    """
+
+    n_params: int | None = None
+    model_bytes: int | None = None
+    macs: Callable[[int], float | None] = lambda _n_samples: None
+    n_nonzero_params: Callable[[], int | None] = lambda: None
+    compute_dtype: str | None = None
+
+
+class Transcriber(Protocol):
+    """A loaded model: waveforms in, text out.
+
+    Attributes:
+        footprint: its size.
+        batching: how the engine runs a batch: ``padded`` (together) or ``sequential`` (one after the other).
+    """
+
+    footprint: Footprint
+    batching: str
+
+    def __call__(self, batch: Sequence[Waveform]) -> list[str]:
+        """Transcribe a batch; return only when the device has finished. One text a waveform, in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class VariantInfo:
+    """What is known about a variant before it is loaded.
+
+    Attributes:
+        n_params: published parameter count.
+        licence: SPDX identifier of the weights' licence.
+        revision: the hub revision asked for.
+        synthetic: the weights are random: speed, memory and energy mean something, WER does not.
+        training_s: seconds that a student's training took; None where nothing was trained here, or it is not known.
+        training_energy_j: gross joules of that training.
+        training_energy_method: ``counter``, ``sampled`` or ``estimated``.
+    """
+
+    n_params: int | None = None
+    licence: str | None = None
+    revision: str | None = None
+    synthetic: bool = False
+    training_s: float | None = None
+    training_energy_j: float | None = None
+    training_energy_method: str | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method may need beside the model; a build that is chained onto a variant gets the bare one.
+
+    Attributes:
+        teacher: the model before the first method, for those that train.
+        extractor: its transformers feature extractor.
+        tokenizer: its tokeniser.
+        train: speech to train on; ``reference`` is empty where there is no transcript.
+        validation: speech to choose by, with transcripts.
+        folder: where a training keeps its checkpoints and its log.
+        device: ``cpu``, ``cuda:0`` ...
+        estimate_energy: use an estimate where no counter answers.
+        observe: told a row of the log, as ``training``, and what else begins, as ``phase``.
+        report: told what a training took, at its end.
+    """
+
+    teacher: Any = None
+    extractor: Any = None
+    tokenizer: Any = None
+    train: Sequence[Spoken] = ()
+    validation: Sequence[Utterance] = ()
+    folder: Path | None = None
+    device: str = "cpu"
+    estimate_energy: bool = False
+    observe: Callable[[str, Mapping[str, Any]], None] = lambda _kind, _content: None
+    report: Callable[[Any], None] = lambda _progress: None
+
+
+BARE = Context()
+
+
+class Method(Protocol):
+    """A compression method or build *is* its settings (group ``greenbench.methods``)."""
+
+    def unsupported(self, device: str) -> str | None:
+        """Say why this build cannot run on ``device`` (``cpu``, ``cuda:0``), or return None."""
+        ...
+
+    def __call__(self, model: Any, context: Context) -> Any:
+        """Return the compressed ``torch.nn.Module``; the argument may be changed in place."""
+        ...
+
+
+@runtime_checkable
+class Export(Protocol):
+    """A build that ends a chain: another engine runs the model, from files that are written once.
+
+    It may have an attribute ``compute_dtype``, as ``Footprint`` has, where it knows what the engine multiplies in.
+    """
+
+    def unsupported(self, device: str) -> str | None:
+        """Say why this build cannot run on ``device``, or return None."""
+        ...
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of what writes the files, by package."""
+        ...
+
+    def export(self, model: Any, extractor: Any, folder: Path) -> None:
+        """Write the files of a torch module on the CPU; ``extractor`` is its transformers feature extractor."""
+        ...
+
+    def open(self, folder: Path) -> Callable[[Mapping[str, Any]], Any]:
+        """Return what runs them: named numpy inputs in, numpy logits ``(n_utterances, n_frames, n_tokens)`` out."""
+        ...
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One thing to measure: a model as one build.
+
+    Attributes:
+        name: unique within a suite; the ``variant`` column.
+        load: takes a device (``cpu``, ``cuda:0``) and returns the ready model.
+        prepare: fetches the weights if need be; raises ``MissingError`` with the remedy.
+        unsupported: says why the variant cannot run on a device, or returns None.
+        parent: the variant it was made from.
+        steps: names of the methods applied, in order: the compression lineage.
+        info: licence, parameters, revision.
+    """
+
+    name: str
+    load: Callable[[str], Transcriber]
+    prepare: Callable[[], None] = lambda: None
+    unsupported: Callable[[str], str | None] = lambda _device: None
+    parent: str | None = None
+    steps: tuple[str, ...] = ()
+    info: VariantInfo = field(default_factory=VariantInfo)
+
+
+class VariantFamily(Protocol):
+    """A family of models that load alike (group ``greenbench.variants``).
+
+    Attributes:
+        presets: registered names of the family: ``large-960h`` makes ``wav2vec2/large-960h``.
+        takes_builds: whether methods can be chained on (the family's models are torch modules).
+    """
+
+    presets: ClassVar[Mapping[str, Any]]
+    takes_builds: ClassVar[bool]
+
+    @property
+    def label(self) -> str:
+        """What identifies these settings in a default name, e.g. the hub id."""
+        ...
+
+    def __call__(self, name: str, methods: Sequence[tuple[str, Method]]) -> Variant:
+        """Return the variant of these settings with the named methods applied in order."""
+        ...

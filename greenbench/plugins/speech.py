@@ -1,0 +1,104 @@
+"""Speech: utterances, and the data sets that they come from."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+SAMPLE_RATE_HZ = 16_000
+
+Waveform = npt.NDArray[np.float32]
+"""Mono audio, shape ``(n_samples,)``, at ``SAMPLE_RATE_HZ``, nominally within -1..1."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One utterance that is not decoded yet; a data set yields these, so it never holds audio.
+
+    Attributes:
+        id: unique within the data set.
+        read: decodes the audio; raises ``BadAudioError`` naming the file.
+        reference: the transcript as the corpus gives it, not normalised.
+        speaker: who speaks, where known.
+        duration_s: seconds of audio, looked up without decoding (about: a header may be wrong); None where only
+            decoding tells.
+    """
+
+    id: str
+    read: Callable[[], Waveform]
+    reference: str
+    speaker: str | None = None
+    duration_s: Callable[[], float] | None = None
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One decoded utterance; ``audio`` is a ``Waveform``, ``reference`` is not normalised."""
+
+    id: str
+    audio: Waveform
+    reference: str
+    speaker: str | None = None
+
+    @property
+    def n_samples(self) -> int:
+        """Length of the audio."""
+        return len(self.audio)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of audio."""
+        return self.n_samples / SAMPLE_RATE_HZ
+
+
+class Spoken(Protocol):
+    """An utterance whose audio is at hand or will be: what ``Utterance`` is, and what is decoded when it is heard."""
+
+    @property
+    def id(self) -> str:
+        """Unique within the speech."""
+        ...
+
+    @property
+    def audio(self) -> Waveform:
+        """The waveform; asking may decode it."""
+        ...
+
+    @property
+    def reference(self) -> str:
+        """The transcript, empty where there is none."""
+        ...
+
+    @property
+    def speaker(self) -> str | None:
+        """Who speaks, where known."""
+        ...
+
+    @property
+    def n_samples(self) -> int:
+        """Length of the audio, known without decoding."""
+        ...
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds of audio, known without decoding."""
+        ...
+
+
+class Dataset(Protocol):
+    """Where utterances come from (group ``greenbench.datasets``)."""
+
+    @property
+    def label(self) -> str:
+        """The default name of the data set in rows, e.g. ``librispeech/test-other``."""
+        ...
+
+    def prepare(self) -> None:
+        """Make the data available, downloading if need be; raise ``MissingError`` with the remedy."""
+        ...
+
+    def __call__(self) -> Iterator[Clip]:
+        """Yield the clips lazily, always in the same order."""
+        ...
