@@ -98,9 +98,9 @@ def _elsewhere(device: str, threads: int | None) -> dict[str, Any]:
         MissingError: it failed; the message says why.
     """
     command = [sys.executable, "-m", "greenbench.peaks", device]
-    env = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads))}
+    how: dict[str, Any] = {"env": _variables(threads), "timeout": TIMEOUT_S}
     try:
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(command, **how, capture_output=True, text=True, check=False)
     except subprocess.TimeoutExpired as error:
         raise MissingError(f"measuring the peaks of {device} took longer than {TIMEOUT_S:.0f} s") from error
     lines = done.stdout.splitlines()
@@ -109,6 +109,16 @@ def _elsewhere(device: str, threads: int | None) -> dict[str, Any]:
         raise MissingError(f"the peaks of {device} could not be measured: {last[0]}")
     found: dict[str, Any] = json.loads(lines[-1])
     return found
+
+
+def _variables(threads: int | None) -> dict[str, str]:
+    """Return the environment of that process: the suite's threads, which sleep while they wait for each other.
+
+    Threads that spin keep the one that they wait for from running where others use the CPUs, too: on two CPUs under
+    heavy load products were hundreds of times slower so, and the peaks with them. On an idle machine a product of
+    ``LONG_S`` does not tell the difference.
+    """
+    return {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads)), "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 # --- in that process -------------------------------------------------------------------------------------

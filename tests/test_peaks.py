@@ -12,6 +12,7 @@ import pytest
 
 from greenbench import cache, peaks, store
 from greenbench.errors import MissingError
+from greenbench.process import THREAD_VARIABLES
 from greenbench.roofline import Peaks, of_run
 
 RUN = {"run_id": "r", "machine": {"cpu_model": "Test CPU"}, "versions": {"torch": "2.9"}}
@@ -105,6 +106,13 @@ def test_the_process_says_why_it_could_not() -> None:
     assert done.returncode == 1
     assert "CUDA device" in done.stderr.strip().splitlines()[-1]
     assert done.stdout == ""
+
+
+def test_the_process_has_the_suites_threads_and_they_do_not_spin() -> None:
+    """Every library gets the thread count, and waits asleep, so that neighbours spoil the peaks less."""
+    variables = peaks._variables(3)
+    assert {variables[name] for name in THREAD_VARIABLES} == {"3"}
+    assert variables["OMP_WAIT_POLICY"] == "PASSIVE"
 
 
 # --- the measuring itself ----------------------------------------------------------------------------------
