@@ -17,6 +17,7 @@ from greenbench.report.frames import ENERGY
 from greenbench.report.pages import write_page
 from greenbench.text import scorers
 
+Visit = Callable[..., Any]
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 SAID = ["ten ships sailed", "the old harbour is quiet", "seven of them were late", "no one knew the reason why"]
 METERED = {
@@ -66,17 +67,12 @@ def page(written: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def opened(browser: Any, page: Path) -> Any:
+def opened(visit: Visit, page: Path) -> Any:
     """The page, drawn, on a desktop's screen."""
-    return visit(browser, page.as_uri())
+    return drawn(visit(page.as_uri()))
 
 
-def visit(browser: Any, url: str, width: int = 1200) -> Any:
-    browser.get("about:blank")
-    browser.get_log("browser")
-    browser.get_log("performance")
-    browser.set_window_size(width, 900)
-    browser.get(url)
+def drawn(browser: Any) -> Any:
     until(lambda: browser.execute_script("return document.documentElement.dataset.drawn"))
     return browser
 
@@ -119,12 +115,10 @@ def cells(browser: Any) -> list[list[str]]:
     return found
 
 
-def test_the_page_opens_quietly(opened: Any) -> None:
+def test_the_page_opens_quietly(opened: Any, asked: Callable[[], list[str]]) -> None:
     """Every section is drawn, the console stays silent, and nothing is asked of any network."""
     assert opened.get_log("browser") == []
-    asked = [json.loads(entry["message"])["message"] for entry in opened.get_log("performance")]
-    urls = [a["params"]["request"]["url"] for a in asked if a["method"] == "Network.requestWillBeSent"]
-    assert [url for url in urls if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert asked() == []
     sections = ("tradeoff", "bars", "latency", "groups", "timeline")
     assert {kind: len(charts(opened, kind)) for kind in sections} == dict.fromkeys(sections, 2) | {"timeline": 1}
     assert len(cells(opened)) == 12
@@ -155,12 +149,12 @@ def test_filters_act_on_everything_at_once(opened: Any) -> None:
     until(lambda: len(cells(opened)) == 12)
 
 
-def test_what_was_chosen_can_be_shared(opened: Any) -> None:
+def test_what_was_chosen_can_be_shared(opened: Any, visit: Visit) -> None:
     """The address keeps the choices, and a page that is opened with it has them."""
     choose(opened, "dataset", "other")
     choose(opened, "x", "rtfx")
     address = opened.current_url
-    visit(opened, address)
+    drawn(visit(address))
     assert {row[1] for row in cells(opened)} == {"other"}
     assert "RTFx" in charts(opened, "tradeoff")[0]["layout"]["xaxis"]["title"]["text"]
 
@@ -254,30 +248,37 @@ def test_everything_is_reached_by_keyboard(opened: Any) -> None:
 
 
 @pytest.mark.parametrize("width", [390, 320])
-def test_a_phone_shows_it_without_scrolling_sideways(opened: Any, width: int) -> None:
+def test_a_phone_shows_it_without_scrolling_sideways(visit: Visit, page: Path, width: int) -> None:
     """Nothing is wider than a phone but what scrolls by itself."""
-    phone = {"width": width, "height": 844, "deviceScaleFactor": 2, "mobile": True}
-    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
-    try:
-        opened.refresh()
-        until(lambda: opened.execute_script("return document.documentElement.dataset.drawn"))
-        assert opened.execute_script("return document.documentElement.scrollWidth") <= width
-    finally:
-        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    phone = drawn(visit(page.as_uri(), width))
+    assert phone.execute_script("return document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_barrier(opened: Any, scheme: str) -> None:
-    """The checker for WCAG 2 A and AA has nothing to say, in light and in dark."""
-    axe = pytest.importorskip("axe_core_python.selenium", reason="needs axe-core-python")
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-    try:
-        found = axe.Axe().run(opened, options={"runOnly": ["wcag2a", "wcag2aa", "best-practice"]})
-    finally:
-        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-    told = [(fault["id"], [node["html"][:150] for node in fault["nodes"][:3]]) for fault in found["violations"]]
-    assert told == []
+def test_paper_has_whole_charts_and_what_was_chosen(visit: Visit, page: Path) -> None:
+    """In print nothing is wider than the sheet, no chart is higher, and a choice stands where the filters were."""
+    paper = drawn(visit(page.as_uri(), 718, "dark", "print"))
+    choose(paper, "dataset", "other")
+    paper.execute_script("dispatchEvent(new Event('beforeprint'))")
+    charts(paper, "tradeoff")
+    assert paper.execute_script("return document.documentElement.scrollWidth") <= 718
+    assert paper.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    sizes = paper.execute_script("""return [...document.querySelectorAll('.chart > *')].map(
+      chart => chart.getBoundingClientRect()).map(box => [box.width, box.height])""")
+    assert len(sizes) == 5
+    assert all(500 < width <= 718 and height <= 850 for width, height in sizes)
+    shown = paper.execute_script("return [...document.querySelectorAll('#filters *')].some(e => e.checkVisibility())")
+    assert not shown
+    told = paper.execute_script("return document.getElementById('filters').dataset.chosen")
+    assert told == "data set other"
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (390, "dark")])
+def test_axe_finds_no_barrier(
+    visit: Visit, barriers: Callable[[], list[Any]], page: Path, width: int, scheme: str
+) -> None:
+    """The checker for WCAG 2 A and AA has nothing to say, in light and in dark, on a desktop and a phone."""
+    drawn(visit(page.as_uri(), width, scheme))
+    assert barriers() == []
 
 
 # --- what else is drawn by a browser ---------------------------------------------------------------------
