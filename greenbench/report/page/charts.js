@@ -87,7 +87,7 @@ function tradeoff(known, { x, y }, width) {
   const hasLegend = points.length <= 24;
   return {
     data: [...fields.map(field => frontLine(field, x, y)), ...points],
-    layout: layout(340 + (hasLegend ? legendHeight(known.map(line => line.label), width) : 0), {
+    layout: layout(340 + (hasLegend ? legendHeight(points.map(trace => trace.name), width) : 0), {
       xaxis: axes[0], yaxis: axes[1], showlegend: hasLegend, annotations: arrows(known, x, y, axes.map(a => a.type === "log")),
     }),
     says: `${capital(data.metrics[y].label)} against ${data.metrics[x].label} of ${known.length} cells; on the Pareto front: ${[...leading].map(line => line.label).join(", ") || "none"}`,
