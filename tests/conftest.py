@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pynvml
@@ -98,6 +99,52 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(service))
     yield driver
     driver.quit()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Open an address on a screen of some width, a phone's below 600 px; what was told before is forgotten."""
+
+    def opened(url: str, width: int = 1200, scheme: str = "light", media: str = "") -> Any:
+        browser.get("about:blank")
+        browser.get_log("browser")
+        browser.get_log("performance")
+        browser.set_window_size(1200, 900)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
+        if width != 1200:
+            screen = {"width": width, "height": 844, "deviceScaleFactor": 2, "mobile": width < 600}
+            browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        browser.get(url)
+        return browser
+
+    yield opened
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
+
+@pytest.fixture
+def asked(browser: Any) -> Callable[[], list[str]]:
+    """What a page asked of a network since it was opened, by address."""
+
+    def urls() -> list[str]:
+        told = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+        sent = [one["params"]["request"]["url"] for one in told if one["method"] == "Network.requestWillBeSent"]
+        return [url for url in sent if not url.startswith(("file:", "data:", "blob:"))]
+
+    return urls
+
+
+@pytest.fixture
+def barriers(browser: Any) -> Callable[[], list[Any]]:
+    """What axe has to say of the open page by WCAG 2 A and AA and by good practice, with the markup it means."""
+    axe = pytest.importorskip("axe_core_python.selenium", reason="needs axe-core-python")
+
+    def found() -> list[Any]:
+        faults = axe.Axe().run(browser, options={"runOnly": ["wcag2a", "wcag2aa", "best-practice"]})["violations"]
+        return [(fault["id"], [node["html"][:150] for node in fault["nodes"][:3]]) for fault in faults]
+
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What ships with the package: the quick start's suite, its speech and its teacher."""
+"""What ships with the package: the quick start's suite, its speech and its teacher, and the style of all pages."""
 
 from pathlib import Path
 
@@ -9,3 +9,8 @@ def quickstart_suite() -> Path:
     """Return the suite of the quick start: beside this file once installed, under ``suites`` in a checkout."""
     installed = Path(__file__).parent / "quickstart.yaml"
     return installed if installed.exists() else Path(__file__).parents[2] / "suites" / "quickstart.yaml"
+
+
+def style() -> str:
+    """Return the CSS that the report's page and the leaderboard's site share."""
+    return (Path(__file__).parent / "style.css").read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from greenbench import __version__
+from greenbench.assets import style
 from greenbench.energy import PARTS
 from greenbench.leaderboard import grades, history
 from greenbench.leaderboard.across import comparisons
@@ -91,10 +92,10 @@ def _environment(publication: Publication, content: history.Content) -> "Environ
         loader=PackageLoader("greenbench.leaderboard", "pages"),
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    script, style = (files("greenbench.leaderboard").joinpath(f"pages/{name}").read_text("utf-8") for name in _OURS)
+    script, own = (files("greenbench.leaderboard").joinpath(f"pages/{name}").read_text("utf-8") for name in _OURS)
     environment.globals.update(
         title=publication.title, published_utc=content["published_utc"], version=__version__,
-        style=Markup(style), script=Markup(script),  # noqa: S704
+        style=Markup(style() + own), script=Markup(script),  # noqa: S704
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         heading=heading, interval=interval, span=span, told=told, quantity=quantity, n_metrics=len(RANKED),
         label=lambda metric: METRICS[metric].label,
@@ -102,7 +103,7 @@ def _environment(publication: Publication, content: history.Content) -> "Environ
     return environment
 
 
-_OURS = ("sort.js", "style.css")
+_OURS = ("sort.js", "site.css")
 
 
 def _card(card: Platform) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greenbench import store
+from greenbench.assets import style
 from greenbench.gate import DEFAULT, Gate
 from greenbench.report import content as contents
 from greenbench.report import data, frames, heard, roofs, sentences, timeline
@@ -109,7 +110,7 @@ def templates() -> "Environment":
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, loader=FunctionLoader(source)
     )
-    environment.globals["style"] = Markup(source("page.css"))  # noqa: S704  our own
+    environment.globals["style"] = Markup(style() + source("page.css"))  # noqa: S704  our own
     environment.globals["scripts"] = Markup("\n".join(map(source, _SCRIPTS)))  # noqa: S704  our own
     return environment
 

@@ -1,8 +1,16 @@
 """Made-up entries for boards: the figures of three processes, in runs in which everything agrees."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from greenbench import store
+from greenbench.leaderboard import publish
+
+Cells = dict[str, dict[str, Any]]
+EVIL = "<img src=x onerror=alert(1)>|=1+1"
 
 
 def rounds(wall_s: float, energy_cpu_j: float | None = None, spread: float = 0.01) -> list[dict[str, float]]:
@@ -31,3 +39,26 @@ def cells() -> dict[str, dict[str, Any]]:
         "broken": {"rounds": [{"reason": "killed: out of memory"}] * 3},
     }
     return {name: {"variant": name, **cell} for name, cell in found.items()}
+
+
+@pytest.fixture(scope="session")
+def kept_results(sound_run_in: Callable[..., Path], cells: Cells, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everybody on one machine, two of them on another, and a cell whose names and reason are made to break pages."""
+    folder = tmp_path_factory.mktemp("board") / "results"
+    evil = cells["broken"] | {"variant": EVIL, "rounds": [{"reason": f"died {EVIL}"}] * 3}
+    run = sound_run_in(folder / "r1", *cells.values(), evil, cells["teacher"] | {"variant": f"{EVIL} fit"})
+    machine = store.read_run(run)["machine"] | {"cpu_model": f"Chip {EVIL}"}
+    sound_run_in(folder / "r2", cells["teacher"], cells["int8"], machine=machine)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(kept_results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of these results; not to be changed."""
+    return publish([kept_results], tmp_path_factory.mktemp("published") / "site").index.parent
+
+
+@pytest.fixture(scope="session")
+def evil() -> str:
+    """What a variant, a machine and a reason of these results are called, to break pages."""
+    return EVIL

@@ -21,7 +21,6 @@ from greenbench.leaderboard import documents, history, publish
 from greenbench.leaderboard.board import RANKED
 
 Cells = dict[str, dict[str, Any]]
-EVIL = "<img src=x onerror=alert(1)>|=1+1"
 ATOM = "{http://www.w3.org/2005/Atom}"
 
 
@@ -43,23 +42,6 @@ class Page(html.parser.HTMLParser):
         self.links += [str(told["href"])] if tag == "a" else []
         self.loaded += [str(told[name]) for name in ("src", "srcset", "data", "action") if told.get(name)]
         self.loaded += [str(told["href"])] if tag == "link" and told.get("rel") != "alternate" else []
-
-
-@pytest.fixture(scope="module")
-def kept_results(sound_run_in: Callable[..., Path], cells: Cells, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Everybody on one machine, two of them on another, and a cell whose names and reason are made to break pages."""
-    folder = tmp_path_factory.mktemp("board") / "results"
-    evil = cells["broken"] | {"variant": EVIL, "rounds": [{"reason": f"died {EVIL}"}] * 3}
-    run = sound_run_in(folder / "r1", *cells.values(), evil, cells["teacher"] | {"variant": f"{EVIL} fit"})
-    machine = store.read_run(run)["machine"] | {"cpu_model": f"Chip {EVIL}"}
-    sound_run_in(folder / "r2", cells["teacher"], cells["int8"], machine=machine)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def site(kept_results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site of these results; not to be changed."""
-    return publish([kept_results], tmp_path_factory.mktemp("published") / "site").index.parent
 
 
 @pytest.fixture

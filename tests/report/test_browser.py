@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from greenbench import store
@@ -17,6 +18,7 @@ from greenbench.report.frames import ENERGY
 from greenbench.report.pages import write_page
 from greenbench.text import scorers
 
+Visit = Callable[..., Any]
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 SAID = ["ten ships sailed", "the old harbour is quiet", "seven of them were late", "no one knew the reason why"]
 METERED = {
@@ -66,17 +68,12 @@ def page(written: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def opened(browser: Any, page: Path) -> Any:
+def opened(visit: Visit, page: Path) -> Any:
     """The page, drawn, on a desktop's screen."""
-    return visit(browser, page.as_uri())
+    return drawn(visit(page.as_uri()))
 
 
-def visit(browser: Any, url: str, width: int = 1200) -> Any:
-    browser.get("about:blank")
-    browser.get_log("browser")
-    browser.get_log("performance")
-    browser.set_window_size(width, 900)
-    browser.get(url)
+def drawn(browser: Any) -> Any:
     until(lambda: browser.execute_script("return document.documentElement.dataset.drawn"))
     return browser
 
@@ -119,12 +116,10 @@ def cells(browser: Any) -> list[list[str]]:
     return found
 
 
-def test_the_page_opens_quietly(opened: Any) -> None:
+def test_the_page_opens_quietly(opened: Any, asked: Callable[[], list[str]]) -> None:
     """Every section is drawn, the console stays silent, and nothing is asked of any network."""
     assert opened.get_log("browser") == []
-    asked = [json.loads(entry["message"])["message"] for entry in opened.get_log("performance")]
-    urls = [a["params"]["request"]["url"] for a in asked if a["method"] == "Network.requestWillBeSent"]
-    assert [url for url in urls if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert asked() == []
     sections = ("tradeoff", "bars", "latency", "groups", "timeline")
     assert {kind: len(charts(opened, kind)) for kind in sections} == dict.fromkeys(sections, 2) | {"timeline": 1}
     assert len(cells(opened)) == 12
@@ -155,12 +150,30 @@ def test_filters_act_on_everything_at_once(opened: Any) -> None:
     until(lambda: len(cells(opened)) == 12)
 
 
-def test_what_was_chosen_can_be_shared(opened: Any) -> None:
+FRONT = """
+const [points] = arguments, kept = data.values;
+data.values = { rtfx: points.map(point => point[0]), wer: points.map(point => point[1]) };
+const found = front(points.map((_, index) => ({ index })), "rtfx", "wer").map(line => line.index);
+data.values = kept;
+return found;
+"""
+
+
+def test_the_front_is_exactly_the_undominated_points(opened: Any) -> None:
+    """No point beats one on the front: as good in both speed and WER, better in one. Every other is beaten by some."""
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 5, 12, 12, 12, 40):
+        points = rng.integers(0, 6, (n, 2)).tolist()  # so few values that many are equal
+        dominated = [any(a >= x and b <= y and (a, b) != (x, y) for a, b in points) for x, y in points]
+        assert opened.execute_script(FRONT, points) == [i for i, is_so in enumerate(dominated) if not is_so]
+
+
+def test_what_was_chosen_can_be_shared(opened: Any, visit: Visit) -> None:
     """The address keeps the choices, and a page that is opened with it has them."""
     choose(opened, "dataset", "other")
     choose(opened, "x", "rtfx")
     address = opened.current_url
-    visit(opened, address)
+    drawn(visit(address))
     assert {row[1] for row in cells(opened)} == {"other"}
     assert "RTFx" in charts(opened, "tradeoff")[0]["layout"]["xaxis"]["title"]["text"]
 
@@ -254,30 +267,37 @@ def test_everything_is_reached_by_keyboard(opened: Any) -> None:
 
 
 @pytest.mark.parametrize("width", [390, 320])
-def test_a_phone_shows_it_without_scrolling_sideways(opened: Any, width: int) -> None:
+def test_a_phone_shows_it_without_scrolling_sideways(visit: Visit, page: Path, width: int) -> None:
     """Nothing is wider than a phone but what scrolls by itself."""
-    phone = {"width": width, "height": 844, "deviceScaleFactor": 2, "mobile": True}
-    opened.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
-    try:
-        opened.refresh()
-        until(lambda: opened.execute_script("return document.documentElement.dataset.drawn"))
-        assert opened.execute_script("return document.documentElement.scrollWidth") <= width
-    finally:
-        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    phone = drawn(visit(page.as_uri(), width))
+    assert phone.execute_script("return document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_barrier(opened: Any, scheme: str) -> None:
-    """The checker for WCAG 2 A and AA has nothing to say, in light and in dark."""
-    axe = pytest.importorskip("axe_core_python.selenium", reason="needs axe-core-python")
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-    try:
-        found = axe.Axe().run(opened, options={"runOnly": ["wcag2a", "wcag2aa", "best-practice"]})
-    finally:
-        opened.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-    told = [(fault["id"], [node["html"][:150] for node in fault["nodes"][:3]]) for fault in found["violations"]]
-    assert told == []
+def test_paper_has_whole_charts_and_what_was_chosen(visit: Visit, page: Path) -> None:
+    """In print nothing is wider than the sheet, no chart is higher, and a choice stands where the filters were."""
+    paper = drawn(visit(page.as_uri(), 718, "dark", "print"))
+    choose(paper, "dataset", "other")
+    paper.execute_script("dispatchEvent(new Event('beforeprint'))")
+    charts(paper, "tradeoff")
+    assert paper.execute_script("return document.documentElement.scrollWidth") <= 718
+    assert paper.execute_script("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    sizes = paper.execute_script("""return [...document.querySelectorAll('.chart > *')].map(
+      chart => chart.getBoundingClientRect()).map(box => [box.width, box.height])""")
+    assert len(sizes) == 5
+    assert all(500 < width <= 718 and height <= 850 for width, height in sizes)
+    shown = paper.execute_script("return [...document.querySelectorAll('#filters *')].some(e => e.checkVisibility())")
+    assert not shown
+    told = paper.execute_script("return document.getElementById('filters').dataset.chosen")
+    assert told == "data set other"
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (1200, "dark"), (390, "dark")])
+def test_axe_finds_no_barrier(
+    visit: Visit, barriers: Callable[[], list[Any]], page: Path, width: int, scheme: str
+) -> None:
+    """The checker for WCAG 2 A and AA has nothing to say, in light and in dark, on a desktop and a phone."""
+    drawn(visit(page.as_uri(), width, scheme))
+    assert barriers() == []
 
 
 # --- what else is drawn by a browser ---------------------------------------------------------------------
@@ -312,7 +332,7 @@ def test_a_live_dashboard_shows_a_new_row_within_two_seconds(
     browser.get("about:blank")
 
 
-def test_a_roof_has_every_cell_of_its_machine(browser: Any, written: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_roof_has_every_cell_of_its_machine(visit: Visit, written: Callable[..., Path], tmp_path: Path) -> None:
     """One panel a machine: its slope, a level line for each precision in use, and a mark for each cell."""
     work = {"wer": 0.1, "rtfx": 100.0, "macs_per_audio_s": 1e8, "audio_s": 300.0, "n_passes": 3, "n_utterances": 17,
             "model_bytes": 4e6, "mfu_pct": 10.0, "engine_batching": "padded", "batch_size": 8}  # fmt: skip
@@ -320,7 +340,7 @@ def test_a_roof_has_every_cell_of_its_machine(browser: Any, written: Callable[..
     cells = [work | floats, work | mixed, work | floats | {"scenario": "single-stream", "batch_size": 1}]
     peaks = {"macs_per_s": {"fp32": 1e11, "bf16": 2e11, "int8": 4e11}, "bytes_per_s": 2e10, "threads": 2}
     where = written(*cells, {"variant": "unknown", "wer": 0.1, "rtfx": 9.0}, peaks={"cpu": peaks})
-    page = visit(browser, write_page(where, tmp_path / "report.html").as_uri())
+    page = drawn(visit(write_page(where, tmp_path / "report.html").as_uri()))
     (roof,) = charts(page, "roofline")
     assert roof["caption"] == "Test CPU, cpu, 2 threads"
     limits = [trace for trace in roof["data"] if trace["mode"] == "lines"]

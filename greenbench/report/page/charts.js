@@ -15,9 +15,17 @@ function layout(height, rest) {
     height, font: { family: "system-ui, sans-serif", size: 13 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     margin: { t: 12, l: 12, r: 12, b: 12 }, dragmode: false, hovermode: "closest",
     hoverlabel: { align: "left", namelength: -1, font: { size: 12 } },
-    legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0 },
+    legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, maxheight: 1, font: { size: 12 } },
     xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...others,
   };
+}
+
+const longest = names => Math.max(0, ...names.map(name => name.length));
+
+// The height of a legend of these names below a figure of this width, so that none of them is cut off.
+function legendHeight(names, width) {
+  const column = 60 + 6.5 * longest(names);
+  return 20 * Math.ceil(names.length / Math.max(1, Math.floor((width - 80) / column)));
 }
 
 function axis(metric, values) {
@@ -76,11 +84,10 @@ function tradeoff(known, { x, y }, width) {
     };
   });
   const axes = [x, y].map(metric => axis(metric, known.map(line => scaled(metric, median(line, metric)))));
-  const nRows = Math.ceil(points.length / Math.max(1, Math.floor(width / 230)));
   const hasLegend = points.length <= 24;
   return {
     data: [...fields.map(field => frontLine(field, x, y)), ...points],
-    layout: layout(340 + (hasLegend ? 21 * nRows : 0), {
+    layout: layout(340 + (hasLegend ? legendHeight(points.map(trace => trace.name), width) : 0), {
       xaxis: axes[0], yaxis: axes[1], showlegend: hasLegend, annotations: arrows(known, x, y, axes.map(a => a.type === "log")),
     }),
     says: `${capital(data.metrics[y].label)} against ${data.metrics[x].label} of ${known.length} cells; on the Pareto front: ${[...leading].map(line => line.label).join(", ") || "none"}`,
@@ -118,7 +125,6 @@ function bars(known, { metric }, width) {
 function latency(all, _, width) {
   const known = all.slice(0, MAX_BARS);
   const seconds = known.flatMap(line => data.latencies[line.index]);
-  const nRows = Math.ceil(known.length / Math.max(1, Math.floor(width / 230)));
   return {
     data: known.map(line => {
       const { colour, symbol } = data.looks[line.variant];
@@ -128,7 +134,7 @@ function latency(all, _, width) {
         hovertext: data.shares.map((share, i) => `${share} % within ${data.latencies[line.index][i]} s<br>` + hover(line, [])), hoverinfo: "text",
       };
     }),
-    layout: layout(330 + (known.length <= 24 ? 21 * nRows : 0), {
+    layout: layout(330 + (known.length <= 24 ? legendHeight(known.map(line => line.label), width) : 0), {
       xaxis: { title: { text: "seconds for an utterance" }, ...(Math.max(...seconds) > 20 * Math.min(...seconds) && Math.min(...seconds) > 0 ? { type: "log" } : { rangemode: "tozero" }) },
       yaxis: { title: { text: "utterances (%)" }, range: [-2, 102] }, showlegend: known.length <= 24,
     }),
@@ -144,7 +150,6 @@ function groups(all, { by }, width) {
     sums.set(name, [sum[0] + edits, sum[1] + words]);
   }
   const names = [...sums.keys()].sort((a, b) => sums.get(a)[0] / sums.get(a)[1] - sums.get(b)[0] / sums.get(b)[1]);
-  const nRows = Math.ceil(known.length / Math.max(1, Math.floor(width / 230)));
   return {
     data: known.map(line => {
       const { colour, symbol } = data.looks[line.variant], own = found[line.index].filter(group => group[2] > 0);
@@ -154,7 +159,7 @@ function groups(all, { by }, width) {
         hovertext: own.map(([name, edits, words, n]) => `${escaped(name)}: ${edits} errors in ${words} words of ${n} utterances<br>` + hover(line, [])),
       };
     }),
-    layout: layout(90 + 26 * names.length + (known.length <= 24 ? 21 * nRows : 0), {
+    layout: layout(90 + 26 * names.length + (known.length <= 24 ? legendHeight(known.map(line => line.label), width - 7 * Math.min(28, longest(names))) : 0), {
       xaxis: { title: { text: "WER (%)" }, rangemode: "tozero" },
       yaxis: { tickvals: names.map((_, i) => i), ticktext: names.map(name => escaped(shortened(name, 28))), range: [-0.6, names.length - 0.4] }, showlegend: known.length <= 24,
     }),
@@ -195,7 +200,7 @@ function roofline(known, _, width) {
       hovertext: group.map(line => hover(line, ["mfu_pct", "rtfx"]) + `<br>${si(data.under[line.index][2])}FLOP/s in ${escaped(data.under[line.index][3])}`),
     };
   });
-  const nRows = Math.ceil(points.length / Math.max(1, Math.floor(width / 230))), hasLegend = points.length <= 24;
+  const hasLegend = points.length <= 24;
   const note = { xref: "x", yref: "y", showarrow: false, font: { size: 11 }, borderpad: 2 };
   const ticks = { type: "log", exponentformat: "SI", dtick: 1 };
   return {
@@ -204,7 +209,7 @@ function roofline(known, _, width) {
       ...flat.map(([, rate], i) => ({ ...limit, x: [ridges[i], right], y: [rate, rate] })),
       ...points,
     ],
-    layout: layout(360 + (hasLegend ? 21 * nRows : 0), {
+    layout: layout(360 + (hasLegend ? legendHeight(points.map(trace => trace.name), width) : 0), {
       xaxis: { ...ticks, title: { text: "FLOP for each byte of weights (estimate)" }, range: [left, right].map(Math.log10) },
       yaxis: { ...ticks, title: { text: "FLOP a second" }, range: [bottom, top * 2].map(Math.log10) },
       showlegend: hasLegend,
@@ -254,7 +259,18 @@ function plot(box) {
   const figure = undrawn.get(box);
   undrawn.delete(box);
   seen.unobserve(box);
-  return figure && Plotly.newPlot(box, figure.data, themed(figure.layout), { responsive: true, displayModeBar: false });
+  if (!figure) return null;
+  const layout = themed(figure.layout);
+  return Plotly.newPlot(box, figure.data, isPaper() ? onPaper(box, layout) : layout, { responsive: true, displayModeBar: false });
+}
+
+const PAPER = { width: 680, height: 800 };  // what A4 and Letter have between their margins, in px, less a heading
+const isPaper = () => document.documentElement.classList.contains("paper");
+
+// Paper cannot scroll, and a chart in two pieces is none: it takes the sheet's width, and is made smaller where it is too tall.
+function onPaper(box, layout) {
+  box.style.zoom = Math.min(1, PAPER.height / layout.height);
+  return { ...layout, width: PAPER.width / box.style.zoom };
 }
 
 // Draw what was not seen yet, for paper and for whoever wants all of it.
@@ -278,14 +294,15 @@ function note(text) {
 
 // Put the charts of a section in their places, one for each setting of the visible lines.
 function draw(section, visible, choice) {
-  const place = section.querySelector(".charts"), kind = section.dataset.chart;
+  const place = section.querySelector(".charts"), kind = section.dataset.chart, width = isPaper() ? PAPER.width : place.clientWidth;
   for (const box of place.querySelectorAll(".chart")) { undrawn.delete(box); seen.unobserve(box); }
-  place.replaceChildren(...kind === "timeline" ? timelines(visible) : settings(kind, visible, choice, Math.min(place.clientWidth, 560)));
+  place.replaceChildren(...kind === "timeline" ? timelines(visible, width) : settings(kind, visible, choice, width));
   for (const box of place.querySelectorAll(".chart")) seen.observe(box);
 }
 
-function settings(kind, visible, choice, width) {
+function settings(kind, visible, choice, room) {
   const all = charted(kind, visible, choice);
+  const width = isPaper() ? room : Math.min(room, all.length > 1 ? 560 : 832);  // as the style has it: panels side by side, or one across
   if (!all.length) return [note("Nothing here was measured for what the filters leave.")];
   const panels = all.slice(0, MAX_PANELS).map(of => {
     const figure = CHARTS[kind].make(of, choice, width), made = panel((CHARTS[kind].named ?? (line => line.place))(of[0]), figure);
@@ -295,10 +312,16 @@ function settings(kind, visible, choice, width) {
   return all.length > MAX_PANELS ? [...panels, note(`The first ${MAX_PANELS} of ${all.length}; the filters show the others.`)] : panels;
 }
 
-function timelines(visible) {
+// A run's timeline as Python drew it, with room for its legend at this width.
+function timeline({ figure: { data, layout } }, width) {
+  const names = [...data, ...layout.shapes ?? []].filter(one => one.showlegend !== false).map(one => one.name);
+  return { data, layout: { ...layout, height: layout.height + legendHeight(names, width), legend: { ...layout.legend, maxheight: 1, font: { size: 12 } } } };
+}
+
+function timelines(visible, width) {
   const runs = new Set(visible.map(line => line.run_id));
   return data.timelines.filter(line => runs.has(line.run)).slice(0, MAX_PANELS).map(line => {
-    const made = panel(data.timelines.length > 1 ? line.run : "", { ...line.figure, says: `What was sampled during run ${line.run}` });
+    const made = panel(data.timelines.length > 1 ? line.run : "", { ...timeline(line, width), says: `What was sampled during run ${line.run}` });
     made.append(note(line.note));
     return made;
   });

@@ -37,12 +37,15 @@ function changed() {
 function render() {
   const visible = lines.filter(isVisible), shown = new Set(visible.map(line => line.index));
   document.getElementById("shown").textContent = `${visible.length} of ${lines.length} cells`;
+  const chosen = [...form().querySelectorAll("select")].filter(field => field.value).map(field => `${field.labels[0].firstChild.data.trim()} ${field.value}`);
+  if (chosen.length) form().dataset.chosen = chosen.join(", ");  // for paper, which has no filters
+  else delete form().dataset.chosen;
   fill(visible);
   for (const reading of document.querySelectorAll("[data-lines]"))
     reading.hidden = !reading.dataset.lines.split(" ").some(index => shown.has(Number(index)));
   for (const article of document.querySelectorAll("[data-lines-of] article"))
     article.hidden = ![...article.querySelectorAll("[data-lines]")].some(reading => !reading.hidden);
-  for (const section of document.querySelectorAll("[data-chart]")) draw(section, visible, choice);
+  drawAll(visible);
   root.dataset.drawn = Number(root.dataset.drawn ?? 0) + 1;
 }
 
@@ -66,7 +69,7 @@ async function exportFigures() {
   add("roofline", "roofline", {});
   add("latency", "latency", {});
   for (const by of Object.keys(data.groups)) add(`wer-by-${by}`, "groups", { by });
-  data.timelines.slice(0, MAX_PANELS).forEach((line, i, all) => drawn.push([all.length > 1 ? `timeline-${i + 1}` : "timeline", line.figure]));
+  data.timelines.slice(0, MAX_PANELS).forEach((line, i, all) => drawn.push([all.length > 1 ? `timeline-${i + 1}` : "timeline", timeline(line, 900)]));
   for (const [name, figure] of drawn) for (const format of ["svg", "png"]) {
     const layout = { ...figure.layout, paper_bgcolor: "#fff", font: { ...figure.layout.font, color: "#1c2024" } };
     const width = name.startsWith("timeline") ? 900 : 560, size = { width, height: layout.height, scale: format === "png" ? 3 : 1 };
@@ -77,10 +80,11 @@ async function exportFigures() {
   }
 }
 
+const drawAll = visible => { for (const section of document.querySelectorAll("[data-chart]")) draw(section, visible, choice); };
 const repaint = () => { for (const chart of document.querySelectorAll(".js-plotly-plot")) Plotly.relayout(chart, theme()); };
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
-addEventListener("beforeprint", () => { root.classList.add("paper"); plotAll(); repaint(); });
-addEventListener("afterprint", () => { root.classList.remove("paper"); repaint(); });
+addEventListener("beforeprint", () => { root.classList.add("paper"); if (data) { drawAll(lines.filter(isVisible)); plotAll(); } });
+addEventListener("afterprint", () => { root.classList.remove("paper"); if (data) drawAll(lines.filter(isVisible)); });
 
 // A live page asks its server twice a second whether there is something new, and takes that in where it stands.
 let known = null;

@@ -38,7 +38,11 @@ function heading(column, redraw) {
 }
 
 function entry(column, line) {
-  if (column.name === "variant") return element("th", line.variant, { scope: "row" });
+  if (column.name === "variant") {
+    const name = element("th", "", { scope: "row" });
+    name.append(...line.variant.split(/(?<=[/+])/).flatMap(part => [part, document.createElement("wbr")]));  // long names break at their joints
+    return name;
+  }
   if (column.name) {
     const cell = element("td", line[column.name], { "data-label": column.label });
     if (column.name === "batch_size") cell.className = "number";
@@ -86,5 +90,8 @@ function fill(visible) {
   }));
   more.hidden = sorted.length <= nRows;
   more.textContent = `Show ${Math.min(ROWS_AT_ONCE, sorted.length - nRows)} of ${sorted.length - nRows} more`;
+  const left = sorted.length - nRows;
+  if (left > 0) more.parentNode.dataset.left = `And ${left} more, which the page itself has.`;  // for paper
+  else delete more.parentNode.dataset.left;
   more.onclick = () => { nRows += ROWS_AT_ONCE; redraw(); };
 }
