@@ -70,7 +70,11 @@ def take(model: Any, steps: "Sequence[tuple[str, Method]]", context: "Context") 
 
     Returns:
         The model, and what each method reported.
+
+    Raises:
+        InputError: two trainings in different precisions, or as each method says.
     """
+    _check_precisions([method for _, method in steps])
     reports: list[list[Any]] = []
     for number, (label, method) in enumerate(steps, start=1):
         context.observe("step", {"number": number, "n_steps": len(steps), "label": label})
@@ -83,3 +87,13 @@ def take(model: Any, steps: "Sequence[tuple[str, Method]]", context: "Context") 
             context.report(report)
         reports.append(told)
     return model, reports
+
+
+def _check_precisions(methods: "Sequence[Method]") -> None:
+    """Refuse what would fail after the first training: accelerate keeps one precision for a whole process."""
+    from greenbench.compress.distill import Distill
+    from greenbench.errors import InputError
+
+    asked = {method.precision for method in methods if isinstance(method, Distill)}
+    if len(asked) > 1:
+        raise InputError(f"distill: precision: {' and '.join(sorted(asked))} in one process; give all steps the same")

@@ -43,6 +43,17 @@ def test_no_context_is_needed_for_what_does_not_train(tiny_model: Path) -> None:
         compress(model, [Distill(steps=1)])
 
 
+def test_two_trainings_in_two_precisions_are_refused_before_the_first(tiny_model: Path) -> None:
+    """accelerate would refuse the second one, when the first has already run."""
+    from greenbench.compress import Distill, LayerDrop, compress
+
+    model = Wav2Vec2(model=str(tiny_model)).open()[0]
+    steps = [LayerDrop(keep=1), Distill(steps=1, precision="bf16"), Distill(steps=1)]
+    with pytest.raises(InputError, match="bf16 and no in one process"):
+        compress(model, steps)
+    assert model.config.num_hidden_layers > 1
+
+
 def test_every_name_is_there_and_costs_nothing(tiny_model: Path) -> None:
     """What the package offers exists, and importing it or a method's settings does not import torch."""
     from greenbench import compress
