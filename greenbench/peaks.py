@@ -18,7 +18,7 @@ from greenbench.devices import synchronise, unusable
 from greenbench.errors import GreenbenchError, MissingError
 from greenbench.metrics import ratio
 from greenbench.process import THREAD_VARIABLES, Observer
-from greenbench.roofline import MAX_FOREIGN_PCT, PRECISIONS, Peaks, of_run, read
+from greenbench.roofline import PRECISIONS, Peaks, of_run, read
 
 FORM = 1
 """Version of how peaks are measured; those of another are not taken from the cache."""
@@ -75,13 +75,13 @@ def about(run: Mapping[str, Any], device: str, threads: int | None) -> dict[str,
 
 
 def _known(key: Mapping[str, Any], device: str, threads: int | None, observe: Observer) -> Peaks:
-    """Return kept peaks, or measure and keep them; those of a machine that others used serve this once."""
+    """Return kept peaks, or measure and keep them; those of a machine that others used are not kept."""
     try:
         path = cache.artefact(key, partial(_write, device, threads, observe))
         found = read(json.loads((path / FILE).read_text(encoding="utf-8")))
     except (GreenbenchError, OSError, ValueError) as error:
         return Peaks(threads=threads, reason=str(error))
-    if (found.foreign_pct or 0.0) > MAX_FOREIGN_PCT:
+    if found.is_spoilt:
         shutil.rmtree(path, ignore_errors=True)
     return found
 

@@ -8,7 +8,7 @@ PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8")
 """In which a model may multiply, in the order in which a row names them: ``fp32+int8``."""
 
 MAX_FOREIGN_PCT = 10.0
-"""Above this share of the CPUs used by others the peaks may be too low: they say so, and are not kept."""
+"""Above this share of the CPUs used by others the peaks are too low: no row is held against them, nor are they kept."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class Peaks:
     threads: int | None = None
     foreign_pct: float | None = None
     reason: str | None = None
+
+    @property
+    def is_spoilt(self) -> bool:
+        """Whether others worked beside it."""
+        return (self.foreign_pct or 0.0) > MAX_FOREIGN_PCT
 
 
 def of_run(run: Mapping[str, Any]) -> dict[str, Peaks]:
@@ -59,9 +64,9 @@ def ceiling(peaks: Peaks | None, compute_dtype: str | None) -> float | None:
         compute_dtype: the precisions that take part in the model's work, as the row has them.
 
     Returns:
-        The peak of the fastest of these; None where one of them is not known.
+        The peak of the fastest of these; None where one of them is not known, or others worked beside.
     """
-    if peaks is None or not isinstance(compute_dtype, str):
+    if peaks is None or peaks.is_spoilt or not isinstance(compute_dtype, str):
         return None
     rates = [peaks.macs_per_s.get(name) for name in compute_dtype.split("+")]
     known = [rate for rate in rates if rate]
@@ -76,6 +81,6 @@ def told(peaks: Peaks) -> str:
     parts = [f"{rates} TFLOP/s"]
     parts += [f"memory {1e-9 * peaks.bytes_per_s:.3g} GB/s"] if peaks.bytes_per_s else []
     parts += [f"{peaks.threads} threads"] if peaks.threads else []
-    if peaks.foreign_pct is not None and peaks.foreign_pct > MAX_FOREIGN_PCT:
-        parts.append(f"may be too low: other processes used {peaks.foreign_pct:.0f} % of the CPUs meanwhile")
+    if peaks.is_spoilt:
+        parts.append(f"too low: other processes used {peaks.foreign_pct:.0f} % of the CPUs meanwhile")
     return "; ".join(parts)

@@ -13,7 +13,7 @@ import pytest
 from greenbench import cache, peaks, store
 from greenbench.errors import MissingError
 from greenbench.process import THREAD_VARIABLES
-from greenbench.roofline import Peaks, of_run
+from greenbench.roofline import Peaks, ceiling, of_run
 
 RUN = {"run_id": "r", "machine": {"cpu_model": "Test CPU"}, "versions": {"torch": "2.9"}}
 Told = list[tuple[str, Any]]
@@ -72,11 +72,13 @@ def test_a_resumed_run_keeps_its_own(asked: Told, tmp_path: Path) -> None:
 
 
 def test_those_of_a_busy_machine_serve_once(monkeypatch: pytest.MonkeyPatch, asked: Told, tmp_path: Path) -> None:
-    """Peaks that others spoilt are told with their share of the CPUs, and the next run measures anew."""
+    """Peaks that others spoilt are told with their share of the CPUs, hold for no row, and are measured anew."""
     busy = {"macs_per_s": {"fp32": 1e9}, "foreign_pct": 80.0}
     quiet = peaks._elsewhere
     monkeypatch.setattr(peaks, "_elsewhere", lambda _device, _threads: busy)
-    assert look(tmp_path / "a", "cpu")["cpu"].foreign_pct == 80.0
+    spoilt = look(tmp_path / "a", "cpu")["cpu"]
+    assert spoilt.foreign_pct == 80.0
+    assert ceiling(spoilt, "fp32") is None
     monkeypatch.setattr(peaks, "_elsewhere", quiet)
     assert look(tmp_path / "b", "cpu")["cpu"].foreign_pct == 1.0
     assert look(tmp_path / "c", "cpu")["cpu"].foreign_pct == 1.0

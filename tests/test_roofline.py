@@ -61,6 +61,6 @@ def test_a_machine_says_what_it_reached() -> None:
     """In units that people read; a busy machine says so, and one that was not measured why."""
     assert told(PEAKS) == "fp32 0.2, bf16 0.6, int8 0.4 TFLOP/s; memory 20 GB/s; 2 threads"
     busy = told(Peaks({"fp32": 1e11}, foreign_pct=43.2))
-    assert busy == "fp32 0.2 TFLOP/s; may be too low: other processes used 43 % of the CPUs meanwhile"
+    assert busy == "fp32 0.2 TFLOP/s; too low: other processes used 43 % of the CPUs meanwhile"
     assert told(Peaks(reason="no torch")) == "not measured: no torch"
     assert told(Peaks()) == "not measured: no reason recorded"
