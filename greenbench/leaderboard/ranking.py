@@ -42,11 +42,11 @@ def boards(rows: pd.DataFrame, runs: Sequence[Run], outside: Mapping[Cell, str])
     started = {str(run["run_id"]): str(run.get("started_utc") or "") for run in runs}
     platform = lines["run_id"].map(homes)
     scores = _scores(rows, lines)
-    found = [
-        _board(home, setting, scores, started)
-        for home in platform.unique()
-        for setting in frames.settings(lines[platform == home])
-    ]
+    found: list[Board] = []
+    for home in platform.unique():
+        settings = frames.settings(lines[platform == home])
+        own = [_board(home, setting, scores, started) for setting in settings]
+        found += sorted(own, key=lambda board: not board.rankings)  # those on which nothing is ranked come last
     failed = lines[lines["status"] != "ok"].to_dict("records")
     return found, [{str(k): v for k, v in line.items()} for line in failed]
 

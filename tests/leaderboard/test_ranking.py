@@ -75,6 +75,13 @@ def test_what_failed_is_told_of_and_on_no_board(sound_run: Callable[..., Path], 
     assert [(line["variant"], line["reason"]) for line in failed] == [("broken", "killed: out of memory")]
 
 
+def test_boards_on_which_nothing_is_ranked_come_last(sound_run: Callable[..., Path], cells: Cells) -> None:
+    """Who opens the site sees first what was ranked, though what was not was measured before."""
+    unfit = cells["teacher"] | {"dataset": "other", "flags": ["synthetic-weights"], "flag_notes": [""]}
+    found, _ = made(sound_run("r1", unfit), sound_run("r2", cells["teacher"]))
+    assert [(board.setting["dataset"], bool(board.rankings)) for board in found] == [("said", True), ("other", False)]
+
+
 def test_one_process_is_not_ranked_by_what_varies_between_processes(sound_run: Callable[..., Path]) -> None:
     """Three windows of one process are ranked by WER and size, and not by speed."""
     one = {"use": "quick", "rounds": 1, "repeats": 1, "window_s": 0.1, "idle_s": 0, "resamples": 200}
