@@ -77,9 +77,9 @@ def test_what_failed_is_told_of_and_on_no_board(sound_run: Callable[..., Path], 
 
 def test_boards_on_which_nothing_is_ranked_come_last(sound_run: Callable[..., Path], cells: Cells) -> None:
     """Who opens the site sees first what was ranked, though what was not was measured before."""
-    unfit = cells["teacher"] | {"dataset": "other", "flags": ["synthetic-weights"], "flag_notes": [""]}
+    unfit = cells["teacher"] | {"synthetic": True, "threads": 3}
     found, _ = made(sound_run("r1", unfit), sound_run("r2", cells["teacher"]))
-    assert [(board.setting["dataset"], bool(board.rankings)) for board in found] == [("said", True), ("other", False)]
+    assert [(board.setting["threads"], bool(board.rankings)) for board in found] == [(2, True), (3, False)]
 
 
 def test_one_process_is_not_ranked_by_what_varies_between_processes(sound_run: Callable[..., Path]) -> None:
