@@ -210,8 +210,8 @@ function roofline(known, _, width) {
       ...points,
     ],
     layout: layout(360 + (hasLegend ? legendHeight(points.map(trace => trace.name), width) : 0), {
-      xaxis: { ...ticks, title: { text: "FLOP for each byte of weights (estimate)" }, range: [left, right].map(Math.log10) },
-      yaxis: { ...ticks, title: { text: "FLOP a second" }, range: [bottom, top * 2].map(Math.log10) },
+      xaxis: { ...ticks, title: { text: "FLOP per byte of weights (estimate)", font: { size: 13 } }, range: [left, right].map(Math.log10) },
+      yaxis: { ...ticks, title: { text: "FLOP a second", font: { size: 13 } }, range: [bottom, top * 2].map(Math.log10) },
       showlegend: hasLegend,
       annotations: [
         ...told.map(([rate, text]) => ({ ...note, text, x: Math.log10(rate / roof.bytes_per_s), y: Math.log10(rate), xanchor: "left", yanchor: "bottom", xshift: 12 })),
