@@ -76,9 +76,9 @@ def whisper_folder() -> Path:
     return Path(package.get_model_path())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
-    """One Chromium for all tests; a test that needs it skips where there is none."""
+    """One Chromium for a module's tests, which skip where there is none; the memory of later tests is theirs alone."""
     binary, service = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
     if binary is None or service is None:
         pytest.skip("needs chromium and chromium-driver")
