@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from greenbench.thresholds import Regression
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Folder = Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")]
+Folders = Annotated[list[Path], typer.Argument(help="Folders of runs, or parents of such folders.")]
 
 
 class Progress:

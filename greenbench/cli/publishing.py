@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenbench.cli.output import count
+from greenbench.cli.output import Folders, count
 from greenbench.errors import InputError
 
 if TYPE_CHECKING:
     from greenbench.merge import Refused
 
-Results = Annotated[list[Path], typer.Argument(help="Folders of runs, or parents of such folders.")]
 KeepPrivate = Annotated[
     bool, typer.Option("--keep-private", help="Keep host and user names, addresses and paths, which are left out.")
 ]
@@ -22,7 +21,7 @@ WORKFLOW = "leaderboard.yml"
 
 
 def merge(
-    results: Results,
+    results: Folders,
     out: Annotated[Path, typer.Option(help="A new folder, which then holds a folder a run.")],
     keep_private: KeepPrivate = False,
 ) -> None:
@@ -40,7 +39,7 @@ def merge(
 
 
 def submit(
-    results: Results,
+    results: Folders,
     out: Annotated[Path, typer.Option(help="The file, such as entry.zip.")],
     keep_private: KeepPrivate = False,
 ) -> None:

@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from greenbench.cli.output import Json, count, print_comparison, print_table
+from greenbench.cli.output import Folder, Folders, Json, count, print_comparison, print_table
 
 GATE = "margin:1.0pp"
 Gate = Annotated[str, typer.Option(help="WER that speed and energy ranks ask for: margin:1.0pp, mlperf-99 or none.")]
 
 
 def report(
-    results: Annotated[list[Path], typer.Argument(help="Folders of runs, or parents of such folders.")],
+    results: Folders,
     out: Annotated[Path | None, typer.Option(help="The page. [default: report.html in the first folder]")] = None,
     gate: Gate = GATE,
     reference: Annotated[
@@ -65,7 +65,7 @@ def dashboard(
 
 
 def rescore(
-    results: Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")],
+    results: Folder,
     normalizer: Annotated[
         list[str], typer.Option(help="NORMALIZER, or NORMALIZER+SCORER such as whisper-english+compound; repeatable.")
     ],
@@ -85,7 +85,7 @@ def rescore(
 
 
 def validate(
-    results: Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")],
+    results: Folder,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for warnings too.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -106,7 +106,7 @@ def validate(
 
 
 def export(
-    results: Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")],
+    results: Folder,
     form: Annotated[
         str,
         typer.Option(
@@ -161,7 +161,7 @@ def compare(
 
 
 def lineage(
-    results: Annotated[list[Path], typer.Argument(help="Folders of runs, or parents of such folders.")],
+    results: Folders,
     as_json: Json = False,
 ) -> None:
     """Say what every compressed variant gained and lost against its teacher, and when its training pays back."""
