@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -126,7 +127,13 @@ def graph(model: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def main() -> None:
-    """Export what standard input describes; for ``files``."""
+    """Export what standard input describes; for ``files``.
+
+    Ctrl-C ends it at once, without a handler: what it began is removed by its parent, and while NNCF works a handler
+    could find no stack to run on (see ``openvino_core``).
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the shell asked for it to be ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     load, build, folder = pickle.load(sys.stdin.buffer)  # noqa: S301 (from the parent process)
     _export(load, build, folder)
 

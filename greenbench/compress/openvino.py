@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from greenbench.compress import exported
+from greenbench.compress.openvino_core import core, preserved_signal_stack
 from greenbench.datasets.quickstart import Quickstart
 from greenbench.metrics import ratio
 from greenbench.plugins import SAMPLE_RATE_HZ, Clip
@@ -102,11 +103,12 @@ class OpenVinoInt8:
         """Return the versions of what writes the files."""
         return exported.versions(("openvino", "nncf"))
 
+    @preserved_signal_stack()  # NNCF makes cores of its own
     def export(self, model: Any, extractor: Any, folder: Path) -> None:
         """Write ``model.xml`` and ``model.bin`` with int8 weights and activations."""
         import nncf
 
-        graph = _halved(_convert(model))
+        graph = _halved(_convert(model), folder)
         clips = list(Quickstart(part="unlabelled")())
         heard = _spread(clips, self.n_calibration)
         smooth = nncf.AdvancedSmoothQuantParameters(matmul=self.smooth_quant_alpha)
@@ -145,12 +147,10 @@ def _unsupported(device: str, build: "OpenVino | OpenVinoInt8", needs: Sequence[
         return f"{', '.join(missing)} not installed: pip install 'greenbench[openvino]'"
     if device != "cpu":
         return f"OpenVINO does not run on {device}; `target: GPU` is an Intel GPU, under device cpu"
-    import openvino
-
-    core = openvino.Core()
-    if not any(name.startswith(build.target) for name in core.available_devices):
-        return f"OpenVINO sees no {build.target} (only {', '.join(core.available_devices)})"
-    if build.precision == "bf16" and "BF16" not in core.get_property(build.target, "OPTIMIZATION_CAPABILITIES"):
+    devices = core().available_devices
+    if not any(name.startswith(build.target) for name in devices):
+        return f"OpenVINO sees no {build.target} (only {', '.join(devices)})"
+    if build.precision == "bf16" and "BF16" not in core().get_property(build.target, "OPTIMIZATION_CAPABILITIES"):
         return f"this {build.target} has no bfloat16: leave out `precision: bf16`"
     return None
 
@@ -168,9 +168,8 @@ def _inputs(extractor: Any, clips: Sequence[Clip]) -> list[dict[str, Any]]:
 def _with_outputs(graph: Any, inputs: Sequence[dict[str, Any]], blank: int) -> Any:
     """Return a data set for NNCF of inputs and what the float32 graph reads in them."""
     import nncf
-    import openvino
 
-    compiled = openvino.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return nncf.Dataset([(i, greedy(compiled(i)[0], blank)) for i in inputs], lambda item: item[0])
 
 
@@ -200,13 +199,14 @@ def _convert(model: Any) -> Any:
     return graph
 
 
-def _halved(graph: Any) -> Any:
-    """Return the graph with float16 weights, which are computed in float32: OpenVINO writes them so, by itself."""
-    import openvino
+def _halved(graph: Any, folder: Path) -> Any:
+    """Return the graph with float16 weights, which are computed in float32: OpenVINO writes them so, by itself.
 
-    with TemporaryDirectory() as folder:
-        _save(graph, Path(folder), half=True)
-        return openvino.Core().read_model(Path(folder) / FILE)
+    What is written meanwhile lies in ``folder``, whose owner removes it if this process is ended.
+    """
+    with TemporaryDirectory(dir=folder) as halved:
+        _save(graph, Path(halved), half=True)
+        return core().read_model(Path(halved) / FILE)
 
 
 def _save(graph: Any, folder: Path, half: bool = False) -> None:
@@ -216,10 +216,9 @@ def _save(graph: Any, folder: Path, half: bool = False) -> None:
 
 
 def _open(folder: Path, build: "OpenVino | OpenVinoInt8") -> Callable[[Mapping[str, Any]], Any]:
-    import openvino
     import torch
 
     settings = {"INFERENCE_PRECISION_HINT": build.precision, "PERFORMANCE_HINT": "LATENCY"}
     threads = {"INFERENCE_NUM_THREADS": torch.get_num_threads()} if build.target == "CPU" else {}
-    compiled = openvino.compile_model(folder / FILE, build.target, settings | threads)
+    compiled = core().compile_model(folder / FILE, build.target, settings | threads)
     return lambda inputs: compiled(dict(inputs))[0]
