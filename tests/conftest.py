@@ -4,9 +4,13 @@ import ctypes
 import json
 import os
 import shutil
+import signal
+import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +37,61 @@ settings.load_profile("busy")
 
 ROOT = Path(__file__).parents[1]
 SPEECH = ROOT.parent / "shared" / "speech"
+
+
+SLOWNESS = pytest.StashKey[float]()
+
+LOOP_S = 0.06
+"""What ``slowness`` measures takes so long on a core of a server of 2023 that does nothing else."""
+
+
+def slowness() -> float:
+    """Return how many times slower this machine runs Python now, by the clock, than the one that limits are for."""
+    taken = []
+    for _ in range(7):
+        start = time.perf_counter()
+        sum(i * i for i in range(1_000_000))
+        taken.append(time.perf_counter() - start)
+    return max(1.0, statistics.median(taken) / LOOP_S)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Ctrl-C reach what tests start, fit the time limit to the machine, and share the CPUs between workers.
+
+    A shell's background jobs ignore SIGINT, and so do their children. Workers of pytest-xdist have one thread of
+    torch each: more would wait for each other.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    config.stash[SLOWNESS] = slowness()
+    if config.getoption("timeout", None) is None:
+        config.option.timeout = float(config.getini("timeout")) * config.stash[SLOWNESS]
+    if hasattr(config, "workerinput"):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def patience(pytestconfig: pytest.Config) -> Callable[[float], float]:
+    """Turn a time limit in seconds, generous on a quick machine at rest, into one that is so on this machine."""
+    return lambda seconds: seconds * pytestconfig.stash[SLOWNESS]
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., "subprocess.Popen[Any]"]]:
+    """Start commands, as ``subprocess.Popen`` does, that the test interrupts; none of them outlives the test."""
+    begun: list[subprocess.Popen[Any]] = []
+
+    def started(command: list[Any], **how: Any) -> "subprocess.Popen[Any]":
+        begun.append(subprocess.Popen([str(part) for part in command], **how))
+        return begun[-1]
+
+    yield started
+    for process in begun:
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            with suppress(BrokenPipeError, AttributeError):
+                pipe.close()
 
 
 FAKE_PEAKS = {"macs_per_s": {"fp32": 1e12, "bf16": 2e12, "int8": 4e12}, "bytes_per_s": 1e11, "foreign_pct": 0.0}
