@@ -32,15 +32,16 @@ def machine() -> dict[str, Any]:
     """Describe the machine without naming it: no host, user, path, address or serial number.
 
     Returns:
-        ``os kernel python cpu_model n_cpus_physical n_cpus_logical n_cpus_usable memory_bytes cpu_governor turbo
-        virtualised gpus``; None where it cannot be told. ``memory_bytes`` is what the container may use, and
-        each of ``gpus`` has what ``gpus.describe`` tells.
+        ``os kernel python cpu_model n_cpu_packages n_cpus_physical n_cpus_logical n_cpus_usable memory_bytes
+        cpu_governor turbo virtualised gpus``; None where it cannot be told. ``memory_bytes`` is what the container
+        may use, and each of ``gpus`` has what ``gpus.describe`` tells.
     """
     return {
         "os": platform.system(),
         "kernel": platform.release(),
         "python": platform.python_version(),
         "cpu_model": _cpu_model(),
+        "n_cpu_packages": cpu_packages(),
         "n_cpus_physical": psutil.cpu_count(logical=False),
         "n_cpus_logical": psutil.cpu_count(),
         "n_cpus_usable": usable_cpus(),
@@ -50,6 +51,12 @@ def machine() -> dict[str, Any]:
         "virtualised": _virtualised(),
         "gpus": gpus.describe(),
     }
+
+
+def cpu_packages() -> int | None:
+    """Return how many CPU packages (sockets) the machine has, or None where that is not known."""
+    files = SYS.glob("devices/system/cpu/cpu[0-9]*/topology/physical_package_id")
+    return len({text for path in files if (text := read(path)).isdigit()}) or None
 
 
 def usable_cpus() -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from greenbench.plugins import Polled
-from greenbench.traces import TIME, Trace
+from greenbench.traces import TIME, TIME_END, Trace
 
 CPU = "poller.cpu_s"
 """What the poller itself has used so far, in every sample."""
@@ -120,13 +120,15 @@ def pace_s(period_s: float, polled: Mapping[str, Polled]) -> float:
 
 
 def sample(polled: Mapping[str, Polled]) -> dict[str, float]:
-    """Ask every sensor once; what one of them cannot tell, or what is no number, is left out."""
-    values: dict[str, float] = {TIME: round(time.perf_counter(), 4)}
+    """Ask every sensor once, between two looks at the clock; what one cannot tell, or is no number, is left out."""
+    begin_s, values = time.perf_counter(), dict[str, float]()
     for meter in polled.values():
         with suppress(Exception):
             values.update({name: _short(value) for name, value in meter.sample().items() if math.isfinite(value)})
-    values[CPU] = round(time.process_time(), 3)
-    return values
+    end_s = time.perf_counter()
+    # To the microsecond, outwards: whether a read lay inside a window must not hang on rounding.
+    times = {TIME: math.floor(begin_s * 1e6) / 1e6, TIME_END: math.ceil(end_s * 1e6) / 1e6}
+    return {**times, **values, CPU: round(time.process_time(), 3)}
 
 
 def _short(value: float) -> float:

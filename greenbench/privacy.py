@@ -18,8 +18,8 @@ RUN_KEYS = (
 """What of ``run.json`` is shared; anything else stays at home until it is known to be harmless."""
 
 MACHINE_KEYS = (
-    "os", "kernel", "python", "cpu_model", "n_cpus_physical", "n_cpus_logical", "n_cpus_usable", "memory_bytes",
-    "cpu_governor", "turbo", "virtualised", "gpus",
+    "os", "kernel", "python", "cpu_model", "n_cpu_packages", "n_cpus_physical", "n_cpus_logical", "n_cpus_usable",
+    "memory_bytes", "cpu_governor", "turbo", "virtualised", "gpus",
 )  # fmt: skip
 GPU_KEYS = (
     "name", "memory_bytes", "driver", "persistence_mode", "mig", "power_limit_w", "power_limit_default_w",

@@ -14,10 +14,13 @@ import numpy.typing as npt
 Numbers = npt.NDArray[np.float64]
 
 Sample = Mapping[str, float]
-"""What was seen at one moment: ``t_s`` on ``time.perf_counter`` (one clock for all processes of a machine) and
-values named ``<source>.<part>.<quantity>_<unit>``, e.g. ``nvml.0.power_w`` or ``rapl.package-0.energy_uj``."""
+"""What was seen between two moments: ``t_s``, before the first sensor was read, and ``t_end_s``, after the last, on
+``time.perf_counter`` (one clock for all processes of a machine), and values named
+``<source>.<part>.<quantity>_<unit>``, e.g. ``nvml.0.power_w`` or ``rapl.package-0.energy_uj``. Samples of earlier
+versions have ``t_s`` alone."""
 
 TIME = "t_s"
+TIME_END = "t_end_s"
 
 MAX_MISSED = 10
 """So many periods without a sample are a gap, over which nothing is integrated."""
@@ -58,7 +61,7 @@ class Trace:
         with self.path.open("rb") as stream:
             stream.seek(_last_before(stream, self.begin, start_s))
             for sample in _read(stream):
-                if sample[TIME] < start_s:
+                if _ended_s(sample) < start_s:
                     found.clear()
                 found.append(sample)
                 if sample[TIME] > end_s:
@@ -98,11 +101,26 @@ def _last_before(stream: BinaryIO, begin: int, t_s: float) -> int:
         stream.readline()  # the rest of a line
         at = stream.tell()
         sample = next(_read(stream), None)
-        if sample is not None and sample[TIME] < t_s:
+        if sample is not None and _ended_s(sample) < t_s:
             low = at
         else:
             high = middle
     return low
+
+
+def _ended_s(sample: Sample) -> float:
+    """Return when a sample's last sensor had been read; of one with a single time, that time."""
+    return sample.get(TIME_END, sample[TIME])
+
+
+def inside(samples: Sequence[Sample], start_s: float, end_s: float) -> list[tuple[float, float, Sample]]:
+    """Return the samples that were read wholly inside a window, each with the times before and after its read.
+
+    A sample with a single time had been read by the time of the next one, so it counts only if that is inside, too.
+    """
+    following = [sample[TIME] for sample in samples[1:]] + [math.inf]
+    reads = [(s[TIME], s.get(TIME_END, next_s), s) for s, next_s in zip(samples, following, strict=False)]
+    return [read for read in reads if start_s <= read[0] and read[1] <= end_s]
 
 
 def integrate_j(samples: Sequence[Sample], name: str, start_s: float, end_s: float) -> float | None:
@@ -124,8 +142,8 @@ def integrate_j(samples: Sequence[Sample], name: str, start_s: float, end_s: flo
 
 
 def series(samples: Sequence[Sample], name: str) -> tuple[Numbers, Numbers]:
-    """Return the times at which a value was sampled, and the values."""
-    points = [(sample[TIME], sample[name]) for sample in samples if name in sample]
+    """Return the times at which a value was sampled, each halfway through its sample's reads, and the values."""
+    points = [((sample[TIME] + _ended_s(sample)) / 2, sample[name]) for sample in samples if name in sample]
     times, values = np.array(points, dtype=np.float64).reshape(-1, 2).T
     return times, values
 

@@ -84,6 +84,14 @@ def test_the_description_is_of_this_machine():
     assert 1 <= facts["n_cpus_usable"] <= facts["n_cpus_logical"]
 
 
+@pytest.mark.parametrize(("packages", "expected"), [((), None), ((0, 0, 0, 0), 1), ((0, 0, 1, 1), 2), ((-1, -1), None)])
+def test_packages_are_counted_once(system, packages, expected):
+    """Every CPU says which package it is in; a system that does not know says -1 or nothing."""
+    for cpu, package in enumerate(packages):
+        system(f"sys/devices/system/cpu/cpu{cpu}/topology/physical_package_id", package)
+    assert environment.cpu_packages() == expected
+
+
 def test_what_is_unknown_is_none(system, monkeypatch):
     """Without /proc and /sys the governor, turbo and virtualisation are unknown, not guessed."""
     _gpus(monkeypatch)

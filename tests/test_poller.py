@@ -173,7 +173,10 @@ def test_a_line_that_was_torn_off_costs_no_later_one(tmp_path: Path, monkeypatch
     path.write_text('{"t_s": 1, "a"')
     monkeypatch.setattr(time, "perf_counter", lambda: hand.now)
     poller.poll(path, 0.1, {}, hand)  # type: ignore[arg-type]
-    assert [json.loads(line).keys() for line in path.read_text().splitlines()[1:]] == [{"header"}, {"t_s", CPU}]
+    assert [json.loads(line).keys() for line in path.read_text().splitlines()[1:]] == [
+        {"header"},
+        {"t_s", "t_end_s", CPU},
+    ]
 
 
 def test_a_poller_that_dies_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

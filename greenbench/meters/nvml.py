@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from greenbench.bounds import implausible
 from greenbench.gpus import Board, explain, in_use, polled_boards
 from greenbench.plugins import Quantity, Reading, SampledPower
 
@@ -110,6 +111,9 @@ def _energy(before: list[int] | None, after: list[int] | None, window_s: float) 
     used_mj = [b - a for a, b in zip(before, after, strict=True)]
     if min(used_mj) <= 0:
         return _unknown("a counter did not move forward: the window is too short, or the driver was reloaded")
+    for mj in used_mj:
+        if why := implausible("gpu", mj / 1e3, window_s):
+            return _unknown(f"{why}: the counter was reset, or is not to be trusted")
     return Quantity(sum(used_mj) / 1e3, "counter", "nvml-total-energy")
 
 

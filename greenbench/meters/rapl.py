@@ -9,14 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
+from greenbench.bounds import BOUNDS, implausible
 from greenbench.plugins import Quantity, Reading
-from greenbench.traces import TIME, Trace
-
-MAX_POWER_W = 1000.0
-"""More than a package or its memory draws for long: bounds from below how fast a counter can wrap."""
+from greenbench.traces import Trace, inside
 
 MIRROR_TOLERANCE_UJ = 1_000_000
-"""Two reads of one counter, one after the other, differ by less than this (1 J: 1 ms at ``MAX_POWER_W``)."""
+"""Two reads of one counter, one after the other, differ by less than this (1 J: 1 ms at a package's most)."""
 
 UDEV_RULE = 'SUBSYSTEM=="powercap", ACTION=="add", KERNEL=="intel-rapl:*", RUN+="/bin/chmod a+r %S%p/energy_uj"'
 
@@ -61,13 +59,12 @@ class Rapl:
 
     @contextmanager
     def window(self, reading: Reading) -> Iterator[None]:
-        """Read the counters before and after the ``with`` block, and the poller's samples where they may wrap."""
+        """Read the counters before and after the ``with`` block; what the poller saw of them in between checks them."""
         zones = _zones(self.root)
-        start_s = time.perf_counter()
-        before = _read_all(zones)
+        begun_s, before, opened_s = time.perf_counter(), _read_all(zones), time.perf_counter()
         yield
-        after = _read_all(zones)
-        window = _Window(start_s, time.perf_counter(), reading.trace)
+        closing_s, after, closed_s = time.perf_counter(), _read_all(zones), time.perf_counter()
+        window = _Window((begun_s, opened_s), (closing_s, closed_s), reading.trace)
         spans = [_Span(*span) for span in zip(zones, before, after, strict=True)]
         packages = [span for span in spans if span.zone.is_package]
         memories = [span for span in spans if not span.zone.is_package]
@@ -95,9 +92,13 @@ class _Zone:
         return self.name.startswith("package-")
 
     @property
+    def domain(self) -> str:
+        return "package" if self.is_package else "dram"
+
+    @property
     def safe_s(self) -> float:
         """Between two reads that are closer than this the counter wraps once at most."""
-        return self.range_uj / 1e6 / MAX_POWER_W
+        return self.range_uj / 1e6 / BOUNDS[self.domain].highest_w
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,20 @@ class _Span:
 
 @dataclass(frozen=True)
 class _Window:
-    """When the edges were read, and what the poller saw between them."""
+    """When the edges were read, each from before its read to after it, and what the poller saw between them."""
 
-    start_s: float
-    end_s: float
+    opening: tuple[float, float]
+    closing: tuple[float, float]
     trace: Trace | None
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A counter's value at some moment between two."""
+
+    begin_s: float
+    end_s: float
+    uj: int
 
 
 def _zones(root: Path) -> list[_Zone]:
@@ -185,27 +195,44 @@ def _energy(spans: Sequence[_Span], window: _Window) -> Quantity:
 
 
 def _used_uj(span: _Span, window: _Window) -> tuple[int | None, str | None]:
-    """Return the microjoules between the edges, or None and why they cannot be told."""
+    """Return the microjoules between the edges, or None and why they cannot be known."""
     if span.before_uj is None or span.after_uj is None:
         return None, "a counter could not be read at an edge of the window"
-    points = [(window.start_s, span.before_uj), *_between(span, window), (window.end_s, span.after_uj)]
-    gap_s = max(after - before for (before, _), (after, _) in pairwise(points))
-    if gap_s >= span.zone.safe_s:
-        return None, (
-            f"in {gap_s:.0f} s without a sample a counter may wrap twice: keep windows under "
-            f"{span.zone.safe_s:.0f} s, or let the poller run (trace_hz)"
-        )
-    # Each step spans one wrap at most, and the counter takes range_uj values.
-    used_uj = sum((after - before) % span.zone.range_uj for (_, before), (_, after) in pairwise(points))
+    edges = _Seen(*window.opening, span.before_uj), _Seen(*window.closing, span.after_uj)
+    used_uj = 0
+    for earlier, later in pairwise([edges[0], *_between(span.zone, window), edges[1]]):
+        step_uj, why = _step_uj(span.zone, earlier, later)
+        if step_uj is None:
+            return None, why
+        used_uj += step_uj
     if used_uj == 0:
         return None, "a counter did not move: it is stuck, or the window is shorter than its 1 ms update"
-    return used_uj, None
+    why = implausible(span.zone.domain, used_uj / 1e6, edges[1].end_s - edges[0].begin_s)
+    return (None, why) if why else (used_uj, None)
 
 
-def _between(span: _Span, window: _Window) -> list[tuple[float, int]]:
-    """Return a counter's samples inside a window in which it may wrap more than once."""
-    if window.trace is None or window.end_s - window.start_s < span.zone.safe_s:
+def _step_uj(zone: _Zone, earlier: _Seen, later: _Seen) -> tuple[int | None, str | None]:
+    """Return what was used between two looks, one wrap included; None and why where it wrapped twice or was reset."""
+    seconds = later.end_s - earlier.begin_s
+    if seconds >= zone.safe_s:
+        return None, (
+            f"in {seconds:.0f} s without a sample a counter may wrap twice: keep windows under "
+            f"{zone.safe_s:.0f} s, or let the poller run (trace_hz)"
+        )
+    used_uj = (later.uj - earlier.uj) % zone.range_uj  # the counter takes range_uj values
+    why = implausible(zone.domain, used_uj / 1e6, seconds, may_rest=True)
+    if why and later.uj < earlier.uj:
+        return None, (
+            f"a counter stepped back from {earlier.uj / 1e6:.6g} to {later.uj / 1e6:.6g} J, far from its range of "
+            f"{zone.range_uj / 1e6:.6g} J: it was reset (suspend, reloaded driver, hotplug)"
+        )
+    return (None, why) if why else (used_uj, None)
+
+
+def _between(zone: _Zone, window: _Window) -> list[_Seen]:
+    """Return the samples of a counter that were read wholly between the reads at the window's edges."""
+    if window.trace is None:
         return []
-    name = _sampled_name(span.zone)
-    samples = window.trace.samples(window.start_s, window.end_s)
-    return [(s[TIME], int(s[name])) for s in samples if name in s and window.start_s < s[TIME] < window.end_s]
+    name, (start_s, end_s) = _sampled_name(zone), (window.opening[1], window.closing[0])
+    found = inside(window.trace.samples(start_s, end_s), start_s, end_s)
+    return [_Seen(begin_s, stop_s, int(sample[name])) for begin_s, stop_s, sample in found if name in sample]

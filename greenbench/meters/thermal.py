@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from greenbench.plugins import Quantity, Reading
-from greenbench.traces import TIME
+from greenbench.traces import inside
 
 CHIPS = {"coretemp": "Package", "k10temp": "Tdie", "zenpower": "Tdie"}
 """hwmon drivers of CPUs (Intel, AMD), and how the label begins of the sensor to prefer: an AMD ``Tctl`` may carry
@@ -101,7 +101,7 @@ def _inputs(chip: Path) -> list[Path]:
 def _seen_c(reading: Reading, start_s: float, end_s: float) -> list[float]:
     """Return the temperatures that the poller saw inside the window."""
     samples = reading.trace.samples(start_s, end_s) if reading.trace else []
-    return [sample[TEMPERATURE] for sample in samples if TEMPERATURE in sample and start_s <= sample[TIME] <= end_s]
+    return [sample[TEMPERATURE] for _, _, sample in inside(samples, start_s, end_s) if TEMPERATURE in sample]
 
 
 def _counts(root: Path) -> dict[tuple[str, str], int]:

@@ -11,6 +11,7 @@ from greenbench.validate import files, together
 from greenbench.validate.evidence import Evidence, Line, Problem, ask
 from greenbench.validate.figures import FIGURES, rates
 from greenbench.validate.form import FORM, SENSE
+from greenbench.validate.power import POWER
 from greenbench.validate.texts import TEXTS, recounted
 
 __all__ = ["Problem", "problems"]
@@ -65,7 +66,7 @@ def _row(line: Line, evidence: Evidence) -> Iterator[Problem]:
     whole = Line(line.file, line.number, {**dict.fromkeys(columns()), **line.row})
     yield from ask(SENSE, whole, evidence)
     if line.row["status"] == "ok":
-        yield from ask(FIGURES, whole, evidence)
+        yield from ask((*FIGURES, *POWER), whole, evidence)
         if evidence.rows[key_of(line.row)] is line.row:  # the texts are those of the last row with this key
             yield from ask(TEXTS, whole, evidence)
 

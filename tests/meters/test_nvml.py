@@ -72,6 +72,13 @@ def test_a_counter_that_does_not_advance_is_unknown(driver, used_mj):
     assert "did not move" in quantity.note
 
 
+def test_joules_that_no_board_draws_are_unknown(driver):
+    """A counter that jumped by 16 kJ in 0.1 s, as one that began anew may, gives None and the bound."""
+    quantity = read(driver, (2_500, 16_000_000))
+    assert quantity.value is None
+    assert "GPU board (2,000 W)" in quantity.note
+
+
 def test_a_window_under_the_update_is_unknown(driver):
     """A 50 ms window gives None even where a 100 ms step of the counter happens to fall into it."""
     quantity = read(driver, (30_000, 30_000), seconds=0.05)

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from greenbench.meters import rapl
@@ -24,6 +24,14 @@ DESKTOP = {
     "intel-rapl:2": "psys",
     "intel-rapl-mmio:0": "package-0",
 }
+
+
+@pytest.fixture(autouse=True)
+def hand(monkeypatch):
+    """A clock whose hand moves where a test says so: counters of known watts need known seconds."""
+    now = [100.0]
+    monkeypatch.setattr(rapl.time, "perf_counter", lambda: now[0])
+    return now
 
 
 def _tree(root, zones=DESKTOP, start_uj=1_000_000_000, range_uj=RANGE_UJ):
@@ -45,14 +53,15 @@ def _use(root, **used_uj):
         path.write_text(f"{(int(path.read_text()) + used) % RANGE_UJ}\n")
 
 
-def _read(root, **used_uj):
-    reading = Reading()
+def _read(root, hand, seconds=2.0, trace=None, **used_uj):
+    reading = Reading(trace=trace)
     with Rapl(root).window(reading):
         _use(root, **used_uj)
+        hand[0] += seconds
     return reading
 
 
-def test_nested_domains_are_not_counted_twice(tmp_path):
+def test_nested_domains_are_not_counted_twice(tmp_path, hand):
     """psys, core, uncore and the MMIO copy of a package are inside or around it: packages alone add up."""
     root = _tree(tmp_path / "powercap")
     used = {"_0": 5_000_000, "_1": 7_000_000, "_0_0": 3_000_000, "_0_1": 1_000_000, "_2": 20_000_000}
@@ -60,6 +69,7 @@ def test_nested_domains_are_not_counted_twice(tmp_path):
     reading = Reading()
     with Rapl(root).window(reading):
         _use(root, **used)
+        hand[0] += 1.0
         mmio = root / "intel-rapl-mmio:0" / "energy_uj"
         mmio.write_text(str(int(mmio.read_text()) + 5_000_000))
     cpu, dram = reading.quantities["energy_cpu_j"], reading.quantities["energy_dram_j"]
@@ -67,82 +77,149 @@ def test_nested_domains_are_not_counted_twice(tmp_path):
     assert dram.value == 2.5
 
 
-@settings(deadline=None, max_examples=40)
-@given(st.lists(st.integers(1, 10**9), min_size=1, max_size=4), st.integers(0, RANGE_UJ - 1))
-def test_joules_are_the_sum_of_the_packages(tmp_path_factory, used_uj, start_uj):
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.integers(10**5, 10**9), min_size=1, max_size=4), st.integers(0, RANGE_UJ - 1))
+def test_joules_are_the_sum_of_the_packages(tmp_path_factory, hand, used_uj, start_uj):
     """For any start of the counters, one wrap included, joules are the microjoules used, summed."""
     zones = {f"intel-rapl:{n}": f"package-{n}" for n in range(len(used_uj))}
     root = tmp_path_factory.mktemp("powercap") / "root"
     _tree(root, zones)
     for folder in zones:
         (root / folder / "energy_uj").write_text(str(start_uj))
-    reading = _read(root, **{f"_{n}": used for n, used in enumerate(used_uj)})
+    reading = _read(root, hand, **{f"_{n}": used for n, used in enumerate(used_uj)})
     assert reading.value("energy_cpu_j") == pytest.approx(sum(used_uj) / 1e6)
 
 
-def test_a_wrap_is_made_good(tmp_path):
+def test_a_wrap_is_made_good(tmp_path, hand):
     """A counter that wrapped once inside the window gives the joules used, not fewer than none."""
     root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"}, start_uj=RANGE_UJ - 1_000_000)
-    assert _read(root, _0=3_000_000).value("energy_cpu_j") == pytest.approx(3.0)
+    assert _read(root, hand, _0=3_000_000).value("energy_cpu_j") == pytest.approx(3.0)
 
 
-def test_a_window_that_may_hide_a_wrap_is_unknown(tmp_path, monkeypatch):
+def test_a_window_that_may_hide_a_wrap_is_unknown(tmp_path, hand):
     """A window in which a counter may have wrapped twice gives None and says how short it must be."""
     root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"})
-    seconds = iter([0.0, RANGE_UJ / 1e6 / rapl.MAX_POWER_W + 1])
-    monkeypatch.setattr(rapl.time, "perf_counter", lambda: next(seconds))
-    quantity = _read(root, _0=3_000_000).quantities["energy_cpu_j"]
+    quantity = _read(root, hand, RANGE_UJ / 1e6 / 1000 + 1, _0=3_000_000).quantities["energy_cpu_j"]
     assert quantity.value is None
     assert "under 262 s" in quantity.note
 
 
-def _trace(path, watts, times):
-    """A trace of one package counter that wraps at ``RANGE_UJ``, from 0 J at second 0."""
-    samples = [{"t_s": t, "rapl.package-0.energy_uj": int(watts * t * 1e6) % RANGE_UJ} for t in times]
+def _trace(path, watts, times, read_s=0.0):
+    """A trace of one package counter that wraps at ``RANGE_UJ``, read in the middle of a sample."""
+    samples = [
+        {"t_s": t, "t_end_s": t + read_s, "rapl.package-0.energy_uj": int(watts * (t + read_s / 2) * 1e6) % RANGE_UJ}
+        for t in times
+    ]
     path.write_text("".join(json.dumps(sample) + "\n" for sample in samples))
     return Trace(path)
 
 
-def _read_long(root, trace, watts, window, monkeypatch):
+def _read_long(root, trace, watts, window, hand):
     """Read one package that draws ``watts`` over a window in which it wraps several times."""
-    seconds = iter(window)
-    monkeypatch.setattr(rapl.time, "perf_counter", lambda: next(seconds))
+    hand[0] = window[0]
     counter = root / "intel-rapl:0" / "energy_uj"
     counter.write_text(str(int(watts * window[0] * 1e6) % RANGE_UJ))
     reading = Reading(trace=trace)
     with Rapl(root).window(reading):
         counter.write_text(str(int(watts * window[1] * 1e6) % RANGE_UJ))
+        hand[0] = window[1]
     return reading.quantities["energy_cpu_j"]
 
 
 @pytest.mark.parametrize("window", [(250.0, 1250.0), (250.05, 1250.07), (2.0, 265.0), (10.0, 5000.0)])
-def test_several_wraps_are_made_good_by_the_poller(tmp_path, monkeypatch, window):
+def test_several_wraps_are_made_good_by_the_poller(tmp_path, hand, window):
     """A counter that wraps up to 19 times in a window gives its joules: the poller saw it more often than that."""
     root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"})
     watts = 999.0
     trace = _trace(tmp_path / "power.jsonl", watts, [t / 2 for t in range(12_000)])
-    quantity = _read_long(root, trace, watts, window, monkeypatch)
+    quantity = _read_long(root, trace, watts, window, hand)
     assert quantity.value == pytest.approx(watts * (window[1] - window[0]), rel=1e-6)
     assert (quantity.method, quantity.source) == ("counter", "rapl")
 
 
 @pytest.mark.parametrize("gap", [(0, 400), (500, 800), (900, 12_000)])
-def test_a_poller_that_paused_too_long_makes_no_joules(tmp_path, monkeypatch, gap):
+def test_a_poller_that_paused_too_long_makes_no_joules(tmp_path, hand, gap):
     """Where two samples, or an edge and its next sample, are further apart than a wrap may take, it is None."""
     root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"})
     times = [t for t in range(2000) if not gap[0] <= t < gap[1]]
-    quantity = _read_long(root, _trace(tmp_path / "power.jsonl", 500.0, times), 500.0, (100.0, 1250.0), monkeypatch)
+    quantity = _read_long(root, _trace(tmp_path / "power.jsonl", 500.0, times), 500.0, (100.0, 1250.0), hand)
     assert quantity.value is None
     assert "without a sample a counter may wrap twice" in quantity.note
     assert "trace_hz" in quantity.note
 
 
-def test_the_poller_is_not_asked_about_a_short_window(tmp_path, monkeypatch):
-    """Where one wrap at most can have happened the edges suffice, whatever the trace says."""
+# --- a sample that is read while an edge is --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("read_s", [0.0005, 0.005, 0.02, 0.09])
+@pytest.mark.parametrize("shift_s", [-0.5, -0.25, 0.0, 0.25, 0.5, 1.0])
+def test_a_sample_across_an_edge_decides_no_wrap(tmp_path, hand, read_s, shift_s):
+    """However a sample's read lies across an edge of a long window, watts x seconds come out: never a range more."""
+    root, watts, window = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"}), 50.0, (300.0, 600.0)
+    times = [t / 10 + shift_s * read_s for t in range(2900, 6100)]
+    quantity = _read_long(root, _trace(tmp_path / "power.jsonl", watts, times, read_s), watts, window, hand)
+    assert quantity.value == pytest.approx(watts * 300, rel=1e-6)
+
+
+@pytest.mark.parametrize("edge", ["start", "end"])
+def test_a_sample_stamped_inside_and_read_outside_does_not_count(tmp_path, hand, edge):
+    """Stamped before the closing read and read after it, or the like at the start, a sample is left out."""
+    root, watts, window = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"}), 50.0, (300.0, 600.0)
+    trace = _trace(tmp_path / "power.jsonl", watts, range(290, 610))
+    late = {"start": (299.9, 300.1, 300.0 - 1e-3), "end": (599.9, 600.1, 600.0 + 1e-3)}[edge]
+    stray = {"t_s": late[0], "t_end_s": late[1], "rapl.package-0.energy_uj": int(watts * late[2] * 1e6)}
+    lines = [*trace.path.read_text().splitlines(), json.dumps(stray)]
+    trace.path.write_text("\n".join(sorted(lines, key=lambda line: json.loads(line)["t_s"])) + "\n")
+    assert _read_long(root, trace, watts, window, hand).value == pytest.approx(watts * 300, rel=1e-6)
+
+
+def test_a_sample_of_an_earlier_version_counts_if_the_next_one_is_inside_too(tmp_path, hand):
+    """With one time a sample had been read at the latest as the next began: the last inside is left out."""
+    root, watts, window = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"}), 50.0, (300.0, 600.0)
+    values = {290.0: 290.0, 299.0: 299.0, 350.0: 350.0, 450.0: 450.0, 550.0: 550.0, 599.999: 600.01, 601.0: 601.0}
+    samples = [{"t_s": t, "rapl.package-0.energy_uj": int(watts * read_s * 1e6)} for t, read_s in values.items()]
+    (tmp_path / "power.jsonl").write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    quantity = _read_long(root, Trace(tmp_path / "power.jsonl"), watts, window, hand)
+    assert quantity.value == pytest.approx(watts * 300, rel=1e-6)
+
+
+# --- a counter that was reset ----------------------------------------------------------------------------
+
+
+def test_a_reset_is_no_wrap(tmp_path, hand):
+    """A package of 40 W whose counter begins anew in a window of 30 s has no joules: no package draws 8 kW."""
+    root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"}, start_uj=20_000_000_000)
+    reading = Reading()
+    with Rapl(root).window(reading):
+        (root / "intel-rapl:0" / "energy_uj").write_text("600000000")
+        hand[0] += 30.0
+    quantity = reading.quantities["energy_cpu_j"]
+    assert quantity.value is None
+    assert quantity.note == (
+        "a counter stepped back from 20000 to 600 J, far from its range of 262143 J: it was reset (suspend, reloaded "
+        "driver, hotplug)"
+    )
+
+
+@pytest.mark.parametrize("range_j", [1_000, 65_533, 262_143])
+def test_a_reset_that_the_edges_do_not_show_is_seen_by_the_poller(tmp_path, hand, range_j):
+    """A counter that has passed its first value again by the end would look fine: a sample stepped back in between."""
+    root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"}, start_uj=50_000_000, range_uj=range_j * 10**6)
+    values_j = {100.1: 54, 100.6: 74, 101.1: 10, 101.6: 30, 102.1: 50, 102.6: 70, 103.1: 90}
+    samples = [{"t_s": t, "t_end_s": t, "rapl.package-0.energy_uj": j * 10**6} for t, j in values_j.items()]
+    (tmp_path / "p").write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    reading = _read(root, hand, seconds=3.0, trace=Trace(tmp_path / "p"), _0=36_000_000)
+    assert reading.value("energy_cpu_j") is None
+    assert "stepped back from 74 to 10 J" in reading.quantities["energy_cpu_j"].note
+
+
+@pytest.mark.parametrize(("joules", "is_known"), [(1999.0, True), (2010.0, False), (0.001, False), (0.03, True)])
+def test_joules_that_no_package_draws_are_none(tmp_path, hand, joules, is_known):
+    """In 2 s a package draws at most 2,000 J, give or take an update, and not under a hundredth of a watt."""
     root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"})
-    (tmp_path / "power.jsonl").write_text(json.dumps({"t_s": 101.0, "rapl.package-0.energy_uj": 7}) + "\n")
-    trace = Trace(tmp_path / "power.jsonl")
-    assert _read_long(root, trace, 50.0, (100.0, 102.0), monkeypatch).value == pytest.approx(100.0)
+    quantity = _read(root, hand, 2.0, _0=int(joules * 1e6)).quantities["energy_cpu_j"]
+    assert (quantity.value is not None) is is_known
+    assert is_known or "CPU package" in quantity.note
 
 
 def test_samples_are_the_raw_counters_each_under_a_name_of_its_own(tmp_path, monkeypatch):
@@ -162,41 +239,41 @@ def test_samples_are_the_raw_counters_each_under_a_name_of_its_own(tmp_path, mon
 
 
 @pytest.mark.parametrize("used_uj", [{}, {"_0": 5_000_000}])
-def test_a_counter_that_stands_still_is_unknown(tmp_path, used_uj):
+def test_a_counter_that_stands_still_is_unknown(tmp_path, hand, used_uj):
     """A counter that did not move gives None, not 0 J, even when another package's moved."""
     root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0", "intel-rapl:1": "package-1"})
-    quantity = _read(root, **used_uj).quantities["energy_cpu_j"]
+    quantity = _read(root, hand, **used_uj).quantities["energy_cpu_j"]
     assert quantity.value is None
     assert "did not move" in quantity.note
 
 
-def test_mirrored_dies_count_once(tmp_path):
+def test_mirrored_dies_count_once(tmp_path, hand):
     """Dies of one socket that show the same counter, read a moment apart, are one meter."""
     dies = {f"intel-rapl:{n}": f"package-0-die-{n}" for n in range(2)}
     root = _tree(tmp_path / "powercap", dies)
     (root / "intel-rapl:1" / "energy_uj").write_text(str(1_000_000_000 + 20_000))
-    reading = _read(root, _0=68_000_000, _1=68_010_000)
+    reading = _read(root, hand, _0=68_000_000, _1=68_010_000)
     assert reading.value("energy_cpu_j") == 68.0
 
 
-def test_distinct_dies_add_up(tmp_path):
+def test_distinct_dies_add_up(tmp_path, hand):
     """Dies of one socket with counters of their own are both counted, even when they use the same."""
     dies = {f"intel-rapl:{n}": f"package-0-die-{n}" for n in range(2)}
     root = _tree(tmp_path / "powercap", dies)
-    assert _read(root, _0=68_000_000, _1=68_000_000).value("energy_cpu_j") == 136.0
+    assert _read(root, hand, _0=68_000_000, _1=68_000_000).value("energy_cpu_j") == 136.0
 
 
-def test_two_sockets_are_never_mirrors(tmp_path):
+def test_two_sockets_are_never_mirrors(tmp_path, hand):
     """Two sockets whose counters happen to agree are both counted."""
     sockets = {f"intel-rapl:{n}": f"package-{n}" for n in range(2)}
     root = _tree(tmp_path / "powercap", sockets)
     (root / "intel-rapl:1" / "energy_uj").write_text("1000000000")
-    assert _read(root, _0=4_000_000, _1=4_000_000).value("energy_cpu_j") == 8.0
+    assert _read(root, hand, _0=4_000_000, _1=4_000_000).value("energy_cpu_j") == 8.0
 
 
-def test_without_a_memory_domain_there_is_no_memory_energy(tmp_path):
+def test_without_a_memory_domain_there_is_no_memory_energy(tmp_path, hand):
     """Where memory is not counted energy_dram_j is absent, rather than 0."""
-    reading = _read(_tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"}), _0=1_000_000)
+    reading = _read(_tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"}), hand, _0=1_000_000)
     assert "energy_dram_j" not in reading.quantities
 
 
@@ -212,13 +289,14 @@ def test_a_refused_read_is_unknown(tmp_path, monkeypatch, error):
     assert "could not be read" in quantity.note
 
 
-def test_segments_add_up(tmp_path):
+def test_segments_add_up(tmp_path, hand):
     """Two windows with one reading add up, and what is used in between is not counted."""
     root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"})
     reading = Reading()
     for _ in range(2):
         with Rapl(root).window(reading):
             _use(root, _0=1_500_000)
+            hand[0] += 0.1
         _use(root, _0=50_000_000)
     assert reading.value("energy_cpu_j") == 3.0
 

@@ -76,6 +76,17 @@ def test_few_samples_are_told(tmp_path, hand, seconds, told):
     assert reading.quantities["energy_system_j"].note.startswith(told)
 
 
+@pytest.mark.parametrize(("watts", "told"), [(-41.0, "clamp reversed"), (42e6, "more than a machine (20,000 W)")])
+def test_watts_that_cannot_be_are_no_energy(tmp_path, hand, watts, told):
+    """One sample below 0 or beyond what a machine draws makes the joules unknown, and the reason says which."""
+    trace = write(tmp_path / "p", lambda t: {"a.power_w": watts if t == 101.0 else 40.0})
+    reading = Reading(trace=trace)
+    with measure([Source("a.power_w")], reading):
+        time.sleep(3.0)
+    assert reading.value("energy_system_j") is None
+    assert told in reading.quantities["energy_system_j"].note
+
+
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_shared_power_makes_shared_joules(tmp_path, hand, shared):
     """What is marked at the power is marked at its joules."""

@@ -138,7 +138,9 @@ def test_temperatures_are_those_under_load_where_the_poller_runs(tmp_path: Path)
     now = time.perf_counter()
     seen = {now - 1: 30.0, now + 1: 70.0, now + 2: 75.0, now + 3: 74.0, now + 1000: 20.0}
     path = tmp_path / "power.jsonl"
-    path.write_text("".join(json.dumps({"t_s": t, "cpu.temperature_c": c}) + "\n" for t, c in seen.items()))
+    path.write_text(
+        "".join(json.dumps({"t_s": t, "t_end_s": t, "cpu.temperature_c": c}) + "\n" for t, c in seen.items())
+    )
     reading = Reading(trace=Trace(path))
     ends = iter([now, now + 10])
     with pytest.MonkeyPatch.context() as patch:

@@ -230,6 +230,72 @@ def test_what_a_training_took_is_a_number(copy: Path) -> None:
     assert [problem.what for problem in found(copy)] == ["training_energy_j is '3.4 kJ', not a number or null"]
 
 
+def drew(watts: float, idle_w: float = 20.0, **provenance: Any) -> Edit:
+    """Let a row's package have drawn so much, and everything that derives from it agree."""
+
+    def edit(row: dict[str, Any]) -> None:
+        joules = watts * row["wall_s"]
+        row.update(provenance, energy_cpu_j=joules, energy_j=joules, idle_power_w=idle_w)
+        row["energy_net_j"] = joules - idle_w * row["wall_s"]
+        row["energy_j_per_audio_s"], row["co2e_g"] = joules / row["audio_s"], joules / 3.6e6 * 56
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (drew(900.0), None),
+        (drew(1.3e9), "energy_cpu_j cannot be, by wall_s: "),
+        (drew(5_337.0), "more than a CPU package (1,000 W) can draw"),
+        (drew(1e-4, idle_w=0.0), "are less than a CPU package draws (0.01 W)"),
+        (drew(40.0, idle_w=131_035.0), "idle_power_w is 131,035, which cpu cannot draw: at most 1,000 W"),
+    ],
+)
+def test_watts_that_nothing_draws_are_an_error(edit: Edit, told: str | None, copy: Path) -> None:
+    """A row that agrees with itself and implies watts beyond its domain's bound is found, and one below it is not."""
+    run = store.read_run(copy)
+    run["machine"]["n_cpu_packages"] = 1
+    (copy / store.RUN).write_text(json.dumps(run))
+    tamper(copy, store.RECORDS, edit)
+    problems_found = found(copy)
+    assert bool(problems_found) is (told is not None)
+    assert told is None or any(p.severity == "error" and told in p.what for p in problems_found)
+
+
+def test_two_packages_draw_what_one_cannot(copy: Path) -> None:
+    """The bound is that of all packages that the machine says it has."""
+    run = store.read_run(copy)
+    run["machine"]["n_cpu_packages"] = 2
+    (copy / store.RUN).write_text(json.dumps(run))
+    tamper(copy, store.RECORDS, drew(1_500.0))
+    assert found(copy) == []
+
+
+@pytest.mark.parametrize(("watts", "told"), [(-41.0, "is the clamp reversed?"), (42e6, "is the unit right?")])
+def test_sampled_joules_stand_on_possible_samples(watts: float, told: str, copy: Path) -> None:
+    """One sample in a window that no rail can have is an error of the row whose joules it is part of."""
+    (start_s, end_s), *_ = next(
+        row["segments"] for row in store.read_rows(copy / store.WINDOWS) if row["kind"] == "window"
+    )
+    times = [start_s - 1, (start_s + end_s) / 2, end_s + 1]
+    samples = [{"t_s": t, "t_end_s": t, "hwmon.VDD_IN.power_w": w} for t, w in zip(times, (5, watts, 5), strict=True)]
+    (copy / store.POWER).write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    assert found(copy) == []
+
+    def edit(row: dict[str, Any]) -> None:
+        joules = 5.0 * row["wall_s"]
+        row.update(energy_system_j=joules, energy_system_method="sampled", energy_system_source="hwmon")
+        row.update(energy_scope="system", energy_method="sampled", energy_j=joules, flags=[], flag_notes=[])
+        row["energy_net_j"] = joules - row["idle_power_w"] * row["wall_s"]
+        row["energy_j_per_audio_s"], row["co2e_g"] = joules / row["audio_s"], joules / 3.6e6 * 56
+
+    tamper(copy, store.RECORDS, edit)
+    (problem,) = [problem for problem in found(copy) if "stands on a sample" in problem.what]
+    assert told in problem.what
+    assert "hwmon.VDD_IN.power_w" in problem.what
+
+
 def test_more_than_the_machine_can_is_a_bad_peak(copy: Path, fake_peaks: dict[str, Any]) -> None:
     """A model that did 120 % of the peak was measured well, and the peak was not: a warning, and no other problem."""
     row = next(store.read_rows(copy / store.RECORDS))

@@ -1,0 +1,97 @@
+"""The watts of a measured row: that what its joules, its idle power and its trace imply can be drawn at all."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from greenbench import energy, store
+from greenbench.bounds import BOUNDS, domain_of, implausible, impossible_w
+from greenbench.rescore import key_of
+from greenbench.traces import Trace
+from greenbench.validate.evidence import Check, Evidence, Row
+
+UNREAD = "These joules are none: the counter was reset, the sensor is at fault or the unit is wrong. Measure again."
+
+SAMPLED = {"hwmon": "hwmon.", "battery": "battery.", "nvml-power": "nvml."}
+"""Source of sampled joules -> how the names of its values begin in the trace."""
+
+PER_COUNTER = "rapl.package-"
+"""How the names of the counters of CPU packages begin in the trace."""
+
+
+def _joules_can_be(row: Row, evidence: Evidence) -> Iterator[str]:
+    """No part drew more, on average over the row's seconds or over its window's, than it can."""
+    seconds = {"wall_s": row["wall_s"], store.WINDOWS: _window_s(row, evidence)}
+    for part in energy.PARTS:
+        joules, domain = row.get(f"energy_{part}_j"), domain_of(part, row.get(f"energy_{part}_source"))
+        for where, known_s in seconds.items():
+            if joules is None or known_s is None:
+                continue
+            if why := implausible(domain, joules, known_s, _n_units(domain, evidence)):
+                yield f"energy_{part}_j cannot be, by {where}: {why}"
+                break
+
+
+def _idle_power_can_be(row: Row, evidence: Evidence) -> Iterator[str]:
+    """Idle power is that of the row's scope, so it is within what all its parts draw at most."""
+    parts = [part for part in energy.PARTS if row.get(f"energy_{part}_method") is not None]
+    domains = {part: domain_of(part, row.get(f"energy_{part}_source")) for part in parts}
+    most_w = sum(BOUNDS[domain].highest_w * _n_units(domain, evidence) for domain in domains.values())
+    for name in ("idle_power_w", "idle_power_after_w"):
+        watts = row.get(name)
+        if watts is not None and domains and (watts < 0 or watts > most_w):
+            yield f"{name} is {watts:,.6g}, which {' + '.join(domains)} cannot draw: at most {most_w:,g} W"
+
+
+def _samples_can_be(row: Row, evidence: Evidence) -> Iterator[str]:
+    """Sampled joules stand on readings that are possible, every one."""
+    trace = Trace(evidence.folder / store.POWER)
+    for part in energy.PARTS:
+        source = row.get(f"energy_{part}_source")
+        prefix, domain = SAMPLED.get(str(source)), domain_of(part, source)
+        if prefix is None or row.get(f"energy_{part}_j") is None:
+            continue
+        for start_s, end_s in evidence.segments.get(key_of(row), ()):
+            found = (_impossible(sample, prefix, domain) for sample in trace.samples(start_s, end_s))
+            if why := next(filter(None, found), None):
+                yield f"energy_{part}_j stands on a sample in {store.POWER} that cannot be: {why}"
+                break
+
+
+def _impossible(sample: Mapping[str, Any], prefix: str, domain: str) -> str | None:
+    """Say which power of a source in a sample cannot be, or return None."""
+    for name, watts in sample.items():
+        if name.startswith(prefix) and name.endswith(".power_w") and (why := impossible_w(domain, watts)):
+            return f"{name}, {why}"
+    return None
+
+
+def _window_s(row: Row, evidence: Evidence) -> float | None:
+    segments = evidence.segments.get(key_of(row))
+    return None if segments is None else sum(end - start for start, end in segments)
+
+
+def _n_units(domain: str, evidence: Evidence) -> int:
+    """Return how many units of a domain the machine has; of packages at least as many as the trace has counters."""
+    machine = evidence.run["machine"]
+    if domain == "gpu":
+        return max(1, len(machine.get("gpus") or ()))
+    if domain not in ("package", "dram"):
+        return 1
+    # A machine described by an earlier version does not say; packages of servers have four cores or more.
+    told = machine.get("n_cpu_packages") or max(1, (machine.get("n_cpus_physical") or 1) // 4)
+    return max(told, len(_counters(evidence)))
+
+
+def _counters(evidence: Evidence) -> set[str]:
+    """Return the names of the package counters in the first samples of the trace."""
+    samples = Trace(evidence.folder / store.POWER).samples(0.0, 0.0)
+    names = {name for sample in samples for name in sample if name.startswith(PER_COUNTER)}
+    return {name for name in names if not name.endswith("-dram.energy_uj")}
+
+
+POWER = (
+    Check(_joules_can_be, UNREAD),
+    Check(_idle_power_can_be, UNREAD),
+    Check(_samples_can_be, UNREAD),
+)
+"""What holds for the watts of a measured row."""
