@@ -35,6 +35,8 @@ Other utterances, another ruler or timed region, and estimates beside measuremen
 EVIDENCE = ("repeats", "rounds", "seed", "idle_s", "idle_drift_pct", "resamples")
 """Steps of a protocol that change how much is known, and not what a window sees: they do not separate rows."""
 
+_OTHER_HASH = "hashes of two versions, which cannot be compared: measure the older run again"
+
 FIXED: dict[str, tuple[str, ...]] = {
     "model_bytes": (), "n_params": (), "macs_per_audio_s": ("dataset", "data_hash"), "padding_pct": (*WORK, "batching"),
 }  # fmt: skip
@@ -98,4 +100,10 @@ def differing(
 def told(differences: Mapping[str, tuple[Any, Any]]) -> str:
     """Say in what two rows differ: ``threads 2 against 4, protocol quick against standard``."""
     known = {name: ["unknown" if value is None else value for value in pair] for name, pair in differences.items()}
-    return ", ".join(f"{name} {a} against {b}" for name, (a, b) in known.items())
+    return ", ".join(f"{name} {a} against {b}{_about_hashes(name, a, b)}" for name, (a, b) in known.items())
+
+
+def _about_hashes(name: str, a: Any, b: Any) -> str:
+    """Say of two digests of data that they are of two versions, where they are."""
+    versions = {str(value).rpartition("-")[0] for value in (a, b)}
+    return f" ({_OTHER_HASH})" if name == "data_hash" and len(versions) > 1 and "unknown" not in (a, b) else ""

@@ -1,18 +1,23 @@
 """A data set as the harness sees it: decoded chunk by chunk in bounded memory, counted and hashed."""
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
 
+from greenbench.datasets.audio import samples_digest
 from greenbench.datasets.lengths import bucket
 from greenbench.entries import DatasetEntry, build_dataset
 from greenbench.errors import BadAudioError, InputError
-from greenbench.plugins import SAMPLE_RATE_HZ, Clip, Utterance
+from greenbench.plugins import Clip, Utterance
 
 N_HASH = 16
 """Hexadecimal digits of a data set's digest."""
+
+HASH_VERSION = 2
+"""Of the form of a data set's digest. 1, without a prefix, was of ids, references and lengths; 2 takes in the audio."""
 
 CHUNK_S = 3600.0
 """Seconds of audio held in memory at once (float32 at 16 kHz: 230 MB)."""
@@ -26,7 +31,7 @@ class Census:
         n_utterances: good ones.
         audio_s: their length in seconds.
         skipped: why each bad file was left out.
-        data_hash: digest of every id, reference and length in samples, in order.
+        data_hash: digest of every id, reference, length in samples and the audio, in order.
     """
 
     n_utterances: int = 0
@@ -59,6 +64,7 @@ class Corpus:
         """
         self._clips, self._limit, self._on_bad_audio, self._chunk_s = clips, limit, on_bad_audio, chunk_s
         self._kept: list[Utterance] | None = None
+        self._digests: dict[str, str] = {}
         self.census: Census | None = None
 
     @property
@@ -86,7 +92,9 @@ class Corpus:
             if utterance.id in ids:
                 raise InputError(f"the data set has two utterances '{utterance.id}'; ids must be unique")
             ids.add(utterance.id)
-            _count(census, digest, utterance)
+            census.n_utterances += 1
+            census.audio_s += utterance.duration_s
+            digest.update(identity(utterance.id, utterance.reference, utterance.n_samples, utterance.audio_digest))
             if chunk and chunk_s + utterance.duration_s > self._chunk_s:
                 yield chunk
                 chunk, chunk_s, n_chunks = [], 0.0, n_chunks + 1
@@ -94,7 +102,7 @@ class Corpus:
             chunk_s += utterance.duration_s
         if not census.n_utterances:
             raise InputError(f"the data set has no usable utterance ({len(census.skipped)} bad files were skipped)")
-        census.data_hash = digest.hexdigest()[:N_HASH]
+        census.data_hash = f"v{HASH_VERSION}-{digest.hexdigest()[:N_HASH]}"
         self.census = census
         if n_chunks == 0:
             self._kept = chunk
@@ -104,28 +112,38 @@ class Corpus:
         for clip in self.clips():
             try:
                 audio = clip.read()
+                digest = self._digests.get(clip.id) or (clip.digest and clip.digest()) or samples_digest(audio)
             except BadAudioError as error:
                 if self._on_bad_audio == "fail":
-                    raise BadAudioError(f"{error}. Mend it, or set on_bad_audio: skip.") from error
+                    raise BadAudioError(f"{error}. Replace the file, or set on_bad_audio: skip.") from error
                 census.skipped.append(str(error))
                 continue
-            yield Utterance(clip.id, audio, clip.reference, clip.speaker)
+            self._digests[clip.id] = digest  # what a later pass reads is the same
+            yield Utterance(clip.id, audio, clip.reference, clip.speaker, digest)
 
 
-def _count(census: Census, digest: "hashlib._Hash", utterance: Utterance) -> None:
-    census.n_utterances += 1
-    census.audio_s += len(utterance.audio) / SAMPLE_RATE_HZ
-    digest.update(identity(utterance.id, utterance.reference, len(utterance.audio)))
+def identity(utterance_id: str, reference: str, n_samples: int, audio_digest: str | None = None) -> bytes:
+    """Return what one utterance adds to the data set's digest; without the audio's digest, to one of version 1."""
+    audio = "" if audio_digest is None else f"\0{audio_digest}"
+    return f"{utterance_id}\0{reference}\0{n_samples}{audio}\n".encode()
 
 
-def identity(utterance_id: str, reference: str, n_samples: int) -> bytes:
-    """Return what one utterance adds to the data set's digest."""
-    return f"{utterance_id}\0{reference}\0{n_samples}\n".encode()
+def hash_version(data_hash: str) -> int:
+    """Return the version of a data set's digest."""
+    found = re.match(r"v(\d+)-", data_hash)
+    return int(found[1]) if found else 1
 
 
-def data_hash(utterances: Iterable[tuple[str, str, int]]) -> str:
-    """Return a data set's digest from the id, reference and length in samples of each utterance, in order."""
-    return hashlib.sha256(b"".join(identity(*utterance) for utterance in utterances)).hexdigest()[:N_HASH]
+def data_hash(utterances: Iterable[tuple[str, str, int, str | None]], version: int = HASH_VERSION) -> str:
+    """Return a data set's digest.
+
+    Args:
+        utterances: id, reference, length in samples and digest of the audio of each, in order.
+        version: of the digest's form; version 1 takes in no audio.
+    """
+    parts = ((*spoken[:3], spoken[3] if version > 1 else None) for spoken in utterances)
+    found = hashlib.sha256(b"".join(identity(*part) for part in parts)).hexdigest()[:N_HASH]
+    return f"v{version}-{found}" if version > 1 else found
 
 
 def corpus_of(entry: DatasetEntry) -> Corpus:

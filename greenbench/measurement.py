@@ -29,6 +29,7 @@ class Spoken:
     speaker: str | None
     reference: str
     audio_s: float
+    audio_digest: str
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def run_window(
             window.audio_s += n_passes * sum(len(u.audio) for u in chunk) / SAMPLE_RATE_HZ
             window.padded_s += n_passes * _padded_samples(queue) / SAMPLE_RATE_HZ
             if window.n_passes == 0:
-                window.spoken += [Spoken(u.id, u.speaker, u.reference, u.duration_s) for u in chunk]
+                window.spoken += [Spoken(u.id, u.speaker, u.reference, u.duration_s, u.audio_digest) for u in chunk]
             del chunk, queue  # or two chunks would be in memory while the next one is decoded
         window.n_passes += n_passes
         if (window.reading.value("wall_s") or math.inf) >= load.window_s and n_batches >= load.n_batches:

@@ -226,7 +226,7 @@ def load_hypotheses(folder: str | Path) -> "pd.DataFrame":
     """Load the raw texts of the runs at or below ``folder``, one row per utterance of each cell and repeat."""
     import pandas as pd
 
-    names = [*KEYS, "utterance_id", "speaker", "reference", "hypothesis", "audio_s", "latency_s"]
+    names = [*KEYS, "utterance_id", "speaker", "reference", "hypothesis", "audio_s", "audio_digest", "latency_s"]
     frame: pd.DataFrame = pd.DataFrame(_latest(folder, HYPOTHESES, (*KEYS, "utterance_id")), columns=names)
     return frame
 

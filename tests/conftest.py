@@ -403,7 +403,8 @@ def _write_sound_row(folder: Path, run: dict, cell: dict) -> None:
     provenance = {
         **planned, **energy.provenance("cpu", reading), "device_name": run["machine"]["cpu_model"],
         "batching": "sorted", "timed_region": TIMED_REGION, "normalizer": how.normalizer, "scorer": how.scorer,
-        "wer_ci_unit": "utterance", "data_hash": corpus.data_hash((f"u{i:03}", s, 32000) for i, s in enumerate(SAID)),
+        "wer_ci_unit": "utterance",
+        "data_hash": corpus.data_hash((f"u{i:03}", s, 32000, f"{i:016}") for i, s in enumerate(SAID)),
         **{name: cell[name] for name in cell if name in PROVENANCE},
     }  # fmt: skip
     raised = validity.flags(validity.Measured(metrics, provenance, steps, run["machine"]["n_cpus_logical"]))
@@ -412,7 +413,8 @@ def _write_sound_row(folder: Path, run: dict, cell: dict) -> None:
     key["repeat"] = 0
     store.append(folder, [to_row(Record(key, "ok", None, tuple(raised), metrics, provenance, tuple(raised.values())))])
     texts = [{"utterance_id": f"u{i:03}", "speaker": None, "reference": s, "hypothesis": h, "audio_s": 2.0,
-              "latency_s": None} for i, (s, h) in enumerate(zip(SAID, heard, strict=True))]  # fmt: skip
+              "audio_digest": f"{i:016}", "latency_s": None}
+             for i, (s, h) in enumerate(zip(SAID, heard, strict=True))]  # fmt: skip
     store.append(folder, [key | text for text in texts], store.HYPOTHESES)
     edges = {"kind": "window", **key, "segments": [[10.0, 10.0 + cell["wall_s"]]], "t_s": 11.0, "utc_s": 1e9}
     store.append(folder, [edges], store.WINDOWS)

@@ -69,6 +69,14 @@ def test_a_refusal_names_both_values() -> None:
     assert differing(ROW | {"threads": None}, ROW | {"threads": float("nan")}, columns("rtfx")) == {}
 
 
+def test_hashes_of_two_versions_are_told_apart_from_other_data() -> None:
+    """Of an old and a new form of the data hash nobody says that the data differ; of two of one form they do."""
+    found = refused("wer", data_hash="v2-0123456789abcdef")
+    assert told(found).endswith("(hashes of two versions, which cannot be compared: measure the older run again)")
+    for other in ("def", None):
+        assert "versions" not in told(refused("wer", data_hash=other))
+
+
 def test_what_the_comparison_is_about_may_differ() -> None:
     """Other hardware is compared when asked for, and only in what was asked for."""
     assert refused("rtfx", ("device_name",), device_name="another CPU") == {}

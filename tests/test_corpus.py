@@ -1,5 +1,7 @@
 """The corpus: counted and hashed once, decoded lazily, and never more of it in memory than a chunk."""
 
+import hashlib
+import re
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -105,7 +107,9 @@ def test_the_limit_comes_before_decoding() -> None:
 
 def test_a_bad_file_stops_the_pass_with_a_remedy() -> None:
     """By default a bad file is an error that names the file and the setting that would skip it."""
-    with pytest.raises(BadAudioError, match=r"^u1.wav: bad audio: it is empty\. Mend it, or set on_bad_audio: skip\.$"):
+    with pytest.raises(
+        BadAudioError, match=r"^u1.wav: bad audio: it is empty\. Replace the file, or set on_bad_audio: skip\.$"
+    ):
         ids(Corpus(Tape(bad=(1,))))
 
 
@@ -130,18 +134,49 @@ def test_a_corpus_of_nothing_is_an_error(tape: Tape) -> None:
 
 
 def test_the_hash_tells_what_was_heard() -> None:
-    """The digest follows ids, references, lengths and order, and not how the corpus was cut or who speaks."""
+    """The digest follows ids, references, audio and order, and not how the corpus was cut or who speaks."""
 
-    def clip(name: str, text: str, n: int = 16_000, speaker: str = "s") -> Clip:
-        return Clip(name, lambda: np.ones(n, np.float32), text, speaker)
+    def clip(name: str, text: str, n: int = 16_000, speaker: str = "s", level: float = 1.0) -> Clip:
+        return Clip(name, lambda: np.full(n, level, np.float32), text, speaker)
 
     one, two = clip("a", "X"), clip("b", "Y")
     base = digest([one, two])
+    assert re.fullmatch(r"v2-[0-9a-f]{16}", base)
     assert digest([one, two], chunk_s=1) == base
     assert digest([one, two, clip("c", "Z")], limit=2) == base
     assert digest([clip("a", "X", speaker="t"), two]) == base
-    others = [[clip("A", "X"), two], [clip("a", "x"), two], [clip("a", "X", 16_001), two], [two, one], [one]]
+    others = [[clip("A", "X"), two], [clip("a", "x"), two], [clip("a", "X", 16_001), two], [two, one], [one],
+              [clip("a", "X", level=0.5), two], [clip("a", "X", level=1 - 2**-24), two]]  # fmt: skip
     assert len({base, *map(digest, others)}) == 1 + len(others)
+
+
+def test_the_hash_is_what_is_documented() -> None:
+    """It is SHA-256 over id, reference, samples and SHA-256 of the float32 samples: counted here by hand."""
+    audio = np.arange(-8, 8, dtype=np.float32) / 8
+    of_audio = hashlib.sha256(audio.astype("<f4").tobytes()).hexdigest()[:16]
+    expected = hashlib.sha256(f"a\0HI\x0016\0{of_audio}\n".encode()).hexdigest()[:16]
+    assert digest([Clip("a", lambda: audio, "HI")]) == f"v2-{expected}"
+
+
+def test_a_clip_may_say_what_its_audio_is() -> None:
+    """A digest that a clip brings stands for its samples; one that is None leaves the samples to be hashed."""
+
+    def clip(level: float, found: str | None) -> Clip:
+        return Clip("a", lambda: np.full(160, level, np.float32), "X", digest=lambda: found)
+
+    assert digest([clip(0.1, "abc")]) == digest([clip(0.2, "abc")]) != digest([clip(0.1, "abd")])
+    assert digest([clip(0.1, None)]) == digest([Clip("a", lambda: np.full(160, 0.1, np.float32), "X")])
+
+
+def test_later_passes_give_the_same_digests_and_compute_none() -> None:
+    """A corpus that is decoded anew is hashed once; its utterances carry their digest on every pass."""
+    asked = []
+    clips = [Clip(f"u{i}", lambda: np.zeros(16_000, np.float32), "", digest=lambda i=i: asked.append(i) or f"d{i}")
+             for i in range(3)]  # fmt: skip
+    corpus = Corpus(lambda: iter(clips), chunk_s=1)
+    passes = [[u.audio_digest for chunk in corpus.chunks() for u in chunk] for _ in range(2)]
+    assert passes == [["d0", "d1", "d2"]] * 2
+    assert asked == [0, 1, 2]
 
 
 def test_two_utterances_of_one_id_are_refused() -> None:

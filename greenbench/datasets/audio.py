@@ -1,89 +1,291 @@
-"""What a waveform is made of: any file that libsndfile decodes, mixed to mono and resampled to one rate."""
+"""What a waveform is made of: any file that libsndfile decodes, or a part of one, mixed to mono and resampled."""
 
-import re
+import hashlib
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from greenbench.datasets import containers
 from greenbench.errors import BadAudioError
 from greenbench.plugins import SAMPLE_RATE_HZ, Waveform
 
-# libsndfile's log where a WAV header promises another number of bytes than the file has
-_WAV_BYTES = re.compile(r"^data : (\d+) \(should be (\d+)\)", re.MULTILINE)
-# from here on the number is a placeholder of a program that wrote to a pipe, not a promise
-_PIPED_BYTES = 0x7FFF_0000
+if TYPE_CHECKING:
+    from soundfile import SoundFile
+
+MAX_S = 3 * 3600.0
+"""The longest that one utterance may be: 0.7 GB of samples. Cut longer recordings with ``offset`` and ``duration``."""
+
+MAX_LEVEL = 8.0
+"""The largest sample of a float file: full scale is 1, mixing and filters overshoot it; integers stored as floats
+exceed this at once."""
+
+MIN_MIXED_POWER = 0.05
+"""Channels whose mean keeps less of their power than this cancel each other (two independent ones keep half)."""
+
+_BLOCK = 2**18
+_SLACK_S = 0.01  # times in manifests are rounded
+_LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
 
 
-def read_audio(path: Path) -> Waveform:
-    """Decode an audio file as a mono waveform at ``SAMPLE_RATE_HZ``.
+class AudioWarning(UserWarning):
+    """Audio that was decoded, and that a model may not understand for a reason of its own."""
 
-    Channels are averaged; other rates go through soxr's ``HQ`` resampler. A WAV, FLAC or MP3 file that
-    breaks off is refused; in Ogg a missing end cannot be told from a shorter recording.
+
+def read_audio(path: Path, offset_s: float | None = None, duration_s: float | None = None) -> Waveform:
+    """Decode an audio file, or a part of it, as a mono waveform at ``SAMPLE_RATE_HZ``.
+
+    Channels are averaged; other rates go through soxr's ``HQ`` resampler. Reading ends where the decoder gives
+    no more; a file of which the header promises more than that is refused.
 
     Args:
         path: a file in any format of libsndfile (FLAC, WAV, Ogg, MP3 ...).
+        offset_s: where the part begins, to the nearest sample of the file; None: the whole file.
+        duration_s: how long the part is (None: to the end of the file); of a whole file what it should last.
 
     Returns:
         float32 samples of shape ``(n_samples,)``, at least one, all finite.
 
     Raises:
-        BadAudioError: the file cannot be opened or decoded, breaks off, has no samples or non-finite ones.
-    """
-    import soxr
+        BadAudioError: the file cannot be opened or decoded, breaks off, was joined from several, contradicts its
+            header or ``duration_s``, ends before the part does, is not scaled to -1..1, has no samples or
+            non-finite ones, or lasts longer than ``MAX_S``.
 
-    samples, rate_hz = _decode(path)
-    with np.errstate(all="ignore"):  # inf - inf is reported as non-finite below, not as a warning here
-        mono = samples.mean(axis=1)
-    if not np.isfinite(mono).all():
-        raise _bad(path, "it has samples that are NaN or infinite")
-    audio: Waveform = soxr.resample(mono, rate_hz, SAMPLE_RATE_HZ, quality="HQ") if mono.size else mono
+    Warns:
+        AudioWarning: the channels cancel each other.
+    """
+    with _opened(path) as sound:
+        _refuse_contradictions(path, sound)
+        start = round((offset_s or 0.0) * sound.samplerate)
+        asked = None if offset_s is None or duration_s is None else round(duration_s * sound.samplerate)
+        if offset_s is None:
+            _refuse_other_length(path, sound, duration_s)
+        audio, n_read = _mixed(path, sound, start, asked)
+        _refuse_short(path, sound, start, asked, n_read)
+        if offset_s is None and duration_s is not None:
+            _refuse_other_length(path, sound, duration_s, n_read / sound.samplerate)
     if not audio.size:
         raise _bad(path, "it has no samples")
     return audio
 
 
-def read_duration_s(path: Path) -> float:
-    """Read an audio file's length in seconds from its header.
+def read_duration_s(path: Path, offset_s: float | None = None, duration_s: float | None = None) -> float:
+    """Read the length of a file, or of a part of it, in seconds, without decoding: about, where a header may be wrong.
+
+    Args:
+        path: as ``read_audio`` takes it.
+        offset_s: likewise.
+        duration_s: likewise; taken at its word for a part.
 
     Raises:
-        BadAudioError: the file cannot be opened, or is no audio.
+        BadAudioError: the file cannot be opened, is no audio, or says no length.
     """
-    import soundfile
+    with _opened(path) as sound:
+        if offset_s is not None and duration_s is not None:
+            return duration_s
+        if containers.is_promise(path, sound):
+            return float(sound.frames / sound.samplerate) - (offset_s or 0.0)
+        blocks = _blocks(path, sound, round((offset_s or 0.0) * sound.samplerate), None)
+        return sum(map(len, blocks)) / float(sound.samplerate)
 
-    try:
-        with path.open("rb") as file, soundfile.SoundFile(file) as sound:
-            return float(sound.frames / sound.samplerate)
-    except (soundfile.LibsndfileError, OSError, TypeError, ValueError) as error:
-        raise _bad(path, f"its length cannot be read ({error})") from error
+
+def audio_digest(path: Path, offset_s: float | None = None, duration_s: float | None = None) -> str | None:
+    """Return what identifies the audio of a file, or of a part of it, on every machine.
+
+    Of lossless formats it is made of the samples as stored, before mixing and resampling, whose last bits differ
+    between processors; so FLAC and WAV of the same samples agree. Lossy decoders differ between versions: their
+    files' bytes are taken.
+
+    Returns:
+        Hexadecimal digits; None where ``read_audio`` gives the very samples that are stored, so that
+        ``samples_digest`` of them is the answer.
+
+    Raises:
+        BadAudioError: as ``read_audio``.
+    """
+    with _opened(path) as sound:
+        if sound.subtype in _LOSSY:
+            part = "" if offset_s is None else f"{offset_s!r} {duration_s!r}"
+            found = path.stat()
+            return samples_digest(f"{_bytes_digest(path, found.st_size, found.st_mtime_ns)} {part}".encode())
+        if sound.samplerate == SAMPLE_RATE_HZ and sound.channels == 1:
+            return None
+        start = round((offset_s or 0.0) * sound.samplerate)
+        asked = None if offset_s is None or duration_s is None else round(duration_s * sound.samplerate)
+        digest = hashlib.sha256(f"{sound.samplerate} {sound.channels}\n".encode())
+        for block in _blocks(path, sound, start, asked):
+            digest.update(block.data)
+    return digest.hexdigest()[:N_DIGEST]
 
 
-def _decode(path: Path) -> tuple[npt.NDArray[np.float32], int]:
-    """Return the file's samples, shape ``(n_frames, n_channels)``, and its sample rate in Hz."""
+N_DIGEST = 16
+"""Hexadecimal digits of an utterance's digest."""
+
+
+def samples_digest(samples: Any) -> str:
+    """Return a digest of samples or other bytes."""
+    return hashlib.sha256(samples).hexdigest()[:N_DIGEST]
+
+
+@lru_cache(maxsize=64)
+def _bytes_digest(path: Path, _n_bytes: int, _changed_ns: int) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+# --- decoding --------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _opened(path: Path) -> "Iterator[SoundFile]":
+    """Open an audio file; whatever fails with it meanwhile is one line that names it."""
     import soundfile
 
     try:
         # Python opens the file because libsndfile calls every failure to open a "System error".
+        if not stat.S_ISREG(path.stat().st_mode):  # a FIFO would wait for ever
+            raise _bad(path, "it is a directory" if path.is_dir() else "it is no regular file but a pipe or a device")
         with path.open("rb") as file, soundfile.SoundFile(file) as sound:
-            samples = sound.read(dtype="float32", always_2d=True)
-            n_promised, rate_hz, log = sound.frames, sound.samplerate, sound.extra_info
+            # It seeks after every read otherwise, which fails in FLAC of unknown length.
+            sound.seekable = lambda: False
+            yield sound
     except soundfile.LibsndfileError as error:
-        cause = error.error_string.removeprefix("Error : ").rstrip(".")
-        empty = path.stat().st_size == 0
-        raise _bad(path, "it is empty" if empty else f"it cannot be decoded ({cause})") from error
+        raise _bad(path, containers.why_unreadable(path, _cause(error))) from error
     except OSError as error:
         raise _bad(path, f"it cannot be opened ({error.strerror})") from error
     except (TypeError, ValueError, MemoryError) as error:  # headerless format, NUL in the name, absurd length
         raise _bad(path, f"it cannot be decoded ({error})") from error
-    if len(samples) < n_promised or _is_cut_short(log):
-        raise _bad(path, f"it breaks off after {len(samples)} samples")
-    return samples, rate_hz
 
 
-def _is_cut_short(log: str) -> bool:
-    """Tell whether a WAV file has fewer bytes than its header says; libsndfile only logs that."""
-    found = _WAV_BYTES.search(log)
-    return found is not None and int(found[2]) < int(found[1]) < _PIPED_BYTES
+def _blocks(path: Path, sound: "SoundFile", start: int, n_asked: int | None) -> Iterator[npt.NDArray[np.float32]]:
+    """Yield the samples of a part, shape ``(n_frames, n_channels)`` each, until it or the file ends."""
+    most = int(MAX_S * sound.samplerate)
+    n_skipped = start if _can_seek(path, sound, start) else 0
+    if n_skipped:
+        sound.seek(n_skipped)
+    first, last = start - n_skipped, None if n_asked is None else start - n_skipped + n_asked
+    n_done = 0
+    while last is None or n_done < last:
+        n_wanted = _BLOCK if last is None else min(_BLOCK, last - n_done)
+        block = _read_block(path, sound, n_wanted, n_skipped + n_done)
+        if not len(block):
+            return
+        yield block[max(0, first - n_done) :]
+        n_done += len(block)
+        if n_done - first > most:
+            raise _too_long(path)
+
+
+def _read_block(path: Path, sound: "SoundFile", n_wanted: int, n_before: int) -> npt.NDArray[np.float32]:
+    """Return the next samples, fewer than wanted where the file ends."""
+    import soundfile
+
+    try:
+        block: npt.NDArray[np.float32] = sound.read(out=np.empty((n_wanted, sound.channels), np.float32))
+    except soundfile.LibsndfileError as error:
+        where = f"somewhere after {n_before / sound.samplerate:.1f} s"
+        raise _bad(path, f"it cannot be decoded ({_cause(error)}) {where}") from error
+    return block
+
+
+def _cause(error: Any) -> str:
+    return str(error.error_string).removeprefix("Error : ").rstrip(".")
+
+
+def _can_seek(path: Path, sound: "SoundFile", start: int) -> bool:
+    """Say whether the decoder finds a sample by its number; an estimated length leads it astray."""
+    return type(sound).seekable(sound) and start <= sound.frames and containers.is_promise(path, sound)
+
+
+def _mixed(path: Path, sound: "SoundFile", start: int, n_asked: int | None) -> tuple[Waveform, int]:
+    """Return a part as a waveform, and how many of the file's samples it is made of."""
+    import soxr
+
+    as_it_is = sound.samplerate == SAMPLE_RATE_HZ
+    to_rate = soxr.ResampleStream(sound.samplerate, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
+    parts, n_read = list[Waveform](), 0
+    power, mixed_power = 0.0, 0.0
+    for block in _blocks(path, sound, start, n_asked):
+        _refuse_samples(path, block)
+        mono = block.mean(axis=1)
+        n_read += len(block)
+        if sound.channels > 1:
+            power += float(np.vdot(block, block)) / sound.channels
+            mixed_power += float(np.vdot(mono, mono))
+        parts.append(mono if as_it_is else to_rate.resample_chunk(mono))
+    if n_read and not as_it_is:
+        parts.append(to_rate.resample_chunk(np.empty(0, np.float32), last=True))
+    if mixed_power < min(MIN_MIXED_POWER, 0.5 / sound.channels) * power:
+        _warn_cancelled(path, sound.channels, mixed_power / power)
+    return np.concatenate(parts) if parts else np.empty(0, np.float32), n_read
+
+
+def _warn_cancelled(path: Path, n_channels: int, share: float) -> None:
+    what = f"its {n_channels} channels cancel each other: their mean keeps {100 * share:.2g} % of their power"
+    warnings.warn(AudioWarning(f"{path}: {what}. Write one channel to a file of its own"), stacklevel=4)
+
+
+# --- what is refused -------------------------------------------------------------------------------------
+
+
+def _refuse_contradictions(path: Path, sound: "SoundFile") -> None:
+    """Refuse a file whose container says that its samples are not what its header declares, or not all."""
+    cause = containers.contradiction(path, sound)
+    if cause:
+        raise _bad(path, cause)
+
+
+def _refuse_other_length(
+    path: Path, sound: "SoundFile", stated_s: float | None, decoded_s: float | None = None
+) -> None:
+    """Refuse a whole file that is longer than ``MAX_S`` by its header, or lasts otherwise than is stated."""
+    header_s = sound.frames / sound.samplerate if containers.is_promise(path, sound) else None
+    if header_s is not None and header_s > MAX_S:
+        raise _too_long(path)
+    found_s = header_s if decoded_s is None else decoded_s
+    if stated_s is None or found_s is None or abs(found_s - stated_s) <= max(0.1, 0.01 * stated_s):
+        return
+    header = "says no length" if header_s is None else f"{header_s:.3f} s at {sound.samplerate} Hz"
+    decoder = "" if decoded_s is None else f", the decoder gives {decoded_s:.3f} s"
+    raise _bad(
+        path, f"the manifest's duration is {stated_s:.3f} s, its header {header}{decoder}; give `offset` to read a part"
+    )
+
+
+def _refuse_short(path: Path, sound: "SoundFile", start: int, asked: int | None, n_read: int) -> None:
+    """Refuse a file with fewer samples than its header promises, and a part that reaches past the end."""
+    promised = containers.is_promise(path, sound)
+    if asked is None and promised and start + n_read < sound.frames:
+        raise _bad(path, f"it breaks off after {start + n_read} samples of {sound.frames}")
+    if asked is not None and asked - n_read > _SLACK_S * sound.samplerate:
+        part = f"{start / sound.samplerate:.3f} to {(start + asked) / sound.samplerate:.3f} s"
+        end_s = (sound.frames if promised else start + n_read) / sound.samplerate
+        raise _bad(path, f"the part from {part} reaches past its end, {end_s:.3f} s")
+    if asked is None and start and not n_read:
+        raise _bad(path, f"the part from {start / sound.samplerate:.3f} s on begins at its end or past it")
+
+
+def _refuse_samples(path: Path, block: npt.NDArray[np.float32]) -> None:
+    """Refuse samples that are no numbers, and those whose full scale is not 1."""
+    level = max(block.max(initial=0.0), -block.min(initial=0.0))
+    if not np.isfinite(level):
+        raise _bad(path, "it has samples that are NaN or infinite")
+    if level > MAX_LEVEL:
+        full = next((n for n in (2**15, 2**23, 2**31) if level <= n), level)
+        raise _bad(path, f"it has samples up to {level:.6g}, not within -1..1: divide them (by {full:.10g})")
+
+
+def _too_long(path: Path) -> BadAudioError:
+    return _bad(path, f"it lasts more than {MAX_S / 3600:g} h: cut it, or read parts with `offset` and `duration`")
 
 
 def _bad(path: Path, cause: str) -> BadAudioError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from greenbench.datasets.archives import fetch_folder
-from greenbench.datasets.audio import read_audio, read_duration_s
+from greenbench.datasets.audio import audio_digest, read_audio, read_duration_s
 from greenbench.errors import InputError, MissingError
 from greenbench.plugins import Clip, SuitePath
 
@@ -83,9 +83,8 @@ class LibriSpeech:
         for chapter in self._chapters():
             for clip_id, text in sorted(_transcripts(chapter).items()):
                 audio = chapter / f"{clip_id}.flac"
-                yield Clip(
-                    clip_id, partial(read_audio, audio), text, chapter.parent.name, partial(read_duration_s, audio)
-                )
+                looked_up = partial(read_duration_s, audio), partial(audio_digest, audio)
+                yield Clip(clip_id, partial(read_audio, audio), text, chapter.parent.name, *looked_up)
 
     def _chapters(self) -> list[Path]:
         return sorted(path for path in self._folder.glob("*/*") if path.is_dir())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from greenbench.assets import QUICKSTART
-from greenbench.datasets.audio import read_audio
+from greenbench.datasets.audio import audio_digest, read_audio
 from greenbench.datasets.manifest import Manifest
 from greenbench.plugins import Clip
 
@@ -50,4 +50,6 @@ class Quickstart:
 
 def _clip(line: Mapping[str, Any], folder: Path) -> Clip:
     name = line["audio_filepath"]
-    return Clip(name.rpartition(".")[0], partial(read_audio, folder / name), line.get("text", ""), line["speaker"])
+    audio, clip_id = folder / name, name.rpartition(".")[0]
+    digest = partial(audio_digest, audio)
+    return Clip(clip_id, partial(read_audio, audio), line.get("text", ""), line["speaker"], None, digest)

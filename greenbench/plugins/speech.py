@@ -24,6 +24,8 @@ class Clip:
         speaker: who speaks, where known.
         duration_s: seconds of audio, looked up without decoding (about: a header may be wrong); None where only
             decoding tells.
+        digest: identifies the audio on every machine, in hexadecimal digits; for audio of which decoding or resampling
+            gives other last bits elsewhere. Where it is None or returns None, the samples are what is hashed.
     """
 
     id: str
@@ -31,16 +33,21 @@ class Clip:
     reference: str
     speaker: str | None = None
     duration_s: Callable[[], float] | None = None
+    digest: Callable[[], str | None] | None = None
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One decoded utterance; ``audio`` is a ``Waveform``, ``reference`` is not normalised."""
+    """One decoded utterance; ``audio`` is a ``Waveform``, ``reference`` is not normalised.
+
+    ``audio_digest`` identifies the audio on every machine (see ``Clip.digest``); empty where nobody asked for it.
+    """
 
     id: str
     audio: Waveform
     reference: str
     speaker: str | None = None
+    audio_digest: str = ""
 
     @property
     def n_samples(self) -> int:

@@ -25,9 +25,13 @@ def _has_texts(row: Row, evidence: Evidence) -> Iterator[str]:
         return
     pass_s = sum(text["audio_s"] for text in texts)
     yield from differs("audio_s", row["audio_s"], row["n_passes"] * pass_s, "n_passes x the data set's audio")
-    spoken = [(text["utterance_id"], text["reference"], round(text["audio_s"] * SAMPLE_RATE_HZ)) for text in texts]
-    if corpus.data_hash(spoken) != row["data_hash"]:
-        yield f"data_hash is {row['data_hash']}, the texts' is {corpus.data_hash(spoken)}"
+    spoken = [
+        (text["utterance_id"], text["reference"], round(text["audio_s"] * SAMPLE_RATE_HZ), text.get("audio_digest"))
+        for text in texts
+    ]
+    found = corpus.data_hash(spoken, corpus.hash_version(str(row["data_hash"])))
+    if found != row["data_hash"]:
+        yield f"data_hash is {row['data_hash']}, the texts' is {found}"
 
 
 def recounted(row: Row, evidence: Evidence) -> Iterator[str]:

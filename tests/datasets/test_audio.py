@@ -1,6 +1,10 @@
 """read_audio gives true 16 kHz mono samples, or one line that names the file and the cause."""
 
+import hashlib
+import os
+import re
 import struct
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +13,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenbench.datasets.audio import read_audio, read_duration_s
+from greenbench.datasets import audio as audio_module
+from greenbench.datasets.audio import AudioWarning, audio_digest, read_audio, read_duration_s, samples_digest
 from greenbench.errors import BadAudioError
 
 
@@ -68,11 +73,12 @@ def test_stereo_is_averaged(tmp_path: Path) -> None:
 
 
 def test_opposite_channels_cancel_after_resampling_too(tmp_path: Path) -> None:
-    """A tone and its negative are silence, and stereo at 48 kHz is as long as mono."""
+    """A tone and its negative are silence, of which a warning tells, and stereo at 48 kHz is as long as mono."""
     path = tmp_path / "cancel.wav"
     tone = sine(400, 48_000)
     soundfile.write(path, np.stack([tone, -tone], axis=1), 48_000, subtype="FLOAT")
-    audio = read_audio(path)
+    with pytest.warns(AudioWarning, match=r"cancel\.wav: its 2 channels cancel each other: their mean keeps 0 % of"):
+        audio = read_audio(path)
     assert audio.shape == (16_000,)
     assert np.abs(audio).max() < 1e-6
 
@@ -108,7 +114,7 @@ def test_the_length_of_what_is_no_audio_is_refused(tmp_path: Path, content: byte
     path = tmp_path / "speech.wav"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(BadAudioError, match=r"speech\.wav: bad audio: its length cannot be read"):
+    with pytest.raises(BadAudioError, match=r"speech\.wav: bad audio: it (is empty|cannot be (opened|decoded) \()"):
         read_duration_s(path)
 
 
@@ -202,3 +208,329 @@ def test_a_wav_written_to_a_pipe_is_read(tmp_path: Path) -> None:
     contents[4:8] = contents[40:44] = struct.pack("<I", 0xFFFFFFFF)
     path.write_bytes(contents)
     assert read_audio(path).shape == (16_000,)
+
+
+# --- parts -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+@pytest.mark.parametrize("n_channels", [1, 2])
+@pytest.mark.parametrize("rate_hz", [16_000, 44_100])
+def test_a_part_is_what_a_file_cut_there_would_give(tmp_path: Path, suffix: str, n_channels: int, rate_hz: int) -> None:
+    """The samples of a part are those of the same stretch cut out beforehand, to the sample, whatever the rate."""
+    whole, cut = tmp_path / f"whole.{suffix}", tmp_path / "cut.wav"
+    rng = np.random.default_rng(0)
+    soundfile.write(whole, rng.uniform(-0.5, 0.5, (3 * rate_hz, n_channels)), rate_hz)
+    stored, _ = soundfile.read(whole, dtype="float32", always_2d=True)
+    start, n = rate_hz + 7, rate_hz // 2 + 1
+    soundfile.write(cut, stored[start : start + n], rate_hz, subtype="FLOAT")
+    part = read_audio(whole, start / rate_hz, n / rate_hz)
+    np.testing.assert_allclose(part, read_audio(cut), atol=1e-6)
+    assert read_duration_s(whole, start / rate_hz, n / rate_hz) == n / rate_hz
+    rest = read_audio(whole, start / rate_hz)
+    assert len(rest) == pytest.approx((len(stored) - start) * 16_000 / rate_hz, abs=1)
+    assert read_duration_s(whole, start / rate_hz) == pytest.approx((len(stored) - start) / rate_hz)
+
+
+def test_times_are_rounded_to_the_nearest_sample(tmp_path: Path) -> None:
+    """A time that is a sample's but for the last bit of a double means that sample, not the one before."""
+    path = tmp_path / "whole.wav"
+    written = np.random.default_rng(0).integers(-9999, 9999, 200_000, dtype=np.int16)
+    soundfile.write(path, written, 16_000)
+    start_s = 10.139937499999998  # of 162239 / 16000
+    assert int(start_s * 16_000) == 162_238
+    part = read_audio(path, start_s, 4 / 16_000)
+    np.testing.assert_array_equal(part * 32768, written[162_239:162_243])
+
+
+def test_a_part_is_read_without_what_is_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However far into a recording a part is, no more than the part is decoded."""
+    path = tmp_path / "long.flac"
+    soundfile.write(path, np.zeros(60 * 16_000), 16_000)
+    asked = []
+    read = soundfile.SoundFile.read
+    monkeypatch.setattr(
+        soundfile.SoundFile, "read", lambda *a, out, **k: asked.append(len(out)) or read(*a, out=out, **k)
+    )
+    assert len(read_audio(path, 50.0, 2.0)) == 32_000
+    assert sum(asked) <= 32_000 + 1
+
+
+@pytest.mark.parametrize(
+    ("offset_s", "duration_s", "told"),
+    [
+        (0.5, 0.6, "the part from 0.500 to 1.100 s reaches past its end, 1.000 s"),
+        (2.0, 0.5, "the part from 2.000 to 2.500 s reaches past its end, 1.000 s"),
+        (1.0, None, "the part from 1.000 s on begins at its end or past it"),
+        (3.0, None, "begins at its end or past it"),
+        (None, 2.0, "the manifest's duration is 2.000 s, its header 1.000 s at 16000 Hz; give `offset` to read a part"),
+        (None, 0.5, "the manifest's duration is 0.500 s, its header 1.000 s at 16000 Hz"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_what_the_file_does_not_have_is_refused(
+    tmp_path: Path, suffix: str, offset_s: float | None, duration_s: float | None, told: str
+) -> None:
+    """A part past the end, and a whole file that is stated to be of another length, are refused with all figures."""
+    path = tmp_path / f"short.{suffix}"
+    soundfile.write(path, sine(1000, 16_000), 16_000)
+    with pytest.raises(BadAudioError) as caught:
+        read_audio(path, offset_s, duration_s)
+    assert told in str(caught.value)
+
+
+def test_rounded_times_are_no_contradiction(tmp_path: Path) -> None:
+    """A part that ends within 10 ms of the file's end, and a length that is about the file's, are read."""
+    path = tmp_path / "short.wav"
+    soundfile.write(path, sine(1000, 16_000), 16_000)
+    assert len(read_audio(path, 0.5, 0.508)) == 8000
+    assert len(read_audio(path, None, 1.05)) == len(read_audio(path, None, 0.95)) == 16_000
+
+
+# --- headers and what they hide --------------------------------------------------------------------------
+
+
+def patched(path: Path, at: int, value: bytes) -> Path:
+    content = bytearray(path.read_bytes())
+    content[at : at + len(value)] = value
+    path.write_bytes(content)
+    return path
+
+
+def noise(path: Path, rate_hz: int = 16_000, **how: str) -> Path:
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 2 * rate_hz), rate_hz, **how)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "opus", "mp3", "flac", "wav"])
+def test_joined_recordings_are_refused(tmp_path: Path, suffix: str) -> None:
+    """Two files joined by `cat` are not the first one alone."""
+    how = {"opus": {"format": "OGG", "subtype": "OPUS"}}.get(suffix, {})
+    one, two = noise(tmp_path / f"one.{suffix}", **how), tmp_path / f"two.{suffix}"
+    assert len(read_audio(one)) == 32_000
+    two.write_bytes(2 * one.read_bytes())
+    assert "several files joined end to end" in refusal(two)
+    two.write_bytes(one.read_bytes() + b"TAG" + bytes(125))  # an old MP3 tag, and padding elsewhere
+    assert len(read_audio(two)) == 32_000 if suffix == "mp3" else True
+
+
+def test_mp3_without_a_count_of_frames_is_read_to_its_end(tmp_path: Path) -> None:
+    """Where the length is an estimate, what the decoder gives is all there is, in parts and in whole."""
+    path = tmp_path / "plain.mp3"
+    rng = np.random.default_rng(0)
+    uncounted_mp3(path, np.concatenate([np.zeros(64_000), rng.uniform(-0.5, 0.5, 32_000)]))
+    with soundfile.SoundFile(path) as sound:
+        estimate = sound.frames
+    audio = read_audio(path)
+    assert abs(len(audio) - 96_000) < 3 * 1152 < abs(estimate - 96_000)
+    assert read_duration_s(path) == len(audio) / 16_000
+    np.testing.assert_allclose(read_audio(path, 1.0, 0.5), audio[16_000:24_000], atol=1e-6)
+    np.testing.assert_allclose(read_audio(path, 5.5), audio[88_000:], atol=1e-6)
+
+
+def uncounted_mp3(path: Path, samples: np.ndarray) -> None:
+    """Write an MP3 file of variable bit rate without its first frame, which holds nothing but the count of frames."""
+    soundfile.write(path, samples, 16_000, bitrate_mode="VARIABLE", compression_level=0.5)
+    content = path.read_bytes()
+    path.write_bytes(content[content.find(content[:2], 2) :])
+
+
+def test_mp3_of_which_the_decoder_would_lose_the_end_is_refused(tmp_path: Path) -> None:
+    """Where the estimate is too short the decoder stops there; the frames in the file tell."""
+    path = tmp_path / "plain.mp3"
+    uncounted_mp3(path, np.concatenate([np.random.default_rng(0).uniform(-0.5, 0.5, 32_000), np.zeros(64_000)]))
+    with soundfile.SoundFile(path) as sound:
+        assert sound.frames < 64_000
+    assert re.search(r"decoding would end after [1-3]\.\d s of [56]\.\d s: have it counted \(ffmpeg", refusal(path))
+
+
+def test_flac_of_unknown_length_is_read_to_its_end(tmp_path: Path) -> None:
+    """A stream written to a pipe says no length; its samples are all there, and so are those of a part."""
+    path = noise(tmp_path / "piped.flac")
+    whole = read_audio(path)
+    patched(path, 21, bytes([path.read_bytes()[21] & 0xF0]) + bytes(4 + 16))  # count and MD5 of STREAMINFO
+    np.testing.assert_array_equal(read_audio(path), whole)
+    np.testing.assert_array_equal(read_audio(path, 0.25, 1.0), whole[4000:20_000])
+    assert read_duration_s(path) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("declared", "told"),
+    [
+        (0, "its header says 0 bytes of samples, 64000 follow"),
+        (32_000, "its header says 32000 bytes of samples, 64000 follow"),
+        (80_000, "it breaks off: its header says 80000 bytes of samples, 64000 follow"),
+    ],
+)
+def test_a_wav_header_that_counts_wrong_is_refused(tmp_path: Path, declared: int, told: str) -> None:
+    """A recorder that died before it wrote the sizes, or wrote others, left a file of which both figures are said."""
+    assert told in refusal(patched(noise(tmp_path / "a.wav"), 40, struct.pack("<I", declared)))
+
+
+@pytest.mark.parametrize(
+    "tail", [b"LIST\x04\0\0\0INFO", bytes(4000), b"id3 \x02\0\0\0ab", b"ab"], ids=["chunk", "zeros", "tag", "crumbs"]
+)
+def test_chunks_after_the_samples_are_no_samples(tmp_path: Path, tail: bytes) -> None:
+    """What writers put after the samples (tags, padding) does not matter."""
+    path = noise(tmp_path / "a.wav")
+    path.write_bytes(path.read_bytes() + tail)
+    assert len(read_audio(path)) == 32_000
+
+
+@pytest.mark.parametrize(("suffix", "at"), [("wav", 24), ("flac", 18)])
+def test_a_changed_sample_rate_is_refused(tmp_path: Path, suffix: str, at: int) -> None:
+    """A header whose rate was changed contradicts the rest of the file, and both rates are said."""
+    path = noise(tmp_path / f"a.{suffix}")
+    old = path.read_bytes()[at : at + 3]
+    rate = struct.pack("<I", 8000)[:3] if suffix == "wav" else (8000 << 4 | old[2] & 15).to_bytes(3, "big")
+    told = refusal(patched(path, at, rate))
+    assert "its header contradicts itself: 8000 Hz" in told
+    assert "16000 Hz" in told
+
+
+def test_a_rate_of_no_speech_is_refused(tmp_path: Path) -> None:
+    """Samples at 50 Hz are not resampled to hours of hum."""
+    soundfile.write(tmp_path / "slow.au", np.zeros(100), 50)
+    assert refusal(tmp_path / "slow.au") == "its header declares 50 samples a second, which is no rate of speech"
+
+
+@pytest.mark.parametrize("suffix", ["aiff", "au", "w64", "caf", "rf64", "mp3"])
+def test_other_formats_that_break_off_are_refused(tmp_path: Path, suffix: str) -> None:
+    """Half a recording is refused whatever its container, where that says how long it was."""
+    path = noise(tmp_path / f"cut.{suffix}")
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    refusal(path)
+
+
+# --- scale, channels, bombs, what is no file -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("full_scale", "told"), [(2**15, "32768"), (2**23, "8388608"), (2**31, "2147483648")])
+def test_floats_in_the_scale_of_integers_are_refused(tmp_path: Path, full_scale: float, told: str) -> None:
+    """Integers that were stored as floats without dividing them are refused with the divisor."""
+    path = tmp_path / "integers.wav"
+    soundfile.write(path, 0.9 * full_scale * sine(400, 16_000, level=1), 16_000, subtype="FLOAT")
+    cause = refusal(path)
+    assert cause.startswith("it has samples up to ")
+    assert cause.endswith(f"not within -1..1: divide them (by {told})")
+
+
+@pytest.mark.parametrize("level", [1.0, 1.2, 4.0])
+def test_a_little_over_full_scale_is_read(tmp_path: Path, level: float) -> None:
+    """Mixing and filters overshoot; such samples are taken as they are."""
+    path = tmp_path / "loud.wav"
+    soundfile.write(path, sine(400, 16_000, level=level), 16_000, subtype="FLOAT")
+    assert np.abs(read_audio(path)).max() == pytest.approx(level, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("second", "cancels"), [(-1.0, True), (-0.9, True), (-0.3, False), (0.0, False), (0.5, False), (1.0, False)]
+)
+@pytest.mark.filterwarnings("default::greenbench.datasets.audio.AudioWarning")
+def test_channels_that_cancel_are_told(tmp_path: Path, second: float, cancels: bool) -> None:
+    """A second channel of nearly opposite sign is told of with the share that is left; a quiet or silent one is not."""
+    path = tmp_path / "stereo.wav"
+    tone = np.random.default_rng(0).normal(0, 0.1, 16_000)
+    soundfile.write(path, np.stack([tone, second * tone], axis=1), 16_000)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        read_audio(path)
+    assert bool(found) == cancels
+
+
+def test_many_independent_channels_do_not_cancel(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    """The mean of 32 independent microphones has a 32nd of their power, and is no accident."""
+    path = tmp_path / "array.wav"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, (16_000, 32)), 16_000)
+    read_audio(path)
+    assert not recwarn.list
+
+
+def test_a_bomb_is_refused_before_it_takes_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the limit a file is refused by its header, and where that says no length, when the limit is reached."""
+    monkeypatch.setattr(audio_module, "MAX_S", 20.0)
+    path = tmp_path / "bomb.flac"
+    soundfile.write(path, np.zeros(40 * 16_000), 16_000)
+    told = "it lasts more than 0.00555556 h: cut it, or read parts with `offset` and `duration`"
+    asked = []
+    read = soundfile.SoundFile.read
+    monkeypatch.setattr(
+        soundfile.SoundFile, "read", lambda *a, out, **k: asked.append(len(out)) or read(*a, out=out, **k)
+    )
+    assert refusal(path) == told
+    assert not asked
+    assert len(read_audio(path, 30.0, 5.0)) == 5 * 16_000  # a part of it is no bomb
+    patched(path, 21, bytes([path.read_bytes()[21] & 0xF0]) + bytes(4 + 16))
+    asked.clear()
+    assert refusal(path) == told
+    assert sum(asked) <= 2 * 20 * 16_000
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_or_device_is_refused_at_once(tmp_path: Path) -> None:
+    """What is no regular file would be waited for, or never end."""
+    os.mkfifo(tmp_path / "pipe.wav")
+    assert refusal(tmp_path / "pipe.wav") == "it is no regular file but a pipe or a device"
+    assert refusal(Path("/dev/zero")) == "it is no regular file but a pipe or a device"
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "kind"),
+    [
+        ("a.m4a", b"\0\0\0\x20ftypM4A ", "MPEG-4 (m4a, mp4)"),
+        ("a.webm", b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81", "Matroska or WebM"),
+        ("a.aac", b"\xff\xf1\x50\x80\x2e\x7f", "AAC"),
+        ("a.wma", b"\x30\x26\xb2\x75\x8e\x66", "Windows Media"),
+        ("a.amr", b"#!AMR\n", "AMR"),
+    ],
+)
+def test_formats_that_are_not_decoded_are_named(tmp_path: Path, name: str, head: bytes, kind: str) -> None:
+    """A sound file of another world is no broken one: it is to be converted, and the line says how."""
+    path = tmp_path / name
+    path.write_bytes(head + bytes(4000))
+    assert refusal(path) == f"{kind} is not decoded here: convert it to FLAC or WAV (ffmpeg -i {name} a.flac)"
+
+
+# --- what identifies audio -------------------------------------------------------------------------------
+
+
+def identified(path: Path, *part: float) -> str:
+    return audio_digest(path, *part) or samples_digest(read_audio(path, *part))
+
+
+@pytest.mark.parametrize(("rate_hz", "n_channels"), [(16_000, 1), (44_100, 1), (16_000, 2)])
+def test_lossless_formats_of_the_same_samples_have_one_digest(tmp_path: Path, rate_hz: int, n_channels: int) -> None:
+    """FLAC, WAV and AIFF of the same samples are the same speech; a part is what a file cut there would be."""
+    samples = np.random.default_rng(0).integers(-9999, 9999, (rate_hz, n_channels), dtype=np.int16)
+    paths = [tmp_path / f"a.{suffix}" for suffix in ("wav", "flac", "aiff")]
+    for path in paths:
+        soundfile.write(path, samples, rate_hz)
+    (found,) = {identified(path) for path in paths}
+    soundfile.write(tmp_path / "cut.flac", samples[100:600], rate_hz)
+    assert (
+        {identified(p, 100 / rate_hz, 500 / rate_hz) for p in paths} == {identified(tmp_path / "cut.flac")} != {found}
+    )
+    samples[500, 0] += 1
+    soundfile.write(paths[0], samples, rate_hz)
+    assert identified(paths[0]) != found
+
+
+def test_resampled_audio_is_identified_by_what_is_stored(tmp_path: Path) -> None:
+    """Where reading resamples, whose last bits are a processor's own, the digest is SHA-256 of the stored samples."""
+    samples = np.random.default_rng(0).integers(-9999, 9999, 4410, dtype=np.int16)
+    soundfile.write(tmp_path / "a.wav", samples, 44_100)
+    stored = (samples.astype("<f4") / 32768).tobytes()
+    assert audio_digest(tmp_path / "a.wav") == hashlib.sha256(b"44100 1\n" + stored).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "mp3"])
+def test_lossy_audio_is_identified_by_its_bytes(tmp_path: Path, suffix: str) -> None:
+    """Decoders of lossy formats differ by version, so the file counts; each part has a digest of its own."""
+    path, copy = noise(tmp_path / f"a.{suffix}"), tmp_path / "elsewhere" / f"b.{suffix}"
+    copy.parent.mkdir()
+    copy.write_bytes(path.read_bytes())
+    assert audio_digest(path) == audio_digest(copy)
+    assert len({audio_digest(path), audio_digest(path, 0.0, 1.0), audio_digest(path, 0.5, 1.0)}) == 3
+    copy.write_bytes(path.read_bytes() + b"\0")
+    assert audio_digest(path) != audio_digest(copy)

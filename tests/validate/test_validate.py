@@ -164,6 +164,8 @@ def test_a_changed_row_is_found(edit: Edit, told: str, copy: Path) -> None:
         (store.HYPOTHESES, changed(audio_s=9.0), "error", "audio_s is"),
         (store.HYPOTHESES, changed(audio_s="9"), "error", "missing or of another type: audio_s"),
         (store.HYPOTHESES, changed(utterance_id="other"), "error", "data_hash is"),
+        (store.HYPOTHESES, changed(audio_digest="0" * 16), "error", "data_hash is"),
+        (store.HYPOTHESES, lambda row: row.pop("audio_digest") and None, "error", "data_hash is"),
         (store.HYPOTHESES, changed(variant="other"), "warning", "texts of a row that is not there"),
         (store.HYPOTHESES, lambda row: json.dumps(row)[:-9], "error", "n_utterances is 8, hypotheses.jsonl has 7"),
         (store.HYPOTHESES, lambda row: json.dumps(row)[:-9], "warning", "torn line"),

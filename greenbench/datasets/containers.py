@@ -1,0 +1,285 @@
+"""What the bytes of an audio file say and its decoder does not: joined recordings, and headers that are wrong."""
+
+import mmap
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+if TYPE_CHECKING:
+    from soundfile import SoundFile
+
+_UNKNOWN = 2**60
+"""libsndfile's count of samples where a FLAC file does not tell one is above."""
+
+_PLACEHOLDER = 0x7FFF_0000
+"""From here on the bytes that a WAV header declares are what a program wrote that did not know them (to a pipe)."""
+
+_SIZES = re.compile(r"^ *(?:SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+"""libsndfile's log where an AIFF, AU, W64 or RF64 header promises another number of bytes than the file has."""
+
+_UNPACKED = (1, 3, 6, 7, 0xFFFE)
+"""Codings of WAV of which every sample takes as many bytes: PCM, float, A-law, mu-law, and extensible."""
+
+_MAX_MP3_FRAME = 1441
+"""Bytes. Some encoders leave the first frame out of their count, so that the last one seems to be too much."""
+
+_MP3_SAMPLES = 1152
+_MP3_RATES_HZ = (44100, 48000, 32000, 0)
+_MP3_KBPS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
+_MP3_KBPS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
+_FLAC_RATES_HZ = {4: 8000, 5: 16000, 6: 22050, 7: 24000, 8: 32000, 9: 44100, 10: 48000, 11: 96000}
+_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000)
+
+_JOINED = "it is several files joined end to end, of which only the first would be read: split it, or join the samples"
+
+_FOREIGN = {
+    b"ftyp": "MPEG-4 (m4a, mp4)", b"\x1a\x45\xdf\xa3": "Matroska or WebM", b"\x30\x26\xb2\x75": "Windows Media",
+    b"#!AMR": "AMR", b"ADIF": "AAC", b"\xff\xf1": "AAC", b"\xff\xf9": "AAC", b"ajkg": "Shorten",
+    b"MAC ": "Monkey's Audio", b"wvpk": "WavPack",
+}  # fmt: skip
+"""How files begin that libsndfile does not decode -> what they are."""
+
+
+def why_unreadable(path: Path, cause: str) -> str:
+    """Say why a decoder refuses a file, and what to do about it.
+
+    Args:
+        path: the file.
+        cause: in the decoder's words.
+    """
+    with path.open("rb") as file:
+        head = file.read(12)
+    if not head:
+        return "it is empty"
+    kind = next((name for magic, name in _FOREIGN.items() if head.startswith(magic) or head[4:8] == magic), None)
+    if kind:
+        return f"{kind} is not decoded here: convert it to FLAC or WAV (ffmpeg -i {path.name} {path.stem}.flac)"
+    wav = _read_wav(path)
+    return (wav and _wav_length(wav)) or f"it cannot be decoded ({cause})"
+
+
+def is_promise(path: Path, sound: "SoundFile") -> bool:
+    """Say whether the decoder knows the number of samples, or estimates it from the size of an MP3 file."""
+    return bool(sound.frames < _UNKNOWN) and (sound.format != "MP3" or _xing(path) is not None)
+
+
+def contradiction(path: Path, sound: "SoundFile") -> str | None:
+    """Say why a file's samples are not all that it holds, or not at the rate that it declares; None where they are."""
+    if not 4000 <= sound.samplerate <= 768_000:
+        return f"its header declares {sound.samplerate} samples a second, which is no rate of speech"
+    for n_declared, n_there in _SIZES.findall(sound.extra_info):
+        if int(n_there) < int(n_declared) < _PLACEHOLDER:
+            return f"it breaks off: its header says {n_declared} bytes, {n_there} are there"
+    found = path.stat()
+    heading = _Heading(sound.format, sound.samplerate, sound.frames)
+    return _scanned(path, heading, found.st_size, found.st_mtime_ns)
+
+
+class _Heading(NamedTuple):
+    """What libsndfile takes from a header: the format, samples a second and samples."""
+
+    form: str
+    rate_hz: int
+    n_samples: int
+
+
+@lru_cache(maxsize=64)
+def _scanned(path: Path, heading: _Heading, _n_bytes: int, _changed_ns: int) -> str | None:
+    """Look through a file once, however many of its parts are read."""
+    checks = {"WAV": _wav, "WAVEX": _wav, "FLAC": _flac, "OGG": _ogg, "MP3": _mp3}
+    return checks[heading.form](path, heading) if heading.form in checks else None
+
+
+# --- WAV -------------------------------------------------------------------------------------------------
+
+
+class _Wav(NamedTuple):
+    """What a RIFF file declares, and what there is.
+
+    Attributes:
+        fmt: the chunk that describes the samples.
+        n_declared: bytes of samples by the header.
+        n_there: bytes from the first sample to the end of the file.
+        rest: what follows the samples, its beginning.
+    """
+
+    fmt: bytes
+    n_declared: int
+    n_there: int
+    rest: bytes
+
+
+def _wav(path: Path, heading: _Heading) -> str | None:
+    found = _read_wav(path)
+    return (_wav_rate(found, heading.rate_hz) or _wav_length(found)) if found else None
+
+
+def _wav_rate(found: _Wav, rate_hz: int) -> str | None:
+    """Hold the samples a second of a header against its bytes a second."""
+    coding, bytes_per_s, frame_bytes = (
+        int.from_bytes(found.fmt[a:b], "little") for a, b in ((0, 2), (8, 12), (12, 14))
+    )
+    implied_hz = bytes_per_s / max(1, frame_bytes)
+    if coding not in _UNPACKED or implied_hz == rate_hz or implied_hz not in _RATES_HZ:
+        return None
+    return (
+        f"its header contradicts itself: {rate_hz} Hz, and {bytes_per_s} bytes a second, which is {implied_hz:.0f} Hz"
+    )
+
+
+def _wav_length(found: _Wav) -> str | None:
+    """Hold the bytes of samples that a header declares against those that there are."""
+    declared = f"its header says {found.n_declared} bytes of samples, {found.n_there} follow"
+    if found.n_declared >= _PLACEHOLDER:
+        return None
+    if found.n_there < found.n_declared:
+        return f"it breaks off: {declared}"
+    if found.rest.startswith((b"RIFF", b"RIFX")):
+        return _JOINED
+    n_rest = found.n_there - found.n_declared
+    return f"{declared}: write the header anew" if n_rest >= 8 and not _is_chunk(found.rest, n_rest) else None
+
+
+def _is_chunk(rest: bytes, n_rest: int) -> bool:
+    """Say whether what follows the samples is another chunk of a RIFF file, or padding."""
+    name, size = rest[:4], int.from_bytes(rest[4:8], "little")
+    return not any(rest) or (size <= n_rest and name.isascii() and name.decode("ascii").isprintable())
+
+
+def _read_wav(path: Path) -> _Wav | None:
+    """Walk the chunks of a RIFF file up to its samples; None where that is another file, or has none."""
+    with path.open("rb") as file:
+        head, fmt = file.read(12), b""
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+            return None
+        while len(chunk := file.read(8)) == 8:
+            size = int.from_bytes(chunk[4:], "little")
+            if chunk[:4] == b"data":
+                return _of_samples(file, fmt, size)
+            if chunk[:4] == b"fmt ":
+                fmt = file.read(min(size, 64))
+                file.seek(size - len(fmt), 1)
+            else:
+                file.seek(size, 1)
+            file.seek(size & 1, 1)
+    return None
+
+
+def _of_samples(file: BinaryIO, fmt: bytes, n_declared: int) -> _Wav:
+    start = file.tell()
+    n_there = file.seek(0, 2) - start
+    file.seek(start + min(n_there, n_declared))
+    rest = file.read(4096)
+    is_padded = n_declared & 1 and rest[:1] == b"\0"
+    return _Wav(fmt, n_declared, n_there, rest[1:] if is_padded else rest)
+
+
+# --- the others ------------------------------------------------------------------------------------------
+
+
+def _flac(path: Path, heading: _Heading) -> str | None:
+    """Look for a second stream, and for the rate that the first frame states beside the one of the header."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        if len(re.findall(rb"fLaC[\x00\x80]\x00\x00\x22", content)) > 1:
+            return _JOINED
+        frame = content[_after_metadata(content) :][:3]
+    of_frame = _FLAC_RATES_HZ.get(frame[2] & 15) if len(frame) == 3 and frame[0] == 0xFF else None
+    if of_frame and of_frame != heading.rate_hz:
+        return f"its header contradicts itself: {heading.rate_hz} Hz, and {of_frame} Hz in its first frame"
+    return None
+
+
+def _after_metadata(content: mmap.mmap) -> int:
+    """Return where a FLAC file's first frame begins."""
+    at, is_last = max(0, content.find(b"fLaC")) + 4, False
+    while not is_last and at + 4 <= len(content):
+        is_last = bool(content[at] & 0x80)
+        at += 4 + int.from_bytes(content[at + 1 : at + 4], "big")
+    return at
+
+
+def _ogg(path: Path, _heading: _Heading) -> str | None:
+    """Look for a page that begins a stream after pages that go on with one."""
+    begun = False
+    for flags in _ogg_pages(path):
+        if flags & 2 and begun:
+            return _JOINED
+        begun = begun or not flags & 2
+    return None
+
+
+def _ogg_pages(path: Path) -> Iterator[int]:
+    """Yield the flags of each page, up to where pages end."""
+    with path.open("rb") as file:
+        while len(head := file.read(27)) == 27 and head[:4] == b"OggS":
+            yield head[5]
+            file.seek(sum(file.read(head[26])), 1)
+
+
+def _mp3(path: Path, heading: _Heading) -> str | None:
+    """Look for frames that the decoder would not come to: after those that the first frame counts, or its estimate."""
+    found = _xing(path)
+    if found is None:
+        n_samples = _mp3_samples(path)
+        read_s, whole_s = heading.n_samples / heading.rate_hz, n_samples / heading.rate_hz
+        cause = f"nothing in it says how long it is, and decoding would end after {read_s:.1f} s of {whole_s:.1f} s"
+        remedy = f"have it counted (ffmpeg -i {path.name} -c copy new.mp3)"
+        return f"{cause}: {remedy}" if heading.n_samples + 2 * _MP3_SAMPLES < n_samples else None
+    with path.open("rb") as file:
+        end = file.seek(0, 2)
+        begin = file.seek(min(end, found.start + (found.n_bytes or end)))
+        head = file.read(4)
+        if head[:3] == b"TAG":  # ID3v1
+            begin = file.seek(begin + 128)
+            head = file.read(4)
+    begins_anew = head[:3] == b"ID3" or (len(head) == 4 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)
+    return _JOINED if begins_anew and end - begin > 2 * _MAX_MP3_FRAME else None
+
+
+def _mp3_samples(path: Path) -> int:
+    """Count the samples of an MP3 file frame by frame, up to where frames end (ISO 11172-3, 13818-3)."""
+    content, n_samples = path.read_bytes(), 0
+    at = _after_id3(path)
+    while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] & 0xE6 == 0xE2:
+        is_first = content[at + 1] & 0x18 == 0x18  # MPEG 1, of twice the rates and samples a frame
+        rate_hz = _MP3_RATES_HZ[content[at + 2] >> 2 & 3] >> {0x18: 0, 0x10: 1}.get(content[at + 1] & 0x18, 2)
+        kbps = (_MP3_KBPS_1 if is_first else _MP3_KBPS_2)[content[at + 2] >> 4]
+        if not rate_hz or not kbps:
+            break
+        n_of_frame = _MP3_SAMPLES if is_first else _MP3_SAMPLES // 2
+        at += n_of_frame // 8 * kbps * 1000 // rate_hz + (content[at + 2] >> 1 & 1)
+        n_samples += n_of_frame
+    return n_samples
+
+
+def _after_id3(path: Path) -> int:
+    """Return where a file's first MP3 frame begins."""
+    start = 0
+    with path.open("rb") as file:
+        while (head := file.read(10))[:3] == b"ID3" and len(head) == 10:
+            size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
+            start = file.seek(start + 10 + size + (10 if head[5] & 0x10 else 0))
+    return start
+
+
+class _Xing(NamedTuple):
+    """The table of contents in an MP3 file's first frame: where that is, and the bytes from it on."""
+
+    start: int
+    n_bytes: int | None
+
+
+def _xing(path: Path) -> _Xing | None:
+    """Read the ``Xing`` or ``Info`` header that counts frames; None where there is none."""
+    start = _after_id3(path)
+    with path.open("rb") as file:
+        file.seek(start)
+        frame = file.read(200)
+    at = re.search(rb"Xing|Info", frame)
+    flags = int.from_bytes(frame[at.end() : at.end() + 4], "big") if at else 0
+    if at is None or not flags & 1:
+        return None
+    n_bytes = int.from_bytes(frame[at.end() + 8 : at.end() + 12], "big") if flags & 2 else None
+    return _Xing(start, n_bytes)
