@@ -14,6 +14,7 @@ import psutil
 from greenbench import energy, environment, gpus, meters
 from greenbench.meters import thermal
 from greenbench.meters.clock import Clock
+from greenbench.meters.cputime import CpuTime
 from greenbench.plugins import Quantity, Reading
 from greenbench.validity import MAX_FOREIGN_SHARE
 
@@ -133,7 +134,9 @@ def _turbo() -> Finding:
 
 def _threads() -> Finding:
     n_threads, n_cores = psutil.cpu_count(), psutil.cpu_count(logical=False)
-    if not n_threads or not n_cores or n_threads <= n_cores:
+    if not n_threads or not n_cores:
+        return Finding("SMT", None, "not known here: two CPUs may share one core")
+    if n_threads <= n_cores:
         return Finding("SMT", True, "off: every CPU is a core of its own")
     message = f"on: {n_threads} CPUs are {n_cores} cores; a suite's `threads` counts CPUs, and cores are often faster"
     return Finding("SMT", None, message)
@@ -183,7 +186,7 @@ def _temperature() -> Finding:
 
 def _load() -> Finding:
     reading = Reading()
-    with Clock().window(reading):
+    with CpuTime().window(reading), Clock().window(reading):
         time.sleep(0.5)
     foreign_s, wall_s = reading.value("foreign_cpu_s"), reading.value("wall_s")
     if foreign_s is None or not wall_s:

@@ -102,6 +102,12 @@ INTERVALS = tuple(name for name in ACCURACY if "_ci_" in name)
 J_PER_KWH = 3.6e6
 
 
+TICK_S = 0.01
+"""The step in which systems count CPU time: a difference of two counts is off by up to one."""
+
+RESOLVED_S = 20 * TICK_S
+"""From this length on a window tells a share of the CPUs to half of a tenth; of a shorter one it is unknown."""
+
 ENERGY_UNITS = ("J", "J/s", "W", "g")
 """A metric in one of these derives from joules, so it is as good as their origin."""
 

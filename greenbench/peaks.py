@@ -133,10 +133,11 @@ def measure(device: str) -> Peaks:
     import torch
 
     from greenbench.meters.clock import Clock
+    from greenbench.meters.cputime import CpuTime
     from greenbench.plugins import Reading
 
     reading = Reading()
-    with Clock().window(reading), torch.inference_mode():
+    with CpuTime().window(reading), Clock().window(reading), torch.inference_mode():
         rates = {name: rate for name in PRECISIONS if (rate := macs_per_s(name, device)) is not None}
         bytes_per_s = _bytes_per_s(device)
     foreign = ratio(reading.value("foreign_cpu_s"), (reading.value("wall_s") or 0.0) * (os.cpu_count() or 1))

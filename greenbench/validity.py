@@ -6,7 +6,7 @@ from itertools import zip_longest
 from typing import Any
 
 from greenbench.energy import SHARED
-from greenbench.metrics import METRICS, change_pct
+from greenbench.metrics import METRICS, RESOLVED_S, TICK_S, change_pct
 from greenbench.protocol import Protocol
 from greenbench.statistics.repeats import cv_pct
 
@@ -172,6 +172,8 @@ def _temperature_drift(row: Measured) -> str | None:
 
 
 def _foreign_load(row: Measured) -> str | None:
+    if row.metrics["wall_s"] < RESOLVED_S:
+        return None
     share = _share(row.metrics.get("foreign_cpu_s"), row.metrics["wall_s"] * row.n_cpus)
     return f"{share:.2%} of all CPUs, at most {MAX_FOREIGN_SHARE:.0%}" if share > MAX_FOREIGN_SHARE else None
 
@@ -193,8 +195,9 @@ def _gpu_foreign_process(row: Measured) -> str | None:
 
 def _harness_busy(row: Measured) -> str | None:
     limits = {"harness": MAX_HARNESS_SHARE, "poller": MAX_POLLER_SHARE}
-    shares = {name: _share(row.metrics.get(f"{name}_cpu_s"), row.metrics["wall_s"]) for name in limits}
-    told = [f"the {n} {shares[n]:.2%} of a core, at most {limits[n]:.0%}" for n in limits if shares[n] > limits[n]]
+    used_s, wall_s = {name: row.metrics.get(f"{name}_cpu_s") for name in limits}, row.metrics["wall_s"]
+    busy = [name for name, limit in limits.items() if (used_s[name] or 0.0) > max(limit * wall_s, TICK_S)]
+    told = [f"the {name} {_share(used_s[name], wall_s):.2%} of a core, at most {limits[name]:.0%}" for name in busy]
     return ", ".join(told) or None
 
 

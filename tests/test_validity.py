@@ -150,6 +150,21 @@ def test_a_busy_poller_is_a_busy_harness() -> None:
     assert tuple(raised(metrics={"poller_cpu_s": 0.501})) == ("harness-busy",)
 
 
+@pytest.mark.parametrize(
+    ("metrics", "found"),
+    [
+        ({"wall_s": 1e-6, "foreign_cpu_s": 1e-3}, []),
+        ({"wall_s": 0.19, "foreign_cpu_s": 0.5}, []),
+        ({"wall_s": 0.2, "foreign_cpu_s": 0.5}, ["foreign-load"]),
+        ({"wall_s": 0.1, "harness_cpu_s": 0.01, "poller_cpu_s": 0.01}, []),
+        ({"wall_s": 0.1, "harness_cpu_s": 0.02}, ["harness-busy"]),
+    ],
+)
+def test_a_share_within_the_clocks_ticks_is_no_flag(metrics: dict, found: list[str]) -> None:
+    """In a window of microseconds one tick would be thousands of percent; one tick of a process is no share."""
+    assert list(flags(Measured(CLEAN | metrics, {}, replace(PROTOCOLS["quick"], window_s=0), 4))) == found
+
+
 def test_foreign_load_is_a_share_of_the_whole_machine() -> None:
     """A tenth of the CPU time of all CPUs in the window is allowed, so the same seconds pass on a larger machine."""
     metrics = CLEAN | {"foreign_cpu_s": 2.0}

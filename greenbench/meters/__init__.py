@@ -74,6 +74,8 @@ def absent(chosen: Iterable[Meter], options: Options | None = None) -> dict[str,
 def measure(meters: Iterable[Meter], reading: Reading) -> Iterator[None]:
     """Measure the ``with`` block, the clock innermost, energy counters next to it, the device at rest at both edges.
 
+    What a meter makes of its reads is computed once all have closed, outside of every other's window.
+
     Args:
         meters: what ``select`` chose.
         reading: where they write; a reading may be passed again for a further segment. A block that raises
@@ -87,15 +89,21 @@ def measure(meters: Iterable[Meter], reading: Reading) -> Iterator[None]:
         yield
         synchronise(reading.device)
         end_s = time.perf_counter()
+    reading.settle()
     reading.segments.append((start_s, end_s))
     sampled.integrate(reading, start_s, end_s)
 
 
 def _depth(meter: Meter) -> int:
-    """Put what is slow to read outside of what counts joules, so that no reading is part of a measurement."""
+    """Put what is slow to read outside of what counts joules, so that no reading is part of a measurement.
+
+    From the inside: the clock, counters of joules, estimates of them, CPU time, and whatever else is read.
+    """
     if "wall_s" in meter.metrics:
-        return 2
-    return int(any(name.startswith("energy_") for name in meter.metrics))
+        return 4
+    if any(name.startswith("energy_") for name in meter.metrics):
+        return 2 if meter.estimates else 3
+    return int("cpu_s" in meter.metrics)
 
 
 def _candidates(options: Options) -> Iterator[tuple[str, Meter | None, str | None]]:

@@ -1,35 +1,19 @@
-"""Clock: how long the window took, whose CPU time went into it, and how busy and fast the CPUs are meanwhile."""
+"""Clock: the monotonic seconds of a window, and nothing else inside of the energy counters' reads."""
 
-import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import ClassVar
 
-import psutil
-
 from greenbench.plugins import Quantity, Reading
-
-CPUS = Path("/sys/devices/system/cpu")
-
-N_FREQUENCIES = 8
-"""Of so many CPUs, spread evenly, the frequency is sampled: to ask hundreds ten times a second is no rest."""
 
 
 @dataclass(frozen=True)
 class Clock:
-    """Monotonic seconds of the window, and the CPU seconds spent in it by four parties.
+    """Monotonic seconds of the window, read innermost."""
 
-    ``cpu_s`` is the process tree's (ended descendants included), ``harness_cpu_s`` the parent process's,
-    ``poller_cpu_s`` that of the process which samples sensors (where one does), ``foreign_cpu_s`` everybody
-    else's on the machine, time stolen by a hypervisor included. All are sums over cores, so they add up over
-    segments; dividing by ``wall_s`` gives cores.
-    """
-
-    metrics: ClassVar[tuple[str, ...]] = ("wall_s", "cpu_s", "harness_cpu_s", "poller_cpu_s", "foreign_cpu_s")
+    metrics: ClassVar[tuple[str, ...]] = ("wall_s",)
     estimates: ClassVar[bool] = False
 
     def unavailable(self) -> str | None:
@@ -38,113 +22,8 @@ class Clock:
 
     @contextmanager
     def window(self, reading: Reading) -> Iterator[None]:
-        """Time the ``with`` block; the wall clock is read innermost, the CPU accounts around it."""
-        harness, poller = _parent(), _process(reading.trace.pid if reading.trace else None)
-        before = _account(harness, poller)
-        start = time.perf_counter()
+        """Time the ``with`` block."""
+        start_s = time.perf_counter()
         yield
-        wall_s = time.perf_counter() - start
-        after = _account(harness, poller)
-        harness_s = _minus(after.harness_s, before.harness_s)
-        if poller is not None:
-            poller_s = _minus(after.poller_s, before.poller_s)
-            reading.add("poller_cpu_s", Quantity(poller_s, "counter", "process-times"))
+        wall_s = time.perf_counter() - start_s
         reading.add("wall_s", Quantity(wall_s, "counter", "perf_counter"))
-        reading.add("cpu_s", Quantity(after.tree_s - before.tree_s, "counter", "process-times"))
-        reading.add("harness_cpu_s", Quantity(harness_s, "counter", "process-times"))
-        reading.add("foreign_cpu_s", Quantity(_foreign_s(before, after), "counter", "system-times"))
-
-    def sample(self) -> dict[str, float]:
-        """Return how busy all CPUs were since the last call, in percent, and their mean frequency."""
-        seen = {"cpu.utilisation_pct": psutil.cpu_percent(interval=None)}
-        frequency_hz = _frequency_hz(CPUS)
-        return seen if frequency_hz is None else {**seen, "cpu.frequency_hz": frequency_hz}
-
-
-@dataclass(frozen=True)
-class _Account:
-    """CPU seconds used so far; ``idle_s`` and ``busy_s`` are the whole machine's."""
-
-    tree_s: float
-    harness_s: float | None
-    poller_s: float | None
-    busy_s: float
-    idle_s: float
-
-
-def _account(harness: psutil.Process | None, poller: psutil.Process | None) -> _Account:
-    busy_s, idle_s = _system_cpu_s()
-    poller_s = None if poller is None else _process_cpu_s(poller)
-    return _Account(_tree_cpu_s(), _process_cpu_s(harness), poller_s, busy_s, idle_s)
-
-
-def _foreign_s(before: _Account, after: _Account) -> float | None:
-    """Return what neither the tree nor the harness used, or None where that cannot be told."""
-    harness_s = _minus(after.harness_s, before.harness_s)
-    busy_s, idle_s = after.busy_s - before.busy_s, after.idle_s - before.idle_s
-    # A machine's account that stands still (an empty /proc/stat, a window under one tick) tells nothing.
-    if harness_s is None or busy_s + idle_s <= 0:
-        return None
-    poller_s = _minus(after.poller_s, before.poller_s) or 0.0
-    # The machine's account counts ticks and a process's own is exact: their difference may dip below zero.
-    return max(0.0, busy_s - harness_s - poller_s - (after.tree_s - before.tree_s))
-
-
-def _tree_cpu_s() -> float:
-    """Return the CPU seconds of this process and its descendants; those that ended are in ``children_*``."""
-    own = os.times()
-    total = time.process_time() + own.children_user + own.children_system
-    for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            times = child.cpu_times()
-            total += times.user + times.system + times.children_user + times.children_system
-    return total
-
-
-def _parent() -> psutil.Process | None:
-    with suppress(psutil.Error):
-        return psutil.Process().parent()
-    return None
-
-
-def _process(pid: int | None) -> psutil.Process | None:
-    with suppress(psutil.Error):
-        return None if pid is None else psutil.Process(pid)
-    return None
-
-
-def _process_cpu_s(process: psutil.Process | None) -> float | None:
-    """Return the CPU seconds of one process without its children, or None where that is not allowed."""
-    if process is None:
-        return None
-    with suppress(psutil.Error):
-        times = process.cpu_times()
-        return times.user + times.system
-    return None
-
-
-def _system_cpu_s() -> tuple[float, float]:
-    """Return the machine's busy and idle CPU seconds; Linux counts guests in user and nice already."""
-    times = psutil.cpu_times()._asdict()
-    idle_s = times["idle"] + times.get("iowait", 0.0)
-    twice = ("guest", "guest_nice")
-    return sum(seconds for name, seconds in times.items() if name not in twice) - idle_s, idle_s
-
-
-def _minus(after: float | None, before: float | None) -> float | None:
-    return None if after is None or before is None else after - before
-
-
-def _frequency_hz(cpus: Path) -> float | None:
-    """Return the mean of the CPUs' present frequencies (Linux cpufreq, in kHz), or None where they cannot be told."""
-    khz = []
-    for path in _frequency_files(cpus):
-        with suppress(OSError, ValueError):
-            khz.append(int(path.read_text()))
-    return 1e3 * sum(khz) / len(khz) if khz else None
-
-
-@lru_cache
-def _frequency_files(cpus: Path) -> tuple[Path, ...]:
-    files = sorted(cpus.glob("cpu[0-9]*/cpufreq/scaling_cur_freq"))
-    return tuple(files[:: -(-len(files) // N_FREQUENCIES) or 1])

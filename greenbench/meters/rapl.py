@@ -60,17 +60,13 @@ class Rapl:
     @contextmanager
     def window(self, reading: Reading) -> Iterator[None]:
         """Read the counters before and after the ``with`` block; what the poller saw of them in between checks them."""
-        zones = _zones(self.root)
+        zones = _known_zones(self.root)
         begun_s, before, opened_s = time.perf_counter(), _read_all(zones), time.perf_counter()
         yield
         closing_s, after, closed_s = time.perf_counter(), _read_all(zones), time.perf_counter()
         window = _Window((begun_s, opened_s), (closing_s, closed_s), reading.trace)
         spans = [_Span(*span) for span in zip(zones, before, after, strict=True)]
-        packages = [span for span in spans if span.zone.is_package]
-        memories = [span for span in spans if not span.zone.is_package]
-        reading.add("energy_cpu_j", _energy(_distinct(packages), window))
-        if memories:
-            reading.add("energy_dram_j", _energy(memories, window))
+        reading.pending.append(lambda: _add(spans, window, reading))
 
     def sample(self) -> dict[str, float]:
         """Return the raw counters, from which power and the wraps within a window are told later."""
@@ -192,6 +188,15 @@ def _energy(spans: Sequence[_Span], window: _Window) -> Quantity:
             return Quantity(None, "counter", "rapl", why)
         total_uj += used_uj
     return Quantity(total_uj / 1e6, "counter", "rapl")
+
+
+def _add(spans: Sequence[_Span], window: _Window, reading: Reading) -> None:
+    """Add to a reading the joules of the packages and of their memory, where it is counted."""
+    packages = [span for span in spans if span.zone.is_package]
+    memories = [span for span in spans if not span.zone.is_package]
+    reading.add("energy_cpu_j", _energy(_distinct(packages), window))
+    if memories:
+        reading.add("energy_dram_j", _energy(memories, window))
 
 
 def _used_uj(span: _Span, window: _Window) -> tuple[int | None, str | None]:

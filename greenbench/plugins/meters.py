@@ -60,6 +60,7 @@ class Reading:
         absent: by metric, why no meter here answers it.
         segments: start and end of each window so far, on ``time.perf_counter``.
         sampled: powers by metric (``energy_system_j``) that are integrated once all meters have closed.
+        pending: what meters still have to make of their reads once all have closed.
     """
 
     quantities: dict[str, Quantity] = field(default_factory=dict)
@@ -68,6 +69,7 @@ class Reading:
     absent: Mapping[str, str] = field(default_factory=dict)
     segments: list[tuple[float, float]] = field(default_factory=list)
     sampled: dict[str, SampledPower] = field(default_factory=dict)
+    pending: list[Callable[[], None]] = field(default_factory=list)
 
     def add(self, metric: str, quantity: Quantity) -> None:
         """Add to what earlier windows of this reading gave; an unknown part makes the whole unknown."""
@@ -84,6 +86,12 @@ class Reading:
     def last(self, metric: str, quantity: Quantity) -> None:
         """Keep what the latest window of this reading gave."""
         self.quantities[metric] = quantity
+
+    def settle(self) -> None:
+        """Let the meters make what they have left of their reads; those of another window do not see it."""
+        pending, self.pending = self.pending, []
+        for finish in pending:
+            finish()
 
     def value(self, metric: str) -> float | None:
         """Return the value read, or None where no meter answered."""
@@ -115,7 +123,11 @@ class Meter(Protocol):
         ...
 
     def window(self, reading: Reading) -> AbstractContextManager[None]:
-        """Measure what happens inside the ``with`` block; write it into ``reading`` on leaving."""
+        """Measure what happens inside the ``with`` block; write it into ``reading`` on leaving.
+
+        What takes time, such as reading the trace, is left for later in ``reading.pending``: other meters' windows
+        may still be open.
+        """
         ...
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import permutations
 from types import SimpleNamespace
 from typing import ClassVar
 
@@ -10,8 +11,11 @@ import pytest
 
 from greenbench import meters, registry
 from greenbench.errors import InputError
-from greenbench.meters import absent, measure, select, survey
+from greenbench.meters import absent, cputime, measure, nvml, rapl, select, survey
 from greenbench.meters.clock import Clock
+from greenbench.meters.cputime import CpuTime
+from greenbench.meters.nvml import Nvml
+from greenbench.meters.rapl import Rapl
 from greenbench.metrics import METRICS
 from greenbench.plugins import Quantity, Reading
 
@@ -133,11 +137,88 @@ def test_the_clock_is_innermost(register):
 def test_energy_counters_are_next_to_the_clock(register):
     """What else is read at the edges is outside of what counts joules, whatever its name: it costs none of them."""
     log = []
-    given = {"c": "energy_gpu_j", "b": "wall_s", "z": "peak_rss_bytes", "a": "cpu_temp_end_c"}
+    given = {"c": "energy_gpu_j", "b": "wall_s", "z": "peak_rss_bytes", "a": "cpu_temp_end_c", "p": "cpu_s"}
     register(**{name: _meter(name, metric, log=log) for name, metric in given.items()})
     with measure(select(estimate=False), Reading()):
         pass
-    assert log == ["+a", "+z", "+c", "+b", "-b", "-c", "-z", "-a"]
+    assert log == ["+a", "+z", "+p", "+c", "+b", "-b", "-c", "-p", "-z", "-a"]
+
+
+def test_an_estimate_is_outside_of_the_counters(register):
+    """A model of the CPU's energy works at the edges: that is not to be among the joules that the GPU counts."""
+    log = []
+    register(
+        gpu=_meter("gpu", "energy_gpu_j", log=log), guess=_meter("guess", "energy_cpu_j", estimates=True, log=log),
+        time=_meter("time", "wall_s", log=log), who=_meter("who", "cpu_s", log=log),
+    )  # fmt: skip
+    with measure(select(estimate=True), Reading()):
+        pass
+    assert log == ["+who", "+guess", "+gpu", "+time", "-time", "-gpu", "-guess", "-who"]
+
+
+def test_what_is_made_of_the_reads_comes_after_all_meters_have_closed(register):
+    """A counter next to the window leaves its arithmetic until the outer ones have been read."""
+    log = []
+
+    class Late(_meter("late", "energy_cpu_j", log=log)):
+        @contextmanager
+        def window(self, reading):
+            with super().window(reading):
+                yield
+            reading.pending.append(lambda: log.append("late's arithmetic"))
+
+    register(late=Late, outer=_meter("outer", "energy_dram_j", log=log), around=_meter("around", "cpu_s", log=log))
+    reading = Reading()
+    for _ in range(2):
+        log.clear()
+        with measure(select(estimate=False), reading):
+            log.append("work")
+        assert log[-1] == "late's arithmetic"
+        assert log.count("late's arithmetic") == 1
+        assert log.index("-around") < log.index("late's arithmetic")
+
+
+def test_the_built_in_meters_read_in_this_order(tmp_path, monkeypatch, driver):
+    """Around the work the clock, then RAPL, then NVML, then the walk over /proc; arithmetic comes last."""
+    zone = tmp_path / "intel-rapl:0"
+    zone.mkdir()
+    for name, text in {"name": "package-0", "max_energy_range_uj": 10**12, "energy_uj": 5}.items():
+        (zone / name).write_text(f"{text}\n")
+    log: list[str] = []
+
+    def logged(owner, name, what):
+        call = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *a: (log.append(what), call(*a))[1])
+
+    logged(rapl, "_read_all", "rapl")
+    logged(nvml, "_read_mj", "nvml")
+    logged(cputime, "_account", "/proc")
+    logged(rapl, "_energy", "arithmetic")
+    chosen = [CpuTime(), Rapl(tmp_path), Nvml(), LoggedClock(log)]
+    for meters_in_some_order in permutations(chosen):
+        log.clear()
+        with measure(meters_in_some_order, Reading(device="cuda:0")):
+            log.append("work")
+        assert [what for what in log if what not in ("rapl", "nvml")] == [
+            "/proc", "clock", "work", "clock", "/proc", "arithmetic",
+        ]  # fmt: skip
+        at = log.index("work")
+        assert log[at - 1 : at + 2] == ["clock", "work", "clock"]
+        assert sorted(log[1:3]) == sorted(log[at + 2 : at + 4]) == ["nvml", "rapl"]
+
+
+class LoggedClock(Clock):
+    """The real clock, whose reads are logged."""
+
+    def __init__(self, log):
+        object.__setattr__(self, "log", log)
+
+    @contextmanager
+    def window(self, reading):
+        self.log.append("clock")
+        with super().window(reading):
+            yield
+        self.log.append("clock")
 
 
 def test_settings_reach_the_meter(tmp_path):

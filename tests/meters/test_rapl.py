@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from greenbench.meters import rapl
+from greenbench.meters import measure, rapl
 from greenbench.meters.rapl import Rapl
 from greenbench.plugins import Reading
 from greenbench.traces import Trace
@@ -55,7 +55,7 @@ def _use(root, **used_uj):
 
 def _read(root, hand, seconds=2.0, trace=None, **used_uj):
     reading = Reading(trace=trace)
-    with Rapl(root).window(reading):
+    with measure([Rapl(root)], reading):
         _use(root, **used_uj)
         hand[0] += seconds
     return reading
@@ -67,7 +67,7 @@ def test_nested_domains_are_not_counted_twice(tmp_path, hand):
     used = {"_0": 5_000_000, "_1": 7_000_000, "_0_0": 3_000_000, "_0_1": 1_000_000, "_2": 20_000_000}
     used |= {"_0_2": 2_000_000, "_1_0": 500_000}
     reading = Reading()
-    with Rapl(root).window(reading):
+    with measure([Rapl(root)], reading):
         _use(root, **used)
         hand[0] += 1.0
         mmio = root / "intel-rapl-mmio:0" / "energy_uj"
@@ -120,7 +120,7 @@ def _read_long(root, trace, watts, window, hand):
     counter = root / "intel-rapl:0" / "energy_uj"
     counter.write_text(str(int(watts * window[0] * 1e6) % RANGE_UJ))
     reading = Reading(trace=trace)
-    with Rapl(root).window(reading):
+    with measure([Rapl(root)], reading):
         counter.write_text(str(int(watts * window[1] * 1e6) % RANGE_UJ))
         hand[0] = window[1]
     return reading.quantities["energy_cpu_j"]
@@ -190,7 +190,7 @@ def test_a_reset_is_no_wrap(tmp_path, hand):
     """A package of 40 W whose counter begins anew in a window of 30 s has no joules: no package draws 8 kW."""
     root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"}, start_uj=20_000_000_000)
     reading = Reading()
-    with Rapl(root).window(reading):
+    with measure([Rapl(root)], reading):
         (root / "intel-rapl:0" / "energy_uj").write_text("600000000")
         hand[0] += 30.0
     quantity = reading.quantities["energy_cpu_j"]
@@ -282,7 +282,7 @@ def test_a_refused_read_is_unknown(tmp_path, monkeypatch, error):
     """A counter that the kernel refuses to read at the end gives None and does not end the run."""
     root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"})
     reading = Reading()
-    with Rapl(root).window(reading):
+    with measure([Rapl(root)], reading):
         _refuse(monkeypatch, error)
     quantity = reading.quantities["energy_cpu_j"]
     assert quantity.value is None
@@ -294,7 +294,7 @@ def test_segments_add_up(tmp_path, hand):
     root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"})
     reading = Reading()
     for _ in range(2):
-        with Rapl(root).window(reading):
+        with measure([Rapl(root)], reading):
             _use(root, _0=1_500_000)
             hand[0] += 0.1
         _use(root, _0=50_000_000)
