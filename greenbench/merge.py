@@ -12,7 +12,7 @@ from typing import Any
 from greenbench import platforms, privacy, record, store, validate
 from greenbench.errors import GreenbenchError, InputError, StoreError
 
-FILES = (store.RECORDS, store.HYPOTHESES, store.SCORES, store.WINDOWS, store.POWER)
+FILES = (store.RECORDS, store.HYPOTHESES, store.SCORES, store.WINDOWS, store.POWER, store.CONTROL)
 """What goes along with ``run.json``; logs and pages stay."""
 
 MERGED = "merge.json"

@@ -17,7 +17,7 @@ from greenbench.roofline import Peaks
 from greenbench.suite import Suite, build_protocol
 from greenbench.traces import Trace
 
-NOT_MEASURED = ("name", "description", "also_score", "timeout_s")
+NOT_MEASURED = ("name", "description", "also_score", "timeout_s", "control")
 """The keys of a suite that change nothing in what its cells measure."""
 
 

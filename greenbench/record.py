@@ -34,6 +34,8 @@ PROVENANCE = (
     "energy_gpu_method", "energy_gpu_source", "energy_gpu_note", "energy_gpu_scope",
     "peak_rss_source", "peak_gpu_source",
     "carbon_g_per_kwh", "carbon_source", "carbon_year", "carbon_pue",
+    "control", "control_rtfx", "control_drift_pct", "control_energy_j_per_audio_s", "control_energy_method",
+    "control_note",
     "n_windows", "cooldown_s", "cooldown_excess_c", "warmup_batches", "warmup_s", "warmup_cv_pct",
     "cell_s",
 )  # fmt: skip

@@ -1,14 +1,16 @@
 """A run: what is missing is fetched, every cell gets its process, and what was measured can be resumed."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from greenbench import attach, peaks, powerlog, store
+from greenbench import attach, control, peaks, powerlog, store
 from greenbench.cooldown import Rest, Temperatures, rest, rule, temperatures
 from greenbench.entries import build_dataset, build_variant
 from greenbench.errors import GreenbenchError, InputError
@@ -16,7 +18,6 @@ from greenbench.plan import NOT_MEASURED, Cell, Job, content_hash, plan
 from greenbench.plugins import Dataset, Variant
 from greenbench.poller import polling
 from greenbench.process import Observer, run_cell
-from greenbench.protocol import Protocol
 from greenbench.record import KEYS
 from greenbench.suite import Suite, build_protocol
 from greenbench.suite import load as load_suite
@@ -69,7 +70,7 @@ def run(
         raise InputError(f"--only {options.only}: no cell of suite '{suite.name}' matches")
     if options.power_log:
         powerlog.read(options.power_log)  # a meter that is not recording is told of now, not in an hour
-    steps, look = build_protocol(suite.protocol), _thermometer(suite)
+    look = _thermometer(suite)
     folder, run_id = _open(suite, options, look)
     start = store.read_run(folder).get("cooldown", {}).get("start", {})
     done = _done(folder, suite)
@@ -78,16 +79,13 @@ def run(
     missing = prepare([cell for _, cell in todo], observe)
     devices = [cell.device for _, cell in todo if not _lacking(cell, missing)]
     limits = peaks.measured(folder, devices, suite.threads, observe)
+    rests = _rests(suite, start, look, bool(done), observe)
+    session = _Session(folder, control.next_session(folder), missing, rests, observe)
     with polling(folder / store.POWER, suite.trace_hz, suite.meters) as trace:
-        for number, (index, cell) in enumerate(todo):
-            observe("cell", {"label": cell.label, "number": number + 1, "n_cells": len(todo)})
-            reason = _lacking(cell, missing)
-            is_first = number == 0 and not done
-            rested = Rest() if is_first or reason else _rest(steps, start, look, observe)
-            weigh = "harness_overhead" not in store.read_run(folder)
-            logged = options.power_log is not None
-            job = Job(run_id, index, suite, cell, trace, logged, rested, weigh, limits.get(cell.device))
-            run_cell(folder, job, reason, observe)
+        logged = options.power_log is not None
+        jobs = [Job(run_id, index, suite, cell, trace, logged, peaks=limits.get(cell.device)) for index, cell in todo]
+        for number, of_round in groupby(enumerate(jobs, start=1), key=lambda item: item[1].cell.round):
+            _round(session, number, list(of_round), len(jobs))
     if options.power_log:
         _attach(folder, options.power_log, observe)
     return _finish(folder, suite, observe)
@@ -101,10 +99,59 @@ def _attach(folder: Path, source: powerlog.Source, observe: Observer) -> None:
         observe("power", {"n_windows": 0, "n_covered": 0, "reasons": (str(error),)})
 
 
-def _rest(steps: Protocol, start: Temperatures, look: Callable[[], Temperatures], observe: Observer) -> Rest:
-    if steps.cooldown_s:
-        observe("phase", {"text": "cooling down"})
-    return rest(steps, start, look)
+@dataclass(frozen=True)
+class _Session:
+    """One go at a run, from its beginning or from where it was resumed.
+
+    Attributes:
+        folder: of the run.
+        number: counts the sessions of the run, from 0.
+        missing: what cannot be measured, from ``prepare``.
+        rests: the rest before each process that is started.
+        observe: told what happens.
+    """
+
+    folder: Path
+    number: int
+    missing: Mapping[str, str]
+    rests: Iterator[Rest]
+    observe: Observer
+
+
+def _round(session: _Session, number: int, jobs: Sequence[tuple[int, Job]], n_cells: int) -> None:
+    """Measure what is left to do of one round, between two controls on each device."""
+    able = [job for _, job in jobs if job.suite.control and not _lacking(job.cell, session.missing)]
+    brackets = {control.Bracket(session.number, number, job.cell.device): job for job in able}
+    _control(session, brackets, "start")
+    for place, job in jobs:
+        session.observe("cell", {"label": job.cell.label, "number": place, "n_cells": n_cells})
+        reason = _lacking(job.cell, session.missing)
+        weigh = "harness_overhead" not in store.read_run(session.folder)
+        rested = Rest() if reason else next(session.rests)
+        now = time.perf_counter()
+        run_cell(session.folder, replace(job, rest=rested, weigh=weigh, started_s=now), reason, session.observe)
+    _control(session, brackets, "end")
+    for bracket in brackets:
+        control.complete(session.folder, bracket)
+
+
+def _control(session: _Session, brackets: Mapping[control.Bracket, Job], edge: control.Edge) -> None:
+    for bracket, job in brackets.items():
+        next(session.rests)
+        control.take(session.folder, bracket, edge, job, session.observe)
+
+
+def _rests(
+    suite: Suite, start: Temperatures, look: Callable[[], Temperatures], has_begun: bool, observe: Observer
+) -> Iterator[Rest]:
+    """Let the machine rest before each process but the run's first."""
+    if not has_begun:
+        yield Rest()
+    steps = build_protocol(suite.protocol)
+    while True:
+        if steps.cooldown_s:
+            observe("phase", {"text": "cooling down"})
+        yield rest(steps, start, look)
 
 
 def _finish(folder: Path, suite: Suite, observe: Observer) -> "pd.DataFrame":

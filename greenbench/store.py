@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RUN, RECORDS, HYPOTHESES, REPORT = "run.json", "records.jsonl", "hypotheses.jsonl", "report.html"
-POWER, WINDOWS = "power.jsonl", "windows.jsonl"
+POWER, WINDOWS, CONTROL = "power.jsonl", "windows.jsonl", "control.jsonl"
 SCORES = "scores.jsonl"
 
 Row = dict[str, Any]
@@ -73,7 +73,7 @@ def append(folder: Path, rows: Iterable[Mapping[str, Any]], file: str = RECORDS)
     Args:
         folder: the run's folder.
         rows: JSON-ready rows; written whole or not at all.
-        file: ``RECORDS``, ``HYPOTHESES``, ``SCORES`` or ``WINDOWS``.
+        file: ``RECORDS``, ``HYPOTHESES``, ``SCORES``, ``WINDOWS`` or ``CONTROL``.
 
     Raises:
         UnsavedError: the disk is full or gone; it carries the rows.
@@ -88,6 +88,37 @@ def append(folder: Path, rows: Iterable[Mapping[str, Any]], file: str = RECORDS)
             "free some space or choose another --out, then continue with --resume.",
             text,
         ) from error
+
+
+def amend_rows(folder: Path, known: Callable[[Row], Mapping[str, Any] | None]) -> None:
+    """Write into rows of ``RECORDS`` what is known only after them; the file is replaced in one step.
+
+    Args:
+        folder: the run's folder.
+        known: returns the columns of a row that change; None leaves its line as it is.
+
+    Raises:
+        StoreError: the file cannot be written; it is as it was before.
+    """
+    path = folder / RECORDS
+    temporary = folder / f".{RECORDS}.tmp"
+    try:
+        with path.open("rb") as old, temporary.open("wb") as new:
+            new.writelines(_amended(line, known) for line in old)
+            new.flush()
+            os.fsync(new.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StoreError(f"{path}: cannot write: {error.strerror}. Rows are intact; continue with --resume.") from error
+
+
+def _amended(line: bytes, known: Callable[[Row], Mapping[str, Any] | None]) -> bytes:
+    for row in _parsed(line, RECORDS):
+        changed = known(row)
+        if changed is not None:
+            return (json.dumps(row | dict(changed), ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return line
 
 
 def write_file(

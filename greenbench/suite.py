@@ -48,6 +48,8 @@ class Suite(BaseModel):
         meters: settings of meters by name, e.g. ``{codecarbon: {tdp_w: 65}}``.
         carbon: grid factor with its source.
         trace_hz: how often a process of its own samples power, temperature, frequency and load; 0 never.
+        control: measure a small fixed workload at the start and end of each round, too, by which a machine that
+            changed is told from a model that did; False costs nothing, and then nobody knows.
         timeout_s: a process that takes longer is ended and recorded as failed.
     """
 
@@ -69,6 +71,7 @@ class Suite(BaseModel):
     meters: dict[str, dict[str, Any]] = {}
     carbon: Carbon | None = None
     trace_hz: float = Field(10, ge=0, le=50)
+    control: bool = True
     timeout_s: float = Field(7200, gt=0)
 
     @field_validator("protocol")

@@ -57,6 +57,7 @@ class Evidence:
         texts: rows of ``hypotheses.jsonl`` by key.
         segments: of each window, start and end in seconds, by key.
         rows: those that stand, by key.
+        controls: the lines of ``control.jsonl``.
     """
 
     folder: Path
@@ -65,6 +66,7 @@ class Evidence:
     texts: Mapping[rescore.Key, Sequence[Row]]
     segments: Mapping[rescore.Key, Sequence[Sequence[float]]]
     rows: Mapping[rescore.Key, Row]
+    controls: Sequence[Row] = ()
 
 
 Rule = Callable[[Row, Evidence], Iterator[str]]

@@ -1,10 +1,10 @@
 """The figures of a measured row: what follows from other figures, where energy comes from, window and flags."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from greenbench import energy, rescore, roofline, store, validity
+from greenbench import control, energy, rescore, roofline, store, validity
 from greenbench.metrics import ACCURACY, METRICS, mfu_pct, ratio
 from greenbench.plugins import METHODS
 from greenbench.validate.evidence import Check, Evidence, Row
@@ -90,6 +90,30 @@ def _has_its_flags(row: Row, evidence: Evidence) -> Iterator[str]:
         yield f"flag {flag} {'is missing' if flag in raised else f'has no ground{known}'}"
 
 
+def _has_its_controls(row: Row, evidence: Evidence) -> Iterator[str]:
+    """What the controls say of a row's round stands in control.jsonl, measured before and after the row."""
+    told = {name: row.get(name) for name in control.COLUMNS}
+    if not any(value is not None for name, value in told.items() if name != "control_note"):
+        return
+    of_round = [line for line in evidence.controls if (line["round"], line["device"]) == (row["round"], row["device"])]
+    sessions = [[x for x in of_round if x["session"] == number] for number in {x["session"] for x in of_round}]
+    around = [lines for lines in sessions if _surround(lines, row)]
+    if not around:
+        yield f"control_rtfx is {told['control_rtfx']!r}, {store.CONTROL} has no measurements before and after the row"
+        return
+    for name, value in control.columns(around[0]).items():
+        if isinstance(value, float):
+            yield from differs(name, told[name], value, f"by {store.CONTROL}")
+        elif told[name] != value:
+            yield f"{name} is {told[name]!r}, by {store.CONTROL} {value!r}"
+
+
+def _surround(lines: Sequence[Row], row: Row) -> bool:
+    """Say whether a row lies in time between the two controls of a session."""
+    at = {line["edge"]: line["timestamp_utc"] for line in lines}
+    return len(lines) == 2 and str(at.get("start", "~")) <= str(row["timestamp_utc"]) <= str(at.get("end", ""))
+
+
 FIGURES = (
     Check(_has_origins, EDITED),
     Check(_derived, EDITED, dependent=True),
@@ -98,5 +122,6 @@ FIGURES = (
     Check(_random_weights_have_no_wer, EDITED),
     Check(_fills_its_window, EDITED),
     Check(_has_its_flags, EDITED),
+    Check(_has_its_controls, EDITED),
 )
 """What holds within a measured row."""

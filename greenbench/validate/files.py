@@ -29,6 +29,12 @@ LINES: dict[str, dict[str, Any]] = {
     },
     store.SCORES: {**_KEY, "normalizer": str, "scorer": str, **dict.fromkeys(ACCURACY, (*_NUMBER, type(None)))},
     store.WINDOWS: {**_KEY, "kind": str, "segments": list},
+    store.CONTROL: {
+        **dict.fromkeys(("edge", "device", "control", "timestamp_utc"), str),
+        **dict.fromkeys(("session", "round"), int),
+        **dict.fromkeys(("rtfx", "energy_j_per_audio_s"), (*_NUMBER, type(None))),
+        **dict.fromkeys(("energy_method", "energy_scope", "reason"), (str, type(None))),
+    },
 }  # fmt: skip
 """What a line of each file must have, and of which type; the rest of a row of ``records.jsonl`` is ``form``'s."""
 
@@ -122,4 +128,5 @@ def evidence(folder: Path, run: Mapping[str, Any], lines: Mapping[str, Sequence[
         {key: list(found.values()) for key, found in texts.items()},
         {rescore.key_of(row): row["segments"] for row in windows},
         {rescore.key_of(line.row): line.row for line in lines[store.RECORDS]},
+        [line.row for line in lines[store.CONTROL]],
     )

@@ -26,7 +26,21 @@ _ORDERED = (
 )
 """Metrics of which none is above the next."""
 
-_NUMERIC = ("_s", "_j", "_c", "_pct", "_batches", "_kwh", "_pue", "_year", "_index", "n_windows", "threads", "schema")
+_NUMERIC = (
+    "_rtfx",
+    "_s",
+    "_j",
+    "_c",
+    "_pct",
+    "_batches",
+    "_kwh",
+    "_pue",
+    "_year",
+    "_index",
+    "n_windows",
+    "threads",
+    "schema",
+)
 """How columns of the provenance end that are numbers; the others are texts or true or false."""
 
 _CARBON = ("g_per_kwh", "source", "year", "pue")

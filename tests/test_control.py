@@ -1,0 +1,253 @@
+"""The control: measured at the edges of each round, kept beside the rows, written into them, never in the way."""
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenbench import control, store
+from greenbench.control import COLUMNS, INTERRUPTED, Bracket, columns, complete
+from greenbench.runner import Options, run
+from greenbench.suite import load
+from greenbench.validate import problems
+
+Answer = dict[str, Any]
+
+
+@pytest.fixture
+def controlled(suite_data: dict) -> dict:
+    """Two cells of the null family in two rounds, with controls."""
+    steps = {**suite_data["protocol"], "rounds": 2, "repeats": 1, "window_s": 0.05}
+    return {**suite_data, "protocol": steps, "variants": ["null/rtfx-100", "null/instant"], "control": True}
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[float | str]], list[str]]:
+    """Let the control give these RTFx, or these reasons why not, one after the other; returns where it was asked."""
+
+    def give(figures: Sequence[float | str]) -> list[str]:
+        left, asked = list(figures), list[str]()
+
+        def measure(_run_id: str, _suite: Any, device: str, _trace: Any) -> Answer:
+            asked.append(device)
+            return line(left.pop(0))
+
+        monkeypatch.setattr(control, "measure", measure)
+        return asked
+
+    return give
+
+
+def line(given: float | str, joules: float | None = None, method: str | None = None) -> Answer:
+    """One answer of the control: an RTFx, or the reason why there is none."""
+    reason = given if isinstance(given, str) else None
+    return {
+        "control": "control-1", "rtfx": None if reason else given, "energy_j_per_audio_s": joules,
+        "energy_method": method, "energy_scope": method and "cpu", "foreign_pct": 0.0, "reason": reason,
+    }  # fmt: skip
+
+
+def both(start: Answer, end: Answer) -> list[Answer]:
+    return [{"edge": "start", **start}, {"edge": "end", **end}]
+
+
+def kept(folder: Path, file: str = store.RECORDS) -> list[dict[str, Any]]:
+    return list(store.read_rows(folder / file))
+
+
+# --- what two measurements say ---------------------------------------------------------------------------
+
+
+def test_a_round_has_the_geometric_mean_of_its_two() -> None:
+    """100 and 121 are 110 with a drift of +21 %, 0.2 and 0.8 joules are 0.4, and the method stays with them."""
+    said = columns(both(line(100.0, 0.2, "counter"), line(121.0, 0.8, "counter")))
+    assert said["control"] == "control-1"
+    assert said["control_rtfx"] == pytest.approx(110)
+    assert said["control_drift_pct"] == pytest.approx(21)
+    assert said["control_energy_j_per_audio_s"] == pytest.approx(0.4)
+    assert (said["control_energy_method"], said["control_note"]) == ("counter", None)
+    assert set(said) == set(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ((0.2, "counter"), (0.2, "estimated")),
+        ((0.2, "counter"), (None, None)),
+        ((0.0, "counter"), (0.2, "counter")),
+        ((None, None), (None, None)),
+    ],
+)
+def test_energies_that_do_not_match_are_none(start: tuple[Any, Any], end: tuple[Any, Any]) -> None:
+    """A joule that was not read, or read in another way, is no figure; the speed stands."""
+    said = columns(both(line(100.0, *start), line(100.0, *end)))
+    assert said["control_energy_j_per_audio_s"] is said["control_energy_method"] is None
+    assert said["control_rtfx"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize(
+    ("lines", "note"),
+    [
+        (both(line("killed"), line(100.0)), "start of the round: killed"),
+        (both(line(100.0), line("no torch")), "end of the round: no torch"),
+        (both(line("no torch"), line("no torch")), "start of the round: no torch; end of the round: no torch"),
+        ([{"edge": "start", **line(100.0)}], "end of the round: not measured"),
+    ],
+)
+def test_one_that_failed_leaves_no_figure_but_a_reason(lines: list[Answer], note: str) -> None:
+    """Half a bracket says nothing of the round."""
+    said = columns(lines)
+    assert said.pop("control_note") == note
+    assert set(said.values()) == {None}
+
+
+# --- in a run --------------------------------------------------------------------------------------------
+
+
+def test_every_round_is_measured_at_both_edges_and_its_rows_say_so(
+    controlled: dict, tmp_path: Path, answers: Callable[..., list[str]]
+) -> None:
+    """Two rounds take four measurements; each row has those of its round, none stands twice, and nothing is wrong."""
+    asked = answers([100.0, 121.0, 200.0, 200.0])
+    run(controlled, Options(out=tmp_path / "run"))
+    assert asked == ["cpu"] * 4
+    lines = kept(tmp_path / "run", store.CONTROL)
+    assert [(one["round"], one["edge"], one["rtfx"]) for one in lines] == [
+        (0, "start", 100.0), (0, "end", 121.0), (1, "start", 200.0), (1, "end", 200.0)
+    ]  # fmt: skip
+    rows = kept(tmp_path / "run")
+    assert len(rows) == 4
+    expected = {0: (math.sqrt(100 * 121), 21.0), 1: (200.0, 0.0)}
+    for row in rows:
+        assert (row["control_rtfx"], row["control_drift_pct"]) == pytest.approx(expected[row["round"]])
+    assert list(problems(tmp_path / "run")) == []
+
+
+def test_it_can_be_switched_off(controlled: dict, tmp_path: Path, answers: Callable[..., list[str]]) -> None:
+    """Without controls nothing is measured besides the cells, and the rows say nothing; the suite is the same one."""
+    asked = answers([])
+    run({**controlled, "control": False}, Options(out=tmp_path / "run"))
+    assert asked == []
+    assert not (tmp_path / "run" / store.CONTROL).exists()
+    assert {row[name] for row in kept(tmp_path / "run") for name in COLUMNS} == {None}
+    from greenbench.plan import content_hash
+
+    assert content_hash(load(controlled)) == content_hash(load({**controlled, "control": False}))
+
+
+def test_one_that_was_killed_is_a_reason_and_no_failed_run(
+    controlled: dict, tmp_path: Path, answers: Callable[..., list[str]]
+) -> None:
+    """The rows of that round have no figure and the reason; those of the other round have theirs; all are measured."""
+    answers([100.0, "the worker was killed by SIGKILL", 100.0, 100.0])
+    seen: list[Any] = []
+    frame = run(controlled, Options(out=tmp_path / "run"), lambda kind, content: seen.append((kind, content)))
+    assert list(frame["status"]) == ["ok"] * 4
+    first = frame[frame["round"] == 0]
+    assert list(first["control_rtfx"]) == [None, None]
+    assert set(first["control_note"]) == {"end of the round: the worker was killed by SIGKILL"}
+    assert list(frame.loc[frame["round"] == 1, "control_rtfx"]) == pytest.approx([100.0] * 2)
+    assert ("missing", {"name": "control", "reason": "the worker was killed by SIGKILL"}) in seen
+    assert list(problems(tmp_path / "run")) == []
+
+
+def test_a_resumed_round_has_controls_of_its_own(
+    controlled: dict, tmp_path: Path, answers: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was measured before the interruption lacks the second control, and says so; what follows has both."""
+    from greenbench import runner
+
+    answers([100.0])
+    real, n_cells = runner.run_cell, [0]
+
+    def interrupted(*arguments: Any) -> None:
+        n_cells[0] += 1
+        if n_cells[0] == 2:
+            raise KeyboardInterrupt
+        real(*arguments)
+
+    monkeypatch.setattr(runner, "run_cell", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(controlled, Options(out=tmp_path / "run"))
+    monkeypatch.setattr(runner, "run_cell", real)
+    (row,) = kept(tmp_path / "run")
+    tick = {**row, "timestamp_utc": "2020-01-01T00:00:00+00:00"}  # the clock of this test has whole seconds
+    (tmp_path / "run" / store.RECORDS).write_text(json.dumps(tick) + "\n")
+    asked = answers([50.0, 50.0, 60.0, 60.0])
+    run(controlled, Options(out=tmp_path / "run", resume=True))
+    assert len(asked) == 4
+    before, after, *later = sorted(kept(tmp_path / "run"), key=lambda row: (row["round"], row["timestamp_utc"]))
+    assert (before["control_rtfx"], before["control_note"]) == (None, INTERRUPTED)
+    assert after["control_rtfx"] == pytest.approx(50)
+    assert [row["control_rtfx"] for row in later] == pytest.approx([60.0, 60.0])
+    assert [one["session"] for one in kept(tmp_path / "run", store.CONTROL)] == [0, 1, 1, 1, 1]
+
+
+def test_a_run_with_nothing_to_do_measures_no_control(
+    controlled: dict, tmp_path: Path, answers: Callable[..., list[str]]
+) -> None:
+    """A finished run that is resumed starts no process at all."""
+    answers([100.0] * 4)
+    run(controlled, Options(out=tmp_path / "run"))
+    before = kept(tmp_path / "run")
+    asked = answers([])
+    run(controlled, Options(out=tmp_path / "run", resume=True))
+    assert asked == []
+    assert kept(tmp_path / "run") == before
+
+
+def test_rows_of_an_earlier_version_are_left_as_they_are(tmp_path: Path) -> None:
+    """A row of another device or round is not touched, nor is one that failed."""
+    rows = [
+        {"round": 0, "device": "cpu", "status": "ok", "timestamp_utc": "2026"},
+        {"round": 0, "device": "cuda", "status": "ok", "timestamp_utc": "2026"},
+        {"round": 1, "device": "cpu", "status": "ok", "timestamp_utc": "2026"},
+        {"round": 0, "device": "cpu", "status": "error", "timestamp_utc": None},
+    ]
+    store.append(tmp_path, rows)
+    at = {"session": 0, "round": 0, "device": "cpu", "timestamp_utc": "2025"}
+    store.append(tmp_path, [one | at for one in both(line(9.0), line(9.0))], store.CONTROL)
+    complete(tmp_path, Bracket(0, 0, "cpu"))
+    assert kept(tmp_path)[1:] == rows[1:]
+    assert kept(tmp_path)[0]["control_rtfx"] == pytest.approx(9)
+
+
+# --- and what validate makes of it -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tampering", "what"),
+    [
+        ({"control_rtfx": 101.0}, "control_rtfx is 101"),
+        ({"control_drift_pct": 0.0}, "control_drift_pct is 0"),
+        ({"control": "control-2"}, "control is 'control-2'"),
+        ({"control_energy_j_per_audio_s": 1.0}, "control_energy_j_per_audio_s is 1.0"),
+        ({"timestamp_utc": "2020-01-01T00:00:00+00:00"}, "no measurements before and after the row"),
+    ],
+)
+def test_a_figure_that_the_controls_do_not_give_is_an_error(
+    controlled: dict, tmp_path: Path, answers: Callable[..., list[str]], tampering: Answer, what: str
+) -> None:
+    """Each column is held against control.jsonl, and so is the time."""
+    answers([100.0, 121.0, 100.0, 121.0])
+    run(controlled, Options(out=tmp_path / "run"))
+    assert list(problems(tmp_path / "run")) == []
+    first, *rest = kept(tmp_path / "run")
+    (tmp_path / "run" / store.RECORDS).write_text("".join(json.dumps(r) + "\n" for r in [first | tampering, *rest]))
+    found = [problem for problem in problems(tmp_path / "run") if problem.severity == "error"]
+    assert any(what in problem.what for problem in found), found
+
+
+def test_figures_without_the_file_are_an_error(
+    controlled: dict, tmp_path: Path, answers: Callable[..., list[str]]
+) -> None:
+    """Rows that name a control nobody can look up are not believed."""
+    answers([100.0] * 4)
+    run(controlled, Options(out=tmp_path / "run"))
+    (tmp_path / "run" / store.CONTROL).unlink()
+    found = [problem.what for problem in problems(tmp_path / "run") if problem.severity == "error"]
+    assert len(found) == 4
+    assert all("control.jsonl has no measurements" in what for what in found)
