@@ -115,11 +115,28 @@ class Corpus:
                 digest = self._digests.get(clip.id) or (clip.digest and clip.digest()) or samples_digest(audio)
             except BadAudioError as error:
                 if self._on_bad_audio == "fail":
-                    raise BadAudioError(f"{error}. Replace the file, or set on_bad_audio: skip.") from error
+                    told = f"{error}{self._missing_too(clip.id) if _is_missing(error) else ''}"
+                    raise BadAudioError(f"{told}. Replace the file, or set on_bad_audio: skip.") from error
                 census.skipped.append(str(error))
                 continue
             self._digests[clip.id] = digest  # what a later pass reads is the same
             yield Utterance(clip.id, audio, clip.reference, clip.speaker, digest)
+
+    def _missing_too(self, clip_id: str) -> str:
+        """Name the other files that are not there."""
+        missing: dict[str, None] = {}
+        for clip in self.clips():
+            try:
+                _ = clip.duration_s and clip.id != clip_id and clip.duration_s()
+            except BadAudioError as error:
+                if _is_missing(error):
+                    missing[str(error).partition(": bad audio: ")[0]] = None
+        few = ", ".join([*missing][:3]) + (" .." if len(missing) > 3 else "")
+        return f"; {len(missing)} more files are missing: {few}" if missing else ""
+
+
+def _is_missing(error: BadAudioError) -> bool:
+    return isinstance(error.__cause__, FileNotFoundError)
 
 
 def identity(utterance_id: str, reference: str, n_samples: int, audio_digest: str | None = None) -> bytes:

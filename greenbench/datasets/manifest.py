@@ -1,32 +1,73 @@
-"""A manifest: any corpus as JSON lines, one utterance a line, with paths relative to the file."""
+"""A manifest: any corpus as JSON lines, a line for each utterance, which is a file or a part of one."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
-from pathlib import PurePath
-from typing import Annotated, ClassVar
+import codecs
+import json
+import os.path
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
-from greenbench.datasets.audio import read_audio, read_duration_s
+from greenbench.datasets.audio import audio_digest, read_audio, read_duration_s
 from greenbench.errors import InputError, MissingError
 from greenbench.plugins import Clip, SuitePath
 from greenbench.registry import first_problem
 
+_PART = "says which part is meant: write it as `offset` and `duration`, in seconds"
+_CHANNEL = "says which channel is meant: write that channel to a file of its own"
+_CHANGED = "says that the audio is to be changed: write what it becomes to a file of its own"
+
+FOREIGN: Mapping[str, tuple[Any, str]] = {
+    **dict.fromkeys(
+        ("start", "begin", "start_time", "start_s", "start_sec", "start_sample", "frame_offset"), (0, _PART)
+    ),
+    **dict.fromkeys(
+        ("end", "stop", "end_time", "end_s", "end_sec", "stop_time", "end_sample", "num_frames"), (None, _PART)
+    ),
+    **dict.fromkeys(("segments", "recording", "supervisions"), (None, _PART)),
+    **dict.fromkeys(("channel", "channel_selector", "target_channel"), (None, _CHANNEL)),
+    **dict.fromkeys(("speed", "tempo", "speed_factor"), (1, _CHANGED)),
+}
+"""Keys that other tools read a part or a change of the audio from -> the value that means none, and what to do."""
+
+
+def _a_text(value: Any) -> Any:
+    if not isinstance(value, str | None):
+        raise ValueError(f"a text is expected, not {_shown(value)}")  # noqa: TRY004 (pydantic takes no other)
+    return value
+
+
+def _a_name(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+    if not is_number and not isinstance(value, str | None):
+        raise ValueError(f"a text or a number is expected, not {_shown(value)}")
+    return str(value) if is_number else value
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."
+
 
 @dataclass(frozen=True)
 class _Line:
-    """The keys of a line that are read; others, ``duration`` among them, are ignored."""
+    """The keys of a line that are read; others are ignored, but those of ``FOREIGN``."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(coerce_numbers_to_str=True)
-
-    audio_filepath: Annotated[str, Field(min_length=1)]
-    text: str | None = None
-    id: Annotated[str, Field(min_length=1)] | None = None
-    speaker: str | None = None
+    audio_filepath: Annotated[str, Field(min_length=1, strict=True)]
+    text: Annotated[str | None, BeforeValidator(_a_text)] = None
+    id: Annotated[str | None, Field(min_length=1), BeforeValidator(_a_name)] = None
+    speaker: Annotated[str | None, BeforeValidator(_a_name)] = None
+    offset: Annotated[float | None, Field(ge=0, allow_inf_nan=False, strict=True)] = None
+    duration: Annotated[float | None, Field(gt=0, allow_inf_nan=False, strict=True)] = None
 
 
 _LINE = TypeAdapter(_Line)
+_KEYS = ", ".join(field.name for field in fields(_Line))
 
 
 @dataclass(frozen=True)
@@ -34,8 +75,10 @@ class Manifest:
     """The utterances that a JSON-lines file lists.
 
     Attributes:
-        path: the file. A line is an object with ``audio_filepath`` (relative to the file) and ``text``,
-            optionally ``id`` (default: ``audio_filepath`` without its suffix) and ``speaker``.
+        path: the file. A line is an object with ``audio_filepath`` (relative to the file) and ``text``, optionally
+            ``speaker``, ``offset`` and ``duration`` (seconds: the part of the file that is meant; a ``duration``
+            without ``offset`` is what the whole file lasts) and ``id`` (default: the path below the common folder of
+            all audio files without its suffix, and the part).
         transcribed: every line must have ``text``; false for speech to distil from, whose ``text`` is not read.
     """
 
@@ -49,53 +92,165 @@ class Manifest:
         return f"{path.parent.name}/{path.stem}"
 
     def prepare(self) -> None:
-        """Check that the file can be opened.
+        """Check that the file can be opened, and every line of it.
 
         Raises:
-            MissingError: it cannot.
+            MissingError: it cannot be opened.
+            InputError: a line is malformed, or there is none; ``file:line: problem``.
         """
+        self._folder()
+
+    def __call__(self) -> Iterator[Clip]:
+        """Yield the clips in the order of the lines.
+
+        Raises:
+            MissingError: the file cannot be opened; nothing is yielded.
+            InputError: a line is malformed or repeats an id, or there is no line; ``file:line: problem``. Nothing is
+                yielded but where an id is repeated.
+        """
+        folder = self._folder()
+        seen = set[str]()
+        for where, line in self._lines():
+            clip = self._clip(line, folder)
+            if clip.id in seen:
+                raise InputError(f"{where}: the id '{clip.id}' occurs twice; give each line its own 'id'")
+            seen.add(clip.id)
+            yield clip
+
+    def _folder(self) -> Path:
+        """Check all lines, and return the common folder of the audio files, below which they have their ids."""
         try:
+            found = self.path.stat()
             self.path.open("rb").close()
         except OSError as error:
             raise MissingError(
                 f"{self.path}: the manifest cannot be opened ({error.strerror}). "
                 "Set 'path' to a JSON-lines file, relative to the suite file or the working directory."
             ) from error
+        return _common_folder(self, found.st_size, found.st_mtime_ns)
 
-    def __call__(self) -> Iterator[Clip]:
-        """Yield the clips in the order of the lines, one line read at a time.
-
-        Raises:
-            MissingError: the file cannot be opened.
-            InputError: a line is malformed or repeats an id, or there is no line; ``file:line: problem``.
-        """
-        self.prepare()
-        seen = set[str]()
+    def _lines(self) -> Iterator[tuple[str, _Line]]:
+        """Yield each line that is not blank with where it stands."""
         with self.path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                clip = self._clip(line, f"{self.path}:{number}")
-                if clip.id in seen:
-                    raise InputError(
-                        f"{self.path}:{number}: the id '{clip.id}' occurs twice; give each line its own 'id'"
-                    )
-                seen.add(clip.id)
-                yield clip
-        if not seen:
-            raise InputError(f"{self.path}: the manifest is empty; write one JSON object a line")
+            for number, raw in enumerate(lines, 1):
+                line = raw.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").strip()
+                if line:
+                    yield f"{self.path}:{number}", self._line(line, f"{self.path}:{number}")
 
-    def _clip(self, line: bytes, where: str) -> Clip:
+    def _line(self, line: bytes, where: str) -> _Line:
         try:
-            entry = _LINE.validate_json(line)
+            content = _object(line)
+            entry = _LINE.validate_python(content)
         except ValidationError as error:
-            raise InputError(f"{where}: {first_problem(error)}") from error
-        name = PurePath(entry.audio_filepath)
-        clip_id = (name.parent / name.stem).as_posix() if entry.id is None else entry.id
-        audio = self.path.parent / name
+            missing = error.errors()[0]["type"] == "missing"
+            told = _keys_found(content) if missing else first_problem(error)
+            raise InputError(f"{where}: {told}") from error
+        except ValueError as error:
+            raise InputError(f"{where}: {error}") from error
         if self.transcribed and entry.text is None:
+            keys = "" if "text" in content else f"; {_keys_found(content)}"
             raise InputError(
-                f"{where}: text: there is none. Speech to distil from needs none: set `transcribed: false`"
+                f"{where}: text: there is none{keys}. Speech to distil from needs none: set `transcribed: false`"
             )
-        text = (entry.text or "") if self.transcribed else ""
-        return Clip(clip_id, partial(read_audio, audio), text, entry.speaker, partial(read_duration_s, audio))
+        return entry
+
+    def _clip(self, line: _Line, folder: Path) -> Clip:
+        audio = self.audio(line)
+        part = () if line.offset is None and line.duration is None else (line.offset, line.duration)
+        name = line.id if line.id is not None else _name(audio.relative_to(folder), line)
+        text = (line.text or "") if self.transcribed else ""
+        read, duration_s = partial(read_audio, audio, *part), partial(read_duration_s, audio, *part)
+        return Clip(name, read, text, line.speaker, duration_s, partial(audio_digest, audio, *part))
+
+    def audio(self, line: _Line) -> Path:
+        """Return where a line's audio is, without links followed."""
+        name = os.path.expanduser(line.audio_filepath)  # noqa: PTH111 (a user who is not known is no error)
+        if "\\" in name and not (self.path.parent / name).exists():  # of a manifest that was written on Windows
+            name = name.replace("\\", "/")
+        return Path(os.path.abspath(self.path.parent / name))  # noqa: PTH100 (which follows links)
+
+
+@lru_cache(maxsize=16)
+def _common_folder(manifest: Manifest, _n_bytes: int, _changed_ns: int) -> Path:
+    """Read a manifest through, and return the common folder of its audio files.
+
+    Raises:
+        InputError: a line is malformed, there is none, or the files are on several drives.
+    """
+    folder: str | None = None
+    for where, line in manifest._lines():
+        parent = str(manifest.audio(line).parent)
+        try:
+            folder = parent if folder is None else os.path.commonpath((folder, parent))
+        except ValueError as error:
+            raise InputError(f"{where}: audio_filepath: the files are on several drives: keep them on one") from error
+    if folder is None:
+        raise InputError(f"{manifest.path}: the manifest is empty; write one JSON object a line")
+    return Path(folder)
+
+
+def _name(path: Path, line: _Line) -> str:
+    """Return the default id of a line: its file, and the part of it."""
+    stem = (path.parent / path.stem).as_posix()
+    if line.offset is None:
+        return stem
+    end = "" if line.duration is None else f"{line.offset + line.duration:.3f}"
+    return f"{stem}@{line.offset:.3f}-{end}"
+
+
+# --- one line --------------------------------------------------------------------------------------------
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    """Return the JSON object of a line.
+
+    Raises:
+        ValueError: it is none, or has a key that other tools read as a part or a change of the audio.
+    """
+    content = _json(line)
+    if not isinstance(content, dict):
+        told = _NO_ARRAY if isinstance(content, list) else f"one JSON object a line is expected, not {_shown(content)}"
+        raise ValueError(told)  # noqa: TRY004 (one kind for all that a line can be)
+    for key, (none, told) in FOREIGN.items():
+        if content.get(key) is not None and content[key] != none:
+            raise ValueError(f"{key}: {told} (got {_shown(content[key])})")
+    name = content.get("audio_filepath")
+    if isinstance(name, str) and re.match(r"\w{2,}://", name):
+        raise ValueError(f"audio_filepath: {name} is an address, not a file: download it")
+    return content
+
+
+_NO_ARRAY = "a manifest is JSON lines: one object a line, not an array, nor an object over several lines"
+
+
+def _json(line: bytes) -> Any:
+    if b"\0" in line:
+        raise ValueError("it looks like UTF-16: save the file as UTF-8")
+    try:
+        line.decode()
+    except UnicodeDecodeError as error:
+        byte = line[error.start]
+        raise ValueError(
+            f"not UTF-8: byte 0x{byte:02x} ({bytes([byte]).decode('cp1252', 'replace')!r} in Windows-1252) at column "
+            f"{error.start + 1}: save the file as UTF-8"
+        ) from error
+    try:
+        return from_json(line)
+    except ValueError as error:
+        if line in {b"[", b"{"} or line.startswith(b"["):
+            raise ValueError(_NO_ARRAY) from error
+        if line.endswith(b",") and _is_json(line[:-1]):
+            raise ValueError("a comma after the object: one object a line, and nothing between them") from error
+        raise ValueError(f"invalid JSON: {re.sub(r'line 1 ', '', str(error))}") from error
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        from_json(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _keys_found(content: Mapping[str, Any]) -> str:
+    return f"the keys are {', '.join(map(str, content)) or 'none'}; expected are {_KEYS}"

@@ -12,7 +12,8 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenbench import registry
+from greenbench import privacy, registry
+from greenbench.corpus import Corpus
 from greenbench.datasets.manifest import Manifest
 from greenbench.errors import BadAudioError, InputError, MissingError
 
@@ -42,7 +43,7 @@ def test_the_an4_test_set_is_read_whole(speech: Path) -> None:
     assert data.label == "an4/test"
     assert len(clips) == 91
     assert len({clip.speaker for clip in clips}) == 7
-    assert clips[0].id == "test/an391-mjwl-b"
+    assert clips[0].id == "an391-mjwl-b"
     assert clips[0].reference == "ENTER TWO NINE EIGHT ONE"
     entries = [json.loads(line) for line in path.read_text().splitlines()]
     for clip, entry in list(zip(clips, entries, strict=True))[::15]:
@@ -65,7 +66,7 @@ def test_paths_are_relative_to_the_manifest(write: Write, tmp_path: Path, monkey
 def test_ids_and_speakers_are_taken_where_given(write: Write) -> None:
     """The id is the ``id`` key, else the path without its suffix; other keys are ignored; order is the file's."""
     clips = list(write(
-        {"audio_filepath": "z/b.1.flac", "text": "", "duration": "unknown", "lang": "en"},
+        {"audio_filepath": "z/b.1.flac", "text": "", "duration": None, "lang": "en", "pred_text": "x"},
         {"audio_filepath": "a.flac", "text": "T", "id": "mine", "speaker": "s1"},
         {"audio_filepath": "b.flac", "text": "T", "id": 7, "speaker": 12},
     )())  # fmt: skip
@@ -78,8 +79,43 @@ def test_ids_and_speakers_are_taken_where_given(write: Write) -> None:
     ("line", "problem"),
     [
         ('{"audio_filepath": "b.wav", "text": "B"', "invalid JSON"),
-        ("b.wav B", "invalid JSON"),
-        ('["b.wav", "B"]', "object"),
+        ("b.wav B", "invalid JSON: expected value at column 1"),
+        ('["b.wav", "B"]', "one object a line, not an array"),
+        ("[", "one object a line, not an array, nor an object over several lines"),
+        ("{", "one object a line, not an array, nor an object over several lines"),
+        ('[{"audio_filepath": "b.wav",', "one object a line, not an array"),
+        ('{"audio_filepath": "b.wav", "text": "B"},', "a comma after the object: one object a line"),
+        ("7", "one JSON object a line is expected, not 7"),
+        ('{"audio": "b.wav", "sentence": "B"}', "the keys are audio, sentence; expected are audio_filepath, text, id,"),
+        (
+            '{"audio_filepath": "b.wav", "sentence": "B"}',
+            "text: there is none; the keys are audio_filepath, sentence; expected are",
+        ),
+        ("{}", "the keys are none; expected are"),
+        *(
+            (f'{{"audio_filepath": "b.wav", "text": {value}}}', f"text: a text is expected, not {value}")
+            for value in ("NaN", "Infinity", "-Infinity", "7.1", "55", "true", '["B"]', '{"a": 1}')
+        ),
+        *(
+            (f'{{"audio_filepath": "b.wav", "text": "B", "{key}": {value}}}', f"{key}: a text or a number is expected")
+            for key in ("id", "speaker")
+            for value in ("NaN", "Infinity", "true", "[1]", "{}")
+        ),
+        *(
+            (f'{{"audio_filepath": "b.wav", "text": "B", "{key}": {value}}}', f"{key}: ")
+            for key in ("offset", "duration")
+            for value in ("NaN", "Infinity", "-1", '"1.5"', "true", "[1]")
+        ),
+        ('{"audio_filepath": "b.wav", "text": "B", "duration": 0}', "duration: "),
+        ('{"audio_filepath": 7, "text": "B"}', "audio_filepath: "),
+        ('{"audio_filepath": "https://example.org/b.wav", "text": "B"}', "is an address, not a file: download it"),
+        ('{"audio_filepath": "s3://bucket/b.wav", "text": "B"}', "is an address, not a file: download it"),
+        *(
+            (f'{{"audio_filepath": "b.wav", "text": "B", "{key}": 1.5}}', f"{key}: says ")
+            for key in ("start", "end", "begin", "stop", "start_time", "end_time", "channel", "speed", "tempo")
+        ),
+        ('{"audio_filepath": "b.wav", "text": "B", "supervisions": [{}]}', "write it as `offset` and `duration`"),
+        ('{"audio_filepath": "b.wav", "text": "B", "channel": 0}', "write that channel to a file of its own (got 0)"),
         ('{"text": "B"}', "audio_filepath"),
         ('{"audio_filepath": "b.wav"}', "text"),
         ('{"audio_filepath": "b.wav", "text": null}', "text"),
@@ -87,6 +123,7 @@ def test_ids_and_speakers_are_taken_where_given(write: Write) -> None:
         ('{"audio_filepath": ["b.wav"], "text": "B"}', "audio_filepath"),
         ('{"audio_filepath": "b.wav", "text": "B", "id": ""}', "id"),
         ('{"audio_filepath": "a.flac", "text": "B"}', "'a' occurs twice"),
+        ('{"audio_filepath": "./x/../a.wav", "text": "B"}', "'a' occurs twice"),
         ('{"audio_filepath": "b.wav", "text": "B", "id": "a"}', "'a' occurs twice"),
     ],
 )
@@ -105,17 +142,118 @@ def test_bytes_that_are_not_utf8_are_told(write: Write) -> None:
     """A line in another encoding is an input error, not a traceback or a silently changed text."""
     data = write({"audio_filepath": "a.wav", "text": "A"})
     data.path.write_bytes(data.path.read_bytes() + b'{"audio_filepath": "b.wav", "text": "caf\xe9"}\n')
-    with pytest.raises(InputError, match=re.escape(f"{data.path}:2: invalid JSON")):
+    with pytest.raises(
+        InputError, match=re.escape(f"{data.path}:2: not UTF-8: byte 0xe9 ('é' in Windows-1252) at column 41")
+    ):
         list(data())
 
 
-def test_the_first_clip_comes_before_the_rest_is_read(write: Write) -> None:
-    """The first of many clips is there before later lines are parsed, and without its audio."""
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-8"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_byte_order_mark_and_windows_lines_are_read(write: Write, encoding: str, newline: str) -> None:
+    """What Windows editors put around lines is no part of them."""
+    data = write({"audio_filepath": "a.wav", "text": "A"}, {"audio_filepath": "b.wav", "text": "B"})
+    data.path.write_bytes(data.path.read_text().replace("\n", newline).encode(encoding))
+    assert [(clip.id, clip.reference) for clip in data()] == [("a", "A"), ("b", "B")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_utf16_is_named(write: Write, encoding: str) -> None:
+    """A file of two or four bytes a character is told to be one."""
+    data = write({"audio_filepath": "a.wav", "text": "A"})
+    data.path.write_bytes(data.path.read_text().encode(encoding))
+    with pytest.raises(InputError, match=re.escape(f"{data.path}:1: it looks like UTF-16: save the file as UTF-8")):
+        list(data())
+
+
+def test_keys_that_mean_no_part_do_not_matter(write: Write) -> None:
+    """Null, a start at 0 and a speed of 1 leave the audio as it is."""
+    line = {"audio_filepath": "a.wav", "text": "A", "start": 0, "end": None, "speed": 1.0, "channel": None}
+    assert len(list(write(line)())) == 1
+
+
+def test_segments_of_one_recording_are_its_parts(write: Write) -> None:
+    """Lines with offset and duration are the audio of files cut there, and each has an id of its own."""
+    data = write(
+        {"audio_filepath": "meeting.wav", "text": "A", "offset": 0, "duration": 0.5},
+        {"audio_filepath": "meeting.wav", "text": "B", "offset": 0.5000624999, "duration": 0.25},
+        {"audio_filepath": "meeting.wav", "text": "C", "offset": 0.75},
+        {"audio_filepath": "meeting.wav", "text": "D", "duration": 1.0},
+        {"audio_filepath": "meeting.wav", "text": "E", "offset": 0.1, "duration": 2, "id": "mine"},
+    )
+    samples = np.random.default_rng(0).integers(-9999, 9999, 16_000, dtype=np.int16)
+    soundfile.write(data.path.parent / "meeting.wav", samples, 16_000)
+    clips = list(data())
+    assert [clip.id for clip in clips] == [
+        "meeting@0.000-0.500", "meeting@0.500-0.750", "meeting@0.750-", "meeting", "mine",
+    ]  # fmt: skip
+    for clip, part in zip(clips, (slice(8000), slice(8001, 12_001), slice(12_000, None), slice(None)), strict=False):
+        np.testing.assert_array_equal(clip.read() * 32768, samples[part])
+        assert clip.duration_s() == pytest.approx(len(samples[part]) / 16_000)
+    with pytest.raises(BadAudioError, match=r"the part from 0\.100 to 2\.100 s reaches past its end, 1\.000 s"):
+        clips[-1].read()
+
+
+def test_a_duration_that_is_not_the_files_is_refused(write: Write) -> None:
+    """A line whose whole file lasts otherwise than it says is bad audio, with both figures."""
+    data = write({"audio_filepath": "a.wav", "text": "A", "duration": 2.0})
+    soundfile.write(data.path.parent / "a.wav", np.zeros(16_000), 16_000)
+    with pytest.raises(BadAudioError, match=r"the manifest's duration is 2\.000 s, its header 1\.000 s at 16000 Hz"):
+        next(data()).read()
+
+
+def test_ids_are_alike_wherever_the_audio_lies(tmp_path: Path) -> None:
+    """Absolute paths under two roots, and relative ones, give the same ids and data hash, and no root in them."""
+    hashes, ids = set(), set()
+    for root, is_absolute in (("one", True), ("another/place", True), ("third", False)):
+        folder = tmp_path / root / "corpus"
+        lines = []
+        for name, text in (("s1/a", "A"), ("s1/b", "B"), ("s2/a", "C")):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(folder / f"{name}.flac", np.full(160, ord(text) / 200), 16_000)
+            place = folder / f"{name}.flac" if is_absolute else Path("corpus") / f"{name}.flac"
+            lines.append(json.dumps({"audio_filepath": str(place), "text": text}))
+        path = tmp_path / root / "manifest.jsonl"
+        path.write_text("\n".join(lines))
+        corpus = Corpus(Manifest(path))
+        ids.add(tuple(u.id for chunk in corpus.chunks() for u in chunk))
+        hashes.add(corpus.census.data_hash)
+    assert ids == {("s1/a", "s1/b", "s2/a")}
+    assert len(hashes) == 1
+
+
+def test_files_above_the_manifest_have_ids_without_dots(write: Write) -> None:
+    """A path that climbs is no part of an id; nor is a home folder."""
+    lines = ("../lib/a.wav", "~/b.wav", r"..\lib\c.wav")
+    clips = list(write(*({"audio_filepath": name, "text": "A"} for name in lines))())
+    assert clips[2].id == clips[0].id[:-1] + "c"
+    assert not any(privacy.is_private_id(clip.id) or ".." in clip.id or "~" in clip.id for clip in clips)
+
+
+def test_missing_files_are_named_together(write: Write) -> None:
+    """The first missing file is an error that names some of the others and counts them all."""
+    data = write(*({"audio_filepath": f"{i}.wav", "text": "A"} for i in range(9)))
+    for i in (0, 5):
+        soundfile.write(data.path.parent / f"{i}.wav", np.full(160, 0.1), 16_000)
+    with pytest.raises(BadAudioError) as caught:
+        list(Corpus(data).chunks())
+    first, rest = str(caught.value).split("; ")
+    assert first == f"{data.path.parent / '1.wav'}: bad audio: it cannot be opened (No such file or directory)"
+    named = ", ".join(str(data.path.parent / f"{i}.wav") for i in (2, 3, 4))
+    assert rest == f"6 more files are missing: {named} ... Replace the file, or set on_bad_audio: skip."
+
+
+def test_every_line_is_checked_before_the_first_clip(write: Write) -> None:
+    """A bad line at the end is met before any audio is decoded, when the data is prepared."""
     data = write(*({"audio_filepath": f"{i}.wav", "text": "A"} for i in range(3000)), "not JSON")
-    clips = data()
-    assert next(clips).id == "0"
-    with pytest.raises(InputError, match=":3001:"):
-        list(clips)
+    for act in (data.prepare, lambda: next(data())):
+        with pytest.raises(InputError, match=":3001:"):
+            act()
+
+
+def test_no_audio_is_opened_before_it_is_read(write: Write) -> None:
+    """Listing a manifest opens none of its files."""
+    assert [clip.id for clip in write({"audio_filepath": "gone.wav", "text": "A"})()] == ["gone"]
 
 
 def test_missing_audio_is_met_when_it_is_read(write: Write) -> None:
