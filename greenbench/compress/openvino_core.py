@@ -50,7 +50,7 @@ def preserved_signal_stack() -> Iterator[None]:
         yield
     finally:
         if before is not None:
-            _sigaltstack(ctypes.byref(before), None)
+            set_signal_stack(before)
 
 
 def signal_stack() -> Stack | None:
@@ -60,6 +60,11 @@ def signal_stack() -> Stack | None:
     stack = Stack()
     _sigaltstack(None, ctypes.byref(stack))
     return stack
+
+
+def set_signal_stack(stack: Stack) -> None:
+    """Give this thread an alternate signal stack; its memory has to outlive its use. On Linux only."""
+    _sigaltstack(ctypes.byref(stack), None)
 
 
 def _sigaltstack(new: Any, old: Any) -> None:
