@@ -94,6 +94,16 @@ def start() -> Iterator[Callable[..., "subprocess.Popen[Any]"]]:
                 pipe.close()
 
 
+@pytest.fixture
+def never_waits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing that the test calls may sleep, as a client does that tries again; no clock is needed to see it."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    yield
+    monkeypatch.undo()
+    assert sum(slept) == 0
+
+
 FAKE_PEAKS = {"macs_per_s": {"fp32": 1e12, "bf16": 2e12, "int8": 4e12}, "bytes_per_s": 1e11, "foreign_pct": 0.0}
 """What every machine here reaches at most, as far as runs can tell: to measure that takes seconds."""
 

@@ -80,6 +80,7 @@ def row_of(suite_data: dict, out: Path) -> dict:
 
 
 @pytest.mark.usefixtures("gpu")
+@pytest.mark.measures
 def test_a_gpu_of_known_watts_gives_its_joules(suite_data: dict, tmp_path: Path) -> None:
     """The counter's joules are watts times seconds to within its step, and the row has the state of the board."""
     row = row_of(suite_data, tmp_path / "out")
@@ -93,6 +94,7 @@ def test_a_gpu_of_known_watts_gives_its_joules(suite_data: dict, tmp_path: Path)
 
 
 @pytest.mark.usefixtures("gpu")
+@pytest.mark.measures
 def test_a_slice_without_a_counter_has_sampled_joules_and_a_flag(
     suite_data: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,8 +5,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,6 +16,7 @@ import yaml
 from greenbench import store
 
 WATTS = 9.5
+Start = Callable[..., "subprocess.Popen[Any]"]
 
 
 def greenbench(*arguments: object) -> subprocess.CompletedProcess:
@@ -60,6 +63,7 @@ def check(rows: list[dict], watts: float, source: str) -> None:
         assert (row["energy_system_method"], row["energy_system_source"]) == ("sampled", source)
 
 
+@pytest.mark.measures
 def test_a_boards_input_rail(suite_file: Path, tmp_path: Path) -> None:
     """Sampled by the poller, integrated over each window, in every scenario; nothing beats the model's known delay."""
     every = ["--set", "scenarios=[offline, single-stream, server]", "--set", "server={rate_hz: 20, percentile: 90}"]
@@ -76,7 +80,8 @@ def test_a_boards_input_rail(suite_file: Path, tmp_path: Path) -> None:
             assert row["latency_p90_s"] is None or row["latency_p90_s"] > 0.9 * longest_s
 
 
-def test_a_smart_plug_during_a_run_and_after_it(suite_file: Path, tmp_path: Path) -> None:
+@pytest.mark.measures
+def test_a_smart_plug_during_a_run_and_after_it(suite_file: Path, tmp_path: Path, start: Start) -> None:
     """A plug of 42 W, recorded by the program itself, is attached at the end; a log of 21 W replaces it later."""
 
     class Plug(BaseHTTPRequestHandler):
@@ -92,13 +97,13 @@ def test_a_smart_plug_during_a_run_and_after_it(suite_file: Path, tmp_path: Path
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/rpc/Switch.GetStatus?id=0"
     command = [sys.executable, "-m", "greenbench", "power", "record", "--out", wall, "--url", url, "--period", "0.2"]
-    with subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True) as recorder:
-        while not wall.exists() and recorder.poll() is None:
-            time.sleep(0.05)
-        without = ["--set", "trace_hz=0", "--set", "meters={}"]  # no meter here reads any energy
-        done = greenbench("run", suite_file, *without, "--out", tmp_path / "run", "--power-log", wall)
-        recorder.terminate()
-        _, said = recorder.communicate()
+    recorder = start(command, stderr=subprocess.PIPE, text=True)
+    while not wall.exists() and recorder.poll() is None:
+        time.sleep(0.05)
+    without = ["--set", "trace_hz=0", "--set", "meters={}"]  # no meter here reads any energy
+    done = greenbench("run", suite_file, *without, "--out", tmp_path / "run", "--power-log", wall)
+    recorder.terminate()
+    _, said = recorder.communicate()
     server.shutdown()
     server.server_close()
     assert done.returncode == 0, done.stderr

@@ -44,6 +44,7 @@ def test_the_loop_and_the_edges_are_told_apart(monkeypatch: pytest.MonkeyPatch) 
     assert overhead([glass]) == pytest.approx({"s_per_batch": 0.002, "s_per_window": 1.0})
 
 
+@pytest.mark.measures
 def test_it_runs_the_loop_of_every_window(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real loop, with the real clock: each window is one pass, and both figures are above nothing."""
     n_passes: list[int] = []

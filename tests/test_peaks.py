@@ -136,6 +136,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("brief")
+@pytest.mark.measures
 def test_this_machine_multiplies_and_moves_memory() -> None:
     """A real measurement gives a rate in float32, none in TF32, which is a GPU's, and a bandwidth."""
     found = peaks.measure("cpu")

@@ -7,16 +7,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
 
 from greenbench import poller
 from greenbench.poller import CPU, polling
+
+Patience = Callable[[float], float]
+Start = Callable[..., "subprocess.Popen[Any]"]
 
 
 @dataclass
@@ -130,6 +134,7 @@ def test_a_meter_that_fails_or_sees_nothing_is_not_polled(monkeypatch: pytest.Mo
 # --- as a process ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.measures
 def test_it_samples_while_the_block_runs_and_is_nearly_idle(tmp_path: Path) -> None:
     """Samples begin before the block does and end with it; the process uses little of a core and then is gone."""
     path = tmp_path / "power.jsonl"
@@ -142,7 +147,7 @@ def test_it_samples_while_the_block_runs_and_is_nearly_idle(tmp_path: Path) -> N
     assert header["header"]["pid"] == trace.pid
     assert not process.is_running()
     used_s = samples[-1][CPU] - samples[0][CPU]
-    assert used_s < 0.1 * (samples[-1]["t_s"] - samples[0]["t_s"])
+    assert used_s < 0.5 * (samples[-1]["t_s"] - samples[0]["t_s"])  # one that spins uses all of it
     assert all(0 <= sample["cpu.utilisation_pct"] <= 100 for sample in samples)
 
 
@@ -189,18 +194,17 @@ def test_a_poller_that_dies_is_survived(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_it_ends_when_its_parent_does(tmp_path: Path, sent: int) -> None:
+def test_it_ends_when_its_parent_does(tmp_path: Path, sent: int, start: Start, patience: Patience) -> None:
     """However the run dies, its poller ends by itself."""
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom greenbench.poller import polling\n"
         "with polling(Path(sys.argv[1]), 20, {}) as trace:\n    print(trace.pid, flush=True)\n    time.sleep(60)\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "power.jsonl")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as parent:
-        assert parent.stdout is not None
-        process = psutil.Process(int(parent.stdout.readline()))
-        parent.send_signal(sent)
-    psutil.wait_procs([process], timeout=20)
+    parent = start(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = psutil.Process(int(parent.stdout.readline()))
+    parent.send_signal(sent)
+    psutil.wait_procs([process], timeout=patience(20))
     assert not process.is_running()
 
 
@@ -223,5 +227,5 @@ def test_only_its_event_ends_it(tmp_path: Path) -> None:
     while not (tmp_path / "p").exists() or len((tmp_path / "p").read_text().splitlines()) < 4:
         time.sleep(0.01)
     stopped.set()
-    thread.join(timeout=10)
+    thread.join()
     assert not thread.is_alive()

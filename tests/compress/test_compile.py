@@ -56,6 +56,7 @@ def waveforms(n_utterances: int, n_samples: int) -> list[np.ndarray]:
 
 
 @pytest.mark.skipif(Compile().unsupported("cpu") is not None, reason="there is no C++ compiler")
+@pytest.mark.slow
 def test_compiled_texts_equal_eager_ones(smallest_model: Path) -> None:
     """The generated code reads as the model does, for two lengths and batch sizes, and keeps parameters and work."""
     plain, model = load(smallest_model), load(smallest_model, "compile")
@@ -68,6 +69,7 @@ def test_compiled_texts_equal_eager_ones(smallest_model: Path) -> None:
     assert model.footprint.macs(16000) == plain.footprint.macs(16000)
 
 
+@pytest.mark.slow
 def test_a_new_length_is_no_new_compilation(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the lengths and sizes, batches share one graph and single utterances one more, without breaks;
     one graph a length would make every latency a compilation."""

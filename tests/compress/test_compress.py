@@ -12,6 +12,7 @@ from greenbench.plugins import Utterance
 from greenbench.variants.wav2vec2 import Wav2Vec2
 
 
+@pytest.mark.slow
 def test_shape_healing_and_precision_in_one_call(tiny_model: Path, tmp_path: Path) -> None:
     """Layers go, the student trains against the model as it came, and runs in int8; each training has its folder."""
     pytest.importorskip("accelerate", reason="accelerate is not installed")

@@ -43,6 +43,7 @@ def tiny_masked_model(tiny_model: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])
+@pytest.mark.slow
 def test_float32_exports_read_the_quick_start_as_torch_does(engine: str) -> None:
     """Greedy texts are identical on every third utterance of the bundled evaluation set, alone and in batches."""
     pytest.importorskip(ENGINES[engine], reason="not installed")
@@ -53,6 +54,7 @@ def test_float32_exports_read_the_quick_start_as_torch_does(engine: str) -> None
 
 
 @pytest.mark.parametrize(("engine", "share"), [("onnx-int8", 0.45), ("openvino-int8", 0.33)])
+@pytest.mark.slow
 def test_int8_exports_read_nearly_as_torch_does(engine: str, share: float) -> None:
     """Int8 changes few words of the bundled speech; a third of the bytes is left where the other weights are halved."""
     import jiwer
@@ -68,6 +70,7 @@ def test_int8_exports_read_nearly_as_torch_does(engine: str, share: float) -> No
 
 
 @pytest.mark.parametrize(("agreement", "reverted"), [(0.99, False), (0.5, True)])
+@pytest.mark.slow
 def test_a_guarded_int8_goes_back_to_float_where_it_must(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agreement: float, reverted: bool
 ) -> None:
@@ -109,6 +112,7 @@ def test_the_guard_counts_tokens_that_differ() -> None:
     assert _agreement(lambda _inputs: [other[:, :1]], items[1:], 0)[0] == 1, "nothing to read, and nothing read"
 
 
+@pytest.mark.slow
 def test_builds_can_come_before(tiny_model: Path) -> None:
     """A model that lost layers is exported without them; the shortest audio is read, too."""
     pytest.importorskip("onnxruntime", reason="not installed")
@@ -121,6 +125,7 @@ def test_builds_can_come_before(tiny_model: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])
+@pytest.mark.slow
 def test_a_model_with_an_attention_mask_keeps_it(tiny_masked_model: Path, engine: str) -> None:
     """Padding does not reach the texts of a model that was trained with a mask."""
     pytest.importorskip(ENGINES[engine], reason="not installed")
@@ -130,6 +135,7 @@ def test_a_model_with_an_attention_mask_keeps_it(tiny_masked_model: Path, engine
     assert exported([long, short]) == plain([long, short]) == exported([long]) + exported([short])
 
 
+@pytest.mark.slow
 def test_an_export_is_made_once_and_again_when_the_weights_change(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ def write(folder: Path, data: dict[str, Any]) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_student_is_a_folder_that_runs(tmp_path: Path, data: dict[str, Any]) -> None:
     """It loads as any model, has one layer, and says where it comes from and what it took."""
     pytest.importorskip("accelerate", reason="accelerate is not installed")
@@ -94,6 +95,7 @@ def test_a_mistake_is_one_line(tmp_path: Path, data: dict[str, Any], change: dic
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_training_that_broke_off_goes_on_bit_for_bit(
     tmp_path: Path, data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,6 +131,7 @@ def narrow(data: dict[str, Any], tiny_model: Path, tmp_path: Path) -> dict[str, 
     return data | {"student": student, "steps": [distill]}
 
 
+@pytest.mark.slow
 def test_a_student_of_another_width_learns_hidden_states_through_projections(
     tmp_path: Path, narrow: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +193,7 @@ def test_a_student_that_cannot_be_held_against_its_teacher_is_refused(
         recipe.run(recipe.load(write(tmp_path, narrow)), tmp_path / "student")
 
 
+@pytest.mark.slow
 def test_an_earlier_student_is_trained_further_by_the_first_teacher(tmp_path: Path, data: dict[str, Any]) -> None:
     """``student`` may be a folder: the steps start from its layers, the teacher stays the teacher, and what the
     folder's training took counts for the new student, too."""
@@ -231,6 +235,7 @@ def test_single_values_are_overridden(tmp_path: Path, data: dict[str, Any]) -> N
         recipe.load(tmp_path / "recipe.yaml", ["step.0.keep=2"])
 
 
+@pytest.mark.slow
 def test_speech_beyond_what_memory_holds_is_decoded_when_it_is_heard(
     tmp_path: Path, data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,6 +304,7 @@ def test_a_student_in_half_precision_is_half_on_disk_and_runs_so(
     assert str(build_family(VariantEntry(use="wav2vec2", model=str(half))).open()[0].dtype) == "torch.float32"
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_student(tmp_path: Path, data: dict[str, Any]) -> None:
     """Started by a launcher, processes share the batches and average their gradients; one writes log and student."""
     pytest.importorskip("accelerate", reason="accelerate is not installed")

@@ -2,7 +2,6 @@
 
 import io
 import tarfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +95,10 @@ def test_a_missing_archive_is_told_with_the_status(server: Server, tmp_path: Pat
     assert "404" in refusal(server, tmp_path / "here")
 
 
-def test_without_a_network_it_fails_at_once(server: Server, tmp_path: Path) -> None:
-    """A refused connection is tried once: the answer is there well before a retry's back-off."""
+def test_without_a_network_it_fails_at_once(server: Server, tmp_path: Path, never_waits: None) -> None:
+    """A refused connection is tried once, without a retry's back-off."""
     server.http.socket.close()
-    start = time.monotonic()
     message = refusal(server, tmp_path / "here")
-    assert time.monotonic() - start < 2
     assert "no connection" in message
 
 

@@ -23,6 +23,8 @@ print("held", flush=True)
 input()
 """
 
+pytestmark = pytest.mark.measures  # the memory of this process, which other tests would fill
+
 linux = pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="high-water marks that can be set back are Linux's"
 )

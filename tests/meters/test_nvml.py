@@ -51,6 +51,7 @@ def test_joules_are_the_sum_over_the_gpus(driver):
     assert Nvml().unavailable() is None
 
 
+@pytest.mark.measures
 def test_a_counter_that_steps_gives_the_power_over_whole_steps(driver):
     """A GPU at 200 W whose counter moves every 100 ms gives its watts times the time, to within one step."""
     driver.set(0, watts=200)

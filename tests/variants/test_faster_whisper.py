@@ -2,7 +2,6 @@
 
 import struct
 import sys
-import time
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -179,12 +178,10 @@ def test_sizes_are_the_librarys() -> None:
     assert {size: utils._MODELS[size] for size in SIZES} == SIZES
 
 
-def test_offline_is_one_line_and_quick(no_hub: None) -> None:
-    """Without a network a size fails within 5 s in one line that names the repository."""
-    start = time.perf_counter()
+def test_offline_is_one_line_and_quick(no_hub: None, never_waits: None) -> None:
+    """Without a network a size fails without waiting, in one line that names the repository."""
     with pytest.raises(MissingError, match=r"Systran/faster-whisper-tiny\.en: not in the local hub cache") as caught:
         build_variant(VariantEntry(use="faster-whisper/tiny.en")).prepare()
-    assert time.perf_counter() - start < 5
     assert "\n" not in str(caught.value)
 
 

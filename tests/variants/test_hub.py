@@ -1,6 +1,5 @@
 """Fetching weights from the hub, played by a server on localhost."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -89,23 +88,19 @@ def test_a_repository_without_weights_says_so(local_hub: Any) -> None:
 @pytest.mark.parametrize(
     ("status", "cause"), [(401, "GatedRepoError"), (200, "RepositoryNotFoundError"), (500, "HfHubHTTPError")]
 )
-def test_refusals_are_one_line(status: int, cause: str, local_hub: Any) -> None:
-    """A gated or unknown repository and a broken hub each give one line with the cause and the remedy, quickly."""
+def test_refusals_are_one_line(status: int, cause: str, local_hub: Any, never_waits: None) -> None:
+    """A gated or unknown repository and a broken hub each give one line with cause and remedy, without a retry."""
     local_hub.status = status
-    start = time.perf_counter()
     with pytest.raises(MissingError, match=cause) as caught:
         hub.fetch("someone/else")
-    assert time.perf_counter() - start < 5
     assert "\n" not in str(caught.value)
     assert "hf download someone/else" in str(caught.value)
 
 
-def test_no_network_is_one_line_and_quick(no_hub: None) -> None:
-    """Without a network the answer comes within 5 s, on one line, with the cause and both remedies."""
-    start = time.perf_counter()
+def test_no_network_is_one_line_and_quick(no_hub: None, never_waits: None) -> None:
+    """Without a network the answer comes without a retry, on one line, with the cause and both remedies."""
     with pytest.raises(MissingError, match="ConnectError|ConnectionError") as caught:
         hub.fetch("facebook/wav2vec2-base-960h")
-    assert time.perf_counter() - start < 5
     message = str(caught.value)
     assert "\n" not in message
     assert "hf download facebook/wav2vec2-base-960h" in message

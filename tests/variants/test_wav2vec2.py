@@ -43,7 +43,7 @@ for preset in presets:
 heavy = {"torch", "transformers", "huggingface_hub"} & set(sys.modules)
 assert len(presets) >= 8 and not heavy, heavy
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_preparing_a_hub_id_imports_no_torch(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ for entry in ({"use": "wav2vec2/base-960h"}, {"use": "faster-whisper/tiny.en"}):
 assert not {"torch", "transformers", "faster_whisper"} & set(sys.modules)
 """
     nowhere = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60, env=nowhere)
+    subprocess.run([sys.executable, "-c", script], check=True, env=nowhere)
 
 
 # --- settings, names, lineage ----------------------------------------------------------------------------

@@ -86,6 +86,7 @@ def test_builds_chain_onto_two_widths(narrow: Path) -> None:
 
 
 @pytest.mark.parametrize(("engine", "package"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
+@pytest.mark.slow
 def test_engines_take_two_widths(narrow: Path, engine: str, package: str) -> None:
     """An export reads as torch does, and has its parameters and its work."""
     pytest.importorskip(package, reason="not installed")
@@ -96,6 +97,7 @@ def test_engines_take_two_widths(narrow: Path, engine: str, package: str) -> Non
     assert exported.footprint.macs(50_000) == pytest.approx(plain.footprint.macs(50_000), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_two_widths_are_healed_saved_in_half_and_shrunk_again(make: Any, narrow: Path, manifest: Path) -> None:
     """Training follows pruning; a folder of two widths is a teacher, loses layers, and takes half as much in halves."""
     pytest.importorskip("accelerate", reason="accelerate is not installed")

@@ -32,6 +32,7 @@ def opened(tiny_model: Path) -> tuple[Any, Context]:
     return model, Context(extractor=extractor, tokenizer=tokenizer)
 
 
+@pytest.mark.slow
 def test_a_kept_teacher_hears_each_utterance_once_and_alone(opened: tuple[Any, Context], spoken: list) -> None:
     """What it says does not depend on the batch; the next student finds it, and what it took counts for both."""
     model, context = opened
@@ -52,6 +53,7 @@ def test_a_kept_teacher_hears_each_utterance_once_and_alone(opened: tuple[Any, C
     assert again.n_heard == 3, "other speech is heard, whatever its ids"
 
 
+@pytest.mark.slow
 def test_a_teacher_that_is_not_kept_hears_every_batch(opened: tuple[Any, Context], spoken: list) -> None:
     """Until something is kept, a batch is heard as it is."""
     model, context = opened
@@ -66,6 +68,8 @@ def test_a_teacher_that_is_not_kept_hears_every_batch(opened: tuple[Any, Context
             assert torch.equal(found[0], forward(model, batch).logits)
 
 
+@pytest.mark.slow
+@pytest.mark.measures
 def test_checkpointing_changes_memory_and_nothing_else(tiny_model: Path, spoken: list, tmp_path: Path) -> None:
     """With ``gradient_checkpointing`` a layer runs again for its gradient, and the student comes out the same."""
     pytest.importorskip("accelerate", reason="accelerate is not installed")
