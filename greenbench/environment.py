@@ -2,9 +2,9 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
@@ -60,9 +60,10 @@ def cpu_packages() -> int | None:
 
 
 def usable_cpus() -> int:
-    """Return how many CPUs this process can keep busy: its affinity, within its container's quota."""
+    """Return how many CPUs this process can keep busy: its affinity, within its container's CPU set and quota."""
     allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    quota = cpu_quota()
+    sets = [_n_cpus(text) for name in CPU_SETS for text in _cgroup("cpuset", name)]
+    allowed, quota = min([allowed, *filter(None, sets)]), cpu_quota()
     return allowed if quota is None else max(1, min(allowed, int(quota)))
 
 
@@ -127,10 +128,26 @@ def _virtualised() -> bool | None:
 
 def cpu_quota() -> float | None:
     """Return the CPUs' worth of time that the container may use, or None where it is not limited."""
-    quotas = [line.split() for line in _cgroup("cpu", "cpu.max")]
-    budgets = _cgroup("cpu", "cpu.cfs_quota_us")
-    quotas += [[a, b] for a, b in zip(budgets, _cgroup("cpu", "cpu.cfs_period_us"), strict=True)]
-    return min((int(quota) / int(period) for quota, period in quotas if quota.isdigit()), default=None)
+    quotas = [read(folder / "cpu.max").split() for folder in _cgroup_folders("cpu")]
+    quotas += [
+        [read(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")] for folder in _cgroup_folders("cpu")
+    ]
+    known = [pair for pair in quotas if len(pair) == 2 and all(map(str.isdigit, pair))]
+    return min((int(quota) / int(period) for quota, period in known if int(period)), default=None)
+
+
+def _n_cpus(cpus: str) -> int:
+    """Count the CPUs of a list as the kernel writes it, ``0-3,8``; 0 where it is none."""
+    with suppress(ValueError):
+        ends = [tuple(map(int, part.split("-"))) for part in cpus.split(",")]
+        return sum(end[-1] - end[0] + 1 for end in ends)
+    return 0
+
+
+# --- control groups --------------------------------------------------------------------------------------
+
+CPU_SETS = ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus")
+"""Files with the CPUs of a group, of v2 and v1."""
 
 
 def _cgroup(controller: str, name: str) -> list[str]:
@@ -138,15 +155,51 @@ def _cgroup(controller: str, name: str) -> list[str]:
     return [text for folder in _cgroup_folders(controller) if (text := read(folder / name))]
 
 
-def _cgroup_folders(controller: str) -> Iterator[Path]:
+def _cgroup_folders(controller: str) -> list[Path]:
+    """Return the folders of this process's control group and of each above it, wherever the controller is mounted."""
+    found: dict[Path, None] = {}
     for line in read(PROC / "self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
-        base = SYS / "fs/cgroup" / (controller if controllers else "")
-        names = [part for part in path.split("/") if part]
-        # A container often sees its own group as the mount's root, under a path that is only the host's.
-        yield from (base.joinpath(*names[:depth]) for depth in range(len(names) + 1))
+        for mount, root in _cgroup_mounts(controller if controllers else None):
+            names = [part for part in _below(path, root).split("/") if part not in ("", "..")]
+            # A container often sees its own group as the mount's root, under a path that is only the host's.
+            found |= dict.fromkeys(mount.joinpath(*names[:depth]) for depth in range(len(names) + 1))
+    return list(found)
+
+
+def _below(path: str, root: str) -> str:
+    """Return a group's path below the group that is mounted, or the path itself where it is not below it."""
+    prefix = root.rstrip("/")
+    return path[len(prefix) :] if path == prefix or path.startswith(f"{prefix}/") else path
+
+
+def _cgroup_mounts(controller: str | None) -> list[tuple[Path, str]]:
+    """Return where a controller of v1 (None: all of v2) is mounted, each with the group that is mounted there.
+
+    A hierarchy is mounted under any name, usually that of all its controllers in the kernel's order
+    (``cpu,cpuacct``, ``cpuacct,cpu``); what is mounted stands in ``/proc/self/mountinfo`` (``proc_pid_mountinfo(5)``).
+    """
+    found = []
+    for line in read(PROC / "self/mountinfo").splitlines():
+        fields, _, (kind, *rest) = (part.split() for part in line.partition(" - "))
+        is_it = kind == "cgroup2" if controller is None else kind == "cgroup" and controller in rest[-1].split(",")
+        if is_it:
+            found.append((_place(_unescaped(fields[4])), _unescaped(fields[3])))
+    groups = SYS / "fs/cgroup"
+    if controller is None:
+        return found or [(groups, "/"), (groups / "unified", "/")]
+    return found or [(folder, "/") for folder in sorted(groups.glob("*")) if controller in folder.name.split(",")]
+
+
+def _place(mount: str) -> Path:
+    return SYS / mount.removeprefix("/sys/") if mount.startswith("/sys/") else Path(mount)
+
+
+def _unescaped(text: str) -> str:
+    r"""Return a path as it is: mountinfo writes blanks and backslashes in octal, ``\040``."""
+    return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), text)
 
 
 def read(path: Path) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from greenbench.bounds import BOUNDS
 from greenbench.errors import StoreError
 from greenbench.metrics import ACCURACY, METRICS
 from greenbench.record import KEYS, SCHEMA, columns
@@ -283,7 +284,7 @@ def load_power(folder: str | Path) -> "pd.DataFrame":
     Returns:
         One row a sample: ``run_id``, ``session`` (a run that was resumed has several), ``utc_s``, and the values
         seen, each a column as in ``power.jsonl``. Of a counter ``<name>.energy_uj`` there is the mean power since
-        the sample before, too, as ``<name>.power_w``; NaN where the counter wrapped.
+        the sample before, too, as ``<name>.power_w``; NaN where the counter wrapped or was reset.
     """
     import pandas as pd
 
@@ -299,7 +300,9 @@ def load_power(folder: str | Path) -> "pd.DataFrame":
     pollers = frame.groupby(["run_id", "session"])
     for counter in [name for name in map(str, frame) if name.endswith(".energy_uj")]:
         watts = pollers[counter].diff() / 1e6 / pollers["utc_s"].diff()
-        frame[f"{counter.removesuffix('.energy_uj')}.power_w"] = watts.where(watts >= 0)
+        frame[f"{counter.removesuffix('.energy_uj')}.power_w"] = watts.where(
+            (watts >= 0) & (watts <= BOUNDS["package"].highest_w)
+        )
     return frame
 
 

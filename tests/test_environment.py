@@ -168,6 +168,59 @@ def test_usable_cpus_keep_to_the_quota(system, affinity, lines, expected):
     assert usable_cpus() == expected
 
 
+MOUNT = "33 31 0:30 {root} {at} rw,nosuid shared:9 - cgroup cgroup rw,{controllers}"
+V2 = "41 31 0:38 {root} {at} rw - cgroup2 cgroup2 rw"
+
+
+@pytest.mark.parametrize(
+    ("line", "mount", "folder"),
+    [
+        ("4:cpu,cpuacct:/docker/ab", None, "cpu,cpuacct"),
+        ("4:cpuacct,cpu:/docker/ab", None, "cpuacct,cpu"),
+        ("4:cpu,cpuacct:/docker/ab", None, "cpuacct,cpu/docker/ab"),
+        ("4:cpu,cpuacct:/a/b", ("/", "/sys/fs/cgroup/both", "cpu,cpuacct"), "both/a/b"),
+        ("4:cpu,cpuacct:/a/b", ("/", "/sys/fs/cgroup/both", "cpu,cpuacct"), "both/a"),
+        ("4:cpu:/a/b", ("/a", "/sys/fs/cgroup/c p u".replace(" ", "\\040"), "cpu"), "c p u/b"),
+        ("4:cpu:/a/b", ("/a/b", "/sys/fs/cgroup/mine", "cpu"), "mine"),
+        ("4:cpu:/../../x", ("/../..", "/sys/fs/cgroup/mine", "cpu"), "mine/x"),
+    ],
+)
+def test_a_quota_is_found_wherever_its_controller_is_mounted(system, affinity, line, mount, folder):
+    """By the name in the kernel's order, any other name that mountinfo has, with any group as the mount's root."""
+    system("proc/self/cgroup", f"5:memory:/elsewhere\n{line}\n0::/")
+    if mount:
+        root, at, controllers = mount
+        other = MOUNT.format(root="/", at="/sys/fs/cgroup/memory", controllers="memory")
+        system("proc/self/mountinfo", f"{other}\n{MOUNT.format(root=root, at=at, controllers=controllers)}")
+    system(f"sys/fs/cgroup/{folder}/cpu.cfs_quota_us", 300_000)
+    system(f"sys/fs/cgroup/{folder}/cpu.cfs_period_us", 100_000)
+    assert (environment.cpu_quota(), usable_cpus()) == (3.0, 3)
+
+
+def test_the_smallest_limit_on_the_path_counts(system, affinity, monkeypatch):
+    """Of nested groups each bounds those below it, in time, in CPUs and in memory; v2 may be mounted anywhere."""
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=64 * GIB))
+    system("proc/self/cgroup", "0::/slice/job/step")
+    system("proc/self/mountinfo", V2.format(root="/", at="/sys/fs/cgroup/unified"))
+    limits = {"slice": ("500000 100000", "0-6", 8 * GIB), "slice/job": ("max 100000", "1-2,4", 2 * GIB),
+              "slice/job/step": ("400000 100000", "0-6", "max")}  # fmt: skip
+    for folder, (quota, cpus, memory) in limits.items():
+        for name, text in (("cpu.max", quota), ("cpuset.cpus.effective", cpus), ("memory.max", memory)):
+            system(f"sys/fs/cgroup/unified/{folder}/{name}", text)
+    assert (environment.cpu_quota(), usable_cpus(), environment.memory_bytes()) == (4.0, 3, 2 * GIB)
+
+
+@pytest.mark.parametrize("files", [{"cpu.cfs_quota_us": 300_000}, {"cpu.cfs_period_us": 100_000}, {"cpu.max": "max"},
+                                   {"cpu.max": "1 0"}, {"cpu.max": ""}])  # fmt: skip
+def test_half_a_quota_is_none(system, affinity, files):
+    """A group whose files are missing, cut or of no period limits nothing and crashes nothing."""
+    system("proc/self/cgroup", "4:cpu:/\n0::/")
+    for name, text in files.items():
+        system(f"sys/fs/cgroup/cpu/{name}", text)
+        system(f"sys/fs/cgroup/{name}", text)
+    assert environment.cpu_quota() is None
+
+
 @pytest.mark.parametrize(
     ("governors", "expected"),
     [(["performance"] * 2, "performance"), (["powersave", "performance"], "performance, powersave")],

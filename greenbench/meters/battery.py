@@ -1,7 +1,7 @@
 """Battery: energy of the whole machine from the fuel gauge of a laptop that runs on its battery."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -57,8 +57,8 @@ def _batteries(root: Path) -> list[Path]:
 
 
 def _is_systems(path: Path) -> bool:
-    """Tell the machine's own battery from that of a mouse or a headset."""
-    return _text(path / "scope") != "Device"
+    """Tell the machine's own battery from that of a mouse or a headset, and from a bay that is empty."""
+    return _text(path / "scope") != "Device" and _text(path / "present") != "0"
 
 
 def _power_w(root: Path) -> float | None:
@@ -71,12 +71,21 @@ def _power_w(root: Path) -> float | None:
 
 
 def _battery_w(battery: Path) -> float:
-    """Return one battery's power; the kernel gives uW, or uV and uA, and some drivers sign what flows out."""
-    if (battery / "power_now").exists():
-        return abs(int(_text(battery / "power_now"))) * 1e-6
-    volts, amperes = (int((battery / f"{name}_now").read_text()) * 1e-6 for name in ("voltage", "current"))
+    """Return one battery's power; the kernel gives uW, or uV and uA, and some drivers sign what flows out.
+
+    A controller may refuse ``power_now`` and tell volts and amperes nonetheless.
+    """
+    try:
+        return abs(int((battery / "power_now").read_text())) * 1e-6
+    except (OSError, ValueError) as refused:
+        try:
+            volts, amperes = (int((battery / f"{name}_now").read_text()) * 1e-6 for name in ("voltage", "current"))
+        except (OSError, ValueError):
+            raise refused from None
     return abs(volts * amperes)
 
 
 def _text(path: Path) -> str:
-    return path.read_text().strip() if path.exists() else ""
+    with suppress(OSError, ValueError):
+        return path.read_text().strip()
+    return ""

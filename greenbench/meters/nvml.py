@@ -4,11 +4,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import ClassVar
 
 from greenbench.bounds import implausible
 from greenbench.gpus import Board, explain, in_use, polled_boards
 from greenbench.plugins import Quantity, Reading, SampledPower
+from greenbench.traces import Trace, inside
 
 UPDATE_S = 0.1
 """How often the counter and the power move (arXiv 2312.02741); what is shorter cannot be seen."""
@@ -47,23 +49,25 @@ class Nvml:
     def window(self, reading: Reading) -> Iterator[None]:
         """Read the counters before and after the ``with`` block, or leave the power to the poller."""
         with in_use(reading.device) as used:
-            start = time.perf_counter()
-            before = _read_mj(used.boards)
+            begun_s, before, opened_s = time.perf_counter(), _read_mj(used.boards), time.perf_counter()
             yield
-            after = _read_mj(used.boards)
-            window_s = time.perf_counter() - start
+            closing_s, after, closed_s = time.perf_counter(), _read_mj(used.boards), time.perf_counter()
             shared = any(board.shared for board in used.boards)
             if used.problem is not None:
                 reading.add("energy_gpu_j", _unknown(used.problem))
             elif not all(map(_counts, used.boards)):
                 reading.sampled["energy_gpu_j"] = replace(_sampled(used.boards), shared=shared)
             elif used.boards:
-                reading.add("energy_gpu_j", replace(_energy(before, after, window_s), shared=shared))
+                energy = _energy(before, after, closed_s - begun_s)
+                seen = _was_reset(reading.trace, used.boards, (opened_s, closing_s))
+                reading.add("energy_gpu_j", replace(_unknown(seen) if seen else energy, shared=shared))
 
     def sample(self) -> dict[str, float]:
-        """Return the power in W of every visible board that tells it."""
-        seen = {_name(board): _power_w(board) for board in polled_boards()}
-        return {name: watts for name, watts in seen.items() if watts is not None}
+        """Return the power in W and the energy counter in mJ of every visible board that has them."""
+        seen: dict[str, float | None] = {_name(board): _power_w(board) for board in polled_boards()}
+        counted = {_counter_name(board): _read_mj([board]) for board in polled_boards()}
+        seen |= {name: mj[0] for name, mj in counted.items() if mj is not None}
+        return {name: value for name, value in seen.items() if value is not None}
 
 
 # --- the counter -----------------------------------------------------------------------------------------
@@ -115,6 +119,20 @@ def _energy(before: list[int] | None, after: list[int] | None, window_s: float) 
         if why := implausible("gpu", mj / 1e3, window_s):
             return _unknown(f"{why}: the counter was reset, or is not to be trusted")
     return Quantity(sum(used_mj) / 1e3, "counter", "nvml-total-energy")
+
+
+def _was_reset(trace: Trace | None, used: Sequence[Board], window: tuple[float, float]) -> str | None:
+    """Say that a counter stepped back within the window, by the poller's samples; it counts 64 bits and never wraps."""
+    samples = [] if trace is None else [sample for _, _, sample in inside(trace.samples(*window), *window)]
+    for name in map(_counter_name, used):
+        for earlier, later in pairwise(sample[name] for sample in samples if name in sample):
+            if later < earlier:
+                return f"a counter stepped back from {earlier / 1e3:.6g} to {later / 1e3:.6g} J: it was reset"
+    return None
+
+
+def _counter_name(board: Board) -> str:
+    return f"nvml.{board.index}.energy_mj"
 
 
 def _unknown(note: str) -> Quantity:

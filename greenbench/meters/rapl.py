@@ -37,7 +37,16 @@ class Rapl:
 
     def unavailable(self) -> str | None:
         """Say why no package counter can be read and what to do about it, or return None."""
-        zones = _zones(self.root)
+        try:
+            zones = _zones(self.root)
+        except PermissionError as error:
+            return f"{error.filename} may not be read: run as root, or give this user access to {self.root}"
+        except (OSError, ValueError) as error:
+            return (
+                f"{self.root} has zones that lead nowhere ({error}): powercap is masked or mounted by half, as in "
+                "containers; mount both /sys/class/powercap and /sys/devices/virtual/powercap from the host, or "
+                "measure on the host"
+            )
         if not any(zone.is_package for zone in zones):
             return (
                 f"no RAPL package counter under {self.root} (usual in virtual machines, on ARM and outside "

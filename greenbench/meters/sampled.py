@@ -11,6 +11,14 @@ from greenbench.traces import Numbers, Trace, energy_j, series
 FEW = 10
 """Fewer samples than this leave much of a window to interpolation: the note says so."""
 
+BUSY_CORES = 0.5
+"""Above so many cores' worth of CPU time a process computes; what only waits may draw the same all the while."""
+
+REST_S = 5.0
+RESTS_S = {"battery": 30.0}
+"""So long a sensor that works may show one value while a model computes. Chips and drivers renew theirs within a second
+and to the milliwatt, and load is never that even; gauges of batteries renew theirs every 30 s at the latest."""
+
 NO_POLLER = "no process samples it: the suite's trace_hz is 0, or the process could not be started"
 
 
@@ -27,6 +35,8 @@ def integrate(reading: Reading, start_s: float, end_s: float) -> None:
     for metric, power in reading.sampled.items():
         domain = domain_of(metric.split("_")[1], power.source)
         joules, note = _joules(reading.trace, power, domain, (start_s, end_s))
+        if joules is not None and reading.trace is not None and _computes(reading):
+            joules, note = _moved(reading.trace, power, (start_s, end_s)) or (joules, note)
         reading.add(metric, Quantity(joules, "sampled", power.source, note, power.shared))
 
 
@@ -51,5 +61,26 @@ def _joules(
     return total_j, f"{power.note}, {told}" if power.note else told
 
 
+def _computes(reading: Reading) -> bool:
+    """Tell whether this process computed in the windows so far: what the machine drew cannot have stood still then."""
+    return (reading.value("cpu_s") or 0.0) > BUSY_CORES * (reading.value("wall_s") or math.inf)
+
+
+def _moved(trace: Trace, power: SampledPower, window: tuple[float, float]) -> tuple[None, str] | None:
+    """Return why the joules are unknown where a sensor has stood at one value for longer than it rests, or None."""
+    rest_s = RESTS_S.get(power.source, REST_S)
+    since_s = min(window[0], window[1] - rest_s)
+    samples = trace.samples(since_s, window[1])
+    for name in power.names:
+        times, watts = series(samples, name)
+        seen = times <= window[1]
+        if times[0] <= since_s and seen.sum() >= FEW and len(np.unique(watts[seen])) == 1:
+            stood_s = window[1] - since_s
+            return None, f"{name}: it stood at {watts[0]:g} W for {stood_s:.0f} s while the model computed: it is stuck"
+    return None
+
+
 def _impossible(watts: Numbers, domain: str) -> str | None:
+    if not watts.any():
+        return "it stands at 0 W while the machine runs: the sensor does not measure"
     return impossible_w(domain, float(watts.min())) or impossible_w(domain, float(watts.max()))

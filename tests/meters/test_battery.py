@@ -1,6 +1,8 @@
 """A battery measures the machine while it alone feeds it, and says so while it does not."""
 
+import errno
 import json
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +35,9 @@ def tree(root, **supplies):
         ({"CMB0": VOLTS | {"current_now": -1_000_000}}, 11.4),
         ({"BAT0": WATTS, "BAT1": VOLTS}, 23.9),
         ({"BAT0": WATTS, "BAT1": VOLTS | {"status": "Not charging"}}, 12.5),
+        ({"BAT0": VOLTS | {"power_now": "rubbish"}}, 11.4),
+        ({"BAT0": VOLTS | {"power_now": ""}}, 11.4),
+        ({"BAT0": WATTS, "BAT1": WATTS | {"present": 0}}, 12.5),
         ({"BAT0": WATTS, "hidpp_battery_0": VOLTS | {"scope": "Device", "status": "Charging"}}, 12.5),
     ],
 )
@@ -60,6 +65,22 @@ def test_a_sample_is_what_the_batteries_give(tmp_path, supplies, watts):
 def test_why_there_is_no_measurement(tmp_path, supplies, reason):
     """On mains, without a battery or with one that does not tell its power, the reason says which of these it is."""
     assert reason in Battery(tree(tmp_path / "supply", **supplies)).unavailable()
+
+
+def test_a_gauge_that_refuses_its_power_is_read_by_volts_and_amperes(tmp_path, monkeypatch):
+    """Where the controller answers ENODEV for power_now the battery is not given up: 11.4 V x 1 A."""
+    root, read_text = tree(tmp_path / "supply", BAT0=VOLTS | {"power_now": 0}), Path.read_text
+
+    def refusing(path, *args, **kwargs):
+        if path.name == "power_now":
+            raise OSError(errno.ENODEV, "No such device", str(path))
+        return read_text(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "read_text", refusing)
+    assert Battery(root).unavailable() is None
+    assert Battery(root).sample() == {"battery.all.power_w": pytest.approx(11.4)}
+    (root / "BAT0" / "current_now").unlink()
+    assert "power_now" in Battery(root).unavailable()
 
 
 def test_on_mains_there_is_no_sample(tmp_path):

@@ -73,6 +73,18 @@ def test_a_counter_that_does_not_advance_is_unknown(driver, used_mj):
     assert "did not move" in quantity.note
 
 
+def test_a_reset_that_the_edges_do_not_show_is_seen_by_the_poller(driver, tmp_path):
+    """A counter that began anew and has passed its first value again looks fine; a sample stepped back in between."""
+    with polling(tmp_path / "power.jsonl") as trace:
+        reading = Reading(trace=trace, device="cuda:0")
+        with Nvml().window(reading):
+            for used in (30_000, -20_000, 15_000):
+                driver.use(0, used)
+                time.sleep(0.2)
+    assert reading.value("energy_gpu_j") is None
+    assert "stepped back" in reading.quantities["energy_gpu_j"].note
+
+
 def test_joules_that_no_board_draws_are_unknown(driver):
     """A counter that jumped by 16 kJ in 0.1 s, as one that began anew may, gives None and the bound."""
     quantity = read(driver, (2_500, 16_000_000))
@@ -193,15 +205,17 @@ def test_what_the_drivers_power_means_is_told(driver, capability, instant_mw, me
 
 
 def test_every_visible_board_is_sampled(driver, monkeypatch):
-    """The poller gets the power of all visible boards, by NVML's index, and of those alone that tell it."""
+    """The poller gets power and counter of all visible boards, by NVML's index, of each what it tells."""
     assert isinstance(Nvml(), Polled)
     driver.set(1, mw=5_250)
-    assert Nvml().sample() == {"nvml.0.power_w": 70.0, "nvml.1.power_w": 5.25}
+    counters = {"nvml.0.energy_mj": 1000, "nvml.1.energy_mj": 5000}
+    assert Nvml().sample() == {"nvml.0.power_w": 70.0, "nvml.1.power_w": 5.25, **counters}
     driver.refuse(0, POWER)
-    assert Nvml().sample() == {"nvml.1.power_w": 5.25}
+    assert Nvml().sample() == {"nvml.1.power_w": 5.25, **counters}
+    driver.refuse(1, COUNTER)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     gpus.polled_boards.cache_clear()
-    assert Nvml().sample() == {}
+    assert Nvml().sample() == {"nvml.0.energy_mj": 1000}
 
 
 def test_joules_that_rest_on_samples_need_a_faster_pace(driver):

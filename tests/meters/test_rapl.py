@@ -329,6 +329,22 @@ def _refuse(monkeypatch, error):
     monkeypatch.setattr(Path, "read_text", refusing)
 
 
+@pytest.mark.parametrize("broken", ["dangling", "no name", "no range"])
+def test_a_powercap_that_is_masked_or_mounted_by_half_is_one_clear_line(tmp_path, broken):
+    """Links that lead nowhere, as containers show them, and zones without their files say what to mount."""
+    root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"})
+    if broken == "dangling":
+        (root / "intel-rapl:1").symlink_to(tmp_path / "devices" / "intel-rapl:1")
+    else:
+        (root / "intel-rapl:1").mkdir()
+        (root / "intel-rapl:1" / ("max_energy_range_uj" if broken == "no name" else "name")).write_text("package-1\n")
+    reason = Rapl(root).unavailable()
+    assert "masked or mounted by half" in reason
+    assert "mount both" in reason
+    assert str(root / "intel-rapl:1") in reason
+    assert "\n" not in reason
+
+
 def test_permission_denied_gives_the_remedies(tmp_path, monkeypatch):
     """Where only root may read, the reason has the command for now and the udev rule for good."""
     root = _tree(tmp_path / "powercap")

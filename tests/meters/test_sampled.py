@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from greenbench.meters import measure
-from greenbench.plugins import Reading, SampledPower
+from greenbench.plugins import Quantity, Reading, SampledPower
 from greenbench.traces import Trace
 
 
@@ -74,6 +74,68 @@ def test_few_samples_are_told(tmp_path, hand, seconds, told):
     with measure([Source("a.power_w")], reading):
         time.sleep(seconds)
     assert reading.quantities["energy_system_j"].note.startswith(told)
+
+
+class Worker:
+    """A meter that says how many CPU seconds each second of the window took, beside the clock."""
+
+    metrics, estimates = ("cpu_s",), False
+
+    def __init__(self, cores: float) -> None:
+        self.cores = cores
+
+    @contextmanager
+    def window(self, reading):
+        start_s = time.perf_counter()
+        yield
+        wall_s = time.perf_counter() - start_s
+        reading.add("wall_s", Quantity(wall_s, "counter", "fake"))
+        reading.add("cpu_s", Quantity(self.cores * wall_s, "counter", "fake"))
+
+
+@pytest.mark.parametrize("seconds", [0.15, 0.5, 3.0, 30.0])
+def test_a_sensor_at_0_is_no_energy(tmp_path, hand, seconds):
+    """What stands at 0 W does not measure: None, however short the window, and never 0 J."""
+    reading = Reading(trace=write(tmp_path / "p", lambda _t: {"a.power_w": 0.0}, end=1400))
+    with measure([Source("a.power_w")], reading):
+        time.sleep(seconds)
+    assert reading.value("energy_system_j") is None
+    assert "stands at 0 W" in reading.quantities["energy_system_j"].note
+
+
+@pytest.mark.parametrize(
+    ("source", "cores", "seconds", "is_known"),
+    [
+        ("hwmon", 2.0, 6.0, False),
+        ("hwmon", 0.6, 6.0, False),
+        ("hwmon", 0.01, 6.0, True),  # a model that waits
+        ("hwmon", 2.0, 4.0, True),
+        ("battery", 2.0, 20.0, True),
+        ("battery", 2.0, 31.0, False),
+    ],
+)
+def test_a_sensor_that_stands_still_while_the_model_computes(tmp_path, hand, source, cores, seconds, is_known):
+    """One value for longer than the source's slowest update is a sensor that is stuck, unless nothing computes."""
+    meter = Source("a.power_w")
+    meter.power = replace(meter.power, source=source)
+    reading = Reading(trace=write(tmp_path / "p", lambda _t: {"a.power_w": 12.5}, start=1000, end=1500))
+    with measure([meter, Worker(cores)], reading):
+        time.sleep(seconds)
+    assert reading.value("energy_system_j") == (pytest.approx(12.5 * seconds) if is_known else None)
+    assert is_known or "stood at 12.5 W" in reading.quantities["energy_system_j"].note
+
+
+def test_a_sensor_that_has_long_stood_still_is_stuck_in_a_short_window(tmp_path, hand):
+    """What happened before a window counts: a gauge of 40 s ago is none, and one that moved 10 s ago is."""
+    for moved_s, is_known in ((60.0, False), (90.0, True)):
+        hand[0] = 100.0
+        meter = Source("a.power_w")
+        meter.power = replace(meter.power, source="battery")
+        gauge = write(tmp_path / "p", lambda t, at=moved_s: {"a.power_w": 9.0 if t < at else 12.5}, start=500, end=1500)
+        reading = Reading(trace=gauge)
+        with measure([meter, Worker(2.0)], reading):
+            time.sleep(2.0)
+        assert reading.value("energy_system_j") == (pytest.approx(25.0) if is_known else None)
 
 
 @pytest.mark.parametrize(("watts", "told"), [(-41.0, "clamp reversed"), (42e6, "more than a machine (20,000 W)")])
