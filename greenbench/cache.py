@@ -1,21 +1,30 @@
-"""What takes long to make and can be made again: kept by the content it was made from, within a limit."""
+"""What takes long to make and can be made again: kept by the content it was made from, checked whenever it is used."""
 
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
+import time
+import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from greenbench.errors import InputError
+from greenbench import store
+from greenbench.errors import InputError, MissingError
 
 LIMIT_GIB = 20.0
 """Default of ``GREENBENCH_CACHE_GIB``: room for some ten exports of the largest wav2vec 2.0 model."""
 
 ABOUT = "about.json"
+"""What an artefact was made from, and the SHA-256 of each of its files."""
+
+SETTLED_S = 2.0
+"""A file that was written less long ago could change again without a change of its times: FAT has steps of 2 s."""
 
 
 @dataclass(frozen=True)
@@ -43,18 +52,80 @@ def folder() -> Path:
 
 
 def artefact(about: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
-    """Return the folder of an artefact, making it if it is not kept.
+    """Return the folder of an artefact, making it if it is not kept, or not as it was made.
+
+    Whoever asks for the same at the same time waits until it is there.
 
     Args:
         about: everything that decides its content, JSON types only.
         make: writes its files into a folder; what it raises is passed on and nothing is kept.
+
+    Raises:
+        MissingError: a file of the cache cannot be written.
     """
-    path = folder() / hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:24]
-    if not (path / ABOUT).exists():
-        _make(path, about, make)
+    from filelock import FileLock
+
+    name = hashlib.sha256(_plain(about).encode()).hexdigest()[:24]
+    path, locks = folder() / name, folder().parent / "locks"
+    try:
+        locks.mkdir(parents=True, exist_ok=True)
+        with FileLock(locks / name):
+            _ensure(path, about, make)
+        os.utime(path / ABOUT)
         _shrink(spare=path)
-    os.utime(path / ABOUT)
+    except OSError as error:
+        raise MissingError(
+            f"{folder()}: the cache cannot be written ({error}). Free some space, or set GREENBENCH_CACHE."
+        ) from error
     return path
+
+
+def _ensure(path: Path, about: Mapping[str, Any], make: Callable[[Path], None]) -> None:
+    """Make an artefact unless it is there as it was made; say so where it is there and is not."""
+    if os.path.lexists(path):
+        problem = fault(path, about)
+        if problem is None:
+            return
+        warnings.warn(f"{path}: what is kept there cannot be used ({problem}), so it is made again", stacklevel=4)
+    _make(path, about, make)
+
+
+def fault(path: Path, about: Mapping[str, Any]) -> str | None:
+    """Say why an artefact is not what it is asked for as; None where it is.
+
+    Args:
+        path: its folder.
+        about: what it should have been made from.
+    """
+    found = _described(path)
+    if found is None:
+        return f"{ABOUT} is damaged or of an earlier version"
+    if _plain(found["about"]) != _plain(about):
+        return "it was made from something else"
+    there = _hashes(path)
+    changed = sorted(name for name in {**found["files"], **there} if found["files"].get(name) != there.get(name))
+    return f"{changed[0]} is not as it was written" if changed else None
+
+
+def _described(path: Path) -> dict[str, Any] | None:
+    """Return what ``ABOUT`` holds, None where it is not of that form."""
+    try:
+        found = json.loads((path / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    return found if all(isinstance(found.get(name), dict) for name in ("about", "files")) else None
+
+
+def _hashes(path: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of an artefact."""
+    files = (file for file in path.rglob("*") if file.is_file() and file != path / ABOUT)
+    return {file.relative_to(path).as_posix(): digest(file) for file in files}
+
+
+def _plain(about: Mapping[str, Any]) -> str:
+    return json.dumps(about, sort_keys=True)
 
 
 def _make(path: Path, about: Mapping[str, Any], make: Callable[[Path], None]) -> None:
@@ -63,29 +134,42 @@ def _make(path: Path, about: Mapping[str, Any], make: Callable[[Path], None]) ->
     unfinished = Path(tempfile.mkdtemp(prefix=".making-", dir=path.parent))
     try:
         make(unfinished)
-        (unfinished / ABOUT).write_text(json.dumps(about, indent=2), encoding="utf-8")
-        shutil.rmtree(path, ignore_errors=True)
+        content = {"about": about, "files": _hashes(unfinished)}
+        (unfinished / ABOUT).write_text(json.dumps(content, indent=2), encoding="utf-8")
+        _remove(path)
         unfinished.replace(path)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
+def _remove(path: Path) -> None:
+    """Remove what stands in an artefact's place, whatever it is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def artefacts() -> list[Artefact]:
     """Return what is kept, the least recently used first."""
-    kept = [_read(about.parent) for about in folder().glob(f"*/{ABOUT}") if not about.parent.name.startswith(".")]
+    kept = list[Artefact]()
+    for about in folder().glob(f"*/{ABOUT}"):
+        with suppress(FileNotFoundError):  # another process may remove one meanwhile
+            kept += [_read(about.parent)] if not about.parent.name.startswith(".") else []
     return sorted(kept, key=lambda a: a.used_s)
 
 
 def _read(path: Path) -> Artefact:
     n_bytes = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    about = json.loads((path / ABOUT).read_text(encoding="utf-8"))
+    about = (_described(path) or {"about": {"build": "damaged"}})["about"]
     return Artefact(path, about, n_bytes, (path / ABOUT).stat().st_mtime)
 
 
 def clear() -> int:
     """Remove everything; return how many bytes that freed."""
-    freed = sum(kept.n_bytes for kept in artefacts())
-    shutil.rmtree(folder(), ignore_errors=True)
+    freed = sum(one.n_bytes for one in artefacts())
+    for kept in (folder(), _memos()):
+        shutil.rmtree(kept, ignore_errors=True)
     return freed
 
 
@@ -113,16 +197,57 @@ def limit_bytes() -> float:
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a file; it is computed once as long as the file's size and time stay the same."""
-    state = path.resolve().stat()
-    identity = f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}"
-    memo = folder().parent / "digests" / hashlib.sha256(identity.encode()).hexdigest()[:24]
-    if memo.exists():
-        return memo.read_text(encoding="ascii")
-    found = hashlib.sha256()
+    """Return the SHA-256 of a file, which is computed once as long as the file is the same.
+
+    A memo is believed where it names this file in this state (place, inode, size, times of its content and of its
+    inode, which no copy keeps) and is whole; it is written only once the file has been left alone for ``SETTLED_S``.
+    """
     with path.open("rb") as stream:
+        state = _state(path, stream.fileno())
+        memo = _memos() / hashlib.sha256(state.encode(errors="surrogateescape")).hexdigest()[:24]
+        known = _recall(memo, state)
+        if known:
+            return known
+        found = hashlib.sha256()
         while block := stream.read(1 << 24):
             found.update(block)
-    memo.parent.mkdir(parents=True, exist_ok=True)
-    memo.write_text(found.hexdigest(), encoding="ascii")
+        if _is_settled(stream.fileno()) and _state(path, stream.fileno()) == state:
+            _remember(memo, state, found.hexdigest())
     return found.hexdigest()
+
+
+def _memos() -> Path:
+    return folder().parent / "digests"
+
+
+def _state(path: Path, descriptor: int) -> str:
+    """Return what tells a file in one state from the same file in another, and from other files."""
+    now = os.fstat(descriptor)
+    parts = (path.resolve(), now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+    return "\0".join(map(str, parts))
+
+
+def _is_settled(descriptor: int) -> bool:
+    """Whether the last change is so long ago that another would show; a time ahead of the clock never is."""
+    now = os.fstat(descriptor)
+    return time.time() - max(now.st_mtime, now.st_ctime) > SETTLED_S
+
+
+def _recall(memo: Path, state: str) -> str | None:
+    """Return the digest that a memo holds: 64 hexadecimal digits, sealed with the state that they belong to."""
+    with suppress(OSError, ValueError):
+        known, seal = memo.read_text(encoding="ascii").split()
+        if re.fullmatch("[0-9a-f]{64}", known) and seal == _seal(state, known):
+            return known
+    return None
+
+
+def _remember(memo: Path, state: str, found: str) -> None:
+    """Write a memo whole or not at all; where there is no room for it the file is read again next time."""
+    with suppress(OSError):
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        store.replace_file(memo, f"{found} {_seal(state, found)}\n".encode())
+
+
+def _seal(state: str, found: str) -> str:
+    return hashlib.sha256(f"{state}\0{found}".encode(errors="surrogateescape")).hexdigest()

@@ -6,11 +6,13 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from greenbench.bounds import BOUNDS
 from greenbench.errors import StoreError
 from greenbench.metrics import ACCURACY, METRICS
 from greenbench.record import KEYS, SCHEMA, columns
+from greenbench.unicode import from_json, to_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,12 +38,10 @@ def write_run(folder: Path, run: Mapping[str, Any]) -> None:
     Raises:
         StoreError: the folder cannot be written.
     """
-    text = json.dumps({"schema": SCHEMA, **run}, indent=2, ensure_ascii=False) + "\n"
+    text = to_json({"schema": SCHEMA, **run}, indent=2, allow_nan=True) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".{RUN}.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(folder / RUN)
+        replace_file(folder / RUN, text.encode())
     except OSError as error:
         raise StoreError(f"{folder}: cannot write {RUN}: {error.strerror}. Choose another --out.") from error
 
@@ -53,7 +53,7 @@ def read_run(folder: Path) -> dict[str, Any]:
         StoreError: the folder holds no readable run.
     """
     try:
-        run: dict[str, Any] = json.loads((folder / RUN).read_text(encoding="utf-8"))
+        run: dict[str, Any] = from_json((folder / RUN).read_bytes())
     except (OSError, ValueError) as error:
         raise StoreError(f"{folder}: not a run: {RUN} cannot be read ({error})") from error
     return run
@@ -79,7 +79,7 @@ def append(folder: Path, rows: Iterable[Mapping[str, Any]], file: str = RECORDS)
     Raises:
         UnsavedError: the disk is full or gone; it carries the rows.
     """
-    text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
+    text = "".join(to_json(row) + "\n" for row in rows)
     path = folder / file
     try:
         _append_bytes(path, text.encode())
@@ -141,6 +141,23 @@ def write_file(
         path.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise StoreError(f"{path}: {failure}: {error.strerror}. {fix}") from error
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file beside its place, flush it to the disk and rename it, so that it is there whole or as it was.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
+    try:
+        with beside.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _append_bytes(path: Path, data: bytes) -> None:
@@ -205,7 +222,7 @@ def _key(head: bytes) -> Row | None:
 
 def _parsed(line: bytes, where: str) -> Iterator[Row]:
     try:
-        yield json.loads(line)  # a line may be torn inside a character, which is no UTF-8
+        yield from_json(line)  # a line may be torn inside a character, which is no UTF-8
     except ValueError:
         if line.strip():
             warnings.warn(f"{where}: torn line skipped", stacklevel=3)
@@ -267,14 +284,14 @@ def load_scores(folder: str | Path) -> "pd.DataFrame":
     """Load what the runs at or below ``folder`` score under other normalisers and scorers than their rows'.
 
     Returns:
-        One row per measured row and scoring: ``KEYS``, ``normalizer``, ``scorer``, ``wer_ci_unit`` and the metrics
-        of ``ACCURACY``.
+        One row per measured row and scoring: ``KEYS``, ``normalizer``, ``scorer``, ``non_english_pct``,
+        ``wer_ci_unit`` and the metrics of ``ACCURACY``.
     """
     import pandas as pd
 
-    names = [*KEYS, "normalizer", "scorer", "wer_ci_unit", *ACCURACY]
+    names = [*KEYS, "normalizer", "scorer", "non_english_pct", "wer_ci_unit", *ACCURACY]
     frame: pd.DataFrame = pd.DataFrame(_latest(folder, SCORES, (*KEYS, "normalizer", "scorer")), columns=names)
-    typed: pd.DataFrame = frame.astype(dict.fromkeys(ACCURACY, "float64"))
+    typed: pd.DataFrame = frame.astype(dict.fromkeys(("non_english_pct", *ACCURACY), "float64"))
     return typed
 
 

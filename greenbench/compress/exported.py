@@ -1,6 +1,7 @@
 """Builds that another engine runs: the model is written once as files, which are kept and opened from then on."""
 
 import json
+import os
 import pickle
 import signal
 import subprocess
@@ -19,6 +20,7 @@ import numpy.typing as npt
 from greenbench import cache
 from greenbench.errors import MissingError
 from greenbench.plugins import SAMPLE_RATE_HZ, Export, Footprint
+from greenbench.unicode import IN_UTF8
 from greenbench.variants.macs import macs_of_work, work
 
 Run = Callable[[Mapping[str, npt.NDArray[Any]]], npt.NDArray[np.float32]]
@@ -58,7 +60,8 @@ def files(source: Source, build: Export) -> Path:
 
 def _export_elsewhere(source: Source, build: Export, folder: Path) -> None:
     command = [sys.executable, "-m", "greenbench.compress.exported"]
-    done = subprocess.run(command, input=pickle.dumps((source.load, build, folder)), capture_output=True, check=False)
+    order, env = pickle.dumps((source.load, build, folder)), {**os.environ, **IN_UTF8}
+    done = subprocess.run(command, input=order, env=env, capture_output=True, check=False)
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise MissingError(f"{type(build).__name__}: the model could not be exported: {last[0]}")

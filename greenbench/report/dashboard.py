@@ -19,8 +19,8 @@ from greenbench.report.content import Part
 WATCHED = (store.RUN, store.RECORDS, store.HYPOTHESES, store.SCORES)
 """The files whose change is news; what is sampled ten times a second is read when one of these has changed."""
 
-Stamp = tuple[tuple[str, int, int], ...]
-"""Path, time of the last change and size of each watched file."""
+Stamp = tuple[tuple[str, int, int, int, int], ...]
+"""Path, inode, times of the last change (of inode and content) and size of each watched file."""
 
 
 class Server(ThreadingHTTPServer):
@@ -53,7 +53,7 @@ def is_loopback(host: str) -> bool:
 
 def _stamp(run: Path) -> Stamp:
     files = [(path, path.stat()) for path in (run / name for name in WATCHED) if path.exists()]
-    return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in files)
+    return tuple((str(path), stat.st_ino, stat.st_ctime_ns, stat.st_mtime_ns, stat.st_size) for path, stat in files)
 
 
 def _pages(folder: Path, gate: Gate) -> Callable[[], tuple[str, bytes]]:

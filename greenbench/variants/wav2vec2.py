@@ -189,8 +189,10 @@ def _source(settings: Wav2Vec2, methods: Sequence[Method]) -> exported.Source:
     about: dict[str, Any] = {"config": settings.config, "seed": settings.seed}
     if settings.model is not None:
         folder = hub.fetch(settings.model, settings.revision)
-        kinds = ("config.json", *hub.WEIGHTS)
+        kinds = (*hub.BESIDE, *hub.WEIGHTS)  # the feature extractor's settings too: they decide what is calibrated on
         about = {file.name: cache.digest(file) for kind in kinds for file in sorted(folder.glob(kind))}
+    elif settings.config not in ARCHITECTURES:
+        about["config.json"] = cache.digest(_config_folder(settings) / "config.json")
     return exported.Source(partial(_to_export, settings, methods), {**about, "methods": [repr(m) for m in methods]})
 
 

@@ -1,5 +1,7 @@
 """Builds that other engines run: the same texts as torch, any length of audio, made once and kept."""
 
+import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +142,6 @@ def test_an_export_is_made_once_and_again_when_the_weights_change(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second load finds the files; other weights under the same name are another artefact."""
-    import shutil
-
     from greenbench.compress import exported
 
     pytest.importorskip("onnxruntime", reason="not installed")
@@ -158,6 +158,76 @@ def test_an_export_is_made_once_and_again_when_the_weights_change(
     weights.write_bytes(data)
     variant(folder, "onnx").prepare()
     assert (n_made, len(made)) in {(0, 1), (1, 2)}  # 0 where another test left the same model's export
+
+
+@pytest.mark.parametrize("damage", ["memos emptied", "memos swapped", "exports swapped", "folders swapped"])
+def test_two_models_never_share_an_export(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    """Whatever befalls the cache, each model runs as itself: logits are torch's, and the size is its own."""
+    import torch
+    from transformers import AutoModelForCTC
+
+    pytest.importorskip("onnxruntime", reason="not installed")
+    monkeypatch.setenv("GREENBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "SETTLED_S", -1.0)
+    other = shutil.copytree(tiny_model, tmp_path / "other")
+    module = AutoModelForCTC.from_pretrained(other)
+    torch.nn.init.normal_(module.lm_head.weight)
+    module.save_pretrained(other)
+    folders = [tiny_model, other]
+    for folder in folders:
+        variant(folder, "onnx").prepare()
+    _spoil(damage)
+    noise = torch.randn(1, 20_000, generator=torch.Generator().manual_seed(0))
+    for folder in folders:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that an export is made again
+            engine = variant(folder, "onnx").load("cpu").model
+        expected = AutoModelForCTC.from_pretrained(folder).eval()(noise).logits
+        assert torch.allclose(engine(input_values=noise).logits, expected, atol=1e-3)
+
+
+def _spoil(damage: str) -> None:
+    memos = sorted((cache.folder().parent / "digests").iterdir())
+    first, second = (kept.path for kept in cache.artefacts())
+    if damage == "memos emptied":
+        for memo in memos:
+            memo.write_bytes(b"")
+    elif damage == "memos swapped":
+        texts = [memo.read_bytes() for memo in memos]
+        for memo, text in zip(memos, texts[1:] + texts[:1], strict=True):
+            memo.write_bytes(text)
+    else:
+        between = first.parent / "between"
+        name = "model.onnx" if damage == "exports swapped" else ""
+        (first / name).rename(between)
+        (second / name).rename(first / name)
+        between.rename(second / name)
+
+
+def test_an_export_belongs_to_the_settings_of_the_feature_extractor(tiny_model: Path, tmp_path: Path) -> None:
+    """Two models that differ in how audio is prepared alone share no export: calibration hears what it prepares."""
+    from greenbench.variants.wav2vec2 import Wav2Vec2, _source
+
+    other = shutil.copytree(tiny_model, tmp_path / "other")
+    path = other / "preprocessor_config.json"
+    if not path.exists():
+        path = other / "processor_config.json"
+    path.write_text(path.read_text("utf-8").replace('"do_normalize": true', '"do_normalize": false'), "utf-8")
+    one, two = (_source(Wav2Vec2(model=str(folder)), ()).about for folder in (tiny_model, other))
+    assert one != two
+
+
+def test_random_weights_are_drawn_by_the_config_as_it_is_now(tiny_model: Path, tmp_path: Path) -> None:
+    """A folder's configuration that was edited is another model, though it is called the same."""
+    from greenbench.variants.wav2vec2 import Wav2Vec2, _source
+
+    settings = Wav2Vec2(config=str(shutil.copytree(tiny_model, tmp_path / "config")), weights="random")
+    before = _source(settings, ()).about
+    path = tmp_path / "config" / "config.json"
+    path.write_text(path.read_text("utf-8").replace('"num_hidden_layers": ', '"num_hidden_layers": 1'), "utf-8")
+    assert _source(settings, ()).about != before
 
 
 def test_nothing_follows_an_exported_build(tiny_model: Path) -> None:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,8 +107,11 @@ class Teacher:
             "build": "teacher's logits",
             "settings": f"{len(spoken)} utterances, {sum(u.duration_s for u in spoken) / 3600:.2f} h",
             "teacher": _digest(tensor.cpu().numpy().tobytes() for tensor in self.model.state_dict().values()),
+            "config": self.model.config.to_json_string(),
             "speech": _digest(utterance.audio.tobytes() for utterance in spoken),
             "extractor": self._context.extractor.to_json_string(),
+            "device": self._context.device,
+            "versions": {name: version(name) for name in ("torch", "transformers")},
             "estimate_energy": self._context.estimate_energy,
         }
         folder = cache.artefact(about, partial(self._hear_all, spoken, meters))
@@ -138,9 +142,10 @@ class Teacher:
 
 
 def _digest(parts: Iterable[bytes]) -> str:
+    """Return one digest of several parts, which also tells where each ends."""
     found = hashlib.sha256()
     for part in parts:
-        found.update(part)
+        found.update(hashlib.sha256(part).digest())
     return found.hexdigest()
 
 

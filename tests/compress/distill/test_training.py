@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from greenbench import cache
 from greenbench.compress.distill import Distill
-from greenbench.compress.distill.hearing import Teacher, Took, collate, forward
+from greenbench.compress.distill.hearing import LOGITS, Teacher, Took, collate, forward
 from greenbench.errors import InputError
 from greenbench.meters.clock import Clock
 from greenbench.plugins import Context, Utterance
@@ -51,6 +52,35 @@ def test_a_kept_teacher_hears_each_utterance_once_and_alone(opened: tuple[Any, C
     louder = [replace(utterance, audio=2 * utterance.audio) for utterance in spoken]
     again.keep(louder, [])
     assert again.n_heard == 3, "other speech is heard, whatever its ids"
+
+
+def test_speech_that_is_cut_elsewhere_is_other_speech(opened: tuple[Any, Context], spoken: list) -> None:
+    """The same samples in as many utterances of other lengths are heard anew, and so is the same by another model."""
+    model, context = opened
+    Teacher(model, Distill(steps=1), context).keep(spoken, [])
+    samples = np.split(np.concatenate([utterance.audio for utterance in spoken]), [20_000, 40_000])
+    cut = [replace(utterance, audio=part) for utterance, part in zip(spoken, samples, strict=True)]
+    teacher = Teacher(model, Distill(steps=1), context)
+    teacher.keep(cut, [])
+    assert teacher.n_heard == 3
+    model.config.feat_extract_activation = "relu"  # the same weights, another model
+    teacher = Teacher(model, Distill(steps=1), context)
+    teacher.keep(spoken, [])
+    assert teacher.n_heard == 3
+
+
+def test_damaged_answers_are_heard_anew(opened: tuple[Any, Context], spoken: list) -> None:
+    """A teacher's logits are taken from the cache only as they were written, with those of nobody else."""
+    model, context = opened
+    first = Teacher(model, Distill(steps=1), context)
+    first.keep(spoken, [])
+    (kept,) = [a.path for a in cache.artefacts() if a.about["build"] == "teacher's logits"]
+    (kept / LOGITS).write_bytes((kept / LOGITS).read_bytes()[:-4] + bytes(4))
+    again = Teacher(model, Distill(steps=1), context)
+    with pytest.warns(UserWarning, match="made again"):
+        again.keep(spoken, [])
+    assert again.n_heard == 3
+    assert all(torch.equal(first._kept[u.id], again._kept[u.id]) for u in spoken)
 
 
 @pytest.mark.slow
