@@ -16,6 +16,7 @@ from greenbench.plugins import SAMPLE_RATE_HZ, Meter, Reading, Transcriber, Utte
 from greenbench.protocol import Protocol
 from greenbench.scenarios import batches, pace
 from greenbench.statistics.repeats import cv_pct
+from greenbench.unicode import printable
 
 Queue = Sequence[Sequence[Utterance]]
 """The batches of one chunk, in the order in which they are sent."""
@@ -162,7 +163,7 @@ def _collect(queue: Queue, answers: Sequence[tuple[list[str], float]], window: W
     for batch, (texts, seconds) in zip(cycle(queue), answers):
         if len(texts) != len(batch):
             raise ValueError(f"the model gave {len(texts)} texts for a batch of {len(batch)}")
-        for utterance, text in zip(batch, texts, strict=True):
+        for utterance, text in zip(batch, map(printable, texts), strict=True):
             window.unstable |= window.texts.setdefault(utterance.id, text) != text
         if len(batch) == 1:
             window.latencies_s.append((batch[0].id, seconds))

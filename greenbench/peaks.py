@@ -19,6 +19,7 @@ from greenbench.errors import GreenbenchError, MissingError
 from greenbench.metrics import ratio
 from greenbench.process import THREAD_VARIABLES, Observer
 from greenbench.roofline import PRECISIONS, Peaks, of_run, read
+from greenbench.unicode import IN_UTF8
 
 FORM = 1
 """Version of how peaks are measured; those of another are not taken from the cache."""
@@ -100,7 +101,7 @@ def _elsewhere(device: str, threads: int | None) -> dict[str, Any]:
     command = [sys.executable, "-m", "greenbench.peaks", device]
     how: dict[str, Any] = {"env": _variables(threads), "timeout": TIMEOUT_S}
     try:
-        done = subprocess.run(command, **how, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, **how, capture_output=True, encoding="utf-8", errors="replace", check=False)
     except subprocess.TimeoutExpired as error:
         raise MissingError(f"measuring the peaks of {device} took longer than {TIMEOUT_S:.0f} s") from error
     lines = done.stdout.splitlines()
@@ -118,7 +119,7 @@ def _variables(threads: int | None) -> dict[str, str]:
     heavy load products were hundreds of times slower so, and the peaks with them. On an idle machine a product of
     ``LONG_S`` does not tell the difference.
     """
-    return {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(threads)), "OMP_WAIT_POLICY": "PASSIVE"}
+    return {**os.environ, **IN_UTF8, **dict.fromkeys(THREAD_VARIABLES, str(threads)), "OMP_WAIT_POLICY": "PASSIVE"}
 
 
 # --- in that process -------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from greenbench.entries import DatasetEntry, VariantEntry
 from greenbench.roofline import Peaks
 from greenbench.suite import Suite, build_protocol
 from greenbench.traces import Trace
+from greenbench.unicode import from_json, to_json
 
 NOT_MEASURED = ("name", "description", "also_score", "timeout_s", "control")
 """The keys of a suite that change nothing in what its cells measure."""
@@ -129,7 +130,7 @@ def _matches(cell: Cell, glob: str) -> bool:
 
 def content_hash(suite: Suite) -> str:
     """Return a digest of what a resolved suite measures; its name and what is scored afterwards do not count."""
-    return digest(suite.model_dump(mode="json"))
+    return digest(from_json(to_json(suite.model_dump(mode="json"), allow_nan=True).encode()))  # as run.json holds it
 
 
 def digest(suite: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from greenbench import store
 from greenbench.plan import Job
 from greenbench.suite import build_protocol
+from greenbench.unicode import IN_UTF8
 
 Observer = Callable[[str, Mapping[str, Any]], None]
 """Told what happens: ``plan``, ``prepare``, ``missing``, ``cell``, ``phase``, ``row``, ``power``, ``page``; it may
@@ -65,7 +66,10 @@ def run_cell(folder: Path, job: Job, missing: str | None, observe: Observer) -> 
 
 
 def _start(job: Job, log: IO[bytes]) -> "subprocess.Popen[str]":
-    """Start the worker in a process group of its own, with the suite's thread count, and hand it its job."""
+    """Start the worker in a process group of its own, with the suite's thread count, and hand it its job.
+
+    The job is JSON in ASCII: what no encoding has, such as a byte of a path that is not UTF-8, arrives as it was.
+    """
     threads = dict.fromkeys(THREAD_VARIABLES, str(job.suite.threads))
     process = subprocess.Popen(
         [sys.executable, "-m", "greenbench.worker"],
@@ -74,10 +78,11 @@ def _start(job: Job, log: IO[bytes]) -> "subprocess.Popen[str]":
         stderr=log,
         text=True,
         encoding="utf-8",
-        env={**os.environ, **threads, "HF_HUB_OFFLINE": "1"},
+        errors="backslashreplace",
+        env={**os.environ, **IN_UTF8, **threads, "HF_HUB_OFFLINE": "1"},
         start_new_session=True,
     )
-    _tell(process, TypeAdapter(Job).dump_json(job).decode())
+    _tell(process, json.dumps(TypeAdapter(Job).dump_python(job, mode="json")))
     return process
 
 

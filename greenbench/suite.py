@@ -14,6 +14,7 @@ from greenbench.errors import InputError, did_you_mean
 from greenbench.protocol import PROTOCOLS, Protocol
 from greenbench.scenarios import Scenario, Server
 from greenbench.text import scorers
+from greenbench.unicode import printable
 
 
 class Carbon(BaseModel):
@@ -133,6 +134,8 @@ def load(
         InputError: a line per problem: file, path inside the file, what is wrong, the nearest valid name.
     """
     if isinstance(source, Suite):
+        if not overrides and not changes:
+            return _resolve(source, "suite", Path.cwd())
         source = source.model_dump(mode="json")
     where = "suite" if isinstance(source, Mapping) else str(source)
     base = Path.cwd() if isinstance(source, Mapping) else Path(source).resolve().parent
@@ -211,7 +214,7 @@ def _resolve(suite: Suite, where: str, base: Path) -> Suite:
     for group, resolve in (("datasets", resolve_dataset), ("variants", resolve_variant)):
         for index, entry in enumerate(getattr(suite, group)):
             try:
-                resolved[group] += resolve(entry, base)
+                resolved[group] += [{**e, "name": printable(e["name"])} for e in resolve(entry, base)]
             except InputError as error:
                 problems.append(f"{where}: {group}.{index}: {error}")
         problems += _duplicates(where, group, [e["name"] for e in resolved[group]])

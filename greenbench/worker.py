@@ -24,6 +24,7 @@ from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Meter, Reading, Transc
 from greenbench.record import to_row
 from greenbench.scenarios import batches
 from greenbench.suite import build_protocol
+from greenbench.unicode import to_json
 
 Run = Callable[[Load], Window]
 """Runs one window with the warm model on the corpus, under the meters."""
@@ -42,13 +43,13 @@ class Channel:
 
     def send(self, kind: str, **content: Any) -> None:
         """Send one message."""
-        self._out.write(json.dumps({"kind": kind, **content}, allow_nan=False) + "\n")
+        self._out.write(to_json({"kind": kind, **content}) + "\n")
         self._out.flush()
 
     def ask(self, kind: str, **content: Any) -> None:
         """Send a message and wait until the parent has dealt with it and gone back to sleep."""
         self.send(kind, ack=True, **content)
-        if not sys.stdin.readline():
+        if not sys.stdin.buffer.readline():
             raise SystemExit("the parent is gone")
 
 
@@ -174,7 +175,7 @@ def _idle_power_w(job: Job, meters: list[Meter], channel: Channel) -> float | No
 
 def main() -> None:
     """Read one job from standard input and run it; every exception becomes an ``error`` row."""
-    job = TypeAdapter(Job).validate_json(sys.stdin.readline())
+    job = TypeAdapter(Job).validate_python(json.loads(sys.stdin.buffer.readline()))
     channel = Channel()
     try:
         run_cell(job, channel)

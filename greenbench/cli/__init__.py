@@ -1,5 +1,9 @@
 """The command line: the only place that prints, and the only one that exits."""
 
+import os
+import sys
+import warnings
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -42,6 +46,8 @@ def main() -> None:
     """Run the command line; every error a user can meet is one line and an exit code."""
     from greenbench.store import UnsavedError
 
+    _read_names_in_utf8()
+    _print_anything()
     try:
         app(standalone_mode=True)
     except GreenbenchError as error:
@@ -50,3 +56,24 @@ def main() -> None:
         if isinstance(error, UnsavedError):
             typer.echo(f"what could not be written:\n{error.unsaved}", err=True, nl=False)
         raise SystemExit(error.exit_code) from None
+
+
+def _read_names_in_utf8() -> None:
+    """Start again in Python's UTF-8 mode where the locale has another encoding: suites name files in UTF-8."""
+    if os.name == "posix" and sys.getfilesystemencoding() != "utf-8":
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONUTF8": "1"})  # noqa: S606
+
+
+def _print_anything() -> None:
+    """Write as an escape what the output's encoding has not, and a warning as one line."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    usual = warnings.formatwarning
+
+    def formatted(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        return f"warning: {message}\n" if category is UserWarning else usual(message, category, filename, lineno, line)
+
+    warnings.formatwarning = formatted

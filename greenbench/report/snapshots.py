@@ -61,7 +61,12 @@ def write(page: Path, folder: Path) -> list[Path]:
         url = page.resolve().as_uri() + "#export=figures"
         try:
             done = subprocess.run(
-                [*command, *arguments, url], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+                [*command, *arguments, url],
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                timeout=_TIMEOUT_S,
+                check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise StoreError(f"{page}: {command[0]} drew no figures within {_TIMEOUT_S} s") from error

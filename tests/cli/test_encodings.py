@@ -1,0 +1,165 @@
+"""Names and texts as they were given, whatever the terminal's encoding is, and what is no text at all as an escape."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile as sf
+import yaml
+
+from greenbench import store
+from greenbench.unicode import from_json, printable, to_json
+
+ROOT = Path(__file__).parents[2]
+
+LOCALES = {
+    "cp1252": {"PYTHONIOENCODING": "cp1252"},
+    "C": {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"},
+}
+
+MODEL, SPEECH = "modèle Ω", "語音 test"
+
+
+def greenbench(
+    *arguments: object, locale: dict[str, str], cwd: Path | None = None
+) -> "subprocess.CompletedProcess[bytes]":
+    """Run the command line as a console of that locale would."""
+    kept = {n: v for n, v in os.environ.items() if n not in ("PYTHONIOENCODING", "PYTHONUTF8") and n[:3] != "LC_"}
+    command = [sys.executable, "-m", "greenbench", *map(str, arguments)]
+    return subprocess.run(command, env=kept | locale, capture_output=True, check=False, cwd=cwd)
+
+
+def write_suite(folder: Path, texts: list[str], **changes: object) -> Path:
+    """Write a suite, its manifest and its audio below a folder; return the suite's path."""
+    folder.mkdir(parents=True)
+    for number in range(len(texts)):
+        with (folder / f"ü{number}.wav").open("wb") as file:  # soundfile itself encodes names strictly
+            sf.write(file, np.zeros(1600), 16_000, format="WAV")
+    lines = [{"audio_filepath": f"ü{number}.wav", "text": text} for number, text in enumerate(texts)]
+    manifest = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    (folder / "m.jsonl").write_text(manifest, encoding="utf-8")
+    suite = {
+        "name": "names",
+        "protocol": {"use": "quick", "repeats": 1, "idle_s": 0, "window_s": 0.02},
+        "datasets": [{"use": "manifest", "path": "m.jsonl", "name": SPEECH}],
+        "variants": [{"use": "null", "name": MODEL}],
+        "normalizer": "none",
+        "threads": 1,
+        "trace_hz": 0,
+        **changes,
+    }
+    path = folder / "suite.yaml"
+    path.write_text(yaml.safe_dump(suite, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("locale", LOCALES.values(), ids=LOCALES)
+def test_names_and_texts_are_as_given_under_any_locale(tmp_path: Path, locale: dict[str, str]) -> None:
+    """Rows, texts and run.json have the names of the suite; --resume finds them again, and nothing contradicts."""
+    folder, out = tmp_path / "Jörg Müller" / "語音", tmp_path / "run Ω"
+    suite = write_suite(folder, ["schön ° 好", "quiet"])
+    run = greenbench("run", suite, "--out", out, locale=locale)
+    assert run.returncode == 0, run.stderr
+    (row,) = store.read_rows(out / store.RECORDS)
+    assert (row["variant"], row["dataset"], row["status"]) == (MODEL, SPEECH, "ok")
+    texts = list(store.read_rows(out / store.HYPOTHESES))
+    assert [(t["utterance_id"], t["reference"]) for t in texts] == [("ü0", "schön ° 好"), ("ü1", "quiet")]
+    assert store.read_run(out)["suite"]["datasets"][0]["path"] == str(folder / "m.jsonl")
+    again = greenbench("run", suite, "--out", out, "--resume", locale=locale)
+    assert (again.returncode, b"0 cells to run, 1 done before" in again.stderr) == (0, True)
+    assert len(list(store.read_rows(out / store.RECORDS))) == 1
+    checked = greenbench("validate", out, locale=locale)
+    assert b"0 errors" in checked.stdout, checked.stdout
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with such names."""
+    folder = tmp_path_factory.mktemp("finished")
+    suite = write_suite(folder / "speech", ["schön ° 好"])
+    done = greenbench("run", suite, "--out", folder / "run", locale=LOCALES["cp1252"])
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+COMMANDS = {
+    "list metrics": ("list", "metrics"),
+    "rescore": ("rescore", "RUN", "--normalizer", "librispeech"),
+    "compare": ("compare", "RUN", "RUN"),
+    "a name that is wrong": ("run", "Ω 語音.yaml"),
+}
+
+
+@pytest.mark.parametrize(("command", "code"), [*zip(COMMANDS, (0, 0, 2, 2), strict=True)])
+def test_what_the_terminal_cannot_write_is_escaped(finished: Path, command: str, code: int) -> None:
+    """No command ends in a traceback for a character, and none leaves it out."""
+    arguments = [finished if part == "RUN" else part for part in COMMANDS[command]]
+    done = greenbench(*arguments, locale=LOCALES["cp1252"])
+    assert (done.returncode, b"Traceback" in done.stderr) == (code, False), done.stderr
+    assert (b"\xb0C" if command == "list metrics" else b"\\u03a9") in done.stdout + done.stderr
+
+
+# --- what is no text --------------------------------------------------------------------------------------
+
+
+def test_a_path_that_is_not_utf8_runs(tmp_path: Path) -> None:
+    """A folder's name with a byte that is no UTF-8 is opened as it is, and written as an escape."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/Andr\xe9"))
+    try:
+        suite = write_suite(folder, ["quiet"], datasets=[{"use": "manifest", "path": "m.jsonl"}])
+    except OSError:
+        pytest.skip("this file system has no such names")
+    out = folder / "run"
+    run = greenbench("run", suite, "--out", out, locale=LOCALES["cp1252"])
+    assert (run.returncode, b"Traceback" in run.stderr) == (0, False), run.stderr
+    (row,) = store.read_rows(out / store.RECORDS)
+    assert (row["status"], row["dataset"]) == ("ok", "Andr\\udce9/m"), "not UTF-8: an escape"
+    again = greenbench("run", suite, "--out", out, "--resume", locale=LOCALES["cp1252"])
+    assert b"0 cells to run, 1 done before" in again.stderr, again.stderr
+    checked = greenbench("validate", out, locale=LOCALES["cp1252"])
+    assert b"0 errors" in checked.stdout, checked.stdout
+
+
+def test_half_a_character_from_a_model_is_a_row(tmp_path: Path) -> None:
+    """A hypothesis or an error with a lone surrogate is written as an escape; the cells after it are measured."""
+    text = "half \ud83d of a pair, byte \udcff"
+    (tmp_path / "sitecustomize.py").write_text(PLUGIN.replace("TEXT", ascii(text)), encoding="utf-8")
+    variants = [{"use": "null", "name": name, "text": name} for name in ("says", "fails", "fine")]
+    suite = write_suite(tmp_path / "speech", ["quiet"], variants=variants)
+    done = greenbench("run", suite, "--out", tmp_path / "run", locale={"PYTHONPATH": str(tmp_path)})
+    assert b"Traceback" not in done.stderr
+    rows = {row["variant"]: row for row in store.read_rows(tmp_path / "run" / store.RECORDS)}
+    assert {name: row["status"] for name, row in rows.items()} == {"says": "ok", "fails": "error", "fine": "ok"}
+    assert printable(text) in rows["fails"]["reason"]
+    said = [t["hypothesis"] for t in store.read_rows(tmp_path / "run" / store.HYPOTHESES) if t["variant"] == "says"]
+    assert said == [printable(text)]
+    checked = greenbench("validate", tmp_path / "run", locale=LOCALES["cp1252"])
+    assert b"0 errors" in checked.stdout, checked.stdout
+
+
+PLUGIN = """
+from greenbench.variants import null
+
+def answer(self, batch):
+    if self.settings.text == "fails":
+        raise RuntimeError(TEXT)
+    return [TEXT if self.settings.text == "says" else "quiet"] * len(batch)
+
+null._Sleeper.__call__ = answer
+"""
+
+
+def test_json_keeps_everything_but_what_is_no_text() -> None:
+    """Characters beyond the first plane are whole; a lone surrogate comes back as its escape, once and for all."""
+    given = {"a": ["語音 😀", "byte \udce9", 1.5, None], "b\ud800": "\\udce9"}
+    written = to_json(given)
+    assert written.encode()
+    assert from_json(written.encode()) == {"a": ["語音 😀", "byte \\udce9", 1.5, None], "b\\ud800": "\\udce9"}
+    assert from_json(json.dumps(given).encode()) == from_json(written.encode())
+    assert printable("Jörg".encode().decode("ascii", "surrogateescape")) == "Jörg"
+    with pytest.raises(ValueError, match="utf-8"):
+        from_json(b'"\xed\xb3\xa9"')
