@@ -7,7 +7,7 @@ from typing import Any
 from greenbench import store
 from greenbench.errors import InputError, StoreError
 from greenbench.record import KEYS
-from greenbench.text import scorers
+from greenbench.text import normalizers, scorers
 from greenbench.text.scorers import Heard
 
 Key = tuple[Any, ...]
@@ -86,6 +86,7 @@ def _score_all(texts: Sequence[list[Heard]], name: str, n_resamples: int) -> Ite
     for heard in texts:
         if tuple(heard) not in known:
             metrics, unit = scorers.accuracy(heard, how, n_resamples)
-            ids = {"normalizer": how.normalizer, "scorer": how.scorer}
+            share = normalizers.non_english_pct(reference for reference, _, _ in heard)
+            ids = {"normalizer": how.normalizer, "scorer": how.scorer, "non_english_pct": share}
             known[tuple(heard)] = {**ids, "wer_ci_unit": unit, **metrics}
         yield known[tuple(heard)]

@@ -145,10 +145,11 @@ def _factor(job: Job) -> tuple[float, float] | None:
 
 def _accuracy(job: Job, window: Window) -> tuple[dict[str, Any], dict[str, Any]]:
     """Score the first pass; random weights have no accuracy."""
-    from greenbench.text import scorers
+    from greenbench.text import normalizers, scorers
 
     how = scorers.create(job.suite.normalizer)
-    scored: dict[str, Any] = {"normalizer": how.normalizer, "scorer": how.scorer}
+    foreign = normalizers.non_english_pct(spoken.reference for spoken in window.spoken)
+    scored: dict[str, Any] = {"normalizer": how.normalizer, "scorer": how.scorer, "non_english_pct": foreign}
     if build_variant(job.cell.variant).info.synthetic:
         return {}, scored
     heard = [(spoken.reference, window.texts[spoken.utterance_id], spoken.speaker) for spoken in window.spoken]

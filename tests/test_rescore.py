@@ -29,7 +29,7 @@ def make(folder: Path, repeats: int = 2, status: str = "ok", **provenance) -> Pa
     """Write a run in which the repeats heard the same."""
     store.write_run(folder, {"run_id": "r"})
     keys = [{**KEY, "repeat": n} for n in range(repeats)]
-    own = {"normalizer": "librispeech@1", "scorer": "words@jiwer", **provenance}
+    own = {"normalizer": "librispeech@2", "scorer": "words@jiwer", **provenance}
     metrics = {"wer": 0.5} if status == "ok" else {}
     store.append(folder, [to_row(Record(key, status, metrics=metrics, provenance=own)) for key in keys])
     heard = [
@@ -48,7 +48,7 @@ def test_texts_are_scored_anew_and_rows_stay(tmp_path: Path) -> None:
     found = store.load_scores(tmp_path)
     assert (folder / store.RECORDS).read_bytes() == before
     assert len(found) == 4
-    assert set(found.columns) == {*KEYS, "normalizer", "scorer", "wer_ci_unit", *ACCURACY}
+    assert set(found.columns) == {*KEYS, "normalizer", "scorer", "non_english_pct", "wer_ci_unit", *ACCURACY}
     by_scorer = found.groupby(["normalizer", "scorer"], sort=False)["wer"].first()
     assert by_scorer.tolist() == [1.0, 1 / 5]
     assert [name.partition("@")[0] for _, name in by_scorer.index] == ["words", "compound"]

@@ -120,6 +120,15 @@ def print_summary(frame: Any, as_json: bool) -> None:
     from greenbench.report import terminal
 
     print_table(terminal.title(frame), terminal.figures(frame) if as_json else terminal.table(frame), as_json)
+    print_misfits(frame)
+
+
+def print_misfits(rows: Any) -> None:
+    """Warn on standard error of each data set whose texts the normaliser is not made for."""
+    from greenbench.report import sentences
+
+    for misfit in sentences.misfits(rows):
+        typer.echo(f"warning: {misfit}", err=True)
 
 
 def print_comparison(comparison: "Comparison", failures: "Sequence[Regression]", as_json: bool) -> None:

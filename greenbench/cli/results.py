@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from greenbench.cli.output import Folder, Folders, Json, count, print_comparison, print_table
+from greenbench.cli.output import Folder, Folders, Json, count, print_comparison, print_misfits, print_table
 
 GATE = "margin:1.0pp"
 Gate = Annotated[str, typer.Option(help="WER that speed and energy ranks ask for: margin:1.0pp, mlperf-99 or none.")]
@@ -82,6 +82,8 @@ def rescore(
         typer.echo(scores.figures(rows, found).to_json(orient="records", indent=2))
     else:
         print_table("WER % [95 % interval]", scores.table(rows, found), as_json)
+    asked = {name.partition("+")[0] for name in normalizer}
+    print_misfits(found[found["normalizer"].str.partition("@")[0].isin(asked)])
 
 
 def validate(

@@ -55,6 +55,7 @@ def _findings(view: View) -> Context:
         "findings": [(s.label, sentences.findings(s)) for s in view.settings[:N_FINDINGS]],
         "n_more": max(0, len(view.settings) - N_FINDINGS),
         "no_energy": sentences.no_energy(view.lines, view.content.runs),
+        "misfits": sentences.misfits(view.content.rows),
         "gate": view.content.asked,
     }
 

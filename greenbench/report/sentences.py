@@ -10,6 +10,7 @@ from greenbench.metrics import METRICS
 from greenbench.report import frames
 from greenbench.report.figures import number, quantity
 from greenbench.report.frames import ENERGY, Leader, Setting
+from greenbench.text import normalizers
 from greenbench.validity import ESTIMATED, FLAGS, explain
 
 N_NAMED = 3
@@ -172,6 +173,18 @@ def no_energy(lines: pd.DataFrame, runs: Sequence[Mapping[str, Any]]) -> str | N
     reasons = {f"{name}: {why}" for run in runs for name, why in (run.get("meters") or {}).items() if why}
     because = "; ".join(sorted(reasons)) or "run.json names no meter that could not answer"
     return f"No energy was measured or estimated here ({because})."
+
+
+def misfits(rows: pd.DataFrame) -> list[str]:
+    """Say of each data set once where the normaliser of its rows does not fit its texts.
+
+    Args:
+        rows: with ``dataset``, ``normalizer`` and ``non_english_pct``.
+    """
+    scored = rows[rows["normalizer"].notna() & rows["non_english_pct"].notna()]
+    pairs = scored.groupby(["dataset", "normalizer"], sort=False)["non_english_pct"].max()
+    found = {str(dataset): normalizers.misfit(name, share) for (dataset, name), share in pairs.items()}
+    return [f"{dataset}: {problem}" for dataset, problem in found.items() if problem]
 
 
 def harness(run: Mapping[str, Any]) -> str | None:
