@@ -85,9 +85,18 @@ def create(group: str, name: str, options: Mapping[str, Any], base: Path | None 
         if key not in valid:
             raise InputError(f"{key}: unknown key for {group[:-1]} '{name}'. {did_you_mean(key, valid)}")
     try:
-        return TypeAdapter(plugin).validate_json(json.dumps(dict(options)), strict=True, context={"base": base})
+        return _checked(TypeAdapter(plugin), dict(options), {"base": base})
     except ValidationError as error:
         raise InputError(first_problem(error)) from error
+
+
+def _checked(adapter: Any, options: dict[str, Any], context: Mapping[str, Any]) -> Any:
+    """Check as strictly as JSON allows; a path with bytes that are not UTF-8 is no JSON, and is taken as it is."""
+    try:
+        text = json.dumps(options, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return adapter.validate_python(options, context=context)
+    return adapter.validate_json(text, strict=True, context=context)
 
 
 def settings(plugin: Any) -> dict[str, Any]:
