@@ -23,9 +23,12 @@ READ = ("energy_method", "energy_scope")
 KEY = (*WORK, *COUNTING, *TIMING)
 """Rows that agree in all of these may share a chart; their energies must agree in ``ENERGY`` too."""
 
+CONTROL = "control"
+"""What is crossed where a change of the machine or its libraries is the subject, so that the controls may differ."""
+
 CROSSABLE = (
     "scenario", "batch_size", "device", "device_name", "threads", "batching", "arrivals", "protocol",
-    "energy_scope",
+    "energy_scope", CONTROL,
 )  # fmt: skip
 """What a comparison may be about, when asked for: the same texts by the same ruler under other conditions.
 

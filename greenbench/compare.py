@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from statistics import geometric_mean
 from typing import Literal
 
-from greenbench import accuracy, comparability
+from greenbench import accuracy, comparability, steadiness
 from greenbench.accuracy import Cell, Counted, RecountError, cell_of
 from greenbench.comparability import CROSSABLE, FIXED, differing, told
 from greenbench.errors import InputError, did_you_mean
@@ -13,6 +13,7 @@ from greenbench.metrics import METRICS
 from greenbench.pairing import Line, by_unit, middle, pair
 from greenbench.selection import Side
 from greenbench.statistics.repeats import ratio_by_round
+from greenbench.steadiness import Control
 
 DEFAULT_METRICS = (
     "wer", "rtfx", "latency_p50_s", "server_rate_hz", "energy_j_per_audio_s", "peak_rss_bytes", "model_bytes",
@@ -47,6 +48,7 @@ class Finding:
         n: utterances, or rounds.
         verdict: what follows.
         why: what is missing or differs, for verdicts that need a reason.
+        control: what the control cells of the rounds say of the machine; None where that does not matter.
     """
 
     metric: str
@@ -60,6 +62,7 @@ class Finding:
     n: int | None = None
     verdict: Verdict = "no difference shown"
     why: str | None = None
+    control: Control | None = None
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,7 @@ def _findings(
         elif metric in RATES:
             yield _rate(finding, heard)
         else:
-            yield _fixed(finding) if metric in FIXED else _repeated(finding, pair)
+            yield _fixed(finding) if metric in FIXED else _repeated(finding, pair, across)
 
 
 def _refusal(finding: Finding, pair: tuple[Line, Line], across: Collection[str]) -> str | None:
@@ -232,10 +235,15 @@ def _fixed(finding: Finding) -> Finding:
     return replace(finding, difference=change, low=change, high=change)
 
 
-def _repeated(finding: Finding, pair: tuple[Line, Line]) -> Finding:
+def _repeated(finding: Finding, pair: tuple[Line, Line], across: Collection[str]) -> Finding:
     """Compare by the ratio within each round; the windows of one process do not tell how processes differ."""
     name = finding.metric
-    a, b = (by_unit(line, name) for line in pair)
+    control = steadiness.check(pair, name, across)
+    finding = replace(finding, control=control)
+    if control and control.refusal:
+        return replace(finding, verdict="not comparable", why=control.refusal)
+    left_out = control.rounds_out if control else ()
+    a, b = ({unit: x for unit, x in by_unit(line, name).items() if unit[0] not in left_out} for line in pair)
     n_processes = min(len({number for number, _ in side}) for side in (a, b))
     ratio = ratio_by_round(a, b)
     if ratio is None:
@@ -244,6 +252,7 @@ def _repeated(finding: Finding, pair: tuple[Line, Line]) -> Finding:
         return replace(finding, verdict="not comparable", why="no round in common where both are above 0")
     baseline, new = (geometric_mean(side[unit] for unit in a.keys() & b.keys()) for side in (a, b))
     finding = replace(finding, baseline=baseline, new=new, n=n_processes, difference=ratio.value - 1)
+    ratio = steadiness.widened((a, b), pair, name, ratio) if control and control.is_used else ratio
     if ratio.low is None or ratio.high is None or n_processes == 1:
         return replace(finding, verdict="too few repeats")
     low, high = ratio.low - 1, ratio.high - 1

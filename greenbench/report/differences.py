@@ -82,6 +82,12 @@ def _lines(pair: Pair) -> Iterator[dict[str, str]]:
             yield from map(_line, findings)
         else:
             yield {"refusal": f"{', '.join(f.metric for f in findings)}: not comparable: {refusal}"}
+    yield from ({"control": said} for said in _controls(pair))
+
+
+def _controls(pair: Pair) -> list[str]:
+    """Return what the control cells say of the pair's machines, each once."""
+    return list(dict.fromkeys(f.control.said for f in pair.findings if f.control and f.control.said))
 
 
 def _line(finding: Finding) -> dict[str, str]:
