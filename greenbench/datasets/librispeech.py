@@ -1,5 +1,6 @@
 """LibriSpeech and Mini LibriSpeech: which subsets there are, and how OpenSLR's folders are read."""
 
+import codecs
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ class LibriSpeech:
                 yield Clip(clip_id, partial(read_audio, audio), text, chapter.parent.name, *looked_up)
 
     def _chapters(self) -> list[Path]:
-        return sorted(path for path in self._folder.glob("*/*") if path.is_dir())
+        return sorted(path for path in _visible(self._folder, "*/*") if path.is_dir())
 
     def _fetch(self) -> None:
         resource, md5 = ARCHIVES[self.subset]
@@ -105,7 +106,7 @@ class LibriSpeech:
         n_clips, no_audio, no_text = 0, list[Path](), list[Path]()
         for chapter in self._chapters():
             clip_ids = _transcripts(chapter).keys()
-            audio_ids = {path.stem for path in chapter.glob("*.flac")}
+            audio_ids = {path.stem for path in _visible(chapter, "*.flac")}
             n_clips += len(clip_ids)
             no_audio += [chapter / f"{clip_id}.flac" for clip_id in sorted(clip_ids - audio_ids)]
             no_text += [chapter / f"{clip_id}.flac" for clip_id in sorted(audio_ids - clip_ids)]
@@ -120,12 +121,17 @@ class LibriSpeech:
             raise MissingError(f"{self._folder}: has no speaker/chapter/*.trans.txt. {remedy}")
 
 
+def _visible(folder: Path, pattern: str) -> list[Path]:
+    """Return what matches, but for what macOS leaves beside files that it copies (``._84-121123-0000.flac``)."""
+    return [path for path in folder.glob(pattern) if not path.name.startswith(".")]
+
+
 def _transcripts(chapter: Path) -> dict[str, str]:
     """Return the transcripts of a chapter's folder by utterance id."""
     texts: dict[str, str] = {}
     pattern = re.compile(rf"({re.escape(chapter.parent.name)}-{re.escape(chapter.name)}-\d+)\s+(\S.*)")
-    for path in sorted(chapter.glob("*.trans.txt")):
-        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    for path in sorted(_visible(chapter, "*.trans.txt")):
+        for number, line in enumerate(path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines(), 1):
             if not line.strip():
                 continue
             found = pattern.fullmatch(_decode(line).rstrip())

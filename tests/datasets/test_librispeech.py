@@ -124,6 +124,27 @@ def test_a_repeated_line_is_told(make_corpus: MakeCorpus) -> None:
         next(LibriSpeech(root, "test-clean")())
 
 
+def test_what_macos_leaves_beside_files_is_no_part_of_the_corpus(make_corpus: MakeCorpus) -> None:
+    """AppleDouble companions of audio, transcripts and folders are passed over, and the corpus is whole."""
+    root = make_corpus()
+    before = [clip.id for clip in LibriSpeech(root, "test-clean")()]
+    for path in [*root.rglob("*")]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\x05\x16\x07")
+    (root / "test-clean/84/.DS_Store").touch()
+    (root / "test-clean/84/.hidden").mkdir()
+    data = LibriSpeech(root, "test-clean")
+    data.prepare()
+    assert [clip.id for clip in data()] == before
+
+
+def test_a_byte_order_mark_in_transcripts_is_read(make_corpus: MakeCorpus) -> None:
+    """A mark that an editor put before the first line is no part of its id."""
+    root = make_corpus()
+    path = root / "test-clean/84/121550/84-121550.trans.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(list(LibriSpeech(root, "test-clean")())) == 6
+
+
 def test_an_empty_folder_is_told(tmp_path: Path) -> None:
     """A subset folder without any transcript is missing data, not a corpus of 0 utterances."""
     (tmp_path / "test-clean").mkdir()
