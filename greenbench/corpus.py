@@ -2,12 +2,14 @@
 
 import hashlib
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
 
-from greenbench.datasets.audio import samples_digest
+from greenbench.datasets.audio import AudioWarning, samples_digest
 from greenbench.datasets.lengths import bucket
 from greenbench.entries import DatasetEntry, build_dataset
 from greenbench.errors import BadAudioError, InputError
@@ -32,12 +34,14 @@ class Census:
         audio_s: their length in seconds.
         skipped: why each bad file was left out.
         data_hash: digest of every id, reference, length in samples and the audio, in order.
+        doubts: what each utterance's audio was warned of.
     """
 
     n_utterances: int = 0
     audio_s: float = 0.0
     skipped: list[str] = field(default_factory=list)
     data_hash: str = ""
+    doubts: list[str] = field(default_factory=list)
 
 
 class Corpus:
@@ -111,7 +115,8 @@ class Corpus:
     def _decode(self, census: Census) -> Iterator[Utterance]:
         for clip in self.clips():
             try:
-                audio = clip.read()
+                with _noting(census.doubts, clip.id):
+                    audio = clip.read()
                 digest = self._digests.get(clip.id) or (clip.digest and clip.digest()) or samples_digest(audio)
             except BadAudioError as error:
                 if self._on_bad_audio == "fail":
@@ -133,6 +138,18 @@ class Corpus:
                     missing[str(error).partition(": bad audio: ")[0]] = None
         few = ", ".join([*missing][:3]) + (" .." if len(missing) > 3 else "")
         return f"; {len(missing)} more files are missing: {few}" if missing else ""
+
+
+@contextmanager
+def _noting(doubts: list[str], clip_id: str) -> Iterator[None]:
+    """Note what audio is warned of, and let all warnings pass."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", AudioWarning)
+        yield
+    for warning in found:
+        if isinstance(warning.message, AudioWarning):
+            doubts.append(f"{clip_id}: {warning.message.what}")
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def _is_missing(error: BadAudioError) -> bool:

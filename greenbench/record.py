@@ -26,7 +26,7 @@ PROVENANCE = (
     "parent", "steps", "licence", "synthetic", "training_s", "training_energy_j", "training_energy_method",
     "device_name", "threads", "batching", "engine_batching", "compute_dtype", "timed_region",
     "arrivals", "server_probes",
-    "normalizer", "scorer", "non_english_pct", "data_hash", "wer_ci_unit",
+    "normalizer", "scorer", "non_english_pct", "data_hash", "audio_doubts", "wer_ci_unit",
     "energy_scope", "energy_method", "energy_unread",
     "energy_system_method", "energy_system_source", "energy_system_note",
     "energy_cpu_method", "energy_cpu_source", "energy_cpu_note",

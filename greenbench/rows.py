@@ -88,12 +88,19 @@ def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:
         "compute_dtype": setting.compute_dtype,
         "device_name": setting.device_name,
         "data_hash": setting.census.data_hash,
+        "audio_doubts": _doubts(setting.census),
         "cell_s": time.perf_counter() - job.started_s,
         "timestamp_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
     steps = build_protocol(job.suite.protocol)
     raised = validity.flags(validity.Measured(metrics, provenance, steps, os.cpu_count() or 1, window.unstable))
     return Record(job.key(repeat), "ok", None, tuple(raised), metrics, provenance, tuple(raised.values()))
+
+
+def _doubts(census: Census) -> str | None:
+    """Say what audio was warned of: the first, and how many there are."""
+    n_more = len(census.doubts) - 1
+    return census.doubts[0] + (f" (and {n_more} more)" if n_more else "") if census.doubts else None
 
 
 def hypotheses(job: Job, repeat: int, window: Window) -> list[dict[str, Any]]:

@@ -42,6 +42,7 @@ FLAGS = {
     "bound-missed": "the server did not hold its latency bound: at the rate given, or at any that was tried",
     "unstable-text": "passes over the same audio gave different texts",
     "audio-skipped": "bad audio files were left out",
+    "audio-doubtful": "audio was read, and little of the speech in it is left: channels that cancel each other",
     "spread": "speed or energy varied over the repeats with a coefficient of variation above 10 %",
     "few-repeats": "fewer windows were measured than the protocol asks for",
 }
@@ -215,6 +216,10 @@ def _audio_skipped(row: Measured) -> str | None:
     return f"{n_skipped} files" if n_skipped else None
 
 
+def _audio_doubtful(row: Measured) -> str | None:
+    return row.provenance.get("audio_doubts") or None
+
+
 def _share(used_s: float | None, available_s: float) -> float:
     """Return the used share; what is unknown raises no flag."""
     return 0.0 if used_s is None or available_s <= 0 else used_s / available_s
@@ -238,5 +243,6 @@ _RULES: dict[str, Callable[[Measured], str | None]] = {
     "bound-missed": _bound_missed,
     "unstable-text": _unstable_text,
     "audio-skipped": _audio_skipped,
+    "audio-doubtful": _audio_doubtful,
 }
 """Flag -> its rule for one row; the flags left out need all repeats of a cell."""

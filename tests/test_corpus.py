@@ -2,14 +2,17 @@
 
 import hashlib
 import re
+import warnings
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from greenbench.corpus import Corpus
+from greenbench.datasets.audio import AudioWarning
 from greenbench.errors import BadAudioError, InputError
 from greenbench.plugins import Clip, Waveform
 
@@ -177,6 +180,26 @@ def test_later_passes_give_the_same_digests_and_compute_none() -> None:
     passes = [[u.audio_digest for chunk in corpus.chunks() for u in chunk] for _ in range(2)]
     assert passes == [["d0", "d1", "d2"]] * 2
     assert asked == [0, 1, 2]
+
+
+@pytest.mark.filterwarnings("ignore::greenbench.datasets.audio.AudioWarning")
+def test_what_audio_is_warned_of_is_counted_and_passed_on() -> None:
+    """A warning of a file is in the census by its utterance, without its path; other warnings are left alone."""
+
+    def read(level: float) -> Waveform:
+        if level:
+            warnings.warn(AudioWarning(Path("/home/x/a.wav"), "its 2 channels cancel"), stacklevel=1)
+        return np.full(160, level, np.float32)
+
+    corpus = Corpus(lambda: iter(Clip(f"u{i}", lambda i=i: read(i), "") for i in range(3)))
+    ids(corpus)
+    assert corpus.census.doubts == ["u1: its 2 channels cancel", "u2: its 2 channels cancel"]
+    with pytest.warns(DeprecationWarning, match="old"):
+        ids(
+            Corpus(
+                lambda: iter([Clip("a", lambda: warnings.warn("old", DeprecationWarning, stacklevel=2) or read(0), "")])
+            )
+        )
 
 
 def test_two_utterances_of_one_id_are_refused() -> None:

@@ -36,7 +36,8 @@ def window() -> Window:
         "peak_rss_bytes": Quantity(1e9, "counter", "vmhwm"),
         "foreign_cpu_s": Quantity(0.0, "counter", "system-times"),
     }
-    spoken = [Spoken("a", "s", "RED GREEN", 2.0), Spoken("b", "s", "BLUE", 1.0), Spoken("c", "s", "WHITE", 2.0)]
+    said = [("a", "RED GREEN", 2.0), ("b", "BLUE", 1.0), ("c", "WHITE", 2.0)]
+    spoken = [Spoken(name, "s", text, seconds, f"digest of {name}") for name, text, seconds in said]
     return Window(Reading(quantities), spoken, dict(TEXTS), audio_s=10.0, padded_s=12.5, n_passes=2)
 
 
@@ -219,10 +220,20 @@ def test_hypotheses_have_the_rows_key(job: Job, window: Window) -> None:
     found = rows.hypotheses(job, 1, window)
     row = measured(job, window)
     assert [{name: line[name] for name in KEYS} for line in found] == [{name: row[name] for name in KEYS}] * 3
-    kept = ("utterance_id", "speaker", "reference", "hypothesis", "audio_s", "latency_s")
+    kept = ("utterance_id", "speaker", "reference", "hypothesis", "audio_s", "audio_digest", "latency_s")
     assert [tuple(line[name] for name in kept) for line in found] == [
-        ("a", "s", "RED GREEN", "RED GREEN", 2.0, 0.1),
-        ("b", "s", "BLUE", "BLUE", 1.0, 0.2),
-        ("c", "s", "WHITE", "", 2.0, None),
+        ("a", "s", "RED GREEN", "RED GREEN", 2.0, "digest of a", 0.1),
+        ("b", "s", "BLUE", "BLUE", 1.0, "digest of b", 0.2),
+        ("c", "s", "WHITE", "", 2.0, "digest of c", None),
     ]
     assert all(set(line) == {*KEYS, *kept} for line in found)
+
+
+@pytest.mark.parametrize(
+    ("doubts", "told"), [([], None), (["a: x"], "a: x"), (["a: x", "b: y", "c: z"], "a: x (and 2 more)")]
+)
+def test_doubts_about_audio_are_told_and_flagged(job: Job, window: Window, doubts: list[str], told: str | None) -> None:
+    """What audio was warned of is in the row, the first with the number of others, and keeps it from ranks."""
+    row = measured(job, window, replace(SETTING, census=Census(3, 5.0, [], "hash", doubts)))
+    assert row["audio_doubts"] == told
+    assert row["flags"] == (["audio-doubtful"] if told else [])

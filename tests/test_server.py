@@ -143,7 +143,7 @@ def test_the_same_seed_is_the_same_day() -> None:
 
 
 def window_of(latencies_s: list[float], audio_s: float = 5.0) -> Window:
-    spoken = [Spoken("u", None, "", audio_s)]
+    spoken = [Spoken("u", None, "", audio_s, "")]
     return Window(spoken=spoken, latencies_s=[("u", seconds) for seconds in latencies_s])
 
 

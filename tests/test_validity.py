@@ -56,6 +56,7 @@ CAUSES = {
     ),
     "unstable-text": ({"unstable": True}, ""),
     "audio-skipped": ({"metrics": {"n_skipped": 1}}, "1 files"),
+    "audio-doubtful": ({"provenance": {"audio_doubts": "a: its 2 channels cancel"}}, "a: its 2 channels cancel"),
 }
 OVER_REPEATS = {
     "spread": (({"rtfx": [1.0, 1.2]}, 2, 2), "CV of RTFx 12.9 %, at most 10 %"),

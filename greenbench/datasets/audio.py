@@ -35,7 +35,16 @@ _LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
 
 
 class AudioWarning(UserWarning):
-    """Audio that was decoded, and that a model may not understand for a reason of its own."""
+    """Audio that was decoded, and that a model may not understand for a reason of its own.
+
+    Attributes:
+        what: the reason, with its figures.
+    """
+
+    def __init__(self, path: Path, what: str) -> None:
+        """Name the file."""
+        super().__init__(f"{path}: {what}")
+        self.what = what
 
 
 def read_audio(path: Path, offset_s: float | None = None, duration_s: float | None = None) -> Waveform:
@@ -231,7 +240,7 @@ def _mixed(path: Path, sound: "SoundFile", start: int, n_asked: int | None) -> t
 
 def _warn_cancelled(path: Path, n_channels: int, share: float) -> None:
     what = f"its {n_channels} channels cancel each other: their mean keeps {100 * share:.2g} % of their power"
-    warnings.warn(AudioWarning(f"{path}: {what}. Write one channel to a file of its own"), stacklevel=4)
+    warnings.warn(AudioWarning(path, f"{what}. Write one channel to a file of its own"), stacklevel=4)
 
 
 # --- what is refused -------------------------------------------------------------------------------------
