@@ -11,13 +11,12 @@ from typing import Any
 
 from greenbench import platforms, privacy, record, store, validate
 from greenbench.errors import GreenbenchError, InputError, StoreError
+from greenbench.rescore import Key, key_of
 
 FILES = (store.RECORDS, store.HYPOTHESES, store.SCORES, store.WINDOWS, store.POWER, store.CONTROL)
 """What goes along with ``run.json``; logs and pages stay."""
 
 MERGED = "merge.json"
-
-_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 
 _Names = dict[tuple[Any, ...], tuple[Any, ...]]
 
@@ -61,12 +60,14 @@ class Merged:
         duplicates: ids of runs that were here already, once for each copy.
         refused: what was not taken in.
         rows: by the id of each run, what identifies its rows.
+        measured: by the id of each run, what tells its measurements from any others.
     """
 
     runs: dict[str, Taken] = field(default_factory=dict)
     duplicates: list[str] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     rows: dict[str, set[str]] = field(default_factory=dict)
+    measured: dict[str, list[set[str]]] = field(default_factory=dict)
 
 
 def merge(sources: Sequence[Path], out: Path, keep_private: bool = False) -> Merged:
@@ -103,18 +104,25 @@ def _take(source: Path, staged: Path, merged: Merged, keep_private: bool) -> Non
     try:
         run_id = copy(source, staged, keep_private)
         refused = list(_drop_unsound(staged))
-        rows = _fingerprints(staged)
+        rows, measured = _fingerprints(staged), _measurements(staged)
         if rows <= merged.rows.get(run_id, set()) and run_id in merged.rows:
             merged.duplicates.append(run_id)
             return
         _refuse_rivals(run_id, rows, merged)
+        _refuse_copies(run_id, measured, merged)
+    except OSError:
+        raise  # of the disk, not of the run
     except (GreenbenchError, UnicodeError) as error:  # a text may hold half a character
         merged.refused.append(Refused(source.name, privacy.text(str(error))))
+        return
+    except Exception as error:  # a run that was made to break a check is refused by it
+        told = privacy.text(f"cannot be judged: {type(error).__name__}: {error}")
+        merged.refused.append(Refused(source.name, told))
         return
     if run_id in merged.runs:
         merged.duplicates.append(run_id)
     merged.refused += refused
-    merged.rows[run_id] = rows
+    merged.rows[run_id], merged.measured[run_id] = rows, measured
     merged.runs[run_id] = _move(staged, staged.parent.parent / run_id)
 
 
@@ -129,6 +137,47 @@ def _refuse_rivals(run_id: str, rows: set[str], merged: Merged) -> None:
             raise StoreError(f"{len(rows & old)} of its rows are those of {known}, under another id")
         if known == run_id and not old < rows:
             raise StoreError("another run of this id holds other rows")
+
+
+def _refuse_copies(run_id: str, measured: Sequence[set[str]], merged: Merged) -> None:
+    """Refuse a run whose windows are another run's: to the nanosecond no two windows take equally long.
+
+    Raises:
+        StoreError: two of its windows, or all, are.
+    """
+    for known, others in merged.measured.items():
+        taken = set().union(*others)
+        n_copied = sum(bool(signs & taken) for signs in measured)
+        if known != run_id and n_copied >= min(2, len(measured)) > 0:
+            raise StoreError(
+                f"a copy of {known}: {n_copied} of its {len(measured)} windows took as long as that run's, to the "
+                "nanosecond, or have its latencies. Publish what was measured by itself"
+            )
+
+
+def _measurements(folder: Path) -> list[set[str]]:
+    """Return of each measured row what no other measurement has: seconds and latencies in full precision."""
+    windows = {
+        key_of(row): row["segments"] for row in store.read_rows(folder / store.WINDOWS) if row["kind"] == "window"
+    }
+    latencies: dict[Key, list[Any]] = {}
+    for text in store.read_rows(folder / store.HYPOTHESES):
+        latencies.setdefault(key_of(text), []).append(text.get("latency_s"))
+    rows = store.current(store.read_rows(folder / store.RECORDS))
+    return [
+        set(_signs(row, windows.get(key_of(row), ()), latencies.get(key_of(row), ())))
+        for row in rows
+        if row["status"] == "ok"
+    ]
+
+
+def _signs(row: Mapping[str, Any], segments: Sequence[Sequence[float]], latencies: Sequence[Any]) -> Iterator[str]:
+    if segments:
+        yield "edges " + " ".join(f"{end - start:.8f}" for start, end in segments)
+    if row.get("cpu_s"):
+        yield f"seconds {row['wall_s']!r} {row['cpu_s']!r}"
+    if len(latencies) > 1 and None not in latencies:
+        yield "latencies " + " ".join(map(repr, latencies))
 
 
 def _fingerprints(folder: Path) -> set[str]:
@@ -161,8 +210,9 @@ def copy(source: Path, target: Path, keep_private: bool = False) -> str:
     if not isinstance(original, dict):
         raise StoreError(f"{store.RUN} holds no JSON object")
     run_id = original.get("run_id")
-    if not isinstance(run_id, str) or not run_id.strip(".") or not set(run_id) <= _NAME:
-        raise StoreError(f"run_id {run_id!r:.60} is no name for a folder")
+    why = store.refused_id(run_id) if isinstance(run_id, str) else "it is no text"
+    if why or not isinstance(run_id, str):
+        raise StoreError(f"run_id {run_id!r:.60} is no name for a folder: {why}")
     record.migrate({"schema": original.get("schema")})  # refuses what is newer
     shared = original if keep_private else privacy.run(original)
     store.write_run(target, {**shared, "schema": record.SCHEMA})
@@ -186,8 +236,9 @@ def _shared(
     for row in rows:
         if privacy.is_private_id(row.get("utterance_id")):
             raise StoreError(
-                "its utterances are named by absolute paths, which the data hash covers. Give the manifest relative "
-                "audio_filepath values, or an id each, and measure again; or share it with --keep-private."
+                "its utterances are named by paths outside their manifest's folder, "
+                "which the data hash covers. Give each line of the manifest an id, and measure again; or share it "
+                "with --keep-private."
             )
         shared = privacy.row(row, suite_hashes)
         before, after = (tuple(str(content.get(name)) for name in record.CELL) for content in (row, shared))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,13 @@ SCORES = "scores.jsonl"
 
 Row = dict[str, Any]
 
+RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
+"""Names that Windows keeps for devices, whatever follows a dot."""
+
+MAX_ID = 128
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
 
 class UnsavedError(StoreError):
     """A row could not be written; ``unsaved`` holds it as JSON lines, so that nothing measured is lost."""
@@ -30,6 +38,17 @@ class UnsavedError(StoreError):
     def __init__(self, message: str, unsaved: str) -> None:
         super().__init__(message)
         self.unsaved = unsaved
+
+
+def refused_id(run_id: str) -> str | None:
+    """Say why a run's id cannot name its folder, among other runs' and beside files, or return None."""
+    if not _ID.fullmatch(run_id):
+        return "it is letters, digits, '.', '_' and '-', and begins with a letter or digit"
+    if len(run_id) > MAX_ID:
+        return f"it is at most {MAX_ID} characters long"
+    if run_id.endswith(".") or run_id.lower().endswith((".json", ".jsonl", ".html", ".zip", ".csv", ".md", ".xml")):
+        return "it ends like a file's name"
+    return "the system keeps this name for itself" if run_id.lower().partition(".")[0] in RESERVED else None
 
 
 def write_run(folder: Path, run: Mapping[str, Any]) -> None:
@@ -223,7 +242,7 @@ def _key(head: bytes) -> Row | None:
 def _parsed(line: bytes, where: str) -> Iterator[Row]:
     try:
         yield from_json(line)  # a line may be torn inside a character, which is no UTF-8
-    except ValueError:
+    except (ValueError, RecursionError):
         if line.strip():
             warnings.warn(f"{where}: torn line skipped", stacklevel=3)
 

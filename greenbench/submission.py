@@ -7,27 +7,45 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from greenbench import merge, store, validate
 from greenbench.errors import GreenbenchError, InputError, StoreError
-from greenbench.rescore import key_of
 from greenbench.validate import Problem
-from greenbench.validate.texts import NOT_RECOUNTED
-from greenbench.validate.together import RESUME
 
 FORMAT = "greenbench-submission/1"
 MANIFEST = "submission.json"
 
-MAX_BYTES = 2**30
-"""Unpacked, all files together: a million texts are a third of that."""
-
-MAX_FILES = 2_000
-
-_MEMBER = re.compile(rf"(?P<run>[A-Za-z0-9][\w.-]*)/(?P<file>{'|'.join(map(re.escape, (store.RUN, *merge.FILES)))})")
+_MEMBER = re.compile(
+    rf"(?P<run>[A-Za-z0-9][A-Za-z0-9._-]*)/(?P<file>{'|'.join(map(re.escape, (store.RUN, *merge.FILES)))})"
+)
 _PACK = "Pack the runs again with `greenbench submit`."
+_BLOCK_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What an entry may cost whoever judges it; nothing beyond is unpacked, let alone read.
+
+    Attributes:
+        max_bytes: unpacked, all files together; 300,000 texts are a third of that.
+        max_files: in the archive.
+        max_ratio: of a file's bytes to those it takes in the archive; what runs write comes to 10 to 30.
+        max_lines: of one file.
+        max_line_bytes: of one line; a text of an hour is a tenth of that.
+    """
+
+    max_bytes: int = 2**28
+    max_files: int = 2_000
+    max_ratio: float = 200.0
+    max_lines: int = 1_000_000
+    max_line_bytes: int = 2**20
+
+
+LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -61,7 +79,8 @@ def pack(results: Sequence[Path], out: Path, keep_private: bool = False) -> Pack
         place = Path(folder) / "runs"
         merged = merge.merge(results, place, keep_private)
         told = [f"{refused.what}: {refused.reason}" for refused in merged.refused]
-        told += [f"{_inside(problem, place)}: {problem.what}. {problem.fix}" for problem in refusals(place)]
+        found = refusals(place) if merged.runs else ()
+        told += [f"{_inside(problem, place)}: {problem.what}. {problem.fix}" for problem in found]
         if told:
             raise InputError("\n".join(["a leaderboard would refuse this:", *told[:20]]))
         files = {path.relative_to(place).as_posix(): path for path in sorted(place.glob("*/*"))}
@@ -96,43 +115,38 @@ def _entry(name: str) -> zipfile.ZipInfo:
 # --- what a board refuses --------------------------------------------------------------------------------
 
 
-def check(file: Path, folder: Path) -> list[Problem]:
-    """Unpack an entry and judge it: its form, its hashes, and its rows against the raw texts.
+def check(file: Path, folder: Path, limits: Limits = LIMITS) -> list[Problem]:
+    """Unpack an entry and judge it: its form, its hashes, and its rows against everything else in it.
 
     Args:
         file: the ZIP file.
         folder: a new or empty folder that gets the runs; what is in it counts only where there is no problem.
+        limits: what the entry may cost.
 
     Returns:
         Why a board refuses the entry; nothing where it does not.
     """
     try:
-        unpack(file, folder)
+        unpack(file, folder, limits)
         found = list(refusals(folder))
     except GreenbenchError as error:
-        return [Problem("error", file.name, str(error).removeprefix(f"{file}: "), _PACK)]
+        return [Problem("error", file.name, str(error).removeprefix(f"{file}: ").removesuffix(f". {_PACK}"), _PACK)]
     except Exception as error:  # an entry that was made to break a check is refused by it
         return [Problem("error", file.name, f"cannot be judged: {type(error).__name__}: {error}", _PACK)]
-    return [Problem(p.severity, f"{file.name}: {_inside(p, folder)}", p.what, p.fix) for p in found]
+    return [replace(p, where=f"{file.name}: {_inside(p, folder)}") for p in found]
 
 
 def refusals(folder: Path) -> Iterator[Problem]:
-    """Yield why a board refuses runs: what does not agree, and what is missing.
+    """Yield why a board refuses runs: the errors that ``greenbench validate`` finds, and ids that are no folder's.
 
     Args:
         folder: a folder of runs, each in a folder of its id.
     """
-    found = list(validate.problems(folder))
-    bad = [p for p in found if p.severity == "error" or p.fix in (RESUME, NOT_RECOUNTED)]  # whole, and scored again
+    bad = [problem for problem in validate.problems(folder) if problem.severity == "error"]
     yield from bad
     for run in store.runs(folder) if not bad else ():
         if store.read_run(run)["run_id"] != run.name:
             yield Problem("error", str(run / store.RUN), "another run's id than its folder's", _PACK)
-        windows = {key_of(row) for row in store.read_rows(run / store.WINDOWS) if row["kind"] == "window"}
-        for row in store.current(store.read_rows(run / store.RECORDS)):
-            if row["status"] == "ok" and key_of(row) not in windows:
-                where = f"{run / store.RECORDS} ({', '.join(map(str, key_of(row)[1:]))})"
-                yield Problem("error", where, f"{store.WINDOWS} does not say when this window was", _PACK)
 
 
 def _inside(problem: Problem, folder: Path) -> str:
@@ -140,45 +154,56 @@ def _inside(problem: Problem, folder: Path) -> str:
     return problem.where.replace(f"{folder}/", "")
 
 
-def unpack(file: Path, folder: Path) -> None:
+def unpack(file: Path, folder: Path, limits: Limits = LIMITS) -> str:
     """Unpack an entry whose names are safe, whose size is bounded and whose files are those of its manifest.
 
     Args:
         file: the ZIP file.
         folder: gets a folder a run.
+        limits: what the entry may cost.
+
+    Returns:
+        The entry's digest.
 
     Raises:
         InputError: it is none of that.
     """
     try:
         with zipfile.ZipFile(file) as archive:
-            _refuse_members(file, archive.infolist())
+            _refuse_members(file, archive.infolist(), limits)
             hashes = _manifest(file, archive)
             for name, expected in hashes.items():
-                _extract(file, archive, name, expected, folder / name)
+                _extract(file, archive.open(name), expected, folder / name, limits)
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
         raise InputError(f"{file}: cannot be read as an entry: {error}. {_PACK}") from error
+    return digest(hashes)
 
 
-def _refuse_members(file: Path, members: Sequence[zipfile.ZipInfo]) -> None:
+def _refuse_members(file: Path, members: Sequence[zipfile.ZipInfo], limits: Limits) -> None:
     """Refuse names that are not an entry's, links, encryption, twins, and more than an entry may hold.
 
     Raises:
         InputError: any of these.
     """
-    if len(members) > MAX_FILES:
-        raise InputError(f"{file}: {len(members)} files, at most {MAX_FILES} make an entry.")
-    if sum(member.file_size for member in members) > MAX_BYTES:
-        raise InputError(f"{file}: unpacks to more than {MAX_BYTES / 2**30:.0f} GiB.")
+    if len(members) > limits.max_files:
+        raise InputError(f"{file}: {len(members)} files, at most {limits.max_files} make an entry.")
+    if sum(member.file_size for member in members) > limits.max_bytes:
+        raise InputError(f"{file}: unpacks to more than {limits.max_bytes / 1e6:.0f} MB. Pack fewer runs in one entry.")
     seen = set[str]()
     for member in members:
         kind = member.external_attr >> 16 & 0o170000
         if member.filename != MANIFEST and not _MEMBER.fullmatch(member.filename):
             raise InputError(f"{file}: holds {member.filename!r:.80}, which is no file of an entry. {_PACK}")
+        why = store.refused_id(member.filename.partition("/")[0]) if member.filename != MANIFEST else None
+        if why:
+            raise InputError(f"{file}: holds {member.filename!r:.80}, and no run can be called so: {why}. {_PACK}")
         if kind not in (0, 0o100000) or member.flag_bits & 1:
             raise InputError(f"{file}: {member.filename} is a link or encrypted. {_PACK}")
         if member.filename.lower() in seen:
             raise InputError(f"{file}: holds {member.filename} twice. {_PACK}")
+        if member.file_size > max(_BLOCK_BYTES, limits.max_ratio * member.compress_size):
+            times = member.file_size / max(member.compress_size, 1)
+            raise InputError(f"{file}: {member.filename} unpacks to {times:.0f} times its size. {_PACK}")
         seen.add(member.filename.lower())
 
 
@@ -191,7 +216,9 @@ def _manifest(file: Path, archive: zipfile.ZipFile) -> dict[str, str]:
     names = set(archive.namelist()) - {MANIFEST}
     if MANIFEST not in archive.namelist() or not names:
         raise InputError(f"{file}: no {MANIFEST} or no runs in it. {_PACK}")
-    content = json.loads(_read(archive, MANIFEST))
+    if archive.getinfo(MANIFEST).file_size > _BLOCK_BYTES:
+        raise InputError(f"{file}: {MANIFEST} is larger than {_BLOCK_BYTES / 1e6:.0f} MB. {_PACK}")
+    content = json.loads(archive.read(MANIFEST))
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{file}: {MANIFEST} is not of the format {FORMAT}. {_PACK}")
     hashes = content.get("files")
@@ -205,15 +232,24 @@ def _manifest(file: Path, archive: zipfile.ZipFile) -> dict[str, str]:
     return hashes
 
 
-def _read(archive: zipfile.ZipFile, name: str) -> bytes:
-    """Read a member, never more than it says it holds."""
-    with archive.open(name) as stream:
-        return stream.read(archive.getinfo(name).file_size + 1)
+def _extract(file: Path, stream: IO[bytes], expected: str, target: Path, limits: Limits) -> None:
+    """Write a member line by line, never more or longer ones than are allowed.
 
-
-def _extract(file: Path, archive: zipfile.ZipFile, name: str, expected: str, target: Path) -> None:
-    content = _read(archive, name)
-    if hashlib.sha256(content).hexdigest() != expected:
-        raise InputError(f"{file}: {name} was changed after it was packed: its hash is another. {_PACK}")
+    Raises:
+        InputError: its hash is another, or it is beyond the limits.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
+    name, hashed = f"{target.parent.name}/{target.name}", hashlib.sha256()
+    with stream, target.open("wb") as out:
+        lines = iter(partial(stream.readline, limits.max_line_bytes + 1), b"")
+        for number, line in enumerate(lines, start=1):
+            if number > limits.max_lines:
+                raise InputError(
+                    f"{file}: {name} has more than {limits.max_lines} lines. Pack fewer runs in one entry."
+                )
+            if len(line) > limits.max_line_bytes:
+                raise InputError(f"{file}: {name} has a line of more than {limits.max_line_bytes} bytes. {_PACK}")
+            hashed.update(line)
+            out.write(line)
+    if hashed.hexdigest() != expected:
+        raise InputError(f"{file}: {name} was changed after it was packed: its hash is another. {_PACK}")

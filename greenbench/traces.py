@@ -3,10 +3,11 @@
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -121,6 +122,45 @@ def inside(samples: Sequence[Sample], start_s: float, end_s: float) -> list[tupl
     following = [sample[TIME] for sample in samples[1:]] + [math.inf]
     reads = [(s[TIME], s.get(TIME_END, next_s), s) for s, next_s in zip(samples, following, strict=False)]
     return [read for read in reads if start_s <= read[0] and read[1] <= end_s]
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one poller wrote, from its header to the next one's.
+
+    Attributes:
+        offset_s: UTC less the samples' clock, in seconds, as the poller began.
+        period_s: between samples.
+        samples: in the order of their times.
+    """
+
+    offset_s: float
+    period_s: float
+    samples: Sequence[Sample]
+
+    def over(self, start_s: float, end_s: float) -> list[Sample]:
+        """Return the samples from the last one before ``start_s`` to the first one after ``end_s``."""
+        first = bisect_left(self.samples, start_s, key=_time) - 1
+        last = bisect_right(self.samples, end_s, key=_time) + 1
+        return list(self.samples[max(first, 0) : last])
+
+
+def sessions(rows: Iterable[Mapping[str, Any]]) -> list[Session]:
+    """Group the lines of a file of samples by the poller that wrote them; lines of other kinds are left out."""
+    found: list[tuple[Mapping[str, Any], list[Sample]]] = []
+    for row in rows:
+        if isinstance(row.get("header"), dict):
+            found.append((row["header"], []))
+        elif found and TIME in row:
+            found[-1][1].append(row)
+    return [
+        Session(header["utc_s"] - header[TIME], header["period_s"], sorted(samples, key=_time))
+        for header, samples in found
+    ]
+
+
+def _time(sample: Sample) -> float:
+    return sample[TIME]
 
 
 def integrate_j(samples: Sequence[Sample], name: str, start_s: float, end_s: float) -> float | None:

@@ -9,8 +9,10 @@ import statistics
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -388,17 +390,42 @@ def write_sound_run(folder: Path, cells: list[dict], run: dict) -> Path:
         "suite": loaded.model_dump(mode="json"),
         "protocol": {"name": "quick", **asdict(suite.build_protocol(loaded.protocol))},
         "versions": {"greenbench": "0.1.0", "torch": "2.9"}, "git": {"commit": "c0ffee", "dirty": False},
-        "machine": MACHINE, "meters": {"clock": None, "rapl": None}, **run,
+        "machine": MACHINE, "meters": {"clock": None, "rapl": None, "codecarbon": None}, **run,
     }  # fmt: skip
     store.write_run(folder, content)
+    store.append(folder, [{"header": {"t_s": BOOT_S, "utc_s": _utc_s(content), "period_s": 0.1}}], store.POWER)
+    clock_s = BOOT_S + 1
     for cell in cells:
         for number, figures in enumerate(cell["rounds"]):
-            _write_sound_row(folder, content, {**cell, **figures, "round": number})
+            clock_s = _write_sound_row(folder, content, {**cell, **figures, "round": number}, clock_s)
     return folder
 
 
-def _write_sound_row(folder: Path, run: dict, cell: dict) -> None:
-    """Write a row as the worker does, with its texts and the edges of its window."""
+BOOT_S = 1000.0
+"""What the monotonic clock of a sound run's machine shows as the run begins."""
+
+
+def _utc_s(run: dict) -> float:
+    return datetime.fromisoformat(run["started_utc"]).timestamp()
+
+
+def _write_sound_window(folder: Path, run: dict, key: dict, cell: dict, start_s: float) -> float:
+    """Write when a window was and, where rapl told its joules, what its counter showed; return when it ended."""
+    from greenbench import store
+
+    end_s = start_s + cell["wall_s"] + zlib.crc32(run["run_id"].encode()) % 997 * 1e-7  # no two runs take equally long
+    edges = {"kind": "window", **key, "segments": [[start_s, end_s]], "t_s": BOOT_S, "utc_s": _utc_s(run)}
+    store.append(folder, [edges], store.WINDOWS)
+    if "energy_cpu_j" in cell and cell.get("source", "rapl") == "rapl":
+        watts = cell["energy_cpu_j"] / cell["wall_s"]
+        times = [start_s + n / 10 - 0.1 for n in range(int(10 * (end_s - start_s)) + 3)]
+        samples = [{"t_s": t, "rapl.package-0.energy_uj": round(1e6 * watts * max(0.0, t - start_s))} for t in times]
+        store.append(folder, samples, store.POWER)
+    return end_s
+
+
+def _write_sound_row(folder: Path, run: dict, cell: dict, clock_s: float) -> float:
+    """Write a row as the worker does, with its texts and the edges of its window; return when it was done."""
     from greenbench import corpus, energy, protocol, store, suite, validity
     from greenbench.metrics import ACCURACY, METRICS
     from greenbench.plugins import Quantity, Reading
@@ -414,23 +441,27 @@ def _write_sound_row(folder: Path, run: dict, cell: dict) -> None:
     if cell.get("reason"):
         failed = Record(key | {"repeat": None}, "error", cell["reason"], provenance=planned)
         store.append(folder, [to_row(failed)])
-        return
+        return clock_s
     heard = [f"{text} wrongly" if i < cell.get("n_wrong", 0) else text for i, text in enumerate(SAID)]
     reading = Reading()
     reading.add("wall_s", Quantity(cell["wall_s"], "counter", "perf_counter"))
     if "energy_cpu_j" in cell:
         origin = cell.get("method", "counter"), cell.get("source", "rapl"), cell.get("note")
         reading.add("energy_cpu_j", Quantity(cell["energy_cpu_j"], *origin))
-    audio_s = 2.0 * len(SAID)
+    audio_s, n_bytes = 2.0 * len(SAID), cell.get("model_bytes", 4000)
+    done_s = _utc_s(run) + clock_s - BOOT_S + cell["wall_s"]
     metrics = {
-        "n_params": 1000, "model_bytes": 4000, **{name: cell[name] for name in cell if name in METRICS},
+        "n_params": max(1, n_bytes // 4), "model_bytes": n_bytes,
+        **{name: cell[name] for name in cell if name in METRICS},
         "audio_s": audio_s, "n_passes": 1, "rtfx": audio_s / cell["wall_s"], "n_utterances": len(SAID),
         "n_skipped": 0, **energy.derived("cpu", reading, None, audio_s, None),
         **scorers.accuracy([(s, h, None) for s, h in zip(SAID, heard, strict=True)], how, steps.resamples)[0],
     }  # fmt: skip
     provenance = {
         **planned, **energy.provenance("cpu", reading), "device_name": run["machine"]["cpu_model"],
-        "batching": "sorted", "timed_region": TIMED_REGION, "normalizer": how.normalizer, "scorer": how.scorer,
+        "timestamp_utc": datetime.fromtimestamp(done_s, timezone.utc).isoformat(timespec="seconds"),
+        "warmup_batches": 3, "batching": "sorted", "timed_region": TIMED_REGION,
+        "normalizer": how.normalizer, "scorer": how.scorer,
         "wer_ci_unit": "utterance",
         "data_hash": corpus.data_hash((f"u{i:03}", s, 32000, f"{i:016}") for i, s in enumerate(SAID)),
         **{name: cell[name] for name in cell if name in PROVENANCE},
@@ -444,8 +475,7 @@ def _write_sound_row(folder: Path, run: dict, cell: dict) -> None:
               "audio_digest": f"{i:016}", "latency_s": None}
              for i, (s, h) in enumerate(zip(SAID, heard, strict=True))]  # fmt: skip
     store.append(folder, [key | text for text in texts], store.HYPOTHESES)
-    edges = {"kind": "window", **key, "segments": [[10.0, 10.0 + cell["wall_s"]]], "t_s": 11.0, "utc_s": 1e9}
-    store.append(folder, [edges], store.WINDOWS)
+    return _write_sound_window(folder, run, key, cell, clock_s) + 0.2
 
 
 PLUGIN = """

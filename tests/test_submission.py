@@ -2,6 +2,7 @@
 
 import json
 import stat
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from greenbench import store, submission
 from greenbench.errors import InputError
-from greenbench.submission import MANIFEST, check, digest, pack
+from greenbench.submission import MANIFEST, Limits, check, digest, pack
 
 CELL: dict[str, Any] = {"variant": "a", "n_wrong": 2,
                         "rounds": [{"wall_s": 1.0 + i / 100, "energy_cpu_j": 9.0} for i in range(3)]}  # fmt: skip
@@ -31,13 +32,13 @@ def read(entry: Path) -> Files:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-def repack(entry: Path, files: Files) -> Path:
+def repack(entry: Path, files: Files, compression: int = zipfile.ZIP_STORED) -> Path:
     """Write the files with a manifest that fits, as who tampers with an entry would."""
     import hashlib
 
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name != MANIFEST}
     manifest = {"format": submission.FORMAT, "digest": digest(hashes), "files": hashes}
-    with zipfile.ZipFile(entry, "w") as archive:
+    with zipfile.ZipFile(entry, "w", compression) as archive:
         for name, data in {**files, MANIFEST: json.dumps(manifest).encode()}.items():
             archive.writestr(name, data)
     return entry
@@ -223,10 +224,10 @@ def test_unsafe_names_are_refused_before_anything_is_written(name: str, entry: P
     assert not (tmp_path / "evil").exists()
 
 
-def test_links_twins_and_bombs_are_refused(entry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link, a name that comes twice, too many files and too many bytes are refused by what the archive lists."""
+def test_links_and_twins_are_refused(entry: Path, tmp_path: Path) -> None:
+    """A link and a name that comes twice are refused by what the archive lists."""
     files = read(entry)
-    link = zipfile.ZipInfo("r1/power.jsonl")
+    link = zipfile.ZipInfo("r1/scores.jsonl")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(entry, "a") as archive:
         archive.writestr(link, "/etc/passwd")
@@ -234,10 +235,36 @@ def test_links_twins_and_bombs_are_refused(entry: Path, tmp_path: Path, monkeypa
     with zipfile.ZipFile(repack(entry, files), "a") as archive:
         archive.writestr("R1/records.jsonl", "{}")
     assert "twice" in told(entry, tmp_path)
-    monkeypatch.setattr(submission, "MAX_BYTES", 1000)
-    assert "unpacks to more than" in told(repack(entry, files), tmp_path)
-    monkeypatch.setattr(submission, "MAX_FILES", 3)
-    assert "at most 3" in told(entry, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        (Limits(max_bytes=1000), "unpacks to more than"),
+        (Limits(max_files=3), "at most 3"),
+        (Limits(max_lines=20), "has more than 20 lines"),
+        (Limits(max_line_bytes=500), "has a line of more than 500 bytes"),
+    ],
+)
+def test_what_an_entry_may_cost_is_a_setting(limits: Limits, expected: str, entry: Path, tmp_path: Path) -> None:
+    """Bytes, files, lines and the length of a line are bounded before a row is read, by limits that a board sets."""
+    problems = check(entry, tmp_path / "unpacked", limits)
+    assert [expected in problem.what for problem in problems] == [True]
+
+
+@pytest.mark.parametrize(
+    "content", [b"\n" * 30_000_000, b"{}\n" * 10_000_000, b"x" * 50_000_000], ids=["empty", "short", "one"]
+)
+def test_bombs_cost_next_to_nothing(content: bytes, entry: Path, tmp_path: Path) -> None:
+    """An archive of 100 kB that unpacks to lines without end is refused by its sizes; nothing of it is unpacked."""
+    files = read(entry)
+    files["r1/hypotheses.jsonl"] = content
+    repack(entry, files, zipfile.ZIP_DEFLATED)
+    tracemalloc.start()
+    assert "times its size" in told(entry, tmp_path)
+    assert tracemalloc.get_traced_memory()[1] < 5e6
+    tracemalloc.stop()
+    assert not (tmp_path / "unpacked").exists()
 
 
 def test_a_member_that_unpacks_to_more_than_it_says_is_refused(entry: Path, tmp_path: Path) -> None:

@@ -11,6 +11,9 @@ from greenbench.validate import files, together
 from greenbench.validate.evidence import Evidence, Line, Problem, ask
 from greenbench.validate.figures import FIGURES, rates
 from greenbench.validate.form import FORM, SENSE
+from greenbench.validate.hardware import HARDWARE
+from greenbench.validate.joules import JOULES
+from greenbench.validate.moments import MOMENTS
 from greenbench.validate.power import POWER
 from greenbench.validate.texts import TEXTS, recounted
 
@@ -49,7 +52,9 @@ def _run(folder: Path) -> Iterator[Problem]:
         if not any(problem.severity == "error" for problem in found):
             sound.append(line)
     yield from together.columns(lines[store.RECORDS])
-    yield from together.repeated(lines[store.RECORDS])
+    yield from together.repeated(lines[store.RECORDS], evidence)
+    yield from together.alike(sound)
+    yield from together.whole(sound, evidence)
     yield from together.incomplete(lines[store.RECORDS], evidence)
     yield from together.orphans(lines[store.HYPOTHESES], evidence)
     yield from together.batches(sound, folder)
@@ -66,9 +71,12 @@ def _row(line: Line, evidence: Evidence) -> Iterator[Problem]:
     whole = Line(line.file, line.number, {**dict.fromkeys(columns()), **line.row})
     yield from ask(SENSE, whole, evidence)
     if line.row["status"] == "ok":
-        yield from ask((*FIGURES, *POWER), whole, evidence)
+        yield from ask((*FIGURES, *POWER, *HARDWARE), whole, evidence)
         if evidence.rows[key_of(line.row)] is line.row:  # the texts are those of the last row with this key
             yield from ask(TEXTS, whole, evidence)
+            moments = list(ask(MOMENTS, whole, evidence))
+            yield from moments
+            yield from ask(JOULES, whole, evidence) if not any(p.severity == "error" for p in moments) else ()
 
 
 def _score(line: Line, evidence: Evidence) -> Iterator[Problem]:

@@ -1,13 +1,15 @@
 """What a check is, what it looks at, and what it finds."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from greenbench import rescore
 from greenbench.protocol import Protocol
 from greenbench.record import KEYS
+from greenbench.rescore import key_of
+from greenbench.traces import Sample, Session
 
 Row = Mapping[str, Any]
 
@@ -23,12 +25,14 @@ class Problem:
         where: the file, its line and the row.
         what: does not hold.
         fix: what to do.
+        key: of the row that it is about, see ``KEYS``; None where it is about a whole run.
     """
 
     severity: Severity
     where: str
     what: str
     fix: str
+    key: rescore.Key | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,9 @@ class Evidence:
         segments: of each window, start and end in seconds, by key.
         rows: those that stand, by key.
         controls: the lines of ``control.jsonl``.
+        edges: the lines of ``windows.jsonl``, in the order of the file.
+        at: where among them the window of a row is, by its key; the last where it was measured again.
+        trace: what was sampled meanwhile, of each poller by itself; empty without ``power.jsonl``.
     """
 
     folder: Path
@@ -67,6 +74,23 @@ class Evidence:
     segments: Mapping[rescore.Key, Sequence[Sequence[float]]]
     rows: Mapping[rescore.Key, Row]
     controls: Sequence[Row] = ()
+    edges: Sequence[Line] = ()
+    at: Mapping[rescore.Key, int] = field(default_factory=dict)
+    trace: Sequence[Session] = ()
+
+    def window(self, row: Row) -> Row | None:
+        """Return the line of ``windows.jsonl`` of a row."""
+        at = self.at.get(key_of(row))
+        return None if at is None else self.edges[at].row
+
+    def samples(self, row: Row) -> list[list[Sample]]:
+        """Return what was sampled during each segment of a row's window, with one sample more at either end."""
+        edges = self.window(row)
+        if edges is None or not self.trace:
+            return []
+        offset_s = edges["utc_s"] - edges["t_s"]
+        session = min(self.trace, key=lambda session: abs(session.offset_s - offset_s))
+        return [session.over(start, end) for start, end in edges["segments"]]
 
 
 Rule = Callable[[Row, Evidence], Iterator[str]]
@@ -98,4 +122,4 @@ def ask(checks: Sequence[Check], line: Line, evidence: Evidence) -> Iterator[Pro
             continue
         for what in check.rule(line.row, evidence):
             failed |= check.severity == "error"
-            yield Problem(check.severity, line.where, what, check.fix)
+            yield Problem(check.severity, line.where, what, check.fix, key_of(line.row))

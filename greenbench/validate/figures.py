@@ -4,11 +4,14 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from greenbench import control, energy, rescore, roofline, store, validity
+from greenbench import control, energy, roofline, store, validity
 from greenbench.metrics import ACCURACY, METRICS, mfu_pct, ratio
 from greenbench.plugins import METHODS
 from greenbench.validate.evidence import Check, Evidence, Row
 from greenbench.validate.form import EDITED
+
+MAX_SHARE_PCT = 300.0
+"""A peak that others spoilt, or that another engine beats, is not so far off: a row above it counts work not done."""
 
 PEAK = "Speed and energy stand. For shares of the peak empty the cache (`greenbench cache --clear`) and run again."
 
@@ -60,24 +63,20 @@ def differs(name: str, found: Any, expected: float | None, formula: str) -> Iter
 
 def _is_below_the_peak(row: Row, _evidence: Evidence) -> Iterator[str]:
     """No model does more than the machine can: the peak was measured while something held the machine back."""
-    if (row["mfu_pct"] or 0.0) > 100:
+    if 100 < (row["mfu_pct"] or 0.0) <= MAX_SHARE_PCT:
         yield f"mfu_pct is {row['mfu_pct']:g}: the peak in {store.RUN} is below what this model reached"
+
+
+def _is_near_the_peak(row: Row, _evidence: Evidence) -> Iterator[str]:
+    """Passes that were not made show as work that no machine does."""
+    if (row["mfu_pct"] or 0.0) > MAX_SHARE_PCT:
+        yield f"mfu_pct is {row['mfu_pct']:g}: audio_s, n_passes or macs_per_audio_s is more than was done"
 
 
 def _random_weights_have_no_wer(row: Row, _evidence: Evidence) -> Iterator[str]:
     known = [name for name in ACCURACY if row.get(name) is not None]
     if row.get("synthetic") and known:
         yield f"random weights have no {', '.join(known)}"
-
-
-def _fills_its_window(row: Row, evidence: Evidence) -> Iterator[str]:
-    """The seconds of a row are those between the edges of its window."""
-    segments = evidence.segments.get(rescore.key_of(row))
-    if segments is None:
-        return
-    between_s = sum(end - start for start, end in segments)
-    if not math.isclose(row["wall_s"], between_s, rel_tol=0.05, abs_tol=0.5 * len(segments)):
-        yield f"wall_s is {row['wall_s']:g}, windows.jsonl has {between_s:g} s between the edges"
 
 
 def _has_its_flags(row: Row, evidence: Evidence) -> Iterator[str]:
@@ -118,9 +117,9 @@ FIGURES = (
     Check(_has_origins, EDITED),
     Check(_derived, EDITED, dependent=True),
     Check(_is_below_the_peak, PEAK, severity="warning"),
+    Check(_is_near_the_peak, EDITED),
     Check(rates, EDITED),
     Check(_random_weights_have_no_wer, EDITED),
-    Check(_fills_its_window, EDITED),
     Check(_has_its_flags, EDITED),
     Check(_has_its_controls, EDITED),
 )

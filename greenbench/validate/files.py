@@ -1,17 +1,19 @@
 """The files of a run: that each can be read, and what they hold for the checks."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from greenbench import plan, rescore, store
+from greenbench import plan, rescore, store, traces
 from greenbench.metrics import ACCURACY
 from greenbench.protocol import Protocol
 from greenbench.record import KEYS, SCHEMA
 from greenbench.suite import Suite, build_protocol
 from greenbench.validate.evidence import Evidence, Line, Problem
+from greenbench.validate.moments import impossible
 
 RUN = {
     "run_id": str, "name": str, "started_utc": str, "suite_hash": str, "suite": dict, "protocol": dict,
@@ -28,7 +30,7 @@ LINES: dict[str, dict[str, Any]] = {
         "speaker": (str, type(None)),
     },
     store.SCORES: {**_KEY, "normalizer": str, "scorer": str, **dict.fromkeys(ACCURACY, (*_NUMBER, type(None)))},
-    store.WINDOWS: {**_KEY, "kind": str, "segments": list},
+    store.WINDOWS: {**_KEY, "kind": str, "segments": list, "t_s": _NUMBER, "utc_s": _NUMBER},
     store.CONTROL: {
         **dict.fromkeys(("edge", "device", "control", "timestamp_utc"), str),
         **dict.fromkeys(("session", "round"), int),
@@ -39,6 +41,9 @@ LINES: dict[str, dict[str, Any]] = {
 """What a line of each file must have, and of which type; the rest of a row of ``records.jsonl`` is ``form``'s."""
 
 _RESTORE = "Restore the file, or measure again."
+
+MAX_TORN = 20
+"""Torn lines of one file that are told one by one."""
 
 
 def read_run(folder: Path) -> tuple[dict[str, Any] | None, list[Problem]]:
@@ -70,7 +75,13 @@ def _unreadable(run: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _contradictory(run: Mapping[str, Any]) -> Iterator[str]:
-    """Say what of ``run.json`` does not agree with its suite."""
+    """Say what of ``run.json`` does not agree with its suite, and what cannot be."""
+    why = store.refused_id(run["run_id"])
+    if why:
+        yield f"run_id {run['run_id']!r:.80} is no name for a folder: {why}"
+    why = impossible(run["started_utc"])
+    if why:
+        yield f"started_utc is {run['started_utc']!r:.80}: {why}"
     digest = plan.digest(run["suite"])
     if digest != run["suite_hash"]:
         yield f"suite_hash is {run['suite_hash']}, the suite's digest is {digest}"
@@ -86,21 +97,29 @@ def _steps(run: Mapping[str, Any]) -> Protocol:
 
 def read_lines(folder: Path) -> tuple[dict[str, list[Line]], list[Problem]]:
     """Read every JSON-lines file of a run by name; a line that cannot be used is a problem and left out."""
-    lines: dict[str, list[Line]] = {name: [] for name in LINES}
-    found = []
+    lines: dict[str, list[Line]] = {name: [] for name in (*LINES, store.POWER)}
+    found: list[Problem] = []
     for path in sorted(folder.glob("*.jsonl")):
-        for number, text in enumerate(path.read_bytes().splitlines(), start=1):
-            row = _object(text)
-            wrong = [] if row is None else [k for k, t in LINES.get(path.name, {}).items() if not _is(row.get(k), t)]
-            if row is None and text.strip():
-                fix = "It is skipped everywhere. Continue the run with --resume where a row is missing."
-                found.append(Problem("warning", f"{path}:{number}", "torn line", fix))
-            elif wrong:
-                what = f"missing or of another type: {', '.join(wrong)}"
-                found.append(Problem("error", f"{path}:{number}", what, _RESTORE))
-            elif row is not None and path.name in lines:
-                lines[path.name].append(Line(path, number, row))
+        n_torn = 0
+        with path.open("rb") as stream:
+            for number, text in enumerate(stream, start=1):
+                row = _object(text)
+                wrong = list(_misfits(path.name, row)) if row is not None else []
+                if row is None and text.strip():
+                    n_torn += 1
+                    found += [_torn(f"{path}:{number}")] if n_torn <= MAX_TORN else []
+                elif wrong:
+                    what = f"missing or of another type: {', '.join(wrong)}"
+                    found.append(Problem("error", f"{path}:{number}", what, _RESTORE))
+                elif row is not None and path.name in lines:
+                    lines[path.name].append(Line(path, number, row))
+        found += [_torn(str(path), n_torn - MAX_TORN)] if n_torn > MAX_TORN else []
     return lines, found
+
+
+def _torn(where: str, n_more: int = 0) -> Problem:
+    fix = "It is skipped everywhere. Continue the run with --resume where a row is missing."
+    return Problem("warning", where, f"{n_more} more torn lines" if n_more else "torn line", fix)
 
 
 def _object(text: bytes) -> dict[str, Any] | None:
@@ -108,11 +127,46 @@ def _object(text: bytes) -> dict[str, Any] | None:
         row = json.loads(text)
     except ValueError:
         return None
+    except RecursionError:
+        return {"nested": "too deep"}  # which lacks whatever a line must have
     return row if isinstance(row, dict) else None
 
 
+def _misfits(file: str, row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of what a line lacks, or has of another type."""
+    if file == store.POWER:
+        header = row.get("header")
+        timed = header if isinstance(header, dict) else row
+        needed = (traces.TIME, "utc_s", "period_s") if isinstance(header, dict) else (traces.TIME,)
+        yield from (name for name in needed if not _is(timed.get(name), _NUMBER))
+        yield from (name for name in row if name not in ("header", traces.TIME) and not _is(row[name], _NUMBER))
+        return
+    yield from (name for name, kind in LINES.get(file, {}).items() if not _is(row.get(name), kind))
+    if file == store.WINDOWS and isinstance(row.get("segments"), list) and not _are_segments(row["segments"]):
+        yield "segments"
+
+
+def _are_segments(segments: Sequence[Any]) -> bool:
+    """Whether these are pairs of times, each in order and after the one before."""
+    pairs = [
+        pair for pair in segments if isinstance(pair, list) and len(pair) == 2 and all(_is(t, _NUMBER) for t in pair)
+    ]
+    times = [t for pair in pairs for t in pair]
+    return bool(pairs) and len(pairs) == len(segments) and times == sorted(times)
+
+
 def _is(value: Any, kind: Any) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
+    """Whether a value is of a type; a number is finite, and true is none."""
+    fits = isinstance(value, kind) and not isinstance(value, bool)
+    return fits and not (isinstance(value, (int, float)) and not is_finite(value))
+
+
+def is_finite(value: float) -> bool:
+    """Whether a number can be calculated with; a whole number may be too long for that."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def evidence(folder: Path, run: Mapping[str, Any], lines: Mapping[str, Sequence[Line]]) -> Evidence:
@@ -120,13 +174,17 @@ def evidence(folder: Path, run: Mapping[str, Any], lines: Mapping[str, Sequence[
     texts: dict[rescore.Key, dict[str, Mapping[str, Any]]] = {}
     for line in lines[store.HYPOTHESES]:
         texts.setdefault(rescore.key_of(line.row), {})[line.row["utterance_id"]] = line.row
-    windows = [line.row for line in lines[store.WINDOWS] if line.row["kind"] == "window"]
+    edges = lines[store.WINDOWS]
+    at = {rescore.key_of(line.row): n for n, line in enumerate(edges) if line.row["kind"] == "window"}
     return Evidence(
         folder,
         run,
         _steps(run),
         {key: list(found.values()) for key, found in texts.items()},
-        {rescore.key_of(row): row["segments"] for row in windows},
+        {key: edges[n].row["segments"] for key, n in at.items()},
         {rescore.key_of(line.row): line.row for line in lines[store.RECORDS]},
         [line.row for line in lines[store.CONTROL]],
+        edges,
+        at,
+        traces.sessions(line.row for line in lines[store.POWER]),
     )

@@ -17,6 +17,12 @@ EDITED = "Restore the row from its run, or measure again."
 
 _SIGNED = ("energy_net_j",)
 _UNSIGNED_UNITS = ("1", "1/s", "s", "bytes", "J", "J/s", "W", "g", "Hz", "%")
+MOST = {
+    "s": 1e8, "bytes": 1e15, "J": 1e12, "J/s": 1e6, "W": 1e6, "g": 1e9, "Hz": 1e7, "1/s": 1e18, "%": 1e6, "°C": 200,
+    "1": 1e15,
+}  # fmt: skip
+"""More of a unit no window has: three years, a petabyte, a power station."""
+
 _MEASURED = ("wall_s", "audio_s", "n_passes", "rtfx", "n_utterances")
 _ORDERED = (
     ("latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s"),
@@ -78,13 +84,18 @@ def _number(name: str, value: Any) -> Iterator[str]:
 
 
 def _not_finite(value: Any) -> bool:
-    return isinstance(value, float) and not math.isfinite(value)
+    try:
+        return not math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return True
 
 
 def _in_range(row: Row, _evidence: Evidence) -> Iterator[str]:
     for name, metric in METRICS.items():
         if metric.unit in _UNSIGNED_UNITS and name not in _SIGNED and (row.get(name) or 0) < 0:
             yield f"{name} is {row[name]:g}, below 0"
+        if abs(row.get(name) or 0) > MOST[metric.unit]:
+            yield f"{name} is {row[name]:g}, more than any window has ({MOST[metric.unit]:g})"
     for names in _ORDERED:
         known = [name for name in names if row.get(name) is not None]
         for smaller, larger in pairwise(known):

@@ -13,6 +13,10 @@ from greenbench.validate.evidence import Check, Evidence, Row
 from greenbench.validate.figures import differs
 
 _EDITED = "Restore hypotheses.jsonl, or measure again."
+MANY = 20
+"""So many perfect texts are worth a word."""
+
+GIVEN = "Nothing if the model is so good: others will want to reproduce it (`greenbench leaderboard verify`)."
 NOT_RECOUNTED = "Install the versions that the row names, or rescore."
 """What to do about a row whose texts were not counted again, so that nobody knows whether they give its figures."""
 
@@ -56,6 +60,27 @@ def _against(row: Row, evidence: Evidence, names: Sequence[str], n_resamples: in
         yield from differs(name, row.get(name), expected[name], "counted again")
 
 
+def _varies(row: Row, evidence: Evidence) -> Iterator[str]:
+    """An interval has a width where utterances, or speakers, differ in their rate of errors."""
+    texts = evidence.texts.get(rescore.key_of(row)) or ()
+    for rate in ("wer", "cer"):
+        ends = row.get(f"{rate}_ci_low"), row.get(f"{rate}_ci_high")
+        if (
+            row.get(rate)
+            and None not in ends
+            and ends[0] == ends[1]
+            and any(t["reference"] == t["hypothesis"] for t in texts)
+        ):
+            yield f"{rate}_ci_low and {rate}_ci_high are both {ends[0]:g}, and some utterances have errors, others none"
+
+
+def _is_plausible(row: Row, evidence: Evidence) -> Iterator[str]:
+    """A recogniser that writes every letter and sign of every reference may have been given them."""
+    texts = evidence.texts.get(rescore.key_of(row)) or ()
+    if len(texts) >= MANY and all(text["hypothesis"] == text["reference"] for text in texts):
+        yield f"all {len(texts)} texts are their references, letter by letter"
+
+
 def _other_scorer(row: Row, _evidence: Evidence) -> Iterator[str]:
     if _installed(str(row.get("normalizer")), str(row.get("scorer"))) is None:
         yield f"{row.get('normalizer')} with {row.get('scorer')} is not installed, so nothing was counted again"
@@ -83,8 +108,10 @@ def _installed(normalizer: str, scorer: str) -> scorers.Scoring | None:
 
 TEXTS = (
     Check(_has_texts, _EDITED),
-    Check(_other_scorer, NOT_RECOUNTED, "warning"),
+    Check(_other_scorer, NOT_RECOUNTED),
     Check(recounted, _EDITED, dependent=True),
+    Check(_varies, _EDITED),
     Check(_resampled, _EDITED, dependent=True),
+    Check(_is_plausible, GIVEN, "warning"),
 )
 """What holds between a measured row and ``hypotheses.jsonl``."""

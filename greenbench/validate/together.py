@@ -1,5 +1,6 @@
 """What must hold among the rows of a run: each once, none missing, and the same WER whatever the batch size."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -32,19 +33,73 @@ def columns(lines: Sequence[Line]) -> Iterator[Problem]:
             yield Problem("warning", line.where, f"the row, as maybe others, {' and '.join(names)}", fix)
 
 
-def repeated(lines: Sequence[Line]) -> Iterator[Problem]:
-    """Find measured keys that stand twice: a copied line has the same figures, a resumed run new ones."""
+def repeated(lines: Sequence[Line], evidence: Evidence) -> Iterator[Problem]:
+    """Find keys that stand twice: a resumed run measured each in a window of its own, a copied line did not."""
     latest: dict[Key, Line] = {}
+    n_windows = Counter(key_of(line.row) for line in evidence.edges if line.row["kind"] == "window")
+    n_rows = Counter(key_of(line.row) for line in lines if not _is_written_anew(line))
     for line in lines:
-        earlier = latest.get(key_of(line.row))
-        latest[key_of(line.row)] = line
-        if earlier is None or line.row.get("status") != "ok":
+        key = key_of(line.row)
+        earlier, latest[key] = latest.get(key), line
+        if earlier is None or line.row.get("status") != "ok" or _is_written_anew(line):
             continue
         if earlier.row == line.row:
-            yield Problem("error", line.where, f"a copy of line {earlier.number}", "Take one of them out.")
-        elif line.row.get("energy_system_source") != EXTERNAL:  # a log that was attached wrote the row anew
+            yield Problem("error", line.where, f"a copy of line {earlier.number}", "Take one of them out.", key)
+        elif n_windows[key] < n_rows[key]:
+            what = f"has the key of line {earlier.number}, other figures, and no window of its own in {store.WINDOWS}"
+            yield Problem("error", line.where, what, "Take the one out that was not measured.", key)
+        else:
             what = f"has the key of line {earlier.number}, and other figures"
-            yield Problem("warning", line.where, what, "Nothing if the run was resumed: the later line counts.")
+            yield Problem("warning", line.where, what, "Nothing if the run was resumed: the later line counts.", key)
+
+
+def _is_written_anew(line: Line) -> bool:
+    """Whether a power log was attached to a row, which stands in the file as it was measured, too."""
+    return line.row.get("energy_system_source") == EXTERNAL
+
+
+def alike(lines: Iterable[Line]) -> Iterator[Problem]:
+    """Find rows of one data set, or of one model, that are not of the same size."""
+    first: dict[tuple[Any, ...], Line] = {}
+    for line in lines:
+        row = line.row
+        for of, names in _ALIKE.items():
+            if row.get("status") != "ok":
+                continue
+            known = first.setdefault((of, *(row.get(name) for name in names[0])), line)
+            for name in names[1]:
+                if row.get(name) != known.row.get(name):
+                    what = (
+                        f"{name} is {row.get(name)!r}, line {known.number} of the same {of} has {known.row.get(name)!r}"
+                    )
+                    yield Problem(
+                        "error", line.where, what, "Restore the row from its run, or measure again.", key_of(row)
+                    )
+
+
+_ALIKE = {
+    "data set": (("dataset",), ("data_hash", "n_utterances", "n_skipped")),
+    "model": (("variant", "device"), ("model_bytes", "n_params", "n_nonzero_params")),
+}
+"""What rows have in common by which columns, and what is then the same in all of them."""
+
+
+def whole(lines: Iterable[Line], evidence: Evidence) -> Iterator[Problem]:
+    """Find data sets that lack utterances of those that the suite takes."""
+    limits = {entry["name"]: entry.get("limit") for entry in evidence.run["suite"]["datasets"]
+              if not entry.get("length_buckets")}  # fmt: skip
+    for line in lines:
+        limit = limits.get(line.row["dataset"])
+        n_known = (line.row.get("n_utterances") or 0) + (line.row.get("n_skipped") or 0)
+        if line.row.get("status") == "ok" and limit is not None and n_known != limit:
+            what = f"n_utterances is {line.row['n_utterances']}, the suite takes {limit} (its limit)"
+            yield Problem(
+                "error",
+                line.where,
+                what,
+                "Set the limit to what the data set has, and measure again.",
+                key_of(line.row),
+            )
 
 
 def incomplete(lines: Sequence[Line], evidence: Evidence) -> Iterator[Problem]:
@@ -56,7 +111,7 @@ def incomplete(lines: Sequence[Line], evidence: Evidence) -> Iterator[Problem]:
     begun = {label for label, _, key in planned if key in by_cell}
     where = str(evidence.folder / store.RECORDS)
     for label in dict.fromkeys(label for label, _, _ in planned if label not in begun):
-        yield Problem("warning", where, f"no row of the cell {label}", RESUME)
+        yield Problem("error", where, f"no row of the cell {label}", RESUME)
     for label, number, key in planned:
         rows = by_cell.get(key, [])
         absent = sorted(set(range(evidence.steps.repeats)) - {row["repeat"] for row in rows})
@@ -78,7 +133,7 @@ def orphans(texts: Sequence[Line], evidence: Evidence) -> Iterator[Problem]:
     """Find texts whose row was not written, as when a run is killed in between."""
     for key, line in {key_of(line.row): line for line in texts}.items():
         if key not in evidence.rows:
-            yield Problem("warning", line.where, "texts of a row that is not there", RESUME)
+            yield Problem("error", line.where, "texts of a row that is not there", RESUME)
 
 
 def batches(lines: Iterable[Line], folder: Path) -> Iterator[Problem]:

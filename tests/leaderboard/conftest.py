@@ -20,7 +20,7 @@ def rounds(wall_s: float, energy_cpu_j: float | None = None, spread: float = 0.0
     return [figures | {"energy_cpu_j": j} for figures, j in zip(told, joules, strict=True)] if joules else told
 
 
-ESTIMATE = {"method": "estimated", "source": "codecarbon-tdp", "note": "TDP 65 W"}
+ESTIMATE = {"method": "estimated", "source": "codecarbon-tdp", "note": "TDP 5 W (given in the suite)"}
 
 
 @pytest.fixture(scope="session")

@@ -166,7 +166,8 @@ def test_platforms_stand_side_by_side_and_energy_scopes_do_not_mix(
 ) -> None:
     """One variant on two machines, one with an estimate: each kind of energy has a column of its own."""
     run = sound_run("r1", cells["teacher"])
-    estimated = cells["teacher"] | {"method": "estimated", "source": "codecarbon-tdp"}
+    note = "TDP 20 W (given in the suite)"
+    estimated = cells["teacher"] | {"method": "estimated", "source": "codecarbon-tdp", "note": note}
     sound_run("r2", estimated, machine=store.read_run(run)["machine"] | {"cpu_model": "Other"})
     page = (publish([run.parent], tmp_path / "site").index.parent / "platforms.html").read_text()
     assert "J per audio s, CPU packages, measured" in page

@@ -166,13 +166,13 @@ def test_a_changed_row_is_found(edit: Edit, told: str, copy: Path) -> None:
         (store.HYPOTHESES, changed(utterance_id="other"), "error", "data_hash is"),
         (store.HYPOTHESES, changed(audio_digest="0" * 16), "error", "data_hash is"),
         (store.HYPOTHESES, lambda row: row.pop("audio_digest") and None, "error", "data_hash is"),
-        (store.HYPOTHESES, changed(variant="other"), "warning", "texts of a row that is not there"),
+        (store.HYPOTHESES, changed(variant="other"), "error", "texts of a row that is not there"),
         (store.HYPOTHESES, lambda row: json.dumps(row)[:-9], "error", "n_utterances is 8, hypotheses.jsonl has 7"),
         (store.HYPOTHESES, lambda row: json.dumps(row)[:-9], "warning", "torn line"),
         (store.RECORDS, lambda row: json.dumps(row)[:-9], "warning", "torn line"),
         (store.RECORDS, lambda row: json.dumps(row)[:-9], "error", "has no repeat 0"),
         (store.RECORDS, lambda _row: "[1, 2]", "warning", "torn line"),
-        (store.RECORDS, changed(normalizer="whisper-english@0"), "warning", "is not installed, so nothing was counted"),
+        (store.RECORDS, changed(normalizer="whisper-english@0"), "error", "is not installed, so nothing was counted"),
         (store.RECORDS, lambda row: row.pop("licence") and None, "warning", "lacks licence"),
         (store.RECORDS, lambda row: row.update(mood="good"), "warning", "has also mood"),
         (store.SCORES, changed(wer=0.1), "error", "wer is 0.1"),
@@ -238,6 +238,8 @@ def drew(watts: float, idle_w: float = 20.0, **provenance: Any) -> Edit:
     def edit(row: dict[str, Any]) -> None:
         joules = watts * row["wall_s"]
         row.update(provenance, energy_cpu_j=joules, energy_j=joules, idle_power_w=idle_w)
+        row.update(energy_cpu_method="counter", energy_cpu_source="rapl", energy_cpu_note=None, energy_method="counter")
+        row.update(flags=[], flag_notes=[])
         row["energy_net_j"] = joules - idle_w * row["wall_s"]
         row["energy_j_per_audio_s"], row["co2e_g"] = joules / row["audio_s"], joules / 3.6e6 * 56
 
@@ -257,7 +259,7 @@ def drew(watts: float, idle_w: float = 20.0, **provenance: Any) -> Edit:
 def test_watts_that_nothing_draws_are_an_error(edit: Edit, told: str | None, copy: Path) -> None:
     """A row that agrees with itself and implies watts beyond its domain's bound is found, and one below it is not."""
     run = store.read_run(copy)
-    run["machine"]["n_cpu_packages"] = 1
+    run["machine"]["n_cpu_packages"], run["meters"]["rapl"] = 1, None
     (copy / store.RUN).write_text(json.dumps(run))
     tamper(copy, store.RECORDS, edit)
     problems_found = found(copy)
@@ -268,7 +270,7 @@ def test_watts_that_nothing_draws_are_an_error(edit: Edit, told: str | None, cop
 def test_two_packages_draw_what_one_cannot(copy: Path) -> None:
     """The bound is that of all packages that the machine says it has."""
     run = store.read_run(copy)
-    run["machine"]["n_cpu_packages"] = 2
+    run["machine"]["n_cpu_packages"], run["meters"]["rapl"] = 2, None
     (copy / store.RUN).write_text(json.dumps(run))
     tamper(copy, store.RECORDS, drew(1_500.0))
     assert found(copy) == []
@@ -324,17 +326,18 @@ def test_rows_of_a_run_without_peaks_are_clean(copy: Path) -> None:
 
 
 def test_rows_left_out_are_missed(copy: Path) -> None:
-    """A repeat that is gone is an error, since a median without it is another; a cell that is gone is a warning."""
+    """A repeat that is gone is an error, since a median without it is another, and so is a cell that is gone."""
     path = copy / store.RECORDS
     lines = path.read_text().splitlines(keepends=True)
     rows = [json.loads(line) for line in lines]
     path.write_text("".join(line for line, row in zip(lines, rows, strict=True) if row["repeat"] or row["round"]))
     told = [problem.what for problem in found(copy) if problem.severity == "error"]
+    told = [what for what in told if "has no repeat" in what]
     assert len(told) == 2
     assert all("round 0 of the cell null/rtfx-100" in what and "has no repeat 0" in what for what in told)
     path.write_text("".join(line for line, row in zip(lines, rows, strict=True) if row["scenario"] == "offline"))
     seen = [problem for problem in found(copy) if "no row of the cell" in problem.what]
-    assert [problem.severity for problem in seen] == ["warning"]
+    assert [problem.severity for problem in seen] == ["error"]
     assert "single-stream" in seen[0].what
 
 
@@ -373,7 +376,23 @@ def test_a_copied_row_is_an_error_and_a_measured_again_one_is_told(copy: Path) -
     assert (problem.severity, problem.what) == ("error", "a copy of line 1")
     path.write_text("".join([*lines, json.dumps({**json.loads(lines[0]), "load_s": 1.25}) + "\n"]))
     (problem,) = found(copy)
+    assert problem.severity == "error"
+    assert "has the key of line 1, other figures, and no window of its own" in problem.what
+    window = next(row for row in store.read_rows(copy / store.WINDOWS) if row["kind"] == "window")
+    later = [[end + 1000 for end in segment] for segment in window["segments"]]
+    (copy / store.RECORDS).write_text("".join([*lines, _again(lines[0], later, window)]))
+    store.append(copy, [window | {"segments": later}], store.WINDOWS)
+    (problem,) = found(copy)
     assert (problem.severity, problem.what) == ("warning", "has the key of line 1, and other figures")
+
+
+def _again(line: str, segments: list[list[float]], window: dict[str, Any]) -> str:
+    """Return a row as a resumed run measures it again, later."""
+    from datetime import datetime, timezone
+
+    utc_s = segments[-1][1] + window["utc_s"] - window["t_s"]
+    later = datetime.fromtimestamp(utc_s, timezone.utc).isoformat(timespec="seconds")
+    return json.dumps({**json.loads(line), "load_s": 1.25, "timestamp_utc": later}) + "\n"
 
 
 def test_rows_with_a_wall_meters_energy_are_clean(copy: Path, tmp_path: Path) -> None:

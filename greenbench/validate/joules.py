@@ -1,0 +1,214 @@
+"""Where the joules of a row come from: a meter that was there, samples that agree, watts that can be."""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from math import isclose
+
+from greenbench import energy, traces
+from greenbench.attach import EXTERNAL
+from greenbench.traces import TIME, Sample
+from greenbench.validate.evidence import Check, Evidence, Row
+from greenbench.validate.form import EDITED
+
+SOURCES = {
+    "rapl": ("rapl", "counter", "rapl."),
+    "codecarbon-tdp": ("codecarbon", "estimated", "cpu."),
+    "hwmon": ("hwmon", "sampled", "hwmon."),
+    "battery": ("battery", "sampled", "battery."),
+    "nvml-total-energy": ("nvml", "counter", "nvml."),
+    "nvml-power": ("nvml", "sampled", "nvml."),
+}
+"""What a part's joules may come from: the meter, its method, and how the names of its samples begin."""
+
+SLOWEST_S = 0.5
+"""A shorter window is not held against samples: at ten a second too few are in it."""
+
+MIN_SAMPLES = 5
+
+COUNTER_SHARE = 0.02
+"""A counter and its samples differ by no more than this beside what the edges leave open."""
+
+SENSOR_SHARE = 0.25
+"""A board's counter and its power, which the driver averages over up to a second, differ by no more than this."""
+
+MODEL_SHARE = 0.1
+"""Of a CPU's design power: the load that the model read and the one that was sampled differ by no more than this."""
+
+IDLE_SHARE = 0.5
+"""A machine at work draws at least this share of what it drew at rest."""
+
+_TDP = re.compile(r"TDP (?P<watts>[\d.eE+-]+) W \((?:codecarbon's default of (?P<each>[\d.]+) W a thread)?")
+
+
+def _local(row: Row) -> list[str]:
+    """Return the parts whose joules a meter of the machine told."""
+    return [p for p in energy.PARTS if row.get(f"energy_{p}_method") and row.get(f"energy_{p}_source") != EXTERNAL]
+
+
+def _was_there(row: Row, evidence: Evidence) -> Iterator[str]:
+    """A meter that is said to have told joules could measure there, as the survey in ``run.json`` has it."""
+    survey = evidence.run["meters"]
+    known = {meter for meter, _, _ in SOURCES.values()}
+    others = [name for name, why in survey.items() if why is None and name not in known]
+    for part in energy.PARTS:
+        method, source = row.get(f"energy_{part}_method"), row.get(f"energy_{part}_source")
+        if method is None:
+            continue
+        meter, usual, _ = SOURCES.get(str(source), (None, None, None))
+        said = f"energy_{part}_j is said to come from {source!r:.60}"
+        if source == EXTERNAL:
+            if (part, method) != ("system", "sampled"):
+                yield f"{said}, which tells the power of a whole machine, sampled"
+        elif meter is None:
+            if not set(others) - _NO_JOULES:
+                yield f"{said}, and no meter in run.json is of that name"
+        elif survey.get(meter, "it is not in the survey") is not None:
+            yield f"{said}, which could not measure there: {survey.get(meter, 'it is not in the survey')}"
+        elif method != usual:
+            yield f"{said} by the method {method}, which is {usual} there"
+
+
+_NO_JOULES = {"clock", "memory", "thermal", "gpu"}
+"""Built-in meters of other quantities."""
+
+
+def _has_its_samples(row: Row, evidence: Evidence) -> Iterator[str]:
+    """What a suite samples is there, where joules come from the machine's own meters."""
+    parts = [part for part in _local(row) if row.get(f"energy_{part}_j") is not None]
+    sampled = [part for part in parts if row[f"energy_{part}_method"] == "sampled"]
+    hz = evidence.run["suite"].get("trace_hz", 0)
+    if sampled and not hz:
+        yield f"energy_{sampled[0]}_j is sampled, and the suite samples nothing (trace_hz: 0)"
+    elif parts and hz and not evidence.trace:
+        yield f"power.jsonl is not there: the suite samples at {hz:g} Hz, and energy_{parts[0]}_j hangs on it"
+    elif sampled and not _covered(row, evidence):
+        yield f"energy_{sampled[0]}_j is sampled, and power.jsonl has no samples over this window"
+
+
+def _covered(row: Row, evidence: Evidence) -> list[tuple[float, float, list[Sample]]]:
+    """Return each segment of a row's window with its samples; nothing where they do not reach over all of them."""
+    edges = evidence.window(row)
+    if edges is None or not evidence.trace:
+        return []
+    parts = evidence.samples(row)
+    spans = [(*segment, samples) for segment, samples in zip(edges["segments"], parts, strict=True)]
+    reach = all(s and s[0][TIME] <= start and s[-1][TIME] >= end for start, end, s in spans)
+    return spans if reach and spans else []
+
+
+def _agrees_with_its_samples(row: Row, evidence: Evidence) -> Iterator[str]:
+    """The joules are those of the samples over the window, within what sampling leaves open."""
+    spans = _covered(row, evidence)
+    if row["wall_s"] < SLOWEST_S or not spans or min(len(samples) for _, _, samples in spans) < MIN_SAMPLES:
+        return
+    for part in _local(row):
+        joules, source = row.get(f"energy_{part}_j"), str(row[f"energy_{part}_source"])
+        bounds = _bounds_j(part, source, spans)
+        if joules is None or bounds is None:
+            continue
+        low, high = bounds
+        if not low <= joules <= high:
+            yield (
+                f"energy_{part}_j is {joules:.4g}, the samples in power.jsonl make it {low:.4g} to {high:.4g} J "
+                f"over this window ({source})"
+            )
+
+
+def _bounds_j(part: str, source: str, spans: Sequence[tuple[float, float, list[Sample]]]) -> tuple[float, float] | None:
+    """Return between what the samples have a part's joules; None where they tell nothing of them."""
+    if source == "rapl":
+        return _counted_j(part, spans)
+    prefix = SOURCES[source][2] if source in SOURCES else None
+    if prefix is None or source == "codecarbon-tdp":
+        return None
+    names = sorted(
+        {n for _, _, s in spans for one in s for n in one if n.startswith(prefix) and n.endswith(".power_w")}
+    )
+    known = [[traces.integrate_j(s, name, start, end) for start, end, s in spans] for name in names]
+    totals = [sum(j for j in joules if j is not None) for joules in known if None not in joules]
+    if not totals:
+        return None
+    share = SENSOR_SHARE if source.startswith("nvml") else COUNTER_SHARE
+    few = totals if source.startswith("nvml") else [sum(totals)]  # one board of several may have been used
+    return (1 - share) * min(few), (1 + share) * sum(totals)
+
+
+def _counted_j(part: str, spans: Sequence[tuple[float, float, list[Sample]]]) -> tuple[float, float] | None:
+    """Return the least and the most that RAPL's counters went on by, one sample more at either edge for the slack."""
+    names = {n for _, _, s in spans for one in s for n in one if n.startswith("rapl.") and n.endswith(".energy_uj")}
+    own = sorted(name for name in names if ("dram" in name) == (part == "dram"))
+    low = high = 0.0
+    counters: list[list[float]] = []
+    for name in own:
+        values = [[s[name] for s in samples if name in s] for _, _, samples in spans]
+        counters += [flat for flat in [[v for part in values for v in part]] if flat]
+        if any(_mirrors(counters[-1], other) for other in counters[:-1]):
+            continue  # a die that shows its neighbour's counter is counted once
+        for counted in values:
+            steps = [b - a for a, b in pairwise(counted)]
+            low += sum(step for step in steps[2:-2] if step > 0) / 1e6
+            wrapped = any(step < 0 for step in steps)
+            high += float("inf") if wrapped else (sum(steps) + 2 * max(steps, default=0.0)) / 1e6
+    return ((1 - COUNTER_SHARE) * low, (1 + COUNTER_SHARE) * high) if counters else None
+
+
+def _mirrors(a: Sequence[float], b: Sequence[float]) -> bool:
+    return len(a) == len(b) and all(abs(x - y) <= 1e6 for x, y in zip(a, b, strict=True))
+
+
+def _agrees_with_its_model(row: Row, evidence: Evidence) -> Iterator[str]:
+    """An estimate is what its note says: the design power, and the load that the row and the samples tell."""
+    note = _TDP.match(str(row.get("energy_cpu_note") or ""))
+    joules, wall_s = row.get("energy_cpu_j"), row["wall_s"]
+    if row.get("energy_cpu_source") != "codecarbon-tdp" or joules is None:
+        return
+    if note is None:
+        yield "energy_cpu_note does not say of which design power the estimate is"
+        return
+    tdp_w, n_cpus = float(note["watts"]), evidence.run["machine"].get("n_cpus_logical")
+    yield from _tdp_is_known(note, tdp_w, evidence)
+    low, high = 0.1, 1.0
+    if isinstance(n_cpus, int) and row.get("cpu_s") is not None and wall_s >= SLOWEST_S:
+        used = [row.get(f"{who}cpu_s") or 0.0 for who in ("", "harness_", "poller_", "foreign_")]
+        share = 0.1 + 0.9 * min(1.0, sum(used) / (n_cpus * wall_s)) ** 3
+        low, high = max(low, share), share if row.get("foreign_cpu_s") is not None else high
+    slack = MODEL_SHARE + 0.1 / wall_s
+    if not (low - slack) * tdp_w * wall_s <= joules <= (high + slack) * tdp_w * wall_s:
+        told = f"{low * tdp_w * wall_s:.3g} to {high * tdp_w * wall_s:.3g} J"
+        yield f"energy_cpu_j is {joules:.4g}; {tdp_w:g} W of design power (its note) at this load make it {told}"
+
+
+def _tdp_is_known(note: "re.Match[str]", tdp_w: float, evidence: Evidence) -> Iterator[str]:
+    """The design power is the one that the suite gives, or that codecarbon assumes for so many CPUs."""
+    options = evidence.run["suite"].get("meters") or {}
+    given = (options.get("codecarbon") or {}).get("tdp_w")
+    n_cpus = evidence.run["machine"].get("n_cpus_logical")
+    if given is not None and not isclose(given, tdp_w, rel_tol=1e-3):
+        yield f"energy_cpu_note has {tdp_w:g} W of design power, the suite gives {given:g} W"
+    elif note["each"] and isinstance(n_cpus, int) and not isclose(float(note["each"]) * n_cpus, tdp_w, rel_tol=1e-3):
+        yield f"energy_cpu_note has {tdp_w:g} W for {note['each']} W a thread, the machine has {n_cpus} threads"
+
+
+def _draws_more_than_idle(row: Row, _evidence: Evidence) -> Iterator[str]:
+    """What works draws about as much as what rests, or more."""
+    joules, idle_w = row.get("energy_j"), row.get("idle_power_w")
+    if joules is not None and idle_w and row["wall_s"] and joules / row["wall_s"] < IDLE_SHARE * idle_w:
+        yield f"energy_j is {joules / row['wall_s']:.3g} W over the window, under half of idle_power_w, {idle_w:.3g}"
+
+
+def _hides_no_energy(row: Row, evidence: Evidence) -> Iterator[str]:
+    """A counter that was sampled over a window was read at its edges, too: its row has joules, or why not."""
+    if row.get("energy_cpu_method") is None and any("rapl." in n for p in evidence.samples(row) for s in p for n in s):
+        yield "power.jsonl has the counters of rapl over this window, and the row does not say what they told"
+
+
+JOULES = (
+    Check(_was_there, EDITED),
+    Check(_has_its_samples, "Restore power.jsonl, or measure again."),
+    Check(_agrees_with_its_samples, EDITED, dependent=True),
+    Check(_agrees_with_its_model, EDITED, dependent=True),
+    Check(_draws_more_than_idle, EDITED),
+    Check(_hides_no_energy, EDITED),
+)
+"""What holds between a row's joules, its meters and what was sampled."""

@@ -1,0 +1,143 @@
+"""When a row was measured: times that can be, windows one after the other, and as long as they say."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+
+from greenbench import rescore, store
+from greenbench.validate.evidence import Check, Evidence, Line, Row
+
+FIRST_UTC = datetime(2026, 1, 1, tzinfo=timezone.utc)
+"""Before, there was no greenbench."""
+
+AHEAD = timedelta(days=1)
+"""A clock may be ahead by so much, which covers one that shows local time as UTC."""
+
+CLOCK = timedelta(minutes=5)
+"""Within a run the system's clock may be set by so much."""
+
+EDGE_S, EDGE_SHARE = 0.1, 0.005
+"""A clock is read just inside the edges of a segment: for so long the process may have been kept from running."""
+
+OVERLAP_S = 0.1
+"""Two windows may overlap by so much, since each was brought to UTC by its own look at the clock."""
+
+SAME_CLOCK_S = 60.0
+"""Two windows whose clocks differ by less were timed between the same two starts of the machine."""
+
+MIN_WINDOW_S = 1.0
+MAX_LAST_PASS = 4.0
+"""A last pass that took so many times as long as those before it did not happen."""
+
+MEASURE = "Measure again, with the system's clock set."
+
+
+def impossible(text: object) -> str | None:
+    """Say why a text is no time at which a run can have been, or return None."""
+    try:
+        when = datetime.fromisoformat(str(text))
+    except ValueError:
+        return "no time of ISO 8601"
+    if when.tzinfo is None:
+        return "a time without its zone"
+    if when < FIRST_UTC:
+        return "before there was a greenbench"
+    return "in the future" if when > datetime.now(timezone.utc) + AHEAD else None
+
+
+def _is_dated(row: Row, evidence: Evidence) -> Iterator[str]:
+    """A row was measured after its run began, and before now."""
+    told = row.get("timestamp_utc")
+    why = "nobody knows when it was measured" if told is None else impossible(told)
+    if why:
+        yield f"timestamp_utc is {told!r:.80}: {why}"
+    elif impossible(evidence.run["started_utc"]) is None and _time(told) < _time(evidence.run["started_utc"]) - CLOCK:
+        yield f"timestamp_utc is {told}, before the run began, {evidence.run['started_utc']}"
+
+
+def _time(text: object) -> datetime:
+    return datetime.fromisoformat(str(text))
+
+
+def _has_its_window(row: Row, evidence: Evidence) -> Iterator[str]:
+    """``windows.jsonl`` says when the row's window was, and that is within the run and before the row was written."""
+    edges = evidence.window(row)
+    if edges is None:
+        yield f"{store.WINDOWS} does not say when this window was"
+        return
+    spans = store.segments_utc(dict(edges))
+    began, ended = _time(evidence.run["started_utc"]) - CLOCK, _time(row["timestamp_utc"]) + CLOCK
+    if spans[0][0] < began.timestamp() or spans[-1][1] > ended.timestamp():
+        told = [_utc(seconds) for seconds in (spans[0][0], spans[-1][1])]
+        yield (
+            f"its window was from {told[0]} to {told[1]} ({store.WINDOWS}), not between the start of the run, "
+            f"{evidence.run['started_utc']}, and the time of the row, {row['timestamp_utc']}"
+        )
+
+
+def _utc(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:g} s"
+
+
+def _is_apart(row: Row, evidence: Evidence) -> Iterator[str]:
+    """A machine measures one window at a time: each begins after what stands before it has ended."""
+    at = evidence.at.get(rescore.key_of(row), 0)
+    before, line = (evidence.edges[at - 1], evidence.edges[at]) if at else (None, None)
+    if before and line and (overlap_s := _overlap_s(before, line)):
+        yield f"its window begins {overlap_s:.3g} s before that of {store.WINDOWS}:{before.number} ends"
+
+
+def _overlap_s(before: Line, line: Line) -> float | None:
+    """Return by how much a line's window begins before another's ends, None where it does not."""
+    shifts = [one.row["utc_s"] - one.row["t_s"] for one in (before, line)]
+    shift_s = 0.0 if abs(shifts[1] - shifts[0]) < SAME_CLOCK_S else shifts[1] - shifts[0]
+    overlap_s: float = before.row["segments"][-1][1] - line.row["segments"][0][0] - shift_s
+    return overlap_s if overlap_s > OVERLAP_S else None
+
+
+def _fills_its_window(row: Row, evidence: Evidence) -> Iterator[str]:
+    """The seconds of a row are those between the edges of its window."""
+    segments = evidence.segments.get(rescore.key_of(row))
+    if segments is None:
+        return
+    between_s = sum(end - start for start, end in segments)
+    if not math.isclose(row["wall_s"], between_s, rel_tol=EDGE_SHARE, abs_tol=EDGE_S * len(segments)):
+        yield f"wall_s is {row['wall_s']:g}, {store.WINDOWS} has {between_s:g} s between the edges"
+
+
+def _ended_when_it_could(row: Row, evidence: Evidence) -> Iterator[str]:
+    """A window ends with the first pass that makes it long enough: more passes than fit into it were not made."""
+    n_passes, wall_s, asked_s = row["n_passes"], row["wall_s"], evidence.steps.window_s
+    if row["scenario"] == "server" or n_passes < 2 or asked_s < MIN_WINDOW_S or wall_s <= asked_s:
+        return
+    others_s, last_s = asked_s / (n_passes - 1), wall_s - asked_s
+    if last_s > max(MAX_LAST_PASS * others_s, MIN_WINDOW_S / 4):
+        yield (
+            f"n_passes is {n_passes} in {wall_s:.3g} s, and the protocol ends a window with the first pass after "
+            f"{asked_s:g} s: passes of {wall_s / n_passes:.2g} s would have ended it at {asked_s + others_s:.3g} s"
+        )
+
+
+def _latencies_fill_the_window(row: Row, evidence: Evidence) -> Iterator[str]:
+    """Where utterances are sent one by one, the latencies of a pass are the seconds of a pass."""
+    texts: Sequence[Mapping[str, object]] = evidence.texts.get(rescore.key_of(row), ())
+    seconds = [float(str(t["latency_s"])) for t in texts if isinstance(t.get("latency_s"), (int, float))]
+    if row["scenario"] != "single-stream" or not texts or len(seconds) != len(texts):
+        return
+    pass_s = row["wall_s"] / row["n_passes"]
+    if sum(seconds) > 3 * pass_s + EDGE_S or sum(seconds) < pass_s / 3 - EDGE_S:
+        yield f"the latencies of a pass are {sum(seconds):.3g} s, wall_s / n_passes is {pass_s:.3g} s"
+
+
+MOMENTS = (
+    Check(_is_dated, MEASURE),
+    Check(_has_its_window, MEASURE, dependent=True),
+    Check(_is_apart, "Restore windows.jsonl, or measure again."),
+    Check(_fills_its_window, "Restore the row from its run, or measure again."),
+    Check(_ended_when_it_could, "Restore the row from its run, or measure again."),
+    Check(_latencies_fill_the_window, "Restore the row from its run, or measure again."),
+)
+"""What holds of the time of a measured row."""
