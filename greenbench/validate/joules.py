@@ -69,7 +69,7 @@ def _was_there(row: Row, evidence: Evidence) -> Iterator[str]:
             yield f"{said} by the method {method}, which is {usual} there"
 
 
-_NO_JOULES = {"clock", "memory", "thermal", "gpu"}
+_NO_JOULES = {"clock", "cpu-time", "memory", "thermal", "gpu"}
 """Built-in meters of other quantities."""
 
 

@@ -239,7 +239,8 @@ def drew(watts: float, idle_w: float = 20.0, **provenance: Any) -> Edit:
         joules = watts * row["wall_s"]
         row.update(provenance, energy_cpu_j=joules, energy_j=joules, idle_power_w=idle_w)
         row.update(energy_cpu_method="counter", energy_cpu_source="rapl", energy_cpu_note=None, energy_method="counter")
-        row.update(flags=[], flag_notes=[])
+        kept = [pair for pair in zip(row["flags"], row["flag_notes"], strict=True) if pair[0] != "energy-estimated"]
+        row["flags"], row["flag_notes"] = [flag for flag, _ in kept], [note for _, note in kept]
         row["energy_net_j"] = joules - idle_w * row["wall_s"]
         row["energy_j_per_audio_s"], row["co2e_g"] = joules / row["audio_s"], joules / 3.6e6 * 56
 
