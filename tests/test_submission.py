@@ -71,7 +71,10 @@ def test_a_real_run_can_be_packed(whole_run: Path, tmp_path: Path) -> None:
     packed = pack([whole_run], tmp_path / "entry.zip")
     assert check(packed.path, tmp_path / "unpacked") == []
     content = read(packed.path)
-    files = ["run.json", *(f"{name}.jsonl" for name in ("records", "scores", "hypotheses", "windows", "power"))]
+    files = [
+        "run.json",
+        *(f"{name}.jsonl" for name in ("records", "scores", "hypotheses", "windows", "power", "control")),
+    ]
     assert {name.rpartition("/")[2] for name in content} == {MANIFEST, *files}
     assert not any(b"/tmp" in data for data in content.values())
 
