@@ -44,6 +44,6 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Write the generated parts of the README anew."""
+    """Write the generated parts of all documents anew."""
     session.install("-e", ".[test]")
     session.run("python", "tools/readme.py")

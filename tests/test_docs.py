@@ -20,17 +20,20 @@ README = (ROOT / "README.md").read_text()
 def load_tool():
     spec = importlib.util.spec_from_file_location("readme_tool", ROOT / "tools" / "readme.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "tools")
+        spec.loader.exec_module(module)
     return module
 
 
-COMMANDS = load_tool().commands()
+TOOL = load_tool()
+COMMANDS = TOOL.commands()
 
 
 @pytest.fixture(scope="module")
 def tool():
     """The script that writes the generated parts."""
-    return load_tool()
+    return TOOL
 
 
 def generated(part: str) -> str:
@@ -52,6 +55,52 @@ def test_the_readme_shows_the_metrics_as_they_are(tool) -> None:
 def test_the_readme_shows_the_flags_as_they_are(tool) -> None:
     """The README's table is the FLAGS table; `python tools/readme.py` mends it."""
     assert generated("flags") == tool.flags_table()
+
+
+@pytest.fixture(scope="module")
+def committed(tool):
+    """The committed runs, unpacked."""
+    with tool.figures.unpacked() as runs:
+        yield runs
+
+
+PLACES = [
+    pytest.param(document, name, content, id=f"{document.relative_to(ROOT)}:{name}")
+    for document in TOOL.DOCUMENTS
+    for name, content in TOOL.parts(document.read_text(encoding="utf-8"))
+]
+
+
+@pytest.mark.parametrize(("document", "name", "content"), PLACES)
+def test_every_figure_is_that_of_committed_rows(tool, committed, document: Path, name: str, content: str) -> None:
+    """What a document quotes is what its rows and files give now; `python tools/readme.py` mends it."""
+    assert content.strip() == tool.part(name, committed).strip()
+
+
+def test_every_part_that_can_be_generated_is_used() -> None:
+    """No figure is computed for nobody."""
+    assert {*TOOL.DECLARED, *TOOL.figures.PARTS} == {place.values[1] for place in PLACES}
+
+
+MEASURED = r"\d\.\d+ ?%|\d(\.\d+)? times (as|smaller)|\d kJ|WER (is|of|was) \d|\d\.\d+x\b|RTFx \d|-> \d"
+
+
+@pytest.mark.parametrize("document", TOOL.DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_measured_figure_is_written_by_hand(tool, document: Path) -> None:
+    """Beside the generated parts there is no error rate, no factor of speed or size, and no energy."""
+    prose = tool.GENERATED.sub("", document.read_text(encoding="utf-8"))
+    assert [line for line in prose.splitlines() if re.search(MEASURED, line)] == []
+
+
+def test_documents_take_fewer_and_more_runs(tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any committed run every part is there still, and what no row holds is not written."""
+    monkeypatch.setattr(tool.figures, "ENTRIES", tmp_path)
+    with tool.figures.unpacked() as runs:
+        for document in tool.DOCUMENTS:
+            text = tool.rewritten(document.read_text(encoding="utf-8"), runs)
+            assert tool.rewritten(text, runs) == text
+            assert len(list(tool.parts(text))) == len(list(tool.parts(document.read_text(encoding="utf-8"))))
+        assert "whisper-english" not in tool.part("teacher-wer", runs)
 
 
 @pytest.mark.parametrize("file", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"])

@@ -1,19 +1,33 @@
-"""Writes the generated parts of the README: command-line help, the table of metrics, and a real quick-start run.
+"""Writes the generated parts of all documents: what the program declares, and what committed runs and files hold.
 
-Usage: python tools/readme.py [--run] (with --run the quick start is measured anew and its picture taken).
+Usage: python tools/readme.py [--picture] (with --picture the quick start's page is photographed, with Chromium).
+
+Nothing is measured: pack new runs with tools/sample_board.py first.
 """
 
 import argparse
 import re
 import subprocess
-import sys
 import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import figures
+
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+ASSETS = figures.ASSETS
+DOCUMENTS = (
+    ROOT / "README.md",
+    ROOT / "results" / "README.md",
+    ASSETS / "README.md",
+    ASSETS / "teacher" / "README.md",
+    ASSETS / "students" / "README.md",
+)
 PICTURE = ROOT / "docs" / "quickstart.png"
+
+GENERATED = re.compile(r"(<!-- generated: ([\w-]+) -->)(\n?)(.*?)\n?(<!-- end -->)", re.S)
+"""A generated part: a block between lines of its own, or a stretch inside a line (one that begins with it is HTML)."""
 
 
 def metrics_table() -> str:
@@ -55,21 +69,23 @@ def command_help() -> str:
     return "\n".join(lines)
 
 
-def replace(text: str, part: str, content: str) -> str:
-    """Put content between the markers of a generated part."""
-    pattern = rf"(<!-- generated: {part} -->\n).*?(<!-- end -->)"
-    return re.sub(pattern, lambda found: f"{found[1]}{content}\n{found[2]}", text, flags=re.S)
+DECLARED: Mapping[str, Callable[[], str]] = {"help": command_help, "metrics": metrics_table, "flags": flags_table}
+"""Parts that the program itself declares."""
 
 
-def quickstart_run() -> str:
-    """Run the quick start, take the page's picture, and return the terminal's table."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "greenbench", "run", "suites/quickstart.yaml", "--out", f"{folder}/run"]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-        photograph(Path(folder) / "run" / "report.html")
-    table = done.stdout.split("\npage:")[0].rstrip()
-    lines = "\n".join(line.rstrip() for line in table.splitlines())
-    return f"```\n{lines}\n```\n\n![The page of the quick start]({PICTURE.relative_to(ROOT)})"
+def rewritten(text: str, runs: figures.Runs) -> str:
+    """Return a document with each of its generated parts made anew."""
+    return GENERATED.sub(lambda found: f"{found[1]}{found[3]}{part(found[2], runs)}{found[3]}{found[5]}", text)
+
+
+def part(name: str, runs: figures.Runs) -> str:
+    """Return one generated part by its name."""
+    return DECLARED[name]() if name in DECLARED else figures.PARTS[name](runs)
+
+
+def parts(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the name and the content of each generated part of a document."""
+    return ((found[2], found[4]) for found in GENERATED.finditer(text))
 
 
 def photograph(page: Path) -> None:
@@ -83,17 +99,17 @@ def photograph(page: Path) -> None:
 
 
 def main() -> None:
-    """Rewrite the README."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--run", action="store_true", help="measure the quick start anew")
+    """Rewrite every document."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--picture", action="store_true", help="photograph the quick start's page")
     arguments = parser.parse_args()
-    text = README.read_text()
-    text = replace(text, "help", command_help())
-    text = replace(text, "metrics", metrics_table())
-    text = replace(text, "flags", flags_table())
-    if arguments.run:
-        text = replace(text, "quickstart", quickstart_run())
-    README.write_text(text)
+    with figures.unpacked() as runs:
+        for document in DOCUMENTS:
+            document.write_text(rewritten(document.read_text(encoding="utf-8"), runs), encoding="utf-8")
+        if arguments.picture:
+            from greenbench.report.pages import write_page
+
+            photograph(write_page(runs.folders["quickstart"], runs.folders["quickstart"] / "report.html"))
 
 
 if __name__ == "__main__":

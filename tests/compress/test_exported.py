@@ -160,6 +160,7 @@ def test_an_export_is_made_once_and_again_when_the_weights_change(
     assert (n_made, len(made)) in {(0, 1), (1, 2)}  # 0 where another test left the same model's export
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["memos emptied", "memos swapped", "exports swapped", "folders swapped"])
 def test_two_models_never_share_an_export(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
