@@ -59,11 +59,12 @@ def slowness() -> float:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Let Ctrl-C reach what tests start, fit the time limit to the machine, and share the CPUs between workers.
+    """Let Ctrl-C reach what tests start, fit the time limit to the machine, and share the CPUs.
 
-    A shell's background jobs ignore SIGINT, and so do their children. Workers of pytest-xdist have one thread of
-    torch each: more would wait for each other.
+    A shell's background jobs ignore SIGINT, and so do their children. Threads of torch that wait for each other sleep
+    meanwhile, and workers of pytest-xdist have one each.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[SLOWNESS] = slowness()
     if config.getoption("timeout", None) is None:
@@ -307,6 +308,27 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = Wav2Vec2CTCTokenizer(str(vocabulary))
     Wav2Vec2Processor(Wav2Vec2FeatureExtractor(), tokenizer).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def teacher() -> Any:
+    """The bundled teacher in float32, opened once; no test changes it."""
+    from greenbench.entries import VariantEntry, build_variant
+
+    return build_variant(VariantEntry(use="wav2vec2/quickstart")).load("cpu")
+
+
+@pytest.fixture(scope="session")
+def teacher_reads(teacher: Any) -> Callable[[Any], str]:
+    """What the bundled teacher reads in a clip of the quick start, alone; in each clip once."""
+    known: dict[str, str] = {}
+
+    def text(clip: Any) -> str:
+        if clip.id not in known:
+            (known[clip.id],) = teacher([clip.read()])
+        return known[clip.id]
+
+    return text
 
 
 @pytest.fixture

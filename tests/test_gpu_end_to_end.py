@@ -1,6 +1,7 @@
 """A GPU of known watts, from the suite to the row: real pynvml in real worker and poller, over the stub driver."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -81,10 +82,12 @@ def row_of(suite_data: dict, out: Path) -> dict:
 
 @pytest.mark.usefixtures("gpu")
 @pytest.mark.measures
-def test_a_gpu_of_known_watts_gives_its_joules(suite_data: dict, tmp_path: Path) -> None:
+def test_a_gpu_of_known_watts_gives_its_joules(
+    suite_data: dict, tmp_path: Path, patience: Callable[[float], float]
+) -> None:
     """The counter's joules are watts times seconds to within its step, and the row has the state of the board."""
     row = row_of(suite_data, tmp_path / "out")
-    assert WATTS * (row["wall_s"] - 0.1) <= row["energy_gpu_j"] <= WATTS * (row["wall_s"] + 0.5)
+    assert WATTS * (row["wall_s"] - 0.1) <= row["energy_gpu_j"] <= WATTS * (row["wall_s"] + patience(1))
     assert (row["energy_gpu_method"], row["energy_gpu_source"]) == ("counter", "nvml-total-energy")
     assert row["energy_gpu_scope"] == "device"
     assert (row["gpu_temp_start_c"], row["gpu_temp_end_c"]) == (41, 41)

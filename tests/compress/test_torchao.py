@@ -1,5 +1,6 @@
 """Builds by torchao: small, near to the floats, and counted rightly."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from greenbench.datasets.quickstart import Quickstart
 from greenbench.entries import VariantEntry, build_variant
 from greenbench.errors import InputError
 
+Reads = Callable[[Any], str]
 BUILDS = ("int8-weight-only", "int8-torchao")
 installed = pytest.mark.skipif(ours._unsupported("cpu") is not None, reason="torchao is not installed")
 
@@ -21,16 +23,15 @@ def load(model: str | Path, *builds: Any) -> Any:
 
 
 @installed
-def test_they_read_the_quick_start_as_floats_do_in_a_third_of_the_bytes() -> None:
+def test_they_read_the_quick_start_as_floats_do_in_a_third_of_the_bytes(teacher: Any, teacher_reads: Reads) -> None:
     """Greedy texts of the bundled speech hardly change; parameters and work are those of the float model."""
     import jiwer
 
-    waveforms = [clip.read() for clip in list(Quickstart(voices="seen")())[::30]]
-    plain = load("wav2vec2/quickstart")
-    texts = [plain([w])[0] for w in waveforms]
+    plain, clips = teacher, list(Quickstart(voices="seen")())[::30]
+    texts = [teacher_reads(clip) for clip in clips]
     for build in BUILDS:
         model = load("wav2vec2/quickstart", build)
-        assert jiwer.wer(texts, [model([w])[0] for w in waveforms]) < 0.03
+        assert jiwer.wer(texts, [model([clip.read()])[0] for clip in clips]) < 0.03
         assert model.footprint.n_params == plain.footprint.n_params
         assert model.footprint.model_bytes < 0.36 * plain.footprint.model_bytes
         assert model.footprint.macs(48_000) == plain.footprint.macs(48_000)
@@ -38,14 +39,14 @@ def test_they_read_the_quick_start_as_floats_do_in_a_third_of_the_bytes() -> Non
 
 
 @installed
-def test_four_bits_take_a_fifth_of_the_bytes(tiny_model: Path) -> None:
+def test_four_bits_take_a_fifth_of_the_bytes(tiny_model: Path, teacher: Any, teacher_reads: Reads) -> None:
     """After bf16, int4 weights read nearly as floats do; without it, or on a GPU, it is refused in one line."""
     import jiwer
 
-    waveforms = [clip.read() for clip in list(Quickstart(voices="seen")())[::30]]
-    plain, model = load("wav2vec2/quickstart"), load("wav2vec2/quickstart", "bf16", "int4-weight-only")
-    texts = [plain([w])[0] for w in waveforms]
-    assert jiwer.wer(texts, [model([w])[0] for w in waveforms]) < 0.06
+    plain, clips = teacher, list(Quickstart(voices="seen")())[::30]
+    model = load("wav2vec2/quickstart", "bf16", "int4-weight-only")
+    texts = [teacher_reads(clip) for clip in clips]
+    assert jiwer.wer(texts, [model([clip.read()])[0] for clip in clips]) < 0.06
     assert model.footprint.n_params == plain.footprint.n_params
     assert model.footprint.model_bytes < 0.21 * plain.footprint.model_bytes
     assert model.footprint.macs(48_000) == plain.footprint.macs(48_000)

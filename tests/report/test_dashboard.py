@@ -39,7 +39,7 @@ def serve() -> Iterator[Callable[[Path], Server]]:
 
 
 def ask(server: Server, path: str = "/", **headers: str) -> tuple[int, str | None, str]:
-    connection = HTTPConnection("127.0.0.1", int(server.server_address[1]), timeout=20)
+    connection = HTTPConnection("127.0.0.1", int(server.server_address[1]))
     connection.request("GET", path, headers=headers)
     answer = connection.getresponse()
     body = answer.read().decode()

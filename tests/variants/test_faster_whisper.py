@@ -15,8 +15,14 @@ from greenbench.plugins import Footprint
 from greenbench.variants.faster_whisper import SIZES, FasterWhisper, _footprint
 
 
+@pytest.fixture(scope="module")
+def tiny_en(whisper_folder: Path) -> Any:
+    """tiny.en in int8, opened once."""
+    return FasterWhisper(str(whisper_folder), compute_type="int8")("w", []).load("cpu")
+
+
 @pytest.mark.speech
-def test_texts_equal_the_librarys_own(whisper_folder: Path, speech: Path) -> None:
+def test_texts_equal_the_librarys_own(tiny_en: Any, whisper_folder: Path, speech: Path) -> None:
     """Twelve utterances of test-other read as the library reads them when called directly with the same options."""
     import soundfile
     from faster_whisper import WhisperModel
@@ -24,23 +30,21 @@ def test_texts_equal_the_librarys_own(whisper_folder: Path, speech: Path) -> Non
     files = sorted((speech / "LibriSpeech" / "test-other").rglob("*.flac"))[:12]
     waveforms = [soundfile.read(file, dtype="float32")[0] for file in files]
     assert len(waveforms) == 12
-    ours = FasterWhisper(str(whisper_folder), compute_type="int8")("w", []).load("cpu")
     library = WhisperModel(str(whisper_folder), device="cpu", compute_type="int8")
     expected = []
     for waveform in waveforms:
         segments, _ = library.transcribe(waveform, beam_size=1, language="en", temperature=0.0)
         expected.append("".join(segment.text for segment in segments).strip())
     assert all(expected)
-    assert ours(waveforms) == expected
+    assert tiny_en(waveforms) == expected
 
 
-def test_parameters_are_those_of_the_file(whisper_folder: Path) -> None:
+def test_parameters_are_those_of_the_file(tiny_en: Any, whisper_folder: Path) -> None:
     """The count is 37.76 million, tiny.en's, as an independent reader of the file finds it; int8 runs from a
     float16 file, so the size of what runs is not known."""
-    model = FasterWhisper(str(whisper_folder), compute_type="int8")("w", []).load("cpu")
-    assert model.footprint == Footprint(_count(whisper_folder / "model.bin"), None, compute_dtype="fp32+int8")
-    assert model.footprint.n_params == pytest.approx(37.76e6, abs=0.005e6)
-    assert model.batching == "sequential"
+    assert tiny_en.footprint == Footprint(_count(whisper_folder / "model.bin"), None, compute_dtype="fp32+int8")
+    assert tiny_en.footprint.n_params == pytest.approx(37.76e6, abs=0.005e6)
+    assert tiny_en.batching == "sequential"
 
 
 def _count(file: Path) -> int:
@@ -59,10 +63,9 @@ def _count(file: Path) -> int:
     return n_params
 
 
-def test_a_batch_is_transcribed_in_order(whisper_folder: Path) -> None:
+def test_a_batch_is_transcribed_in_order(tiny_en: Any) -> None:
     """One text a waveform, in the order given, and silence is no crash."""
-    model = FasterWhisper(str(whisper_folder), compute_type="int8")("w", []).load("cpu")
-    assert len(model([np.zeros(8000, "float32"), np.zeros(100, "float32")])) == 2
+    assert len(tiny_en([np.zeros(8000, "float32"), np.zeros(100, "float32")])) == 2
 
 
 # --- size ------------------------------------------------------------------------------------------------

@@ -13,16 +13,17 @@ TEN_S = 160_000
 
 @pytest.fixture(scope="module")
 def build() -> Callable[..., Any]:
-    """Build an architecture with random weights."""
+    """Build an architecture with random weights, or without any, for what only looks at shapes."""
     import torch
     from transformers import AutoModelForCTC, Wav2Vec2Config
 
     from greenbench.variants.wav2vec2 import ARCHITECTURES
 
-    def build(name: str, n_layers: int) -> Any:
+    def build(name: str, n_layers: int, device: str = "meta") -> Any:
         torch.manual_seed(1)
         settings = {**ARCHITECTURES[name], "num_hidden_layers": n_layers}
-        return AutoModelForCTC.from_config(Wav2Vec2Config(**settings, vocab_size=32)).eval()
+        with torch.device(device):
+            return AutoModelForCTC.from_config(Wav2Vec2Config(**settings, vocab_size=32)).eval()
 
     return build
 
@@ -46,7 +47,7 @@ def test_the_count_is_that_of_a_real_run(build: Callable[..., Any], name: str) -
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    model = build(name, 1)
+    model = build(name, 1, "cpu")
     counter = FlopCounterMode(display=False)
     with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
         model(torch.zeros(1, 16_000))
@@ -58,7 +59,7 @@ def test_attention_counts_although_its_kernel_is_fused(build: Callable[..., Any]
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    model, counter = build("base", 2), FlopCounterMode(display=False)
+    model, counter = build("base", 2, "cpu"), FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         model(torch.zeros(1, TEN_S))
     attention = 2 * 2 * 499**2 * 768
