@@ -441,7 +441,10 @@ def _write_sound_window(folder: Path, run: dict, key: dict, cell: dict, start_s:
     if "energy_cpu_j" in cell and cell.get("source", "rapl") == "rapl":
         watts = cell["energy_cpu_j"] / cell["wall_s"]
         times = [start_s + n / 10 - 0.1 for n in range(int(10 * (end_s - start_s)) + 3)]
-        samples = [{"t_s": t, "rapl.package-0.energy_uj": round(1e6 * watts * max(0.0, t - start_s))} for t in times]
+        busy_s = sum(cell.get(name) or 0.0 for name in ("cpu_s", "harness_cpu_s", "poller_cpu_s", "foreign_cpu_s"))
+        load = {"cpu.utilisation_pct": 100 * busy_s / (8 * cell["wall_s"])} if busy_s else {}
+        counted = [round(1e6 * watts * max(0.0, t - start_s)) for t in times]
+        samples = [{"t_s": t, "rapl.package-0.energy_uj": n} | load for t, n in zip(times, counted, strict=True)]
         store.append(folder, samples, store.POWER)
     return end_s
 

@@ -1,7 +1,8 @@
 """A leaderboard: runs and entries in, a static site out that ranks what may be ranked and says why the rest is not."""
 
+import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -10,8 +11,9 @@ from pathlib import Path
 from greenbench import gate, merge, platforms, store, submission
 from greenbench.errors import InputError, StoreError
 from greenbench.gate import Gate
-from greenbench.leaderboard import documents, history, ranking, site
+from greenbench.leaderboard import among, documents, history, ranking, site
 from greenbench.merge import Refused
+from greenbench.validate import Problem
 
 __all__ = ["Published", "publish"]
 
@@ -43,6 +45,7 @@ def publish(
     asked: Gate = gate.DEFAULT,
     title: str = "Speech recognition leaderboard",
     previous: Path | None = None,
+    limits: submission.Limits = submission.LIMITS,
 ) -> Published:
     """Write a leaderboard's site.
 
@@ -52,6 +55,7 @@ def publish(
         asked: what a cell's WER must be before its speed, energy and size are ranked.
         title: of the site.
         previous: the previous publication, its JSON or its site; by default what is in ``out``.
+        limits: what an entry may cost.
 
     Raises:
         InputError: there is no run, or the previous publication cannot be read.
@@ -60,7 +64,7 @@ def publish(
     before = history.previous(previous or out)
     if previous is not None and before is None:
         raise InputError(f"--previous {previous}: no publication is there.")
-    with _taken_in(results) as (folder, merged, refused):
+    with _taken_in(results, before, limits) as (folder, merged, refused):
         runs = [store.read_run(run) for run in store.runs(folder)]
         publication = _publication(folder, merged, refused, asked, title)
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -84,24 +88,54 @@ def publish(
 
 
 @contextmanager
-def _taken_in(results: Sequence[Path]) -> Iterator[tuple[Path, merge.Merged, list[Refused]]]:
+def _taken_in(
+    results: Sequence[Path], before: history.Content | None, limits: submission.Limits
+) -> Iterator[tuple[Path, merge.Merged, list[Refused]]]:
     """Yield a folder with every run that may be published, what was merged, and the entries that were refused."""
     with tempfile.TemporaryDirectory() as scratch:
         refused: list[Refused] = []
         folders = [place for place in results if place.is_dir()]
         for number, file in enumerate(_entries(results)):
             unpacked = Path(scratch) / f"entry-{number}"
-            problems = submission.check(file, unpacked)
-            refused += [Refused(file.name, f"{problem.what} ({problem.where})") for problem in problems[:5]]
+            problems = submission.check(file, unpacked, limits)
+            refused += [Refused(file.name, f"{problem.what} ({problem.where})") for problem in _distinct(problems)]
             folders += [] if problems else [unpacked]
         missing = [str(place) for place in results if not place.exists()]
         if missing:
             raise InputError(f"{', '.join(missing)}: there is nothing of that name.")
+        known = (before or {}).get("runs", {})
         sources = [run for folder in folders for run in store.runs(folder)]
         if not sources and refused:
             raise StoreError("\n".join(["no entry can be taken in:", *(f"{r.what}: {r.reason}" for r in refused)]))
-        merged = merge.merge(sources or folders or results, Path(scratch) / "runs")
+        merged = merge.merge(
+            sorted(sources, key=lambda run: _turn(run, known)) or folders or results, Path(scratch) / "runs"
+        )
+        conflicts = among.conflicts(store.runs(Path(scratch) / "runs"), [*known])
+        for run, why in conflicts.items():
+            shutil.rmtree(run)
+            del merged.runs[run.name]
+            refused.append(why)
         yield Path(scratch) / "runs", merged, [*refused, *merged.refused]
+
+
+MAX_REASONS = 5
+"""So many reasons are told of one entry, each of another kind."""
+
+
+def _distinct(problems: Sequence[Problem]) -> list[Problem]:
+    """Return the first problem of each kind, which its first words tell."""
+    kinds = {problem.what.partition(" is ")[0]: problem for problem in reversed(problems)}
+    return [problem for problem in problems if problem in kinds.values()][:MAX_REASONS]
+
+
+def _turn(run: Path, published: Mapping[str, str]) -> tuple[bool, bool, str, str]:
+    """Order runs by who came first: of a run and its copy that stays which was published, else began, before."""
+    try:
+        content = store.read_run(run)
+        name, started = str(content.get("run_id")), str(content.get("started_utc"))
+    except (StoreError, AttributeError):
+        name, started = run.name, ""
+    return merge.digest(run) not in published.values(), name not in published, started, str(run)
 
 
 def _entries(results: Sequence[Path]) -> list[Path]:

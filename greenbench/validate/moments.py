@@ -65,6 +65,8 @@ def _has_its_window(row: Row, evidence: Evidence) -> Iterator[str]:
     if edges is None:
         yield f"{store.WINDOWS} does not say when this window was"
         return
+    if impossible(evidence.run["started_utc"]):
+        return
     spans = store.segments_utc(dict(edges))
     began, ended = _time(evidence.run["started_utc"]) - CLOCK, _time(row["timestamp_utc"]) + CLOCK
     if spans[0][0] < began.timestamp() or spans[-1][1] > ended.timestamp():

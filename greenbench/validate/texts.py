@@ -1,10 +1,12 @@
 """The texts behind a measured row: that they are there, are of its data, and count to its error rates."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from greenbench import corpus, environment, rescore
+from greenbench.datasets import known
 from greenbench.metrics import ACCURACY, INTERVALS
 from greenbench.plugins import SAMPLE_RATE_HZ
 from greenbench.text import scorers
@@ -60,6 +62,21 @@ def _against(row: Row, evidence: Evidence, names: Sequence[str], n_resamples: in
         yield from differs(name, row.get(name), expected[name], "counted again")
 
 
+def _is_the_known_data(row: Row, evidence: Evidence) -> Iterator[str]:
+    """Data with the name of a published data set is that data set, or a part of it."""
+    texts = evidence.texts.get(rescore.key_of(row)) or ()
+    why = known.contradiction(row["dataset"], str(row.get("data_hash")), [str(text["reference"]) for text in texts])
+    if why:
+        yield f"the data is not what it is called: {why}"
+    elif str(row["dataset"]).startswith("librispeech/") and texts:
+        odd = next((text for text in texts if not _LIBRISPEECH_ID.fullmatch(text["utterance_id"])), None)
+        if odd:
+            yield f"the data is not what it is called: {odd['utterance_id']!r:.60} is no utterance of LibriSpeech"
+
+
+_LIBRISPEECH_ID = re.compile(r"\d+-\d+-\d{4}")
+
+
 def _varies(row: Row, evidence: Evidence) -> Iterator[str]:
     """An interval has a width where utterances, or speakers, differ in their rate of errors."""
     texts = evidence.texts.get(rescore.key_of(row)) or ()
@@ -108,6 +125,7 @@ def _installed(normalizer: str, scorer: str) -> scorers.Scoring | None:
 
 TEXTS = (
     Check(_has_texts, _EDITED),
+    Check(_is_the_known_data, "Give the data set a name of its own in the suite, and measure again."),
     Check(_other_scorer, NOT_RECOUNTED),
     Check(recounted, _EDITED, dependent=True),
     Check(_varies, _EDITED),

@@ -1,0 +1,488 @@
+"""Forged entries: one honest entry, changed in one way each as a forger would, and hashed anew; a board names each."""
+
+import json
+import zipfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenbench import energy, leaderboard, store, submission
+from greenbench.leaderboard import history
+from greenbench.submission import MANIFEST, digest, pack
+from greenbench.validate.texts import NOT_RECOUNTED
+
+Files = dict[str, bytes]
+Row = dict[str, Any]
+
+PEAK = 1e12
+PROTOCOL = {"use": "quick", "rounds": 3, "repeats": 1, "window_s": 2, "idle_s": 0, "resamples": 200}
+SUITE = {"protocol": PROTOCOL, "datasets": [{"use": "quickstart", "name": "said", "limit": 40}]}
+
+
+def honest_round(wall_s: float) -> Row:
+    """Figures of one process that agree: seconds, CPU seconds, joules, and the share of the peak."""
+    rtfx = 80 / wall_s
+    return {"wall_s": wall_s, "cpu_s": 4 * wall_s, "foreign_cpu_s": 0.4 * wall_s, "harness_cpu_s": 0.0,
+            "energy_cpu_j": 20 * wall_s, "mfu_pct": 100 * 4e9 * rtfx / PEAK}  # fmt: skip
+
+
+CELL: Row = {
+    "variant": "a", "n_wrong": 3, "model_bytes": 4_000_000, "peak_rss_bytes": 10**9, "macs_per_audio_s": 4e9,
+    "compute_dtype": "fp32", "rounds": [honest_round(3.2 + k / 100) for k in range(3)],
+}  # fmt: skip
+LOAD = 0.1 + 0.9 * (4.4 / 8) ** 3
+GUESS: Row = CELL | {
+    "variant": "guess", "method": "estimated", "source": "codecarbon-tdp",
+    "note": "TDP 32 W (codecarbon's default of 4 W a thread: it does not know Test CPU); a model, off by up to 40 %",
+    "rounds": [honest_round(2.2 + k / 100) | {"energy_cpu_j": 32 * LOAD * (2.2 + k / 100)} for k in range(3)],
+}  # fmt: skip
+PEAKS = {"cpu": {"macs_per_s": {"fp32": PEAK}, "bytes_per_s": 1e10, "threads": 2, "foreign_pct": 0.0, "reason": None}}
+
+
+def read(entry: Path) -> Files:
+    with zipfile.ZipFile(entry) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if name != MANIFEST}
+
+
+def write(entry: Path, files: Files) -> None:
+    import hashlib
+
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    manifest = {"format": submission.FORMAT, "digest": digest(hashes), "files": hashes}
+    with zipfile.ZipFile(entry, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in {**files, MANIFEST: json.dumps(manifest).encode()}.items():
+            archive.writestr(name, data)
+
+
+FORGERIES: dict[str, tuple[Callable[[Files], Any], str]] = {}
+
+
+def forgery(expected: str) -> Callable[[Callable[[Files], Any]], Callable[[Files], Any]]:
+    """Keep a change of an entry's files, with what a board says of it."""
+
+    def keep(change: Callable[[Files], Any]) -> Callable[[Files], Any]:
+        FORGERIES[change.__name__] = (change, expected)
+        return change
+
+    return keep
+
+
+def rows(
+    files: Files, change: Callable[[Row], Any], file: str = store.RECORDS, of: Iterable[str] = ("a", "guess")
+) -> None:
+    """Change each row of some variants; None instead of a row takes it out."""
+    told = [json.loads(line) for line in files[f"honest/{file}"].splitlines()]
+    for row in told:
+        if row.get("variant") in of:
+            change(row)
+    files[f"honest/{file}"] = "".join(json.dumps(row) + "\n" for row in told).encode()
+
+
+def run_json(files: Files, change: Callable[[Row], Any]) -> None:
+    content = json.loads(files["honest/run.json"])
+    change(content)
+    files["honest/run.json"] = json.dumps(content).encode()
+
+
+def scale_joules(row: Row, share: float) -> None:
+    """Scale a row's joules, and what derives from them, as a forger does who knows the formulas."""
+    row["energy_cpu_j"] *= share
+    row.update({name: value for name, value in energy.derived(
+        "cpu", energy.reading_of(row), row["idle_power_w"], row["audio_s"], None).items() if name in row})  # fmt: skip
+
+
+@forgery("the samples in power.jsonl make it")
+def a_quarter_of_the_counted_joules(files: Files) -> None:
+    rows(files, lambda row: scale_joules(row, 0.25), of=["a"])
+
+
+@forgery("W of design power (its note) at this load make it")
+def a_quarter_of_the_estimated_joules(files: Files) -> None:
+    rows(files, lambda row: scale_joules(row, 0.25), of=["guess"])
+
+
+@forgery("the machine has 8 threads")
+def a_smaller_design_power(files: Files) -> None:
+    def change(row: Row) -> None:
+        scale_joules(row, 0.25)
+        row["energy_cpu_note"] = row["energy_cpu_note"].replace("32 W", "8 W")
+
+    rows(files, change, of=["guess"])
+
+
+@forgery("under half of idle_power_w")
+def idle_that_draws_more_than_work(files: Files) -> None:
+    rows(files, lambda row: row.update(idle_power_w=90.0, energy_net_j=row["energy_j"] - 90 * row["wall_s"]), of=["a"])
+
+
+@forgery("which could not measure there: it is not in the survey")
+def a_meter_that_was_not_there(files: Files) -> None:
+    run_json(files, lambda run: run["meters"].pop("rapl"))
+
+
+@forgery("which could not measure there: no counter")
+def a_meter_that_could_not_measure(files: Files) -> None:
+    run_json(files, lambda run: run["meters"].update(rapl="no counter"))
+
+
+@forgery("no meter in run.json is of that name")
+def an_unknown_meter(files: Files) -> None:
+    rows(files, lambda row: row.update(energy_cpu_source="wattomatic"), of=["a"])
+
+
+@forgery("which is estimated there")
+def an_estimate_called_a_counter(files: Files) -> None:
+    def change(row: Row) -> None:
+        row.update(energy_cpu_method="counter", energy_method="counter", flags=[], flag_notes=[])
+
+    rows(files, change, of=["guess"])
+
+
+@forgery("power.jsonl is not there")
+def no_samples(files: Files) -> None:
+    del files["honest/power.jsonl"]
+
+
+@forgery("the row does not say what they told")
+def joules_left_out(files: Files) -> None:
+    def change(row: Row) -> None:
+        row.update({name: None for name in row if name.startswith("energy_")})
+
+    rows(files, change, of=["a"])
+
+
+@forgery("can draw")
+def more_watts_than_a_package_draws(files: Files) -> None:
+    rows(files, lambda row: scale_joules(row, 1e4), of=["a"])
+
+
+def renamed_data(files: Files, name: str) -> None:
+    """Call the data otherwise everywhere."""
+    from greenbench import plan
+
+    for file in (store.RECORDS, store.HYPOTHESES, store.WINDOWS):
+        rows(files, lambda row: row.update(dataset=name), file)
+
+    def change(run: Row) -> None:
+        run["suite"]["datasets"][0].update(name=name, limit=None)
+        run["suite_hash"] = plan.digest(run["suite"])
+
+    run_json(files, change)
+    suite_hash = json.loads(files["honest/run.json"])["suite_hash"]
+    rows(files, lambda row: row.update(suite_hash=suite_hash))
+
+
+@forgery("the data is not what it is called: librispeech/test-clean has 2620 utterances")
+def quick_texts_under_a_known_name(files: Files) -> None:
+    renamed_data(files, "librispeech/test-clean")
+
+
+@forgery("is no utterance of LibriSpeech")
+def quick_texts_under_the_name_of_a_part(files: Files) -> None:
+    renamed_data(files, "librispeech/test-clean[:40]")
+
+
+@forgery("the suite takes 40")
+def one_utterance(files: Files) -> None:
+    """The easiest utterance alone, everything recounted from it."""
+    from greenbench import corpus
+    from greenbench.text import scorers
+
+    told = [json.loads(line) for line in files["honest/hypotheses.jsonl"].splitlines()]
+    kept = [row for row in told if row["utterance_id"] == "u010"]
+    files["honest/hypotheses.jsonl"] = "".join(json.dumps(row) + "\n" for row in kept).encode()
+    (heard,) = {(row["reference"], row["hypothesis"], None) for row in kept}
+    figures = scorers.accuracy([heard], scorers.create("none"), 200)[0]
+    data_hash = corpus.data_hash([("u010", heard[0], 32000, kept[0]["audio_digest"])])
+
+    def change(row: Row) -> None:
+        row.update(figures, n_utterances=1, n_passes=40, data_hash=data_hash)
+
+    rows(files, change)
+
+
+@forgery("no window of its own in windows.jsonl")
+def two_rows_of_one_cell(files: Files) -> None:
+    first = json.loads(files["honest/records.jsonl"].splitlines()[0])
+    files["honest/records.jsonl"] += json.dumps({**first, "load_s": 0.5}).encode() + b"\n"
+
+
+@forgery("in the future")
+def rows_of_2099(files: Files) -> None:
+    rows(files, lambda row: row.update(timestamp_utc="2099-01-02T03:04:05+00:00"))
+
+
+@forgery("in the future")
+def a_run_of_2099(files: Files) -> None:
+    run_json(files, lambda run: run.update(started_utc="2099-01-02T03:04:05+00:00"))
+
+
+@forgery("no time of ISO 8601")
+def a_run_at_no_time(files: Files) -> None:
+    run_json(files, lambda run: run.update(started_utc="zzzz"))
+
+
+@forgery("before there was a greenbench")
+def a_run_of_1999(files: Files) -> None:
+    run_json(files, lambda run: run.update(started_utc="1999-01-02T03:04:05+00:00"))
+
+
+@forgery("before the run began")
+def rows_before_their_run(files: Files) -> None:
+    rows(files, lambda row: row.update(timestamp_utc="2026-01-01T03:04:05+00:00"))
+
+
+@forgery("nobody knows when it was measured")
+def rows_without_a_time(files: Files) -> None:
+    rows(files, lambda row: row.update(timestamp_utc=None))
+
+
+@forgery("less than a bit each")
+def a_model_of_one_byte(files: Files) -> None:
+    rows(files, lambda row: row.update(model_bytes=1))
+
+
+@forgery("line 1 of the same model has")
+def a_model_that_is_smaller_in_one_round(files: Files) -> None:
+    rows(files, lambda row: row.update(model_bytes=row["model_bytes"] - row["round"]))
+
+
+@forgery("in run.json the CPU is 'Other CPU'")
+def another_machine(files: Files) -> None:
+    run_json(files, lambda run: run["machine"].update(cpu_model="Other CPU"))
+
+
+@forgery("its window begins")
+def windows_all_at_once(files: Files) -> None:
+    def change(row: Row) -> None:
+        (start, end), row["segments"] = row["segments"][0], None
+        row["segments"] = [[1001.0, 1001.0 + end - start]]
+
+    rows(files, change, store.WINDOWS)
+
+
+@forgery("missing or of another type: segments")
+def a_window_that_ends_before_it_begins(files: Files) -> None:
+    rows(files, lambda row: row.update(segments=[row["segments"][0][::-1]]), store.WINDOWS)
+
+
+@forgery("windows.jsonl has 3.2")
+def a_window_half_as_long(files: Files) -> None:
+    def change(row: Row) -> None:
+        row["wall_s"] -= 0.3
+        row["rtfx"] = row["audio_s"] / row["wall_s"]
+        row["mfu_pct"] = 100 * row["macs_per_audio_s"] * row["rtfx"] / PEAK
+        scale_joules(row, 1)
+
+    rows(files, change)
+
+
+@forgery("not between the start of the run")
+def windows_of_another_day(files: Files) -> None:
+    rows(files, lambda row: row.update(utc_s=row["utc_s"] - 1e5), store.WINDOWS)
+
+
+@forgery("windows.jsonl does not say when this window was")
+def no_windows(files: Files) -> None:
+    del files["honest/windows.jsonl"]
+
+
+@forgery("some utterances have errors, others none")
+def an_interval_of_no_width(files: Files) -> None:
+    rows(files, lambda row: row.update(wer_ci_low=row["wer"], wer_ci_high=row["wer"]))
+
+
+@forgery("above wer")
+def an_interval_beside_its_figure(files: Files) -> None:
+    rows(files, lambda row: row.update(wer_ci_low=2 * row["wer"], wer_ci_high=3 * row["wer"]))
+
+
+@forgery("8 CPUs have")
+def more_cpu_seconds_than_there_are(files: Files) -> None:
+    rows(files, lambda row: row.update(cpu_s=1e6))
+
+
+@forgery("the machine has 1.7")
+def more_memory_than_there_is(files: Files) -> None:
+    rows(files, lambda row: row.update(peak_rss_bytes=64 * 2**30))
+
+
+@forgery("more than any window has")
+def a_figure_beyond_all_bounds(files: Files) -> None:
+    rows(files, lambda row: row.update(peak_rss_bytes=1e308))
+
+
+@forgery("not a number or null")
+def a_figure_that_is_no_number(files: Files) -> None:
+    rows(files, lambda row: row.update(peak_rss_bytes=float("nan")))
+
+
+@forgery("not a number or null")
+def a_whole_number_too_long_to_calculate_with(files: Files) -> None:
+    rows(files, lambda row: row.update(peak_rss_bytes=10**400))
+
+
+@forgery("missing or of another type: audio_s")
+def a_text_of_no_length(files: Files) -> None:
+    rows(files, lambda row: row.update(audio_s=float("inf")), store.HYPOTHESES)
+
+
+@forgery("power.jsonl has them 55% busy")
+def a_flag_dropped_with_its_cause(files: Files) -> None:
+    """What other processes used, taken for nothing in the row, is seen in the samples."""
+
+    def busier(row: Row) -> None:
+        row["foreign_cpu_s"] = 0.0
+        row["cpu_s"] /= 2
+
+    rows(files, busier, of=["a"])
+
+
+@forgery("the protocol asks for at least 3")
+def no_word_of_the_warm_up(files: Files) -> None:
+    rows(files, lambda row: row.update(warmup_batches=None))
+
+
+def times_ten(row: Row) -> None:
+    row.update(n_passes=10 * row["n_passes"], audio_s=10 * row["audio_s"], rtfx=10 * row["rtfx"])
+    row["mfu_pct"] = 100 * row["macs_per_audio_s"] * row["rtfx"] / PEAK
+    scale_joules(row, 1)
+
+
+@forgery("passes of 0.32 s would have ended it")
+def ten_times_the_passes(files: Files) -> None:
+    rows(files, times_ten)
+
+
+@forgery("audio_s, n_passes or macs_per_audio_s is more than was done")
+def more_work_than_the_machine_can(files: Files) -> None:
+    def change(row: Row) -> None:
+        row["macs_per_audio_s"] = 4e11
+        row["mfu_pct"] = 100 * 4e11 * row["rtfx"] / PEAK
+
+    rows(files, change)
+
+
+def under_the_id(files: Files, run_id: str) -> None:
+    """Give the run, and its folder, another id."""
+    for file in (store.RECORDS, store.HYPOTHESES, store.WINDOWS):
+        rows(files, lambda row: row.update(run_id=run_id), file)
+    run_json(files, lambda run: run.update(run_id=run_id))
+    for name in [*files]:
+        files[name.replace("honest/", f"{run_id}/")] = files.pop(name)
+
+
+for number, hostile in enumerate(["merge.json", "con", "nul.x", "x" * 200, "run.", "records.jsonl"]):
+
+    def _hostile(files: Files, run_id: str = hostile) -> None:
+        under_the_id(files, run_id)
+
+    _hostile.__name__ = f"a_hostile_id_{number}"
+    forgery("no run can be called so")(_hostile)
+
+for number, odd in enumerate(["..", "-rf", "h\uff4fnest", " honest"]):
+
+    def _odd(files: Files, run_id: str = odd) -> None:
+        under_the_id(files, run_id)
+
+    _odd.__name__ = f"an_odd_id_{number}"
+    forgery("which is no file of an entry")(_odd)
+
+
+@forgery("a copy of honest: 6 of its 6 windows")
+def a_copy_under_another_id(files: Files) -> None:
+    """Texts and times of another run, a little later and a little smaller."""
+    rows(files, lambda row: row.update(load_s=1.5, peak_rss_bytes=10**8))
+    under_the_id(files, "mine")
+
+
+@forgery("a copy of honest: 6 of its 6 windows")
+def a_copy_that_says_it_was_first(files: Files) -> None:
+    from datetime import datetime, timedelta
+
+    earlier = timedelta(hours=1)
+
+    def shift(text: str) -> str:
+        return (datetime.fromisoformat(text) - earlier).isoformat()
+
+    rows(files, lambda row: row.update(load_s=1.5, timestamp_utc=shift(row["timestamp_utc"])))
+    run_json(files, lambda run: run.update(started_utc=shift(run["started_utc"])))
+    rows(files, lambda row: row.update(utc_s=row["utc_s"] - 3600), store.WINDOWS)
+    power = [json.loads(line) for line in files["honest/power.jsonl"].splitlines()]
+    power[0]["header"]["utc_s"] -= 3600
+    files["honest/power.jsonl"] = "".join(json.dumps(row) + "\n" for row in power).encode()
+    under_the_id(files, "elder")
+
+
+@pytest.fixture(scope="module")
+def entries(sound_run_in: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two honest entries of different machines, and every forgery of the first."""
+    folder = tmp_path_factory.mktemp("forgeries")
+    run = sound_run_in(folder / "runs" / "honest", CELL, GUESS, data=SUITE, peaks=PEAKS)
+    machine = store.read_run(run)["machine"] | {"cpu_model": "Elsewhere"}
+    peer = CELL | {"rounds": [honest_round(4.2 + k / 100) for k in range(3)]}
+    other = sound_run_in(folder / "runs" / "other", peer, data=SUITE, peaks=PEAKS, machine=machine)
+    (folder / "entries").mkdir()
+    honest = pack([run], folder / "entries" / "honest.zip").path
+    pack([other], folder / "entries" / "other.zip")
+    for name, (change, _) in FORGERIES.items():
+        files = read(honest)
+        change(files)
+        write(folder / "entries" / f"{name}.zip", files)
+    return folder / "entries"
+
+
+@pytest.fixture(scope="module")
+def site(entries: Path, tmp_path_factory: pytest.TempPathFactory) -> leaderboard.Published:
+    """A board on which the honest entries stood before the forgeries came."""
+    out = tmp_path_factory.mktemp("site")
+    leaderboard.publish([entries / "honest.zip", entries / "other.zip"], out)
+    return leaderboard.publish([entries], out)
+
+
+def test_the_honest_entries_are_published_and_nothing_else(site: leaderboard.Published) -> None:
+    """No forgery stops a publication, replaces an entry or gets a rank."""
+    content = json.loads((site.index.parent / history.JSON).read_text())
+    assert [*content["runs"]] == ["honest", "other"]
+    assert {place["run_id"] for b in content["boards"] for r in b["rankings"] for place in r["places"]} == {
+        "honest", "other",
+    }  # fmt: skip
+    assert {one.what.removesuffix(".zip") for one in site.refused} >= FORGERIES.keys() - {
+        "a_copy_under_another_id", "a_copy_that_says_it_was_first",
+    }  # fmt: skip
+
+
+NAMES = {"a_copy_under_another_id": "mine", "a_copy_that_says_it_was_first": "elder"}
+"""What is refused by the run's id, since only beside another run anything is wrong with it."""
+
+
+@pytest.mark.parametrize("name", FORGERIES)
+def test_each_forgery_is_refused_by_name_with_its_reason(name: str, site: leaderboard.Published) -> None:
+    """What does not agree is told, of this entry."""
+    reasons = [one.reason for one in site.refused if one.what in (f"{name}.zip", NAMES.get(name))]
+    assert any(FORGERIES[name][1] in reason for reason in reasons), reasons
+
+
+def test_what_a_board_refuses_validate_reports(entries: Path, tmp_path: Path) -> None:
+    """The two are one door: of a run whose folder is its id, each refusal is an error of `greenbench validate`."""
+    from greenbench.validate import problems
+
+    for name in (
+        "a_quarter_of_the_counted_joules",
+        "windows_all_at_once",
+        "no_windows",
+        "rows_of_2099",
+        "one_utterance",
+    ):
+        with zipfile.ZipFile(entries / f"{name}.zip") as archive:
+            archive.extractall(tmp_path / name)
+        assert any(FORGERIES[name][1] in p.what and p.severity == "error" for p in problems(tmp_path / name)), name
+
+
+@pytest.mark.parametrize("entry", sorted((Path(__file__).parents[1] / "results" / "entries").glob("*.zip")), ids=str)
+def test_committed_entries_hold(entry: Path, tmp_path: Path) -> None:
+    """What this project publishes itself passes its own check."""
+    found = submission.check(entry, tmp_path / "unpacked")
+    assert [problem for problem in found if problem.fix != NOT_RECOUNTED] == []  # it may be of another normaliser
