@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from greenbench.text.scoring import Counts
 
 MAX_JOINED = 3
 """Most words that may stand for one; MLPerf Inference's Whisper benchmark takes the same
 (``speech2text/helpers.py``, ``compute_wer_with_concatenation``)."""
 
-_BITS = 24
+_BITS = 21
 _SUBSTITUTION, _DELETION, _INSERTION = (
-    1 << 4 * _BITS | indels << 3 * _BITS | 1 << kind * _BITS for indels, kind in ((0, 2), (1, 1), (1, 0))
+    1 << 2 * _BITS | is_indel << _BITS | is_deletion for is_indel, is_deletion in ((0, 0), (1, 1), (1, 0))
 )
-"""The cost of an edit, as one number that sums fast: edits, of those deletions and insertions, then each kind."""
+"""The cost of an edit in 63 bits that sum fast: edits, of those deletions and insertions, of those deletions."""
 
 
 def may_join(reference: Sequence[str], hypothesis: Sequence[str]) -> bool:
@@ -32,23 +34,38 @@ def count(reference: Sequence[str], hypothesis: Sequence[str]) -> Counts:
         hypothesis: words.
 
     Returns:
-        The counts; of alignments with equally many edits, one with the most substitutions.
+        The counts; of alignments with equally many edits, one with the most substitutions. Time grows with the product
+        of the lengths, about a second for ten thousand words a side.
     """
-    in_reference, in_hypothesis = _joined(reference), _joined(hypothesis)
-    rows = [[j * _INSERTION for j in range(len(hypothesis) + 1)]]  # the last few; entry j: the first j words are done
+    in_reference, joined_at = _joined(reference), _places(_joined(hypothesis))
+    number = {word: index for index, word in enumerate({*reference, *hypothesis})}
+    heard = np.array([number[word] for word in hypothesis], np.int64)
+    inserted = _INSERTION * np.arange(len(hypothesis) + 1, dtype=np.int64)
+    rows = [inserted]  # the last few; entry j: the first j words are done
     for i, expected in enumerate(reference, start=1):
-        above, row = rows[-1], [i * _DELETION]
-        for j, heard in enumerate(hypothesis, start=1):
-            same = above[j - 1] if expected == heard else above[j - 1] + _SUBSTITUTION
-            cost = min(same, above[j] + _DELETION, row[j - 1] + _INSERTION)
-            if heard in in_reference[i]:
-                cost = min(cost, rows[-in_reference[i][heard]][j - 1])
-            if expected in in_hypothesis[j]:
-                cost = min(cost, above[j - in_hypothesis[j][expected]])
-            row.append(cost)
+        above = rows[-1]
+        row = above + _DELETION
+        np.minimum(row[1:], above[:-1] + _SUBSTITUTION * (heard != number[expected]), out=row[1:])
+        for spelt, n in in_reference[i].items():
+            if spelt in number:
+                ends = np.flatnonzero(heard == number[spelt])
+                row[ends + 1] = np.minimum(row[ends + 1], rows[-n][ends])
+        for end, n in joined_at.get(expected, ()):
+            row[end] = min(row[end], above[end - n])
+        # each word further to the right may come by insertion from any cell to its left
+        row = np.minimum.accumulate(row - inserted) + inserted
         rows = [*rows[-MAX_JOINED + 1 :], row]
-    total = rows[-1][-1]
-    return Counts(len(reference), *(total >> kind * _BITS & (1 << _BITS) - 1 for kind in (2, 1, 0)))
+    edits, indels, deletions = (int(rows[-1][-1]) >> kind * _BITS & (1 << _BITS) - 1 for kind in (2, 1, 0))
+    return Counts(len(reference), edits - indels, deletions, indels - deletions)
+
+
+def _places(joined: Sequence[dict[str, int]]) -> dict[str, list[tuple[int, int]]]:
+    """Return where each word is spelt by neighbours: the ends, and of how many they are."""
+    places: dict[str, list[tuple[int, int]]] = {}
+    for end, spelt in enumerate(joined):
+        for word, n in spelt.items():
+            places.setdefault(word, []).append((end, n))
+    return places
 
 
 def _joined(words: Sequence[str]) -> list[dict[str, int]]:

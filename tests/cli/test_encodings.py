@@ -163,3 +163,22 @@ def test_json_keeps_everything_but_what_is_no_text() -> None:
     assert printable("Jörg".encode().decode("ascii", "surrogateescape")) == "Jörg"
     with pytest.raises(ValueError, match="utf-8"):
         from_json(b'"\xed\xb3\xa9"')
+
+
+# --- other languages ---------------------------------------------------------------------------------------
+
+
+def test_english_normalisation_of_another_language_is_warned_of_once(tmp_path: Path) -> None:
+    """The run, `rescore` and the page say it once for a data set, with the share and what fits; nothing else does."""
+    variants = [{"use": "null", "name": name} for name in ("one", "two")]
+    changes = {"variants": variants, "normalizer": "whisper-english", "scenarios": ["offline", "single-stream"]}
+    suite, out = write_suite(tmp_path / "speech", ["schön war der Baum", "über Nacht"], **changes), tmp_path / "run"
+    warning = f"warning: {SPEECH}: 8.3 % of the letters in its references are not English".encode()
+    run = greenbench("run", suite, "--out", out, locale={})
+    assert run.stderr.count(b"of the letters in its references") == run.stderr.count(warning) == 1, run.stderr
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count("of the letters in its references are not English") == 1
+    assert {round(row["non_english_pct"], 6) for row in store.read_rows(out / store.RECORDS)} == {round(200 / 24, 6)}
+    for normalizer, n in (("whisper-english+compound", 1), ("whisper-basic", 0)):
+        done = greenbench("rescore", out, "--normalizer", normalizer, locale={})
+        assert (done.returncode, done.stderr.count(warning)) == (0, n), done.stderr

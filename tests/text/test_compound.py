@@ -66,3 +66,42 @@ def test_one_join_is_right_on_either_side(text: tuple[str, ...], data: st.DataOb
 def test_what_counts(reference: str, hypothesis: str, counts: tuple[int, ...]) -> None:
     """Joins are free, what is spelt otherwise is an edit, and four words are too many."""
     assert compound.count(reference.split(), hypothesis.split()) == Counts(*counts)
+
+
+def plainly(reference: tuple[str, ...], hypothesis: tuple[str, ...]) -> Counts:
+    """The same cell by cell in plain Python: of equally many edits the most substitutions, the least deletions."""
+    zero, rows = (0, 0, 0), [[(j, j, 0) for j in range(len(hypothesis) + 1)]]
+
+    def plus(cost: tuple[int, int, int], *edit: int) -> tuple[int, ...]:
+        return tuple(a + b for a, b in zip(cost, edit, strict=True))
+
+    for i, expected in enumerate(reference, start=1):
+        above, row = rows[-1], [(i, i, i)]
+        for j, heard in enumerate(hypothesis, start=1):
+            options = [plus(above[j - 1], *(zero if expected == heard else (1, 0, 0)))]
+            options += [plus(above[j], 1, 1, 1), plus(row[j - 1], 1, 1, 0)]
+            options += [rows[-n][j - 1] for n in (2, 3) if n <= i and "".join(reference[i - n : i]) == heard]
+            options += [above[j - n] for n in (2, 3) if n <= j and "".join(hypothesis[j - n : j]) == expected]
+            row.append(min(options))
+        rows.append(row)
+    edits, indels, deletions = rows[-1][-1]
+    return Counts(len(reference), edits - indels, deletions, indels - deletions)
+
+
+@settings(deadline=None)
+@given(*[st.lists(st.sampled_from(["a", "b", "ab", "ba", "aab", "c"]), max_size=25).map(tuple)] * 2)
+def test_rows_at_once_count_as_cells_one_by_one(reference: tuple[str, ...], hypothesis: tuple[str, ...]) -> None:
+    """Every kind of edit is counted as the plain algorithm does, ties included."""
+    assert compound.count(reference, hypothesis) == plainly(reference, hypothesis)
+
+
+def test_long_texts_are_counted_too() -> None:
+    """Ten minutes of speech and more in one utterance: 4,000 words with a thousand joins and known edits."""
+    reference = [f"w{n}" for n in range(4000)]
+    hypothesis = [
+        f"{a}{b}" if n < 1000 else f"{a} {b}"
+        for n, (a, b) in enumerate(zip(reference[::2], reference[1::2], strict=True))
+    ]
+    heard = " ".join(hypothesis).split()
+    heard[1500], heard[2000:2003] = "other", []
+    assert compound.count(reference, [*heard, "more"]) == Counts(4000, 1, 3, 1)
