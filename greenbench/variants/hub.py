@@ -1,8 +1,10 @@
 """How weights are fetched: a folder as it is, a hub id through the hub's cache, with one clear line if neither is."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from greenbench import cache
 from greenbench.errors import MissingError
 
 WEIGHTS = ("*.safetensors", "*.bin")
@@ -11,11 +13,25 @@ WEIGHTS = ("*.safetensors", "*.bin")
 BESIDE = ("*.json", "*.txt")
 """What is fetched with them: configuration, vocabulary, feature extractor."""
 
+_CTC = (
+    ("config.json",),
+    ("preprocessor_config.json", "processor_config.json"),
+    ("vocab.json", "tokenizer.json", "vocab.txt"),
+)
+
+NEEDS: Mapping[str, Sequence[Sequence[str]]] = {
+    "*.safetensors": _CTC,
+    "*.bin": _CTC,
+    "model.bin": (("config.json",), ("tokenizer.json",)),
+}
+"""What a model with weights of a kind does not load without: one file of each list."""
+
 
 def fetch(model: str, revision: str | None = None, kinds: Sequence[str] = WEIGHTS) -> Path:
     """Return the folder of a model, downloading it into the hub's cache if it is not here.
 
-    What is in the cache is taken without asking the hub, so that a run needs no network twice.
+    What is whole in the cache is taken without asking the hub, so that a run needs no network twice. What is there in
+    part, since another program fetched it or a file was lost, is completed.
 
     Args:
         model: a folder or a hub id.
@@ -46,42 +62,85 @@ def is_here(model: str, revision: str | None = None) -> bool:
 
 
 def _cached(model: str, revision: str | None, kinds: Sequence[str]) -> Path | None:
+    """Return what the hub's cache holds of a model; None where that is nothing, or not whole."""
+    folder = _local(model, revision, kinds)
+    return None if folder is None or lack(folder, kinds) else folder
+
+
+def _local(model: str, revision: str | None, kinds: Sequence[str]) -> Path | None:
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        return _snapshot(model, revision, kinds, local_files_only=True)
+        return _snapshot(model, revision, kinds)
     except HFValidationError as error:
         raise MissingError(f"model {model}: neither a folder nor a hub id (owner/name). Correct `model`.") from error
     except LocalEntryNotFoundError:
         return None
 
 
+def _part(model: str, revision: str | None) -> Path | None:
+    """Return a snapshot that has a configuration at least."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(model, "config.json", revision=revision)
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def lack(folder: Path, kinds: Sequence[str]) -> str | None:
+    """Say which file of a snapshot is missing or damaged; None where it is whole.
+
+    Args:
+        folder: of the hub's cache, whose larger files are links to blobs that are named by their SHA-256.
+        kinds: of the weights, by preference.
+    """
+    lost = [path.name for path in folder.rglob("*") if path.is_symlink() and not path.exists()]
+    kind = next((kind for kind in kinds if next(folder.glob(kind), None)), kinds[0])
+    missing = [files[0] for files in NEEDS.get(kind, ()) if not any((folder / name).is_file() for name in files)]
+    if lost or missing:
+        return f"{(lost or missing)[0]} is missing"
+    damaged = [path.name for path in sorted(folder.glob(kind)) if not _is_its_blob(path)]
+    return f"{damaged[0]} is damaged" if damaged else None
+
+
+def _is_its_blob(path: Path) -> bool:
+    blob = path.resolve()
+    return blob.parent.name != "blobs" or not re.fullmatch("[0-9a-f]{64}", blob.name) or cache.digest(blob) == blob.name
+
+
 def _downloaded(model: str, revision: str | None, kinds: Sequence[str]) -> Path | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
+    here = _local(model, revision, kinds) or _part(model, revision)
+    problem = None if here is None else lack(here, kinds)
     try:
-        return _snapshot(model, revision, kinds, local_files_only=False)
+        return _snapshot(model, revision, kinds, local_files_only=False, force_download="damaged" in (problem or ""))
     except Exception as error:  # the hub client passes on errors of whichever HTTP library it is built upon
         wrapped = isinstance(error, LocalEntryNotFoundError) and error.__cause__
         cause = wrapped or error
         which = f"{model}, revision {revision}" if revision else model
         raise MissingError(
-            f"model {which}: not in the local hub cache, and the hub did not give it "
+            f"model {which}: {f'in the local hub cache {problem}' if problem else 'not in the local hub cache'}, and "
+            "the hub did not give it "
             f"({type(cause).__name__}: {' '.join(str(cause).split()):.120}). Fetch it where there is a network "
             f"(`hf download {model}`), or point `model` at a folder."
         ) from error
 
 
-def _snapshot(model: str, revision: str | None, kinds: Sequence[str], local_files_only: bool) -> Path | None:
+def _snapshot(
+    model: str, revision: str | None, kinds: Sequence[str], local_files_only: bool = True, force_download: bool = False
+) -> Path | None:
     """Return the snapshot with the first of ``kinds`` that the repository has, or None if it has none."""
     from huggingface_hub import snapshot_download
 
     for kind in kinds:
-        folder = Path(
-            snapshot_download(
-                model, revision=revision, allow_patterns=[*BESIDE, kind], local_files_only=local_files_only
-            )
+        found = snapshot_download(
+            model,
+            revision=revision,
+            allow_patterns=[*BESIDE, kind],
+            local_files_only=local_files_only,
+            force_download=force_download,
         )
+        folder = Path(found)
         if next(folder.glob(kind), None):
             return folder
     return None

@@ -1,5 +1,6 @@
 """Fetching weights from the hub, played by a server on localhost."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ from greenbench.errors import MissingError
 from greenbench.variants import hub
 
 MODEL = "someone/tiny"
-FILES = {"config.json": b"{}", "vocab.json": b"{}", "README.md": b"card", "tf_model.h5": b"tf"}
+FILES = {
+    "config.json": b"{}", "vocab.json": b"{}", "preprocessor_config.json": b"{}", "README.md": b"card",
+    "tf_model.h5": b"tf",
+}  # fmt: skip
 
 
 def test_a_folder_is_taken_as_it_is(tmp_path: Path, no_hub: None) -> None:
@@ -36,7 +40,9 @@ def test_safetensors_win_over_pickles(local_hub: Any) -> None:
     """Where a repository has both, only the safetensors come, with the configuration and nothing else."""
     local_hub.repositories[MODEL] = {**FILES, "model.safetensors": b"safe", "pytorch_model.bin": b"pickle"}
     folder = hub.fetch(MODEL)
-    assert {path.name for path in folder.iterdir()} == {"config.json", "vocab.json", "model.safetensors"}
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json", "vocab.json", "preprocessor_config.json", "model.safetensors"
+    }  # fmt: skip
     assert (folder / "model.safetensors").read_bytes() == b"safe"
     assert not any("pytorch_model.bin" in request or "h5" in request for request in local_hub.requests)
 
@@ -119,3 +125,55 @@ def test_offline_mode_is_respected(local_hub: Any, monkeypatch: pytest.MonkeyPat
     with pytest.raises(MissingError, match="not in the local hub cache"):
         hub.fetch("someone/else")
     assert local_hub.requests == []
+
+
+WEIGHTS = "model.safetensors"
+
+
+def lose(folder: Path, name: str) -> None:
+    """Take a file out of a snapshot, as a program that did not fetch it would leave it."""
+    (folder / name).unlink()
+
+
+def dangle(folder: Path, name: str) -> None:
+    """Take away what a file of a snapshot links to."""
+    (folder / name).resolve().unlink()
+
+
+@pytest.mark.parametrize("spoil", [lose, dangle])
+@pytest.mark.parametrize("name", ["vocab.json", "preprocessor_config.json", "config.json", WEIGHTS])
+def test_a_part_of_a_model_is_completed(spoil: Any, name: str, local_hub: Any) -> None:
+    """What another program left out, or a cleaner took, is fetched; such a model is not here until then."""
+    local_hub.repositories[MODEL] = {**FILES, WEIGHTS: b"weights"}
+    spoil(hub.fetch(MODEL), name)
+    assert not hub.is_here(MODEL)
+    folder = hub.fetch(MODEL)
+    assert (folder / name).read_bytes() == local_hub.repositories[MODEL][name]
+    assert hub.is_here(MODEL)
+
+
+@pytest.mark.parametrize("spoil", [lose, dangle])
+def test_offline_the_missing_file_is_named(spoil: Any, local_hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a hub the line says which file is not there and how to get it."""
+    from huggingface_hub import constants
+
+    local_hub.repositories[MODEL] = {**FILES, WEIGHTS: b"weights"}
+    spoil(hub.fetch(MODEL), "vocab.json")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(MissingError, match=f"in the local hub cache vocab.json is missing.*hf download {MODEL}"):
+        hub.fetch(MODEL)
+
+
+def test_weights_that_are_not_what_their_blob_is_called_are_damaged(tmp_path: Path) -> None:
+    """The hub's cache names large files by their SHA-256: one that was cut since is not taken for the model."""
+    folder, blobs = tmp_path / "snapshots" / "abc", tmp_path / "blobs"
+    for path in (folder, blobs):
+        path.mkdir(parents=True)
+    for name in ("config.json", "vocab.json", "preprocessor_config.json"):
+        (folder / name).write_bytes(b"{}")
+    blob = blobs / hashlib.sha256(b"weights").hexdigest()
+    blob.write_bytes(b"weights")
+    (folder / WEIGHTS).symlink_to(blob)
+    assert hub.lack(folder, hub.WEIGHTS) is None
+    blob.write_bytes(b"weight")
+    assert hub.lack(folder, hub.WEIGHTS) == f"{WEIGHTS} is damaged"
