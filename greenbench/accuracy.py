@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +11,14 @@ from greenbench import store
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.metrics import ratio
 from greenbench.record import CELL
-from greenbench.statistics.bootstrap import Difference, paired_difference
+from greenbench.statistics import student
+from greenbench.statistics.intervals import Difference, paired_difference
 from greenbench.store import Row
 from greenbench.text.scoring import Counts
 
 if TYPE_CHECKING:
     from greenbench.text.alignment import Pair
     from greenbench.text.scorers import Scoring
-
-N_RESAMPLES = 10_000
 
 Cell = tuple[Any, ...]
 """The values of ``record.CELL``."""
@@ -161,7 +161,7 @@ def known(heard: Counted | RecountError) -> Counted:
 
 @lru_cache(maxsize=2**10)  # one model's texts are often the same on several machines
 def difference(a: Counted, b: Counted, metric: str) -> Difference | None:
-    """Return how much the error rate of b exceeds that of a, by the paired bootstrap.
+    """Return how much the error rate of b exceeds that of a on the same utterances, with its interval over speakers.
 
     Args:
         a: of the reference.
@@ -169,18 +169,25 @@ def difference(a: Counted, b: Counted, metric: str) -> Difference | None:
         metric: ``wer`` or ``cer``.
 
     Returns:
-        The difference as a fraction, or None where there is too little to resample.
+        The difference as a fraction, or None where fewer than two utterances have words.
 
     Raises:
         RecountError: the utterances are not the same.
     """
-    from greenbench.text.scoring import blocks
+    from greenbench.text.population import population
 
     if (a.ids, a.references) != (b.ids, b.references):
         raise RecountError("the utterances are not the same")
     counts_a, counts_b = (a.words, b.words) if metric == "wer" else (a.chars, b.chars)
     errors_a, errors_b = ([count.edits for count in counts] for counts in (counts_a, counts_b))
-    return paired_difference(errors_a, errors_b, [count.n for count in counts_a], blocks(a.speakers), N_RESAMPLES)
+    return paired_difference(errors_a, errors_b, [count.n for count in counts_a], population(a.speakers).blocks)
+
+
+def unit(counted: Counted) -> str:
+    """Say whom an interval over these utterances speaks of."""
+    from greenbench.text.population import population
+
+    return population(counted.speakers).unit
 
 
 def rate(counted: Counted, metric: str) -> float | None:
@@ -192,12 +199,12 @@ def rate(counted: Counted, metric: str) -> float | None:
 def p_value(a: Counted, b: Counted, found: Difference) -> float:
     """Return the p of the matched-pair sentence-segment word error test (MAPSSWE).
 
-    Where all segments differ by the same, the test has no deviation to judge by, and the bootstrap's p stands in.
+    Where all segments differ by the same, the test has no deviation to judge by, and the p over speakers stands in.
 
     Args:
         a: of the reference.
         b: the other, of the same utterances.
-        found: their bootstrapped difference.
+        found: their difference.
     """
     from greenbench.statistics.significance import mapsswe, segments
 
@@ -205,7 +212,7 @@ def p_value(a: Counted, b: Counted, found: Difference) -> float:
         return 1.0
     texts = zip(a.references, a.hypotheses, b.hypotheses, strict=True)
     tested = mapsswe([s for said, x, y in texts for s in segments(_aligned(said, x), _aligned(said, y))])
-    return tested.p if tested.std else bootstrap_p(found)
+    return tested.p if tested.std else found.p
 
 
 @lru_cache(maxsize=2**16)
@@ -216,15 +223,11 @@ def _aligned(reference: str, hypothesis: str) -> "list[Pair]":
     return align(reference.split(), hypothesis.split())
 
 
-def bootstrap_p(found: Difference) -> float:
-    """Return the two-tailed p of a bootstrapped difference; as many resamples cannot tell it from 0."""
-    return max(2 * min(found.p_better, 1 - found.p_better), 1 / N_RESAMPLES)
+def smallest_difference(found: Difference) -> float:
+    """Return the smallest difference that a sample like this finds with a power of 80 %, see ``student.resolvable``.
 
-
-def smallest_difference(found: Difference) -> float | None:
-    """Return the smallest difference that so many utterances resolve at 5 % with a power of 80 %.
-
-    From the width of the interval, by the normal approximation; None where nothing varies.
+    The errors that make up a difference d vary too, as a count does: c^2 (error^2 + d / n_words) = d^2 is solved for d.
     """
-    error = (found.high - found.low) / 2 / 1.960
-    return (1.960 + 0.842) * error or None
+    c = student.resolvable(found.freedom)
+    half = c * c / 2 / found.n_words
+    return half + sqrt(half * half + (c * found.error) ** 2)

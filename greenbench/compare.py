@@ -25,6 +25,9 @@ RATES = ("wer", "cer")
 LEVEL = 0.05
 """A difference is shown where its 95 % interval excludes none, and p, adjusted over all pairs, is not above this."""
 
+_ONLY_P = "p is small and the interval holds 0: the errors differ in these texts, which other speakers may not confirm"
+_ONLY_INTERVAL = "the interval excludes 0 and p is not small: with so many pairs, or errors so few, chance can do this"
+
 _Heard = tuple[Counted | RecountError | None, Counted | RecountError | None]
 
 Verdict = Literal[
@@ -43,12 +46,13 @@ class Finding:
         difference: of a rate new - baseline, a fraction of the words; of another metric new / baseline - 1.
         low, high: its 95 % interval.
         p: that so large a difference comes by chance, adjusted over all pairs after Holm: of ``wer`` MAPSSWE's, of
-            ``cer`` the bootstrap's, of the others that of a t test on the logarithms; None where nothing varies.
+            ``cer`` that of a t test over speakers, of the others of one on the logarithms; None where nothing varies.
         smallest: the smallest difference that so much evidence resolves with a power of 80 % (in one pair).
         n: utterances, or rounds.
         verdict: what follows.
-        why: what is missing or differs, for verdicts that need a reason.
+        why: what is missing or differs, for verdicts that need a reason; where interval and p disagree, that.
         control: what the control cells of the rounds say of the machine; None where that does not matter.
+        unit: whom the interval of a rate speaks of, see ``text.population``; None for other metrics.
     """
 
     metric: str
@@ -63,6 +67,7 @@ class Finding:
     verdict: Verdict = "no difference shown"
     why: str | None = None
     control: Control | None = None
+    unit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -219,9 +224,10 @@ def _rate(finding: Finding, heard: _Heard) -> Finding:
         difference=found.value,
         low=found.low,
         high=found.high,
-        p=accuracy.p_value(a, b, found) if finding.metric == "wer" else accuracy.bootstrap_p(found),
+        p=accuracy.p_value(a, b, found) if finding.metric == "wer" else found.p,
         smallest=accuracy.smallest_difference(found),
         n=len(a.ids),
+        unit=accuracy.unit(a),
     )
 
 
@@ -282,7 +288,9 @@ def _verdict(finding: Finding) -> Finding:
     f = finding
     if f.low is None or f.high is None or f.difference is None:
         return f
-    if f.low <= 0 <= f.high or (f.p is not None and f.p > LEVEL):
-        return f
+    if f.low <= 0 <= f.high:
+        return replace(f, why=_ONLY_P) if f.p is not None and f.p <= LEVEL else f
+    if f.p is not None and f.p > LEVEL:
+        return replace(f, why=_ONLY_INTERVAL)
     rises_well = METRICS[f.metric].better == "higher"
     return replace(f, verdict="better" if (f.difference > 0) == rises_well else "worse")

@@ -58,7 +58,7 @@ def told(gate: Gate) -> str | None:
     whose = f"that of {gate.reference}" if gate.reference else "its teacher's, where that was measured"
     rules = {
         "margin": f"whose WER is shown to be at most {100 * gate.margin:.1f} pp above {whose} "
-        "(95 % interval, paired bootstrap)",
+        "(95 % interval over speakers, on the same utterances)",
         "mlperf-99": f"whose word accuracy (1 - WER) is at least 99 % of {whose} (MLPerf's rule)",
     }
     return f"Speed and energy are ranked among the cells {rules[gate.rule]}." if gate.rule in rules else None

@@ -63,7 +63,7 @@ class Descent:
         teacher: the cell it is held against: of the variant furthest up its line that was measured alike.
         gains: by the names of ``GAINS``.
         wer: WER of the student less that of the teacher, a fraction of the words, on the same utterances.
-        wer_low, wer_high: its 95 % interval (paired bootstrap).
+        wer_low, wer_high: its 95 % interval over speakers, on the same utterances.
         payback_audio_h: hours of audio after which the joules of its training are earned back, see ``payback``.
         payback_method: how those joules are known, the weakest way that took part: ``counter``, ``sampled`` or
             ``estimated``.

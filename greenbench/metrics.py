@@ -30,11 +30,11 @@ def _count(label: str, about: str) -> Metric:
 METRICS: dict[str, Metric] = {  # one line a metric
     # accuracy; counts are stored, rates derive from them
     "wer": Metric("1", "lower", "WER", "(S + D + I) / N over the words of the whole corpus, a fraction"),
-    "wer_ci_low": Metric("1", "neither", "WER, 95 % low", "lower end of the bootstrap interval of wer"),
-    "wer_ci_high": Metric("1", "neither", "WER, 95 % high", "upper end of the bootstrap interval of wer"),
+    "wer_ci_low": Metric("1", "neither", "WER, 95 % low", "lower end of the interval of wer (for whom: wer_ci_unit)"),
+    "wer_ci_high": Metric("1", "neither", "WER, 95 % high", "upper end of the interval of wer (for whom: wer_ci_unit)"),
     "cer": Metric("1", "lower", "CER", "(S + D + I) / N over the characters of the whole corpus, a fraction"),
-    "cer_ci_low": Metric("1", "neither", "CER, 95 % low", "lower end of the bootstrap interval of cer"),
-    "cer_ci_high": Metric("1", "neither", "CER, 95 % high", "upper end of the bootstrap interval of cer"),
+    "cer_ci_low": Metric("1", "neither", "CER, 95 % low", "lower end of the interval of cer (for whom: wer_ci_unit)"),
+    "cer_ci_high": Metric("1", "neither", "CER, 95 % high", "upper end of the interval of cer (for whom: wer_ci_unit)"),
     "n_ref_words": _count("reference words", "N of wer, after normalisation"),
     "n_word_substitutions": _count("substituted words", "S of wer"),
     "n_word_deletions": _count("deleted words", "D of wer"),
@@ -97,7 +97,7 @@ ACCURACY = tuple(name for name in METRICS if name.startswith(("wer", "cer", "n_r
 """What follows from texts alone."""
 
 INTERVALS = tuple(name for name in ACCURACY if "_ci_" in name)
-"""The part of it that is resampled."""
+"""The part of it that is estimated over speakers."""
 
 J_PER_KWH = 3.6e6
 

@@ -26,7 +26,7 @@ class Protocol:
         order: of the processes: ``as-written``, or ``interleaved``: every round in its own seeded shuffle.
         seed: of that shuffle.
         cooldown_s: seconds of rest before each process but the first.
-        resamples: of the bootstrap behind the interval of WER.
+        resamples: of the bootstrap behind the intervals in rows of earlier versions; what is measured now has none.
         cooldown_within_c: end that rest as soon as no temperature is more than so many degrees above what it was
             at the run's start (``cooldown_s`` is then the most; where no temperature can be read it stays as it
             is); None does not ask.

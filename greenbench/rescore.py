@@ -46,11 +46,10 @@ def rescore_run(folder: Path, names: Sequence[str]) -> int:
     rows = [key_of(row) for row in store.current(store.read_rows(folder / store.RECORDS)) if has_accuracy(row)]
     keys = [key for key in rows if key in texts]
     known = {_identity(line): line for line in store.read_rows(folder / store.SCORES)}
-    n_resamples = (store.read_run(folder).get("protocol") or {}).get("resamples", 1_000)
     lines = [
         {**dict(zip(KEYS, key, strict=True)), **found}
         for name in names
-        for key, found in zip(keys, _score_all([texts[key] for key in keys], name, n_resamples), strict=True)
+        for key, found in zip(keys, _score_all([texts[key] for key in keys], name), strict=True)
     ]
     store.append(folder, [line for line in lines if known.get(_identity(line)) != line], store.SCORES)
     return len(keys)
@@ -79,13 +78,13 @@ def _identity(line: Mapping[str, Any]) -> Key:
     return (*key_of(line), line["normalizer"], line["scorer"])
 
 
-def _score_all(texts: Sequence[list[Heard]], name: str, n_resamples: int) -> Iterator[dict[str, Any]]:
+def _score_all(texts: Sequence[list[Heard]], name: str) -> Iterator[dict[str, Any]]:
     """Yield the score of each row's texts; repeats mostly have the same, which are scored once."""
     how = scorers.create(name)
     known: dict[Key, dict[str, Any]] = {}
     for heard in texts:
         if tuple(heard) not in known:
-            metrics, unit = scorers.accuracy(heard, how, n_resamples)
+            metrics, unit = scorers.accuracy(heard, how)
             share = normalizers.non_english_pct(reference for reference, _, _ in heard)
             ids = {"normalizer": how.normalizer, "scorer": how.scorer, "non_english_pct": share}
             known[tuple(heard)] = {**ids, "wer_ci_unit": unit, **metrics}

@@ -160,7 +160,7 @@ def _accuracy(job: Job, window: Window) -> tuple[dict[str, Any], dict[str, Any]]
     if build_variant(job.cell.variant).info.synthetic:
         return {}, scored
     heard = [(spoken.reference, window.texts[spoken.utterance_id], spoken.speaker) for spoken in window.spoken]
-    metrics, unit = scorers.accuracy(heard, how, build_protocol(job.suite.protocol).resamples)
+    metrics, unit = scorers.accuracy(heard, how)
     return metrics, {**scored, "wer_ci_unit": unit}
 
 

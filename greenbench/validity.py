@@ -9,9 +9,16 @@ from greenbench.energy import SHARED
 from greenbench.metrics import METRICS, RESOLVED_S, TICK_S, change_pct
 from greenbench.protocol import Protocol
 from greenbench.statistics.repeats import cv_pct
+from greenbench.text.population import FEW_SPEAKERS, n_speakers
 
 ESTIMATED = "energy-estimated"
-"""The one flag that leaves a row rankable: among estimates."""
+"""A row with it ranks by energy among estimates."""
+
+FEW = "few-speakers"
+"""A row with it ranks: its interval is as wide as so few speakers make it, and gates and ranks go by the interval."""
+
+RANKABLE = frozenset({ESTIMATED, FEW})
+"""The flags that leave a row rankable."""
 
 BY_ENERGY = (ESTIMATED, "idle-missing", "idle-drift")
 """The flags that depend on how energy was read, and on nothing else."""
@@ -41,12 +48,13 @@ FLAGS = {
     "harness-busy": "the waiting harness used more than 1 % of a core during the window, or its poller more than 5 %",
     "bound-missed": "the server did not hold its latency bound: at the rate given, or at any that was tried",
     "unstable-text": "passes over the same audio gave different texts",
+    FEW: f"fewer than {FEW_SPEAKERS} speakers: they tell little of others, and the interval of WER is conservative",
     "audio-skipped": "bad audio files were left out",
     "audio-doubtful": "audio was read, and little of the speech in it is left: channels that cancel each other",
     "spread": "speed or energy varied over the repeats with a coefficient of variation above 10 %",
     "few-repeats": "fewer windows were measured than the protocol asks for",
 }
-"""Flag -> what it means. A flagged row is kept and shown, and not ranked."""
+"""Flag -> what it means. A flagged row is kept and shown, and not ranked, except with those of ``RANKABLE`` alone."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +219,11 @@ def _unstable_text(row: Measured) -> str | None:
     return "" if row.unstable else None
 
 
+def _few_speakers(row: Measured) -> str | None:
+    n = n_speakers(row.provenance.get("wer_ci_unit"))
+    return f"{n} speaker{'s' * (n != 1)}" if n is not None and n < FEW_SPEAKERS else None
+
+
 def _audio_skipped(row: Measured) -> str | None:
     n_skipped = row.metrics.get("n_skipped")
     return f"{n_skipped} files" if n_skipped else None
@@ -242,6 +255,7 @@ _RULES: dict[str, Callable[[Measured], str | None]] = {
     "harness-busy": _harness_busy,
     "bound-missed": _bound_missed,
     "unstable-text": _unstable_text,
+    FEW: _few_speakers,
     "audio-skipped": _audio_skipped,
     "audio-doubtful": _audio_doubtful,
 }

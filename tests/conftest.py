@@ -356,7 +356,7 @@ def write_fake_run(folder: Path, cells: list[dict], changes: dict) -> Path:
     store.write_run(folder, {"run_id": folder.name, "name": "fake", "started_utc": changes.pop("started_utc", "2025")})
     for cell in ({**FAKE_CELL, "scorer": how.scorer, **changes, **cell} for cell in cells):
         heard = list(zip(SAID, cell["heard"], strict=True)) if cell["heard"] else []
-        scored = scorers.accuracy([(*pair, None) for pair in heard], how, 100)[0] if heard else {}
+        scored = scorers.accuracy([(*pair, None) for pair in heard], how)[0] if heard else {}
         state = {name: cell[name] for name in ("status", "reason", "flags")}
         origin = {name: value for name, value in cell.items() if name in PROVENANCE}
         for number, metrics in enumerate(cell["rounds"]):
@@ -480,14 +480,14 @@ def _write_sound_row(folder: Path, run: dict, cell: dict, clock_s: float) -> flo
         **{name: cell[name] for name in cell if name in METRICS},
         "audio_s": audio_s, "n_passes": 1, "rtfx": audio_s / cell["wall_s"], "n_utterances": len(SAID),
         "n_skipped": 0, **energy.derived("cpu", reading, None, audio_s, None),
-        **scorers.accuracy([(s, h, None) for s, h in zip(SAID, heard, strict=True)], how, steps.resamples)[0],
+        **scorers.accuracy([(s, h, None) for s, h in zip(SAID, heard, strict=True)], how)[0],
     }  # fmt: skip
     provenance = {
         **planned, **energy.provenance("cpu", reading), "device_name": run["machine"]["cpu_model"],
         "timestamp_utc": datetime.fromtimestamp(done_s, timezone.utc).isoformat(timespec="seconds"),
         "warmup_batches": 3, "batching": "sorted", "timed_region": TIMED_REGION,
         "normalizer": how.normalizer, "scorer": how.scorer,
-        "wer_ci_unit": "utterance",
+        "wer_ci_unit": f"utterances like these {len(SAID)}, speakers unknown",
         "data_hash": corpus.data_hash((f"u{i:03}", s, 32000, f"{i:016}") for i, s in enumerate(SAID)),
         **{name: cell[name] for name in cell if name in PROVENANCE},
     }  # fmt: skip

@@ -1,5 +1,6 @@
 """What a comparison finds: pairs, refusals, differences and verdicts, on runs that nobody measured."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -204,10 +205,26 @@ def test_wer_is_compared_utterance_by_utterance(fake_run: FakeRun, said: list[st
 
 
 def test_the_same_texts_are_no_difference(fake_run: FakeRun, said: list[str]) -> None:
-    """Equal texts have difference 0 and p 1."""
+    """Equal texts have difference 0 and p 1; 320 words resolve no less than the eight errors that stand out in them."""
     heard = ["x", *said[1:]]
     found = only(compare(*sides(fake_run("a", {"heard": heard}), fake_run("b", {"heard": heard}))), "wer")
-    assert (found.difference, found.p, found.smallest, found.verdict) == (0, 1, None, "no difference shown")
+    assert (found.difference, found.p, found.verdict) == (0, 1, "no difference shown")
+    assert found.smallest > 8 / 320
+
+
+def test_p_and_interval_do_not_contradict_each_other_silently(fake_run: FakeRun, said: list[str]) -> None:
+    """Errors that differ beyond chance in these texts, and not over four speakers, give a reason and no verdict."""
+    speakers = [f"s{i % 4}" for i in range(len(said))]
+    heard = [f"{'x ' * (i % 3)}{text}" if i % 4 == 0 else text for i, text in enumerate(said)]
+    sides_of = [fake_run(name, {"heard": texts}) for name, texts in (("a", said), ("b", heard))]
+    for folder in sides_of:
+        rows = [{**row, "speaker": speakers[i]} for i, row in enumerate(store.read_rows(folder / store.HYPOTHESES))]
+        (folder / store.HYPOTHESES).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = only(compare(*sides(*sides_of)), "wer")
+    assert found.low < 0 < found.high
+    assert found.p < 0.05
+    assert (found.verdict, found.unit) == ("no difference shown", "speakers like these 4, conservative")
+    assert found.why.startswith("p is small and the interval holds 0")
 
 
 def test_texts_that_no_longer_give_the_rows_counts_are_refused(fake_run: FakeRun, said: list[str]) -> None:

@@ -53,7 +53,7 @@ def recognise(rng: np.random.Generator, folder: Path, difficulty: np.ndarray) ->
     for key in keys(folder.name, 1, 1):
         wrong = rng.random((len(difficulty), len(WORDS))) < difficulty[:, None]
         heard = [" ".join("x" if bad else word for word, bad in zip(WORDS, row, strict=True)) for row in wrong]
-        found, _ = scorers.accuracy([(" ".join(WORDS), text, None) for text in heard], how, 100)
+        found, _ = scorers.accuracy([(" ".join(WORDS), text, None) for text in heard], how)
         rows.append(to_row(Record(key, "ok", metrics=found, provenance=SHARED | {"scorer": how.scorer})))
         texts += [
             key | {"utterance_id": f"u{i}", "speaker": None, "reference": " ".join(WORDS), "hypothesis": text}

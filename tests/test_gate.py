@@ -65,13 +65,14 @@ def test_a_better_student_is_inside(fake_run: FakeRun, heard: Callable[[int], li
 def test_what_the_data_cannot_show_is_not_inside(fake_run: FakeRun, heard: Callable[[int], list[str]]) -> None:
     """A difference of 0.6 pp whose interval crosses the margin is not shown to be inside, and that is what is said."""
     run = fake_run("r", {"variant": "t", "heard": heard(0)}, {"variant": "s", "parent": "t", "heard": heard(2)})
-    assert reasons(run)["s"].startswith("not shown to be inside the WER margin: +0.6 pp [0.0, 1.")
+    assert reasons(run)["s"].startswith("not shown to be inside the WER margin: +0.6 pp [-0.5, 2.")
 
 
-def test_equal_texts_are_inside_any_margin(fake_run: FakeRun, heard: Callable[[int], list[str]]) -> None:
-    """A build that hears exactly what its teacher hears passes however few the utterances."""
+def test_equal_texts_pass_where_there_are_enough_of_them(fake_run: FakeRun, heard: Callable[[int], list[str]]) -> None:
+    """By the rule of three the same 320 words could come of 0.94 pp more errors: inside 1 pp, not inside 0.9."""
     run = fake_run("r", {"variant": "t", "heard": heard(9)}, {"variant": "s", "parent": "t", "heard": heard(9)})
-    assert reasons(run, asked=Gate("margin", 0.0)) == {}
+    assert reasons(run) == {}
+    assert reasons(run, asked=Gate("margin", 0.009))["s"].startswith("not shown to be inside the WER margin: +0.0 pp [")
 
 
 @pytest.mark.parametrize(("n_errors", "passes"), [(3, True), (4, False)])

@@ -55,6 +55,7 @@ CAUSES = {
         "5 Hz missed (9 of 459 late)",
     ),
     "unstable-text": ({"unstable": True}, ""),
+    "few-speakers": ({"provenance": {"wer_ci_unit": "speakers like these 4, conservative"}}, "4 speakers"),
     "audio-skipped": ({"metrics": {"n_skipped": 1}}, "1 files"),
     "audio-doubtful": ({"provenance": {"audio_doubts": "a: its 2 channels cancel"}}, "a: its 2 channels cancel"),
 }
@@ -107,6 +108,10 @@ def test_flags_of_all_repeats_have_their_cause(flag: str) -> None:
         {"metrics": {"cpu_temp_start_c": None, "cpu_temp_end_c": 99.0}},
         {"provenance": {"energy_gpu_scope": "device"}, "metrics": {"n_gpu_foreign_processes": 0}},
         {"metrics": {"n_gpu_foreign_processes": None}},
+        {"provenance": {"wer_ci_unit": "speakers like these 5"}},
+        {"provenance": {"wer_ci_unit": "utterances like these 3, speakers unknown"}},
+        {"provenance": {"wer_ci_unit": "utterance"}},
+        {"provenance": {"wer_ci_unit": None}},
     ],
 )
 def test_a_clean_row_has_no_flag(row: dict) -> None:

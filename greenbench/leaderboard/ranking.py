@@ -15,7 +15,7 @@ from greenbench.metrics import METRICS
 from greenbench.report import frames
 from greenbench.report.frames import ENERGY
 from greenbench.statistics.repeats import summarise, units
-from greenbench.validity import ESTIMATED, explain
+from greenbench.validity import RANKABLE, explain
 
 Run = Mapping[str, Any]
 
@@ -82,7 +82,7 @@ def _board(
 def _unfit(entry: Entry) -> str | None:
     """Say why an entry is in no ranking, or return None."""
     line = entry.line
-    notes = {flag: note for flag, note in zip(line["flags"], line["flag_notes"], strict=True) if flag != ESTIMATED}
+    notes = {flag: note for flag, note in zip(line["flags"], line["flag_notes"], strict=True) if flag not in RANKABLE}
     if notes:
         return explain([*notes], [*notes.values()])
     if line["n_params"] == 0:

@@ -11,8 +11,8 @@ HEADINGS = {"size": "smaller", "n_params": "fewer parameters", "speed": "faster"
 
 LEGEND = (
     "factors are teacher / student (of speed student / teacher) with 95 % intervals over rounds, WER is student less "
-    "teacher on the same utterances with its paired-bootstrap interval; the training has paid back once so much audio "
-    "was transcribed"
+    "teacher on the same utterances with its 95 % interval over speakers; the training has paid back once so much "
+    "audio was transcribed"
 )
 
 

@@ -138,7 +138,7 @@ def _values(metric: str, values: Sequence[float]) -> Any:
 
 
 def _ranges(lines: pd.DataFrame, metric: str) -> list[Any]:
-    """Return the bootstrap interval of each line, None where it has none."""
+    """Return the interval of each line, None where it has none."""
     ends = zip(lines[f"{metric}_ci_low"].tolist(), lines[f"{metric}_ci_high"].tolist(), strict=True)
     return [None if pd.isna(low) or pd.isna(high) else [short(low), short(high)] for low, high in ends]
 

@@ -42,9 +42,12 @@ def blocks(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]]]:
 
 
 def hints(comparison: Comparison) -> list[str]:
-    """Return what would help where a verdict is missing."""
-    met = {finding.verdict for pair in comparison.pairs for finding in pair.findings}
-    return [f"{verdict}: {hint}" for verdict, hint in HINTS.items() if verdict in met]
+    """Return whom rates speak of, what would help where a verdict is missing, and where interval and p disagree."""
+    met = [finding for pair in comparison.pairs for finding in pair.findings]
+    units = dict.fromkeys(f"{f.metric}: its interval is for {f.unit}" for f in met if f.unit)
+    doubts = dict.fromkeys(f"{f.metric}: {f.why}" for f in met if f.why and f.verdict == "no difference shown")
+    verdicts = {finding.verdict for finding in met}
+    return [*units, *doubts, *(f"{verdict}: {hint}" for verdict, hint in HINTS.items() if verdict in verdicts)]
 
 
 def _common(comparison: Comparison, name: str) -> bool:

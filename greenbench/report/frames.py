@@ -14,7 +14,7 @@ from greenbench.accuracy import Cell
 from greenbench.energy import PARTS
 from greenbench.metrics import METRICS
 from greenbench.record import CELL, PROVENANCE
-from greenbench.validity import ESTIMATED
+from greenbench.validity import RANKABLE
 
 Numbers = npt.NDArray[Any]
 
@@ -168,8 +168,8 @@ def _agreed(column: "pd.Series[Any]", cell: Numbers, n_cells: int) -> list[Any]:
 
 
 def rankable(rows: pd.DataFrame) -> "pd.Series[bool]":
-    """Say which rows, or lines of a summary, may be ranked: ok, and no flag but ``ESTIMATED``."""
-    clean = [set(_listed(flags)) <= {ESTIMATED} for flags in rows["flags"]]
+    """Say which rows, or lines of a summary, may be ranked: ok, and no flag but those of ``RANKABLE``."""
+    clean = [set(_listed(flags)) <= RANKABLE for flags in rows["flags"]]
     may: pd.Series[bool] = (rows["status"] == "ok") & pd.Series(clean, index=rows.index, dtype=bool)
     return may
 
@@ -235,7 +235,7 @@ def _leader(contest: pd.DataFrame, metric: str) -> Leader:
 
 
 def interval(line: Mapping[Any, Any], metric: str) -> tuple[float, float]:
-    """Return a line's range: of ``wer`` and ``cer`` the bootstrap interval where known, else least and most."""
+    """Return a line's range: of ``wer`` and ``cer`` the interval where known, else least and most."""
     ends = f"{metric}_ci_low", f"{metric}_ci_high"
     if metric in ("wer", "cer") and not any(comparability.missing(line[end]) for end in ends):
         return line[ends[0]], line[ends[1]]

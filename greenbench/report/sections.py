@@ -157,7 +157,7 @@ def _provenance(lines: pd.DataFrame) -> list[tuple[str, str]]:
         "suite": "suite", "suite_hash": "suite hash", "protocol": "protocol", "timed_region": "timed region",
         "batching": "batching", "arrivals": "arrivals and latency bound",
         "threads": "threads", "normalizer": "text normaliser", "scorer": "scorer",
-        "data_hash": "data hash", "wer_ci_unit": "WER interval resamples", "device_name": "device",
+        "data_hash": "data hash", "wer_ci_unit": "WER interval is for", "device_name": "device",
         "energy_scope": "energy scope", "peak_rss_source": "peak memory from",
         "peak_gpu_source": "peak GPU memory from", "carbon_g_per_kwh": "grid factor (g CO2e per kWh)",
         "carbon_source": "grid factor from", "carbon_year": "grid factor of the year", "carbon_pue": "PUE",

@@ -11,7 +11,7 @@ from greenbench.report import frames
 from greenbench.report.figures import number, quantity
 from greenbench.report.frames import ENERGY, Leader, Setting
 from greenbench.text import normalizers
-from greenbench.validity import ESTIMATED, FLAGS, explain
+from greenbench.validity import FLAGS, RANKABLE, explain
 
 N_NAMED = 3
 """Rivals of a leader that are named; of more, the number is."""
@@ -208,7 +208,7 @@ def standing(line: Mapping[Any, Any]) -> tuple[str, str]:
     failed = f"{line['n_failed']} more failed: {line['reason']}" if line["n_failed"] else ""
     if line["status"] != "ok":
         return ("failed" if line["status"] == "error" else "skipped"), line["reason"] or "no reason recorded"
-    unfit = [flag for flag in line["flags"] if flag != ESTIMATED]
+    unfit = [flag for flag in line["flags"] if flag not in RANKABLE]
     word = "not ranked" if unfit else "ranked by WER alone" if line["outside"] else "ranked"
     told = (line["outside"], explain(line["flags"], line["flag_notes"]), failed)
     return word, "; ".join(part for part in told if part)

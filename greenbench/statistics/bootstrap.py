@@ -1,7 +1,9 @@
-"""How far a corpus error rate, or the difference of two, could lie from what this sample shows: the bootstrap."""
+"""The bootstrap interval of an error rate, by which rows of earlier versions are checked; ``intervals`` took its place.
+
+Over few speakers, or over utterances that share a speaker, it covers far less than the 95 % that it names.
+"""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -11,21 +13,7 @@ _Totals = npt.NDArray[np.int64]
 _DRAWS_AT_ONCE = 100_000  # 0.8 MB: within the processor's cache, and little memory for a corpus of any size
 
 
-@dataclass(frozen=True)
-class Difference:
-    """The error rate of system b less that of system a, as a fraction of the reference words.
-
-    Attributes:
-        value: rate b - rate a over the whole sample; negative where b errs less.
-        low, high: the 95 % interval.
-        p_better: probability of improvement, the share of resamples in which b errs less; a tie counts half, so that
-            two equal systems have 0.5 and swapping them gives the rest to 1.
-    """
-
-    value: float
-    low: float
-    high: float
-    p_better: float
+MIN_SPEAKERS = 10
 
 
 def bootstrap_rate(
@@ -52,39 +40,6 @@ def bootstrap_rate(
     return _interval([sampled[0] / sampled[1] for sampled in _resampled(totals, n, seed)])
 
 
-def paired_difference(
-    errors_a: Sequence[int],
-    errors_b: Sequence[int],
-    words: Sequence[int],
-    blocks: Sequence[str] | None,
-    n: int = 1_000,
-    seed: int = 0,
-) -> Difference | None:
-    """Estimate how much two systems' corpus error rates differ on the same utterances, by the paired bootstrap.
-
-    Every resample is drawn for both systems at once, so that what makes an utterance hard for both cancels.
-    Bisani & Ney (ICASSP 2004), section 4.
-
-    Args:
-        errors_a: edits of system a per utterance, shape ``(n_utterances,)``.
-        errors_b: edits of system b, on the same utterances in the same order.
-        words: reference words per utterance, shape ``(n_utterances,)``.
-        blocks: the block (speaker) of each utterance, resampled whole; None resamples utterances.
-        n: resamples.
-        seed: of the resampling, so that a comparison can be recomputed.
-
-    Returns:
-        The difference b - a, or None where there are fewer than two blocks or no words.
-    """
-    totals = _block_totals((errors_a, errors_b, words), blocks)
-    if totals is None:
-        return None
-    rates = np.concatenate([(b - a) / w for a, b, w in _resampled(totals, n, seed)])
-    a, b, w = totals.sum(axis=1)
-    p_better = np.mean(rates < 0) + np.mean(rates == 0) / 2
-    return Difference(float((b - a) / w), *_interval([rates]), float(p_better))
-
-
 def _resampled(totals: _Totals, n: int, seed: int) -> Iterator[_Totals]:
     """Draw n samples of whole blocks; yield their totals in slices ``(n_counts, n_drawn)``, words last and above 0."""
     rng, n_blocks = np.random.default_rng(seed), totals.shape[1]
@@ -108,3 +63,9 @@ def _block_totals(counts: Sequence[Sequence[int]], blocks: Sequence[str] | None)
         _, index = np.unique(np.asarray(blocks), return_inverse=True)
         totals = np.stack([np.bincount(index, weights=count).astype(np.int64) for count in totals])
     return None if totals.shape[1] < 2 or totals[-1].sum() == 0 else totals
+
+
+def blocks(speakers: Sequence[str | None]) -> list[str] | None:
+    """Return what was resampled whole: the speakers where all are known and ``MIN_SPEAKERS`` differ."""
+    known = [s for s in speakers if s is not None]
+    return known if len(known) == len(speakers) and len(set(known)) >= MIN_SPEAKERS else None

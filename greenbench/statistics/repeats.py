@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean, median, stdev
 
+from greenbench.statistics import student
+
 Unit = tuple[int, int | None]
 """What one independent measurement is called: its round, and its repeat where the round does not tell it apart."""
 
@@ -40,7 +42,7 @@ class Ratio:
         value: geometric mean of their ratios b / a.
         low, high: its 95 % interval; None for fewer than two units.
         p: two-tailed, of Student's t test that the ratio is 1; None for fewer than two units.
-        smallest: the smallest b / a - 1 that so many ratios of this spread can resolve, see ``smallest_difference``.
+        smallest: the smallest b / a - 1 that so many ratios of this spread can resolve, see ``student.resolvable``.
     """
 
     n: int
@@ -105,7 +107,7 @@ def summarise(values: Sequence[float]) -> Summary | None:
     mean, n = fmean(values), len(values)
     if n < 2:
         return Summary(n, median(values), mean, None, None, None)
-    half = _t(n - 1) * stdev(values) / math.sqrt(n)
+    half = student.quantile(n - 1) * stdev(values) / math.sqrt(n)
     return Summary(n, median(values), mean, cv_pct(values), mean - half, mean + half)
 
 
@@ -132,51 +134,7 @@ def ratio_by_round(values_a: Mapping[Unit, float], values_b: Mapping[Unit, float
         return None
     if found.low is None or found.high is None:
         return Ratio(found.n, math.exp(found.mean))
-    error, freedom = (found.high - found.mean) / _t(found.n - 1), found.n - 1
-    smallest = math.expm1(_resolvable(freedom) * error)
-    p = _p(found.mean, error, freedom)
+    error, freedom = (found.high - found.mean) / student.quantile(found.n - 1), found.n - 1
+    smallest = math.expm1(student.resolvable(freedom) * error)
+    p = student.p_value(found.mean, error, freedom)
     return Ratio(found.n, math.exp(found.mean), math.exp(found.low), math.exp(found.high), p, smallest)
-
-
-def smallest_difference(cv: float, n_a: int, n_b: int) -> float | None:
-    """Return the smallest relative difference of two means that so many units of this spread can resolve.
-
-    The difference which a two-sided t test of two independent samples at 5 % finds with a power of 80 %, from
-    the noncentral t distribution with n_a + n_b - 2 degrees of freedom; Cohen, "Statistical power analysis for
-    the behavioral sciences" (1988), chapter 2. (A significant result of the wrong sign is not counted.)
-
-    Args:
-        cv: coefficient of variation of one unit, the same for both variants.
-        n_a: units of the one.
-        n_b: units of the other.
-
-    Returns:
-        The difference as a share of the mean, in the unit of ``cv`` (percent where that is); None for fewer
-        than two units on either side.
-    """
-    if min(n_a, n_b) < 2:
-        return None
-    return _resolvable(n_a + n_b - 2) * cv * math.sqrt(1 / n_a + 1 / n_b)
-
-
-def _resolvable(freedom: int) -> float:
-    """Return the difference that a t test at 5 % finds with a power of 80 %, in standard errors."""
-    from scipy.special import nctdtrinc
-
-    return float(nctdtrinc(freedom, 0.2, _t(freedom)))
-
-
-def _p(mean: float, error: float, freedom: int) -> float:
-    """Return the two-tailed p of a mean with this standard error."""
-    from scipy.special import stdtr
-
-    if error == 0:
-        return float(mean == 0)
-    return float(2 * stdtr(freedom, -abs(mean) / error))
-
-
-def _t(freedom: int) -> float:
-    """Return the 97.5th percentile of Student's t."""
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, 0.975))

@@ -78,11 +78,11 @@ def create(name: str) -> Scoring:
     return Scoring(normalizer_id, f"{second or PLAIN}@{scorer.version}", normalizer.apply, scorer.count_words)
 
 
-def accuracy(heard: Sequence[Heard], how: Scoring, n_resamples: int) -> tuple[dict[str, Any], str | None]:
+def accuracy(heard: Sequence[Heard], how: Scoring) -> tuple[dict[str, Any], str | None]:
     """Derive the accuracy metrics of a corpus from its texts; returns what ``scoring.metrics`` does."""
     references, hypotheses, speakers = zip(*heard, strict=True)
     counted = scoring.score(references, hypotheses, how.normalize, how.count_words)
-    return scoring.metrics(counted, speakers, n_resamples)
+    return scoring.metrics(counted, speakers)
 
 
 def name_of(normalizer: str, scorer: str) -> str:

@@ -6,10 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 from greenbench.metrics import ratio
-from greenbench.statistics.bootstrap import bootstrap_rate
-
-MIN_SPEAKERS = 10
-"""Fewer speakers than this make a poor sample of blocks; utterances are resampled instead."""
+from greenbench.statistics.intervals import rate_interval
+from greenbench.text.population import population
 
 
 @dataclass(frozen=True)
@@ -91,32 +89,23 @@ def total(counts: Sequence[Counts]) -> Counts:
     return Counts(*(sum(getattr(c, f.name) for c in counts) for f in fields(Counts)))
 
 
-def metrics(
-    result: Score, speakers: Sequence[str | None], n_resamples: int = 1_000
-) -> tuple[dict[str, Any], str | None]:
+def metrics(result: Score, speakers: Sequence[str | None]) -> tuple[dict[str, Any], str | None]:
     """Derive the accuracy metrics of a corpus.
 
     Args:
         result: counts per utterance.
-        speakers: of each utterance; blocks of the bootstrap where at least ``MIN_SPEAKERS`` are known.
-        n_resamples: of the bootstrap.
+        speakers: of each utterance, where known.
 
     Returns:
-        Metrics by name from METRICS, and the unit that was resampled (``speaker`` or ``utterance``).
+        Metrics by name from METRICS, and whom the intervals speak of, see ``population``; None where there is none.
     """
-    of_whom, found = blocks(speakers), dict[str, Any]()
+    whom, found = population(speakers), dict[str, Any]()
     for name, unit, counts in (("wer", "word", result.words), ("cer", "char", result.chars)):
         summed = total(counts)
-        interval = bootstrap_rate([c.edits for c in counts], [c.n for c in counts], of_whom, n_resamples)
+        interval = rate_interval([c.edits for c in counts], [c.n for c in counts], whom.blocks)
         found[name] = ratio(summed.edits, summed.n)
         found[f"{name}_ci_low"], found[f"{name}_ci_high"] = interval or (None, None)
         found[f"n_ref_{unit}s"] = summed.n
         for kind in ("substitutions", "deletions", "insertions"):
             found[f"n_{unit}_{kind}"] = getattr(summed, kind)
-    return found, None if found["wer_ci_low"] is None else ("utterance" if of_whom is None else "speaker")
-
-
-def blocks(speakers: Sequence[str | None]) -> list[str] | None:
-    """Return what the bootstrap resamples whole: the speakers where all are known and ``MIN_SPEAKERS`` differ."""
-    known = [s for s in speakers if s is not None]
-    return known if len(known) == len(speakers) and len(set(known)) >= MIN_SPEAKERS else None
+    return found, None if found["wer_ci_low"] is None else whom.unit

@@ -15,7 +15,7 @@ from greenbench.validate.hardware import HARDWARE
 from greenbench.validate.joules import JOULES
 from greenbench.validate.moments import MOMENTS
 from greenbench.validate.power import POWER
-from greenbench.validate.texts import TEXTS, recounted
+from greenbench.validate.texts import TEXTS, has_its_intervals, recounted
 
 __all__ = ["Problem", "problems"]
 
@@ -52,6 +52,7 @@ def _run(folder: Path) -> Iterator[Problem]:
         if not any(problem.severity == "error" for problem in found):
             sound.append(line)
     yield from together.columns(lines[store.RECORDS])
+    yield from together.earlier_intervals(lines[store.RECORDS])
     yield from together.repeated(lines[store.RECORDS], evidence)
     yield from together.alike(sound)
     yield from together.whole(sound, evidence)
@@ -84,5 +85,5 @@ def _score(line: Line, evidence: Evidence) -> Iterator[Problem]:
     fix = f"Take {store.SCORES} away and rescore."
     if key_of(line.row) not in evidence.rows:
         yield Problem("warning", line.where, "a score of a row that is not there", fix)
-    for rule in (rates, recounted):
+    for rule in (rates, recounted, has_its_intervals):
         yield from (Problem("error", line.where, what, fix) for what in rule(line.row, evidence))

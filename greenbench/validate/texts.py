@@ -1,7 +1,7 @@
 """The texts behind a measured row: that they are there, are of its data, and count to its error rates."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -9,11 +9,15 @@ from greenbench import corpus, environment, rescore
 from greenbench.datasets import known
 from greenbench.metrics import ACCURACY, INTERVALS
 from greenbench.plugins import SAMPLE_RATE_HZ
+from greenbench.statistics.bootstrap import blocks, bootstrap_rate
 from greenbench.text import scorers
+from greenbench.text.population import EARLIER
 from greenbench.text.scorers import Heard
+from greenbench.text.scoring import score
 from greenbench.validate.evidence import Check, Evidence, Row
 from greenbench.validate.figures import differs
 
+UNIT = "wer_ci_unit"
 _EDITED = "Restore hypotheses.jsonl, or measure again."
 MANY = 20
 """So many perfect texts are worth a word."""
@@ -42,24 +46,41 @@ def _has_texts(row: Row, evidence: Evidence) -> Iterator[str]:
 
 def recounted(row: Row, evidence: Evidence) -> Iterator[str]:
     """Counts and rates are those of the texts, where the same normaliser and scorer are installed."""
-    yield from _against(row, evidence, [name for name in ACCURACY if name not in INTERVALS], 1)
+    expected = _expected(row, evidence)
+    for name in ACCURACY if expected else ():
+        if name not in INTERVALS:
+            yield from differs(name, row.get(name), expected[name], "counted again")
 
 
-def _resampled(row: Row, evidence: Evidence) -> Iterator[str]:
-    """The interval is that of the seeded resamples, where the same versions draw them."""
-    now, then = _versions(), evidence.run["versions"]
-    if all(now.get(name) == then.get(name) for name in ("greenbench", "numpy")):
-        yield from _against(row, evidence, INTERVALS, evidence.steps.resamples)
-
-
-def _against(row: Row, evidence: Evidence, names: Sequence[str], n_resamples: int) -> Iterator[str]:
-    texts = evidence.texts.get(rescore.key_of(row))
-    if texts is None or row.get("synthetic"):
-        return
-    heard = tuple((text["reference"], text["hypothesis"], text["speaker"]) for text in texts)
-    expected = _score(heard, str(row["normalizer"]), str(row["scorer"]), n_resamples)
-    for name in names if expected else ():
+def has_its_intervals(row: Row, evidence: Evidence) -> Iterator[str]:
+    """Intervals are those that the method gives which the row names, and say whom they speak of."""
+    expected, unit = _expected(row, evidence), row.get(UNIT)
+    if expected and unit in EARLIER:
+        expected = _resampled(row, evidence)
+    elif expected and unit != expected[UNIT]:
+        yield f"{UNIT} is {unit!r}, by the speakers of the texts {expected[UNIT]!r}"
+    for name in INTERVALS if expected else ():
         yield from differs(name, row.get(name), expected[name], "counted again")
+
+
+def _resampled(row: Row, evidence: Evidence) -> Mapping[str, Any]:
+    """Return a row's intervals as an earlier version drew them; empty where the draws would be others here."""
+    now, then = _versions(), evidence.run["versions"]
+    if any(now.get(name) != then.get(name) for name in ("greenbench", "numpy")):
+        return {}
+    return _drawn(_texts(row, evidence), str(row["normalizer"]), str(row["scorer"]), evidence.steps.resamples)
+
+
+def _expected(row: Row, evidence: Evidence) -> Mapping[str, Any]:
+    """Count a row's texts again; empty where there are none to count, or the scoring is not installed."""
+    if evidence.texts.get(rescore.key_of(row)) is None or row.get("synthetic"):
+        return {}
+    return _score(_texts(row, evidence), str(row["normalizer"]), str(row["scorer"]))
+
+
+def _texts(row: Row, evidence: Evidence) -> tuple[Heard, ...]:
+    texts = evidence.texts[rescore.key_of(row)]
+    return tuple((text["reference"], text["hypothesis"], text["speaker"]) for text in texts)
 
 
 def _is_the_known_data(row: Row, evidence: Evidence) -> Iterator[str]:
@@ -104,10 +125,27 @@ def _other_scorer(row: Row, _evidence: Evidence) -> Iterator[str]:
 
 
 @lru_cache(maxsize=256)
-def _score(heard: tuple[Heard, ...], normalizer: str, scorer: str, n_resamples: int) -> Mapping[str, Any]:
+def _score(heard: tuple[Heard, ...], normalizer: str, scorer: str) -> Mapping[str, Any]:
     """Count again; empty where the scoring is not installed."""
     how = _installed(normalizer, scorer)
-    return scorers.accuracy(heard, how, n_resamples)[0] if how else {}
+    if how is None:
+        return {}
+    found, unit = scorers.accuracy(heard, how)
+    return {**found, UNIT: unit}
+
+
+@lru_cache(maxsize=256)
+def _drawn(heard: tuple[Heard, ...], normalizer: str, scorer: str, n_resamples: int) -> Mapping[str, Any]:
+    """Draw the bootstrap intervals of an earlier version; empty where the scoring is not installed."""
+    how = _installed(normalizer, scorer)
+    if how is None:
+        return {}
+    references, hypotheses, speakers = zip(*heard, strict=True)
+    counted, found = score(references, hypotheses, how.normalize, how.count_words), dict[str, Any]()
+    for rate, counts in (("wer", counted.words), ("cer", counted.chars)):
+        drawn = bootstrap_rate([c.edits for c in counts], [c.n for c in counts], blocks(speakers), n_resamples)
+        found[f"{rate}_ci_low"], found[f"{rate}_ci_high"] = drawn or (None, None)
+    return found
 
 
 @lru_cache
@@ -129,7 +167,7 @@ TEXTS = (
     Check(_other_scorer, NOT_RECOUNTED),
     Check(recounted, _EDITED, dependent=True),
     Check(_varies, _EDITED),
-    Check(_resampled, _EDITED, dependent=True),
+    Check(has_its_intervals, _EDITED, dependent=True),
     Check(_is_plausible, GIVEN, "warning"),
 )
 """What holds between a measured row and ``hypotheses.jsonl``."""

@@ -11,6 +11,7 @@ from greenbench.attach import EXTERNAL
 from greenbench.record import KEYS
 from greenbench.rescore import Key, key_of
 from greenbench.suite import Suite
+from greenbench.text.population import EARLIER
 from greenbench.validate.evidence import Evidence, Line, Problem
 
 MAX_BATCH_WER_CHANGE = 0.001
@@ -31,6 +32,15 @@ def columns(lines: Sequence[Line]) -> Iterator[Problem]:
             first[names] = line
             fix = "Read it with the version that wrote it (versions in run.json)."
             yield Problem("warning", line.where, f"the row, as maybe others, {' and '.join(names)}", fix)
+
+
+def earlier_intervals(lines: Sequence[Line]) -> Iterator[Problem]:
+    """Say once that a run's intervals are an earlier version's: they stand, and cover less than they say."""
+    earlier = [line for line in lines if line.row.get("wer_ci_unit") in EARLIER]
+    if earlier:
+        what = f"the intervals of {len(earlier)} rows are an earlier version's bootstrap, too narrow for few speakers"
+        fix = "Measure again; `greenbench rescore` writes what they are today beside them."
+        yield Problem("warning", str(earlier[0].file), what, fix)
 
 
 def repeated(lines: Sequence[Line], evidence: Evidence) -> Iterator[Problem]:

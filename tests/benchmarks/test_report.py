@@ -55,7 +55,7 @@ def _heard(rng: random.Random, said: list[str], number: int, how: scorers.Scorin
     heard = [" ".join(w if rng.random() > 0.02 + number / 400 else rng.choice(WORDS) for w in text.split())
              for text in said]  # fmt: skip
     texts = [(r, h, f"s{i % 12}") for i, (r, h) in enumerate(zip(said, heard, strict=True))]
-    scored, unit = scorers.accuracy(texts, how, 100)
+    scored, unit = scorers.accuracy(texts, how)
     return heard, scored | {"normalizer": how.normalizer, "scorer": how.scorer, "wer_ci_unit": unit}
 
 

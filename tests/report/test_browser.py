@@ -47,7 +47,7 @@ def page(written: Callable[..., Path]) -> Path:
     """Six variants on two data sets, three repeats each, with an evil name, flag and text among them."""
     how = scorers.create("none")
     heard = [(said, f"{EVIL} {said}", f"s{i % 2}") for i, said in enumerate(SAID)]
-    counts = {name: n for name, n in scorers.accuracy(heard, how, 10)[0].items() if name.startswith("n_")}
+    counts = {name: n for name, n in scorers.accuracy(heard, how)[0].items() if name.startswith("n_")}
     rows = [
         {**figures, **counts, "variant": variant, "dataset": dataset, "repeat": n, "scenario": "single-stream",
          "rtfx": figures["rtfx"] * (1 + n / 100), "model_bytes": 1e6, "wer_ci_low": 0.9 * figures["wer"],

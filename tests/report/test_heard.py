@@ -21,7 +21,7 @@ def cells(written: Callable[..., Path]) -> Callable[..., list[heard.Heard]]:
         rows, texts = [], []
         for variant, written_down in (("a", a), ("b", b)):
             pairs = [(r, h, f"s{i % 2}") for i, (r, h) in enumerate(zip(SAID, written_down, strict=True))]
-            metrics = {k: v for k, v in scorers.accuracy(pairs, how, 10)[0].items() if v is not None}
+            metrics = {k: v for k, v in scorers.accuracy(pairs, how)[0].items() if v is not None}
             origin = {"normalizer": how.normalizer, "scorer": how.scorer}
             rows.append({**metrics, **origin, "variant": variant, **changes})
             texts += [{"variant": variant, "utterance_id": f"u{i}", "speaker": s, "audio_s": 1.0 + i, "reference": r,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenbench.text.scoring import MIN_SPEAKERS, Counts, metrics, score, total
+from greenbench.text.scoring import Counts, metrics, score, total
 
 texts = st.text("ab \t\n\u00a0", max_size=12)
 
@@ -122,22 +122,23 @@ def test_unequal_lists_are_refused() -> None:
 @pytest.mark.parametrize(
     ("speakers", "unit"),
     [
-        ([f"s{i % MIN_SPEAKERS}" for i in range(40)], "speaker"),
-        ([f"s{i % (MIN_SPEAKERS - 1)}" for i in range(40)], "utterance"),
-        ([None] + [f"s{i % MIN_SPEAKERS}" for i in range(39)], "utterance"),
-        ([None] * 40, "utterance"),
+        ([f"s{i % 7}" for i in range(40)], "speakers like these 7"),
+        ([f"s{i % 3}" for i in range(40)], "speakers like these 3, conservative"),
+        (["s"] * 40, "utterances of this 1 speaker"),
+        ([None] + [f"s{i % 7}" for i in range(39)], "utterances like these 40, speakers unknown"),
+        ([None] * 40, "utterances like these 40, speakers unknown"),
     ],
 )
-def test_speakers_are_resampled_where_there_are_enough(speakers: list, unit: str) -> None:
-    """The interval is over speakers only where every one is known and they are many, and the row says which."""
+def test_an_interval_says_for_whom_it_is(speakers: list, unit: str) -> None:
+    """It is over speakers where every one is known and there are several, and the row says which, and how many."""
     hypotheses = ["a b" if i % 4 else "a c" for i in range(40)]
-    found, resampled = metrics(score(["a b"] * 40, hypotheses, str), speakers)
-    assert resampled == unit
+    found, told = metrics(score(["a b"] * 40, hypotheses, str), speakers)
+    assert told == unit
     assert found["wer_ci_low"] < found["wer"] == 10 / 80 < found["wer_ci_high"]
     assert found["cer_ci_low"] < found["cer"] == 10 / 120 < found["cer_ci_high"]
 
 
 def test_one_utterance_has_no_interval() -> None:
-    """A single utterance has a WER and nothing to resample."""
-    found, resampled = metrics(score(["a b"], ["a"], str), ["s"])
-    assert (found["wer"], found["wer_ci_low"], resampled) == (0.5, None, None)
+    """A single utterance has a WER and nothing that would vary."""
+    found, told = metrics(score(["a b"], ["a"], str), ["s"])
+    assert (found["wer"], found["wer_ci_low"], told) == (0.5, None, None)

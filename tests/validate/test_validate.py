@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from greenbench import attach, control, powerlog, store, suite
@@ -13,6 +14,7 @@ from greenbench.errors import InputError
 from greenbench.record import KEYS
 from greenbench.rescore import rescore
 from greenbench.runner import Options, run
+from greenbench.statistics.bootstrap import bootstrap_rate
 from greenbench.text import normalizers
 from greenbench.validate import Problem, problems
 
@@ -69,6 +71,27 @@ def changed(**values: Any) -> Edit:
     return edit
 
 
+def test_the_intervals_of_an_earlier_version_are_told_from_forged_ones(copy: Path) -> None:
+    """Rows whose unit names the bootstrap are checked by the bootstrap, warned of once, and found where they differ."""
+    texts = [row for row in store.read_rows(copy / store.HYPOTHESES) if row["scenario"] == "offline"][:8]
+    words, chars = (np.array([count(row["reference"]) for row in texts]) for count in (lambda t: len(t.split()), len))
+    drawn = [bootstrap_rate(n, n, None, 1_000) for n in (words, chars)]  # the null model writes nothing at all
+    ends = {f"{rate}_ci_{end}": v for rate, pair in zip(("wer", "cer"), drawn, strict=True)
+            for end, v in zip(("low", "high"), pair, strict=True)}  # fmt: skip
+
+    def to_earlier(row: dict[str, Any]) -> None:
+        flags = [flag for flag in row["flags"] if flag != "few-speakers"]
+        row.update(ends, wer_ci_unit="utterance", flags=flags, flag_notes=[""] * len(flags))
+
+    for number in range(1, 9):
+        tamper(copy, store.RECORDS, to_earlier, number)
+    (problem,) = found(copy)
+    assert problem.severity == "warning"
+    assert problem.what.startswith("the intervals of 8 rows are an earlier version's bootstrap")
+    tamper(copy, store.RECORDS, changed(wer_ci_high=1.2))
+    assert "wer_ci_high is 1.2, by its formula 1 (counted again)" in [problem.what for problem in found(copy)]
+
+
 def test_a_fresh_run_is_clean(fresh: Path) -> None:
     """Nothing that greenbench wrote is a problem, and every row has what the checks are about."""
     assert found(fresh) == []
@@ -88,6 +111,11 @@ def test_a_fresh_run_is_clean(fresh: Path) -> None:
         (changed(wer=None), "wer is None, by its formula 1"),
         (changed(wer_ci_low=0.9), "wer_ci_low is 0.9"),
         (changed(wer_ci_low=1.5), "wer_ci_low is 1.5, above wer, 1"),
+        (changed(wer_ci_low=1.0, wer_ci_high=1.0), "wer_ci_high is 1, by its formula"),
+        (changed(cer_ci_low=lambda old: old / 2), "cer_ci_low is"),
+        (changed(wer_ci_unit="speakers like these 40"), "wer_ci_unit is 'speakers like these 40', by the speakers of"),
+        (changed(wer_ci_unit=None), "wer_ci_unit is None, by the speakers of the texts 'speakers like these 2"),
+        (changed(wer_ci_unit="utterance"), "wer_ci_high is"),
         (changed(rtfx=lambda old: 1.01 * old), "rtfx is"),
         (changed(wall_s=lambda old: 50 + old, rtfx=lambda old: old / 50), "wall_s is"),
         (changed(audio_s=lambda old: 2 * old, rtfx=lambda old: 2 * old), "audio_s is"),
