@@ -16,4 +16,4 @@ def test_the_table_in_the_documentation_is_what_the_simulation_gives(benchmark) 
     spec.loader.exec_module(tool)
     found = benchmark.pedantic(tool.table, (1000,), rounds=1)
     for cell, share in tool.documented().items():
-        assert abs(found[cell] - share) <= 4 * sqrt(max(share * (1 - share), 0.005) * (1 / 1000 + 1 / 2000)), cell
+        assert abs(found[cell] - share) <= 4 * sqrt(max(share * (1 - share), 0.005) * (1 / 1000 + 1 / 4000)), cell

@@ -181,7 +181,7 @@ def test_errors_that_cluster_by_speaker_widen_the_difference() -> None:
 
 
 def test_the_documented_coverage_is_what_is_promised(coverage: ModuleType) -> None:
-    """The table covers every case; 92.5 to 97.5 % from five speakers on, more below and near WER 0; gates pass 5 %."""
+    """The table has every case: 92.5 % and more, from five speakers on not above 98 but near WER 0; gates pass 5 %."""
     found = coverage.documented()
     assert set(found) == {(name, n) for name in coverage.COLUMNS for n in coverage.SPEAKERS}
     for (name, n), share in found.items():
@@ -189,7 +189,7 @@ def test_the_documented_coverage_is_what_is_promised(coverage: ModuleType) -> No
             assert share <= 0.05, (name, n)
         else:
             assert share >= (0.925 if n >= FEW_SPEAKERS else 0.945), (name, n)
-            assert share <= 0.975 or n < FEW_SPEAKERS or "0.2 %" in name, (name, n)
+            assert share <= 0.98 or n < FEW_SPEAKERS or "0.2 %" in name, (name, n)
 
 
 @pytest.mark.parametrize("n_speakers", [2, 4, 5, 9, 20])
