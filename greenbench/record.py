@@ -24,7 +24,7 @@ CELL = KEYS[:-2]
 PROVENANCE = (
     "suite", "suite_hash", "schema", "protocol", "order_index", "timestamp_utc",
     "parent", "steps", "licence", "synthetic", "training_s", "training_energy_j", "training_energy_method",
-    "device_name", "threads", "batching", "engine_batching", "compute_dtype", "timed_region",
+    "device_name", "threads", "batching", "engine_batching", "compute_dtype", "mfu_note", "timed_region",
     "arrivals", "server_probes",
     "normalizer", "scorer", "non_english_pct", "data_hash", "audio_doubts", "wer_ci_unit",
     "energy_scope", "energy_method", "energy_unread",

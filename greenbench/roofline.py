@@ -1,8 +1,10 @@
 """Roofline: what a machine can do at most, and which of its limits a row is held against."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from greenbench.metrics import mfu_pct
 
 PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8")
 """In which a model may multiply, in the order in which a row names them: ``fp32+int8``."""
@@ -21,6 +23,9 @@ class Peaks:
         threads: of the CPU.
         foreign_pct: share of all CPUs that other processes used meanwhile; None where that cannot be told.
         reason: why nothing was measured.
+        engines: by precision, which engine was the fastest; nothing where an earlier version measured.
+        failed: engine -> why it gave nothing.
+        n_measured: how often they were measured: again where a row was above them.
     """
 
     macs_per_s: Mapping[str, float] = field(default_factory=dict)
@@ -28,6 +33,9 @@ class Peaks:
     threads: int | None = None
     foreign_pct: float | None = None
     reason: str | None = None
+    engines: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
+    n_measured: int = 1
 
     @property
     def is_spoilt(self) -> bool:
@@ -48,12 +56,54 @@ def read(content: Any) -> Peaks:
     rates, reason = content.get("macs_per_s"), content.get("reason")
     rates = rates if isinstance(rates, Mapping) else {}
     known = {name: rate for name in PRECISIONS if (rate := _number(rates.get(name)))}
-    numbers = {name: _number(content.get(name)) for name in ("bytes_per_s", "threads", "foreign_pct")}
-    return Peaks(known, **numbers, reason=reason if isinstance(reason, str) else None)
+    numbers: dict[str, Any] = {name: _number(content.get(name)) for name in ("bytes_per_s", "threads", "foreign_pct")}
+    n_measured = content.get("n_measured")
+    return Peaks(
+        known,
+        **numbers,
+        reason=reason if isinstance(reason, str) else None,
+        engines=_texts(content.get("engines")),
+        failed=_texts(content.get("failed")),
+        n_measured=n_measured if isinstance(n_measured, int) and n_measured > 0 else 1,
+    )
+
+
+def _texts(value: Any) -> dict[str, str]:
+    given = value if isinstance(value, Mapping) else {}
+    return {str(name): text for name, text in given.items() if isinstance(text, str)}
 
 
 def _number(value: Any) -> Any:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e30 else None
+
+
+def best(found: Sequence[Peaks]) -> Peaks:
+    """Return the first of several measurements of one device with the fastest of each precision.
+
+    A rate that was reached can be reached, whoever worked beside: what is not the fastest was only too low.
+    """
+    rates, engines = dict[str, float](), dict[str, str]()
+    for one in found:
+        faster = {name: rate for name, rate in one.macs_per_s.items() if rate > rates.get(name, 0.0)}
+        rates |= faster
+        engines |= {name: engine for name, engine in one.engines.items() if name in faster}
+    ordered = {name: rates[name] for name in PRECISIONS if name in rates}
+    n_measured = sum(one.n_measured for one in found)
+    return replace(found[0], macs_per_s=ordered, engines=engines, n_measured=n_measured)
+
+
+def share(
+    macs_per_audio_s: float | None, rtfx: float | None, peaks: Peaks | None, compute_dtype: str | None
+) -> tuple[float | None, str | None]:
+    """Return a row's share of the peak in percent, and why there is none where it would be above 100.
+
+    More than the machine does at most is a fault of the peak, and no figure.
+    """
+    peak = ceiling(peaks, compute_dtype)
+    found = mfu_pct(macs_per_audio_s, rtfx, peak)
+    if found is None or found <= 100:
+        return found, None
+    return None, f"{found:.0f} % of the peak that was measured, {2e-12 * (peak or 0.0):.3g} TFLOP/s: it is too low"
 
 
 def ceiling(peaks: Peaks | None, compute_dtype: str | None) -> float | None:
@@ -77,10 +127,14 @@ def told(peaks: Peaks) -> str:
     """Say in one line what a device reached; an operation is a multiplication or an addition."""
     if peaks.reason or not peaks.macs_per_s:
         return f"not measured: {peaks.reason or 'no reason recorded'}"
-    rates = ", ".join(f"{name} {2e-12 * rate:.3g}" for name, rate in peaks.macs_per_s.items())
+    by = {name: f" by {engine}" for name, engine in peaks.engines.items()}
+    rates = ", ".join(f"{name} {2e-12 * rate:.3g}{by.get(name, '')}" for name, rate in peaks.macs_per_s.items())
     parts = [f"{rates} TFLOP/s"]
     parts += [f"memory {1e-9 * peaks.bytes_per_s:.3g} GB/s"] if peaks.bytes_per_s else []
     parts += [f"{peaks.threads} threads"] if peaks.threads else []
+    parts += [f"{engine} gave nothing: {why}" for engine, why in peaks.failed.items()]
+    if peaks.n_measured > 1:
+        parts.append(f"measured {peaks.n_measured} times, since a row was above it")
     if peaks.is_spoilt:
         parts.append(f"too low: other processes used {peaks.foreign_pct:.0f} % of the CPUs meanwhile")
     return "; ".join(parts)

@@ -11,12 +11,12 @@ from greenbench import energy, server, validity
 from greenbench.corpus import Census
 from greenbench.entries import build_variant
 from greenbench.measurement import WarmUp, Window
-from greenbench.metrics import mfu_pct, padding_pct, ratio
+from greenbench.metrics import padding_pct, ratio
 from greenbench.plan import Job, content_hash
 from greenbench.plugins import Reading
 from greenbench.protocol import label
 from greenbench.record import SCHEMA, Record, Status
-from greenbench.roofline import ceiling
+from greenbench.roofline import share
 from greenbench.scenarios import BATCHING
 from greenbench.statistics.percentiles import median, upper_bound
 from greenbench.suite import build_protocol
@@ -61,14 +61,14 @@ def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:
     """Derive the row of one window."""
     accuracy, scored = _accuracy(job, window)
     speed = _speed(window)
+    work = setting.metrics.get("macs_per_audio_s")
+    mfu_pct, mfu_note = share(work, speed["rtfx"], job.peaks, setting.compute_dtype)
     metrics = {
         **setting.metrics,
         **{name: quantity.value for name, quantity in window.reading.quantities.items()},
         **speed,
         "padding_pct": _padding_pct(setting, window),
-        "mfu_pct": mfu_pct(
-            setting.metrics.get("macs_per_audio_s"), speed["rtfx"], ceiling(job.peaks, setting.compute_dtype)
-        ),
+        "mfu_pct": mfu_pct,
         **energy.derived(
             job.cell.device, window.reading, setting.metrics.get("idle_power_w"), window.audio_s, _factor(job)
         ),
@@ -86,6 +86,7 @@ def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:
         "server_probes": server.told(window.probes) or None,
         "engine_batching": setting.engine_batching,
         "compute_dtype": setting.compute_dtype,
+        "mfu_note": mfu_note,
         "device_name": setting.device_name,
         "data_hash": setting.census.data_hash,
         "audio_doubts": _doubts(setting.census),

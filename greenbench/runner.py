@@ -86,6 +86,8 @@ def run(
         jobs = [Job(run_id, index, suite, cell, trace, logged, peaks=limits.get(cell.device)) for index, cell in todo]
         for number, of_round in groupby(enumerate(jobs, start=1), key=lambda item: item[1].cell.round):
             _round(session, number, list(of_round), len(jobs))
+    if todo:
+        peaks.review(folder, suite.threads, observe)
     if options.power_log:
         _attach(folder, options.power_log, observe)
     return _finish(folder, suite, observe)

@@ -248,14 +248,17 @@ def _parsed(line: bytes, where: str) -> Iterator[Row]:
 
 
 def current(rows: Iterable[Row]) -> list[Row]:
-    """Return the rows that stand: of one key the last; a failure only until a later success of its cell."""
+    """Return the rows that stand: of one key the last; a failure only until a later success of its cell.
+
+    A share of the peak above 100 %, which earlier versions wrote, is a fault of the peak and read as unknown.
+    """
     standing: dict[tuple[Any, ...], Row] = {}
     for row in rows:
         cell = tuple(row.get(name) for name in KEYS[:-1])
         key = (*cell, row["repeat"])
         for replaced in ((*cell, None), key):
             standing.pop(replaced, None)
-        standing[key] = row
+        standing[key] = {**row, "mfu_pct": None} if (row.get("mfu_pct") or 0) > 100 else row
     return list(standing.values())
 
 

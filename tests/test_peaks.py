@@ -1,5 +1,6 @@
 """Peaks: measured once for a machine and thread count, in a process of their own, and kept only where undisturbed."""
 
+import json
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from greenbench import cache, peaks, store
+from greenbench import cache, peaks, products, store
 from greenbench.errors import MissingError
 from greenbench.process import THREAD_VARIABLES
 from greenbench.roofline import Peaks, ceiling, of_run
@@ -103,7 +104,7 @@ def test_a_device_that_cannot_be_measured_stops_nothing(
 
 def test_the_process_says_why_it_could_not() -> None:
     """A device that torch does not see ends with one line, which is the reason in the run."""
-    command = [sys.executable, "-m", "greenbench.peaks", "cuda:77"]
+    command = [sys.executable, "-m", "greenbench.peaks", "cuda:77", "torch"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "CUDA device" in done.stderr.strip().splitlines()[-1]
@@ -145,6 +146,205 @@ def test_this_machine_multiplies_and_moves_memory() -> None:
     assert 1e6 < (found.bytes_per_s or 0) < 1e13
     assert found.threads == 1
     assert found.reason is None
+    assert set(found.engines) == set(found.macs_per_s)
+    assert set(found.engines.values()) == {"torch"}
+
+
+@pytest.mark.usefixtures("brief")
+@pytest.mark.parametrize("engine", [name for name in products.engines("cpu") if name not in ("torch", "openvino")])
+def test_other_engines_multiply_too(engine: str) -> None:
+    """Each gives a rate in float32 and no bandwidth, and says which engine it was."""
+    found = peaks.measure("cpu", engine)
+    assert 1e6 < found.macs_per_s["fp32"] < 1e14
+    assert found.bytes_per_s is None
+    assert found.engines["fp32"] == engine
+
+
+# --- the best of the engines -------------------------------------------------------------------------------
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any], **more: Any) -> list[str]:
+    """Let these engines be installed and give these rates of float32, or fail with a text; return who was asked."""
+    asked: list[str] = []
+
+    def by(engine: str, _device: str, threads: int | None, _timeout_s: float) -> dict[str, Any]:
+        asked.append(engine)
+        if isinstance(answers[engine], str):
+            raise MissingError(answers[engine])
+        return {
+            "macs_per_s": {"fp32": answers[engine]},
+            "engines": {"fp32": engine},
+            "threads": threads,
+            "foreign_pct": 1.0,
+            "bytes_per_s": 1e10 if engine == "torch" else None,
+        } | more
+
+    monkeypatch.setattr(products, "engines", lambda _device: tuple(answers))
+    monkeypatch.setattr(peaks, "_by", by)
+    return asked
+
+
+@pytest.fixture
+def real(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The measuring itself, which conftest replaces, and a cache of its own."""
+    monkeypatch.setenv("GREENBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(peaks, "_elsewhere", ELSEWHERE)
+
+
+ELSEWHERE = peaks._elsewhere
+
+
+@pytest.mark.usefixtures("real")
+def test_the_fastest_engine_is_the_peak(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where another reaches twice what torch does, it is the peak, by its name; one that fails is named, too."""
+    asked = answering(monkeypatch, {"torch": 1e11, "numpy": 9e10, "openvino": 2e11, "onnxruntime": "no kernel"})
+    found = look(tmp_path / "a", "cpu")["cpu"]
+    assert asked == ["torch", "numpy", "openvino", "onnxruntime"]
+    assert (dict(found.macs_per_s), dict(found.engines)) == ({"fp32": 2e11}, {"fp32": "openvino"})
+    assert found.failed == {"onnxruntime": "no kernel"}
+    assert (found.bytes_per_s, found.threads, found.n_measured) == (1e10, 2, 1)
+    assert of_run(store.read_run(tmp_path / "a"))["cpu"] == found
+
+
+@pytest.mark.usefixtures("real")
+def test_without_torch_there_is_no_peak(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Torch's failure is the reason, as it was."""
+    answering(monkeypatch, {"torch": "broken", "numpy": 9e10})
+    assert look(tmp_path / "a", "cpu")["cpu"] == Peaks(threads=2, reason="broken")
+
+
+@pytest.mark.usefixtures("real")
+def test_all_engines_together_have_their_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What torch used is not left for the others, and none waits without end."""
+    left: list[float] = []
+
+    def by(_engine: str, _device: str, _threads: int | None, timeout_s: float) -> dict[str, Any]:
+        left.append(timeout_s)
+        now[0] += 50.0
+        return {"macs_per_s": {"fp32": 1.0}}
+
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(products, "engines", lambda _device: ("torch", "numpy", "openvino"))
+    monkeypatch.setattr(peaks, "_by", by)
+    peaks._elsewhere("cpu", 2)
+    assert left == pytest.approx([peaks.TIMEOUT_S, peaks.TIMEOUT_S - 50, peaks.TIMEOUT_S - 100])
+
+
+def row(rtfx: float, **changes: Any) -> dict[str, Any]:
+    """A measured row of a model of 1 GMAC a second of audio in float32."""
+    from greenbench.roofline import share
+
+    share_pct, note = share(1e9, rtfx, Peaks({"fp32": 1e11}), "fp32")
+    measured = {"run_id": "r", "device": "cpu", "status": "ok", "macs_per_audio_s": 1e9, "compute_dtype": "fp32"}
+    return measured | {"rtfx": rtfx, "mfu_pct": share_pct, "mfu_note": note} | changes
+
+
+@pytest.mark.usefixtures("real")
+def test_a_row_above_the_peak_has_it_measured_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """170 % of torch's peak: another is found at twice the rate, and all rows of the device are held against that."""
+    answering(monkeypatch, {"torch": 1e11})
+    look(tmp_path / "a", "cpu", "cuda")
+    rows = [row(170.0), row(50.0), row(50.0, device="cuda"), row(50.0, status="error", mfu_pct=None)]
+    store.append(tmp_path / "a", rows)
+    assert (rows[0]["mfu_pct"], rows[0]["mfu_note"]) == (
+        None,
+        "170 % of the peak that was measured, 0.2 TFLOP/s: it is too low",
+    )
+    seen: list[Any] = []
+    asked = answering(monkeypatch, {"torch": 9e10, "openvino": 2e11})
+    peaks.review(tmp_path / "a", 2, lambda _kind, content: seen.append(content["text"]))
+    assert asked == ["torch", "openvino"]
+    assert seen == ["measuring again what cpu can do at most: a row was above it"]
+    after = list(store.read_rows(tmp_path / "a" / store.RECORDS))
+    assert [(r["mfu_pct"], r["mfu_note"]) for r in after] == [
+        (pytest.approx(85.0), None), (pytest.approx(25.0), None), (50.0, None), (None, None)
+    ]  # fmt: skip
+    told = of_run(store.read_run(tmp_path / "a"))
+    assert (told["cpu"].n_measured, told["cuda"].n_measured) == (2, 1)
+    asked.clear()
+    assert look(tmp_path / "b", "cpu")["cpu"].macs_per_s == {"fp32": 2e11}, "the better peak is kept"
+    assert asked == []
+
+
+@pytest.mark.usefixtures("real")
+def test_what_stays_above_the_peak_is_null_with_its_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A second measurement that is no better, or fails, leaves the first, and the row without a share."""
+    for name, again in (("a", 9e10), ("b", "broken")):
+        answering(monkeypatch, {"torch": 1e11})
+        look(tmp_path / name, "cpu")
+        store.append(tmp_path / name, [row(170.0)])
+        answering(monkeypatch, {"torch": again})
+        peaks.review(tmp_path / name, 2, lambda _kind, _content: None)
+        (after,) = store.read_rows(tmp_path / name / store.RECORDS)
+        assert after["mfu_pct"] is None
+        assert after["mfu_note"].startswith("170 % of the peak")
+        assert of_run(store.read_run(tmp_path / name))["cpu"].macs_per_s == {"fp32": 1e11}
+
+
+def test_a_run_without_such_a_row_is_not_looked_at_again(asked: Told, tmp_path: Path) -> None:
+    """Nothing is measured, and no file is written."""
+    look(tmp_path / "a", "cpu")
+    store.append(tmp_path / "a", [row(50.0)])
+    before = (tmp_path / "a" / store.RECORDS).stat().st_mtime_ns, (tmp_path / "a" / store.RUN).stat().st_mtime_ns
+    peaks.review(tmp_path / "a", 2, lambda _kind, _content: None)
+    assert len(asked) == 1
+    assert before == (
+        (tmp_path / "a" / store.RECORDS).stat().st_mtime_ns,
+        (tmp_path / "a" / store.RUN).stat().st_mtime_ns,
+    )
+
+
+# --- torch's and OpenVINO's ways ---------------------------------------------------------------------------
+
+
+def test_torch_multiplies_floats_by_two_libraries() -> None:
+    """``torch.mm`` and a layer of oneDNN are both tried on the CPU, and both run here."""
+    ways_here = products.products("torch", "fp32", "cpu")
+    assert len(ways_here) == 2
+    assert [tuple(way(64)().shape) for way in ways_here] == [(64, 64)] * 2
+
+
+def test_openvino_computes_in_what_it_is_asked_for() -> None:
+    """By its own account and by its error against float64: 1e-5 in float32 and more than 1e-4 in bfloat16.
+
+    On a CPU with bfloat16 OpenVINO would choose that by itself: then a float32 build were none.
+    """
+    pytest.importorskip("openvino")
+    done = subprocess.run([sys.executable, "-c", OPENVINO], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["f32"]["runs_in"] == ["f32"]
+    assert found["f32"]["error"] < 1e-5
+    if "bf16" in found:
+        assert found["bf16"]["runs_in"] == ["bf16"]
+        assert found["bf16"]["error"] > 1e-4
+
+
+OPENVINO = """
+import json, tempfile
+from pathlib import Path
+import numpy as np, openvino
+from openvino import opset13 as op
+from greenbench.compress.openvino import FILE, OpenVino, _open
+from greenbench.compress.openvino_core import core
+from greenbench.products import precisions
+
+rng = np.random.default_rng(1)
+x, w = (rng.standard_normal((256, 256)).astype(np.float32) for _ in range(2))
+port = op.parameter([-1, 256], np.float32, name="x")
+port.output(0).get_tensor().set_names({"x"})
+exact, found = x.astype(np.float64) @ w, {}
+with tempfile.TemporaryDirectory() as folder:
+    model = openvino.Model([op.matmul(port, op.constant(w), False, False)], [port])
+    openvino.save_model(model, Path(folder) / FILE, compress_to_fp16=False)
+    for kind in ("f32", *(["bf16"] if "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else [])):
+        run = _open(Path(folder), OpenVino(precision=kind))
+        error = float(np.abs(run({"x": x}) - exact).max() / np.abs(exact).max())
+        compiled = core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": kind})
+        found[kind] = {"error": error, "runs_in": sorted(precisions(compiled))}
+print(json.dumps(found))
+"""
 
 
 def clocked(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[int], float]) -> list[int]:
@@ -159,7 +359,7 @@ def clocked(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[int], float]) ->
 
         return product
 
-    monkeypatch.setattr(peaks, "_products", lambda _precision, _device: [prepare])
+    monkeypatch.setattr(products, "products", lambda _engine, _precision, _device: [prepare])
     monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     return sizes
 
@@ -184,10 +384,10 @@ def test_a_kernel_that_is_not_there_is_left_out(monkeypatch: pytest.MonkeyPatch)
         raise RuntimeError("no kernel")
 
     clocked(monkeypatch, lambda n: n**3 / 1e11)
-    known = peaks._products("int8", "cpu")
-    monkeypatch.setattr(peaks, "_products", lambda _precision, _device: [fail, *known])
+    known = products.products("torch", "int8", "cpu")
+    monkeypatch.setattr(products, "products", lambda _engine, _precision, _device: [fail, *known])
     assert peaks.macs_per_s("int8", "cpu") == pytest.approx(1e11)
-    monkeypatch.setattr(peaks, "_products", lambda _precision, _device: [fail])
+    monkeypatch.setattr(products, "products", lambda _engine, _precision, _device: [fail])
     assert peaks.macs_per_s("int8", "cpu") is None
 
 
@@ -223,16 +423,21 @@ def board(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return about
 
 
+def ways(precision: str, device: str) -> list[products.Prepare]:
+    """Torch's ways to multiply."""
+    return products.products("torch", precision, device)
+
+
 def test_tf32_is_of_gpus_that_have_it(board: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """From capability 8.0 on float32 is measured with and without it, each with torch told so."""
     import torch
 
     told: list[str] = []
     monkeypatch.setattr(torch, "set_float32_matmul_precision", told.append)
-    assert len(peaks._products("tf32", "cuda:1")) == len(peaks._products("fp32", "cuda:1")) == 1
+    assert len(ways("tf32", "cuda:1")) == len(ways("fp32", "cuda:1")) == 1
     assert told == ["high", "highest"]
     board.capability = (7, 5)
-    assert peaks._products("tf32", "cuda:1") == peaks._products("tf32", "mps") == peaks._products("tf32", "cpu") == []
+    assert ways("tf32", "cuda:1") == ways("tf32", "mps") == ways("tf32", "cpu") == []
 
 
 def test_arrays_on_a_gpu_are_beyond_its_own_cache(board: SimpleNamespace) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from greenbench.metrics import mfu_pct
-from greenbench.roofline import Peaks, ceiling, of_run, told
+from greenbench.roofline import Peaks, best, ceiling, of_run, read, share, told
 
 PEAKS = Peaks({"fp32": 1e11, "bf16": 3e11, "int8": 2e11}, 2e10, 2, 3.0)
 
@@ -31,9 +31,40 @@ def test_a_row_is_held_against_the_fastest_precision_that_takes_part(
 def test_the_share_of_the_peak_is_work_a_second_against_it() -> None:
     """2 GMAC for a second of audio at 20 times real time are 40 % of 100 GMAC/s, and what is unknown stays so."""
     assert mfu_pct(2e9, 20.0, 1e11) == pytest.approx(40.0)
-    assert mfu_pct(2e9, 60.0, 1e11) == pytest.approx(120.0)  # a bad peak is seen, not cut off
+    assert mfu_pct(2e9, 60.0, 1e11) == pytest.approx(120.0)
     for unknown in ((None, 20.0, 1e11), (2e9, None, 1e11), (2e9, 20.0, None), (2e9, 20.0, 0.0)):
         assert mfu_pct(*unknown) is None
+
+
+def test_more_than_the_peak_is_no_share_but_a_reason() -> None:
+    """40 % is a share; 120 % says that the peak is too low, with both figures."""
+    assert share(2e9, 20.0, PEAKS, "fp32") == (pytest.approx(40.0), None)
+    assert share(2e9, 60.0, PEAKS, "fp32") == (
+        None, "120 % of the peak that was measured, 0.2 TFLOP/s: it is too low"
+    )  # fmt: skip
+    assert share(2e9, 60.0, PEAKS, "fp16") == share(None, 60.0, PEAKS, "fp32") == (None, None)
+
+
+def test_of_several_engines_the_fastest_counts_in_each_precision() -> None:
+    """Each rate is the largest, with the name of what gave it; memory, threads and neighbours are the first's."""
+    torch = Peaks({"fp32": 1e11, "int8": 4e11}, 2e10, 2, 3.0, engines={"fp32": "torch", "int8": "torch"})
+    other = Peaks({"fp32": 2e11, "bf16": 5e11, "int8": 3e11}, None, 2, 9.0, engines=dict.fromkeys(
+        ("fp32", "bf16", "int8"), "openvino"))  # fmt: skip
+    found = best([torch, other])
+    assert list(found.macs_per_s.items()) == [("fp32", 2e11), ("bf16", 5e11), ("int8", 4e11)]
+    assert found.engines == {"fp32": "openvino", "bf16": "openvino", "int8": "torch"}
+    assert (found.bytes_per_s, found.threads, found.foreign_pct) == (2e10, 2, 3.0)
+
+
+def test_peaks_say_which_engine_reached_them_and_which_did_not() -> None:
+    """What a run.json holds of engines is read back and said."""
+    content = {"macs_per_s": {"fp32": 1e11}, "engines": {"fp32": "openvino"}, "failed": {"numpy": "no BLAS"}}
+    found = read(content | {"n_measured": 2})
+    assert told(found) == (
+        "fp32 0.2 by openvino TFLOP/s; numpy gave nothing: no BLAS; measured 2 times, since a row was above it"
+    )
+    odd = read({"engines": 3, "failed": {"numpy": 3}, "n_measured": "x"})
+    assert (odd.engines, odd.failed, odd.n_measured) == ({}, {}, 1)
 
 
 @pytest.mark.parametrize(

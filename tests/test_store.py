@@ -11,7 +11,7 @@ import pytest
 from greenbench import store
 from greenbench.errors import StoreError
 from greenbench.metrics import METRICS
-from greenbench.record import Record, columns, to_row
+from greenbench.record import KEYS, Record, columns, to_row
 from greenbench.store import HYPOTHESES, RECORDS, UnsavedError, append, current, load, load_hypotheses
 
 
@@ -296,3 +296,35 @@ def test_texts_of_unwanted_windows_are_not_parsed(tmp_path: Path) -> None:
     )
     assert [row["utterance_id"] for row in wanted] == ["u0", "u1", "u9"]
     assert asked == [0, 1]
+
+
+def test_a_share_above_the_peak_that_an_earlier_version_wrote_is_unknown() -> None:
+    """166 % is a fault of the peak; the row stands without it, and 99 % stays."""
+    rows = [dict.fromkeys(KEYS) | {"variant": name, "status": "ok", "mfu_pct": pct} for name, pct in
+            (("a", 166.0), ("b", 99.0), ("c", None))]  # fmt: skip
+    assert [row["mfu_pct"] for row in store.current(rows)] == [None, 99.0, None]
+    assert rows[0]["mfu_pct"] == 166.0, "the file's own row is not changed"
+
+
+def test_rows_are_amended_in_one_step(tmp_path: Path) -> None:
+    """Only what is known of a row changes, torn lines and all others stay byte for byte, and nothing is left behind."""
+    lines = [b'{"a": 1, "b": null}\n', b'{"a": 2', b"\n", b'{"b":  3,"a": 3}\n']
+    (tmp_path / store.RECORDS).write_bytes(b"".join(lines))
+    with pytest.warns(UserWarning, match="torn line"):
+        store.amend_rows(tmp_path, lambda row: {"b": "é"} if row["a"] == 1 else None)
+    assert (tmp_path / store.RECORDS).read_bytes() == '{"a": 1, "b": "é"}\n'.encode() + b"".join(lines[1:])
+    assert [path.name for path in tmp_path.iterdir()] == [store.RECORDS]
+
+
+def test_rows_that_cannot_be_amended_are_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk is one line that says how to go on; the rows are whole."""
+    store.append(tmp_path, [{"a": 1}])
+
+    def full(_fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store.os, "fsync", full)
+    with pytest.raises(store.StoreError, match="No space left on device. Rows are intact; continue with --resume"):
+        store.amend_rows(tmp_path, lambda _row: {"a": 2})
+    assert list(store.read_rows(tmp_path / store.RECORDS)) == [{"a": 1}]
+    assert [path.name for path in tmp_path.iterdir()] == [store.RECORDS]

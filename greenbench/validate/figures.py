@@ -28,9 +28,7 @@ def rates(row: Row, _evidence: Evidence) -> Iterator[str]:
 def _derived(row: Row, evidence: Evidence) -> Iterator[str]:
     """Speed and every energy figure follow from the seconds and the parts in the row, and the machine's peaks."""
     yield from differs("rtfx", row["rtfx"], ratio(row["audio_s"], row["wall_s"]), "audio_s / wall_s")
-    peak = roofline.ceiling(roofline.of_run(evidence.run).get(row["device"]), row["compute_dtype"])
-    share = mfu_pct(row["macs_per_audio_s"], row["rtfx"], peak)
-    yield from differs("mfu_pct", row["mfu_pct"], share, METRICS["mfu_pct"].about)
+    yield from _has_its_share(row, evidence)
     reading = energy.reading_of(row)
     carbon = row["carbon_g_per_kwh"], row["carbon_pue"]
     expected = energy.derived(
@@ -61,10 +59,23 @@ def differs(name: str, found: Any, expected: float | None, formula: str) -> Iter
         yield f"{name} is {found:g}, by its formula {expected:g} ({formula})"
 
 
+def _has_its_share(row: Row, evidence: Evidence) -> Iterator[str]:
+    """The share of the peak follows from the work and the machine's peaks, and is null with a reason above 100 %."""
+    peaks = roofline.of_run(evidence.run).get(row["device"])
+    share, note = roofline.share(row["macs_per_audio_s"], row["rtfx"], peaks, row["compute_dtype"])
+    if note and row["mfu_note"] is None:  # of a version that did not know of such a reason
+        share = mfu_pct(row["macs_per_audio_s"], row["rtfx"], roofline.ceiling(peaks, row["compute_dtype"]))
+    elif row["mfu_note"] != note:
+        yield f"mfu_note is {row['mfu_note']!r}, the peaks in {store.RUN} make it {note!r}"
+    yield from differs("mfu_pct", row["mfu_pct"], share, METRICS["mfu_pct"].about)
+
+
 def _is_below_the_peak(row: Row, _evidence: Evidence) -> Iterator[str]:
     """No model does more than the machine can: the peak was measured while something held the machine back."""
     if 100 < (row["mfu_pct"] or 0.0) <= MAX_SHARE_PCT:
         yield f"mfu_pct is {row['mfu_pct']:g}: the peak in {store.RUN} is below what this model reached"
+    elif row["mfu_note"]:
+        yield f"mfu_pct is null: {row['mfu_note']}"
 
 
 def _is_near_the_peak(row: Row, _evidence: Evidence) -> Iterator[str]:

@@ -338,7 +338,13 @@ def test_more_than_the_machine_can_is_a_bad_peak(copy: Path, fake_peaks: dict[st
     (problem,) = found(copy)
     assert problem.severity == "warning"
     assert "mfu_pct is 120: the peak in run.json is below what this model reached" in problem.what
-    tamper(copy, store.RECORDS, changed(compute_dtype=True, mfu_pct=None))
+    note = f"120 % of the peak that was measured, {2e-12 * fake_peaks['macs_per_s']['bf16']:.3g} TFLOP/s: it is too low"
+    tamper(copy, store.RECORDS, changed(mfu_pct=None, mfu_note=note))
+    (problem,) = found(copy)
+    assert (problem.severity, problem.what) == ("warning", f"mfu_pct is null: {note}")
+    tamper(copy, store.RECORDS, changed(mfu_note="a guess"))
+    assert any("mfu_note is 'a guess'" in problem.what for problem in found(copy))
+    tamper(copy, store.RECORDS, changed(compute_dtype=True, mfu_pct=None, mfu_note=None))
     assert found(copy) == []
 
 
