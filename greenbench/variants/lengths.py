@@ -5,9 +5,13 @@ from typing import Any
 
 
 def receptive_field(config: Any) -> int:
-    """Return the samples behind one frame: shorter audio has no frame at all."""
+    """Return the samples behind one frame: shorter audio has no frame at all.
+
+    SEW squeezes ``squeeze_factor`` frames into one for its encoder, and needs as many.
+    """
     layers = zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True)
-    return reduce(lambda field, layer: (field - 1) * layer[1] + layer[0], layers, 1)
+    n_needed = getattr(config, "squeeze_factor", 1)
+    return reduce(lambda field, layer: (field - 1) * layer[1] + layer[0], layers, n_needed)
 
 
 def n_frames(config: Any, n_samples: int) -> int:

@@ -92,9 +92,11 @@ class Distill:
         """Return the trained model; a training that was broken off goes on from its last checkpoint.
 
         Raises:
-            InputError: there is no speech to train on, ``ctc`` has no transcripts, a layer does not exist, or the
-                two models do not say the same tokens at the same frames.
+            InputError: there is no speech to train on, ``ctc`` has no transcripts, transcripts are of letters that
+                the vocabulary lacks, a layer does not exist, or the two models do not say the same tokens at the same
+                frames.
         """
+        from greenbench.compress.distill import spelling
         from greenbench.compress.distill.training import train
 
         if context.folder is None:
@@ -105,6 +107,7 @@ class Distill:
             raise InputError("distill: the loss ctc needs transcripts, and some of the training speech has none")
         _check_outputs(model.config, context.teacher.config)
         self._check_layers(model.config.num_hidden_layers, context.teacher.config.num_hidden_layers)
+        spelling.check(context, "ctc" in self.losses)
         student, progress = train(self, model, context)
         context.report(progress)
         return student

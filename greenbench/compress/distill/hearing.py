@@ -9,11 +9,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from greenbench import cache, energy
 from greenbench.compress.distill.losses import Outputs, paired
+from greenbench.compress.distill.spelling import speller
 from greenbench.meters import measure
 from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading, Spoken
-from greenbench.variants.lengths import n_frames
+from greenbench.variants.lengths import n_frames, receptive_field
 
 if TYPE_CHECKING:
     from greenbench.compress.distill import Distill
@@ -196,13 +199,14 @@ def project(student: Any, outputs: Outputs) -> Outputs:
 
 
 def collate(utterances: Sequence[Spoken], model: Any, context: Context) -> Batch:
-    """Pad utterances to one batch on the model's device."""
+    """Pad utterances to one batch on the model's device, each to a frame at least as ``CtcTranscriber`` does."""
     import torch
 
-    waveforms = [utterance.audio for utterance in utterances]
+    shortest, spell = receptive_field(model.config), speller(context.tokenizer)
+    waveforms = [np.pad(u.audio, (0, max(0, shortest - u.n_samples))) for u in utterances]
     inputs = context.extractor(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")
     lengths = [n_frames(model.config, len(waveform)) for waveform in waveforms]
     mask = torch.arange(n_frames(model.config, inputs["input_values"].shape[1]))[None] < torch.tensor(lengths)[:, None]
-    labels = [torch.tensor(context.tokenizer(u.reference).input_ids, dtype=torch.long) for u in utterances]
+    labels = [torch.tensor(context.tokenizer(spell(u.reference).text).input_ids, dtype=torch.long) for u in utterances]
     device = next(model.parameters()).device
     return Batch(inputs.to(device), mask.to(device), labels, utterances)

@@ -20,6 +20,7 @@ from greenbench.compress.distill.hearing import (
     took,
 )
 from greenbench.compress.distill.losses import Outputs, Target, combine
+from greenbench.compress.distill.spelling import speller
 from greenbench.meters import measure
 from greenbench.metrics import ratio
 from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading
@@ -203,7 +204,8 @@ def _validate(run: Run) -> float | None:
         with torch.inference_mode():
             tokens = forward(model, batch).logits.argmax(-1)[0].tolist()
         texts.append(run.context.tokenizer.decode(tokens))
-    counts = total(score([u.reference for u in run.context.validation], texts, str.upper).words)
+    spell = speller(run.context.tokenizer)
+    counts = total(score([spell(u.reference).text for u in run.context.validation], texts, str.upper).words)
     return ratio(counts.edits, counts.n)
 
 

@@ -135,3 +135,24 @@ def test_layers_that_do_not_exist_are_refused(opened: tuple[Any, Context], spoke
         Distill(steps=1, losses={"hidden": 1.0}, hidden_layers={1: 3})(model, context)
     with pytest.raises(ValueError, match="hidden_layers"):
         Distill(steps=1, hidden_layers={1: 1})
+
+
+@pytest.mark.parametrize("n_samples", [1, 100, 399, 400])
+def test_clips_shorter_than_a_frame_are_padded_to_one(
+    opened: tuple[Any, Context], spoken: list, n_samples: int
+) -> None:
+    """A clip of a few samples is a frame of speech, alone and beside longer ones, as it is for the variant."""
+    model, context = opened
+    short = Utterance("short", np.full(n_samples, 0.1, np.float32), "A")
+    for batch in ([short], [spoken[0], short]):
+        collated = collate(batch, model, context)
+        assert collated.mask[-1].sum() == 1
+        assert forward(model, collated).logits.shape[:2] == collated.mask.shape
+
+
+def test_transcripts_become_labels_in_the_vocabularys_case(opened: tuple[Any, Context], spoken: list) -> None:
+    """Small letters are labels of capitals where the vocabulary has those, and never unknown ones."""
+    model, context = opened
+    capitals, small = (collate([replace(spoken[0], reference=t)], model, context) for t in ("A CAT'S", "a cat\u2019s."))
+    assert capitals.labels[0].tolist() == small.labels[0].tolist() == context.tokenizer("A CAT'S").input_ids
+    assert context.tokenizer.unk_token_id not in small.labels[0].tolist()

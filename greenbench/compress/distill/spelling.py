@@ -1,0 +1,96 @@
+"""How transcripts are spelt for a model: in its vocabulary's case, and without marks that it has no token for."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from greenbench.errors import InputError
+from greenbench.plugins import Context, Spoken
+
+MAX_UNKNOWN = {"training": 0.01, "validation": 0.5}
+"""Share of the letters of transcripts that a vocabulary may lack and that are left out; more than that is refused.
+
+A loss against a text with holes teaches to leave words out; in validation they are errors of every step alike.
+"""
+
+_ALIKE = {"\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u00b4": "'", "`": "'"}
+
+
+@dataclass(frozen=True)
+class Spelt:
+    """A transcript as a model can write it.
+
+    Attributes:
+        text: in the characters of the vocabulary.
+        n_letters: letters and digits that it had.
+        unknown: those of them that the vocabulary has in no case.
+    """
+
+    text: str
+    n_letters: int
+    unknown: str
+
+
+@lru_cache(maxsize=4)
+def speller(tokenizer: Any) -> Callable[[str], Spelt]:
+    """Return what spells a transcript in the vocabulary of a CTC tokeniser.
+
+    A letter is taken in the case that the vocabulary has, dashes become spaces and other marks are left out where it
+    has none, and so are letters that it lacks. A vocabulary of pieces longer than a character is left to its tokeniser.
+
+    Args:
+        tokenizer: a transformers tokeniser.
+    """
+    written = {token for token, index in tokenizer.get_vocab().items() if index < tokenizer.vocab_size}  # by the model
+    delimiter = getattr(tokenizer, "word_delimiter_token", None) or " "
+    known = frozenset(written - {delimiter, *tokenizer.all_special_tokens})
+    if any(len(token) > 1 for token in known):
+        return lambda text: Spelt(text, 0, "")
+    return lambda text: _spelt(text, known, " " if delimiter in written else "")
+
+
+def _spelt(text: str, known: frozenset[str], space: str) -> Spelt:
+    letters, n_letters, unknown = list[str](), 0, list[str]()
+    for char in unicodedata.normalize("NFC", text):
+        is_letter = unicodedata.category(char)[0] in "LN"
+        n_letters += is_letter
+        found = _as_known(char, known)
+        if found is None and is_letter:
+            unknown.append(char)
+        is_gap = char.isspace() or unicodedata.category(char) == "Pd"
+        letters.append(" " if found is None and is_gap else found or "")
+    return Spelt(space.join("".join(letters).split()), n_letters, "".join(unknown))
+
+
+def _as_known(char: str, known: frozenset[str]) -> str | None:
+    """Return a character as the vocabulary has it; None where it has it in no case."""
+    forms = (char, char.lower(), char.upper(), _ALIKE.get(char, ""))
+    return next((form for form in forms if form and known.issuperset(form)), None)
+
+
+def check(context: Context, needs_transcripts: bool) -> None:
+    """Refuse transcripts that the model cannot write, and say which letters are left out of others.
+
+    Args:
+        context: of the training.
+        needs_transcripts: whether a loss is counted against those of the training speech; those of the validation
+            speech always decide which step is kept.
+
+    Raises:
+        InputError: more than ``MAX_UNKNOWN`` of the letters are not in the vocabulary.
+    """
+    spell = speller(context.tokenizer)
+    parts: dict[str, Iterable[Spoken]] = {"training": context.train} if needs_transcripts else {}
+    for name, spoken in {**parts, "validation": context.validation}.items():
+        found = [spell(utterance.reference) for utterance in spoken]
+        n_letters, unknown = sum(spelt.n_letters for spelt in found), Counter("".join(s.unknown for s in found))
+        share = unknown.total() / n_letters if n_letters else 0.0
+        examples = ", ".join(f"'{char}' {n} times" for char, n in unknown.most_common(5))
+        what = f"{100 * share:.3g} % of the letters of the {name} transcripts are not in the model's vocabulary"
+        if share > MAX_UNKNOWN[name]:
+            raise InputError(f"distil: {what} ({examples}): write them as the model does, e.g. numbers as words")
+        if unknown:
+            context.observe("phase", {"text": f"{what} and left out ({examples})"})
