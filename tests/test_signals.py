@@ -4,6 +4,7 @@ import ctypes
 import json
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import psutil
 import pytest
 from pydantic import TypeAdapter
 
+import greenbench
 from greenbench import suite
 from greenbench.compress import openvino_core
 from greenbench.plan import Job, plan
@@ -91,6 +93,14 @@ def test_a_signal_is_handled_after_openvino_s_models_were_released() -> None:
     """Two models of our core and two cores of somebody else's, released in the order of their making."""
     pytest.importorskip("openvino", reason="not installed")
     handled(TWO_MODELS)
+
+
+def test_no_core_is_made_elsewhere() -> None:
+    """Every use of OpenVINO goes through the one core; ``openvino.compile_model`` makes another one at each call."""
+    package = Path(greenbench.__file__).parent
+    makes = re.compile(r"\b(openvino|ov)\.(Core|compile_model)\b")
+    found = [str(file.relative_to(package)) for file in package.rglob("*.py") if makes.search(file.read_text())]
+    assert found == [str(Path("compress", "openvino_core.py"))]
 
 
 def test_the_former_signal_stack_comes_back_after_an_exception() -> None:

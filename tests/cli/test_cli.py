@@ -35,6 +35,7 @@ def measured(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "protocol": {"use": "quick", "repeats": 1, "window_s": 0.2, "idle_s": 0},
         "datasets": [{"use": "manifest", "path": str(manifest), "limit": 2}],
         "variants": ["null/rtfx-100"],
+        "control": False,
     }
     (folder / "tiny.yaml").write_text(yaml.safe_dump(data))
     done = greenbench("run", folder / "tiny.yaml", "--out", folder / "run")
