@@ -83,6 +83,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "harness_cpu_s": Metric("s", "lower", "harness CPU time", "CPU seconds of the waiting parent in the window"),
     "poller_cpu_s": Metric("s", "neither", "poller CPU time", "CPU seconds of the process that samples sensors"),
     "foreign_cpu_s": Metric("s", "lower", "foreign CPU time", "CPU seconds of all other processes in the window"),
+    "trace_lost_s": Metric("s", "lower", "trace lost", "seconds of the window that the poller did not sample"),
     "n_gpu_foreign_processes": _count("foreign GPU processes", "other processes computing on the GPU at an edge"),
     "gpu_temp_start_c": Metric("°C", "neither", "GPU at start", "temperature of the GPU as the window opened"),
     "gpu_temp_end_c": Metric("°C", "neither", "GPU at end", "temperature of the GPU as the window closed"),

@@ -17,14 +17,21 @@ from pathlib import Path
 from typing import Any
 
 from greenbench.plugins import Polled
-from greenbench.traces import TIME, TIME_END, Trace
+from greenbench.traces import PID, TIME, TIME_END, Trace
 
 CPU = "poller.cpu_s"
 """What the poller itself has used so far, in every sample."""
 
+
 READY_S = 10.0
 """Longer than it takes to find all sensors; the run goes on without the first samples rather than wait more."""
 
+
+N_RESTARTS = 5
+"""A poller that dies more often in a run does so for a reason that another one would meet, too."""
+
+LOOK_S = 1.0
+"""How often the waiting parent looks whether the poller is alive: a microsecond's work."""
 
 N_TRIES = 3
 """A sensor refuses to answer now and then; that must not cost it the whole run."""
@@ -35,7 +42,10 @@ N_TRIES = 3
 
 @contextmanager
 def polling(path: Path, hz: float, options: Mapping[str, Mapping[str, Any]]) -> Iterator[Trace | None]:
-    """Sample the machine during the ``with`` block, from a process of its own.
+    """Sample the machine during the ``with`` block, from a process of its own that is started again where it dies.
+
+    What is not sampled meanwhile is a gap in the trace: energy that needs it is unknown, and ``Trace.lost_s`` says
+    how much is missing.
 
     Args:
         path: JSON lines are appended here.
@@ -43,13 +53,27 @@ def polling(path: Path, hz: float, options: Mapping[str, Mapping[str, Any]]) -> 
         options: settings by meter name.
 
     Yields:
-        The trace, or None where nothing is sampled.
+        The trace, or None where nothing is to be sampled.
     """
     if not hz:
         yield None
         return
     begin = path.stat().st_size if path.exists() else 0
-    orders = {"path": str(path), "period_s": 1 / hz, "options": options}
+    orders = json.dumps({"path": str(path), "period_s": 1 / hz, "options": options}).encode()
+    process, stopped = _start(orders), threading.Event()
+    keeper = threading.Thread(target=_keep, args=[process, orders, stopped], daemon=True)
+    try:
+        _await_growth(path, begin, process)
+        keeper.start()
+        yield Trace(path, begin, 1 / hz, process.pid)
+    finally:
+        stopped.set()
+        _end(process)
+        if keeper.ident is not None:
+            keeper.join()
+
+
+def _start(orders: bytes) -> "subprocess.Popen[bytes]":
     process = subprocess.Popen(
         [sys.executable, "-m", "greenbench.poller"],
         stdin=subprocess.PIPE,
@@ -57,14 +81,24 @@ def polling(path: Path, hz: float, options: Mapping[str, Mapping[str, Any]]) -> 
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is for the run; the end of the pipe is for the poller
     )
-    try:
-        assert process.stdin is not None
-        process.stdin.write(json.dumps(orders).encode() + b"\n")
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):
+        process.stdin.write(orders + b"\n")
         process.stdin.flush()
-        _await_growth(path, begin, process)
-        yield Trace(path, begin, 1 / hz, process.pid) if process.poll() is None else None
-    finally:
+    return process
+
+
+def _keep(process: "subprocess.Popen[bytes]", orders: bytes, stopped: threading.Event) -> None:
+    """Start the poller again where it dies, ``N_RESTARTS`` times at most; looks once in ``LOOK_S``."""
+    for _ in range(N_RESTARTS):
+        while process.poll() is None and not stopped.is_set():
+            stopped.wait(LOOK_S)
+        if stopped.is_set():
+            break
         _end(process)
+        process = _start(orders)
+    stopped.wait()
+    _end(process)
 
 
 def _await_growth(path: Path, size: int, process: "subprocess.Popen[bytes]") -> None:
@@ -128,7 +162,7 @@ def sample(polled: Mapping[str, Polled]) -> dict[str, float]:
     end_s = time.perf_counter()
     # To the microsecond, outwards: whether a read lay inside a window must not hang on rounding.
     times = {TIME: math.floor(begin_s * 1e6) / 1e6, TIME_END: math.ceil(end_s * 1e6) / 1e6}
-    return {**times, **values, CPU: round(time.process_time(), 3)}
+    return {**times, **values, CPU: round(time.process_time(), 3), PID: os.getpid()}
 
 
 def _short(value: float) -> float:

@@ -73,6 +73,7 @@ def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:
             job.cell.device, window.reading, setting.metrics.get("idle_power_w"), window.audio_s, _factor(job)
         ),
         **accuracy,
+        "trace_lost_s": _trace_lost_s(job, window.reading),
         "n_utterances": setting.census.n_utterances,
         "n_skipped": len(setting.census.skipped),
     }
@@ -139,6 +140,11 @@ def _speed(window: Window) -> dict[str, Any]:
         **{f"latency_p{pct}_s": upper_bound(seconds, pct) if complete else None for pct in (90, 95, 99)},
         "server_rate_hz": max((probe.rate_hz for probe in window.probes if probe.held), default=None),
     }
+
+
+def _trace_lost_s(job: Job, reading: Reading) -> float | None:
+    """Return the seconds of the window without samples, or None where the suite asks for none."""
+    return None if job.trace is None else job.trace.lost_s(reading.segments)
 
 
 def _padding_pct(setting: Setting, window: Window) -> float | None:

@@ -6,6 +6,7 @@ import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +23,8 @@ versions have ``t_s`` alone."""
 
 TIME = "t_s"
 TIME_END = "t_end_s"
+PID = "poller.pid"
+"""Which process took a sample: one that died is followed by another."""
 
 MAX_MISSED = 10
 """So many periods without a sample are a gap, over which nothing is integrated."""
@@ -41,7 +44,7 @@ class Trace:
         path: of the file; lines of other kinds (without ``t_s``) are left out.
         begin: byte at which the samples on the present clock begin; earlier ones are from before a reboot, perhaps.
         period_s: between samples.
-        pid: of the process that samples.
+        pid: of the process that samples first.
     """
 
     path: Path
@@ -68,6 +71,23 @@ class Trace:
                 if sample[TIME] > end_s:
                     break
         return found
+
+    def present_pid(self) -> int | None:
+        """Return the process that samples now, by the latest sample."""
+        latest = [sample[PID] for sample in self.samples(math.inf, math.inf) if PID in sample]
+        return int(latest[-1]) if latest else self.pid
+
+    def lost_s(self, segments: Iterable[Sequence[float]]) -> float:
+        """Return how many seconds of these stretches lie in gaps, longer than ``max_gap_s``, without any sample."""
+        return sum(self._lost_s(start_s, end_s) for start_s, end_s in segments)
+
+    def _lost_s(self, start_s: float, end_s: float) -> float:
+        times = [sample[TIME] for sample in self.samples(start_s, end_s)]
+        edges = [] if times and times[0] <= start_s else [-math.inf]
+        # The sample after the window may not be written yet: until one is overdue nothing is lost.
+        points = [*edges, *times, *([end_s] if not times or times[-1] < end_s else [])]
+        gaps = [(a, b) for a, b in pairwise(points) if b - a > self.max_gap_s]
+        return sum(max(0.0, min(b, end_s) - max(a, start_s)) for a, b in gaps)
 
     def await_sample(self, after_s: float) -> None:
         """Sleep until there is a sample later than ``after_s``, or one must have been missed."""

@@ -45,6 +45,7 @@ FLAGS = {
     "temperature-drift": "CPU or GPU were more than 10 °C hotter or cooler at the end of the window than at its start",
     "foreign-load": "other processes used more than a tenth of the CPU during the window",
     "gpu-foreign-process": "other processes computed on the GPU at an edge of the window",
+    "trace-lost": "the poller died or was held up: a part of the window has no samples of power, heat and load",
     "harness-busy": "the waiting harness used more than 1 % of a core during the window, or its poller more than 5 %",
     "bound-missed": "the server did not hold its latency bound: at the rate given, or at any that was tried",
     "unstable-text": "passes over the same audio gave different texts",
@@ -210,6 +211,11 @@ def _harness_busy(row: Measured) -> str | None:
     return ", ".join(told) or None
 
 
+def _trace_lost(row: Measured) -> str | None:
+    lost_s, wall_s = row.metrics.get("trace_lost_s"), row.metrics["wall_s"]
+    return f"{lost_s:.3g} s of {wall_s:.3g} s without a sample" if lost_s else None
+
+
 def _bound_missed(row: Measured) -> str | None:
     missed = row.provenance.get("arrivals") is not None and row.metrics.get("server_rate_hz") is None
     return str(row.provenance.get("server_probes")) if missed else None
@@ -252,6 +258,7 @@ _RULES: dict[str, Callable[[Measured], str | None]] = {
     "temperature-drift": _temperature_drift,
     "foreign-load": _foreign_load,
     "gpu-foreign-process": _gpu_foreign_process,
+    "trace-lost": _trace_lost,
     "harness-busy": _harness_busy,
     "bound-missed": _bound_missed,
     "unstable-text": _unstable_text,

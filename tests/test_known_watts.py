@@ -1,11 +1,14 @@
 """A power source of known watts, through the whole program: joules are watts x seconds, whoever reads them."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -81,6 +84,30 @@ def test_a_boards_input_rail(suite_file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.measures
+def test_a_trace_that_is_lost_costs_the_joules_and_is_flagged(suite_file: Path, tmp_path: Path) -> None:
+    """Pollers that are killed as they begin are started again a few times; rows without a trace have no joules."""
+    trace, killed = tmp_path / "run" / store.POWER, set[int]()
+    command = [sys.executable, "-m", "greenbench", "run", str(suite_file), "--out", str(tmp_path / "run")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
+        while run.poll() is None:
+            rows = list(store.read_rows(trace)) if trace.exists() else []
+            for pid in {row["header"]["pid"] for row in rows if "header" in row} - killed:
+                killed.add(pid)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
+        said = run.stderr.read()
+    assert run.returncode == 0, said
+    assert len(killed) > 1
+    for row in measured(tmp_path / "run"):
+        assert row["trace_lost_s"] > 0
+        assert {"trace-lost", "energy-unread"} <= set(row["flags"])
+        assert f"{row['trace_lost_s']:.3g} s of" in row["flag_notes"][row["flags"].index("trace-lost")]
+        assert (row["energy_j"], row["energy_system_j"], row["co2e_g"]) == (None, None, None)
+    checked = greenbench("validate", tmp_path / "run")
+    assert checked.returncode == 0, checked.stdout
+
+
 def test_a_smart_plug_during_a_run_and_after_it(suite_file: Path, tmp_path: Path, start: Start) -> None:
     """A plug of 42 W, recorded by the program itself, is attached at the end; a log of 21 W replaces it later."""
 

@@ -1,6 +1,7 @@
 """The poller: a steady pace, one bad sensor among good ones, and an end with the run however that ends."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 from greenbench import poller
 from greenbench.poller import CPU, polling
+from greenbench.traces import PID
 
 Patience = Callable[[float], float]
 Start = Callable[..., "subprocess.Popen[Any]"]
@@ -180,17 +182,45 @@ def test_a_line_that_was_torn_off_costs_no_later_one(tmp_path: Path, monkeypatch
     poller.poll(path, 0.1, {}, hand)  # type: ignore[arg-type]
     assert [json.loads(line).keys() for line in path.read_text().splitlines()[1:]] == [
         {"header"},
-        {"t_s", "t_end_s", CPU},
+        {"t_s", "t_end_s", CPU, PID},
     ]
 
 
-def test_a_poller_that_dies_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the process ends at once there is no trace; where it ends later the block still does."""
-    with polling(tmp_path / "none" / "power.jsonl", 10, {}) as trace:
-        assert trace is None
-    with polling(tmp_path / "power.jsonl", 10, {}) as trace:
+def pids(path: Path) -> list[int]:
+    """The pollers that have begun to write, in turn."""
+    return [line["header"]["pid"] for line in lines(path) if "header" in line] if path.exists() else []
+
+
+def test_a_poller_that_dies_is_started_again(tmp_path: Path, patience: Patience) -> None:
+    """After a SIGKILL another process samples on in the same file, and it is the one that is accounted for."""
+    path, deadline = tmp_path / "power.jsonl", time.monotonic() + patience(60)
+    with polling(path, 20, {}) as trace:
         assert trace is not None
+        assert trace.present_pid() == trace.pid == pids(path)[0]
         os.kill(trace.pid, signal.SIGKILL)
+        killed_s = time.perf_counter()
+        while trace.samples(killed_s + 0.5, math.inf)[-1]["t_s"] < killed_s + 0.5:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        first, second = pids(path)
+        assert trace.present_pid() == second != first
+        process = psutil.Process(second)
+    assert not process.is_running()
+
+
+def test_a_poller_that_always_dies_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A poller that cannot write its file is started a few times and no more; the block runs, all of it unseen."""
+    started: list[int] = []
+    start = poller._start
+    monkeypatch.setattr(poller, "LOOK_S", 0.01)
+    monkeypatch.setattr(poller, "_start", lambda orders: (started.append(1), start(orders))[1])
+    with polling(tmp_path / "none" / "power.jsonl", 10, {}) as trace:
+        assert trace is not None
+        while len(started) < 1 + poller.N_RESTARTS:
+            time.sleep(0.05)
+        time.sleep(0.5)
+    assert len(started) == 1 + poller.N_RESTARTS
+    assert trace.lost_s([(1.0, 3.5), (5.0, 6.0)]) == 3.5
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

@@ -118,3 +118,24 @@ def test_joules_only_where_the_samples_bear_them(times: list[float], window: tup
     else:
         assert joules is None
         assert lacks in why
+
+
+@pytest.mark.parametrize(
+    ("gone", "window", "lost_s"),
+    [
+        (range(0), (10.0, 20.0), 0.0),
+        (range(120, 128), (10.0, 20.0), 0.0),  # a few samples that are late are no gap
+        (range(120, 150), (10.0, 20.0), 3.1),
+        (range(50, 150), (10.0, 20.0), 5.0),  # it began before the window
+        (range(150, 1000), (10.0, 20.0), 5.1),  # nothing came after
+        (range(120), (10.0, 20.0), 2.0),  # nothing was before
+        (range(1000), (10.0, 20.0), 10.0),
+        (range(201, 1000), (10.0, 20.05), 0.0),  # the next sample is not due yet
+    ],
+)
+def test_what_is_lost_of_a_window(tmp_path, gone, window, lost_s):
+    """Of ten samples a second those of a second must be missing in a row: then the seconds between count as lost."""
+    path = tmp_path / "power.jsonl"
+    path.write_text("".join(json.dumps({"t_s": n / 10}) + "\n" for n in range(1000) if n not in gone))
+    assert Trace(path).lost_s([window]) == pytest.approx(lost_s)
+    assert Trace(path).lost_s([window, (50.0, 50.5)]) == pytest.approx(lost_s + (0.5 if 500 in gone else 0.0))

@@ -41,7 +41,7 @@ class CpuTime:
     @contextmanager
     def window(self, reading: Reading) -> Iterator[None]:
         """Read the accounts before and after the ``with`` block."""
-        harness, poller = _parent(), _process(reading.trace.pid if reading.trace else None)
+        harness, poller = _parent(), _process(reading.trace.present_pid() if reading.trace else None)
         before = _account(harness, poller)
         yield
         after = _account(harness, poller)
