@@ -51,7 +51,6 @@ def test_whisper_scores_what_the_library_scores(speech: Path, whisper_folder: Pa
         assert text["audio_s"] == pytest.approx(soundfile.info(file).duration)
 
 
-@pytest.mark.measures
 def test_a_real_model_and_its_builds_side_by_side(tiny_model: Path, manifest: Path, tmp_path: Path) -> None:
     """A trained model and its int8 build run in both scenarios; the build is smaller and knows its parent."""
     use = {"use": "wav2vec2", "model": str(tiny_model)}

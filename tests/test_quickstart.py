@@ -18,7 +18,6 @@ TEACHER = QUICKSTART / "teacher"
 STUDENTS = sorted((QUICKSTART / "students").glob("quickstart-*"))
 
 
-@pytest.mark.measures
 def test_a_bare_run_is_the_quick_start(tmp_path: Path) -> None:
     """`greenbench run` without a suite measures the teacher and its builds, without a network, and writes the page."""
     options = ["--limit", "6", "--set", "protocol.repeats=1", "--set", "protocol.idle_s=1", "--json"]

@@ -141,7 +141,6 @@ def test_without_a_pace_nothing_is_sampled(suite_data: dict, tmp_path: Path) -> 
         ("short", "ValueError: the model gave 0 texts for a batch of"),
     ],
 )
-@pytest.mark.measures
 def test_every_death_is_a_row_and_the_run_goes_on(
     suite_data: dict, tmp_path: Path, how: str, reason: str, patience: Patience
 ) -> None:

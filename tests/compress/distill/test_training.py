@@ -99,7 +99,6 @@ def test_a_teacher_that_is_not_kept_hears_every_batch(opened: tuple[Any, Context
 
 
 @pytest.mark.slow
-@pytest.mark.measures
 def test_checkpointing_changes_memory_and_nothing_else(tiny_model: Path, spoken: list, tmp_path: Path) -> None:
     """With ``gradient_checkpointing`` a layer runs again for its gradient, and the student comes out the same."""
     pytest.importorskip("accelerate", reason="accelerate is not installed")
