@@ -20,8 +20,8 @@ from greenbench.suite import build_protocol
 from greenbench.unicode import IN_UTF8
 
 Observer = Callable[[str, Mapping[str, Any]], None]
-"""Told what happens: ``plan``, ``prepare``, ``missing``, ``cell``, ``phase``, ``row``, ``power``, ``page``; it may
-print."""
+"""Told what happens: ``plan``, ``prepare``, ``missing``, ``warning``, ``cell``, ``phase``, ``row``, ``power``,
+``page``; it may print."""
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",  # torch, CTranslate2, ONNX Runtime

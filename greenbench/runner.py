@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from greenbench import attach, control, peaks, powerlog, store
+from greenbench import attach, control, peaks, powerlog, privacy, store
 from greenbench.cooldown import Rest, Temperatures, rest, rule, temperatures
 from greenbench.entries import build_dataset, build_variant
 from greenbench.errors import GreenbenchError, InputError
@@ -77,6 +77,8 @@ def run(
     todo = [(index, cell) for index, cell in enumerate(cells) if _identity(cell.key) not in done]
     observe("plan", {"folder": folder, "run_id": run_id, "n_cells": len(cells), "n_todo": len(todo)})
     missing = prepare([cell for _, cell in todo], observe)
+    for doubt in data_doubts(cell for _, cell in todo if not _lacking(cell, missing)):
+        observe("warning", {"text": doubt})
     devices = [cell.device for _, cell in todo if not _lacking(cell, missing)]
     limits = peaks.measured(folder, devices, suite.threads, observe)
     rests = _rests(suite, start, look, bool(done), observe)
@@ -285,6 +287,26 @@ def _done(folder: Path, suite: Suite) -> set[tuple[Any, ...]]:
 
 
 # --- looking ahead ---------------------------------------------------------------------------------------
+
+
+def data_doubts(cells: Iterable[Cell]) -> Iterator[str]:
+    """Say which data sets of a plan cannot be read, and which name utterances by paths of this machine.
+
+    No audio is opened. What is not here yet, and would be downloaded by a run, counts as not to be read.
+
+    Args:
+        cells: of the plan.
+    """
+    for name, entry in {cell.dataset.name: cell.dataset for cell in cells}.items():
+        try:
+            ids = (clip.id for clip in islice(build_dataset(entry)(), entry.limit))
+            private = next(filter(privacy.is_private_id, ids), None)
+        except GreenbenchError as error:
+            yield f"data set {name} cannot be listed now: {error}"
+        else:
+            if private is not None:
+                told = f"has paths of this machine for ids ({private}), so that its rows can be neither shared nor"
+                yield f"data set {name} {told} compared with another machine's: give each utterance an id of its own"
 
 
 def expected_s(results: Path, suite: Suite, cells: Sequence[Cell]) -> list[float | None]:

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
+import soundfile
 
 from greenbench import runner, store
 from greenbench.errors import InputError, StoreError
@@ -279,6 +281,19 @@ def test_resume_without_out_takes_the_latest_run(suite_data: dict, tmp_path: Pat
         run(suite_data, Options(resume=True))
     first = run(suite_data).attrs["folder"]
     assert run(suite_data, Options(resume=True)).attrs["folder"] == first
+
+
+def test_ids_that_are_paths_are_warned_of_before_the_first_cell(suite_data: dict, tmp_path: Path) -> None:
+    """Whoever measures is told that rows of such data stay on this machine, before an hour is spent on them."""
+    soundfile.write(tmp_path / "a.wav", np.full(16_000, 0.1), 16_000)
+    line = {"audio_filepath": "a.wav", "text": "A", "id": "/home/jane/a"}
+    (tmp_path / "m.jsonl").write_text(json.dumps(line))
+    data = {**suite_data, "datasets": [{"use": "manifest", "path": str(tmp_path / "m.jsonl"), "name": "mine"}]}
+    told = []
+    run(data, Options(out=tmp_path / "run"), lambda kind, content: told.append((kind, dict(content))))
+    kinds = [kind for kind, _ in told]
+    assert kinds.index("warning") < kinds.index("cell")
+    assert told[kinds.index("warning")][1]["text"].startswith("data set mine has paths of this machine for ids")
 
 
 def test_a_missing_thing_is_one_line_and_fails_only_its_cells(suite_data: dict, tmp_path: Path) -> None:

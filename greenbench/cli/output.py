@@ -61,6 +61,8 @@ class Progress:
         elif kind == "missing":
             self._missing.add(content["reason"])
             self._line(f"missing {content['name']}: {content['reason']}")
+        elif kind == "warning":
+            self._line(f"warning: {content['text']}")
         elif kind == "cell":
             self._bar.update(self._task, completed=content["number"] - 1)
             self._line(f"[{content['number']}/{content['n_cells']}] {content['label']}")
@@ -93,11 +95,13 @@ def print_plan(suite: "Suite", only: str | None, out: Path | None, as_json: bool
     """Print the cells, how long each took before, and the meters that will answer."""
     from greenbench import meters
     from greenbench.plan import plan
-    from greenbench.runner import expected_s
+    from greenbench.runner import data_doubts, expected_s
 
     cells = plan(suite, only)
     known = expected_s(out.parent if out else Path("results"), suite, cells)
     planned = [{**cell.key, "expected_s": seconds} for cell, seconds in zip(cells, known, strict=True)]
+    for doubt in data_doubts(cells):
+        typer.echo(f"warning: {doubt}", err=True)
     answers = [{"meter": name, "answers": reason or "yes"} for name, reason in meters.survey(suite.meters).items()]
     if as_json:
         typer.echo(json.dumps({"cells": planned, "meters": answers}, indent=2))

@@ -96,6 +96,26 @@ def test_dry_run_plans_and_measures_nothing(suite_file: Path, tmp_path: Path) ->
     assert planned["cells"][0]["expected_s"] is None
 
 
+def test_dry_run_warns_of_data_that_cannot_be_shared_or_read(suite_data: dict, tmp_path: Path) -> None:
+    """Ids that are paths, and a manifest that is not there or malformed, are told before anything is measured."""
+    (tmp_path / "ids.jsonl").write_text('{"audio_filepath": "a.wav", "text": "A", "id": "/home/jane/a"}\n')
+    (tmp_path / "absolute.jsonl").write_text('{"audio_filepath": "/home/jane/a.wav", "text": "A"}\n')
+    (tmp_path / "nan.jsonl").write_text('{"audio_filepath": "a.wav", "text": NaN}\n')
+    names = ("ids", "absolute", "nan", "gone")
+    datasets = [{"use": "manifest", "path": f"{name}.jsonl", "name": name} for name in names]
+    path = tmp_path / "suite.yaml"
+    path.write_text(yaml.safe_dump({**suite_data, "datasets": datasets}))
+    done = greenbench("run", path, "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    ids, nan, gone = done.stderr.splitlines()
+    assert ids.startswith(
+        "warning: data set ids has paths of this machine for ids (/home/jane/a), so that its rows can"
+    )
+    assert nan.startswith("warning: data set nan cannot be listed now: ")
+    assert nan.endswith("nan.jsonl:1: text: a text is expected, not NaN")
+    assert "gone.jsonl: the manifest cannot be opened" in gone
+
+
 def test_options_reach_the_suite(suite_file: Path, tmp_path: Path) -> None:
     """--limit, --set, --protocol, --only and --estimate-energy change what is run."""
     options = ["--limit", 2, "--set", "protocol.repeats=1", "--only", "null/*", "--estimate-energy"]
