@@ -13,6 +13,7 @@ from greenbench.metrics import METRICS
 from greenbench.pairing import Line, by_unit, middle, pair
 from greenbench.selection import Side
 from greenbench.statistics.repeats import ratio_by_round
+from greenbench.statistics.student import LEVEL
 from greenbench.steadiness import Control
 
 DEFAULT_METRICS = (
@@ -21,9 +22,6 @@ DEFAULT_METRICS = (
 
 RATES = ("wer", "cer")
 """The metrics that are compared by utterance, and by their difference; all others by round, and by their ratio."""
-
-LEVEL = 0.05
-"""A difference is shown where its 95 % interval excludes none, and p, adjusted over all pairs, is not above this."""
 
 _ONLY_P = "p is small and the interval holds 0: the errors differ in these texts, which other speakers may not confirm"
 _ONLY_INTERVAL = "the interval excludes 0 and p is not small: with so many pairs, or errors so few, chance can do this"

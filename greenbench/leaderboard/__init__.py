@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from greenbench import gate, merge, platforms, store, submission
+from greenbench import gate, lineage, merge, pairing, platforms, store, submission
+from greenbench.accuracy import cell_of
 from greenbench.errors import InputError, StoreError
 from greenbench.gate import Gate
 from greenbench.leaderboard import among, documents, history, ranking, site
@@ -154,7 +155,11 @@ def _publication(
     rows = store.load(folder)
     if rows.empty:
         raise StoreError("the runs hold no rows yet. Let a run finish a cell, then publish again.")
-    boards, failed = ranking.boards(rows, runs, gate.outside(folders, asked))
+    home = lineage.read(folders)
+    cells = [line for of_run in home.values() for line in of_run]
+    with_wer = {cell_of(line.shared) for line in cells if pairing.middle(line, "wer") is not None}
+    counted = lineage.recount(home, with_wer)
+    boards, failed = ranking.boards(rows, runs, gate.judged(cells, asked, lambda _wanted: counted), counted)
     return documents.Publication(
         title=title,
         gate=gate.told(asked),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from greenbench.accuracy import Counted
 from greenbench.report.frames import ENERGY
 
 Line = Mapping[str, Any]
@@ -19,7 +20,7 @@ class Score:
 
     Attributes:
         value: of energy and speed the mean over processes, of WER the median of the windows.
-        low, high: the 95 % interval: Student's t over processes, for WER the bootstrap's; equal to the value where
+        low, high: the 95 % interval: Student's t over processes, for WER that over speakers; equal to the value where
             nothing varies.
         n: processes, utterances for WER, 1 for what does not vary.
     """
@@ -39,12 +40,14 @@ class Entry:
         label: the variant, and the run where that alone would leave doubt.
         line: of ``frames.summary``.
         scores: by metric of ``RANKED``; what is not there was not measured, or cannot be told.
+        counted: the errors of its texts, by which WER is ranked; None where they are not at hand.
     """
 
     id: str
     label: str
     line: Line
     scores: Mapping[str, Score]
+    counted: Counted | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class Place:
     """An entry's place in a ranking.
 
     Attributes:
-        rank: 1 + the number of entries that are clearly better: whose interval ends before this one's begins.
+        rank: 1 + the number of entries that are shown to be better: by WER on the same utterances, see ``contest``, by
+            other metrics where the interval ends before this one's begins.
         is_shared: whether another entry has the same rank.
         entry: whose place it is.
         score: what it is ranked by.

@@ -3,15 +3,19 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
-from greenbench import comparability, platforms
-from greenbench.accuracy import Cell, cell_of
+from greenbench import comparability, contest, platforms
+from greenbench.accuracy import Cell, Counted, RecountError, cell_of
+from greenbench.contest import Contestant
 from greenbench.leaderboard import grades
 from greenbench.leaderboard.board import RANKED, Apart, Board, Entry, Line, Place, Ranking, Score
 from greenbench.metrics import METRICS
+from greenbench.record import CELL
 from greenbench.report import frames
 from greenbench.report.frames import ENERGY
 from greenbench.statistics.repeats import summarise, units
@@ -26,13 +30,19 @@ MIN_PROCESSES = 2
 """Below, nobody knows how far processes differ, so a rank would be luck."""
 
 
-def boards(rows: pd.DataFrame, runs: Sequence[Run], outside: Mapping[Cell, str]) -> tuple[list[Board], list[Line]]:
+def boards(
+    rows: pd.DataFrame,
+    runs: Sequence[Run],
+    outside: Mapping[Cell, str],
+    counted: Mapping[Cell, Counted | RecountError] = MappingProxyType({}),
+) -> tuple[list[Board], list[Line]]:
     """Rank what there is.
 
     Args:
         rows: as ``store.load`` gives them.
         runs: the ``run.json`` of each run.
         outside: from ``gate.outside``.
+        counted: the errors of cells' texts, by which their WER is ranked.
 
     Returns:
         The boards, platform by platform, and the lines of cells that gave no result.
@@ -42,20 +52,28 @@ def boards(rows: pd.DataFrame, runs: Sequence[Run], outside: Mapping[Cell, str])
     started = {str(run["run_id"]): str(run.get("started_utc") or "") for run in runs}
     platform = lines["run_id"].map(homes)
     scores = _scores(rows, lines)
+    texts = {entry_id(dict(zip(CELL, cell, strict=True))): of_cell for cell, of_cell in counted.items()
+             if isinstance(of_cell, Counted)}  # fmt: skip
     found: list[Board] = []
     for home in platform.unique():
         settings = frames.settings(lines[platform == home])
-        own = [_board(home, setting, scores, started) for setting in settings]
+        own = [_board(home, setting, scores, started, texts) for setting in settings]
         found += sorted(own, key=lambda board: not board.rankings)  # those on which nothing is ranked come last
     failed = lines[lines["status"] != "ok"].to_dict("records")
     return found, [{str(k): v for k, v in line.items()} for line in failed]
 
 
 def _board(
-    home: str, setting: frames.Setting, scores: Mapping[str, dict[str, Score]], started: Mapping[str, str]
+    home: str,
+    setting: frames.Setting,
+    scores: Mapping[str, dict[str, Score]],
+    started: Mapping[str, str],
+    texts: Mapping[str, Counted],
 ) -> Board:
     lines = [{str(k): v for k, v in line.items()} for line in setting.lines.to_dict("records")]
-    entries = [Entry(entry_id(line), str(line["label"]), line, scores[entry_id(line)]) for line in lines]
+    ids = [entry_id(line) for line in lines]
+    entries = [Entry(id_, str(line["label"]), line, scores[id_], texts.get(id_))
+               for id_, line in zip(ids, lines, strict=True)]  # fmt: skip
     values = {name: comparability.value(lines[0], name) for name in comparability.KEY}
     unfit = {entry.id: reason for entry in entries if (reason := _unfit(entry))} | _superseded(entries, started)
     apart = [Apart(entry, RANKED, unfit[entry.id]) for entry in entries if entry.id in unfit]
@@ -150,7 +168,10 @@ def energy_scope(line: Line) -> tuple[str | None, str | None]:
 
 def _places(metric: str, entries: Sequence[Entry]) -> tuple[Place, ...]:
     scores = [entry.scores[metric] for entry in entries]
-    found = ranks(scores, METRICS[metric].better == "higher")
+    if metric == "wer":
+        found = contest.ranks([Contestant(e.scores[metric].low, e.scores[metric].high, e.counted) for e in entries])
+    else:
+        found = ranks(scores, METRICS[metric].better == "higher")
     places = [
         Place(rank, found.count(rank) > 1, entry, score, _grade(metric, score))
         for rank, entry, score in zip(found, entries, scores, strict=True)
@@ -210,7 +231,7 @@ def _named(entries: Sequence[Entry]) -> list[Entry]:
     """Name entries by their variant alone where no other on the board is called so."""
     names = [str(entry.line["variant"]) for entry in entries]
     return [
-        Entry(entry.id, name if names.count(name) == 1 else entry.label, entry.line, entry.scores)
+        replace(entry, label=name if names.count(name) == 1 else entry.label)
         for name, entry in zip(names, entries, strict=True)
     ]
 

@@ -75,7 +75,7 @@ def render(content: Content, live: bool = False) -> str:
         ],
     }
     environment, told = templates(), {name: of_view(view) for name, of_view in SECTIONS.items()}
-    setting, headline = sentences.headline(settings)
+    setting, headline = sentences.headline(settings, content.counted)
     return environment.get_template("page.html.jinja").render(
         title=" + ".join(dict.fromkeys(str(run.get("name") or run.get("run_id")) for run in content.runs)),
         descriptions=list(dict.fromkeys(run["description"] for run in content.runs if run.get("description"))),

@@ -52,7 +52,7 @@ Context = Mapping[str, Any]
 
 def _findings(view: View) -> Context:
     return {
-        "findings": [(s.label, sentences.findings(s)) for s in view.settings[:N_FINDINGS]],
+        "findings": [(s.label, sentences.findings(s, view.content.counted)) for s in view.settings[:N_FINDINGS]],
         "n_more": max(0, len(view.settings) - N_FINDINGS),
         "no_energy": sentences.no_energy(view.lines, view.content.runs),
         "misfits": sentences.misfits(view.content.rows),

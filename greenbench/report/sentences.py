@@ -1,6 +1,7 @@
 """What the numbers say in words: what was compared, what leads, what cannot be ranked and why."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -71,7 +72,7 @@ def heading(metric: str) -> str:
     return label[0].upper() + label[1:]
 
 
-def findings(setting: Setting) -> list[tuple[str, str, str, str]]:
+def findings(setting: Setting, counted: frames.Counts) -> list[tuple[str, str, str, str]]:
     """Return a setting's leaders as (what, who, number, what to know about it)."""
     return [
         (
@@ -81,7 +82,7 @@ def findings(setting: Setting) -> list[tuple[str, str, str, str]]:
             _caveat(leader),
         )
         for metric in _LEADS
-        for leader in frames.leaders(setting.lines, metric)
+        for leader in frames.leaders(setting.lines, metric, counted)
     ]
 
 
@@ -108,8 +109,14 @@ def _caveat(leader: Leader) -> str:
     return "; ".join(part for part in (spread, among, rivals, origin) if part)
 
 
-def headline(settings: Sequence[Setting]) -> tuple[str, list[str]]:
+def headline(settings: Sequence[Setting], counted: frames.Counts) -> tuple[str, list[str]]:
     """Return the sentences that matter: who recognises best, who is fastest, who needs least energy.
+
+    Who is best is said only where that is shown: a lead that is smaller than its interval is none.
+
+    Args:
+        settings: what may be compared.
+        counted: the errors of cells' texts, by which their WER is compared.
 
     Returns:
         The setting they are about, that with the most ranked lines, and the sentences; none where nothing is ranked.
@@ -117,20 +124,31 @@ def headline(settings: Sequence[Setting]) -> tuple[str, list[str]]:
     if not settings:
         return "", []
     main = max(settings, key=lambda setting: int(frames.rankable(setting.lines).sum()))
-    best = next(iter(frames.leaders(main.lines, "wer")), None)
+    best = next(iter(frames.leaders(main.lines, "wer", counted)), None)
     if best is None:
         return main.label, []
+    told, field = [_best(best)], (main, best, counted)
     fastest = next(iter(frames.leaders(main.lines, "rtfx")), None)
+    if fastest:
+        told.append(_against(fastest, field, _Claim("is fastest", "be fastest", "times as fast as", "as fast as")))
     thriftiest = sorted(frames.leaders(main.lines, ENERGY), key=lambda leader: frames.is_estimated(leader.line))
-    told = [_best(best)]
-    told += (
-        [_against(fastest, main, best, "is fastest: {}", ("{:.3g} times as fast as", "as fast as"))] if fastest else []
-    )
     for leader in thriftiest[:1]:
         kind = "estimated" if frames.is_estimated(leader.line) else f"measured, scope {leader.line['energy_scope']}"
-        says = f"needs least energy ({kind}): {{}} per second of audio"
-        told.append(_against(leader, main, best, says, ("{:.3g} times the energy of", "as much as")))
+        claim = _Claim(
+            f"needs least energy ({kind})", f"need least energy ({kind})", "times the energy of", "as much as"
+        )
+        told.append(_against(leader, field, claim))
     return main.label, told
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """How a lead is said: of the leader, of nobody, as a ratio to another, and where that is 1."""
+
+    is_best: str
+    be_best: str
+    times: str
+    same: str
 
 
 def _best(leader: Leader) -> str:
@@ -139,31 +157,46 @@ def _best(leader: Leader) -> str:
     wer = f"{quantity('wer', leader.line['wer'])}{spread}"
     if leader.n_ranked == 1:
         return f"{leader.line['label']} is the only one ranked: WER {wer}."
-    return f"{leader.line['label']} recognises best: WER {wer}{_rivals(leader)}."
+    if leader.rivals:
+        return f"No variant is shown to recognise best: {leader.line['label']} has WER {wer}{_rivals(leader)}."
+    return f"{leader.line['label']} recognises best: WER {wer}."
 
 
-def _against(leader: Leader, setting: Setting, best: Leader, says: str, ratio: tuple[str, str]) -> str:
+def _against(leader: Leader, field: tuple[Setting, Leader, frames.Counts], claim: _Claim) -> str:
     """Say who leads by a metric, and set that against the leader's teacher, else against who recognises best."""
-    line, value = leader.line, quantity(leader.metric, leader.line[leader.metric])
+    (setting, best, counted), line = field, leader.line
+    value = quantity(leader.metric, line[leader.metric])
+    if leader.metric == ENERGY:
+        value += " per second of audio"
     if leader.n_ranked == 1:
         return f"{line['label']} is the only one ranked by {METRICS[leader.metric].label}: {value}."
+    told = f"{line['label']} {claim.is_best}: {value}"
+    if leader.rivals:
+        told = f"No variant is shown to {claim.be_best}: {line['label']} has {value}"
     teachers = setting.lines[setting.lines["variant"] == line["parent"]].to_dict("records")
     other, who = (teachers[0], "its teacher ") if teachers else (best.line, "")
-    told = f"{line['label']} {says.format(value)}"
-    if other["label"] == line["label"] or pd.isna(other[leader.metric]):
+    if other["label"] in (line["label"], *leader.rivals) or pd.isna(other[leader.metric]):
         return f"{told}{_rivals(leader)}."
-    share = line[leader.metric] / other[leader.metric]
-    compared = (ratio[1] if f"{share:.3g}" == "1" else ratio[0].format(share)) + f" {who}{other['label']}"
+    share = f"{line[leader.metric] / other[leader.metric]:.3g}"
+    compared = claim.same if share == "1" else f"{share} {claim.times}"
+    return f"{told}, {compared} {who}{other['label']}{_cost(line, other, counted)}{_rivals(leader)}."
+
+
+def _cost(line: Mapping[Any, Any], other: Mapping[Any, Any], counted: frames.Counts) -> str:
+    """Say what a lead costs in WER, with the interval of the difference where the texts tell it."""
     wer = 100 * (line["wer"] - other["wer"])
-    cost = "" if pd.isna(wer) else f", at {wer:+.2f} percentage points of WER"
-    return f"{told}, {compared}{cost}{_rivals(leader)}."
+    if pd.isna(wer):
+        return ""
+    found = frames.difference(other, line, counted)
+    interval = f" [{100 * found.low:+.2f}, {100 * found.high:+.2f}]" if found else ""
+    return f", at {wer:+.2f}{interval} percentage points of WER"
 
 
 def _rivals(leader: Leader) -> str:
     if not leader.rivals:
         return ""
     more = f" and {len(leader.rivals) - N_NAMED} more" if len(leader.rivals) > N_NAMED else ""
-    return f"; not clearly apart from {', '.join(leader.rivals[:N_NAMED])}{more}: the ranges overlap"
+    return f"; not shown to differ from {', '.join(leader.rivals[:N_NAMED])}{more} ({leader.by})"
 
 
 def no_energy(lines: pd.DataFrame, runs: Sequence[Mapping[str, Any]]) -> str | None:

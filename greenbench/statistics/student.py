@@ -4,6 +4,9 @@ from functools import lru_cache
 
 import numpy as np
 
+LEVEL = 0.05
+"""The most that p, adjusted over all comparisons, may be where a difference counts as shown."""
+
 POWER = 0.8
 """The share of comparisons that find the smallest difference which is said to be resolved."""
 

@@ -199,7 +199,7 @@ def test_the_gate_speaks_on_the_page(fake_run: Callable[..., Path], said: list[s
     run = fake_run("r1", {"variant": "teacher", "heard": said, "rounds": [{"rtfx": 10.0}]}, fast)
     page = write(run)
     assert "RTFx (the only one ranked) teacher: 10.0 x real time" in page.text
-    outside = "ranked by WER alone outside the WER margin: +100.0 pp [100.0, 100.0] against 1.0 pp"
+    outside = "ranked by WER alone outside the WER margin: +100.0 pp [88.7, 112.0] against 1.0 pp"
     assert page.standings() == ["ranked", outside]
     assert "at most 1.0 pp above its teacher's" in page.text
     assert "1 can be ranked, 1 by WER alone" in page.text
@@ -237,3 +237,50 @@ def test_facts_are_flattened_for_people() -> None:
         ("cpu governor", "unknown"),
         ("cpu n cores", "2"),
     ]
+
+
+def test_a_lead_that_is_not_shown_is_no_headline(fake_run: Callable[..., Path], said: list[str]) -> None:
+    """Who has the lowest WER by an error in 320 words does not recognise best; a rival by the same texts is named."""
+    heard = [f"{text} x" if i % 4 == 0 else text for i, text in enumerate(said)]
+    better = [said[0], *heard[1:]]
+    rounds = [{"rtfx": 10.0}]
+    page = write(
+        fake_run("r1", *({"variant": v, "heard": h, "rounds": rounds} for v, h in (("a", heard), ("b", better))))
+    )
+    assert "b recognises best" not in page.text
+    told = "No variant is shown to recognise best: b has WER 2.81 %"
+    assert told in page.text
+    assert "not shown to differ from a (on the same utterances)" in page.text
+
+
+def test_a_lead_on_the_same_utterances_is_a_headline_though_intervals_overlap(
+    fake_run: Callable[..., Path], said: list[str]
+) -> None:
+    """A variant that makes every error of another and twelve more is behind, though both rates' intervals overlap."""
+    heard = [f"{text} x" if i % 2 == 0 else text for i, text in enumerate(said)]
+    worse = [f"{text} y" if i % 3 == 0 else text for i, text in enumerate(heard)]
+    rounds = [{"rtfx": 10.0}]
+    page = write(
+        fake_run("r1", *({"variant": v, "heard": h, "rounds": rounds} for v, h in (("a", worse), ("b", heard))))
+    )
+    assert "b recognises best: WER 6.25 %" in page.text
+
+
+@pytest.mark.parametrize(
+    ("slow", "says"),
+    [
+        ((10.0, 10.1, 9.9), "b is fastest: 20.0 x real time"),
+        ((18.0, 20.9, 19.0), "No variant is shown to be fastest: b has 20.0 x real time; not shown to differ from a"),
+        ((10.0,), "No variant is shown to be fastest"),
+    ],
+)
+def test_speed_leads_where_rounds_show_it(
+    fake_run: Callable[..., Path], said: list[str], slow: tuple[float, ...], says: str
+) -> None:
+    """The fastest is named by the ratios within rounds; one window each shows nothing."""
+    fast = (20.0, 20.1, 19.9)[: len(slow)]
+    cells = [
+        {"variant": v, "heard": said, "rounds": [{"rtfx": x, "wer": 0.0} for x in rates]}
+        for v, rates in (("a", slow), ("b", fast))
+    ]
+    assert says in write(fake_run("r1", *cells)).text
