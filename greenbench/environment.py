@@ -205,7 +205,7 @@ def _unescaped(text: str) -> str:
 def read(path: Path) -> str:
     """Return a small file's text, empty where it cannot be read."""
     with suppress(OSError):
-        return path.read_text().strip()
+        return path.read_text("utf-8", "replace").strip()
     return ""
 
 

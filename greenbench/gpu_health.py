@@ -100,7 +100,9 @@ def _cuda_of_torch() -> tuple[int, int] | None:
     if spec is None or spec.origin is None:
         return None
     with suppress(OSError):
-        found = re.search(r"^cuda\b.*=\s*'(\d+)\.(\d+)", Path(spec.origin).with_name("version.py").read_text(), re.M)
+        found = re.search(
+            r"^cuda\b.*=\s*'(\d+)\.(\d+)", Path(spec.origin).with_name("version.py").read_text("utf-8", "replace"), re.M
+        )
         return (int(found[1]), int(found[2])) if found else None
     return None
 

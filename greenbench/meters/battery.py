@@ -76,10 +76,12 @@ def _battery_w(battery: Path) -> float:
     A controller may refuse ``power_now`` and tell volts and amperes nonetheless.
     """
     try:
-        return abs(int((battery / "power_now").read_text())) * 1e-6
+        return abs(int((battery / "power_now").read_text("utf-8", "replace"))) * 1e-6
     except (OSError, ValueError) as refused:
         try:
-            volts, amperes = (int((battery / f"{name}_now").read_text()) * 1e-6 for name in ("voltage", "current"))
+            volts, amperes = (
+                int((battery / f"{name}_now").read_text("utf-8", "replace")) * 1e-6 for name in ("voltage", "current")
+            )
         except (OSError, ValueError):
             raise refused from None
     return abs(volts * amperes)
@@ -87,5 +89,5 @@ def _battery_w(battery: Path) -> float:
 
 def _text(path: Path) -> str:
     with suppress(OSError, ValueError):
-        return path.read_text().strip()
+        return path.read_text("utf-8", "replace").strip()
     return ""

@@ -139,7 +139,7 @@ def _frequency_hz(cpus: Path) -> float | None:
     khz = []
     for path in _frequency_files(cpus):
         with suppress(OSError, ValueError):
-            khz.append(int(path.read_text()))
+            khz.append(int(path.read_text("utf-8", "replace")))
     return 1e3 * sum(khz) / len(khz) if khz else None
 
 

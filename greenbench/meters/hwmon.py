@@ -76,7 +76,7 @@ class _Rail:
     def power_w(self) -> float:
         product = 1
         for file in self.files:
-            product *= int(file.read_text())
+            product *= int(file.read_text("utf-8", "replace"))
         return product * self.unit_w
 
 
@@ -111,4 +111,4 @@ def _rails(root: Path) -> list[_Rail]:
 
 
 def _text(path: Path) -> str:
-    return path.read_text().strip() if path.exists() else ""
+    return path.read_text("utf-8", "replace").strip() if path.exists() else ""

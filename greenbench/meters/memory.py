@@ -59,7 +59,7 @@ def _reset_rss_peaks() -> bool:
     """Set every process's high-water mark back to what it holds now; say whether that worked."""
     for pid in _tree():
         try:
-            (PROC / str(pid) / "clear_refs").write_text("5")
+            (PROC / str(pid) / "clear_refs").write_text("5", "ascii")
         except OSError:
             # A process that has just ended has no mark to set back; any other failure spoils the sum.
             if (PROC / str(pid)).exists():
@@ -80,7 +80,7 @@ def _peak_rss(was_reset: bool) -> Quantity:
 def _vmhwm_bytes(pid: int) -> int | None:
     """Return a process's high-water mark (the kernel gives KiB), or None where there is none."""
     with suppress(OSError):
-        for line in (PROC / str(pid) / "status").read_text().splitlines():
+        for line in (PROC / str(pid) / "status").read_text("utf-8", "replace").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     return None

@@ -112,7 +112,7 @@ def _counts(root: Path) -> dict[tuple[str, str], int]:
         core = f"{package} core {_text(cpu / 'topology/core_id')}"
         for part, file in ((package, "package_throttle_count"), (core, "core_throttle_count")):
             with suppress(OSError, ValueError):
-                counts[part, cpu.name] = int((cpu / "thermal_throttle" / file).read_text())
+                counts[part, cpu.name] = int((cpu / "thermal_throttle" / file).read_text("utf-8", "replace"))
     return counts
 
 
@@ -127,11 +127,11 @@ def _events(before: Mapping[tuple[str, str], int], after: Mapping[tuple[str, str
 def _degrees(path: Path) -> float | None:
     """Return a sensor's temperature, which the kernel gives in thousandths; None where it cannot be read."""
     with suppress(OSError, ValueError):
-        return int(path.read_text()) / 1000
+        return int(path.read_text("utf-8", "replace")) / 1000
     return None
 
 
 def _text(path: Path) -> str:
     with suppress(OSError):
-        return path.read_text().strip()
+        return path.read_text("utf-8", "replace").strip()
     return ""

@@ -286,6 +286,6 @@ def _processor(settings: Wav2Vec2) -> tuple[Any, Any]:
     masked = getattr(_config(settings), "feat_extract_norm", "layer") == "layer"
     with tempfile.TemporaryDirectory() as scratch:
         vocabulary = Path(scratch) / "vocab.json"
-        vocabulary.write_text(json.dumps({token: index for index, token in enumerate(VOCABULARY)}))
+        vocabulary.write_text(json.dumps({token: index for index, token in enumerate(VOCABULARY)}), "utf-8")
         tokenizer = Wav2Vec2CTCTokenizer(str(vocabulary))
     return Wav2Vec2FeatureExtractor(return_attention_mask=masked), tokenizer

@@ -1,5 +1,6 @@
 """Names and texts as they were given, whatever the terminal's encoding is, and what is no text at all as an escape."""
 
+import ast
 import json
 import os
 import subprocess
@@ -163,6 +164,36 @@ def test_json_keeps_everything_but_what_is_no_text() -> None:
     assert printable("Jörg".encode().decode("ascii", "surrogateescape")) == "Jörg"
     with pytest.raises(ValueError, match="utf-8"):
         from_json(b'"\xed\xb3\xa9"')
+
+
+def test_every_text_file_is_opened_with_its_encoding() -> None:
+    """Nothing reads, writes or pipes text in whatever encoding the machine has by default."""
+    sources = [*(ROOT / "greenbench").rglob("*.py"), *(ROOT / "tools").rglob("*.py")]
+    calls = [(path, node) for path in sources for node in ast.walk(ast.parse(path.read_text("utf-8")))]
+    found = [f"{path}:{node.lineno}" for path, node in calls if isinstance(node, ast.Call) and _lacks_encoding(node)]
+    assert not found
+
+
+def _lacks_encoding(call: ast.Call) -> bool:
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    given = {keyword.arg for keyword in call.keywords}
+    modes = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    n_without = {"read_text": 1, "write_text": 2}.get(name)
+    if "encoding" in given:
+        return False
+    if n_without is not None:
+        return len(call.args) < n_without
+    if name in ("run", "Popen", "check_output"):
+        return not given.isdisjoint({"text", "universal_newlines"})
+    return name in ("open", "fdopen") and any(mode and set(mode) <= set("rwax+t") for mode in modes)
+
+
+def test_a_process_may_be_called_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the kernel says of other programs and of boards is bytes: those that are no UTF-8 cost no measurement."""
+    from greenbench import environment
+
+    (tmp_path / "product_name").write_bytes(b"Caf\xe9 board\n")
+    assert environment.read(tmp_path / "product_name") == "Caf\ufffd board"
 
 
 # --- other languages ---------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ def main() -> None:
         results |= score(model, processor, args.an4 / "test.jsonl")
     for name, rate in sorted(results.items()):
         print(f"{name:16} " + "  ".join(f"{key} {value}" for key, value in rate.items()))
-    (args.teacher / "scores.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n")
+    (args.teacher / "scores.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

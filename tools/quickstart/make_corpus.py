@@ -110,7 +110,7 @@ def write_packed(folder: Path, name: str, readings: list[Reading], workers: int)
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / f"{name}.npy", np.concatenate(spoken))
     offset = 0
-    with (folder / f"{name}.jsonl").open("w") as manifest:
+    with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as manifest:
         for reading, audio in zip(readings, spoken, strict=True):
             manifest.write(row(reading, audio, {"offset": offset, "n_samples": len(audio)}))
             offset += len(audio)
@@ -127,10 +127,11 @@ def write_evaluation(folder: Path, readings: list[Reading], workers: int) -> Non
 
 def take_turns(manifest: Path, n_voices: int) -> None:
     """Reorder a manifest that goes voice by voice, so that its first lines hold every voice."""
-    lines = manifest.read_text().splitlines(keepends=True)
+    lines = manifest.read_text("utf-8").splitlines(keepends=True)
     per_voice = len(lines) // n_voices
     manifest.write_text(
-        "".join(lines[turn + voice * per_voice] for turn in range(per_voice) for voice in range(n_voices))
+        "".join(lines[turn + voice * per_voice] for turn in range(per_voice) for voice in range(n_voices)),
+        encoding="utf-8",
     )
 
 
@@ -142,7 +143,7 @@ def write_unlabelled(folder: Path, readings: list[Reading], workers: int) -> Non
 def write_files(folder: Path, readings: list[Reading], spoken: list[np.ndarray], suffix: str) -> None:
     """Encode utterances one by one and list them."""
     (folder / "audio").mkdir(parents=True, exist_ok=True)
-    with (folder / "manifest.jsonl").open("w") as manifest:
+    with (folder / "manifest.jsonl").open("w", encoding="utf-8") as manifest:
         for i, (reading, audio) in enumerate(zip(readings, spoken, strict=True)):
             path = f"audio/{reading.voice.name}-{i:04d}.{suffix}"
             container, subtype, level = ENCODINGS[suffix]

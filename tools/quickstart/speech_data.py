@@ -27,7 +27,7 @@ class Utterance:
 
 def read_manifest(path: Path) -> list[dict]:
     """Read the rows of a JSON-lines manifest."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def load_packed(stem: Path) -> list[Utterance]:

@@ -89,7 +89,7 @@ def _speak_flite(text: str, voice: str, pitch: float, speed: float) -> np.ndarra
 
 @cache
 def _festival() -> subprocess.Popen[str]:
-    return subprocess.Popen(["festival", "--pipe"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(["festival", "--pipe"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
 
 
 def _speak_festival(text: str, voice: str, pitch: float, speed: float) -> np.ndarray:

@@ -96,7 +96,9 @@ def processor(folder: Path) -> Wav2Vec2Processor:
     """Build the processor from the characters, leaving its files in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = folder / "vocab.json"
-    vocabulary.write_text(json.dumps({character: i for i, character in enumerate(CHARACTERS)}, indent=1) + "\n")
+    vocabulary.write_text(
+        json.dumps({character: i for i, character in enumerate(CHARACTERS)}, indent=1) + "\n", "utf-8"
+    )
     tokenizer = Wav2Vec2CTCTokenizer(
         str(vocabulary), bos_token=None, eos_token=None, unk_token=CHARACTERS[1], pad_token=CHARACTERS[0]
     )

@@ -145,7 +145,7 @@ def keep(model: Wav2Vec2ForCTC, optimizer: torch.optim.Optimizer, step: int, out
 def write_log(path: Path, row: dict[str, object]) -> None:
     """Append one row to the training log."""
     new = not path.exists()
-    with path.open("a", newline="") as file:
+    with path.open("a", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         if new:
             writer.writeheader()

@@ -132,7 +132,7 @@ def _open(settings: "Distill", student: Any, context: Context) -> Run:
             _account(run, teacher.keep(context.train, run.meters))
     if (run.folder / CHECKPOINT / STATE).exists():
         accelerator.load_state(str(run.folder / CHECKPOINT))
-        run.progress = Progress(**json.loads((run.folder / CHECKPOINT / STATE).read_text()))
+        run.progress = Progress(**json.loads((run.folder / CHECKPOINT / STATE).read_text("utf-8")))
     return run
 
 
