@@ -28,7 +28,7 @@ CONTROL = "control"
 
 CROSSABLE = (
     "scenario", "batch_size", "device", "device_name", "threads", "batching", "arrivals", "protocol",
-    "energy_scope", CONTROL,
+    "energy_scope", "decoding", CONTROL,
 )  # fmt: skip
 """What a comparison may be about, when asked for: the same texts by the same ruler under other conditions.
 
@@ -98,6 +98,15 @@ def differing(
     """
     pairs = {name: (value(a, name), value(b, name)) for name in names if name not in across}
     return {name: pair for name, pair in pairs.items() if str(pair[0]) != str(pair[1])}
+
+
+def decodings(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return how two rows were decoded, where both are known and differ, as ``differing`` does.
+
+    Variants may differ in it on purpose, and are compared; two runs of one variant then are of two recognisers.
+    """
+    found = differing(a, b, ["decoding"])
+    return {} if any(None in pair for pair in found.values()) else found
 
 
 def told(differences: Mapping[str, tuple[Any, Any]]) -> str:

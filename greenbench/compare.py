@@ -200,6 +200,8 @@ def _refusal(finding: Finding, pair: tuple[Line, Line], across: Collection[str])
     """Say why a metric of the two must not be compared, or return None."""
     a, b = pair
     differences = differing(a.shared, b.shared, comparability.columns(finding.metric), across)
+    if finding.metric not in FIXED and a.shared["variant"] == b.shared["variant"] and "decoding" not in across:
+        differences |= comparability.decodings(a.shared, b.shared)
     if None in (finding.baseline, finding.new):  # then nothing is known of its energy's scope either
         conditions = {name: values for name, values in differences.items() if name not in comparability.ENERGY}
         return told(conditions) or f"measured in the {'baseline' if finding.new is None else 'new one'} alone"

@@ -1,13 +1,18 @@
 """An entry of a suite or a recipe: a plug-in by name with its settings, and the data set or variant it comes to."""
 
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from greenbench import registry
+from greenbench import ancestry, registry
+from greenbench.ancestry import NAMED, Identity
 from greenbench.datasets.lengths import bucket_name
-from greenbench.errors import InputError, did_you_mean
+from greenbench.errors import GreenbenchError, InputError, did_you_mean
 from greenbench.plugins import Dataset, Variant, VariantFamily
 
 
@@ -72,9 +77,12 @@ class VariantEntry(Entry):
         use: a registered family (``wav2vec2``) or one of its presets (``wav2vec2/base-960h``).
         name: the ``variant`` column; by default made from ``use`` and the builds.
         builds: registered methods chained on, in order, by name or with settings.
+        teacher: the variant that a student made elsewhere comes from, by its name in the suite or its registered name;
+            what the student's own files say goes before it.
     """
 
     builds: Builds = []
+    teacher: str | None = Field(default=None, min_length=1, exclude_if=lambda teacher: teacher is None)
 
 
 def build_dataset(entry: DatasetEntry, base: Path | None = None) -> Dataset:
@@ -140,3 +148,102 @@ def resolve_variant(entry: VariantEntry, base: Path) -> list[dict[str, Any]]:
     """Resolve an entry to the one variant that it is, whose paths then mean the same from any folder."""
     family = build_family(entry, base)
     return [{**entry.model_dump(), **registry.settings(family), "name": _variant(entry, family).name}]
+
+
+# --- who descends from whom ------------------------------------------------------------------------------
+
+
+def origin(entry: VariantEntry, suite: Sequence[VariantEntry]) -> dict[str, Any]:
+    """Return the columns by which rows of a variant and of its ancestors find each other, see ``ancestry``.
+
+    Args:
+        entry: the variant.
+        suite: all variants of its suite, which name its parent where that is one of them.
+    """
+    own = _origin(entry, suite)
+    others = [other for other in suite if other.name != entry.name]
+    has_parent = len(ancestry.identity(own)) > 1 or own["ancestors"]
+    known = [_origin(other, suite) for other in others] if has_parent else []
+    found = ancestry.nearest(own, known, lambda row: row)
+    return {**own, "parent": found["variant"] if found else own["parent"]}
+
+
+def _origin(entry: VariantEntry, suite: Sequence[VariantEntry]) -> dict[str, Any]:
+    variant = build_variant(entry)
+    told, stated = tuple(variant.ancestors()), _stated(entry, suite)
+    return {
+        "variant": variant.name,
+        "identity": ancestry.written([identity(entry, variant)]),
+        "parent": variant.parent or entry.teacher,
+        "ancestors": ancestry.written(dict.fromkeys([*told, *stated])),
+        "ancestors_from": "suite" if stated else "lineage" if told else None,
+    }
+
+
+def _stated(entry: VariantEntry, suite: Sequence[VariantEntry]) -> list[Identity]:
+    """Return the teacher that the suite states, and its teachers in turn."""
+    if entry.teacher is None:
+        return []
+    teacher = next((other for other in suite if other.name == entry.teacher), VariantEntry(use=entry.teacher))
+    variant = build_variant(teacher)
+    return [identity(teacher, variant) or (f"{NAMED}{entry.teacher}",), *variant.ancestors(), *_stated(teacher, suite)]
+
+
+def identity(entry: VariantEntry, variant: Variant) -> Identity:
+    """Return what an entry measures whatever it is called; empty where its weights are not here.
+
+    Args:
+        entry: the variant's.
+        variant: that it comes to.
+    """
+    try:
+        base = variant.identity() if variant.identity else _by_settings(entry)
+    except (GreenbenchError, OSError):  # not here, or not readable: the cell says so
+        base = ()
+    return (*base, *map(_step, entry.builds)) if base else ()
+
+
+def _by_settings(entry: VariantEntry) -> Identity:
+    name = entry.use.partition("/")[0]
+    settings = json.dumps(registry.settings(build_family(entry)), sort_keys=True)
+    return (f"{name}:{hashlib.sha256(settings.encode()).hexdigest()[:32]}",)
+
+
+def _step(build: Build) -> str:
+    """Return a build by its method and the settings that are not the defaults, whatever it is called."""
+    method = registry.create("methods", build.use, build.settings)
+    given = registry.settings(method)
+    default = {f.name: f.default_factory() if f.default_factory is not MISSING else f.default for f in fields(method)}
+    changed = {name: value for name, value in given.items() if _text(value) != _text(default[name])}
+    return build.use + (_text(changed) if changed else "")
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def unknown_teacher(entry: VariantEntry, suite: Sequence[VariantEntry]) -> str | None:
+    """Say why the teacher that a suite states for a variant cannot be meant, or return None."""
+    names = {str(other.name): other for other in suite}
+    line, teacher = [entry.name], entry.teacher
+    while teacher is not None:
+        if teacher in line:
+            return f"teacher: '{teacher}' would descend from itself"
+        line.append(teacher)
+        teacher = names[teacher].teacher if teacher in names else None
+    if entry.teacher is None or entry.teacher in names or _is_registered(entry.teacher):
+        return None
+    valid = [name for name in [*names, *_registered()] if name != entry.name]
+    return (
+        f"teacher: '{entry.teacher}' is no variant of this suite, nor registered. {did_you_mean(entry.teacher, valid)}"
+    )
+
+
+def _is_registered(name: str) -> bool:
+    family, _, preset = name.partition("/")
+    return family in registry.names("variants") and preset in registry.load("variants", family).presets
+
+
+def _registered() -> list[str]:
+    return [f"{family}/{preset}" for family in registry.names("variants")
+            for preset in registry.load("variants", family).presets]  # fmt: skip

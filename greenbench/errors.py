@@ -1,6 +1,6 @@
 """Every error a user can meet: one line saying what is wrong, where, and how to fix it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -22,6 +22,34 @@ class MissingError(GreenbenchError):
 
 class BadAudioError(GreenbenchError):
     """An audio file is corrupt, empty, unreadable or has no samples."""
+
+
+class NotFiniteError(GreenbenchError):
+    """A model computed NaN or infinity, so that there is no text to count.
+
+    Attributes:
+        positions: in the batch, of the utterances that it did so for.
+        what: was not finite.
+    """
+
+    def __init__(self, positions: Sequence[int], what: str = "the logits", ids: Sequence[str] = ()) -> None:
+        """Name the utterances where their ids are known."""
+        self.positions, self.what = tuple(positions), what
+        which = ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
+        where = f" of {which}" if ids else ""
+        super().__init__(
+            f"{what}{where} are not finite (NaN or infinity), so there is no text to count. A 16-bit or integer build "
+            "may overflow: measure the float32 one, or bf16 instead of fp16. If that is not finite either, the weights "
+            "are damaged: make or fetch the model again."
+        )
+
+    def of(self, ids: Sequence[str]) -> "NotFiniteError":
+        """Return the same with the names of the utterances of the batch."""
+        return NotFiniteError(self.positions, self.what, [ids[position] for position in self.positions])
+
+
+class TrainingError(GreenbenchError):
+    """A training has diverged."""
 
 
 class StoreError(GreenbenchError):

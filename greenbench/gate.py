@@ -33,6 +33,11 @@ class Gate:
     margin: float = 0.01
     reference: str | None = None
 
+    @property
+    def by_parent(self) -> bool:
+        """Whether every cell is held against its own parent, so that one without any is held against nothing."""
+        return self.rule != "none" and self.reference is None
+
 
 DEFAULT = Gate()
 

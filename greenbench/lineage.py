@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greenbench import accuracy, comparability, store
+from greenbench import accuracy, ancestry, comparability, store
 from greenbench.accuracy import Cell, Counted, RecountError, cell_of
 from greenbench.comparability import told
 from greenbench.pairing import Line, by_unit, lines, middle
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Alike = Mapping[tuple[str, ...], Sequence[Line]]
-"""Measured lines by variant, and by the values in which two must agree before a metric may be compared."""
+"""Measured lines by weights and by name, and by the values in which two must agree before a metric may be compared."""
 
 Count = Callable[[Collection[Cell]], Mapping[Cell, Counted | RecountError]]
 """Counts the texts of cells anew."""
@@ -154,15 +154,16 @@ def beside(rows: "pd.DataFrame", *results: Path) -> "pd.DataFrame":
 
 
 def alike(measured: Iterable[Line], metric: str) -> Alike:
-    """Sort lines by variant and by everything in which two must agree before ``metric`` may be compared."""
+    """Sort lines by what they are found by and by everything in which two must agree to compare ``metric``."""
     found: dict[tuple[str, ...], list[Line]] = {}
     for line in measured:
-        found.setdefault(_key(line, line.shared["variant"], metric), []).append(line)
+        for handle in ancestry.handles(line.shared):
+            found.setdefault(_key(line, handle, metric), []).append(line)
     return found
 
 
 def teacher_of(line: Line, known: Alike, metric: str) -> Line | None:
-    """Find the cell that a line descends from, as far up as was measured alike.
+    """Find the cell that a line descends from, as far up as was measured alike, whatever each is called.
 
     A build of a student is held against the teacher too, or a lossy student's builds would pass for being as lossy.
 
@@ -171,23 +172,31 @@ def teacher_of(line: Line, known: Alike, metric: str) -> Line | None:
         known: where to look, from ``alike`` for the same metric.
         metric: for which the two must be comparable.
     """
-    seen, teacher = {line.shared["variant"]}, comparable(line, line.shared["parent"], known, metric)
-    found = None
-    while teacher is not None and teacher.shared["variant"] not in seen:
-        found = teacher
-        seen.add(found.shared["variant"])
-        teacher = comparable(line, found.shared["parent"], known, metric)
+    seen, found = {cell_of(line.shared)}, None
+    parent = parent_of(line, known, metric)
+    while parent is not None and cell_of(parent.shared) not in seen:
+        found = parent
+        seen.add(cell_of(found.shared))
+        parent = parent_of(found, known, metric)
     return found
+
+
+def parent_of(line: Line, known: Alike, metric: str) -> Line | None:
+    """Find the nearest cell that a line descends from among those measured alike, in the same run where it can be."""
+    keys = [_key(line, handle, metric) for handle in ancestry.sought(line.shared)]
+    alike_ones = {id(one): one for key in keys for one in known.get(key, ())}
+    return ancestry.nearest(line.shared, alike_ones.values(), lambda one: one.shared)
 
 
 def comparable(line: Line, variant: str | None, known: Alike, metric: str) -> Line | None:
     """Find the comparable line of a variant, in the same run where there is one; a variant is not held to itself."""
-    named = known.get(_key(line, variant, metric), ()) if variant != line.shared["variant"] else ()
+    is_other = variant not in (None, line.shared["variant"])
+    named = known.get(_key(line, f"{ancestry.NAMED}{variant}", metric), ()) if is_other else ()
     return min(named, key=lambda x: x.shared["run_id"] != line.shared["run_id"], default=None)
 
 
-def _key(line: Line, variant: str | None, metric: str) -> tuple[str, ...]:
-    return (str(variant), *(str(comparability.value(line.shared, name)) for name in comparability.columns(metric)))
+def _key(line: Line, handle: str, metric: str) -> tuple[str, ...]:
+    return (handle, *(str(comparability.value(line.shared, name)) for name in comparability.columns(metric)))
 
 
 def read(folders: Iterable[Path]) -> dict[Path, list[Line]]:

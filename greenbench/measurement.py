@@ -10,6 +10,7 @@ from itertools import cycle
 
 from greenbench import energy
 from greenbench.corpus import Corpus
+from greenbench.errors import NotFiniteError
 from greenbench.meters import measure
 from greenbench.metrics import change_pct, ratio
 from greenbench.plugins import SAMPLE_RATE_HZ, Meter, Reading, Transcriber, Utterance
@@ -147,13 +148,16 @@ def _run_segment(
     answers: list[tuple[list[str], float]] = []
     with measure(meters, window.reading):
         start, wait = clock(), pace(load.rate_hz, rng)
-        while True:
-            for batch in waveforms:
-                due = wait()
-                texts = transcriber(batch)
-                answers.append((texts, clock() - due))
-            if clock() - start >= load.window_s and len(answers) >= load.n_batches:
-                break
+        try:
+            while True:
+                for batch in waveforms:
+                    due = wait()
+                    texts = transcriber(batch)
+                    answers.append((texts, clock() - due))
+                if clock() - start >= load.window_s and len(answers) >= load.n_batches:
+                    break
+        except NotFiniteError as error:
+            raise error.of([utterance.id for utterance in queue[len(answers) % len(queue)]]) from None
     _collect(queue, answers, window)
     return len(answers) // len(queue)
 
@@ -197,7 +201,7 @@ def warm_up(transcriber: Transcriber, queue: Queue, steps: Protocol) -> WarmUp:
     paces, steady = deque[float](maxlen=3), steps.warmup_cv_pct is None
     for batch in cycle([queue[-1], *queue]):
         before = time.perf_counter()
-        transcriber([utterance.audio for utterance in batch])
+        transcribe(transcriber, batch)
         seconds = time.perf_counter() - start
         paces.append((start + seconds - before) / sum(u.duration_s for u in batch))
         n_batches += 1
@@ -208,6 +212,18 @@ def warm_up(transcriber: Transcriber, queue: Queue, steps: Protocol) -> WarmUp:
         if enough and seconds >= steps.warmup_s:
             break
     return WarmUp(n_batches, seconds, cv)
+
+
+def transcribe(transcriber: Transcriber, batch: Sequence[Utterance]) -> list[str]:
+    """Transcribe a batch outside of windows.
+
+    Raises:
+        NotFiniteError: names the utterances.
+    """
+    try:
+        return transcriber([utterance.audio for utterance in batch])
+    except NotFiniteError as error:
+        raise error.of([utterance.id for utterance in batch]) from None
 
 
 def idle_power_w(meters: Sequence[Meter], idle_s: float, reading: Reading, logged: bool = False) -> float | None:

@@ -23,7 +23,8 @@ CELL = KEYS[:-2]
 
 PROVENANCE = (
     "suite", "suite_hash", "schema", "protocol", "order_index", "timestamp_utc",
-    "parent", "steps", "licence", "synthetic", "training_s", "training_energy_j", "training_energy_method",
+    "parent", "identity", "ancestors", "ancestors_from", "steps", "decoding", "licence", "synthetic",
+    "training_s", "training_energy_j", "training_energy_method",
     "device_name", "threads", "batching", "engine_batching", "compute_dtype", "mfu_note", "timed_region",
     "arrivals", "server_probes",
     "normalizer", "scorer", "non_english_pct", "data_hash", "audio_doubts", "wer_ci_unit",
@@ -36,7 +37,7 @@ PROVENANCE = (
     "carbon_g_per_kwh", "carbon_source", "carbon_year", "carbon_pue",
     "control", "control_rtfx", "control_drift_pct", "control_energy_j_per_audio_s", "control_energy_method",
     "control_note",
-    "n_windows", "cooldown_s", "cooldown_excess_c", "warmup_batches", "warmup_s", "warmup_cv_pct",
+    "skipped_for", "n_windows", "cooldown_s", "cooldown_excess_c", "warmup_batches", "warmup_s", "warmup_cv_pct",
     "cell_s",
 )  # fmt: skip
 """The columns that say where the numbers come from."""

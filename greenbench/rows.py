@@ -9,7 +9,7 @@ from typing import Any
 
 from greenbench import energy, server, validity
 from greenbench.corpus import Census
-from greenbench.entries import build_variant
+from greenbench.entries import build_variant, origin
 from greenbench.measurement import WarmUp, Window
 from greenbench.metrics import padding_pct, ratio
 from greenbench.plan import Job, content_hash
@@ -35,6 +35,7 @@ class Setting:
         device_name: product name of the device.
         metrics: load time, first utterance, idle power and size.
         compute_dtype: the precisions that the engine multiplies in.
+        decoding: how the loaded model's output becomes text.
         done: provenance of the steps around the window.
     """
 
@@ -43,6 +44,7 @@ class Setting:
     device_name: str | None
     metrics: Mapping[str, float | int | None]
     compute_dtype: str | None = None
+    decoding: str | None = None
     done: Mapping[str, float | int | None] = field(default_factory=dict)
 
 
@@ -52,9 +54,16 @@ def beside(setting: Setting, warmth: WarmUp, idle_w: float | None, idle_after_w:
     return replace(setting, metrics={**setting.metrics, **powers}, done=asdict(warmth))
 
 
-def not_measured(job: Job, status: Status, reason: str) -> Record:
-    """Return the row of a cell that gave no (further) window."""
-    return Record(job.key(None), status, reason, provenance=_planned(job))
+def not_measured(job: Job, status: Status, reason: str, skipped_for: str | None = None) -> Record:
+    """Return the row of a cell that gave no (further) window.
+
+    Args:
+        job: the cell.
+        status: ``error`` or ``skipped``.
+        reason: why.
+        skipped_for: from ``outcome.SKIPS``.
+    """
+    return Record(job.key(None), status, reason, provenance={**_planned(job), "skipped_for": skipped_for})
 
 
 def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:
@@ -88,6 +97,7 @@ def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:
         "engine_batching": setting.engine_batching,
         "compute_dtype": setting.compute_dtype,
         "mfu_note": mfu_note,
+        "decoding": setting.decoding,
         "device_name": setting.device_name,
         "data_hash": setting.census.data_hash,
         "audio_doubts": _doubts(setting.census),
@@ -190,7 +200,7 @@ def _planned(job: Job) -> dict[str, Any]:
         "n_windows": steps.rounds * steps.repeats,
         **asdict(job.rest),
         "order_index": job.order_index,
-        "parent": variant.parent,
+        **{name: value for name, value in origin(job.cell.variant, suite.variants).items() if name != "variant"},
         "steps": "+".join(variant.steps) or None,
         "licence": variant.info.licence,
         "synthetic": variant.info.synthetic,

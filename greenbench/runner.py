@@ -14,6 +14,7 @@ from greenbench import attach, control, peaks, powerlog, privacy, store
 from greenbench.cooldown import Rest, Temperatures, rest, rule, temperatures
 from greenbench.entries import build_dataset, build_variant
 from greenbench.errors import GreenbenchError, InputError
+from greenbench.outcome import shortfall
 from greenbench.plan import NOT_MEASURED, Cell, Job, content_hash, plan
 from greenbench.plugins import Dataset, Variant
 from greenbench.poller import polling
@@ -58,7 +59,8 @@ def run(
         observe: told what happens.
 
     Returns:
-        The run's rows, as ``load`` gives them; the run's folder is in ``frame.attrs["folder"]``.
+        The run's rows, as ``load`` gives them; the run's folder is in ``frame.attrs["folder"]``, and in
+        ``frame.attrs["shortfall"]`` what it fell short of (None: all was measured), by which the command exits with 1.
 
     Raises:
         InputError: a name or setting is wrong, or the power log cannot be read; nothing was run.
@@ -168,6 +170,7 @@ def _finish(folder: Path, suite: Suite, observe: Observer) -> "pd.DataFrame":
     observe("page", {"path": page})
     frame = store.load(folder)
     frame.attrs["folder"] = str(folder)
+    frame.attrs["shortfall"] = shortfall(frame)
     return frame
 
 
@@ -188,7 +191,10 @@ def prepare(cells: Iterable[Cell], observe: Observer) -> dict[str, str]:
     for name, build in things.items():
         observe("prepare", {"name": name})
         try:
-            build().prepare()
+            built = build()
+            built.prepare()
+            if isinstance(built, Variant) and built.identity is not None:
+                built.identity()  # digests are kept, so that no cell's process reads the weights for them
         except GreenbenchError as error:
             if str(error) not in missing.values():
                 observe("missing", {"name": name, "reason": str(error)})

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from greenbench import devices, registry, suitefile
-from greenbench.entries import DatasetEntry, VariantEntry, resolve_dataset, resolve_variant
+from greenbench.entries import DatasetEntry, VariantEntry, resolve_dataset, resolve_variant, unknown_teacher
 from greenbench.errors import InputError, did_you_mean
 from greenbench.protocol import PROTOCOLS, Protocol
 from greenbench.scenarios import Scenario, Server
@@ -218,6 +218,7 @@ def _resolve(suite: Suite, where: str, base: Path) -> Suite:
             except InputError as error:
                 problems.append(f"{where}: {group}.{index}: {error}")
         problems += _duplicates(where, group, [e["name"] for e in resolved[group]])
+    problems += _teachers(where, [VariantEntry.model_validate(entry) for entry in resolved["variants"]])
     for name, settings in suite.meters.items():
         try:
             registry.create("meters", name, settings, base)
@@ -232,6 +233,11 @@ def _duplicates(where: str, group: str, names: Iterable[str]) -> list[str]:
     names = list(names)
     twice = sorted({name for name in names if names.count(name) > 1})
     return [f"{where}: {group}: two entries are named '{name}'. Give one another `name`." for name in twice]
+
+
+def _teachers(where: str, variants: Sequence[VariantEntry]) -> list[str]:
+    found = ((entry, unknown_teacher(entry, variants)) for entry in variants)
+    return [f"{where}: variants: {entry.name}: {problem}" for entry, problem in found if problem]
 
 
 def _usable_cpus() -> int:

@@ -15,12 +15,12 @@ from pydantic import TypeAdapter
 from greenbench import devices, rows, server
 from greenbench.corpus import Census, Corpus, corpus_of
 from greenbench.entries import build_variant
-from greenbench.measurement import Load, Window, idle_after_w, idle_power_w, run_window, warm_up
+from greenbench.measurement import Load, Window, idle_after_w, idle_power_w, run_window, transcribe, warm_up
 from greenbench.meters import absent, select
 from greenbench.metrics import ratio
 from greenbench.overhead import overhead
 from greenbench.plan import Cell, Job
-from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Meter, Reading, Transcriber, Variant
+from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Inapplicable, Meter, Reading, Transcriber, Variant
 from greenbench.record import to_row
 from greenbench.scenarios import batches
 from greenbench.suite import build_protocol
@@ -58,14 +58,17 @@ def run_cell(job: Job, channel: Channel) -> None:
     variant = build_variant(job.cell.variant)
     reason = devices.unusable(job.cell.device) or variant.unsupported(job.cell.device)
     if reason:
-        channel.send("record", row=to_row(rows.not_measured(job, "skipped", reason)))
+        why = "inapplicable" if isinstance(reason, Inapplicable) else "lacking"
+        channel.send("record", row=to_row(rows.not_measured(job, "skipped", reason, why)))
         return
     corpus = _decode(job.cell, channel)
     transcriber, metrics = _load(variant, job.cell, corpus, channel)
     product = devices.product(job.cell.device)  # torch then knows the GPU's identity, which meters ask for
     assert corpus.census is not None
     dtype = transcriber.footprint.compute_dtype
-    setting = rows.Setting(corpus.census, transcriber.batching, product, metrics, dtype)
+    for warning in variant.warnings():
+        channel.send("warning", text=f"{variant.name}: {warning}")
+    setting = rows.Setting(corpus.census, transcriber.batching, product, metrics, dtype, variant.decoding())
     _measure(job, transcriber, corpus, setting, channel)
 
 
@@ -116,7 +119,7 @@ def _serve(job: Job, repeat: int, run: Run, channel: Channel) -> Window | None:
     alone = run(Load("single-stream", 1, 0.0))
     reason = server.unservable(asked, alone)
     if reason:
-        channel.send("record", row=to_row(rows.not_measured(job, "skipped", reason)))
+        channel.send("record", row=to_row(rows.not_measured(job, "skipped", reason, "unservable")))
         return None
 
     def probe(rate_hz: float) -> Window:
@@ -146,7 +149,7 @@ def _load(
     loaded = time.perf_counter()
     channel.send("phase", text="first utterance")
     first_start = time.perf_counter()
-    transcriber([first.audio])
+    transcribe(transcriber, [first])
     return transcriber, {
         "load_s": loaded - start,
         "first_utterance_s": time.perf_counter() - first_start,

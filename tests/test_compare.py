@@ -10,6 +10,7 @@ from greenbench import store
 from greenbench.compare import DEFAULT_METRICS, Comparison, Finding, check_comparable, compare
 from greenbench.errors import InputError
 from greenbench.pairing import pair
+from greenbench.report import differences
 from greenbench.selection import Side, select
 
 FakeRun = Callable[..., Path]
@@ -263,3 +264,27 @@ def test_all_usual_metrics_are_judged_at_once(fake_run: FakeRun, said: list[str]
     """One pair gives a line for each default metric, in that order."""
     cell = {"heard": said, "rounds": rounds(**{name: 10 for name in DEFAULT_METRICS if name != "wer"})}
     assert tuple(verdicts(compare(*sides(fake_run("a", cell), fake_run("b", cell))))) == DEFAULT_METRICS
+
+
+def test_two_decodings_of_one_variant_are_not_compared_and_of_two_variants_are_told(
+    fake_run: FakeRun, said: list[str]
+) -> None:
+    """One name with another beam is another recogniser; of two variants a line says so; unknown is no reason."""
+    cells = {"heard": said, "rounds": [{"rtfx": 10.0}, {"rtfx": 11.0}]}
+    runs = [
+        fake_run(f"r{n}", {**cells, "variant": "w", "decoding": decoding})
+        for n, decoding in enumerate(("greedy, language en", "beam 5, language en", None))
+    ]
+    found = compare(select(str(runs[0])), select(str(runs[1])), ["wer", "rtfx"])
+    refused = "decoding greedy, language en against beam 5, language en"
+    assert [f.why for f in found.pairs[0].findings] == [refused, refused]
+    across = compare(select(str(runs[0])), select(str(runs[1])), ["wer"], ["decoding"])
+    assert across.pairs[0].findings[0].verdict != "not comparable"
+    old = compare(select(str(runs[2])), select(str(runs[1])), ["wer"])
+    assert old.pairs[0].findings[0].verdict != "not comparable"
+    both = fake_run(
+        "both", {**cells, "variant": "v", "decoding": "greedy"}, {**cells, "variant": "w", "decoding": "beam 5"}
+    )
+    told = compare(select(f"{both}:v"), select(f"{both}:w"), ["wer"])
+    assert told.pairs[0].findings[0].verdict != "not comparable"
+    assert {"note": "decoding greedy against beam 5"} in differences.blocks(told)[0][1]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from greenbench.cli.output import Json, Progress, print_plan, print_summary, print_table
+from greenbench.cli.output import Json, Progress, check_measured, print_plan, print_summary, print_table
 from greenbench.cli.power import ClockSkew
 
 SuiteFile = Annotated[Path | None, typer.Argument(help="Suite file (YAML). [default: the bundled quick start]")]
@@ -37,7 +37,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the planned cells and meters; run none.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a suite: measure every cell, write results and page, print the summary."""
+    """Run a suite, write results and page; exit code 1 if a cell failed or a device or extra asked for is missing."""
     from greenbench.assets import quickstart_suite
     from greenbench.suite import load
 
@@ -66,8 +66,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
         progress.close()
     print_summary(frame, as_json)
     typer.echo(f"\npage: {progress.page}\nrows: {progress.folder}", err=as_json)
-    if (frame["status"] == "error").any():
-        raise typer.Exit(1)
+    check_measured(frame)
 
 
 def _interrupt(_number: int, _frame: Any) -> None:

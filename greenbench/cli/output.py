@@ -31,7 +31,7 @@ class Progress:
 
         self.folder: Path | None = None
         self.page: Path | None = None
-        self._missing: set[str] = set()
+        self._said: set[str] = set()
         self._console = Console(stderr=True, highlight=False)
         columns = (
             progress.BarColumn(20),
@@ -59,15 +59,16 @@ class Progress:
         elif kind == "page":
             self.page = content["path"]
         elif kind == "missing":
-            self._missing.add(content["reason"])
+            self._said.add(content["reason"])
             self._line(f"missing {content['name']}: {content['reason']}")
-        elif kind == "warning":
+        elif kind == "warning" and content["text"] not in self._said:
+            self._said.add(content["text"])  # once, and not for each round
             self._line(f"warning: {content['text']}")
         elif kind == "cell":
             self._bar.update(self._task, completed=content["number"] - 1)
             self._line(f"[{content['number']}/{content['n_cells']}] {content['label']}")
         elif kind == "row":
-            known = content["reason"] in self._missing
+            known = content["reason"] in self._said
             self._line("    error: missing, see above" if known else f"    {describe_row(content)}")
         elif kind == "phase":
             self._bar.update(self._task, description=content["text"])
@@ -133,6 +134,25 @@ def print_misfits(rows: Any) -> None:
 
     for misfit in sentences.misfits(rows):
         typer.echo(f"warning: {misfit}", err=True)
+
+
+def check_not_empty(*frames: Any) -> None:
+    """Exit with 1 where results hold nothing that was measured, so that no pipeline takes a page of it for a result."""
+    from greenbench.outcome import anything
+
+    if not any(map(anything, frames)):
+        typer.echo("error: nothing was measured in these results", err=True)
+        raise typer.Exit(1)
+
+
+def check_measured(frame: Any) -> None:
+    """Exit with 1 where rows fall short of what was asked for, and say in what."""
+    from greenbench.outcome import shortfall
+
+    problem = shortfall(frame)
+    if problem:
+        typer.echo(f"error: {problem}", err=True)
+        raise typer.Exit(1)
 
 
 def print_comparison(comparison: "Comparison", failures: "Sequence[Regression]", as_json: bool) -> None:

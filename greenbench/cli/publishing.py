@@ -92,6 +92,9 @@ def leaderboard(  # noqa: PLR0913, PLR0917 (options of a command)
         typer.echo(f"new: {change}")
     told = f"{count(published.n_boards, 'board')}, {published.n_ranked} ranked, {published.n_apart} apart"
     typer.echo(f"{published.index}: {told}, {len(published.refused)} refused")
+    if not published.n_boards:
+        typer.echo("error: nothing was measured in these results", err=True)
+        raise typer.Exit(1)
 
 
 def _check(entries: Iterable[Path]) -> None:

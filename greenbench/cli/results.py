@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from greenbench.cli.output import Folder, Folders, Json, count, print_comparison, print_misfits, print_table
+from greenbench.cli.output import (
+    Folder,
+    Folders,
+    Json,
+    check_not_empty,
+    count,
+    print_comparison,
+    print_misfits,
+    print_table,
+)
 
 GATE = "margin:1.0pp"
 Gate = Annotated[str, typer.Option(help="WER that speed and energy ranks ask for: margin:1.0pp, mlperf-99 or none.")]
@@ -24,7 +33,7 @@ def report(
     ] = None,
     table: Annotated[Path | None, typer.Option(help="File for the results as a table: .tex or .md.")] = None,
 ) -> None:
-    """Write the page of one or several runs, and what a paper needs of it."""
+    """Write the page of one or several runs, and what a paper needs of it; exit code 1 if nothing was measured."""
     from greenbench import gate as gates
     from greenbench.report import content, frames, pages, snapshots, tables
     from greenbench.store import REPORT
@@ -35,11 +44,12 @@ def report(
     found = content.load(results, asked)
     written = [pages.write(found, out or results[0] / REPORT)]
     if table is not None:
-        written.append(tables.write(frames.summary(found.rows, found.outside), table))
+        written.append(tables.write(frames.summary(found.rows, found.outside, found.by_parent), table))
     if figures is not None:
         written += snapshots.write(written[0], figures)
     for path in written:
         typer.echo(path)
+    check_not_empty(found.rows)
 
 
 def dashboard(
@@ -169,14 +179,16 @@ def lineage(
     """Say what every compressed variant gained and lost against its teacher, and when its training pays back."""
     from greenbench import lineage as lines
     from greenbench.report import bigfoot, compression
-    from greenbench.store import runs
+    from greenbench.store import load, runs
 
     if as_json:
         typer.echo(lines.table(*results).to_json(orient="records", indent=2))
         return
     descents = lines.descents(runs(*results))
     if not descents:
-        typer.echo("no variant here has its teacher beside it: put both into one suite")
+        typer.echo("no variant here has its teacher beside it: put both into one suite, and `teacher: NAME` into the "
+                   "entry of a student that was made elsewhere")  # fmt: skip
+        check_not_empty(*map(load, results))
         return
     print_table("against the teacher", compression.table(descents), as_json)
     for line in (compression.LEGEND, *compression.notes(descents)):

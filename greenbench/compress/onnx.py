@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from greenbench.compress import exported
+from greenbench.plugins import Inapplicable
 
 NEEDS = ("onnx", "onnxruntime")
 FILE = "model.onnx"
@@ -86,7 +87,7 @@ def _unsupported(device: str) -> str | None:
     missing = [name for name in NEEDS if find_spec(name) is None]
     if missing:
         return f"{', '.join(missing)} not installed: pip install 'greenbench[onnx]'"
-    return None if device == "cpu" else f"the ONNX builds run on the CPU only, not on {device}"
+    return None if device == "cpu" else Inapplicable(f"the ONNX builds run on the CPU only, not on {device}")
 
 
 def _export(model: Any, path: Path) -> None:

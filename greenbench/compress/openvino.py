@@ -17,7 +17,7 @@ from greenbench.compress import exported
 from greenbench.compress.openvino_core import core, preserved_signal_stack
 from greenbench.datasets.quickstart import Quickstart
 from greenbench.metrics import ratio
-from greenbench.plugins import SAMPLE_RATE_HZ, Clip
+from greenbench.plugins import SAMPLE_RATE_HZ, Clip, Inapplicable
 from greenbench.text.scoring import count_chars, total
 
 FILE = "model.xml"
@@ -146,12 +146,12 @@ def _unsupported(device: str, build: "OpenVino | OpenVinoInt8", needs: Sequence[
     if missing:
         return f"{', '.join(missing)} not installed: pip install 'greenbench[openvino]'"
     if device != "cpu":
-        return f"OpenVINO does not run on {device}; `target: GPU` is an Intel GPU, under device cpu"
+        return Inapplicable(f"OpenVINO does not run on {device}; `target: GPU` is an Intel GPU, under device cpu")
     devices = core().available_devices
     if not any(name.startswith(build.target) for name in devices):
         return f"OpenVINO sees no {build.target} (only {', '.join(devices)})"
     if build.precision == "bf16" and "BF16" not in core().get_property(build.target, "OPTIMIZATION_CAPABILITIES"):
-        return f"this {build.target} has no bfloat16: leave out `precision: bf16`"
+        return Inapplicable(f"this {build.target} has no bfloat16: leave out `precision: bf16`")
     return None
 
 

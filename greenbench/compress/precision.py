@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenbench.errors import InputError
-from greenbench.plugins import BARE, Context
+from greenbench.plugins import BARE, Context, Inapplicable
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Bf16:
 
         if device == "mps":
             native = torch.backends.mps.is_macos_or_newer(14, 0)
-            return None if native else "mps has bfloat16 from macOS 14 on; use fp16"
+            return None if native else Inapplicable("mps has bfloat16 from macOS 14 on; use fp16")
         with torch.cuda.device(device):  # emulated, bfloat16 runs on any GPU, and slower than float32
             native = torch.cuda.is_bf16_supported(including_emulation=False)
-        return None if native else f"{device} has no bfloat16; use fp16"
+        return None if native else Inapplicable(f"{device} has no bfloat16; use fp16")
 
     def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
         """Return the model in bfloat16."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from greenbench.errors import InputError
-from greenbench.plugins import BARE, Context
+from greenbench.plugins import BARE, Context, Inapplicable
 
 if TYPE_CHECKING:
     from torch.nn import Linear
@@ -35,7 +35,7 @@ class Int8Dynamic:
     def unsupported(self, device: str) -> str | None:
         """Say that torch's int8 kernels are for the CPU."""
         if device != "cpu":
-            return f"torch's dynamic quantisation runs on the CPU only, not on {device}"
+            return Inapplicable(f"torch's dynamic quantisation runs on the CPU only, not on {device}")
         import torch
 
         engines = torch.backends.quantized.supported_engines

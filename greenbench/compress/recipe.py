@@ -11,8 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from greenbench import registry, suitefile
+from greenbench import devices, registry, suitefile
+from greenbench.ancestry import Identity
 from greenbench.compress import speech, take
+from greenbench.compress.stored import load_as_float32
 from greenbench.devices import PATTERN
 from greenbench.entries import (
     Builds,
@@ -20,11 +22,12 @@ from greenbench.entries import (
     VariantEntry,
     build_family,
     build_variant,
+    identity,
     resolve_dataset,
     resolve_variant,
 )
 from greenbench.environment import accelerator
-from greenbench.errors import InputError
+from greenbench.errors import InputError, MissingError
 from greenbench.plan import digest
 from greenbench.plugins import LINEAGE, METHODS, Context, Method, Utterance
 
@@ -87,6 +90,8 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for role, entry in models.items():
         if entry.builds:
             raise InputError(f"{path}: {role}: name it without builds; what is done to it are the steps")
+        if entry.teacher:
+            raise InputError(f"{path}: {role}: `teacher` is for the variants of a suite; the recipe's own is `teacher`")
     try:
         methods(recipe)
         resolved = {role: resolve_variant(entry, base)[0] for role, entry in models.items()}
@@ -119,8 +124,11 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
 
     Raises:
         InputError: the folder holds a student of another recipe.
-        MissingError: teacher or speech is not here.
+        MissingError: device, teacher or speech is not here.
     """
+    device = accelerator() if recipe.device == "auto" else recipe.device
+    if reason := devices.unusable(device):
+        raise MissingError(f"device {device}: {reason}. Give another `device`, or auto.")
     out.mkdir(parents=True, exist_ok=True)
     if leads():
         _refuse_another(recipe, out)
@@ -133,7 +141,7 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
         extractor=extractor,
         tokenizer=tokenizer,
         train=train,
-        device=accelerator() if recipe.device == "auto" else recipe.device,
+        device=device,
         estimate_energy=recipe.estimate_energy,
         observe=observe if leads() else lambda _kind, _content: None,
     )
@@ -143,6 +151,7 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
     if leads():
         for part in (model, extractor, tokenizer):
             part.save_pretrained(out)
+        load_as_float32(out)
         lineage = json.dumps(_lineage(recipe, reports, data), indent=2, ensure_ascii=False)
         (out / LINEAGE).write_text(lineage + "\n", encoding="utf-8")
     return out
@@ -203,6 +212,7 @@ def _lineage(recipe: Recipe, reports: Sequence[Sequence[Any]], data: Mapping[str
         "name": recipe.name,
         "description": recipe.description,
         "parent": recipe.teacher.name,
+        "ancestors": _ancestors(recipe.teacher),
         **({"started_from": recipe.student.name} if recipe.student else {}),
         "steps": taken,
         "data": dict(data),
@@ -213,6 +223,12 @@ def _lineage(recipe: Recipe, reports: Sequence[Sequence[Any]], data: Mapping[str
         "versions": environment.versions(),
         "recipe_hash": _hash(recipe),
     }
+
+
+def _ancestors(teacher: VariantEntry) -> list[Identity]:
+    """Return the teacher's identity and its own teachers', by which results find it whatever it is called there."""
+    variant = build_variant(teacher)
+    return [one for one in (identity(teacher, variant), *variant.ancestors()) if one]
 
 
 def _earlier(start: VariantEntry | None) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from greenbench.compress.quantize import chosen
 from greenbench.errors import InputError
-from greenbench.plugins import BARE, Context
+from greenbench.plugins import BARE, Context, Inapplicable
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Int4WeightOnly:
     def unsupported(self, device: str) -> str | None:
         """Say that torchao is not installed, or that this is for the CPU."""
         if device != "cpu":
-            return f"int4-weight-only runs on the CPU only, not on {device}"
+            return Inapplicable(f"int4-weight-only runs on the CPU only, not on {device}")
         return _unsupported(device)
 
     def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
@@ -117,7 +117,7 @@ class Int4WeightOnly:
 def _unsupported(device: str) -> str | None:
     if find_spec("torchao") is None:
         return "torchao not installed: pip install 'greenbench[torchao]'"
-    return f"torchao's int8 runs on the CPU and on CUDA, not on {device}" if device == "mps" else None
+    return Inapplicable(f"torchao's int8 runs on the CPU and on CUDA, not on {device}") if device == "mps" else None
 
 
 def _quantize(model: Any, how: Any, layers: Any) -> Any:

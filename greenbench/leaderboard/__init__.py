@@ -159,7 +159,8 @@ def _publication(
     cells = [line for of_run in home.values() for line in of_run]
     with_wer = {cell_of(line.shared) for line in cells if pairing.middle(line, "wer") is not None}
     counted = lineage.recount(home, with_wer)
-    boards, failed = ranking.boards(rows, runs, gate.judged(cells, asked, lambda _wanted: counted), counted)
+    outside = gate.judged(cells, asked, lambda _wanted: counted)
+    boards, failed = ranking.boards(rows, runs, outside, counted, asked.by_parent)
     return documents.Publication(
         title=title,
         gate=gate.told(asked),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from greenbench import comparability
 from greenbench.leaderboard.board import RANKED, Board, Entry, Score
 from greenbench.leaderboard.documents import covers
-from greenbench.leaderboard.ranking import energy_scope
+from greenbench.leaderboard.ranking import energy_scope, known_as
 from greenbench.metrics import METRICS
 from greenbench.platforms import Platform
 from greenbench.report.figures import number, quantity
@@ -48,7 +48,7 @@ def comparisons(boards: Iterable[Board], platforms: Mapping[str, Platform]) -> l
 
 def _key(entry: Entry) -> str:
     names = [name for name in comparability.KEY if name not in VARYING]
-    identity = [str(entry.line[name]) for name in ("variant", "parent", "steps", "n_params")]
+    identity = [*(str(entry.line[name]) for name in ("variant", "steps", "n_params")), known_as(entry.line)]
     return str([*identity, *(str(comparability.value(entry.line, name)) for name in names)])
 
 

@@ -49,6 +49,12 @@ class Entry:
     scores: Mapping[str, Score]
     counted: Counted | None = None
 
+    @property
+    def note(self) -> str | None:
+        """What stands beside its rank: that its WER is held against no other here, or that the suite states which."""
+        note: str | None = self.line["reference_note"]
+        return note
+
 
 @dataclass(frozen=True)
 class Place:

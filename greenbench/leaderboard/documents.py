@@ -25,7 +25,7 @@ COVERS = {"cpu": "CPU packages", "dram": "memory", "gpu": "GPU boards", "system"
 _SETTING = ("dataset", "device", "scenario", "batch_size", "protocol", "threads", "normalizer", "scorer", "data_hash")
 _CSV = (
     "platform", "board", *_SETTING, "ranked_by", "energy_scope", "energy_kind", "rank", "shared", "variant", "value",
-    "low", "high", "unit", "n", "grade", "not_ranked_because", "run_id", "entry",
+    "low", "high", "unit", "n", "grade", "note", "not_ranked_because", "run_id", "entry",
 )  # fmt: skip
 
 
@@ -87,7 +87,8 @@ def _board(board: Board) -> dict[str, Any]:
 
 def _place(place: Place) -> dict[str, Any]:
     score = asdict(place.score)
-    return {"rank": place.rank, "is_shared": place.is_shared, **_who(place.entry), **score, "grade": place.grade}
+    return {"rank": place.rank, "is_shared": place.is_shared, **_who(place.entry), **score, "grade": place.grade,
+            "note": place.entry.note}  # fmt: skip
 
 
 def _who(entry: Entry) -> dict[str, Any]:
@@ -121,7 +122,8 @@ def _lines(publication: Publication) -> Iterable[dict[str, Any]]:
             by = {"ranked_by": ranking.metric, "energy_scope": ranking.scope, "energy_kind": ranking.kind}
             for place in ranking.places:
                 yield {**where, **by, **_own(place.entry), "rank": place.rank, "shared": place.is_shared,
-                       **asdict(place.score), "unit": METRICS[ranking.metric].unit, "grade": place.grade}  # fmt: skip
+                       **asdict(place.score), "unit": METRICS[ranking.metric].unit, "grade": place.grade,
+                       "note": place.entry.note}  # fmt: skip
         for apart in board.apart:
             for metric in apart.metrics:
                 yield {**where, "ranked_by": metric, **_own(apart.entry), "not_ranked_because": apart.reason}
@@ -187,7 +189,8 @@ def _table(ranking: Ranking) -> str:
         rank = f"{place.rank}=" if place.is_shared else str(place.rank)
         value, span = number(ranking.metric, place.score.value), interval(ranking.metric, place)
         grade = f" {place.grade} |" if graded else ""
-        lines.append(f"| {rank} | {_escaped(place.entry.label)} | {value} | {span or ''} |{grade}")
+        note = f" ({place.entry.note})" if place.entry.note else ""
+        lines.append(f"| {rank} | {_escaped(place.entry.label)}{note} | {value} | {span or ''} |{grade}")
     return "\n".join(lines)
 
 

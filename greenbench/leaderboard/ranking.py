@@ -35,6 +35,7 @@ def boards(
     runs: Sequence[Run],
     outside: Mapping[Cell, str],
     counted: Mapping[Cell, Counted | RecountError] = MappingProxyType({}),
+    by_parent: bool = True,
 ) -> tuple[list[Board], list[Line]]:
     """Rank what there is.
 
@@ -43,11 +44,12 @@ def boards(
         runs: the ``run.json`` of each run.
         outside: from ``gate.outside``.
         counted: the errors of cells' texts, by which their WER is ranked.
+        by_parent: whether cells are held against their own parents, see ``Gate.by_parent``.
 
     Returns:
         The boards, platform by platform, and the lines of cells that gave no result.
     """
-    lines = frames.summary(rows, outside)
+    lines = frames.summary(rows, outside, by_parent)
     homes = {run["run_id"]: platforms.platform_id(run) for run in runs}
     started = {str(run["run_id"]): str(run.get("started_utc") or "") for run in runs}
     platform = lines["run_id"].map(homes)
@@ -114,7 +116,8 @@ def _superseded(entries: Iterable[Entry], started: Mapping[str, str]) -> dict[st
     """Say of each entry that was measured again, and is fit, that the later run stands for it."""
     same: dict[str, list[Entry]] = {}
     for entry in entries:
-        identity = [str(entry.line[name]) for name in ("variant", "parent", "steps", "n_params", "model_bytes")]
+        identity = [str(entry.line[name]) for name in ("variant", "steps", "n_params", "model_bytes")]
+        identity.append(known_as(entry.line))
         if _unfit(entry) is None:
             same.setdefault(str(identity), []).append(entry)
     answers: dict[str, str] = {}
@@ -234,6 +237,11 @@ def _named(entries: Sequence[Entry]) -> list[Entry]:
         replace(entry, label=name if names.count(name) == 1 else entry.label)
         for name, entry in zip(names, entries, strict=True)
     ]
+
+
+def known_as(line: Line) -> str:
+    """Return what tells a line's model from another of its name: its weights, by the name of its parent if unknown."""
+    return str(line["parent"] if comparability.missing(line["identity"]) else line["identity"])
 
 
 def entry_id(row: Mapping[Any, Any]) -> str:

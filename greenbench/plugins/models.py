@@ -11,6 +11,15 @@ LINEAGE = "greenbench.json"
 """What a student's folder says about where it comes from: parent, steps, speech, training seconds and joules."""
 
 
+class Inapplicable(str):
+    """A reason why a build does not run on a device that nothing mends, since it is not made for it.
+
+    Any other reason is one that could be mended, by installing an extra or a tool: a run that is asked for it lacks it.
+    """
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Footprint:
     """What a loaded model weighs.
@@ -107,7 +116,10 @@ class Method(Protocol):
     """A compression method or build *is* its settings (group ``greenbench.methods``)."""
 
     def unsupported(self, device: str) -> str | None:
-        """Say why this build cannot run on ``device`` (``cpu``, ``cuda:0``), or return None."""
+        """Say why this build cannot run on ``device`` (``cpu``, ``cuda:0``), or return None.
+
+        A reason that is no lack of anything is ``Inapplicable``: a suite of several devices then asks for no such cell.
+        """
         ...
 
     def __call__(self, model: Any, context: Context) -> Any:
@@ -148,8 +160,16 @@ class Variant:
         load: takes a device (``cpu``, ``cuda:0``) and returns the ready model.
         prepare: fetches the weights if need be; raises ``MissingError`` with the remedy.
         unsupported: says why the variant cannot run on a device, or returns None.
-        parent: the variant it was made from.
+        identity: returns what was measured whatever it is called: the digest of the weights by their content, then
+            what the settings themselves do to them, as ``int8``; the builds that are chained on are added to it. Empty
+            where the weights are not on this machine. None, where a family does not say, stands for its settings.
+        parent: the variant it was made from, by the name that it had there.
+        ancestors: returns the identities of the models that it was made from, the nearest first, as far as its own
+            files tell; one that is known by its name alone is ``("name:NAME",)``.
         steps: names of the methods applied, in order: the compression lineage.
+        decoding: returns how a loaded model's output becomes text: ``greedy``, or ``beam 5`` with its language and
+            language model; None where the family does not say.
+        warnings: returns what a user should know of a loaded model before believing its figures, a sentence each.
         info: licence, parameters, revision.
     """
 
@@ -157,8 +177,12 @@ class Variant:
     load: Callable[[str], Transcriber]
     prepare: Callable[[], None] = lambda: None
     unsupported: Callable[[str], str | None] = lambda _device: None
+    identity: Callable[[], tuple[str, ...]] | None = None
     parent: str | None = None
+    ancestors: Callable[[], Sequence[tuple[str, ...]]] = tuple
     steps: tuple[str, ...] = ()
+    decoding: Callable[[], str | None] = lambda: None
+    warnings: Callable[[], Sequence[str]] = tuple
     info: VariantInfo = field(default_factory=VariantInfo)
 
 

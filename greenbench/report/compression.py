@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from greenbench.ancestry import is_stated
 from greenbench.lineage import GAINS, Descent, Gain
 from greenbench.report import terminal
 
@@ -34,13 +35,19 @@ def _line(descent: Descent) -> dict[str, str | None]:
     shared = descent.student.shared
     return {
         "variant": str(shared["variant"]),
-        "against": str(descent.teacher.shared["variant"]),
+        "against": teacher(descent),
         "dataset": str(shared["dataset"]),
         "scenario": terminal.scenario(shared),
         **{HEADINGS[name]: energy(descent) if name == "energy" else factor(descent.gains[name]) for name in GAINS},
         "WER, points": difference(descent),
         "pays back after": pay_back(descent),
     }
+
+
+def teacher(descent: Descent) -> str:
+    """Name the teacher, and who says that it is one where no file of the student does."""
+    stated = " (stated by the suite)" if is_stated(descent.student.shared, descent.teacher.shared) else ""
+    return f"{descent.teacher.shared['variant']}{stated}"
 
 
 def factor(gain: Gain) -> str | None:

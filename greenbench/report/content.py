@@ -58,6 +58,7 @@ class Content:
         windows: as ``store.load_windows`` gives them.
         asked: what is asked of a cell's WER before it is ranked by speed and energy, from ``gate.told``.
         outside: which cells do not meet that, from ``gate.judged``.
+        by_parent: whether cells are held against their own parents, see ``Gate.by_parent``.
         descents: the first ``N_HELD`` compressed cells against their teachers.
     """
 
@@ -70,6 +71,7 @@ class Content:
     windows: pd.DataFrame
     asked: str | None
     outside: Mapping[Cell, str]
+    by_parent: bool
     descents: Sequence[Descent]
 
 
@@ -127,6 +129,7 @@ def load(folders: Iterable[Path], gate: Gate = DEFAULT, part: Callable[[Path], P
         _joined([each.windows for each in parts]),
         told(gate),
         outside,
+        gate.by_parent,
         descents,
     )
 

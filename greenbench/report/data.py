@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from greenbench import comparability
+from greenbench import comparability, references
 from greenbench.energy import PARTS
 from greenbench.metrics import ACCURACY, ENERGY_UNITS, METRICS
 from greenbench.report import frames, sentences
@@ -24,7 +24,8 @@ FILTERS = {
 
 _INTERVALS = ("wer", "cer")
 _SOURCE = {
-    "protocol": "protocol", "threads": "threads", "compute_dtype": "computes in", "batching": "batching",
+    "protocol": "protocol", "threads": "threads", "compute_dtype": "computes in", "decoding": "decoding",
+    "batching": "batching",
     "normalizer": "normaliser", "scorer": "scorer", "data_hash": "data", "suite_hash": "suite",
 }  # fmt: skip
 
@@ -64,10 +65,13 @@ def facts(lines: pd.DataFrame, settings: Sequence[Setting]) -> dict[str, list[An
     """Return what a line is, where it was measured, whether it is ranked and where its figures come from, as text."""
     known = frames.conditions(lines, [*_SOURCE, "energy_kind", "device_name"])
     labels, places, numbers = lines["variant"].to_dict(), dict.fromkeys(lines.index), dict.fromkeys(lines.index)
+    parents: dict[Any, Any] = dict.fromkeys(lines.index)
     for number, setting in enumerate(settings):
         labels |= setting.lines["label"].to_dict()
         places |= dict.fromkeys(setting.lines.index, setting.label)
         numbers |= dict.fromkeys(setting.lines.index, number)
+        found = references.parents(setting.lines[list(frames.LINKS)].to_dict("records"))
+        parents |= dict(zip(setting.lines.index, (row and row["variant"] for row in found), strict=True))
     narrow = lines[[*dict.fromkeys(_READ)]].to_dict("records")
     standing = [sentences.standing(line) for line in narrow]
     return {
@@ -75,7 +79,7 @@ def facts(lines: pd.DataFrame, settings: Sequence[Setting]) -> dict[str, list[An
         "label": list(labels.values()),
         "setting": list(numbers.values()),
         "place": list(places.values()),
-        "parent": lines["parent"].tolist(),
+        "parent": list(parents.values()),
         "device_name": known["device_name"].tolist(),
         "protocol": known["protocol"].tolist(),
         "energy": [kind or "not read" for kind in known["energy_kind"]],
@@ -90,7 +94,8 @@ def facts(lines: pd.DataFrame, settings: Sequence[Setting]) -> dict[str, list[An
 
 
 _READ = (
-    "status", "reason", "flags", "flag_notes", "outside", "n_failed", "n_rounds", "n_repeats", "energy_scope",
+    "status", "reason", "flags", "flag_notes", "outside", "reference_note", "n_failed", "n_rounds", "n_repeats",
+    "energy_scope",
     *(f"energy_{part}_{what}" for part in PARTS for what in ("method", "source", "note")),
 )  # fmt: skip
 

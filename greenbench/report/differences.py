@@ -5,6 +5,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
+from greenbench import comparability
 from greenbench.compare import RATES, Comparison, Finding, Pair
 from greenbench.pairing import Line
 from greenbench.record import CELL
@@ -86,6 +87,9 @@ def _lines(pair: Pair) -> Iterator[dict[str, str]]:
         else:
             yield {"refusal": f"{', '.join(f.metric for f in findings)}: not comparable: {refusal}"}
     yield from ({"control": said} for said in _controls(pair))
+    decoded = comparability.decodings(pair.a.shared, pair.b.shared)
+    if decoded and pair.a.shared["variant"] != pair.b.shared["variant"]:
+        yield {"note": comparability.told(decoded)}
 
 
 def _controls(pair: Pair) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from greenbench import comparability, contest, validity
+from greenbench import comparability, contest, references, validity
 from greenbench.accuracy import Cell, Counted, RecountError, cell_of
 from greenbench.contest import Contestant
 from greenbench.energy import PARTS
@@ -42,6 +42,18 @@ _PER_ROW = (
     "order_index", "timestamp_utc", "cell_s", "n_windows", "server_probes",
     "cooldown_s", "cooldown_excess_c", "warmup_batches", "warmup_s", "warmup_cv_pct",
 )  # fmt: skip
+LINKS = (
+    *CELL,
+    "parent",
+    "identity",
+    "ancestors",
+    "ancestors_from",
+    "decoding",
+    "wer",
+    *comparability.COUNTING,
+    "data_hash",
+)
+"""The columns by which a line finds its parent among the others."""
 _ORIGIN = tuple(name for name in PROVENANCE if name not in _PER_ROW)
 
 
@@ -80,16 +92,18 @@ class Leader:
     by: str
 
 
-def summary(rows: pd.DataFrame, outside: Mapping[Cell, str] | None = None) -> pd.DataFrame:
+def summary(rows: pd.DataFrame, outside: Mapping[Cell, str] | None = None, by_parent: bool = True) -> pd.DataFrame:
     """Reduce the repeats and rounds of each cell to one line.
 
     Args:
         rows: the columns of ``record.columns()``, as ``store.load`` gives them.
         outside: why a cell's WER keeps it from being ranked by speed or energy, from ``gate.outside``.
+        by_parent: whether cells are held against their own parents, see ``Gate.by_parent``.
 
     Returns:
         One line per cell, in the order of the rows: ``CELL``; ``status`` (``ok`` where any row is);
-        ``reason`` of the rows that are not; ``outside``; ``flags`` (sorted union over the ok rows, and what only
+        ``reason`` of the rows that are not; ``outside``; ``reference_note`` (whether it has a reference
+        here, from ``references.notes``); ``flags`` (sorted union over the ok rows, and what only
         all of them together show) and ``flag_notes`` (the figures behind each); ``n_rounds`` (processes with ok
         rows), ``n_repeats`` (ok rows, over all rounds) and ``n_failed`` (others); of each metric over the ok
         rows the median under its own name, ``<metric>_min``, ``<metric>_max`` and ``<metric>_values`` (a
@@ -121,6 +135,8 @@ def summary(rows: pd.DataFrame, outside: Mapping[Cell, str] | None = None) -> pd
         **{name: _agreed(rows[name][telling], cell[telling], n_cells) for name in _ORIGIN},
     }
     lines: pd.DataFrame = pd.DataFrame({name: _typed(name, column) for name, column in columns.items()})
+    notes = references.notes(lines[list(LINKS)].to_dict("records")) if by_parent else [None] * n_cells
+    lines["reference_note"] = _typed("reference_note", notes)
     return lines
 
 

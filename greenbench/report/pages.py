@@ -59,7 +59,7 @@ def render(content: Content, live: bool = False) -> str:
     """
     from markupsafe import Markup
 
-    lines = frames.summary(content.rows, content.outside)
+    lines = frames.summary(content.rows, content.outside, content.by_parent)
     settings = frames.settings(lines)
     known = heard.heard(lines, content.texts, content.counted)
     view = View(content, lines, settings, known)

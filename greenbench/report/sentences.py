@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from greenbench import roofline
+from greenbench import references, roofline
 from greenbench.metrics import METRICS
 from greenbench.report import frames
 from greenbench.report.figures import number, quantity
@@ -173,8 +173,9 @@ def _against(leader: Leader, field: tuple[Setting, Leader, frames.Counts], claim
     told = f"{line['label']} {claim.is_best}: {value}"
     if leader.rivals:
         told = f"No variant is shown to {claim.be_best}: {line['label']} has {value}"
-    teachers = setting.lines[setting.lines["variant"] == line["parent"]].to_dict("records")
-    other, who = (teachers[0], "its teacher ") if teachers else (best.line, "")
+    parents = dict(zip(setting.lines["label"], references.parents(setting.lines.to_dict("records")), strict=True))
+    parent = parents[line["label"]]
+    other, who = (parent, "its teacher ") if parent else (best.line, "")
     if other["label"] in (line["label"], *leader.rivals) or pd.isna(other[leader.metric]):
         return f"{told}{_rivals(leader)}."
     share = f"{line[leader.metric] / other[leader.metric]:.3g}"
@@ -243,7 +244,12 @@ def standing(line: Mapping[Any, Any]) -> tuple[str, str]:
         return ("failed" if line["status"] == "error" else "skipped"), line["reason"] or "no reason recorded"
     unfit = [flag for flag in line["flags"] if flag not in RANKABLE]
     word = "not ranked" if unfit else "ranked by WER alone" if line["outside"] else "ranked"
-    told = (line["outside"], explain(line["flags"], line["flag_notes"]), failed)
+    told = (
+        line["outside"],
+        None if unfit else line["reference_note"],
+        explain(line["flags"], line["flag_notes"]),
+        failed,
+    )
     return word, "; ".join(part for part in told if part)
 
 

@@ -73,7 +73,13 @@ def _entry(line: Mapping[Any, Any], metric: str) -> str:
 def notes(ok: pd.DataFrame) -> list[str]:
     """Say what the table leaves out of its lines: where and how all was measured, and what the marks mean."""
     same = [f"{label}: {ok[name].iloc[0]}" for name, label in _PLACES.items() if ok[name].nunique() == 1]
-    rules = {"protocol": "protocol", "normalizer": "normaliser", "scorer": "scorer", "energy_scope": "energy scope"}
+    rules = {
+        "protocol": "protocol",
+        "normalizer": "normaliser",
+        "scorer": "scorer",
+        "decoding": "decoding",
+        "energy_scope": "energy scope",
+    }
     told = [
         f"{label}: {sentences.listed(ok[name].dropna())}" for name, label in rules.items() if ok[name].notna().any()
     ]

@@ -28,6 +28,7 @@ def figures(rows: pd.DataFrame) -> list[Line]:
         "n_rounds",
         "n_repeats",
         *METRICS,
+        "decoding",
         "energy_method",
         "energy_scope",
     ]
@@ -40,9 +41,12 @@ def table(rows: pd.DataFrame) -> list[Line]:
     Args:
         rows: as ``store.load`` gives them.
     """
+    lines = list(_lines(rows))
+    decodings = {line["decoding"] for line in lines if line["status"] == "ok" and line["decoding"]}
     return [
         {
             "variant": line["variant"],
+            **({"decoding": line["decoding"]} if len(decodings) > 1 else {}),
             "dataset": line["dataset"],
             "scenario": scenario(line) + (_number(line["server_rate_hz"], 1, " {:.3g}/s") or ""),
             "WER % [95 % interval]": error_rate(line) if line["status"] == "ok" else line["status"],
@@ -51,9 +55,9 @@ def table(rows: pd.DataFrame) -> list[Line]:
             "peak MiB": _number(line["peak_rss_bytes"], 1 / 2**20, "{:.0f}"),
             "model MB": _number(line["model_bytes"], 1e-6, "{:.1f}"),
             "J / audio s": _energy(line),
-            "notes": ", ".join(line["flags"]) or line["reason"],
+            "notes": ", ".join(line["flags"]) or line["reason"] or line["reference_note"],
         }
-        for line in _lines(rows)
+        for line in lines
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from greenbench.compress import exported
+from greenbench.errors import NotFiniteError
 from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Waveform
 from greenbench.variants.arithmetic import compute_dtype
 from greenbench.variants.lengths import n_frames, receptive_field
@@ -38,17 +39,26 @@ class CtcTranscriber:
         self.min_samples = receptive_field(model.config)
 
     def __call__(self, batch: Sequence[Waveform]) -> list[str]:
-        """Transcribe a batch; reading the tokens back waits for the device."""
+        """Transcribe a batch; reading the tokens back waits for the device.
+
+        Raises:
+            NotFiniteError: the best logit of a frame is NaN or infinite. That is looked for on the device, in the
+                maxima that greedy decoding takes anyway, and comes back as a token of -1: a comparison and a choice a
+                frame, beside the millions of multiplications that each frame took.
+        """
         import torch
 
         waveforms = [np.pad(w, (0, max(0, self.min_samples - len(w)))) for w in batch]
         inputs = self.extractor(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")
         inputs = inputs.to(self.device, self.dtype)
         with torch.inference_mode():
-            tokens = self.model(**inputs).logits.argmax(dim=-1).cpu()  # (n_utterances, n_frames)
-        texts: list[str] = self.tokenizer.batch_decode(
-            [row[: n_frames(self.model.config, len(w))].tolist() for row, w in zip(tokens, waveforms, strict=True)]
-        )
+            best = self.model(**inputs).logits.max(dim=-1)  # values and indices, each (n_utterances, n_frames)
+            tokens = torch.where(torch.isfinite(best.values), best.indices, -1).cpu()
+        rows = [row[: n_frames(self.model.config, len(w))].tolist() for row, w in zip(tokens, waveforms, strict=True)]
+        broken = [position for position, row in enumerate(rows) if -1 in row]
+        if broken:
+            raise NotFiniteError(broken)
+        texts: list[str] = self.tokenizer.batch_decode(rows)
         return texts
 
 

@@ -1,5 +1,6 @@
 """The faster-whisper family: Whisper on CTranslate2, the peer that users would pick instead."""
 
+import math
 import struct
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,8 @@ from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal
 
-from greenbench.errors import MissingError
-from greenbench.plugins import Footprint, Method, ModelRef, Variant, VariantInfo, Waveform
+from greenbench.errors import InputError, MissingError, NotFiniteError
+from greenbench.plugins import Footprint, Inapplicable, Method, ModelRef, Variant, VariantInfo, Waveform
 from greenbench.variants import hub
 from greenbench.variants.arithmetic import named
 
@@ -33,6 +34,16 @@ ComputeType = Literal[
     "int8", "int8_float32", "int8_float16", "int8_bfloat16",
 ]  # fmt: skip
 
+NEEDS = ("model.bin", "config.json", "tokenizer.json")
+"""What a converted model's folder holds; without its tokeniser, faster-whisper would ask the hub for another."""
+
+COMPUTED = {
+    "float16": ("float16",), "bfloat16": ("bfloat16",), "int16": ("int16",), "int8": ("int8",),
+    "int8_float32": ("int8",), "int8_float16": ("float16", "int8"), "int8_bfloat16": ("bfloat16", "int8"),
+    "auto": ("auto",),
+}  # fmt: skip
+"""Compute type -> what it does to the weights as they are stored, as if builds did; the others do nothing."""
+
 _STORED = {0: "float32", 1: "int8", 2: "int16", 4: "float16", 5: "bfloat16"}
 """CTranslate2's type ids of stored weights."""
 
@@ -44,8 +55,8 @@ class FasterWhisper:
     Attributes:
         model: a folder, a hub id of a converted model, or one of ``SIZES``.
         compute_type: precision that CTranslate2 computes in.
-        beam_size: 1 is greedy.
-        language: spoken language; None lets the model guess.
+        beam_size: 1 is greedy, the default here; faster-whisper's own is 5.
+        language: code of the spoken language, such as ``en`` or ``de``; None lets the model guess.
         revision: hub revision of ``model``.
     """
 
@@ -58,14 +69,27 @@ class FasterWhisper:
     presets: ClassVar[Mapping[str, Any]] = {size: {"model": size} for size in SIZES}
     takes_builds: ClassVar[bool] = False
 
+    def __post_init__(self) -> None:
+        """Refuse what the settings alone show to be wrong."""
+        if self.beam_size < 1:
+            raise ValueError("beam_size is at least 1")
+        if self.model in SIZES and self.model.endswith(".en") and self.language not in (None, "en"):
+            raise ValueError(f"language: {self.model} knows English only, not '{self.language}'")
+
     @property
     def label(self) -> str:
         """The model, as part of a default name."""
         return f"{self.model}-{self.compute_type}"
 
+    @property
+    def decoding(self) -> str:
+        """How its output becomes text."""
+        search = "greedy" if self.beam_size == 1 else f"beam {self.beam_size}"
+        return f"{search}, language {self.language or 'guessed'}"
+
     def prepare(self) -> None:
-        """Fetch the weights if they are not here."""
-        _folder(self)
+        """Fetch the weights if they are not here, and check that nothing is missing beside them."""
+        _check_whole(self, _folder(self))
 
     def __call__(self, name: str, methods: Sequence[tuple[str, Method]]) -> Variant:  # noqa: ARG002
         """Return the variant."""
@@ -74,8 +98,15 @@ class FasterWhisper:
             load=partial(_load, self),
             prepare=self.prepare,
             unsupported=self._unsupported,
+            identity=self._identity,
+            steps=COMPUTED.get(self.compute_type, ()),
+            decoding=lambda: self.decoding,
             info=VariantInfo(revision=self.revision, licence="MIT" if self.model in SIZES else None),
         )
+
+    def _identity(self) -> tuple[str, ...]:
+        weights = hub.identity(SIZES.get(self.model, self.model), self.revision, kinds=("model.bin",))
+        return (*weights, *COMPUTED.get(self.compute_type, ())) if weights else ()
 
     def _unsupported(self, device: str) -> str | None:
         try:
@@ -88,7 +119,8 @@ class FasterWhisper:
             return f"CTranslate2 cannot use {device}: {' '.join(str(error).split())}"
         if self.compute_type in ("default", "auto") or self.compute_type in supported:
             return None
-        return f"CTranslate2 cannot compute in {self.compute_type} on {device}; it can in {sorted(supported)}"
+        can = sorted(supported)
+        return Inapplicable(f"CTranslate2 cannot compute in {self.compute_type} on {device}; it can in {can}")
 
 
 def _split(device: str) -> tuple[str, int]:
@@ -101,6 +133,17 @@ def _folder(settings: FasterWhisper) -> Path:
     return hub.fetch(SIZES.get(settings.model, settings.model), settings.revision, kinds=("model.bin",))
 
 
+def _check_whole(settings: FasterWhisper, folder: Path) -> None:
+    """Refuse a folder that lacks a file, or has an empty one, with the command that makes it."""
+    missing = [name for name in NEEDS if not (folder / name).is_file() or not (folder / name).stat().st_size]
+    if missing:
+        raise MissingError(
+            f"model {settings.model}: {', '.join(missing)} missing or empty: not a whole Whisper for CTranslate2. "
+            "Convert it with `ct2-transformers-converter --model OWNER/NAME --output_dir FOLDER --copy_files "
+            "tokenizer.json preprocessor_config.json`."
+        )
+
+
 def _load(settings: FasterWhisper, device: str) -> "_Whisper":
     try:
         from faster_whisper import WhisperModel
@@ -110,7 +153,19 @@ def _load(settings: FasterWhisper, device: str) -> "_Whisper":
     kind, index = _split(device)
     # without cpu_threads CTranslate2 takes OMP_NUM_THREADS, which the runner sets
     model = WhisperModel(str(folder), device=kind, device_index=index, compute_type=settings.compute_type)
+    _check_language(model, settings)
     return _Whisper(model, settings, _footprint(folder / "model.bin", model.model.compute_type))
+
+
+def _check_language(model: Any, settings: FasterWhisper) -> None:
+    """Refuse a language that the model would take for English, or that it does not know."""
+    known, asked = model.supported_languages, settings.language
+    if asked is None or (asked in known and not model.model.is_multilingual):
+        return
+    if asked in known and model.hf_tokenizer.token_to_id(f"<|{asked}|>") is not None:
+        return
+    knows = "a language code such as en, de or fr" if model.model.is_multilingual else "en: it knows English only"
+    raise InputError(f"model {settings.model}: language: '{asked}' is none that it knows; give {knows}")
 
 
 class _Whisper:
@@ -122,13 +177,22 @@ class _Whisper:
         self.model, self.settings, self.footprint = model, settings, footprint
 
     def __call__(self, batch: Sequence[Waveform]) -> list[str]:
-        return [self._transcribe(waveform) for waveform in batch]
+        texts: list[str] = []
+        for waveform in batch:
+            try:
+                texts.append(self._transcribe(waveform))
+            except NotFiniteError as error:
+                raise NotFiniteError([len(texts)], error.what) from None
+        return texts
 
     def _transcribe(self, waveform: Waveform) -> str:
         segments, _ = self.model.transcribe(
             waveform, beam_size=self.settings.beam_size, language=self.settings.language, temperature=0.0
         )
-        return "".join(segment.text for segment in segments).strip()
+        said = list(segments)
+        if not all(math.isfinite(segment.avg_logprob) for segment in said):
+            raise NotFiniteError([0], "the log-probabilities of its text")
+        return "".join(segment.text for segment in said).strip()
 
 
 # --- size ------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """How weights are fetched: a folder as it is, a hub id through the hub's cache, with one clear line if neither is."""
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,6 +60,24 @@ def is_here(model: str, revision: str | None = None) -> bool:
         MissingError: ``model`` is neither a folder nor a hub id.
     """
     return Path(model).is_dir() or _cached(model, revision, WEIGHTS) is not None
+
+
+def identity(model: str, revision: str | None = None, kinds: Sequence[str] = WEIGHTS) -> tuple[str, ...]:
+    """Return what tells a model's weights from others wherever they lie; empty where they are not on this machine.
+
+    Args:
+        model: a folder or a hub id.
+        revision: as ``fetch`` takes it.
+        kinds: file patterns by preference, the first of which that the model has is what is loaded.
+
+    Raises:
+        MissingError: ``model`` is neither a folder nor a hub id.
+    """
+    folder = Path(model) if Path(model).is_dir() else _cached(model, revision, kinds)
+    found = (sorted(folder.glob(kind)) for kind in kinds) if folder else ()
+    files = next((of_kind for of_kind in found if of_kind), [])
+    digests = "".join(cache.digest(file) for file in files)
+    return (f"weights:{hashlib.sha256(digests.encode()).hexdigest()[:32]}",) if files else ()
 
 
 def _cached(model: str, revision: str | None, kinds: Sequence[str]) -> Path | None:

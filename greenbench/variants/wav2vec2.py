@@ -1,5 +1,6 @@
 """The wav2vec 2.0 family: every CTC model that transformers' AutoModelForCTC loads, decoded greedily."""
 
+import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from greenbench import cache
+from greenbench.ancestry import NAMED
 from greenbench.assets import QUICKSTART
 from greenbench.compress import exported
 from greenbench.errors import InputError, MissingError
 from greenbench.plugins import (
     BARE,
     LINEAGE,
+    SAMPLE_RATE_HZ,
     Export,
     Method,
     ModelRef,
@@ -55,6 +58,9 @@ N_PARAMS = {"base": 94_396_320, "large": 315_461_792, "large-lv60": 315_471_520}
 """Parameters of each architecture with a head of 32 characters (a test counts them)."""
 
 LICENCES = dict.fromkeys((model for model, _ in CHECKPOINTS.values() if "patrickvonplaten" not in model), "Apache-2.0")
+
+LANGUAGE_MODEL = ("language_model", "alphabet.json")
+"""What transformers' ``Wav2Vec2ProcessorWithLM`` keeps in a checkpoint's folder beside the model."""
 
 _HALVES = {"fp16": "float16", "bf16": "bfloat16"}
 """Method that leaves a student's weights in 16 bits -> the type that it then runs in."""
@@ -137,8 +143,12 @@ class Wav2Vec2:
             load=partial(_load, settings, [method for _, method in methods]),
             prepare=partial(_prepare, settings, [method for _, method in methods]),
             unsupported=lambda device: next(filter(None, (m.unsupported(device) for _, m in methods)), None),
+            identity=partial(_identity, settings),
+            ancestors=partial(_ancestors, lineage),
             parent=(base if base != name else f"wav2vec2:{self.label}") if methods else lineage.get("parent"),
             steps=(*(step["use"] for step in lineage.get("steps", ())), *(step for step, _ in methods)),
+            decoding=lambda: "greedy, language model not used" if _language_model(settings) else "greedy",
+            warnings=partial(_warnings, settings),
             info=settings._info(lineage),
         )
 
@@ -166,6 +176,44 @@ def _lineage(model: str | None) -> dict[str, Any]:
     return lineage
 
 
+def _identity(settings: Wav2Vec2) -> tuple[str, ...]:
+    """Return the digest of the weights, or of what random ones are drawn from."""
+    if settings.model is not None:
+        return hub.identity(settings.model, settings.revision)
+    config = str(settings.config)
+    if config not in ARCHITECTURES:
+        config = hashlib.sha256((_config_folder(settings) / "config.json").read_bytes()).hexdigest()[:32]
+    return (f"random:{config}:{settings.seed}",)
+
+
+def _ancestors(lineage: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return what a student's folder says it comes from; one that tells a name alone may mean a preset."""
+    if lineage.get("ancestors"):
+        return [tuple(identity) for identity in lineage["ancestors"]]
+    name = lineage.get("parent")
+    if name is None:
+        return []
+    model = CHECKPOINTS.get(str(name).removeprefix("wav2vec2/"), (str(name).removeprefix("wav2vec2:"), None))[0]
+    try:
+        return [hub.identity(model) or (f"{NAMED}{name}",)]
+    except MissingError:  # a name that the student's maker gave
+        return [(f"{NAMED}{name}",)]
+
+
+def _language_model(settings: Wav2Vec2) -> str | None:
+    """Return the file or folder by which a checkpoint brings a language model, or None."""
+    if settings.model is None:
+        return None
+    folder = hub.fetch(settings.model, settings.revision)
+    return next((name for name in LANGUAGE_MODEL if (folder / name).exists()), None)
+
+
+def _warnings(settings: Wav2Vec2) -> list[str]:
+    found = _language_model(settings)
+    told = "is not used: decoding is greedy, so WER is not what the two reach together"
+    return [f"the language model that the checkpoint brings ({found}) {told}"] if found else []
+
+
 def _prepare(settings: Wav2Vec2, methods: Sequence[Method]) -> None:
     """Fetch the weights, and export the model where another engine is to run it."""
     settings.prepare()
@@ -176,12 +224,31 @@ def _prepare(settings: Wav2Vec2, methods: Sequence[Method]) -> None:
 def _load(settings: Wav2Vec2, methods: Sequence[Method], device: str) -> CtcTranscriber:
     """Load the model ready to run: a torch module on its device, or the files of an export."""
     extractor, tokenizer = _processor(settings)
+    _check_fit(settings, extractor, tokenizer)
     if methods and isinstance(methods[-1], Export):
         folder = exported.files(_source(settings, methods[:-1]), methods[-1])
         dtype = getattr(methods[-1], "compute_dtype", None)
         engine = exported.Exported(methods[-1].open(folder), _config(settings), folder, dtype)
         return CtcTranscriber(engine, extractor, tokenizer, device)
     return CtcTranscriber(_module(settings, methods, device), extractor, tokenizer, device)
+
+
+def _check_fit(settings: Wav2Vec2, extractor: Any, tokenizer: Any) -> None:
+    """Refuse a feature extractor of another sampling rate, and a tokeniser of another vocabulary than the head's.
+
+    A tokeniser may add special tokens to its vocabulary, which a head need not have.
+    """
+    if extractor.sampling_rate != SAMPLE_RATE_HZ:
+        raise InputError(
+            f"model {settings.label}: its feature extractor takes speech of {extractor.sampling_rate} Hz; only models "
+            f"of {SAMPLE_RATE_HZ} Hz can be measured."
+        )
+    head, known = _config(settings).vocab_size, (tokenizer.vocab_size, len(tokenizer))
+    if head not in known:
+        raise InputError(
+            f"model {settings.label}: its head has {head} outputs and its tokeniser {known[0]} tokens, as where that "
+            "is of another language (`target_lang`). Save the model with the tokeniser that it was trained with."
+        )
 
 
 def _source(settings: Wav2Vec2, methods: Sequence[Method]) -> exported.Source:
@@ -244,9 +311,11 @@ def _trained(settings: Wav2Vec2) -> Any:
 @contextmanager
 def _named_failures(settings: Wav2Vec2) -> Iterator[None]:
     """Turn what transformers raises about a folder into one line that names the model."""
+    from safetensors import SafetensorError
+
     try:
         yield
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         cause = " ".join(str(error).split())
         raise MissingError(f"model {settings.model}: does not load as a CTC model: {cause}") from error
 

@@ -89,3 +89,23 @@ def test_the_teacher_loads_offline_and_recognises_a_voice_it_was_trained_on():
         heard.append(processor.batch_decode(logits.argmax(-1))[0])
     assert len(model.wav2vec2.encoder.layers) == 12
     assert jiwer.wer(said, heard) < 0.3
+
+
+@pytest.mark.parametrize("model", ["teacher", "students/quickstart-6l", "students/quickstart-2l"])
+def test_what_is_shipped_loads_as_float32_and_reads_the_same(model):
+    """Stored in float16, it runs in float32 under transformers alone too, and gives our texts."""
+    transformers = pytest.importorskip("transformers")
+    torch = pytest.importorskip("torch")
+    from greenbench.variants.wav2vec2 import Wav2Vec2
+
+    folder = ASSETS / model
+    plain = transformers.AutoModelForCTC.from_pretrained(folder).eval()
+    assert {str(weights.dtype) for weights in plain.parameters()} == {"torch.float32"}
+    processor = transformers.AutoProcessor.from_pretrained(folder)
+    ours = Wav2Vec2(model=str(folder))("m", []).load("cpu")
+    for row in rows("evaluation")[:4]:
+        audio = soundfile.read(ASSETS / "evaluation" / row["audio_filepath"], dtype="float32")[0]
+        inputs = processor(audio, sampling_rate=16000, return_tensors="pt")
+        with torch.inference_mode():
+            tokens = plain(inputs.input_values).logits.argmax(-1)
+        assert processor.batch_decode(tokens) == ours([audio])

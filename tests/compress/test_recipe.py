@@ -321,3 +321,41 @@ def test_two_processes_train_one_student(tmp_path: Path, data: dict[str, Any]) -
     assert all(float(row["kl"]) > 0 for row in rows)
     assert len(list((out / "training/2-distill/checkpoint").glob("random_states_*"))) == 2
     assert build_variant(VariantEntry(use="wav2vec2", model=str(out))).load("cpu").footprint.n_params
+
+
+@pytest.mark.parametrize("last", [None, "fp16"])
+def test_what_is_written_loads_as_float32_elsewhere(tmp_path: Path, data: dict[str, Any], last: str | None) -> None:
+    """However the weights are stored: transformers alone, told nothing, takes them as float32."""
+    from transformers import AutoModelForCTC
+
+    steps = [data["steps"][0], *([{"use": last}] if last else [])]
+    out = recipe.run(recipe.load(write(tmp_path, data | {"steps": steps})), tmp_path / "student")
+    model = AutoModelForCTC.from_pretrained(out)
+    assert {str(weights.dtype) for weights in model.parameters()} == {"torch.float32"}
+
+
+def test_a_student_carries_the_identity_of_its_teacher(tmp_path: Path, data: dict[str, Any], tiny_model: Path) -> None:
+    """So that a suite finds the teacher under any name, and a student's student both."""
+    from greenbench.entries import origin
+
+    cut = {"steps": data["steps"][:1], "train": []}
+    first = recipe.run(recipe.load(write(tmp_path, data | cut)), tmp_path / "first")
+    again = cut | {"teacher": {"use": "wav2vec2", "model": str(first), "name": "middle"}, "name": "second",
+                   "steps": [{"use": "fp16"}]}  # fmt: skip
+    second = recipe.run(recipe.load(write(tmp_path, data | again)), tmp_path / "second")
+    assert str(tmp_path) not in (second / "greenbench.json").read_text(), "no path of this machine"
+    folders = {"big": tiny_model, "a": first, "b": second}
+    variants = [{"use": "wav2vec2", "model": str(folder), "name": name} for name, folder in folders.items()]
+    suite = load({"name": "s", "datasets": ["quickstart"], "variants": variants})
+    assert {e.name: origin(e, suite.variants)["parent"] for e in suite.variants} == {"big": None, "a": "big", "b": "a"}
+    without = [entry for entry in suite.variants if entry.name != "a"]
+    assert origin(without[-1], without)["parent"] == "big"
+
+
+def test_a_device_that_is_not_here_is_one_line_and_nothing_is_written(tmp_path: Path, data: dict[str, Any]) -> None:
+    """A recipe for a GPU on a machine without one ends before it makes a folder, with the remedy."""
+    from greenbench.errors import MissingError
+
+    with pytest.raises(MissingError, match=r"device cuda:99: .* Give another `device`, or auto"):
+        recipe.run(recipe.load(write(tmp_path, data | {"device": "cuda:99"})), tmp_path / "student")
+    assert not (tmp_path / "student").exists()

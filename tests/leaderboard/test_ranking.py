@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenbench import gate, store
+from greenbench.ancestry import NO_REFERENCE
 from greenbench.leaderboard import grades
 from greenbench.leaderboard.board import RANKED, Board, Score
 from greenbench.leaderboard.ranking import boards, ranks
@@ -142,3 +143,15 @@ def test_the_grades_are_those_that_were_published() -> None:
     assert grades.graded(0.1, 0.09, 0.11) == "B–C"
     assert grades.graded(0.02, -0.01, 0.029) == "A"
     assert [name for name, *_ in grades.bands()] == list("ABCDEFG")
+
+
+def test_what_is_held_against_nothing_says_so_beside_its_rank(board: Board, kept_results: Path, site: Path) -> None:
+    """The peer has neither parent nor child here; teacher and builds have each other. Page, Markdown and CSV say it."""
+    notes = {place.entry.label: place.entry.note for ranking in board.rankings for place in ranking.places}
+    assert notes == {"teacher": None, "int8": None, "bf16": None, "lossy": None, "guess": NO_REFERENCE}
+    assert f"| guess ({NO_REFERENCE}) |" in (site / "leaderboard.md").read_text()
+    assert f",{NO_REFERENCE}," in (site / "leaderboard.csv").read_text()
+    assert any(f"<small>{NO_REFERENCE}</small>" in page.read_text() for page in (site / "boards").glob("*.html"))
+    rows, runs = store.load(kept_results), [store.read_run(run) for run in store.runs(kept_results)]
+    named, _ = boards(rows, runs, {}, by_parent=gate.Gate(reference="teacher").by_parent)
+    assert not any(entry.note for one in named for entry in one.entries)

@@ -166,10 +166,90 @@ def test_a_missing_folder_is_one_line(no_hub: None) -> None:
         FasterWhisper("/nowhere/whisper")("w", []).prepare()
 
 
+@pytest.mark.parametrize("lost", ["model.bin", "config.json", "tokenizer.json"])
+def test_a_folder_that_is_not_whole_is_one_line(tmp_path: Path, lost: str) -> None:
+    """The file that is missing or empty is named, with the command that makes it."""
+    for name in ("model.bin", "config.json", "tokenizer.json"):
+        (tmp_path / name).write_text("{}")
+    FasterWhisper(str(tmp_path))("w", []).prepare()
+    (tmp_path / lost).write_text("")
+    with pytest.raises(MissingError, match=rf"{lost} missing or empty.*ct2-transformers-converter") as caught:
+        FasterWhisper(str(tmp_path))("w", []).prepare()
+    assert "\n" not in str(caught.value)
+
+
 def test_an_unknown_precision_is_an_input_error() -> None:
     """A typo in compute_type is refused before anything runs."""
     with pytest.raises(InputError, match="compute_type"):
         build_variant(VariantEntry(use="faster-whisper/tiny.en", compute_type="int4"))
+
+
+def test_a_language_that_an_english_size_does_not_know_is_an_input_error() -> None:
+    """The name says that it knows English only, so it is refused before anything runs."""
+    with pytest.raises(InputError, match=r"language: tiny\.en knows English only, not 'de'"):
+        build_variant(VariantEntry(use="faster-whisper/tiny.en", language="de"))
+    with pytest.raises(InputError, match="beam_size is at least 1"):
+        build_variant(VariantEntry(use="faster-whisper/tiny.en", beam_size=0))
+
+
+@pytest.mark.parametrize(
+    ("is_multilingual", "language", "message"),
+    [
+        (False, "de", "language: 'de' is none that it knows; give en: it knows English only"),
+        (True, "english", "language: 'english' is none that it knows; give a language code such as en, de or fr"),
+        (True, "yue", "language: 'yue' is none that it knows"),  # a code, of which this vocabulary has no token
+        (True, "de", None),
+        (True, None, None),
+        (False, "en", None),
+    ],
+)
+def test_the_language_is_held_against_the_model(is_multilingual: bool, language: str | None, message: str) -> None:
+    """faster-whisper decodes what an English model does not know as English, with a warning in its own log alone."""
+    from types import SimpleNamespace
+
+    from greenbench.variants.faster_whisper import _check_language
+
+    known = ["en", "de", "yue"] if is_multilingual else ["en"]
+    tokens = {f"<|{code}|>": 1 for code in ("en", "de")}
+    model = SimpleNamespace(
+        model=SimpleNamespace(is_multilingual=is_multilingual), supported_languages=known,
+        hf_tokenizer=SimpleNamespace(token_to_id=tokens.get),
+    )  # fmt: skip
+    settings = FasterWhisper("m", language=language)
+    if message is None:
+        _check_language(model, settings)
+        return
+    with pytest.raises(InputError, match=message):
+        _check_language(model, settings)
+
+
+def test_a_real_english_model_refuses_german(whisper_folder: Path) -> None:
+    """The folder's name tells nothing; the model does."""
+    with pytest.raises(InputError, match="'de' is none that it knows; give en"):
+        FasterWhisper(str(whisper_folder), language="de")("w", []).load("cpu")
+
+
+def test_the_decoding_is_in_words() -> None:
+    """Greedy or a beam with its width, and the language."""
+    told = [FasterWhisper("m", **given)("w", []).decoding() for given in ({}, {"beam_size": 5, "language": None})]
+    assert told == ["greedy, language en", "beam 5, language guessed"]
+
+
+def test_text_of_log_probabilities_that_are_not_finite_is_an_error() -> None:
+    """NaN weights give no text, and no WER of 100 %; the utterance in the batch is named."""
+    from types import SimpleNamespace
+
+    from greenbench.errors import NotFiniteError
+    from greenbench.variants.faster_whisper import _Whisper
+
+    def transcribe(waveform: Any, **_options: Any) -> Any:
+        return iter([SimpleNamespace(text="a", avg_logprob=float(waveform[0]))]), None
+
+    model = _Whisper(SimpleNamespace(transcribe=transcribe), FasterWhisper("m"), Footprint())
+    assert model([np.full(3, -0.5)]) == ["a"]
+    with pytest.raises(NotFiniteError) as caught:
+        model([np.full(3, -0.5), np.full(3, np.nan)])
+    assert caught.value.positions == (1,)
 
 
 # --- fetching --------------------------------------------------------------------------------------------

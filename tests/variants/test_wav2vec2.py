@@ -268,3 +268,57 @@ def test_the_whole_family_loads_and_transcribes(
     assert model.batching == "padded"
     if masked and kind != "Data2VecAudio":
         assert texts == [model([waveform])[0] for waveform in noise]
+
+
+# --- logits that are not finite --------------------------------------------------------------------------
+
+
+class _Answers:
+    """A model that answers given logits, ``(n_utterances, n_frames, n_tokens)``."""
+
+    def __init__(self, config: Any, logits: Any) -> None:
+        self.config, self.logits, self.training = config, logits, False
+
+    def parameters(self) -> Any:
+        return iter(())
+
+    def __call__(self, **_inputs: Any) -> Any:
+        from types import SimpleNamespace
+
+        return SimpleNamespace(logits=self.logits)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("at", "value", "broken"),
+    [
+        ((1, 3, 7), "nan", (1,)),
+        ((0, 0, 0), "inf", (0,)),
+        ((1, 3, 7), "-inf", ()),  # a token that is ruled out is no fault
+        ((0, 48, 2), "nan", ()),  # a frame of padding, which nobody decodes
+        ((1, 48, 2), "nan", (1,)),  # the last frame of the longer one
+        ((slice(None), 0), "-inf", (0, 1)),  # no token is left
+    ],
+)
+def test_a_frame_without_a_finite_best_logit_is_an_error(
+    tiny_model: Path, dtype: str, at: Any, value: str, broken: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In every precision, of the frames that are decoded; the utterances are told by their place in the batch."""
+    import torch
+
+    from greenbench.errors import NotFiniteError
+    from greenbench.variants import ctc
+
+    loaded = load(tiny_model)
+    logits = torch.zeros(2, 49, 32, dtype=getattr(torch, dtype))
+    logits[at] = float(value)
+    monkeypatch.setattr(ctc, "footprint", lambda _model: None)
+    model = ctc.CtcTranscriber(_Answers(loaded.model.config, logits), loaded.extractor, loaded.tokenizer, "cpu")
+    batch = [np.zeros(n, "float32") for n in (8000, 16000)]
+    if not broken:
+        assert model(batch) == ["", ""]
+        return
+    with pytest.raises(NotFiniteError) as caught:
+        model(batch)
+    assert caught.value.positions == broken
+    assert "of b " in str(caught.value.of(["a", "b"])) if broken == (1,) else True

@@ -13,6 +13,8 @@ from transformers import (
     Wav2Vec2Processor,
 )
 
+from greenbench.compress.stored import load_as_float32
+
 CHARACTERS = ["<pad>", "<unk>", "|", "'", *"abcdefghijklmnopqrstuvwxyz"]
 FILTERS, PHASES, TAPS = 32, 4, 64
 
@@ -112,6 +114,7 @@ def processor(folder: Path) -> Wav2Vec2Processor:
 
 
 def save(model: Wav2Vec2ForCTC, folder: Path) -> None:
-    """Save weights in half precision with configuration and processor."""
+    """Save weights in half precision, which load as float32, with configuration and processor."""
     copy.deepcopy(model).half().save_pretrained(folder)
+    load_as_float32(folder)
     processor(folder)

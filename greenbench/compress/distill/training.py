@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from greenbench.compress.distill.hearing import (
 )
 from greenbench.compress.distill.losses import Outputs, Target, combine
 from greenbench.compress.distill.spelling import speller
+from greenbench.errors import TrainingError
 from greenbench.meters import measure
 from greenbench.metrics import ratio
 from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading
@@ -79,6 +81,9 @@ def train(settings: "Distill", student: Any, context: Context) -> tuple[Any, Pro
 
     Returns:
         The student with the weights of its best validation (of its last step without one), and the progress.
+
+    Raises:
+        TrainingError: a loss or the weights are not finite.
     """
     import torch
 
@@ -98,6 +103,8 @@ def train(settings: "Distill", student: Any, context: Context) -> tuple[Any, Pro
     trained, best = run.accelerator.unwrap_model(run.student), run.folder / BEST
     if best.exists():
         trained.load_state_dict(torch.load(best, weights_only=True, map_location="cpu"))
+    if not all(bool(torch.isfinite(weights).all()) for weights in trained.parameters()):
+        raise TrainingError(f"distill: the weights are not finite after step {run.progress.step}. Lower `lr`.")
     drop_projections(trained)
     if settings.gradient_checkpointing:
         _checkpointing(trained, "disable")
@@ -158,6 +165,7 @@ def _steps(run: Run) -> Iterator[dict[str, float]]:
             ours = indices[share[1] :: share[0]] or indices[:1]
             batch = collate([speech[i] for i in ours], model, run.context)
             total, told = combine(dict(settings.losses), *_outputs(run, batch))
+            _check_finite(told, run.progress.step + 1)
             run.accelerator.backward(total / settings.accumulate)
             run.progress.audio_s += sum(speech[i].duration_s for i in indices)
         run.accelerator.clip_grad_norm_(run.student.parameters(), settings.clip)
@@ -167,6 +175,20 @@ def _steps(run: Run) -> Iterator[dict[str, float]]:
         run.optimizer.zero_grad()
         run.progress.step += 1
         yield told
+
+
+def _check_finite(losses: Mapping[str, float], step: int) -> None:
+    """Stop a training that has diverged; what it would still learn is nothing.
+
+    Raises:
+        TrainingError: says which loss, at which step.
+    """
+    broken = [name for name, value in losses.items() if not math.isfinite(value)]
+    if broken:
+        raise TrainingError(
+            f"distill: step {step}: the loss {', '.join(broken)} is not finite (NaN or infinity), so the training has "
+            "diverged. Lower `lr`, lengthen `warmup`, or give `precision: no` or bf16 instead of fp16."
+        )
 
 
 def _outputs(run: Run, batch: Batch) -> tuple[Outputs, Target]:

@@ -155,3 +155,33 @@ def test_transcripts_become_labels_in_the_vocabularys_case(opened: tuple[Any, Co
     capitals, small = (collate([replace(spoken[0], reference=t)], model, context) for t in ("A CAT'S", "a cat\u2019s."))
     assert capitals.labels[0].tolist() == small.labels[0].tolist() == context.tokenizer("A CAT'S").input_ids
     assert context.tokenizer.unk_token_id not in small.labels[0].tolist()
+
+
+@pytest.mark.slow
+def test_a_training_that_diverges_stops_with_its_step(tiny_model: Path, spoken: list, tmp_path: Path) -> None:
+    """A weight that is NaN makes every loss NaN: the first step says so, and no student is made."""
+    import torch
+
+    from greenbench.compress import Distill, LayerDrop, compress
+    from greenbench.errors import TrainingError
+
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    model, extractor, tokenizer = Wav2Vec2(model=str(tiny_model)).open()
+    context = Context(extractor=extractor, tokenizer=tokenizer, train=spoken, folder=tmp_path)
+    with torch.no_grad():
+        model.lm_head.bias[0] = float("nan")
+    with pytest.raises(TrainingError, match="distill: step 1: the loss kl is not finite"):
+        compress(model, [LayerDrop(keep=1), Distill(steps=3, losses={"kl": 1.0}, batch_s=4)], context)
+
+
+@pytest.mark.parametrize(
+    ("losses", "broken"), [({"kl": 1.0, "ctc": float("inf")}, "ctc"), ({"kl": float("nan")}, "kl")]
+)
+def test_a_loss_that_is_not_finite_is_named_with_its_step(losses: dict[str, float], broken: str) -> None:
+    """NaN and infinity stop a training; a finite loss, however large, does not."""
+    from greenbench.compress.distill import training
+    from greenbench.errors import TrainingError
+
+    training._check_finite({"kl": 1e30}, 1)
+    with pytest.raises(TrainingError, match=f"step 7: the loss {broken} is not finite"):
+        training._check_finite(losses, 7)
