@@ -221,7 +221,7 @@ def _mixed(path: Path, sound: "SoundFile", start: int, n_asked: int | None) -> t
 
     as_it_is = sound.samplerate == SAMPLE_RATE_HZ
     to_rate = soxr.ResampleStream(sound.samplerate, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
-    parts, n_read = list[Waveform](), 0
+    samples, n_read = bytearray(), 0  # grows in place, where joining blocks would hold them twice
     power, mixed_power = 0.0, 0.0
     for block in _blocks(path, sound, start, n_asked):
         _refuse_samples(path, block)
@@ -230,12 +230,12 @@ def _mixed(path: Path, sound: "SoundFile", start: int, n_asked: int | None) -> t
         if sound.channels > 1:
             power += float(np.vdot(block, block)) / sound.channels
             mixed_power += float(np.vdot(mono, mono))
-        parts.append(mono if as_it_is else to_rate.resample_chunk(mono))
+        samples += (mono if as_it_is else to_rate.resample_chunk(mono)).data
     if n_read and not as_it_is:
-        parts.append(to_rate.resample_chunk(np.empty(0, np.float32), last=True))
+        samples += to_rate.resample_chunk(np.empty(0, np.float32), last=True).data
     if mixed_power < min(MIN_MIXED_POWER, 0.5 / sound.channels) * power:
         _warn_cancelled(path, sound.channels, mixed_power / power)
-    return np.concatenate(parts) if parts else np.empty(0, np.float32), n_read
+    return np.frombuffer(samples, np.float32), n_read
 
 
 def _warn_cancelled(path: Path, n_channels: int, share: float) -> None:

@@ -140,7 +140,7 @@ class Manifest:
     def _line(self, line: bytes, where: str) -> _Line:
         try:
             content = _object(line)
-            entry = _LINE.validate_python(content)
+            entry = _LINE.validate_python(content if self.transcribed else {**content, "text": None})
         except ValidationError as error:
             missing = error.errors()[0]["type"] == "missing"
             told = _keys_found(content) if missing else first_problem(error)

@@ -290,9 +290,12 @@ def test_the_suite_creates_it_relative_to_itself(write: Write, tmp_path: Path) -
 def test_speech_to_distil_from_needs_no_transcripts(write: Callable[..., Manifest]) -> None:
     """With ``transcribed: false`` a line may lack its text, and one that is there is not given away."""
     data = write(
-        {"audio_filepath": "a.wav"}, {"audio_filepath": "b.wav", "text": None}, {"audio_filepath": "c.wav", "text": "C"}
+        {"audio_filepath": "a.wav"},
+        {"audio_filepath": "b.wav", "text": None},
+        {"audio_filepath": "c.wav", "text": "C"},
+        {"audio_filepath": "d.wav", "text": float("nan")},
     )
-    assert [clip.reference for clip in replace(data, transcribed=False)()] == ["", "", ""]
+    assert [clip.reference for clip in replace(data, transcribed=False)()] == [""] * 4
     with pytest.raises(InputError, match=r":1: text: there is none.*transcribed: false"):
         list(data())
 
