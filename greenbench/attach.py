@@ -7,7 +7,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from greenbench import energy, powerlog, store, validity
+from greenbench import clockskew, energy, powerlog, store, traces, validity
+from greenbench.bounds import implausible
 from greenbench.errors import StoreError
 from greenbench.metrics import ratio
 from greenbench.plugins import Quantity
@@ -23,6 +24,7 @@ PATIENCE_S = 10.0
 """How long a log may lag behind the run that has just ended."""
 
 Row = dict[str, Any]
+Segments = Sequence[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ def attach(folder: Path, log: PowerLog) -> Attached:
         log: of a meter that feeds the whole machine.
 
     Raises:
-        StoreError: the run does not say when its windows were, or the log covers none of them; nothing is changed.
+        StoreError: the run does not say when its windows were, the log covers none of them, or how far its clock is
+            off is not stated and matters; nothing is changed.
     """
     edges = list(store.read_rows(folder / store.WINDOWS))
     steps = build_protocol(store.read_run(folder)["suite"]["protocol"])
@@ -59,11 +62,15 @@ def attach(folder: Path, log: PowerLog) -> Attached:
         raise StoreError(
             f"{folder}: no measured windows with known times ({store.WINDOWS}): nothing to attach a log to"
         )
-    new = [_with_system(row, log, edges, steps) for row in rows]
+    skew = _skew(folder, log, edges)
+    told = f"clock skew {log.source.skew_s:g} s" if skew is None else f"clock skew not stated: {skew.told}"
+    new = [_with_system(row, log, edges, steps, told) for row in rows]
     notes = [row["energy_system_note"] for row in new if row["energy_system_j"] is None]
     reasons = tuple(dict.fromkeys(notes))
     if len(notes) == len(new):
         raise StoreError(f"{log.source.path}: the log covers no window of {folder}: {reasons[0]}. Nothing was changed.")
+    if skew is not None and (problem := skew.problem()):
+        raise StoreError(f"{log.source.path}: {problem}. Nothing was changed.")
     store.append(folder, new)
     return Attached(len(new), len(new) - len(notes), reasons)
 
@@ -85,11 +92,21 @@ def _measured_rows(folder: Path) -> list[Row]:
     return store.current(row for row in rows if row.get("energy_system_source") != EXTERNAL)
 
 
-def _with_system(row: Row, log: PowerLog, edges: Sequence[Row], steps: Protocol) -> Row:
+def _skew(folder: Path, log: PowerLog, edges: Sequence[Row]) -> clockskew.Skew | None:
+    """Return what the log says of its clock by the run's load, or None where the user has stated the skew."""
+    if log.source.skew_s is not None:
+        return None
+    spans = [(str(row["kind"]), store.segments_utc(row)) for row in edges]
+    sessions = traces.sessions(store.read_rows(folder / store.POWER))
+    windows = [segments for kind, segments in spans if kind == "window"]
+    return clockskew.estimate(log, clockskew.load_of(sessions, spans), windows)
+
+
+def _with_system(row: Row, log: PowerLog, edges: Sequence[Row], steps: Protocol, skew: str) -> Row:
     """Return a row with the machine's energy in its window, and all that derives from it."""
     window, before, after = _edges_of(row, edges)
-    joules, why = log.energy_j(store.segments_utc(window)) if window else (None, "the time of this window is not known")
-    note = why or f"{log.source.path.name}, clock skew {log.source.skew_s:g} s"
+    joules, why = _joules(log, store.segments_utc(window)) if window else (None, "the time of this window is not known")
+    note = why or f"{log.source.path.name}, {skew}"
     reading = energy.reading_of(row)
     reading.quantities["energy_system_j"] = Quantity(joules, "sampled", EXTERNAL, note)
     idle_w = _power_w(log, before)
@@ -107,6 +124,13 @@ def _with_system(row: Row, log: PowerLog, edges: Sequence[Row], steps: Protocol)
     old = dict(zip(row["flags"], row["flag_notes"] or [""] * len(row["flags"]), strict=True))
     flags = validity.flags_by_energy(validity.Measured(changed, changed, steps, n_cpus=1), old)
     return {**changed, "flags": [*flags], "flag_notes": [*flags.values()]}
+
+
+def _joules(log: PowerLog, segments: Segments) -> tuple[float | None, str | None]:
+    """Return the joules of a window, or None and why the log does not tell them or what it tells cannot be."""
+    joules, why = log.energy_j(segments)
+    why = why or implausible("system", joules or 0.0, sum(end - start for start, end in segments))
+    return (None, why) if why else (joules, None)
 
 
 def _edges_of(row: Row, edges: Sequence[Row]) -> tuple[Row | None, Row | None, Row | None]:

@@ -73,7 +73,7 @@ def impossible_w(domain: str, watts: float, n_units: int = 1) -> str | None:
     if watts < 0:
         return f"{watts:g} W: {REVERSED}"
     if watts > BOUNDS[domain].highest_w * n_units:
-        return f"{watts:,.6g} W are more than {_most(domain, n_units)} can draw: is the unit right?"
+        return f"{watts:,.10g} W are more than {_most(domain, n_units)} can draw: is the unit right?"
     return None
 
 

@@ -12,12 +12,20 @@ from typing import Any
 
 import numpy as np
 
+from greenbench.bounds import impossible_w
 from greenbench.errors import InputError
 from greenbench.traces import Numbers, energy_j
 
 TIME_NAMES = ("timestamp", "time", "t")
 POWER_NAMES = ("watts", "power_w", "power", "w")
 """The columns that are recognised, the first that is there, in any case."""
+
+SERIES_NAMES = ("entity_id", "statistic_id", "sensor", "sensor_id", "device", "device_id", "meter", "channel", "series",
+                "metric", "name", "id")  # fmt: skip
+"""The columns that say which meter a sample is of, where a log has several; plain numbers count lines, not meters."""
+
+UNIT_NAMES = ("unit", "unit_of_measurement", "units")
+WATT = ("w", "watt", "watts", "")
 
 EPOCH_S = (1e8, 1e11)
 """Seconds since 1970 lie between these (the years 1973 and 5138); milliseconds do not."""
@@ -31,17 +39,19 @@ class Source:
 
     Attributes:
         path: CSV with a heading, or JSON lines.
-        skew_s: how far the meter's clock is ahead of this machine's.
+        skew_s: how far the meter's clock is ahead of this machine's; None where nobody said so.
         max_gap_s: the longest time between samples over which may be integrated.
         time_name: of the column with the time; by default one of ``TIME_NAMES``.
         power_name: of the column with the watts; by default one of ``POWER_NAMES``.
+        series: which of several meters in the log is meant, by its name in one of the columns ``SERIES_NAMES``.
     """
 
     path: Path
-    skew_s: float = 0.0
+    skew_s: float | None = None
     max_gap_s: float = 5.0
     time_name: str | None = None
     power_name: str | None = None
+    series: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,26 +89,74 @@ def read(source: Source) -> PowerLog:
     """Read a log. A last line that is still being written, and samples without a value, are left out.
 
     Raises:
-        InputError: there is no such file, it has no samples, or a line's time or watts cannot be understood.
+        InputError: there is no such file, it has no samples or several series, a line's time or watts cannot be
+            understood, or its watts cannot be those of a machine.
     """
     try:
         text = source.path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{source.path}: cannot read the power log: {error}") from error
-    points: list[tuple[float, float]] = []
-    for number, row in _rows(source, text):
-        time_name = _column(source, row, source.time_name, TIME_NAMES, "time")
-        power_name = _column(source, row, source.power_name, POWER_NAMES, "watts")
-        try:
-            utc_s, watts = _utc_s(row[time_name]), _watts(row[power_name])
-        except ValueError as error:
-            raise InputError(f"{source.path}:{number}: {error}") from error
-        if watts is not None:
-            points.append((utc_s - source.skew_s, watts))
+    points: dict[float, tuple[float, int]] = {}
+    for number, row in _of_one_series(source, list(_rows(source, text))):
+        utc_s, watts = _sample(source, number, row)
+        if watts is None:
+            continue
+        known_w, line_of = points.setdefault(utc_s, (watts, number))
+        if known_w != watts:
+            raise InputError(
+                f"{source.path}:{number}: {watts:g} W at the time at which line {line_of} has {known_w:g} W: two "
+                "series in one log? Export one meter alone, or add a column `sensor` and choose with --series"
+            )
     if not points:
         raise InputError(f"{source.path}: the power log holds no samples: is the meter recording?")
-    times, watts = np.array(points, dtype=np.float64).T
-    return PowerLog(source, times, watts)
+    times, watts_at = np.array([(t, w) for t, (w, _) in points.items()], dtype=np.float64).T
+    return PowerLog(source, times - (source.skew_s or 0.0), watts_at)
+
+
+def _of_one_series(source: Source, rows: Sequence[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
+    """Yield the lines of the meter that is meant, with their numbers.
+
+    Raises:
+        InputError: the log is of several meters, and none of them or one that is not there was chosen.
+    """
+    names = {name: None for _, row in rows if (name := _series(row))}
+    asked = source.series
+    if asked is None and len(names) > 1:
+        raise InputError(
+            f"{source.path}: several series in one log: {', '.join(names)}. Choose one with --series NAME."
+        )
+    if asked is not None and asked.lower() not in map(str.lower, names):
+        listed = ", ".join(names) or f"none is named (a column {', '.join(SERIES_NAMES[:3])} ...)"
+        raise InputError(f"{source.path}: --series {asked} is not in the log. It has: {listed}.")
+    yield from ((n, row) for n, row in rows if asked is None or (_series(row) or "").lower() == asked.lower())
+
+
+def _series(row: Row) -> str | None:
+    """Return which meter a sample is of, where a column says so."""
+    for name, value in row.items():
+        if str(name).lower() in SERIES_NAMES and isinstance(value, str) and value.strip() and not value.isdigit():
+            return value.strip()
+    return None
+
+
+def _sample(source: Source, number: int, row: Row) -> tuple[float, float | None]:
+    """Return a line's time and watts.
+
+    Raises:
+        InputError: one of them cannot be understood, is of another unit, or cannot be the power of a machine.
+    """
+    time_name = _column(source, row, source.time_name, TIME_NAMES, "time")
+    power_name = _column(source, row, source.power_name, POWER_NAMES, "watts")
+    try:
+        utc_s, watts = _utc_s(row[time_name]), _watts(row[power_name])
+        unit = next((str(v).strip() for k, v in row.items() if str(k).lower() in UNIT_NAMES and v is not None), "")
+        if unit.lower() not in WATT:
+            raise ValueError(f"the unit is {unit}, not W: name another column, take one meter's lines with --series")
+        if watts is not None and (why := impossible_w("system", watts)):
+            raise ValueError(why)
+    except ValueError as error:
+        raise InputError(f"{source.path}:{number}: {error}") from error
+    return utc_s, watts
 
 
 def _rows(source: Source, text: str) -> Iterator[tuple[int, Row]]:
@@ -126,6 +184,9 @@ def _json_rows(source: Source, whole: str) -> Iterator[tuple[int, Row]]:
 def _column(source: Source, row: Row, asked: str | None, known: Sequence[str], what: str) -> str:
     """Return the name of a column: the one asked for, else the first known one."""
     found = {str(name).lower(): name for name in row}
+    several = [str(found[name]) for name in known if name in found]
+    if asked is None and what == "watts" and len(several) > 1:
+        raise InputError(f"{source.path}: the watts may be in {' or '.join(several)}: choose with --power-column.")
     for name in [asked.lower()] if asked else known:
         if name in found:
             return str(found[name])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from greenbench import powerlog, registry
+from greenbench.bounds import impossible_w
 from greenbench.errors import GreenbenchError, InputError, StoreError
 
 Ask = Callable[[], float]
@@ -104,7 +105,7 @@ def record(ask: Ask, out: Path, period_s: float, silent: Callable[[str], None], 
     while n_samples is None or number < n_samples:
         asked_s = time.time()
         try:
-            watts = ask()
+            watts = _possible(ask())
         except (OSError, ValueError) as error:
             if number == 0:
                 raise SilentError(f"the power source does not answer: {error}") from error
@@ -117,6 +118,12 @@ def record(ask: Ask, out: Path, period_s: float, silent: Callable[[str], None], 
         elapsed_s = time.monotonic() - start
         number = max(number + 1, math.ceil(elapsed_s / period_s))
         time.sleep(max(0.0, number * period_s - elapsed_s))
+
+
+def _possible(watts: float) -> float:
+    if why := impossible_w("system", watts):
+        raise ValueError(why)
+    return watts
 
 
 def _append(out: Path, line: str) -> None:

@@ -72,7 +72,7 @@ def test_every_derived_figure_follows_the_log(run: Path, tmp_path: Path) -> None
     for new in found:
         assert new["energy_system_j"] == new["energy_j"] == pytest.approx(200.0)
         assert (new["energy_system_method"], new["energy_system_source"]) == ("sampled", "external")
-        assert new["energy_system_note"] == "wall.csv, clock skew 0 s"
+        assert new["energy_system_note"].startswith("wall.csv, clock skew not stated: the log follows the load at ")
         assert (new["energy_scope"], new["energy_method"]) == ("system", "sampled")
         assert new["idle_power_w"] == pytest.approx(20.0)
         assert new["energy_net_j"] == pytest.approx(200 - 20 * 4)
@@ -86,12 +86,24 @@ def test_every_derived_figure_follows_the_log(run: Path, tmp_path: Path) -> None
 
 
 def test_a_meter_whose_clock_is_ahead(run: Path, tmp_path: Path) -> None:
-    """With the skew told the joules are right; without it those of another time would be."""
+    """With the skew stated the joules are right; without it they would be of another time, and are refused."""
     attach.attach(run, log(tmp_path, ahead_s=12.0, skew_s=12.0))
     assert standing(run)[-1]["energy_j"] == pytest.approx(200.0)
     assert standing(run)[-1]["energy_system_note"] == "wall.csv, clock skew 12 s"
-    attach.attach(run, log(tmp_path, ahead_s=7.0))
+    before = (run / store.RECORDS).read_bytes()
+    with pytest.raises(StoreError, match=r"its clock seems to be \+\d+\.\d s ahead .* State --clock-skew"):
+        attach.attach(run, log(tmp_path, ahead_s=12.0))
+    assert (run / store.RECORDS).read_bytes() == before
+    attach.attach(run, log(tmp_path, ahead_s=7.0, skew_s=0.0))  # what the user states is believed
     assert standing(run)[-2]["energy_j"] != pytest.approx(200.0)
+
+
+def test_a_log_at_0_watts_is_no_energy(run: Path, tmp_path: Path) -> None:
+    """A meter that shows 0 W is not the machine's: the rows have no joules, and say why."""
+    flat = log(tmp_path)
+    off = powerlog.PowerLog(flat.source, flat.times, 0 * flat.watts)
+    with pytest.raises(StoreError, match=r"0 J in 4 s are less than a machine draws \(0.01 W\)"):
+        attach.attach(run, off)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +157,7 @@ def test_a_window_that_was_measured_again_has_its_own_time(run: Path, tmp_path: 
     """After --resume the last window of a repeat counts, with the idle baseline of its own process."""
     store.append(run, [edges(None, (43, 47)), edges(0, (50, 58))], store.WINDOWS)
     store.append(run, [row(0)])
-    attach.attach(run, log(tmp_path))
+    attach.attach(run, log(tmp_path, skew_s=0.0))
     again = next(r for r in standing(run) if r["repeat"] == 0)
     assert (again["energy_j"], again["idle_power_w"]) == (pytest.approx(400.0), pytest.approx(50.0))
 
@@ -156,7 +168,7 @@ def test_flags_of_energy_follow_the_log_and_others_stay(run: Path, tmp_path: Pat
     run_json = store.read_run(run)
     run_json["suite"]["protocol"] = {"use": "official"}
     store.write_run(run, run_json)
-    attach.attach(run, log(tmp_path))
+    attach.attach(run, log(tmp_path, skew_s=0.0))
     steady, drifted = standing(run)[1:]
     assert (steady["idle_power_after_w"], drifted["idle_power_after_w"]) == (None, pytest.approx(50.0))
     assert steady["flags"] == ["short-window"]

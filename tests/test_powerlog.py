@@ -117,3 +117,57 @@ def test_segments_add_up_and_one_unknown_makes_all_unknown(log) -> None:
     assert (
         read(log(text, max_gap_s=0.5)).energy_j([(NOON + 5, NOON + 10)])[1] == "there is no sample of power for 1.0 s"
     )
+
+
+HOME = (
+    "entity_id,state,last_changed\n"
+    "sensor.plug_power,41.0,2023-11-14T22:13:20Z\nsensor.plug_voltage,230.1,2023-11-14T22:13:20Z\n"
+    "sensor.plug_power,41.5,2023-11-14T22:13:21Z\nsensor.plug_voltage,unavailable,2023-11-14T22:13:21Z\n"
+)
+COLUMNS = {"time_name": "last_changed", "power_name": "state"}
+
+
+def test_several_series_are_refused_with_their_names_and_one_can_be_chosen(log) -> None:
+    """A home's export of power and voltage is not averaged: the names are listed, and --series takes one."""
+    with pytest.raises(InputError, match=r"several series .*: sensor.plug_power, sensor.plug_voltage.*--series"):
+        read(log(HOME, **COLUMNS))
+    found = read(log(HOME, **COLUMNS, series="Sensor.Plug_Power"))
+    assert (found.times.tolist(), found.watts.tolist()) == ([NOON, NOON + 1], [41.0, 41.5])
+    with pytest.raises(InputError, match=r"--series lamp is not in the log. It has: sensor.plug_power, sensor"):
+        read(log(HOME, **COLUMNS, series="lamp"))
+    with pytest.raises(InputError, match=r"--series lamp is not in the log. It has: none is named"):
+        read(log("t,w\n1700000000,20\n", series="lamp"))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("t,w\n1700000000,41\n1700000000,230\n", r"wall.csv:3: 230 W at the time at which line 2 has 41 W: two series"),
+        ('{"t": 1700000000, "w": 41}\n{"t": 1700000001, "w": 41}\n{"t": 1700000000, "w": 5}\n', r"wall.csv:3: 5 W at"),
+        (
+            '{"t": 1700000000, "w": 41, "sensor": "a"}\n{"t": 1700000001, "w": 5, "sensor": "b"}\n',
+            "several series .* a, b",
+        ),
+        ("t,w\n1700000000,20\n1700000001,-41\n", r"wall.csv:3: -41 W: .*is the clamp reversed\?"),
+        ("t,w\n1700000000,42000000\n", r"wall.csv:2: 42,000,000 W are more than a machine \(20,000 W\)"),
+        ("t,watts,power\n1700000000,20,230\n", "the watts may be in watts or power: choose with --power-column"),
+        ("t,power,unit\n1700000000,0.041,kW\n", r"wall.csv:2: the unit is kW, not W"),
+    ],
+)
+def test_what_cannot_be_one_machines_power_is_refused(log, text: str, said: str) -> None:
+    """Two values at one time, several meters, a reversed clamp, megawatts, another unit: refused with the line."""
+    with pytest.raises(InputError, match=said):
+        read(log(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "t,w\n1700000000,41\n1700000000,41\n1700000001,41\n",  # a sample that was exported twice
+        "id,t,w\n1,1700000000,41\n2,1700000001,41\n",  # a number of the line is no meter
+        "sensor,t,w,unit\nplug,1700000000,41,W\nplug,1700000001,41,W\n",
+    ],
+)
+def test_one_series_is_one(log, text: str) -> None:
+    """Copies of a sample, numbered lines and a single meter's name are no second series."""
+    assert read(log(text)).watts.tolist() == [41, 41]

@@ -33,7 +33,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
         Path | None,
         typer.Option(help="Log that a wall meter writes meanwhile, attached at the end (see power attach)."),
     ] = None,
-    clock_skew: ClockSkew = 0.0,
+    clock_skew: ClockSkew = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the planned cells and meters; run none.")] = False,
     as_json: Json = False,
 ) -> None:

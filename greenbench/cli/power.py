@@ -13,19 +13,24 @@ app = typer.Typer(
     help="Record a wall meter, battery or input rail, and attach what it logged to results.", no_args_is_help=True
 )
 
-ClockSkew = Annotated[float, typer.Option(help="Seconds by which the meter's clock is ahead of this machine's.")]
+ClockSkew = Annotated[
+    float | None,
+    typer.Option(help="Seconds by which the meter's clock is ahead of this machine's. [default: looked for]"),
+]
+Series = Annotated[str | None, typer.Option(help="Which meter of several, by its entity_id, sensor or the like.")]
 
 
 @app.command()
-def attach(
+def attach(  # noqa: PLR0913, PLR0917 (options of a command)
     results: Annotated[Path, typer.Argument(help="Folder of a run, or a parent of runs.")],
     log: Annotated[
         Path, typer.Option(help="CSV or JSON lines with a time (ISO 8601 with zone, or epoch s) and watts.")
     ],
-    clock_skew: ClockSkew = 0.0,
+    clock_skew: ClockSkew = None,
     max_gap: Annotated[float, typer.Option(min=0, help="Seconds without a sample over which nothing is told.")] = 5.0,
     time_column: Annotated[str | None, typer.Option(help="The time. [default: timestamp, time or t]")] = None,
     power_column: Annotated[str | None, typer.Option(help="The watts. [default: watts, power_w, power or w]")] = None,
+    series: Series = None,
 ) -> None:
     """Write the whole machine's energy from a power log into the rows of runs, and their pages anew."""
     from dataclasses import asdict
@@ -33,7 +38,7 @@ def attach(
     from greenbench import attach, powerlog, store
     from greenbench.report.pages import write_page
 
-    read = powerlog.read(powerlog.Source(log, clock_skew, max_gap, time_column, power_column))
+    read = powerlog.read(powerlog.Source(log, clock_skew, max_gap, time_column, power_column, series))
     folders = store.runs(results)
     if not folders:
         raise InputError(f"{results}: no runs here to attach a power log to.")
