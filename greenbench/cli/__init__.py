@@ -60,7 +60,8 @@ def main() -> None:
 
 def _read_names_in_utf8() -> None:
     """Start again in Python's UTF-8 mode where the locale has another encoding: suites name files in UTF-8."""
-    if os.name == "posix" and sys.getfilesystemencoding() != "utf-8":
+    is_told = os.environ.get("PYTHONUTF8") == "1"  # and an option of Python's forbids it: once is enough
+    if os.name == "posix" and sys.getfilesystemencoding() != "utf-8" and not is_told:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONUTF8": "1"})  # noqa: S606
 
 

@@ -1,5 +1,6 @@
 """How weights are fetched: a folder as it is, a hub id through the hub's cache, with one clear line if neither is."""
 
+import fnmatch
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -112,12 +113,14 @@ def lack(folder: Path, kinds: Sequence[str]) -> str | None:
         folder: of the hub's cache, whose larger files are links to blobs that are named by their SHA-256.
         kinds: of the weights, by preference.
     """
-    lost = [path.name for path in folder.rglob("*") if path.is_symlink() and not path.exists()]
-    kind = next((kind for kind in kinds if next(folder.glob(kind), None)), kinds[0])
+    names = sorted(path.name for path in folder.iterdir())
+    kind = next((kind for kind in kinds if fnmatch.filter(names, kind)), kinds[0])
+    fetched = [name for pattern in (*BESIDE, kind) for name in fnmatch.filter(names, pattern)]
+    lost = [name for name in fetched if not (folder / name).exists()]
     missing = [files[0] for files in NEEDS.get(kind, ()) if not any((folder / name).is_file() for name in files)]
     if lost or missing:
         return f"{(lost or missing)[0]} is missing"
-    damaged = [path.name for path in sorted(folder.glob(kind)) if not _is_its_blob(path)]
+    damaged = [name for name in fnmatch.filter(names, kind) if not _is_its_blob(folder / name)]
     return f"{damaged[0]} is damaged" if damaged else None
 
 

@@ -201,8 +201,7 @@ def test_a_process_may_be_called_anything(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_english_normalisation_of_another_language_is_warned_of_once(tmp_path: Path) -> None:
     """The run, `rescore` and the page say it once for a data set, with the share and what fits; nothing else does."""
-    variants = [{"use": "null", "name": name} for name in ("one", "two")]
-    changes = {"variants": variants, "normalizer": "whisper-english", "scenarios": ["offline", "single-stream"]}
+    changes = {"normalizer": "whisper-english", "scenarios": ["offline", "single-stream"]}
     suite, out = write_suite(tmp_path / "speech", ["schön war der Baum", "über Nacht"], **changes), tmp_path / "run"
     warning = f"warning: {SPEECH}: 8.3 % of the letters in its references are not English".encode()
     run = greenbench("run", suite, "--out", out, locale={})
