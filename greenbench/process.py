@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from greenbench import store
 from greenbench.plan import Job
 from greenbench.suite import build_protocol
-from greenbench.unicode import IN_UTF8
+from greenbench.unicode import IN_UTF8, from_json
 
 Observer = Callable[[str, Mapping[str, Any]], None]
 """Told what happens: ``plan``, ``prepare``, ``missing``, ``warning``, ``cell``, ``phase``, ``row``, ``power``,
@@ -102,8 +102,7 @@ def _converse(process: "subprocess.Popen[str]", folder: Path, job: Job, observe:
     """
     assert process.stdout is not None
     n_measured, explained = 0, False
-    for line in process.stdout:
-        message = json.loads(line)
+    for message in filter(None, map(_message, process.stdout)):
         if message["kind"] == "hypotheses":
             store.append(folder, message["rows"], store.HYPOTHESES)
         elif message["kind"] == "window":
@@ -120,6 +119,15 @@ def _converse(process: "subprocess.Popen[str]", folder: Path, job: Job, observe:
         if message.get("ack"):
             _tell(process, "")
     return explained or n_measured == build_protocol(job.suite.protocol).repeats
+
+
+def _message(line: str) -> dict[str, Any] | None:
+    """Return the message that a line holds; None for one that a kill cut off, or that is none of ours."""
+    try:
+        message = from_json(line.encode(errors="backslashreplace"))
+    except (ValueError, RecursionError):
+        return None
+    return message if isinstance(message, dict) and isinstance(message.get("kind"), str) else None
 
 
 def _kill(process: "subprocess.Popen[str]") -> None:

@@ -12,7 +12,7 @@ import pytest
 import soundfile as sf
 import yaml
 
-from greenbench import store
+from greenbench import process, store
 from greenbench.unicode import from_json, printable, to_json
 
 ROOT = Path(__file__).parents[2]
@@ -152,6 +152,15 @@ def answer(self, batch):
 
 null._Sleeper.__call__ = answer
 """
+
+
+@pytest.mark.parametrize(
+    "line", ["", "garbage", '{"kind": "rec', "[1, 2]", "null", '{"row": 1}', '{"kind": 3}', "[" * 100_000, "\udcff{"]
+)
+def test_what_is_no_message_of_a_worker_is_passed_over(line: str) -> None:
+    """A line that a kill cut off, or that a plug-in forced onto the channel, does not end the run."""
+    assert process._message(line + "\n") is None
+    assert process._message('{"kind": "phase", "text": "Ω \\ud800"}') == {"kind": "phase", "text": "Ω \\ud800"}
 
 
 def test_json_keeps_everything_but_what_is_no_text() -> None:
