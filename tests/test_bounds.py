@@ -1,5 +1,7 @@
 """What a domain can draw at most is within a factor of what the largest are rated, and joules beyond it are none."""
 
+from pathlib import Path
+
 import pytest
 
 from greenbench.bounds import BOUNDS, domain_of, implausible, impossible_w
@@ -57,3 +59,18 @@ def test_negative_watts_have_a_remedy() -> None:
 def test_every_part_has_a_domain(part: str, source: str | None, domain: str) -> None:
     """A part and its source say whose bound counts."""
     assert domain_of(part, source) == domain
+
+
+def test_the_page_on_measurement_has_the_table() -> None:
+    """What the page says of each domain is what the code holds joules to."""
+    page = (Path(__file__).parents[1] / "docs" / "measurement.md").read_text(encoding="utf-8")
+    lines = [line for line in page.splitlines() if line.startswith("| ") and line.count("|") == 5]
+    stated = {name: cells for _, name, *cells, _ in ([cell.strip() for cell in line.split("|")] for line in lines)}
+    names = {"CPU package": "package", "memory of a package": "dram", "GPU board": "gpu", "battery": "battery",
+             "machine, input rail": "system"}  # fmt: skip
+    factor = {"mW": 1e-3, "W": 1.0, "kW": 1e3}
+    for name, domain in names.items():
+        for said, bound in zip(stated[name], (BOUNDS[domain].lowest_w, BOUNDS[domain].highest_w), strict=False):
+            number, unit = said.split()
+            assert float(number) * factor[unit] == bound
+    assert BOUNDS["rail"].highest_w == BOUNDS["system"].highest_w
