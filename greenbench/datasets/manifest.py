@@ -4,6 +4,7 @@ import codecs
 import json
 import os.path
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
@@ -121,6 +122,8 @@ class Manifest:
         """Check all lines, and return the common folder of the audio files, below which they have their ids."""
         try:
             found = self.path.stat()
+            if stat.S_ISFIFO(found.st_mode):  # which is read once, and waited for
+                raise OSError(0, "it is a pipe")
             self.path.open("rb").close()
         except OSError as error:
             raise MissingError(

@@ -232,6 +232,18 @@ def test_a_part_is_what_a_file_cut_there_would_give(tmp_path: Path, suffix: str,
     assert read_duration_s(whole, start / rate_hz) == pytest.approx((len(stored) - start) / rate_hz)
 
 
+@pytest.mark.parametrize("start", [1, 12_345, 40_001, 50_000])
+def test_a_part_of_opus_is_what_the_whole_has_there(tmp_path: Path, start: int) -> None:
+    """A codec fills in noise that depends on where it starts; the speech is at the same samples all the same."""
+    path = tmp_path / "whole.opus"
+    tone = sine(300, 16_000, 4.0) + np.random.default_rng(0).normal(0, 0.05, 64_000)
+    soundfile.write(path, tone, 16_000, format="OGG", subtype="OPUS")
+    part = read_audio(path, start / 16_000, 0.5)
+    whole = read_audio(path)
+    np.testing.assert_allclose(part, whole[start : start + 8000], atol=0.01)
+    assert np.abs(part - whole[start + 1 : start + 8001]).max() > 0.05, "a sample beside it is another"
+
+
 def test_times_are_rounded_to_the_nearest_sample(tmp_path: Path) -> None:
     """A time that is a sample's but for the last bit of a double means that sample, not the one before."""
     path = tmp_path / "whole.wav"

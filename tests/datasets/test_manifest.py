@@ -1,6 +1,7 @@
 """Manifest yields one clip a line, lazily, and tells every malformed line by file and number."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -269,6 +270,14 @@ def test_a_missing_manifest_is_told(tmp_path: Path) -> None:
         for act in (Manifest(path).prepare, lambda path=path: next(Manifest(path)())):
             with pytest.raises(MissingError, match=re.escape(f"{path}: ") + ".*'path'"):
                 act()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    """A named pipe in place of a manifest is refused at once."""
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    with pytest.raises(MissingError, match="it is a pipe"):
+        Manifest(tmp_path / "pipe.jsonl").prepare()
 
 
 @pytest.mark.parametrize("lines", [(), ("", "  ")])
