@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from greenbench import roofline
+from greenbench import control, roofline
 
 Run = Mapping[str, Any]
 
@@ -69,9 +69,12 @@ def _card(name: str, runs: list[Run]) -> Platform:
     machines = [_mapping(run.get("machine")) for run in runs]
     versions = [_mapping(run.get("versions")) for run in runs]
     peaks = [f"{device}: {roofline.told(of)}" for run in runs for device, of in roofline.of_run(run).items()]
+    controls = [f"{device}: {control.told(of)}" for run in runs for device, of in _mapping(run.get("control")).items()]
     drivers = [gpu.get("driver") for machine in machines for gpu in machine.get("gpus") or ()]
     seen = {key: [machine.get(key) for machine in machines] for key in ("kernel", "python", "cpu_governor", "turbo")}
-    seen |= {"peaks": peaks, "gpu_driver": drivers} | {key: [known.get(key) for known in versions] for key in _VERSIONS}
+    seen |= {"peaks": peaks, "control": controls, "gpu_driver": drivers} | {
+        key: [known.get(key) for known in versions] for key in _VERSIONS
+    }
     answered = {meter for run in runs for meter, why in _mapping(run.get("meters")).items() if why is None}
     told = hardware(runs[0])
     return Platform(

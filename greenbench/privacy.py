@@ -13,7 +13,7 @@ from greenbench import plan
 
 RUN_KEYS = (
     "schema", "run_id", "name", "description", "started_utc", "command", "only", "suite_hash", "suite", "protocol",
-    "versions", "git", "machine", "meters", "cooldown", "harness_overhead", "peaks",
+    "versions", "git", "machine", "meters", "cooldown", "harness_overhead", "peaks", "control",
 )  # fmt: skip
 """What of ``run.json`` is shared; anything else stays at home until it is known to be harmless."""
 
@@ -30,7 +30,7 @@ SPOKEN = ("utterance_id", "speaker", "reference", "hypothesis")
 """Columns that are the data set's or the model's words: they count into hashes and error rates, and stay."""
 
 _AS_THEY_ARE = ("versions", "git")
-_FREE = ("description", "command", "only", "reason", "flag_notes", "meters", "dataset", "datasets")
+_FREE = ("description", "command", "only", "reason", "flag_notes", "meters", "dataset", "datasets", "failed")
 """What somebody wrote, or was made from a path's folder: the machine's own names may stand in it."""
 
 _PATH = re.compile(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from greenbench import attach, control, peaks, powerlog, privacy, store
+from greenbench import attach, control_cell, peaks, powerlog, privacy, store
 from greenbench.cooldown import Rest, Temperatures, rest, rule, temperatures
 from greenbench.entries import build_dataset, build_variant
 from greenbench.errors import GreenbenchError, InputError
@@ -84,7 +84,7 @@ def run(
     devices = [cell.device for _, cell in todo if not _lacking(cell, missing)]
     limits = peaks.measured(folder, devices, suite.threads, observe)
     rests = _rests(suite, start, look, bool(done), observe)
-    session = _Session(folder, control.next_session(folder), missing, rests, observe)
+    session = _Session(folder, control_cell.next_session(folder), missing, rests, observe)
     with polling(folder / store.POWER, suite.trace_hz, suite.meters) as trace:
         logged = options.power_log is not None
         jobs = [Job(run_id, index, suite, cell, trace, logged, peaks=limits.get(cell.device)) for index, cell in todo]
@@ -127,7 +127,7 @@ class _Session:
 def _round(session: _Session, number: int, jobs: Sequence[tuple[int, Job]], n_cells: int) -> None:
     """Measure what is left to do of one round, between two controls on each device."""
     able = [job for _, job in jobs if job.suite.control and not _lacking(job.cell, session.missing)]
-    brackets = {control.Bracket(session.number, number, job.cell.device): job for job in able}
+    brackets = {control_cell.Bracket(session.number, number, job.cell.device): job for job in able}
     _control(session, brackets, "start")
     for place, job in jobs:
         session.observe("cell", {"label": job.cell.label, "number": place, "n_cells": n_cells})
@@ -138,13 +138,13 @@ def _round(session: _Session, number: int, jobs: Sequence[tuple[int, Job]], n_ce
         run_cell(session.folder, replace(job, rest=rested, weigh=weigh, started_s=now), reason, session.observe)
     _control(session, brackets, "end")
     for bracket in brackets:
-        control.complete(session.folder, bracket)
+        control_cell.complete(session.folder, bracket)
 
 
-def _control(session: _Session, brackets: Mapping[control.Bracket, Job], edge: control.Edge) -> None:
+def _control(session: _Session, brackets: Mapping[control_cell.Bracket, Job], edge: control_cell.Edge) -> None:
     for bracket, job in brackets.items():
         next(session.rests)
-        control.take(session.folder, bracket, edge, job, session.observe)
+        control_cell.take(session.folder, bracket, edge, job, session.observe)
 
 
 def _rests(

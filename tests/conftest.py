@@ -136,10 +136,10 @@ FAKE_CONTROL = {
 @pytest.fixture(scope="session", autouse=True)
 def _own_control() -> Iterator[None]:
     """The control of runs inside this process is a stand-in; those of processes switch it off in their suite."""
-    from greenbench import control
+    from greenbench import control_cell
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(control, "measure", lambda *_: dict(FAKE_CONTROL))
+        patch.setattr(control_cell, "measure", lambda *_: dict(FAKE_CONTROL))
         yield
 
 

@@ -2,14 +2,19 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from greenbench import control, store
-from greenbench.control import COLUMNS, INTERRUPTED, Bracket, columns, complete
+from greenbench import control_cell, store
+from greenbench.control import COLUMNS, INTERRUPTED, columns, summary, told
+from greenbench.control_cell import Bracket, complete
+from greenbench.plan import content_hash
+from greenbench.platforms import platforms
+from greenbench.report import sentences
 from greenbench.runner import Options, run
 from greenbench.suite import load
 from greenbench.validate import problems
@@ -17,11 +22,39 @@ from greenbench.validate import problems
 Answer = dict[str, Any]
 
 
+def two_rounds(manifest: Path, **changes: Any) -> dict[str, Any]:
+    """A suite of two cells of the null family in two rounds, with controls."""
+    steps = {"use": "quick", "rounds": 2, "repeats": 1, "window_s": 0.05, "idle_s": 0}
+    data = [{"use": "manifest", "path": str(manifest)}]
+    return {
+        "name": "tiny",
+        "protocol": steps,
+        "datasets": data,
+        "variants": ["null/rtfx-100", "null/instant"],
+    } | changes
+
+
 @pytest.fixture
-def controlled(suite_data: dict) -> dict:
-    """Two cells of the null family in two rounds, with controls."""
-    steps = {**suite_data["protocol"], "rounds": 2, "repeats": 1, "window_s": 0.05}
-    return {**suite_data, "protocol": steps, "variants": ["null/rtfx-100", "null/instant"], "control": True}
+def controlled(manifest: Path) -> dict[str, Any]:
+    """Two cells in two rounds."""
+    return two_rounds(manifest)
+
+
+@pytest.fixture(scope="module")
+def steady(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose controls were 100 and 121 in the first round and 200 in the second; not to be changed."""
+    folder, left = tmp_path_factory.mktemp("steady") / "run", [100.0, 121.0, 200.0, 200.0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(control_cell, "measure", lambda *_: line(left.pop(0)))
+        run(two_rounds(manifest), Options(out=folder))
+    assert left == []
+    return folder
+
+
+@pytest.fixture
+def copy(steady: Path, tmp_path: Path) -> Path:
+    """A copy of it to tamper with."""
+    return Path(shutil.copytree(steady, tmp_path / "run"))
 
 
 @pytest.fixture
@@ -35,7 +68,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[[Sequence[float | str]]
             asked.append(device)
             return line(left.pop(0))
 
-        monkeypatch.setattr(control, "measure", measure)
+        monkeypatch.setattr(control_cell, "measure", measure)
         return asked
 
     return give
@@ -104,26 +137,37 @@ def test_one_that_failed_leaves_no_figure_but_a_reason(lines: list[Answer], note
     assert set(said.values()) == {None}
 
 
+def test_a_run_says_how_fast_its_controls_were() -> None:
+    """The middle, the ends and the number of those that worked by device, and the reasons of the others."""
+    lines = [
+        line(100.0) | {"device": "cpu"}, line(400.0) | {"device": "cpu"}, line("killed") | {"device": "cpu"},
+        line("no torch") | {"device": "cuda"}, line("no torch") | {"device": "cuda"},
+    ]  # fmt: skip
+    found = summary(lines)
+    assert found["cpu"] == {
+        "control": "control-1", "rtfx": pytest.approx(200), "rtfx_min": 100.0, "rtfx_max": 400.0, "n_measured": 2,
+        "reasons": ["killed"],
+    }  # fmt: skip
+    assert told(found["cpu"]) == "RTFx 200, from 100 to 400 in 2 measurements (control-1)"
+    assert told(found["cuda"]) == "not measured: no torch"
+    assert told({}) == told(3) == "not measured: no reason recorded"
+
+
 # --- in a run --------------------------------------------------------------------------------------------
 
 
-def test_every_round_is_measured_at_both_edges_and_its_rows_say_so(
-    controlled: dict, tmp_path: Path, answers: Callable[..., list[str]]
-) -> None:
+def test_every_round_is_measured_at_both_edges_and_its_rows_say_so(steady: Path) -> None:
     """Two rounds take four measurements; each row has those of its round, none stands twice, and nothing is wrong."""
-    asked = answers([100.0, 121.0, 200.0, 200.0])
-    run(controlled, Options(out=tmp_path / "run"))
-    assert asked == ["cpu"] * 4
-    lines = kept(tmp_path / "run", store.CONTROL)
-    assert [(one["round"], one["edge"], one["rtfx"]) for one in lines] == [
-        (0, "start", 100.0), (0, "end", 121.0), (1, "start", 200.0), (1, "end", 200.0)
+    lines = kept(steady, store.CONTROL)
+    assert [(one["round"], one["edge"], one["device"], one["rtfx"]) for one in lines] == [
+        (0, "start", "cpu", 100.0), (0, "end", "cpu", 121.0), (1, "start", "cpu", 200.0), (1, "end", "cpu", 200.0)
     ]  # fmt: skip
-    rows = kept(tmp_path / "run")
+    rows = kept(steady)
     assert len(rows) == 4
     expected = {0: (math.sqrt(100 * 121), 21.0), 1: (200.0, 0.0)}
     for row in rows:
         assert (row["control_rtfx"], row["control_drift_pct"]) == pytest.approx(expected[row["round"]])
-    assert list(problems(tmp_path / "run")) == []
+    assert list(problems(steady)) == []
 
 
 def test_it_can_be_switched_off(controlled: dict, tmp_path: Path, answers: Callable[..., list[str]]) -> None:
@@ -133,8 +177,6 @@ def test_it_can_be_switched_off(controlled: dict, tmp_path: Path, answers: Calla
     assert asked == []
     assert not (tmp_path / "run" / store.CONTROL).exists()
     assert {row[name] for row in kept(tmp_path / "run") for name in COLUMNS} == {None}
-    from greenbench.plan import content_hash
-
     assert content_hash(load(controlled)) == content_hash(load({**controlled, "control": False}))
 
 
@@ -183,20 +225,18 @@ def test_a_resumed_round_has_controls_of_its_own(
     assert (before["control_rtfx"], before["control_note"]) == (None, INTERRUPTED)
     assert after["control_rtfx"] == pytest.approx(50)
     assert [row["control_rtfx"] for row in later] == pytest.approx([60.0, 60.0])
+    assert store.read_run(tmp_path / "run")["control"]["cpu"]["n_measured"] == 5
     assert [one["session"] for one in kept(tmp_path / "run", store.CONTROL)] == [0, 1, 1, 1, 1]
 
 
 def test_a_run_with_nothing_to_do_measures_no_control(
-    controlled: dict, tmp_path: Path, answers: Callable[..., list[str]]
+    controlled: dict, copy: Path, answers: Callable[..., list[str]]
 ) -> None:
     """A finished run that is resumed starts no process at all."""
-    answers([100.0] * 4)
-    run(controlled, Options(out=tmp_path / "run"))
-    before = kept(tmp_path / "run")
-    asked = answers([])
-    run(controlled, Options(out=tmp_path / "run", resume=True))
+    before, asked = kept(copy), answers([])
+    run(controlled, Options(out=copy, resume=True))
     assert asked == []
-    assert kept(tmp_path / "run") == before
+    assert kept(copy) == before
 
 
 def test_rows_of_an_earlier_version_are_left_as_they_are(tmp_path: Path) -> None:
@@ -207,6 +247,7 @@ def test_rows_of_an_earlier_version_are_left_as_they_are(tmp_path: Path) -> None
         {"round": 1, "device": "cpu", "status": "ok", "timestamp_utc": "2026"},
         {"round": 0, "device": "cpu", "status": "error", "timestamp_utc": None},
     ]
+    store.write_run(tmp_path, {"run_id": "r"})
     store.append(tmp_path, rows)
     at = {"session": 0, "round": 0, "device": "cpu", "timestamp_utc": "2025"}
     store.append(tmp_path, [one | at for one in both(line(9.0), line(9.0))], store.CONTROL)
@@ -228,26 +269,37 @@ def test_rows_of_an_earlier_version_are_left_as_they_are(tmp_path: Path) -> None
         ({"timestamp_utc": "2020-01-01T00:00:00+00:00"}, "no measurements before and after the row"),
     ],
 )
-def test_a_figure_that_the_controls_do_not_give_is_an_error(
-    controlled: dict, tmp_path: Path, answers: Callable[..., list[str]], tampering: Answer, what: str
-) -> None:
+def test_a_figure_that_the_controls_do_not_give_is_an_error(copy: Path, tampering: Answer, what: str) -> None:
     """Each column is held against control.jsonl, and so is the time."""
-    answers([100.0, 121.0, 100.0, 121.0])
-    run(controlled, Options(out=tmp_path / "run"))
-    assert list(problems(tmp_path / "run")) == []
-    first, *rest = kept(tmp_path / "run")
-    (tmp_path / "run" / store.RECORDS).write_text("".join(json.dumps(r) + "\n" for r in [first | tampering, *rest]))
-    found = [problem for problem in problems(tmp_path / "run") if problem.severity == "error"]
+    first, *rest = kept(copy)
+    (copy / store.RECORDS).write_text("".join(json.dumps(row) + "\n" for row in [first | tampering, *rest]))
+    found = [problem for problem in problems(copy) if problem.severity == "error"]
     assert any(what in problem.what for problem in found), found
 
 
-def test_figures_without_the_file_are_an_error(
-    controlled: dict, tmp_path: Path, answers: Callable[..., list[str]]
-) -> None:
-    """Rows that name a control nobody can look up are not believed."""
-    answers([100.0] * 4)
-    run(controlled, Options(out=tmp_path / "run"))
-    (tmp_path / "run" / store.CONTROL).unlink()
-    found = [problem.what for problem in problems(tmp_path / "run") if problem.severity == "error"]
-    assert len(found) == 4
-    assert all("control.jsonl has no measurements" in what for what in found)
+def test_a_run_that_says_other_controls_is_an_error(copy: Path) -> None:
+    """The summary in run.json is that of the lines."""
+    store.amend_run(copy, control={"cpu": {"rtfx": 900.0}})
+    (problem,) = problems(copy)
+    assert (problem.severity, problem.where) == ("error", str(copy / store.RUN))
+
+
+def test_figures_without_the_file_are_an_error(copy: Path) -> None:
+    """Rows and a run that name controls nobody can look up are not believed."""
+    (copy / store.CONTROL).unlink()
+    found = [problem for problem in problems(copy) if problem.severity == "error"]
+    assert [problem.where for problem in found[:1]] == [str(copy / store.RUN)]
+    assert len(found) == 5
+    assert all("control.jsonl has no measurements" in problem.what for problem in found[1:])
+
+
+def test_the_page_says_how_fast_the_control_was_or_that_nobody_knows(steady: Path) -> None:
+    """Runs with and without controls each say it beside the machine, and the platform's card has the figures."""
+    said = "RTFx 148.3, from 100 to 200 in 4 measurements (control-1)"
+    assert said in (steady / store.REPORT).read_text()
+    assert sentences.controls({"suite": {"control": False}}) == [
+        ("control", "switched off (control: false): whether the machine changed meanwhile is not known")
+    ]
+    assert sentences.controls({})[0][1].startswith("not measured: whether the machine changed")
+    (card,) = platforms([store.read_run(steady)]).values()
+    assert card.software["control"] == (f"cpu: {said}",)

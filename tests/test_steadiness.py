@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from greenbench import control
+from greenbench import control_cell
 from greenbench.cli import app
 from greenbench.compare import Comparison, Finding, compare
 from greenbench.runner import Options, run
@@ -61,7 +61,7 @@ def test_a_slower_machine_is_told_from_a_slower_model(
         answer = {"control": "control-1", "rtfx": control_rtfx, "reason": None, "foreign_pct": 0.0} | dict.fromkeys(
             ("energy_j_per_audio_s", "energy_method", "energy_scope")
         )
-        monkeypatch.setattr(control, "measure", lambda *_: dict(answer))
+        monkeypatch.setattr(control_cell, "measure", lambda *_: dict(answer))
         changes = {"protocol": steps, "datasets": [data], "variants": [{"use": "null", "rtfx": rtfx, "name": "cell"}]}
         run({**suite_data, **changes, "control": True}, Options(out=tmp_path / name))
         return tmp_path / name

@@ -40,6 +40,7 @@ Counts = Mapping[Cell, Counted | RecountError]
 _COUNTS = ("n_rounds", "n_repeats", "n_failed")
 _PER_ROW = (
     "order_index", "timestamp_utc", "cell_s", "n_windows", "server_probes",
+    "control_rtfx", "control_drift_pct", "control_energy_j_per_audio_s", "mfu_note",
     "cooldown_s", "cooldown_excess_c", "warmup_batches", "warmup_s", "warmup_cv_pct",
 )  # fmt: skip
 LINKS = (

@@ -20,8 +20,8 @@ N_FINDINGS = 12
 """Settings whose leaders are told; the charts and the table have the others."""
 
 _RUN = (
-    "description", "machine", "meters", "peaks", "started_utc", "protocol", "cooldown", "versions", "git", "command",
-    "suite",
+    "description", "machine", "meters", "peaks", "control", "started_utc", "protocol", "cooldown", "versions", "git",
+    "command", "suite",
 )  # fmt: skip
 
 
@@ -116,7 +116,13 @@ def _texts(view: View) -> Context | None:
 
 
 def _machine(view: View) -> Context:
-    return {"runs": view.runs, "flat": flat, "harness": sentences.harness, "peaks": sentences.peaks}
+    return {
+        "runs": view.runs,
+        "flat": flat,
+        "harness": sentences.harness,
+        "peaks": sentences.peaks,
+        "controls": sentences.controls,
+    }
 
 
 def _reproduce(view: View) -> Context:

@@ -44,6 +44,7 @@ def _run(folder: Path) -> Iterator[Problem]:
         return
     lines, malformed = files.read_lines(folder)
     yield from malformed
+    yield from files.uncontrolled(run, lines[store.CONTROL], folder)
     evidence = files.evidence(folder, run, lines)
     sound: list[Line] = []
     for line in lines[store.RECORDS]:

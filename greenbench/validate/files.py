@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from greenbench import plan, rescore, store, traces
+from greenbench import control, plan, rescore, store, traces
 from greenbench.metrics import ACCURACY
 from greenbench.protocol import Protocol
 from greenbench.record import KEYS, SCHEMA
@@ -89,6 +89,14 @@ def _contradictory(run: Mapping[str, Any]) -> Iterator[str]:
     for name, value in run["protocol"].items():
         if name not in expected or value != expected[name]:
             yield f"protocol.{name} is {value!r}, by the suite {expected.get(name)!r}"
+
+
+def uncontrolled(run: Mapping[str, Any], lines: Sequence[Line], folder: Path) -> Iterator[Problem]:
+    """Find what ``run.json`` says of the controls and ``control.jsonl`` does not."""
+    told = control.summary(line.row for line in lines)
+    if run.get("control", told) != told:
+        what = f"control is {run['control']!r}, by {store.CONTROL} {told!r}"
+        yield Problem("error", str(folder / store.RUN), what, _RESTORE)
 
 
 def _steps(run: Mapping[str, Any]) -> Protocol:
