@@ -27,8 +27,8 @@ class Server(BaseModel):
         rate_hz: utterances a second; None searches the highest rate that holds the bound.
         latency_base_s: the part of the bound that does not depend on the utterance.
         latency_per_audio_s: the part that grows with each second of audio.
-        percentile: how many of a hundred utterances are to be in time, known with 99 % confidence. The confidence
-            is nominal, since the waits in a queue are not independent.
+        percentile: how many of a hundred utterances are to be in time, by MLPerf's rule for independent ones. Waits in
+            a queue are not independent: what is shown is how one window went, not that every window would.
         min_queries: utterances a window has at least; never fewer than the percentile needs, which is 459, 90 or 44
             at 99, 95 or 90. The more there are, the less a searched rate owes to luck.
         seed: of arrivals and order.

@@ -1,9 +1,11 @@
 """The server: waiting times and the rate found are those of queueing theory, on a clock that only sleeping moves."""
 
+import re
 import time
 from dataclasses import replace
 from functools import partial
 from math import exp, factorial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from greenbench import server
 from greenbench.corpus import Corpus
 from greenbench.measurement import Load, Spoken, Window, run_window
+from greenbench.metrics import METRICS
 from greenbench.plugins import Clip, Transcriber
 from greenbench.scenarios import Server
 from greenbench.variants.null import Null
@@ -100,6 +103,36 @@ def test_the_rate_found_is_that_of_theory(percentile: int) -> None:
     held_hz = max(probe.rate_hz for probe in found.probes if probe.held)
     assert 0.93 * theory_hz < held_hz < 1.03 * theory_hz
     assert len(found.probes) == 10
+
+
+def simulated(rate_hz: float, n: int, rng: np.random.Generator) -> Window:
+    """A window of a queue of constant work: Lindley's recursion, without a clock."""
+    walk = np.concatenate([[0.0], np.cumsum(SERVICE_S - rng.exponential(1 / rate_hz, n - 1))])
+    waits = walk - np.minimum.accumulate(walk)
+    return Window(spoken=[Spoken("u", None, "", 1.0, "")], latencies_s=[("u", float(w + SERVICE_S)) for w in waits])
+
+
+def documented() -> list[tuple[int, int, float]]:
+    """Bound, utterances, and the share of windows at the true rate that hold, from the documentation's table."""
+    text = (Path(__file__).parents[1] / "docs" / "measurement.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| (\d+) \| ([\d,]+) \| [^|]+ \| [^|]+ \| (\d+) % \|$", text, flags=re.M)
+    return [(int(bound), int(n.replace(",", "")), int(share) / 100) for bound, n, share in found]
+
+
+def test_a_rate_that_held_is_a_figure_of_its_window() -> None:
+    """At the highest rate that holds in the long run as many simulated windows hold as the documentation says.
+
+    That is far from 1 %, so nothing may state a confidence of 99 % for a rate that held.
+    """
+    rng, table = np.random.default_rng(3), documented()
+    assert len(table) == 6
+    for bound, n, share in table:
+        asked = Server(latency_base_s=bound * SERVICE_S, latency_per_audio_s=0)
+        rates = np.linspace(0.01, 9.99, 2000)
+        true_hz = max(hz for hz in rates if share_in_time(hz, (bound - 1) * SERVICE_S) >= 0.99)
+        held = np.mean([server.judge(asked, true_hz, simulated(true_hz, n, rng)).held for _ in range(200)])
+        assert held == pytest.approx(share, abs=0.12)
+    assert "in their window" in METRICS["server_rate_hz"].about
 
 
 # --- the window ------------------------------------------------------------------------------------------
