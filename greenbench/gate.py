@@ -12,6 +12,7 @@ from greenbench.accuracy import Cell, Counted, RecountError, cell_of, known
 from greenbench.errors import InputError, did_you_mean
 from greenbench.lineage import Alike, Count, alike, comparable, read, recount, teacher_of
 from greenbench.pairing import Line, middle
+from greenbench.text.population import n_speakers
 
 MLPERF_SHARE = 0.99
 """The share of the reference's word accuracy that MLPerf Inference asks of a closed-division model."""
@@ -138,6 +139,8 @@ def _beyond_margin(margin: float, heard: Counted | RecountError, reference: Coun
         return f"its WER cannot be held against its reference's: {error}"
     if found is None:
         return "too few utterances to hold its WER against its reference's"
+    if n_speakers(accuracy.unit(known(heard))) == 1:
+        return "all utterances are of one speaker, so nobody knows what its WER costs others"
     if found.high <= margin:
         return None
     where = "outside" if found.low > margin else "not shown to be inside"

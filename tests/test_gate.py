@@ -1,5 +1,6 @@
 """Which cells the WER gate keeps from ranks by speed and energy, and what it says."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,6 +74,26 @@ def test_equal_texts_pass_where_there_are_enough_of_them(fake_run: FakeRun, hear
     run = fake_run("r", {"variant": "t", "heard": heard(9)}, {"variant": "s", "parent": "t", "heard": heard(9)})
     assert reasons(run) == {}
     assert reasons(run, asked=Gate("margin", 0.009))["s"].startswith("not shown to be inside the WER margin: +0.0 pp [")
+
+
+def spoken_by(run: Path, n: int) -> Path:
+    """Give the texts of a run so many speakers."""
+    rows = [
+        {**row, "speaker": f"s{int(row['utterance_id'][1:]) % n}"} for row in store.read_rows(run / store.HYPOTHESES)
+    ]
+    (run / store.HYPOTHESES).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return run
+
+
+@pytest.mark.parametrize(("n", "passes"), [(40, True), (8, False), (3, False), (1, False)])
+def test_few_speakers_do_not_pass_by_luck(
+    fake_run: FakeRun, heard: Callable[[int], list[str]], n: int, passes: bool
+) -> None:
+    """The same texts pass a margin of 1.2 pp over many speakers; of few, or of one, nobody knows of others."""
+    run = fake_run("r", {"variant": "t", "heard": heard(9)}, {"variant": "s", "parent": "t", "heard": heard(9)})
+    found = reasons(spoken_by(run, n), asked=Gate("margin", 0.012))
+    assert (found == {}) is passes
+    assert n > 1 or found["s"] == "all utterances are of one speaker, so nobody knows what its WER costs others"
 
 
 @pytest.mark.parametrize(("n_errors", "passes"), [(3, True), (4, False)])
