@@ -45,6 +45,10 @@ def flags_table() -> str:
     return "\n".join(["| flag | what it means |", "|---|---|", *(f"| `{n}` | {text} |" for n, text in FLAGS.items())])
 
 
+DEFAULT = "publish"
+"""The command of a group that may be left out."""
+
+
 def commands() -> dict[str, Any]:
     """Return the program's commands by name, those of groups as ``group command``."""
     import typer.main
@@ -53,8 +57,8 @@ def commands() -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     for name, command in typer.main.get_command(app).commands.items():
-        inner = getattr(command, "commands", None)
-        found |= {f"{name} {part}": c for part, c in inner.items()} if inner else {name: command}
+        inner = getattr(command, "commands", None) or {"": command}
+        found |= {f"{name} {part}".strip() if part != DEFAULT else name: c for part, c in inner.items()}
     return found
 
 

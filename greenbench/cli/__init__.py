@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 
 app.add_typer(power_app, name="power")
+app.add_typer(leaderboard, name="leaderboard")
 
 
 @app.callback(invoke_without_command=True)
@@ -37,7 +38,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 for command in (
     run, list_, doctor, report, dashboard, rescore, validate, export, compress, cache, compare, lineage, schema,
-    merge, submit, leaderboard,
+    merge, submit,
 ):  # fmt: skip
     app.command(command.__name__.rstrip("_"))(command)
 

@@ -3,15 +3,18 @@
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from greenbench.cli.output import Folders, count
+from greenbench.cli.output import Folders, Json, Progress, count
 from greenbench.errors import InputError
 
 if TYPE_CHECKING:
     from greenbench.merge import Refused
+    from greenbench.submission import Limits
+    from greenbench.verification import Cell
 
 KeepPrivate = Annotated[
     bool, typer.Option("--keep-private", help="Keep host and user names, addresses and paths, which are left out.")
@@ -50,7 +53,24 @@ def submit(
     typer.echo(f"{packed.path}: {', '.join(packed.run_ids)}\nsha256 of its files: {packed.digest}")
 
 
-def leaderboard(  # noqa: PLR0913, PLR0917 (options of a command)
+class _Publishes(TyperGroup):
+    """A group whose first word is ``publish`` where it names no command: `greenbench leaderboard RESULTS`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put ``publish`` before what names no command and asks for no help."""
+        if not args or (args[0] not in self.commands and args[0] != "--help"):
+            args = ["publish", *args]
+        return super().parse_args(ctx, args)
+
+
+leaderboard = typer.Typer(
+    cls=_Publishes,
+    help="Write a static site that ranks entries (publish, which may be left out), or measure an entry again (verify).",
+)
+
+
+@leaderboard.command()
+def publish(  # noqa: PLR0913, PLR0917 (options of a command)
     results: Annotated[
         list[Path] | None, typer.Argument(help="Folders of runs or entries, parents of such folders, or entries.")
     ] = None,
@@ -71,6 +91,10 @@ def leaderboard(  # noqa: PLR0913, PLR0917 (options of a command)
     workflow: Annotated[
         bool, typer.Option("--workflow", help="Only print a GitHub workflow that publishes entries/*.zip.")
     ] = False,
+    max_entry_mb: Annotated[
+        float, typer.Option(min=0.1, help="Refuse entries that unpack to more, before anything is read.")
+    ] = 268.0,
+    max_entry_lines: Annotated[int, typer.Option(min=1, help="Refuse entries with a file of more lines.")] = 1_000_000,
 ) -> None:
     """Write a static site that ranks what may be ranked, and lists the rest apart with the reason."""
     if workflow:
@@ -78,15 +102,18 @@ def leaderboard(  # noqa: PLR0913, PLR0917 (options of a command)
 
         typer.echo(files("greenbench.assets").joinpath(WORKFLOW).read_text(encoding="utf-8"), nl=False)
         return
+    from greenbench.submission import Limits
+
+    limits = Limits(max_bytes=int(1e6 * max_entry_mb), max_lines=max_entry_lines)
     if check:
-        _check(check)
+        _check(check, limits)
         return
     if not results:
         raise InputError("leaderboard: name folders of runs, or packed entries.")
     from greenbench import gate as gates
-    from greenbench.leaderboard import publish
+    from greenbench.leaderboard import publish as write_site
 
-    published = publish(results, out, gates.parse(gate, reference), title, previous)
+    published = write_site(results, out, gates.parse(gate, reference), title, previous, limits)
     _tell_refused(published.refused)
     for change in published.changes:
         typer.echo(f"new: {change}")
@@ -97,14 +124,72 @@ def leaderboard(  # noqa: PLR0913, PLR0917 (options of a command)
         raise typer.Exit(1)
 
 
-def _check(entries: Iterable[Path]) -> None:
+@leaderboard.command()
+def verify(  # noqa: PLR0913, PLR0917 (options of a command)
+    entry: Annotated[Path, typer.Argument(help="A packed entry.")],
+    by: Annotated[str, typer.Option(help="Who measures, as boards show it.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The record. [default: verified/ENTRY.json beside the entry]")
+    ] = None,
+    only: Annotated[
+        str | None, typer.Option(help="Measure only the cells whose label or variant matches GLOB.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Measure the first N utterances; speed and energy are then not compared.")
+    ] = None,
+    files: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the models and data that the entry names by the end of their paths."),
+    ] = None,
+    run: Annotated[str | None, typer.Option("--run", help="Of the runs in the entry, the one to measure.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure an entry again where its models can be had; exit 3 where it is not reproduced, 1 where only part was."""
+    from greenbench import verification
+    from greenbench.store import write_file
+    from greenbench.verify import Request
+    from greenbench.verify import verify as measure_again
+
+    progress = Progress()
+    try:
+        found = measure_again(entry, Request(by, only, limit, files, run), progress.observe)
+    finally:
+        progress.close()
+    record = out or entry.parent / "verified" / f"{entry.stem}.json"
+    write_file(record, verification.as_json(found))
+    if as_json:
+        typer.echo(verification.as_json(found), nl=False)
+    for cell in found.cells if not as_json else ():
+        _tell_verified(cell, found.same_platform)
+    typer.echo(f"{record}: {found.verdict}", err=as_json)
+    if found.verdict != verification.REPRODUCED:
+        raise typer.Exit(3)
+    if any(cell.reason for cell in found.cells):
+        raise typer.Exit(1)
+
+
+def _tell_verified(cell: "Cell", same_platform: bool) -> None:
+    """Print what came of a cell: its verdict, how many texts are equal, the ratios, and what contradicts the entry."""
+    from greenbench.verification import contradictions, verdict
+
+    told = [f"{cell.n_equal} of {cell.n_texts} texts equal"] if cell.n_texts else []
+    ratios = (("RTFx", cell.rtfx_ratio), ("J per audio s", cell.energy_ratio))
+    told += [f"entry / here: {name} {ratio:.2f}" for name, ratio in ratios if ratio is not None]
+    told += [*cell.notes, *([cell.reason] if cell.reason else [])]
+    label = "-".join(map(str, cell.key))
+    typer.echo(f"{label}: {verdict(cell, same_platform)} ({'; '.join(told)})")
+    for what in contradictions(cell, same_platform):
+        typer.echo(f"  {what}")
+
+
+def _check(entries: Iterable[Path], limits: "Limits") -> None:
     """Judge packed entries; exit with 1 where one is refused."""
     from greenbench.submission import check
 
     n_problems = 0
     for entry in entries:
         with tempfile.TemporaryDirectory() as folder:
-            found = check(entry, Path(folder) / "runs")
+            found = check(entry, Path(folder) / "runs", limits)
         for problem in found:
             typer.echo(f"refused: {problem.where}: {problem.what}. {problem.fix}")
         typer.echo(f"{entry}: {'refused' if found else 'ok'}")

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from greenbench import gate, lineage, merge, pairing, platforms, store, submission
+from greenbench import gate, lineage, merge, pairing, platforms, store, submission, verification
 from greenbench.accuracy import cell_of
 from greenbench.errors import InputError, StoreError
 from greenbench.gate import Gate
-from greenbench.leaderboard import among, documents, history, ranking, site
+from greenbench.leaderboard import among, documents, history, ranking, site, standing
 from greenbench.merge import Refused
 from greenbench.validate import Problem
+from greenbench.verification import Verification
 
 __all__ = ["Published", "publish"]
 
@@ -65,9 +66,9 @@ def publish(
     before = history.previous(previous or out)
     if previous is not None and before is None:
         raise InputError(f"--previous {previous}: no publication is there.")
-    with _taken_in(results, before, limits) as (folder, merged, refused):
+    with _taken_in(results, before, limits) as (folder, merged, refused, records):
         runs = [store.read_run(run) for run in store.runs(folder)]
-        publication = _publication(folder, merged, refused, asked, title)
+        publication = _publication(folder, merged, refused, asked, title, records)
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         content = history.dated(documents.plain(publication), before, now)
         pages = dict(site.pages(publication, content, runs))
@@ -91,16 +92,18 @@ def publish(
 @contextmanager
 def _taken_in(
     results: Sequence[Path], before: history.Content | None, limits: submission.Limits
-) -> Iterator[tuple[Path, merge.Merged, list[Refused]]]:
-    """Yield a folder with every run that may be published, what was merged, and the entries that were refused."""
+) -> Iterator[tuple[Path, merge.Merged, list[Refused], dict[str, list[Verification]]]]:
+    """Yield a folder with every run that may be published, what was merged and refused, and who reproduced what."""
     with tempfile.TemporaryDirectory() as scratch:
         refused: list[Refused] = []
-        folders = [place for place in results if place.is_dir()]
+        folders, digests = [place for place in results if place.is_dir()], dict[str, list[str]]()
         for number, file in enumerate(_entries(results)):
             unpacked = Path(scratch) / f"entry-{number}"
             problems = submission.check(file, unpacked, limits)
             refused += [Refused(file.name, f"{problem.what} ({problem.where})") for problem in _distinct(problems)]
-            folders += [] if problems else [unpacked]
+            if not problems:
+                folders.append(unpacked)
+                digests[submission.read_digest(file)] = [run.name for run in store.runs(unpacked)]
         missing = [str(place) for place in results if not place.exists()]
         if missing:
             raise InputError(f"{', '.join(missing)}: there is nothing of that name.")
@@ -116,7 +119,9 @@ def _taken_in(
             shutil.rmtree(run)
             del merged.runs[run.name]
             refused.append(why)
-        yield Path(scratch) / "runs", merged, [*refused, *merged.refused]
+        taken = {digest: [run for run in runs if run in merged.runs] for digest, runs in digests.items()}
+        records, unsound = standing.read(verification.records(results), {d: runs for d, runs in taken.items() if runs})
+        yield Path(scratch) / "runs", merged, [*refused, *merged.refused, *unsound], records
 
 
 MAX_REASONS = 5
@@ -142,11 +147,16 @@ def _turn(run: Path, published: Mapping[str, str]) -> tuple[bool, bool, str, str
 def _entries(results: Sequence[Path]) -> list[Path]:
     """Return the packed entries among, and anywhere below, the results."""
     found = [sorted(place.rglob("*.zip")) if place.is_dir() else [place] for place in results if place.exists()]
-    return list(dict.fromkeys(file for files in found for file in files))
+    return list(dict.fromkeys(file for files in found for file in files if not verification.is_record(file)))
 
 
 def _publication(
-    folder: Path, merged: merge.Merged, refused: Sequence[Refused], asked: Gate, title: str
+    folder: Path,
+    merged: merge.Merged,
+    refused: Sequence[Refused],
+    asked: Gate,
+    title: str,
+    records: Mapping[str, Sequence[Verification]],
 ) -> documents.Publication:
     if not merged.runs:
         raise StoreError("\n".join(["no run can be taken in:", *(f"{r.what}: {r.reason}" for r in refused)]))
@@ -169,6 +179,7 @@ def _publication(
         failed=failed,
         refused=refused,
         hashes={run_id: taken.sha256 for run_id, taken in merged.runs.items()},
+        standings=standing.standings(folders, records),
     )
 
 

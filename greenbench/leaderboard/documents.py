@@ -9,6 +9,7 @@ from typing import Any
 
 from greenbench.leaderboard import grades
 from greenbench.leaderboard.board import Board, Entry, Line, Place, Ranking
+from greenbench.leaderboard.standing import LEVELS, Standing
 from greenbench.merge import Refused
 from greenbench.metrics import METRICS
 from greenbench.platforms import Platform
@@ -25,7 +26,7 @@ COVERS = {"cpu": "CPU packages", "dram": "memory", "gpu": "GPU boards", "system"
 _SETTING = ("dataset", "device", "scenario", "batch_size", "protocol", "threads", "normalizer", "scorer", "data_hash")
 _CSV = (
     "platform", "board", *_SETTING, "ranked_by", "energy_scope", "energy_kind", "rank", "shared", "variant", "value",
-    "low", "high", "unit", "n", "grade", "note", "not_ranked_because", "run_id", "entry",
+    "low", "high", "unit", "n", "grade", "note", "not_ranked_because", "level", "run_id", "entry",
 )  # fmt: skip
 
 
@@ -41,6 +42,7 @@ class Publication:
         failed: lines of cells that gave no result.
         refused: runs and rows that were not taken in.
         hashes: SHA-256 of each run's files, by its id.
+        standings: how far each entry is to be believed, by its id.
     """
 
     title: str
@@ -50,6 +52,7 @@ class Publication:
     failed: Sequence[Line]
     refused: Sequence[Refused]
     hashes: Mapping[str, str]
+    standings: Mapping[str, Standing]
 
 
 def plain(publication: Publication) -> dict[str, Any]:
@@ -61,6 +64,8 @@ def plain(publication: Publication) -> dict[str, Any]:
         "grades": {"version": grades.VERSION, "unit": "J per second of audio", "up_to": grades.LIMITS},
         "platforms": [asdict(platform) for platform in publication.platforms.values()],
         "boards": [_board(board) for board in publication.boards],
+        "levels": LEVELS,
+        "standings": {name: asdict(one) for name, one in sorted(publication.standings.items())},
         "failed": [_identity(line) | {"reason": line["reason"]} for line in publication.failed],
         "refused": [asdict(refused) for refused in publication.refused],
         "runs": dict(sorted(publication.hashes.items())),
@@ -121,19 +126,26 @@ def _lines(publication: Publication) -> Iterable[dict[str, Any]]:
         for ranking in board.rankings:
             by = {"ranked_by": ranking.metric, "energy_scope": ranking.scope, "energy_kind": ranking.kind}
             for place in ranking.places:
-                yield {**where, **by, **_own(place.entry), "rank": place.rank, "shared": place.is_shared,
+                yield {**where, **by, **_own(publication, place.entry), "rank": place.rank, "shared": place.is_shared,
                        **asdict(place.score), "unit": METRICS[ranking.metric].unit, "grade": place.grade,
                        "note": place.entry.note}  # fmt: skip
         for apart in board.apart:
             for metric in apart.metrics:
-                yield {**where, "ranked_by": metric, **_own(apart.entry), "not_ranked_because": apart.reason}
+                yield {
+                    **where,
+                    "ranked_by": metric,
+                    **_own(publication, apart.entry),
+                    "not_ranked_because": apart.reason,
+                }
     for line in publication.failed:
         yield {**{name: line.get(name) for name in (*_SETTING[:4], "variant", "run_id")},
                "not_ranked_because": f"{line['status']}: {line['reason']}"}  # fmt: skip
 
 
-def _own(entry: Entry) -> dict[str, Any]:
-    return {"variant": entry.line["variant"], "run_id": entry.line["run_id"], "entry": entry.id}
+def _own(publication: Publication, entry: Entry) -> dict[str, Any]:
+    standing = publication.standings.get(entry.id)
+    level = {"level": standing.level} if standing else {}
+    return {"variant": entry.line["variant"], "run_id": entry.line["run_id"], "entry": entry.id, **level}
 
 
 def _cell(value: Any) -> Any:
@@ -154,7 +166,7 @@ def as_markdown(publication: Publication, published_utc: str) -> str:
         for board in (board for board in publication.boards if board.platform == name):
             parts.append(f"### {_escaped(board.label)}")
             for ranking in board.rankings:
-                parts += [f"**{_escaped(heading(ranking))}**", _table(ranking)]
+                parts += [f"**{_escaped(heading(ranking))}**", _table(ranking, publication.standings)]
             lines = [f"- {_escaped(a.entry.label)}, not ranked by {told(a.metrics)}: {_escaped(a.reason)}"
                      for a in board.apart]  # fmt: skip
             parts += ["Listed apart:", "\n".join(lines)] if lines else []
@@ -179,18 +191,19 @@ def told(metrics: Iterable[str]) -> str:
     return ", ".join(HEADINGS[metric].lower() for metric in metrics)
 
 
-def _table(ranking: Ranking) -> str:
+def _table(ranking: Ranking, standings: Mapping[str, Standing]) -> str:
     unit = scale(ranking.metric)[1]
     named = f"{METRICS[ranking.metric].label} ({unit})" if unit else METRICS[ranking.metric].label
     graded = ranking.metric == ENERGY
-    lines = [f"| rank | variant | {named} | 95 % interval |" + (" grade |" if graded else ""),
-             "|---:|---|---:|---|" + ("---|" if graded else "")]  # fmt: skip
+    lines = [f"| rank | variant | {named} | 95 % interval |" + (" grade |" if graded else "") + " level |",
+             "|---:|---|---:|---|" + ("---|" if graded else "") + "---|"]  # fmt: skip
     for place in ranking.places:
         rank = f"{place.rank}=" if place.is_shared else str(place.rank)
         value, span = number(ranking.metric, place.score.value), interval(ranking.metric, place)
         grade = f" {place.grade} |" if graded else ""
         note = f" ({place.entry.note})" if place.entry.note else ""
-        lines.append(f"| {rank} | {_escaped(place.entry.label)}{note} | {value} | {span or ''} |{grade}")
+        level = standings[place.entry.id].level
+        lines.append(f"| {rank} | {_escaped(place.entry.label)}{note} | {value} | {span or ''} |{grade} {level} |")
     return "\n".join(lines)
 
 

@@ -18,6 +18,7 @@ from greenbench.leaderboard.across import comparisons
 from greenbench.leaderboard.board import RANKED, Board, Entry, Place, Ranking
 from greenbench.leaderboard.documents import Publication, heading, interval, span, told
 from greenbench.leaderboard.ranking import Run
+from greenbench.leaderboard.standing import LEVELS, REPRODUCED
 from greenbench.metrics import INTERVALS, METRICS
 from greenbench.platforms import Platform
 from greenbench.record import PROVENANCE
@@ -56,7 +57,9 @@ def pages(publication: Publication, content: history.Content, runs: Sequence[Run
     ranked = {place.entry.id for board in boards for ranking in board.rankings for place in ranking.places}
     yield "index.html", environment.get_template("index.html.jinja").render(
         root="", by_platform=homes, platforms=cards, bands=grades.bands(), grades_version=grades.VERSION, news=news,
-        gate=publication.gate, n_ranked=len(ranked), n_entries=sum(len(board.entries) for board in boards),
+        gate=publication.gate, n_ranked=len(ranked),
+        n_reproduced=sum(one.level == REPRODUCED for one in publication.standings.values()),
+        n_entries=sum(len(board.entries) for board in boards),
     )  # fmt: skip
     yield (
         "platforms.html",
@@ -98,7 +101,7 @@ def _environment(publication: Publication, content: history.Content) -> "Environ
         style=Markup(style() + own), script=Markup(script),  # noqa: S704
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         heading=heading, interval=interval, span=span, told=told, quantity=quantity, n_metrics=len(RANKED),
-        label=lambda metric: METRICS[metric].label,
+        label=lambda metric: METRICS[metric].label, levels=LEVELS, standings=publication.standings,
     )  # fmt: skip
     return environment
 

@@ -15,3 +15,10 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   }
 }
+for (const filter of document.querySelectorAll(".filter")) {
+  filter.hidden = false;
+  filter.addEventListener("change", () => {
+    const shown = [...filter.querySelectorAll("input:checked")].map(box => box.value);
+    for (const row of document.querySelectorAll("tr[data-level]")) row.hidden = !shown.includes(row.dataset.level);
+  });
+}

@@ -1,0 +1,137 @@
+"""How far an entry is to be believed: reported by who measured it, checked against its archive, or reproduced."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from greenbench import energy, store, validate, verification
+from greenbench.attach import EXTERNAL
+from greenbench.datasets import known
+from greenbench.errors import InputError
+from greenbench.leaderboard import among
+from greenbench.leaderboard.ranking import entry_id
+from greenbench.merge import Refused
+from greenbench.record import KEYS
+from greenbench.validate.joules import SOURCES
+from greenbench.verification import NAMES, REPRODUCED, Verification
+
+REPORTED, CHECKED = "self-reported", "checked"
+
+LEVELS = {
+    REPORTED: "some of its figures stand on nothing in the archive, such as joules from a log that is not in it",
+    CHECKED: "its figures follow from its texts, windows, samples and hardware: its archive does not contradict itself",
+    REPRODUCED: "somebody measured it again, and texts, and on the same platform speed and energy, agreed",
+}  # fmt: skip
+"""Level -> what it proves, from the least to the most."""
+
+Row = Mapping[str, Any]
+
+__all__ = ["CHECKED", "LEVELS", "REPORTED", "REPRODUCED", "Standing", "read", "standings"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far one entry is to be believed.
+
+    Attributes:
+        level: a name from ``LEVELS``.
+        reproduced: by whom, when and on what, a line each; else that nobody has.
+        notes: what the archive does not back, and what `greenbench validate` warns of.
+    """
+
+    level: str
+    reproduced: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def standings(folders: Sequence[Path], records: Mapping[str, Sequence[Verification]]) -> dict[str, Standing]:
+    """Return the standing of each entry of a board by its id.
+
+    Args:
+        folders: of the runs, as they are published.
+        records: sound verifications by the id of the run that they are of.
+    """
+    unbacked: dict[str, list[str]] = {}
+    notes: dict[str, list[str]] = {}
+    again: dict[str, list[str]] = {}
+    for folder in folders:
+        rows = [row for row in store.current(store.read_rows(folder / store.RECORDS)) if row["status"] == "ok"]
+        warnings = [problem for problem in validate.problems(folder) if problem.severity == "warning"]
+        for row in rows:
+            name = entry_id(row)
+            unbacked.setdefault(name, []).extend(_unbacked(row, store.read_run(folder)))
+            notes.setdefault(name, []).extend(_named_data(row))
+            again.setdefault(name, _reproduced(row, records.get(str(row["run_id"]), ())))
+        for problem in warnings:
+            ids = [entry_id(dict(zip(KEYS, problem.key, strict=True)))] if problem.key else map(entry_id, rows)
+            for name in dict.fromkeys(ids):
+                notes.setdefault(name, []).append(f"{problem.what}. {problem.fix}")
+    for odd, what in among.odd_sizes(folders):
+        notes.setdefault(entry_id(odd), []).append(f"{what}: which is right, nobody knows")
+    return {name: _standing(again.get(name, []), why, notes.get(name, [])) for name, why in unbacked.items()}
+
+
+def _standing(again: Sequence[str], unbacked: Iterable[str], notes: Iterable[str]) -> Standing:
+    reasons = list(dict.fromkeys(unbacked))
+    level = REPRODUCED if again else REPORTED if reasons else CHECKED
+    return Standing(level, tuple(again), tuple(dict.fromkeys([*reasons, *notes])))
+
+
+def _unbacked(row: Row, run: Row) -> Iterator[str]:
+    """Yield what of a row stands on nothing in its archive."""
+    for part in energy.PARTS:
+        source = row.get(f"energy_{part}_source")
+        if row.get(f"energy_{part}_j") is None:
+            continue
+        if source == EXTERNAL:
+            yield "its joules are those of a power log, which is not in the archive"
+        elif source not in SOURCES:
+            yield f"its joules are those of a plug-in's meter ({source}), whose samples nothing here can read"
+        elif not run["suite"].get("trace_hz"):
+            yield "nothing was sampled beside its joules (trace_hz: 0)"
+
+
+def _named_data(row: Row) -> Iterator[str]:
+    if not known.is_pinned(str(row["dataset"])):
+        yield f"the data set is named '{row['dataset']}' by the submitter: it is none whose content is pinned here"
+
+
+def _reproduced(row: Row, records: Iterable[Verification]) -> list[str]:
+    """Say who reproduced a row's cell, when, and on what."""
+    key = tuple(row[name] for name in NAMES)
+    return [
+        f"{found.by}, {found.utc[:10]}, on {found.platform}: {cell.n_equal} of {cell.n_texts} texts equal"
+        + ("" if found.same_platform else "; another platform, so speed and energy were not compared")
+        for found in records
+        for cell in found.cells
+        if cell.key == key and verification.verdict(cell, found.same_platform) == REPRODUCED
+    ]
+
+
+def read(
+    paths: Sequence[Path], digests: Mapping[str, Sequence[str]]
+) -> tuple[dict[str, list[Verification]], list[Refused]]:
+    """Read records of verifications, and refuse those that are unsound or of no entry here.
+
+    Args:
+        paths: of the records.
+        digests: of the entries that are published -> the runs in each.
+
+    Returns:
+        The records by the id of the run that they are of, and what was refused.
+    """
+    by_run: dict[str, list[Verification]] = {}
+    refused = []
+    for path in paths:
+        try:
+            found = verification.read(path)
+        except InputError as error:
+            refused.append(Refused(path.name, str(error).removeprefix(f"{path}: ")))
+            continue
+        if found.entry not in digests:
+            reason = f"it is of an entry that is not published here (its digest is {found.entry[:16]}…)"
+            refused.append(Refused(path.name, reason))
+        for run_id in digests.get(found.entry, ()):
+            by_run.setdefault(run_id, []).append(found)
+    return by_run, refused
