@@ -232,7 +232,7 @@ def _counted_alone(texts: dict[str, Row], rows: Sequence[Row]) -> Row:
     row = next(r for r in rows if (r["round"], r["repeat"]) == _window(texts))
     how = scorers.create(scorers.name_of(row["normalizer"], row["scorer"]))
     heard = [(text["reference"], text["hypothesis"], text["speaker"]) for text in texts.values()]
-    return {**row, **scorers.accuracy(heard, how, 1)[0]}
+    return {**row, **scorers.accuracy(heard, how)[0]}
 
 
 def _ratios(figures: dict[str, Any], theirs: Sequence[Row], ours: Sequence[Row]) -> Iterator[str]:

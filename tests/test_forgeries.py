@@ -194,11 +194,11 @@ def one_utterance(files: Files) -> None:
     kept = [row for row in told if row["utterance_id"] == "u010"]
     files["honest/hypotheses.jsonl"] = "".join(json.dumps(row) + "\n" for row in kept).encode()
     (heard,) = {(row["reference"], row["hypothesis"], None) for row in kept}
-    figures = scorers.accuracy([heard], scorers.create("none"), 200)[0]
+    figures, unit = scorers.accuracy([heard], scorers.create("none"))
     data_hash = corpus.data_hash([("u010", heard[0], 32000, kept[0]["audio_digest"])])
 
     def change(row: Row) -> None:
-        row.update(figures, n_utterances=1, n_passes=40, data_hash=data_hash)
+        row.update(figures, wer_ci_unit=unit, n_utterances=1, n_passes=40, data_hash=data_hash)
 
     rows(files, change)
 

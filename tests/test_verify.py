@@ -253,5 +253,5 @@ def invent_texts(run: Path) -> None:
 
     rewrite(run, store.HYPOTHESES, lambda row: row.update(hypothesis=row["reference"]))
     heard = [(row["reference"], row["hypothesis"], row["speaker"]) for row in store.read_rows(run / store.HYPOTHESES)]
-    figures, unit = scorers.accuracy(heard, scorers.create("whisper-english"), 1000)
+    figures, unit = scorers.accuracy(heard, scorers.create("whisper-english"))
     rewrite(run, store.RECORDS, lambda row: row.update(figures, wer_ci_unit=unit))

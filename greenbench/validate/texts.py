@@ -100,16 +100,12 @@ _LIBRISPEECH_ID = re.compile(r"\d+-\d+-\d{4}")
 
 def _varies(row: Row, evidence: Evidence) -> Iterator[str]:
     """An interval has a width where utterances, or speakers, differ in their rate of errors."""
-    texts = evidence.texts.get(rescore.key_of(row)) or ()
-    for rate in ("wer", "cer"):
-        ends = row.get(f"{rate}_ci_low"), row.get(f"{rate}_ci_high")
-        if (
-            row.get(rate)
-            and None not in ends
-            and ends[0] == ends[1]
-            and any(t["reference"] == t["hypothesis"] for t in texts)
-        ):
-            yield f"{rate}_ci_low and {rate}_ci_high are both {ends[0]:g}, and some utterances have errors, others none"
+    texts, counted = evidence.texts.get(rescore.key_of(row)) or (), _expected(row, evidence)
+    some_are_right = any(text["reference"] == text["hypothesis"] for text in texts)
+    for low, high in (("wer_ci_low", "wer_ci_high"), ("cer_ci_low", "cer_ci_high")):
+        is_point = row.get(low) is not None and row.get(low) == row.get(high)
+        if is_point and row.get(low[:3]) and some_are_right and counted.get(low) != counted.get(high):
+            yield f"{low} and {high} are both {row[low]:g}, and some utterances have errors, others none"
 
 
 def _is_plausible(row: Row, evidence: Evidence) -> Iterator[str]:

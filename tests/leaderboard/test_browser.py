@@ -148,3 +148,15 @@ def test_axe_finds_no_barrier(
     for url in pages.values():
         visit(url, width, scheme)
         assert barriers() == [], url
+
+
+def test_entries_are_filtered_by_their_level(visit: Visit, pages: dict[str, str]) -> None:
+    """Unticking a level hides its entries in every table, ticking shows them again; nothing is asked of a network."""
+    browser = visit(pages["board"])
+    shown = "return [...document.querySelectorAll('tr[data-level]')].filter(row => row.offsetParent).length"
+    n_all = run(browser, shown)
+    assert n_all > 0
+    browser.find_element("css selector", ".filter input[value='checked']").click()
+    assert run(browser, shown) == 0
+    browser.find_element("css selector", ".filter input[value='checked']").click()
+    assert run(browser, shown) == n_all
