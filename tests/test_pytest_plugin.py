@@ -112,3 +112,23 @@ def test_who_does_not_use_it_pays_nothing() -> None:
 def test_pytest_finds_it() -> None:
     """The plug-in is registered with pytest, under the project's name."""
     assert [entry.value for entry in entry_points(group="pytest11", name="greenbench")] == ["greenbench.pytest_plugin"]
+
+
+def test_a_run_that_measured_nothing_fails_the_test(project: pytest.Pytester) -> None:
+    """A device that is not here fails a test that looks at no figure, where nothing or not all was measured."""
+    project.makepyfile(
+        """
+        import pytest
+        import yaml
+
+        @pytest.mark.parametrize("devices", [["cuda:7"], ["cpu", "cuda:7"]])
+        def test_it(greenbench_run, devices):
+            data = yaml.safe_load(open("suites/mine.yaml"))
+            greenbench_run({**data, "devices": devices}, limit=1)
+        """
+    )
+    result = project.runpytest()
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(
+        ["*MissingError: *nothing was measured; 1 cell skipped for want of what the suite asks for: *"]
+    )

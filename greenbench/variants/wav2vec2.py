@@ -12,61 +12,23 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from greenbench import cache
-from greenbench.ancestry import NAMED
-from greenbench.assets import QUICKSTART
 from greenbench.compress import exported
 from greenbench.errors import InputError, MissingError
 from greenbench.plugins import (
     BARE,
     LINEAGE,
-    SAMPLE_RATE_HZ,
     Export,
     Method,
     ModelRef,
     Variant,
     VariantInfo,
 )
-from greenbench.variants import hub, widths
+from greenbench.variants import checkpoints, fit, hub, widths
+from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS, LICENCES, N_PARAMS, VOCABULARY
 from greenbench.variants.ctc import CtcTranscriber
-
-_LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
-
-ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "base": {},  # the defaults of transformers' Wav2Vec2Config
-    "large": _LARGE,
-    "large-lv60": {**_LARGE, "feat_extract_norm": "layer", "conv_bias": True, "do_stable_layer_norm": True},
-}
-"""Published architectures by name, as settings of transformers' ``Wav2Vec2Config``."""
-
-CHECKPOINTS: dict[str, tuple[str, str | None]] = {
-    "quickstart": (str(QUICKSTART / "teacher"), None),
-    "quickstart-6l": (str(QUICKSTART / "students" / "quickstart-6l"), None),
-    "quickstart-2l": (str(QUICKSTART / "students" / "quickstart-2l"), None),
-    "base-960h": ("facebook/wav2vec2-base-960h", "base"),
-    "base-100h": ("facebook/wav2vec2-base-100h", "base"),
-    "large-960h": ("facebook/wav2vec2-large-960h", "large"),
-    "large-960h-lv60": ("facebook/wav2vec2-large-960h-lv60", "large-lv60"),
-    "large-960h-lv60-self": ("facebook/wav2vec2-large-960h-lv60-self", "large-lv60"),
-    "hubert-large-ls960": ("facebook/hubert-large-ls960-ft", None),
-    "data2vec-audio-base-960h": ("facebook/data2vec-audio-base-960h", None),
-    "data2vec-audio-large-960h": ("facebook/data2vec-audio-large-960h", None),
-    "wavlm-base-plus-100h": ("patrickvonplaten/wavlm-libri-clean-100h-base-plus", None),
-}
-"""Preset -> folder or hub id, and its architecture where that is one of ``ARCHITECTURES``."""
-
-N_PARAMS = {"base": 94_396_320, "large": 315_461_792, "large-lv60": 315_471_520}
-"""Parameters of each architecture with a head of 32 characters (a test counts them)."""
-
-LICENCES = dict.fromkeys((model for model, _ in CHECKPOINTS.values() if "patrickvonplaten" not in model), "Apache-2.0")
-
-LANGUAGE_MODEL = ("language_model", "alphabet.json")
-"""What transformers' ``Wav2Vec2ProcessorWithLM`` keeps in a checkpoint's folder beside the model."""
 
 _HALVES = {"fp16": "float16", "bf16": "bfloat16"}
 """Method that leaves a student's weights in 16 bits -> the type that it then runs in."""
-
-VOCABULARY = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ"]
-"""The 32 characters of the LibriSpeech checkpoints; random weights get it, so that they decode to something."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +106,7 @@ class Wav2Vec2:
             prepare=partial(_prepare, settings, [method for _, method in methods]),
             unsupported=lambda device: next(filter(None, (m.unsupported(device) for _, m in methods)), None),
             identity=partial(_identity, settings),
-            ancestors=partial(_ancestors, lineage),
+            ancestors=partial(checkpoints.ancestors, lineage),
             parent=(base if base != name else f"wav2vec2:{self.label}") if methods else lineage.get("parent"),
             steps=(*(step["use"] for step in lineage.get("steps", ())), *(step for step, _ in methods)),
             decoding=lambda: "greedy, language model not used" if _language_model(settings) else "greedy",
@@ -186,26 +148,8 @@ def _identity(settings: Wav2Vec2) -> tuple[str, ...]:
     return (f"random:{config}:{settings.seed}",)
 
 
-def _ancestors(lineage: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Return what a student's folder says it comes from; one that tells a name alone may mean a preset."""
-    if lineage.get("ancestors"):
-        return [tuple(identity) for identity in lineage["ancestors"]]
-    name = lineage.get("parent")
-    if name is None:
-        return []
-    model = CHECKPOINTS.get(str(name).removeprefix("wav2vec2/"), (str(name).removeprefix("wav2vec2:"), None))[0]
-    try:
-        return [hub.identity(model) or (f"{NAMED}{name}",)]
-    except MissingError:  # a name that the student's maker gave
-        return [(f"{NAMED}{name}",)]
-
-
 def _language_model(settings: Wav2Vec2) -> str | None:
-    """Return the file or folder by which a checkpoint brings a language model, or None."""
-    if settings.model is None:
-        return None
-    folder = hub.fetch(settings.model, settings.revision)
-    return next((name for name in LANGUAGE_MODEL if (folder / name).exists()), None)
+    return settings.model and fit.language_model(hub.fetch(settings.model, settings.revision))
 
 
 def _warnings(settings: Wav2Vec2) -> list[str]:
@@ -224,31 +168,13 @@ def _prepare(settings: Wav2Vec2, methods: Sequence[Method]) -> None:
 def _load(settings: Wav2Vec2, methods: Sequence[Method], device: str) -> CtcTranscriber:
     """Load the model ready to run: a torch module on its device, or the files of an export."""
     extractor, tokenizer = _processor(settings)
-    _check_fit(settings, extractor, tokenizer)
+    fit.check(settings.label, _config(settings).vocab_size, extractor, tokenizer)
     if methods and isinstance(methods[-1], Export):
         folder = exported.files(_source(settings, methods[:-1]), methods[-1])
         dtype = getattr(methods[-1], "compute_dtype", None)
         engine = exported.Exported(methods[-1].open(folder), _config(settings), folder, dtype)
         return CtcTranscriber(engine, extractor, tokenizer, device)
     return CtcTranscriber(_module(settings, methods, device), extractor, tokenizer, device)
-
-
-def _check_fit(settings: Wav2Vec2, extractor: Any, tokenizer: Any) -> None:
-    """Refuse a feature extractor of another sampling rate, and a tokeniser of another vocabulary than the head's.
-
-    A tokeniser may add special tokens to its vocabulary, which a head need not have.
-    """
-    if extractor.sampling_rate != SAMPLE_RATE_HZ:
-        raise InputError(
-            f"model {settings.label}: its feature extractor takes speech of {extractor.sampling_rate} Hz; only models "
-            f"of {SAMPLE_RATE_HZ} Hz can be measured."
-        )
-    head, known = _config(settings).vocab_size, (tokenizer.vocab_size, len(tokenizer))
-    if head not in known:
-        raise InputError(
-            f"model {settings.label}: its head has {head} outputs and its tokeniser {known[0]} tokens, as where that "
-            "is of another language (`target_lang`). Save the model with the tokeniser that it was trained with."
-        )
 
 
 def _source(settings: Wav2Vec2, methods: Sequence[Method]) -> exported.Source:
