@@ -35,6 +35,11 @@ def written(identities: Iterable[Identity]) -> str | None:
     return _NEXT.join(_STEP.join(identity) for identity in identities if identity) or None
 
 
+def plain(step: str) -> str:
+    """Return the text of one method without what stands between methods in a column."""
+    return step.replace(_STEP, ">").replace(_NEXT, ";")
+
+
 @lru_cache(maxsize=65536)
 def read(text: str) -> tuple[Identity, ...]:
     """Return the identities that a column holds."""

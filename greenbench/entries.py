@@ -215,7 +215,7 @@ def _step(build: Build) -> str:
     given = registry.settings(method)
     default = {f.name: f.default_factory() if f.default_factory is not MISSING else f.default for f in fields(method)}
     changed = {name: value for name, value in given.items() if _text(value) != _text(default[name])}
-    return build.use + (_text(changed) if changed else "")
+    return ancestry.plain(build.use + (_text(changed) if changed else ""))
 
 
 def _text(value: Any) -> str:

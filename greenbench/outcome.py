@@ -133,7 +133,7 @@ def run_suite(
     from greenbench.suite import load
 
     rows = run(load(suite, changes=changes), Options(out=folder, only=only))
-    problem = shortfall(rows[rows["status"] != "error"])
+    problem = shortfall(rows[rows["status"] != "error"] if anything(rows) else rows)
     if problem:
         raise MissingError(f"{folder}: {problem}")
     return Outcome(rows, folder)

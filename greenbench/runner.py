@@ -282,12 +282,15 @@ def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _done(folder: Path, suite: Suite) -> set[tuple[Any, ...]]:
-    """Return the cells that need no process: all repeats measured, or skipped for a reason."""
+    """Return the cells that need no process: all repeats measured, or skipped for what nothing mends."""
     repeats = build_protocol(suite.protocol).repeats
     rows = store.current(store.read_rows(folder / store.RECORDS))
     counts: dict[tuple[Any, ...], int] = {}
     for row in rows:
-        n = {"ok": 1, "skipped": repeats}.get(row["status"], -repeats)
+        status = (
+            "lacking" if row.get("skipped_for") == "lacking" else row["status"]
+        )  # what is installed since, is tried
+        n = {"ok": 1, "skipped": repeats}.get(status, -repeats)
         counts[_identity(row)] = counts.get(_identity(row), 0) + n
     return {cell for cell, n in counts.items() if n >= repeats}
 

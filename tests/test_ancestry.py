@@ -72,6 +72,12 @@ def test_of_as_near_ones_the_same_decoding_and_run_are_taken() -> None:
     assert parent(child, *known) == "greedy-r2"
 
 
+def test_settings_cannot_break_a_chain() -> None:
+    """A build's settings are one step of the column, whatever is in them."""
+    step = ancestry.plain('cut{"why": "a > b ; c"}')
+    assert ancestry.read(str(ancestry.written([("w", step), ("t",)]))) == (("w", step), ("t",))
+
+
 # --- what a suite says -----------------------------------------------------------------------------------
 
 

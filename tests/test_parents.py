@@ -146,6 +146,9 @@ def test_a_device_that_is_asked_for_and_not_here_is_exit_code_1(suite_data: dict
         file.write_text(json.dumps({**suite_data, "devices": devices}))
         done = greenbench("run", file, "--out", tmp_path / "-".join(devices))
         assert (done.returncode, says in done.stderr) == (code, True), done.stderr
+    file.write_text(json.dumps({**suite_data, "devices": ["cuda:7"]}))
+    again = greenbench("run", file, "--out", tmp_path / "cuda:7", "--resume")
+    assert "1 cell to run" in again.stderr, "what is installed or attached since is tried"
     page = greenbench("report", tmp_path / "cuda:7", "--out", tmp_path / "page.html")
     assert (page.returncode, (tmp_path / "page.html").exists()) == (1, True)
     assert "error: nothing was measured in these results" in page.stderr
