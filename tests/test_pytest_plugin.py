@@ -118,12 +118,14 @@ def test_a_run_that_measured_nothing_fails_the_test(project: pytest.Pytester) ->
     """A device that is not here fails a test that looks at no figure, where nothing or not all was measured."""
     project.makepyfile(
         """
+        from pathlib import Path
+
         import pytest
         import yaml
 
         @pytest.mark.parametrize("devices", [["cuda:7"], ["cpu", "cuda:7"]])
         def test_it(greenbench_run, devices):
-            data = yaml.safe_load(open("suites/mine.yaml"))
+            data = yaml.safe_load(Path("suites/mine.yaml").read_text())
             greenbench_run({**data, "devices": devices}, limit=1)
         """
     )

@@ -86,7 +86,7 @@ class Wav2Vec2:
     def open(self) -> tuple[Any, Any, Any]:
         """Return the torch module in float32 on the CPU, its feature extractor and its tokeniser."""
         settings = self.settled()
-        return (_module(settings, (), "cpu").float(), *_processor(settings))
+        return (_module(settings, (), "cpu").float(), *_fitting_processor(settings))
 
     def __call__(self, name: str, methods: Sequence[tuple[str, Method]]) -> Variant:
         """Return the variant with the methods chained on.
@@ -167,8 +167,7 @@ def _prepare(settings: Wav2Vec2, methods: Sequence[Method]) -> None:
 
 def _load(settings: Wav2Vec2, methods: Sequence[Method], device: str) -> CtcTranscriber:
     """Load the model ready to run: a torch module on its device, or the files of an export."""
-    extractor, tokenizer = _processor(settings)
-    fit.check(settings.label, _config(settings).vocab_size, extractor, tokenizer)
+    extractor, tokenizer = _fitting_processor(settings)
     if methods and isinstance(methods[-1], Export):
         folder = exported.files(_source(settings, methods[:-1]), methods[-1])
         dtype = getattr(methods[-1], "compute_dtype", None)
@@ -268,6 +267,12 @@ def _random(settings: Wav2Vec2) -> Any:
 
     torch.manual_seed(settings.seed)
     return AutoModelForCTC.from_config(_config(settings))
+
+
+def _fitting_processor(settings: Wav2Vec2) -> tuple[Any, Any]:
+    extractor, tokenizer = _processor(settings)
+    fit.check(settings.label, _config(settings).vocab_size, extractor, tokenizer)
+    return extractor, tokenizer
 
 
 def _processor(settings: Wav2Vec2) -> tuple[Any, Any]:
