@@ -1,11 +1,12 @@
 """What the bytes of an audio file say and its decoder does not: joined recordings, and headers that are wrong."""
 
-import mmap
 import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+from greenbench.datasets import flac
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
@@ -29,7 +30,6 @@ _MP3_SAMPLES = 1152
 _MP3_RATES_HZ = (44100, 48000, 32000, 0)
 _MP3_KBPS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
 _MP3_KBPS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
-_FLAC_RATES_HZ = {4: 8000, 5: 16000, 6: 22050, 7: 24000, 8: 32000, 9: 44100, 10: 48000, 11: 96000}
 _RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000)
 
 _JOINED = "it is several files joined end to end, of which only the first would be read: split it, or join the samples"
@@ -180,24 +180,7 @@ def _of_samples(file: BinaryIO, fmt: bytes, n_declared: int) -> _Wav:
 
 
 def _flac(path: Path, heading: _Heading) -> str | None:
-    """Look for a second stream, and for the rate that the first frame states beside the one of the header."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        if len(re.findall(rb"fLaC[\x00\x80]\x00\x00\x22", content)) > 1:
-            return _JOINED
-        frame = content[_after_metadata(content) :][:3]
-    of_frame = _FLAC_RATES_HZ.get(frame[2] & 15) if len(frame) == 3 and frame[0] == 0xFF else None
-    if of_frame and of_frame != heading.rate_hz:
-        return f"its header contradicts itself: {heading.rate_hz} Hz, and {of_frame} Hz in its first frame"
-    return None
-
-
-def _after_metadata(content: mmap.mmap) -> int:
-    """Return where a FLAC file's first frame begins."""
-    at, is_last = max(0, content.find(b"fLaC")) + 4, False
-    while not is_last and at + 4 <= len(content):
-        is_last = bool(content[at] & 0x80)
-        at += 4 + int.from_bytes(content[at + 1 : at + 4], "big")
-    return at
+    return _JOINED if flac.is_joined(path) else flac.contradiction(path, heading.rate_hz, heading.n_samples)
 
 
 def _ogg(path: Path, _heading: _Heading) -> str | None:

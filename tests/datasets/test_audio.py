@@ -400,6 +400,18 @@ def test_a_changed_sample_rate_is_refused(tmp_path: Path, suffix: str, at: int) 
     assert "16000 Hz" in told
 
 
+@pytest.mark.parametrize("rate_hz", [16_000, 44_100])
+@pytest.mark.parametrize("n", [100, 4096, 4097, 40_000, 300_000])
+def test_a_flac_header_that_counts_too_few_is_refused(tmp_path: Path, rate_hz: int, n: int) -> None:
+    """The decoder would stop at the header's count; the number of the last frame tells how many there are."""
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.random.default_rng(n).integers(-9999, 9999, n, dtype=np.int16), rate_hz)
+    read_audio(path)
+    assert int.from_bytes(path.read_bytes()[22:26], "big") == n
+    told = refusal(patched(path, 22, (n // 2).to_bytes(4, "big")))
+    assert told.startswith(f"its header says {n // 2} samples, its last frame {n}: write the header anew")
+
+
 def test_a_rate_of_no_speech_is_refused(tmp_path: Path) -> None:
     """Samples at 50 Hz are not resampled to hours of hum."""
     soundfile.write(tmp_path / "slow.au", np.zeros(100), 50)
