@@ -27,6 +27,9 @@ _MAX_MP3_FRAME = 1441
 """Bytes. Some encoders leave the first frame out of their count, so that the last one seems to be too much."""
 
 _MP3_SAMPLES = 1152
+_MP3_SLACK = 6 * _MP3_SAMPLES
+"""Samples that frames have beyond a recording's: the first frame's, and what encoders add at both ends."""
+
 _MP3_RATES_HZ = (44100, 48000, 32000, 0)
 _MP3_KBPS_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
 _MP3_KBPS_2 = (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0)
@@ -204,21 +207,28 @@ def _ogg_pages(path: Path) -> Iterator[int]:
 def _mp3(path: Path, heading: _Heading) -> str | None:
     """Look for frames that the decoder would not come to: after those that the first frame counts, or its estimate."""
     found = _xing(path)
-    if found is None:
-        n_samples = _mp3_samples(path)
-        read_s, whole_s = heading.n_samples / heading.rate_hz, n_samples / heading.rate_hz
-        cause = f"nothing in it says how long it is, and decoding would end after {read_s:.1f} s of {whole_s:.1f} s"
-        remedy = f"have it counted (ffmpeg -i {path.name} -c copy new.mp3)"
-        return f"{cause}: {remedy}" if heading.n_samples + 2 * _MP3_SAMPLES < n_samples else None
+    if found and _begins_anew(path, found.start + (found.n_bytes or path.stat().st_size)):
+        return _JOINED
+    n_there = _mp3_samples(path)
+    if n_there <= heading.n_samples + _MP3_SLACK:
+        return None
+    counted = "its first frame counts too few" if found else "nothing in it says how long it is"
+    ends_s, whole_s = heading.n_samples / heading.rate_hz, n_there / heading.rate_hz
+    remedy = f"have it counted (ffmpeg -i {path.name} -c copy new.mp3)"
+    return f"{counted}, and decoding would end after {ends_s:.1f} s of {whole_s:.1f} s: {remedy}"
+
+
+def _begins_anew(path: Path, end: int) -> bool:
+    """Say whether MP3 frames go on after the end of a recording, or after the tag behind it."""
     with path.open("rb") as file:
-        end = file.seek(0, 2)
-        begin = file.seek(min(end, found.start + (found.n_bytes or end)))
+        n_bytes = file.seek(0, 2)
+        begin = file.seek(min(n_bytes, end))
         head = file.read(4)
         if head[:3] == b"TAG":  # ID3v1
             begin = file.seek(begin + 128)
             head = file.read(4)
-    begins_anew = head[:3] == b"ID3" or (len(head) == 4 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)
-    return _JOINED if begins_anew and end - begin > 2 * _MAX_MP3_FRAME else None
+    is_frame = head[:3] == b"ID3" or (len(head) == 4 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)
+    return is_frame and n_bytes - begin > 2 * _MAX_MP3_FRAME
 
 
 def _mp3_samples(path: Path) -> int:

@@ -356,6 +356,15 @@ def test_mp3_of_which_the_decoder_would_lose_the_end_is_refused(tmp_path: Path) 
     assert re.search(r"decoding would end after [1-3]\.\d s of [56]\.\d s: have it counted \(ffmpeg", refusal(path))
 
 
+def test_mp3_whose_first_frame_counts_too_few_is_refused(tmp_path: Path) -> None:
+    """A changed count of frames would end the recording there; the frames in the file tell."""
+    path = noise(tmp_path / "a.mp3")
+    at = re.search(rb"Xing|Info", path.read_bytes()).end() + 4
+    count = int.from_bytes(path.read_bytes()[at : at + 4], "big")
+    told = refusal(patched(path, at, (count // 2).to_bytes(4, "big")))
+    assert re.match(r"its first frame counts too few, and decoding would end after 1\.\d s of 2\.\d s: have it", told)
+
+
 def test_flac_of_unknown_length_is_read_to_its_end(tmp_path: Path) -> None:
     """A stream written to a pipe says no length; its samples are all there, and so are those of a part."""
     path = noise(tmp_path / "piped.flac")
