@@ -90,6 +90,9 @@ def test_the_intervals_of_an_earlier_version_are_told_from_forged_ones(copy: Pat
     assert problem.what.startswith("the intervals of 8 rows are an earlier version's bootstrap")
     tamper(copy, store.RECORDS, changed(wer_ci_high=1.2))
     assert "wer_ci_high is 1.2, by its formula 1 (counted again)" in [problem.what for problem in found(copy)]
+    run = json.loads((copy / store.RUN).read_text())
+    (copy / store.RUN).write_text(json.dumps(run | {"versions": run["versions"] | {"numpy": "0"}}))
+    assert "wer_ci_high is 1.2, a bootstrap of the texts gives 1" in [problem.what for problem in found(copy)]
 
 
 def test_a_fresh_run_is_clean(fresh: Path) -> None:
