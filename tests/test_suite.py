@@ -101,7 +101,7 @@ def test_length_buckets_are_data_sets_of_their_own(write, entry: dict, names: li
         ({"batch_sizes": [0]}, "suite.yaml: batch_sizes: a batch size is at least 1"),
         ({"scenarios": ["ofline"]}, "scenarios.0: input should be 'offline', 'single-stream' or 'server'"),
         ({"devices": ["gpu"]}, "suite.yaml: devices: unknown device 'gpu'. Valid: auto, cpu, cuda"),
-        ({"normalizer": "whisper"}, r"suite.yaml: normalizer: .*'whisper'. Did you mean 'whisper-english'\?"),
+        ({"normalizer": "whisper"}, r"suite.yaml: normalizer: .*'whisper'. Did you mean 'whisper-basic'\?"),
         ({"protocol": "quik"}, r"suite.yaml: protocol: unknown protocol 'quik'. Did you mean 'quick'\?"),
         ({"protocol": {"use": "quick", "repeat": 1}}, r"protocol: unknown step 'repeat'. Did you mean 'repeats'\?"),
         ({"protocol": {"use": "quick", "repeats": "1"}}, r"protocol: repeats: input should be a valid integer"),

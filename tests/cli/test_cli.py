@@ -178,7 +178,7 @@ def test_rescore_prints_every_scorer(measured: Path, tmp_path: Path) -> None:
 
 def test_validate_tells_clean_from_doubtful(sound_run, tmp_path: Path) -> None:
     """`validate` ends with 0 for a clean run and for warnings, 1 for errors (and with --strict), 2 without a run."""
-    run = sound_run("run", {"variant": "a", "rounds": [{"wall_s": 2.0}] * 3})
+    run = sound_run("run", {"variant": "a", "rounds": [{"wall_s": 2.0}] * 3, "n_wrong": 1})
     clean = greenbench("validate", run, "--strict")
     assert (clean.returncode, clean.stdout) == (0, "0 errors, 0 warnings\n"), clean.stdout
     with (run / "records.jsonl").open("a") as stream:
