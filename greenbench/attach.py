@@ -149,4 +149,4 @@ def _power_w(log: PowerLog, idle: Row | None) -> float | None:
     if idle is None:
         return None
     segments = store.segments_utc(idle)
-    return ratio(log.energy_j(segments)[0], sum(end - start for start, end in segments))
+    return ratio(_joules(log, segments)[0], sum(end - start for start, end in segments))

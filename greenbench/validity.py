@@ -20,7 +20,7 @@ FEW = "few-speakers"
 RANKABLE = frozenset({ESTIMATED, FEW})
 """The flags that leave a row rankable."""
 
-BY_ENERGY = (ESTIMATED, "idle-missing", "idle-drift")
+BY_ENERGY = (ESTIMATED, "energy-unread", "gpu-shared", "idle-missing", "idle-drift")
 """The flags that depend on how energy was read, and on nothing else."""
 
 MAX_FOREIGN_SHARE = 0.1

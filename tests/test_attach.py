@@ -123,7 +123,8 @@ def test_a_window_that_is_not_covered_is_none(
     assert {unknown[name] for name in derived} == {None}
     assert unknown["energy_cpu_j"] == 12.0
     assert reason in unknown["energy_system_note"]
-    assert unknown["flags"] == ["short-window"]
+    assert unknown["flags"] == ["energy-unread", "short-window"]
+    assert reason in unknown["flag_notes"][0]
 
 
 def test_an_idle_baseline_that_is_not_covered_costs_the_net_only(run: Path, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from greenbench.bounds import implausible
+from greenbench.environment import cpu_packages
 from greenbench.plugins import Quantity, Reading
 
 MIN_WINDOW_S = 0.1
@@ -55,6 +57,8 @@ class CodecarbonEstimate:
         note = f"TDP {tdp_w:g} W ({origin}); {UNCERTAINTY}"
         if window_s < MIN_WINDOW_S:
             energy_j, note = None, f"the window of {window_s:.3f} s is too short to know the CPU load"
+        elif why := implausible("package", energy_j, window_s, cpu_packages() or 1):
+            energy_j, note = None, f"{why}: is tdp_w in W?"
         reading.add("energy_cpu_j", Quantity(energy_j, "estimated", "codecarbon-tdp", note))
 
     def _tdp(self) -> tuple[float | None, str]:

@@ -117,7 +117,9 @@ def _counts(root: Path) -> dict[tuple[str, str], int]:
 
 
 def _events(before: Mapping[tuple[str, str], int], after: Mapping[tuple[str, str], int]) -> int | None:
-    """Count what happened in between, once for each package and core; None without counters."""
+    """Count what happened in between, once for each package and core; None without counters, or where one was reset."""
+    if any(after[key] < before[key] for key in before.keys() & after.keys()):
+        return None
     most: dict[str, int] = {}
     for key in before.keys() & after.keys():
         most[key[0]] = max(most.get(key[0], 0), after[key] - before[key])

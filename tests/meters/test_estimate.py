@@ -57,6 +57,14 @@ def test_power_follows_the_mean_load(monkeypatch, busy_s, load):
     assert quantity.value / inside_s == pytest.approx(100 * (0.1 + 0.9 * load**3), rel=0.1)
 
 
+def test_a_tdp_in_milliwatts_is_no_estimate(monkeypatch):
+    """A TDP that would make a package draw kilowatts gives None and asks for the unit, where there is one package."""
+    monkeypatch.setattr(estimate, "cpu_packages", lambda: 1)
+    quantity, _ = _read(CodecarbonEstimate(tdp_w=65_000))
+    assert quantity.value is None
+    assert "is tdp_w in W?" in quantity.note
+
+
 def test_an_estimate_is_called_one():
     """Method, source and note tell an estimate on a given TDP from a measurement."""
     quantity, _ = _read(CodecarbonEstimate(tdp_w=65))

@@ -119,6 +119,15 @@ def test_a_calm_window_has_no_event(tmp_path: Path) -> None:
 # --- the window ------------------------------------------------------------------------------------------
 
 
+def test_a_throttling_counter_that_was_reset_tells_nothing(tmp_path: Path) -> None:
+    """A CPU that was unplugged and came back counts anew: the events are unknown, not 0."""
+    cpu(tmp_path, 0, package=0, core=0, package_count=7, core_count=7)
+    reading = Reading()
+    with Thermal(tmp_path).window(reading):
+        cpu(tmp_path, 0, package=0, core=0, package_count=1, core_count=1)
+    assert reading.quantities["n_cpu_throttles"] == Quantity(None, "counter", "thermal_throttle")
+
+
 def test_segments_keep_the_first_start_and_the_last_end(tmp_path: Path) -> None:
     """Of a window in segments: the temperature it began with, the one it ended with, and all its events."""
     reading = Reading()
