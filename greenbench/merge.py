@@ -270,7 +270,7 @@ def _drop_unsound(folder: Path) -> Iterator[Refused]:
     errors = [problem for problem in validate.problems(folder) if problem.severity == "error"]
     for problem in errors:
         if problem.where == str(folder / store.RUN):
-            raise StoreError(f"{store.RUN}: {problem.what}")
+            raise StoreError(f"{store.RUN}: {problem.what}. {problem.fix}")
     for file in (store.RECORDS, store.SCORES):
         rows = dict(enumerate(store.read_rows(folder / file), start=1))
         reasons = {number: _reasons(errors, f"{folder / file}:{number}") for number in rows}

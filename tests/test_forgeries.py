@@ -486,3 +486,57 @@ def test_committed_entries_hold(entry: Path, tmp_path: Path) -> None:
     """What this project publishes itself passes its own check."""
     found = submission.check(entry, tmp_path / "unpacked")
     assert [problem for problem in found if problem.fix != NOT_RECOUNTED] == []  # it may be of another normaliser
+
+
+def pack_said(folder: Path, sound_run_in: Callable[..., Path], run_id: str, cell: Row, n: int) -> Path:
+    """Pack a run of the first so many utterances of a data set of the same name."""
+    from greenbench import corpus
+    from greenbench.text import scorers
+
+    run = sound_run_in(folder / "runs" / run_id, cell)
+    texts = [row for row in store.read_rows(run / store.HYPOTHESES) if row["utterance_id"] < f"u{n:03}"]
+    (run / store.HYPOTHESES).write_text("".join(json.dumps(row) + "\n" for row in texts))
+    first = [row for row in texts if row["round"] == 0]
+    heard = [(row["reference"], row["hypothesis"], row["speaker"]) for row in first]
+    figures, unit = scorers.accuracy(heard, scorers.create("none"))
+    found = corpus.data_hash((r["utterance_id"], r["reference"], 32000, r["audio_digest"]) for r in first)
+    rows_ = list(store.read_rows(run / store.RECORDS))
+    for row in rows_:
+        row.update(figures, wer_ci_unit=unit, n_utterances=n, audio_s=2.0 * n, data_hash=found)
+        row["rtfx"] = row["audio_s"] / row["wall_s"]
+    (run / store.RECORDS).write_text("".join(json.dumps(row) + "\n" for row in rows_))
+    return pack([run], folder / "entries" / f"{run_id}.zip").path
+
+
+PLAIN: Row = {"variant": "a", "n_wrong": 2, "rounds": [{"wall_s": 3 + k / 100} for k in range(3)]}
+
+
+def test_one_name_of_data_has_one_size(sound_run_in: Callable[..., Path], tmp_path: Path) -> None:
+    """One utterance under the name of forty is refused, and who was published first keeps the name."""
+    small = pack_said(tmp_path, sound_run_in, "small", PLAIN | {"n_wrong": 0}, 1)
+    whole = pack_said(tmp_path, sound_run_in, "whole", PLAIN, 40)
+    published = leaderboard.publish([small, whole], tmp_path / "site")
+    (refused,) = published.refused
+    assert refused.what == "small"
+    assert "its data set 'said' has 1 utterances, that of the run whole has 40" in refused.reason
+    leaderboard.publish([small], tmp_path / "other")
+    (refused,) = leaderboard.publish([small, whole], tmp_path / "other").refused
+    assert refused.what == "whole"
+
+
+def test_what_is_only_odd_is_shown_beside_the_entry(sound_run_in: Callable[..., Path], tmp_path: Path) -> None:
+    """Texts that are their references, letter by letter, and a model of another size are told, and ranked."""
+    perfect = pack_said(tmp_path, sound_run_in, "perfect", PLAIN | {"n_wrong": 0}, 40)
+    rounds = [{"wall_s": 4 + k / 100} for k in range(3)]
+    packed = pack_said(
+        tmp_path, sound_run_in, "zipped", PLAIN | {"rounds": rounds, "n_params": 1000, "model_bytes": 3000}, 40
+    )
+    site = leaderboard.publish([perfect, packed], tmp_path / "site")
+    assert (site.n_ranked, site.refused) == (2, ())
+    content = json.loads((site.index.parent / history.JSON).read_text())
+    notes = [note for one in content["standings"].values() for note in one["notes"]]
+    assert any("all 40 texts are their references, letter by letter" in note for note in notes)
+    assert any("the model of this name takes 3,000 bytes, and 4,000 in the run perfect" in note for note in notes)
+    assert any("is named 'said' by the submitter" in note for note in notes)
+    pages = [page.read_text() for page in (site.index.parent / "entries").glob("*.html")]
+    assert any("letter by letter" in page for page in pages)

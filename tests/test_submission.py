@@ -302,3 +302,29 @@ def test_what_a_board_would_refuse_is_not_packed(sound_run: Callable[..., Path],
     with pytest.raises(InputError, match=r"has no repeat 0\. Continue the run with --resume"):
         pack([run], tmp_path / "entry.zip")
     assert not (tmp_path / "entry.zip").exists()
+
+
+def test_a_run_that_cannot_be_read_is_refused_with_its_reason_alone(
+    sound_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A normaliser that is not installed is named with what to install; no folder of ours is, nor pydantic's pages."""
+    from greenbench import plan
+
+    run = sound_run("r1", CELL)
+    content = store.read_run(run)
+    content["suite"]["normalizer"] = "ux-basic"
+    (run / store.RUN).write_text(json.dumps(content | {"suite_hash": plan.digest(content["suite"])}))
+    with pytest.raises(InputError) as refused:
+        pack([run], tmp_path / "entry.zip")
+    _, *told = str(refused.value).splitlines()
+    assert len(told) == 1
+    assert told[0].startswith("r1: run.json: the suite does not load: normalizer: unknown normalizer 'ux-basic'")
+    assert told[0].endswith("Install the plug-in that the run was made with, or restore the file.")
+    assert "pydantic" not in told[0]
+
+
+def test_what_is_refused_says_what_to_do_once(tmp_path: Path) -> None:
+    """The remedy stands behind the reason, and not in it, too."""
+    (tmp_path / "bad.zip").write_bytes(b"no archive")
+    (problem,) = check(tmp_path / "bad.zip", tmp_path / "unpacked")
+    assert f"{problem.what}. {problem.fix}".count("Pack the runs again") == 1

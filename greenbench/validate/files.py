@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from greenbench import control, plan, rescore, store, traces
 from greenbench.metrics import ACCURACY
 from greenbench.protocol import Protocol
@@ -41,6 +43,7 @@ LINES: dict[str, dict[str, Any]] = {
 """What a line of each file must have, and of which type; the rest of a row of ``records.jsonl`` is ``form``'s."""
 
 _RESTORE = "Restore the file, or measure again."
+_INSTALL = "Install the plug-in that the run was made with, or restore the file."
 
 MAX_TORN = 20
 """Torn lines of one file that are told one by one."""
@@ -56,22 +59,27 @@ def read_run(folder: Path) -> tuple[dict[str, Any] | None, list[Problem]]:
     if not isinstance(run, dict):
         return None, [Problem("error", str(path), "not a JSON object", _RESTORE)]
     unreadable = list(_unreadable(run))
-    told = unreadable or list(_contradictory(run))
-    return (None if unreadable else run), [Problem("error", str(path), what, _RESTORE) for what in told]
+    told = unreadable or [(what, _RESTORE) for what in _contradictory(run)]
+    return (None if unreadable else run), [Problem("error", str(path), what, fix) for what, fix in told]
 
 
-def _unreadable(run: Mapping[str, Any]) -> Iterator[str]:
-    """Say why rows cannot be judged by this ``run.json``."""
+def _unreadable(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Say why rows cannot be judged by this ``run.json``, and what to do."""
     wrong = [name for name, kind in RUN.items() if not isinstance(run.get(name), kind)]
-    yield from (f"{name} is missing or no {RUN[name].__name__}" for name in wrong)
+    yield from ((f"{name} is missing or no {RUN[name].__name__}", _RESTORE) for name in wrong)
     if run.get("schema") != SCHEMA:
-        yield f"schema is {run.get('schema')!r}, this version of greenbench reads {SCHEMA}"
+        yield f"schema is {run.get('schema')!r}, this version of greenbench reads {SCHEMA}", _RESTORE
     if wrong:
         return
     try:
         build_protocol(Suite.model_validate(run["suite"]).protocol)
-    except ValueError as error:  # pydantic's errors among them
-        yield f"the suite does not load: {' '.join(str(error).split())}"
+    except ValidationError as error:
+        for problem in error.errors(include_url=False)[:MAX_TORN]:
+            where, what = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
+            fix = _INSTALL if what.startswith("unknown normalizer") else _RESTORE
+            yield f"the suite does not load: {where}: {' '.join(what.removesuffix('.').split())}", fix
+    except (ValueError, KeyError, TypeError) as error:
+        yield f"the suite does not load: {' '.join(str(error).removesuffix('.').split())}", _RESTORE
 
 
 def _contradictory(run: Mapping[str, Any]) -> Iterator[str]:

@@ -150,14 +150,17 @@ def orphans(texts: Sequence[Line], evidence: Evidence) -> Iterator[Problem]:
 def batches(lines: Iterable[Line], folder: Path) -> Iterator[Problem]:
     """Compare WER at batch size 1 with the others: padding must not change what a model hears."""
     wers: dict[tuple[str, str, str], dict[int, list[float]]] = {}
+    keys: dict[tuple[Any, ...], Key] = {}
     for row in (line.row for line in lines):
         if row.get("wer") is not None:
             sizes = wers.setdefault((row["variant"], row["dataset"], row["device"]), {})
             sizes.setdefault(row["batch_size"], []).append(row["wer"])
+            keys[row["variant"], row["dataset"], row["device"], row["batch_size"]] = key_of(row)
     for names, sizes in wers.items():
         for size in sorted(set(sizes) - {1}):
             if 1 in sizes and abs(median(sizes[size]) - median(sizes[1])) > MAX_BATCH_WER_CHANGE:
                 alone, together = (100 * median(sizes[n]) for n in (1, size))
                 what = f"WER is {alone:.2f} % at batch size 1 and {together:.2f} % at {size}"
                 fix = "The batch changes what this model hears: quote its WER with the batch size, or run it at 1."
-                yield Problem("warning", f"{folder / store.RECORDS} ({', '.join(names)})", what, fix)
+                where, at = f"{folder / store.RECORDS} ({', '.join(names)})", (*names, size)
+                yield Problem("warning", where, what, fix, keys[at])
