@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenbench import gate, store
+from greenbench import gate, lineage, store
+from greenbench.accuracy import cell_of
 from greenbench.ancestry import NO_REFERENCE
 from greenbench.leaderboard import grades
 from greenbench.leaderboard.board import RANKED, Board, Score
@@ -52,6 +53,21 @@ def test_speed_size_and_wer_have_rankings_of_their_own(board: Board) -> None:
     assert order(board, "model_bytes") == [(1, "int8"), (2, "bf16"), (3, "guess"), (4, "teacher")]
     by_wer = {name: rank for rank, name in order(board, "wer")}
     assert by_wer == {"teacher": 1, "int8": 1, "bf16": 1, "guess": 1, "lossy": 5}
+
+
+def test_wer_ranks_by_the_same_utterances_where_texts_are_at_hand(
+    sound_run_in: Callable[..., Path], cells: Cells, tmp_path: Path
+) -> None:
+    """Ten errors more in the same texts are a rank, though both intervals overlap; without the texts they are none."""
+    named = {"good": 10, "worse": 20, "alike": 11}
+    run = sound_run_in(tmp_path / "r1", *({**cells["guess"], "variant": v, "n_wrong": n} for v, n in named.items()))
+    home = lineage.read([run])
+    counted = lineage.recount(home, {cell_of(line.shared) for line in home[run]})
+    ((with_texts,), _), ((without,), _) = (
+        boards(store.load(run), [store.read_run(run)], {}, texts) for texts in (counted, {})
+    )
+    assert order(with_texts, "wer") == [(1, "good"), (1, "alike"), (3, "worse")]
+    assert order(without, "wer") == [(1, "good"), (1, "alike"), (1, "worse")]
 
 
 def test_nobody_is_left_out_without_a_reason(board: Board) -> None:
