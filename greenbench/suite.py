@@ -42,8 +42,8 @@ class Suite(BaseModel):
         server: arrivals and latency bound of the scenario ``server``.
         batch_sizes: for offline; in the others it is 1.
         threads: of torch, OpenMP, MKL, ONNX Runtime and CTranslate2 alike; by default the usable CPUs.
-        normalizer: what is done to both texts before they are compared; ``+compound`` lets words joined or split
-            differently count as right.
+        normalizer: what is done to both texts before they are compared, for English by default; ``whisper-basic`` is
+            for any language, and ``+compound`` lets words joined or split differently count as right.
         also_score: further ones, computed from the raw texts once the run is over and written to ``scores.jsonl``.
         estimate_energy: use codecarbon's model where no counter answers; rows say ``estimated``.
         meters: settings of meters by name, e.g. ``{codecarbon: {tdp_w: 65}}``.
