@@ -50,11 +50,12 @@ def _joules(
     for name in power.names:
         times, watts = series(samples, name)
         joules, why = energy_j(times, watts, *window, trace.max_gap_s)
-        why = why or _impossible(watts, domain) or implausible(domain, joules or 0.0, window[1] - window[0])
+        inside = watts[(times >= window[0]) & (times <= window[1])]
+        why = why or _impossible(watts, inside, domain) or implausible(domain, joules or 0.0, window[1] - window[0])
         if joules is None or why:
             return None, f"{name}: {why}"
         total_j += joules
-        n_samples = min(n_samples, int(((times >= window[0]) & (times <= window[1])).sum()))
+        n_samples = min(n_samples, len(inside))
         n_levels = max(n_levels, len(np.unique(watts)))
     # A sensor that is slower than the poller repeats itself: the reader must know how often it really moved.
     told = f"{'only ' if n_samples < FEW else ''}{n_samples} samples in the window, {n_levels} different values"
@@ -80,7 +81,8 @@ def _moved(trace: Trace, power: SampledPower, window: tuple[float, float]) -> tu
     return None
 
 
-def _impossible(watts: Numbers, domain: str) -> str | None:
-    if not watts.any():
-        return "it stands at 0 W while the machine runs: the sensor does not measure"
+def _impossible(watts: Numbers, inside: Numbers, domain: str) -> str | None:
+    if not inside.all():
+        n_zero = len(inside) - np.count_nonzero(inside)
+        return f"it stands at 0 W in {n_zero} of {len(inside)} samples while the machine runs: it does not measure"
     return impossible_w(domain, float(watts.min())) or impossible_w(domain, float(watts.max()))

@@ -76,6 +76,18 @@ def test_few_samples_are_told(tmp_path, hand, seconds, told):
     assert reading.quantities["energy_system_j"].note.startswith(told)
 
 
+def test_a_sensor_that_falls_to_0_is_no_energy(tmp_path, hand):
+    """A sensor that read 12 W until just before the window, and 0 W in a part of it, gives no joules of the rest."""
+    for zeros, n_zero in (((99.95, 104.0), 31), ((101.0, 101.05), 1)):
+        hand[0] = 100.0
+        trace = write(tmp_path / "p", lambda t, at=zeros: {"a.power_w": 0.0 if at[0] <= t < at[1] else 12.0})
+        reading = Reading(trace=trace)
+        with measure([Source("a.power_w")], reading):
+            time.sleep(3.0)
+        assert reading.value("energy_system_j") is None
+        assert f"0 W in {n_zero} of 31 samples" in reading.quantities["energy_system_j"].note
+
+
 class Worker:
     """A meter that says how many CPU seconds each second of the window took, beside the clock."""
 
