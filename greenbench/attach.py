@@ -129,6 +129,8 @@ def _with_system(row: Row, log: PowerLog, edges: Sequence[Row], steps: Protocol,
 def _joules(log: PowerLog, segments: Segments) -> tuple[float | None, str | None]:
     """Return the joules of a window, or None and why the log does not tell them or what it tells cannot be."""
     joules, why = log.energy_j(segments)
+    n_zero = sum(int(((log.times >= a) & (log.times <= b) & (log.watts == 0)).sum()) for a, b in segments)
+    why = why or (f"the log says 0 W in {n_zero} samples: is its plug on, and this machine on it?" if n_zero else None)
     why = why or implausible("system", joules or 0.0, sum(end - start for start, end in segments))
     return (None, why) if why else (joules, None)
 

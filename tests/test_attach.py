@@ -102,8 +102,13 @@ def test_a_log_at_0_watts_is_no_energy(run: Path, tmp_path: Path) -> None:
     """A meter that shows 0 W is not the machine's: the rows have no joules, and say why."""
     flat = log(tmp_path)
     off = powerlog.PowerLog(flat.source, flat.times, 0 * flat.watts)
-    with pytest.raises(StoreError, match=r"0 J in 4 s are less than a machine draws \(0.01 W\)"):
+    with pytest.raises(StoreError, match=r"the log says 0 W in 5 samples"):
         attach.attach(run, off)
+    flat.watts[27] = 0.0  # 22 s, in the first window
+    attach.attach(run, powerlog.PowerLog(Source(Path("wall.csv"), skew_s=0.0), flat.times, flat.watts))
+    first, second = standing(run)[1:]
+    assert (first["energy_j"], second["energy_j"]) == (None, pytest.approx(200.0))
+    assert "0 W in 1 samples" in first["energy_system_note"]
 
 
 @pytest.mark.parametrize(
