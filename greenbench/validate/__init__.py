@@ -33,7 +33,16 @@ def problems(results: Path) -> Iterator[Problem]:
     if not found:
         raise InputError(f"{results}: no runs here (no {store.RUN} at or below it)")
     for folder in found:
-        yield from _run(folder)
+        yield from _judged(folder)
+
+
+def _judged(folder: Path) -> list[Problem]:
+    """Check one run; what was made, or damaged, so that a check cannot even be asked is an error of the whole run."""
+    try:
+        return list(_run(folder))
+    except Exception as error:
+        what = f"cannot be judged: {type(error).__name__}: {error}"
+        return [Problem("error", str(folder / store.RUN), what, "Restore the files, or measure again.")]
 
 
 def _run(folder: Path) -> Iterator[Problem]:

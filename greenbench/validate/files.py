@@ -14,6 +14,7 @@ from greenbench.metrics import ACCURACY
 from greenbench.protocol import Protocol
 from greenbench.record import KEYS, SCHEMA
 from greenbench.suite import Suite, build_protocol
+from greenbench.unicode import from_json
 from greenbench.validate.evidence import Evidence, Line, Problem
 from greenbench.validate.moments import impossible
 
@@ -140,7 +141,7 @@ def _torn(where: str, n_more: int = 0) -> Problem:
 
 def _object(text: bytes) -> dict[str, Any] | None:
     try:
-        row = json.loads(text)
+        row = from_json(text)
     except ValueError:
         return None
     except RecursionError:

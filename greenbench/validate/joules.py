@@ -32,6 +32,9 @@ COUNTER_SHARE = 0.02
 SENSOR_SHARE = 0.25
 """A board's counter and its power, which the driver averages over up to a second, differ by no more than this."""
 
+AVERAGED_S = 0.5
+"""A driver's mean lags by half of the second that it is taken over."""
+
 MODEL_SHARE = 0.1
 """Of a CPU's design power: the load that the model read and the one that was sampled differ by no more than this."""
 
@@ -129,7 +132,8 @@ def _bounds_j(part: str, source: str, spans: Sequence[tuple[float, float, list[S
     totals = [sum(j for j in joules if j is not None) for joules in known if None not in joules]
     if not totals:
         return None
-    share = SENSOR_SHARE if source.startswith("nvml") else COUNTER_SHARE
+    wall_s = sum(end - start for start, end, _ in spans)
+    share = min(SENSOR_SHARE + AVERAGED_S / wall_s, 0.75) if source.startswith("nvml") else COUNTER_SHARE
     few = totals if source.startswith("nvml") else [sum(totals)]  # one board of several may have been used
     return (1 - share) * min(few), (1 + share) * sum(totals)
 

@@ -474,3 +474,27 @@ def test_every_run_below_a_folder_is_checked(fresh: Path, tmp_path: Path) -> Non
     assert {Path(problem.where.partition(":")[0]).parent.name for problem in found(tmp_path / "all")} == {"a", "b"}
     with pytest.raises(InputError, match="no runs here"):
         found(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda run: run["suite"]["datasets"][0].pop("name"),
+        lambda run: run["machine"].update(gpus=[7], memory_bytes="much", n_cpus_logical=None),
+        lambda run: run["meters"].update(codecarbon=["?"]),
+        lambda run: run.update(peaks=[[]], versions={"numpy": {}}),
+        lambda run: run["suite"].update(meters={"codecarbon": {"tdp_w": "many"}}),
+    ],
+)
+def test_damage_of_any_kind_is_no_traceback(edit: Edit, copy: Path) -> None:
+    """Whatever stands in `run.json`, the answer is a list of problems."""
+    run_json = json.loads((copy / store.RUN).read_text())
+    edit(run_json)
+    (copy / store.RUN).write_text(json.dumps(run_json))
+    assert all(isinstance(problem, Problem) for problem in found(copy))
+
+
+def test_half_a_character_is_text(copy: Path) -> None:
+    """A lone surrogate, which no UTF-8 can hold, is judged like any other text."""
+    tamper(copy, store.HYPOTHESES, lambda row: row.update(hypothesis="TONE \ud800"))
+    assert any(problem.severity == "error" for problem in found(copy))
