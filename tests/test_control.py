@@ -16,10 +16,13 @@ from greenbench.plan import content_hash
 from greenbench.platforms import platforms
 from greenbench.report import sentences
 from greenbench.runner import Options, run
-from greenbench.suite import load
+from greenbench.suite import build_protocol, load
 from greenbench.validate import problems
 
 Answer = dict[str, Any]
+
+MEASURE = control_cell.measure
+"""The measuring itself, which conftest replaces once the tests begin."""
 
 
 def two_rounds(manifest: Path, **changes: Any) -> dict[str, Any]:
@@ -254,6 +257,46 @@ def test_rows_of_an_earlier_version_are_left_as_they_are(tmp_path: Path) -> None
     complete(tmp_path, Bracket(0, 0, "cpu"))
     assert kept(tmp_path)[1:] == rows[1:]
     assert kept(tmp_path)[0]["control_rtfx"] == pytest.approx(9)
+
+
+# --- the measuring itself --------------------------------------------------------------------------------
+
+
+@pytest.mark.measures
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"variants": [{"use": "null", "rtfx": 5.0}]}, None),
+        ({"variants": [{"use": "null", "delay_s": 60.0}], "timeout_s": 3.0}, "took longer than timeout_s: 3"),
+        ({"variants": [{"use": "wav2vec2", "model": "/nowhere/at/all", "name": "absent"}]}, "/nowhere/at/all"),
+    ],
+)
+def test_the_workload_is_a_cell_of_its_own_process(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], expected: str | None
+) -> None:
+    """A real process gives an RTFx, here that of a model of known speed; one that hangs or fails gives the reason."""
+    steps = {"use": "quick", "repeats": 1, "idle_s": 0, "window_s": 0.2, "warmup_batches": 0, "resamples": 1}
+    data = [{"use": "manifest", "path": str(manifest), "limit": 2}]
+    monkeypatch.setattr(control_cell, "WORK", {**control_cell.WORK, "protocol": steps, "datasets": data, **changes})
+    found = MEASURE("r", load(two_rounds(manifest)), "cpu", None)
+    assert found["control"] == "control-1"
+    if expected is None:
+        assert found["reason"] is None
+        assert 1.0 < found["rtfx"] <= 5.01
+    else:
+        assert expected in found["reason"]
+        assert found["rtfx"] is found["energy_j_per_audio_s"] is None
+
+
+def test_the_workload_is_fixed() -> None:
+    """What `control-1` is does not change; a change of it takes another name."""
+    work = load({**control_cell.WORK, "threads": 1})
+    (variant,), (data,) = work.variants, work.datasets
+    assert (work.name, variant.name, data.name) == ("control-1", "wav2vec2/quickstart-2l", "quickstart[:8]")
+    assert (work.batch_sizes, work.scenarios, work.trace_hz, work.control) == ([8], ["offline"], 0, False)
+    assert variant.builds == []
+    steps = build_protocol(work.protocol)
+    assert (steps.warmup_batches, steps.warmup_s, steps.window_s, steps.repeats, steps.rounds) == (10, 0.5, 2, 1, 1)
 
 
 # --- and what validate makes of it -----------------------------------------------------------------------

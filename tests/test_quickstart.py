@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from greenbench import store
 from greenbench.assets import QUICKSTART
 from greenbench.corpus import Corpus
 from greenbench.datasets.quickstart import Quickstart
@@ -38,6 +39,9 @@ def test_a_bare_run_is_the_quick_start(tmp_path: Path) -> None:
         assert line["status"] == "ok", line["reason"]
         assert None not in (line["wer"], line["rtfx"], line["peak_rss_bytes"], line["energy_j_per_audio_s"])
     assert (tmp_path / "run" / "report.html").exists()
+    rows = list(store.read_rows(tmp_path / "run" / store.RECORDS))
+    assert all(row["control"] == "control-1" and row["control_rtfx"] > 0 for row in rows), rows[0]["control_note"]
+    assert len(list(store.read_rows(tmp_path / "run" / store.CONTROL))) == 2
 
 
 def test_the_teacher_is_small_and_deep() -> None:
