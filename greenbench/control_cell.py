@@ -74,7 +74,8 @@ def take(folder: Path, bracket: Bracket, edge: Edge, job: Job, observe: Observer
     """
     observe("phase", {"text": f"control, {edge} of round {bracket.round + 1} on {bracket.device}"})
     found = measure(job.run_id, job.suite, bracket.device, job.trace)
-    if found["reason"]:
+    before = {line["reason"] for line in store.read_rows(folder / store.CONTROL)}
+    if found["reason"] and found["reason"] not in before:
         observe("missing", {"name": "control", "reason": found["reason"]})
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     store.append(folder, [{"edge": edge, **vars(bracket), **found, "timestamp_utc": now}], store.CONTROL)

@@ -30,7 +30,9 @@ SPOKEN = ("utterance_id", "speaker", "reference", "hypothesis")
 """Columns that are the data set's or the model's words: they count into hashes and error rates, and stay."""
 
 _AS_THEY_ARE = ("versions", "git")
-_FREE = ("description", "command", "only", "reason", "flag_notes", "meters", "dataset", "datasets", "failed")
+_FREE = (
+    "description", "command", "only", "reason", "reasons", "failed", "flag_notes", "meters", "dataset", "datasets",
+)  # fmt: skip
 """What somebody wrote, or was made from a path's folder: the machine's own names may stand in it."""
 
 _PATH = re.compile(

@@ -3,13 +3,14 @@
 import json
 import math
 import shutil
+import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from greenbench import control_cell, store
+from greenbench import control_cell, privacy, store
 from greenbench.control import COLUMNS, INTERRUPTED, columns, summary, told
 from greenbench.control_cell import Bracket, complete
 from greenbench.plan import content_hash
@@ -186,16 +187,18 @@ def test_it_can_be_switched_off(controlled: dict, tmp_path: Path, answers: Calla
 def test_one_that_was_killed_is_a_reason_and_no_failed_run(
     controlled: dict, tmp_path: Path, answers: Callable[..., list[str]]
 ) -> None:
-    """The rows of that round have no figure and the reason; those of the other round have theirs; all are measured."""
-    answers([100.0, "the worker was killed by SIGKILL", 100.0, 100.0])
+    """The rows of both rounds are measured, and have no figure of the control but the reason, which is said once."""
+    answers([100.0, "the worker was killed by SIGKILL", "the worker was killed by SIGKILL", 100.0])
     seen: list[Any] = []
     frame = run(controlled, Options(out=tmp_path / "run"), lambda kind, content: seen.append((kind, content)))
     assert list(frame["status"]) == ["ok"] * 4
-    first = frame[frame["round"] == 0]
-    assert list(first["control_rtfx"]) == [None, None]
-    assert set(first["control_note"]) == {"end of the round: the worker was killed by SIGKILL"}
-    assert list(frame.loc[frame["round"] == 1, "control_rtfx"]) == pytest.approx([100.0] * 2)
-    assert ("missing", {"name": "control", "reason": "the worker was killed by SIGKILL"}) in seen
+    assert set(frame["control_rtfx"]) == {None}
+    notes = [
+        "end of the round: the worker was killed by SIGKILL",
+        "start of the round: the worker was killed by SIGKILL",
+    ]
+    assert [set(frame.loc[frame["round"] == number, "control_note"]) for number in (0, 1)] == [{n} for n in notes]
+    assert seen.count(("missing", {"name": "control", "reason": "the worker was killed by SIGKILL"})) == 1
     assert list(problems(tmp_path / "run")) == []
 
 
@@ -318,6 +321,14 @@ def test_a_figure_that_the_controls_do_not_give_is_an_error(copy: Path, tamperin
     (copy / store.RECORDS).write_text("".join(json.dumps(row) + "\n" for row in [first | tampering, *rest]))
     found = [problem for problem in problems(copy) if problem.severity == "error"]
     assert any(what in problem.what for problem in found), found
+
+
+def test_a_reason_is_shared_alike_in_the_run_and_in_the_line() -> None:
+    """What a reason tells of a machine's paths and names is cut in both files in the same way, so that they agree."""
+    reason = f"no space left on {socket.gethostname()}: /home/somebody/models/x.bin"
+    shared = privacy.row({"reason": reason}, {})["reason"]
+    assert "somebody" not in shared
+    assert privacy.run({"control": {"cpu": {"reasons": [reason]}}})["control"]["cpu"]["reasons"] == [shared]
 
 
 def test_a_run_that_says_other_controls_is_an_error(copy: Path) -> None:
