@@ -19,7 +19,7 @@ RESTS_S = {"battery": 30.0}
 """So long a sensor that works may show one value while a model computes. Chips and drivers renew theirs within a second
 and to the milliwatt, and load is never that even; gauges of batteries renew theirs every 30 s at the latest."""
 
-NO_POLLER = "no process samples it: the suite's trace_hz is 0, or the process could not be started"
+NO_POLLER = "no process samples it: the suite's trace_hz is 0"
 
 
 def integrate(reading: Reading, start_s: float, end_s: float) -> None:
