@@ -121,8 +121,8 @@ def _with_system(row: Row, log: PowerLog, edges: Sequence[Row], steps: Protocol,
         "idle_power_after_w": _power_w(log, after),
         **energy.derived(row["device"], reading, idle_w, row["audio_s"], factor),
     }
-    old = dict(zip(row["flags"], row["flag_notes"] or [""] * len(row["flags"]), strict=True))
-    flags = validity.flags_by_energy(validity.Measured(changed, changed, steps, n_cpus=1), old)
+    now = validity.Measured(changed, changed, steps, n_cpus=1)
+    flags = validity.flags_anew(now, validity.flags_of(row), validity.BY_ENERGY)
     return {**changed, "flags": [*flags], "flag_notes": [*flags.values()]}
 
 

@@ -1,12 +1,15 @@
-"""What measured texts score under another normaliser or scorer, without a model; measured rows stay as they are."""
+"""What measured texts score under another normaliser or scorer, or under the present versions of their own."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from greenbench import store
+from greenbench import store, validity
 from greenbench.errors import InputError, StoreError
+from greenbench.protocol import Protocol
 from greenbench.record import KEYS
+from greenbench.suite import build_protocol
 from greenbench.text import normalizers, scorers
 from greenbench.text.scorers import Heard
 
@@ -31,28 +34,96 @@ def rescore(folder: Path, names: Sequence[str]) -> int:
     problem = scorers.unknown(names)
     if problem:
         raise InputError(problem)
-    found = store.runs(folder)
-    if not found:
-        raise StoreError(f"{folder}: no runs here (no {store.RUN} at or below it)")
-    n_scored = sum(rescore_run(run, names) for run in found)
+    n_scored = sum(rescore_run(run, names) for run in _runs(folder))
     if not n_scored:
         raise StoreError(f"{folder}: no measured row has its texts in {store.HYPOTHESES}, so nothing can be scored")
     return n_scored
 
 
+def _runs(folder: Path) -> list[Path]:
+    found = store.runs(folder)
+    if not found:
+        raise StoreError(f"{folder}: no runs here (no {store.RUN} at or below it)")
+    return found
+
+
 def rescore_run(folder: Path, names: Sequence[str]) -> int:
     """Score the texts of one run; return how many of its rows there were to score."""
-    texts = texts_by_row(store.read_rows(folder / store.HYPOTHESES))
-    rows = [key_of(row) for row in store.current(store.read_rows(folder / store.RECORDS)) if has_accuracy(row)]
-    keys = [key for key in rows if key in texts]
+    keys, texts = _to_score(folder)
     known = {_identity(line): line for line in store.read_rows(folder / store.SCORES)}
-    lines = [
-        {**dict(zip(KEYS, key, strict=True)), **found}
-        for name in names
-        for key, found in zip(keys, _score_all([texts[key] for key in keys], name), strict=True)
-    ]
-    store.append(folder, [line for line in lines if known.get(_identity(line)) != line], store.SCORES)
+    lines = [line for line in _scored(keys, texts, names) if known.get(_identity(line)) != line]
+    store.append(folder, lines, store.SCORES)
     return len(keys)
+
+
+def _to_score(folder: Path) -> tuple[list[Key], dict[Key, list[Heard]]]:
+    """Return the keys of the rows that can be scored, and the texts of all rows."""
+    texts = texts_by_row(store.read_rows(folder / store.HYPOTHESES))
+    rows = store.current(store.read_rows(folder / store.RECORDS))
+    return [key for row in rows for key in [key_of(row)] if has_accuracy(row) and key in texts], texts
+
+
+def _scored(keys: Sequence[Key], texts: Mapping[Key, list[Heard]], names: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for name in names:
+        for key, found in zip(keys, _score_all([texts[key] for key in keys], name), strict=True):
+            yield {**dict(zip(KEYS, key, strict=True)), **found}
+
+
+# --- results of an earlier version -----------------------------------------------------------------------
+
+
+def amend(folder: Path) -> int:
+    """Score the texts of every run at or below a folder again, by the present versions of what its rows name.
+
+    For results of an earlier version of greenbench, whose normalisers or intervals were others. The rows' counts,
+    rates, intervals and flags of accuracy are replaced, and so are the lines of ``scores.jsonl``; what was measured
+    stays. Rows with random weights have no accuracy, and get the names of the present versions.
+
+    Args:
+        folder: a run's folder, or any parent of runs.
+
+    Returns:
+        How many rows changed.
+
+    Raises:
+        InputError: a row names a normaliser or scorer that is not installed; that run was not changed.
+        StoreError: there is no run, or a file cannot be written.
+    """
+    return sum(_amend_run(run) for run in _runs(folder))
+
+
+def _amend_run(folder: Path) -> int:
+    rows = [row for row in store.read_rows(folder / store.RECORDS) if row["status"] == "ok"]
+    also = list(dict.fromkeys(_name_of(line) for line in store.read_rows(folder / store.SCORES)))
+    problem = scorers.unknown([*dict.fromkeys(map(_name_of, rows)), *also])
+    if problem:
+        raise InputError(f"{folder}: {problem}")
+    keys, texts = _to_score(folder)
+    steps = build_protocol(store.read_run(folder)["suite"]["protocol"])
+    amended = [(row, _amended(row, texts[key_of(row)], steps)) for row in rows if key_of(row) in texts]
+    changed = {key_of(row): new for row, new in amended if new != row}
+    store.amend_rows(folder, lambda row: changed.get(key_of(row)))
+    if also:
+        lines = [json.dumps(line, ensure_ascii=False, allow_nan=False) for line in _scored(keys, texts, also)]
+        store.replace_file(folder / store.SCORES, "".join(f"{line}\n" for line in lines).encode())
+    return len(changed)
+
+
+def _name_of(line: Mapping[str, Any]) -> str:
+    return scorers.name_of(line["normalizer"], line["scorer"])
+
+
+def _amended(row: store.Row, texts: list[Heard], steps: Protocol) -> store.Row:
+    """Return a row with the accuracy of its texts, and the flags that follow from it."""
+    (found,) = _score_all([texts], _name_of(row))
+    ids = {name: found[name] for name in ("normalizer", "scorer", "non_english_pct")}
+    changed = {**row, **(found if has_accuracy(row) else ids)}
+    now = validity.Measured(changed, changed, steps, n_cpus=1)
+    flags = validity.flags_anew(now, validity.flags_of(row), validity.BY_ACCURACY)
+    return {**changed, "flags": [*flags], "flag_notes": [*flags.values()]}
+
+
+# --- texts and their keys --------------------------------------------------------------------------------
 
 
 def texts_by_row(rows: Iterable[Mapping[str, Any]]) -> dict[Key, list[Heard]]:

@@ -1,6 +1,6 @@
 """What makes a row unfit to rank: each flag has a name, a meaning, and a rule that answers with figures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -22,6 +22,9 @@ RANKABLE = frozenset({ESTIMATED, FEW})
 
 BY_ENERGY = (ESTIMATED, "energy-unread", "gpu-shared", "idle-missing", "idle-drift")
 """The flags that depend on how energy was read, and on nothing else."""
+
+BY_ACCURACY = (FEW,)
+"""The flags that depend on how texts were scored, and on nothing else."""
 
 MAX_FOREIGN_SHARE = 0.1
 MAX_HARNESS_SHARE = 0.01
@@ -83,11 +86,22 @@ def flags(row: Measured) -> dict[str, str]:
     return {name: found[name] or "" for name in FLAGS if found.get(name) is not None}
 
 
-def flags_by_energy(row: Measured, old: Mapping[str, str]) -> dict[str, str]:
-    """Return the flags of a row that has its energy from elsewhere now; ``old`` are those it had, with figures."""
-    raised = {name: text for name, text in flags(row).items() if name in BY_ENERGY}
-    kept = {name: text for name, text in old.items() if name not in BY_ENERGY}
+def flags_anew(row: Measured, old: Mapping[str, str], which: Collection[str]) -> dict[str, str]:
+    """Return the flags of a row some of whose figures have changed since it was measured.
+
+    Args:
+        row: as it is now.
+        old: the flags that it had, each with its figures.
+        which: names from FLAGS: ``BY_ENERGY`` or ``BY_ACCURACY``; only these are decided again.
+    """
+    raised = {name: text for name, text in flags(row).items() if name in which}
+    kept = {name: text for name, text in old.items() if name not in which}
     return {name: (raised | kept)[name] for name in dict.fromkeys([*FLAGS, *kept]) if name in raised | kept}
+
+
+def flags_of(row: Mapping[str, Any]) -> dict[str, str]:
+    """Return the flags that a row has, each with its figures; a row of an earlier version has no notes."""
+    return dict(zip(row["flags"], row.get("flag_notes") or [""] * len(row["flags"]), strict=True))
 
 
 def flags_over_repeats(

@@ -1,5 +1,7 @@
 """Rescoring: what a run heard is scored anew from its texts, and what was measured stays untouched."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from greenbench.errors import InputError, StoreError
 from greenbench.metrics import ACCURACY
 from greenbench.record import KEYS, Record, to_row
 from greenbench.report import scores
-from greenbench.rescore import rescore
+from greenbench.rescore import amend, rescore
 from greenbench.runner import Options, run
 from greenbench.text import scorers
 
@@ -111,3 +113,35 @@ def test_a_run_scores_as_asked_for(suite_data: dict, tmp_path: Path) -> None:
     run(loaded.model_copy(update={"also_score": []}), Options(out=tmp_path / "run", resume=True))
     run(loaded.model_copy(update={"also_score": ["none"]}), Options(out=tmp_path / "run", resume=True))
     assert len(store.load_scores(tmp_path / "run")) == 6
+
+
+def test_rows_of_an_earlier_version_are_amended(sound_run: Callable[..., Path]) -> None:
+    """Rows whose normaliser and interval were an earlier version's get those of the present one, as if measured now."""
+    folder = sound_run("r1", {"variant": "a", "rounds": [{"wall_s": 1.0}], "n_wrong": 2})
+    amend(folder)
+    rescore(folder, ["librispeech"])
+    (row,), (line,) = store.read_rows(folder / store.RECORDS), store.read_rows(folder / store.SCORES)
+    earlier = {"wer": 0.9, "wer_ci_unit": "utterance", "wer_ci_low": 0.8, "n_ref_words": 1}
+    flags = {"flags": ["short-window", "few-speakers"], "flag_notes": ["as it was", "3 speakers"]}
+    write(folder / store.RECORDS, row | earlier | flags | {"normalizer": "none@0"})
+    write(folder / store.SCORES, line | earlier | {"normalizer": "librispeech@0"})
+    assert amend(folder) == 1
+    assert [*store.read_rows(folder / store.SCORES)] == [line]
+    assert [*store.read_rows(folder / store.RECORDS)] == [
+        row | {"flags": ["short-window", *row["flags"]], "flag_notes": ["as it was", *row["flag_notes"]]}
+    ]
+    assert amend(folder) == 0
+
+
+def write(path: Path, line: dict) -> None:
+    """Make a line the whole content of a file."""
+    path.write_text(json.dumps(line) + "\n", encoding="utf-8")
+
+
+def test_what_cannot_be_amended_stays(tmp_path: Path) -> None:
+    """A row that names a normaliser which is not installed is refused by name, and the run is not touched."""
+    folder = make(tmp_path / "run", normalizer="theirs@1")
+    before = (folder / store.RECORDS).read_bytes()
+    with pytest.raises(InputError, match="unknown normalizer 'theirs'"):
+        amend(tmp_path)
+    assert (folder / store.RECORDS).read_bytes() == before

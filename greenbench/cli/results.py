@@ -16,6 +16,7 @@ from greenbench.cli.output import (
     print_misfits,
     print_table,
 )
+from greenbench.errors import InputError
 
 GATE = "margin:1.0pp"
 Gate = Annotated[str, typer.Option(help="WER that speed and energy ranks ask for: margin:1.0pp, mlperf-99 or none.")]
@@ -77,22 +78,34 @@ def dashboard(
 def rescore(
     results: Folder,
     normalizer: Annotated[
-        list[str], typer.Option(help="NORMALIZER, or NORMALIZER+SCORER such as whisper-english+compound; repeatable.")
-    ],
+        list[str] | None,
+        typer.Option(help="NORMALIZER, or NORMALIZER+SCORER such as whisper-english+compound; repeatable."),
+    ] = None,
+    amend: Annotated[
+        bool,
+        typer.Option(
+            "--amend", help="Score rows of an earlier version again, by the present versions of what they name."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Score measured texts under another normaliser or scorer, without a model, into scores.jsonl."""
+    """Score measured texts again, without a model: by other rules, or by the present form of the rows' own."""
     from greenbench import rescore as scoring
     from greenbench import store
     from greenbench.report import scores
 
-    scoring.rescore(results, normalizer)
+    if amend == bool(normalizer):
+        raise InputError("rescore: name a --normalizer, or give --amend, and not both")
+    if amend:
+        typer.echo(f"{scoring.amend(results)} rows were scored again")
+        return
+    scoring.rescore(results, normalizer or [])
     rows, found = store.load(results), store.load_scores(results)
     if as_json:
         typer.echo(scores.figures(rows, found).to_json(orient="records", indent=2))
     else:
         print_table("WER % [95 % interval]", scores.table(rows, found), as_json)
-    asked = {name.partition("+")[0] for name in normalizer}
+    asked = {name.partition("+")[0] for name in normalizer or ()}
     print_misfits(found[found["normalizer"].str.partition("@")[0].isin(asked)])
 
 
