@@ -1,6 +1,6 @@
 """What a report is made of: everything that the folders of some runs hold, each file read once."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,13 +86,12 @@ def read(folder: Path) -> Part:
     )  # fmt: skip
 
 
-def load(folders: Iterable[Path], gate: Gate = DEFAULT, part: Callable[[Path], Part] = read) -> Content:
+def load(folders: Iterable[Path], gate: Gate = DEFAULT) -> Content:
     """Read several results folders.
 
     Args:
         folders: runs' folders or parents of runs.
         gate: what a cell's WER must be before its speed and energy are ranked.
-        part: reads one run.
 
     Raises:
         StoreError: there is no run, or no row in any.
@@ -102,10 +101,14 @@ def load(folders: Iterable[Path], gate: Gate = DEFAULT, part: Callable[[Path], P
     found = store.runs(*(place.resolve() for place in places))
     if not found:
         raise StoreError(f"{named}: no runs here to report. Pass a folder that `greenbench run` wrote.")
-    parts = [part(run) for run in found]
-    rows = _joined([each.rows for each in parts])
-    if rows.empty:
+    parts = [read(run) for run in found]
+    if all(part.rows.empty for part in parts):
         raise StoreError(f"{named}: the runs here hold no rows yet. Let a run finish a cell, then report again.")
+    return together(parts, gate)
+
+
+def together(parts: Sequence[Part], gate: Gate) -> Content:
+    """Return what several runs hold together, at least one of them a row."""
     texts = {cell: of_cell for each in parts for cell, of_cell in each.texts.items()}
     lines = {accuracy.cell_of(line.shared): line for each in parts for line in each.cells}
     counted: dict[Cell, Counted | RecountError] = {}
@@ -120,7 +123,7 @@ def load(folders: Iterable[Path], gate: Gate = DEFAULT, part: Callable[[Path], P
     count(shown)
     descents = held(lines.values(), count, N_HELD)
     return Content(
-        rows,
+        _joined([each.rows for each in parts]),
         [each.run for each in parts],
         texts,
         {cell: counted[cell] for cell in shown},

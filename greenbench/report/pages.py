@@ -1,7 +1,7 @@
 """How a report becomes one HTML file that needs nothing else: sections, scripts, and the data these draw from."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +18,8 @@ from greenbench.report.sections import SECTIONS, View
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+    from greenbench.report.live import Unread
 
 _SCRIPTS = ("data.js", "charts.js", "table.js", "page.js")
 
@@ -50,11 +52,12 @@ def write(content: Content, out: Path) -> Path:
     return out
 
 
-def render(content: Content, live: bool = False) -> str:
+def render(content: Content, live: bool = False, unread: Sequence["Unread"] = ()) -> str:
     """Return the page.
 
     Args:
         content: what it shows.
+        unread: runs that it leaves out, which it names.
         live: fetch plotly.js, and the page anew whenever it changes, from where the page came from.
     """
     from markupsafe import Markup
@@ -92,6 +95,7 @@ def render(content: Content, live: bool = False) -> str:
         ],
         data=data.pack(drawn),
         live=live,
+        unread=unread,
         plotly=None if live or not settings else Markup(plotly_js()),  # noqa: S704  the library itself
     )
 
