@@ -215,9 +215,12 @@ def test_ctrl_c_ends_a_poller(start: Start, tmp_path: Path) -> None:
     assert process.wait() in {0, -signal.SIGINT}
 
 
-def test_ctrl_c_ends_the_measuring_of_peaks(start: Start) -> None:
-    """Whatever engines it measures with."""
-    process = start(module("peaks", "cpu"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
+def test_ctrl_c_ends_the_measuring_of_peaks(start: Start, engine: str) -> None:
+    """Whatever engine it measures with."""
+    if engine == "openvino":
+        pytest.importorskip("openvino", reason="openvino is not installed")
+    process = start(module("peaks", "cpu", engine), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     begun = psutil.Process(process.pid)
     while process.poll() is None and begun.memory_info().rss < 4e8:  # torch is there, and its first matrices
         time.sleep(0.02)
