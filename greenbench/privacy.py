@@ -3,13 +3,13 @@
 import re
 import shlex
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from getpass import getuser
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from greenbench import plan
+from greenbench import identifiers, plan
 
 RUN_KEYS = (
     "schema", "run_id", "name", "description", "started_utc", "command", "only", "suite_hash", "suite", "protocol",
@@ -35,20 +35,24 @@ _FREE = (
 )  # fmt: skip
 """What somebody wrote, or was made from a path's folder: the machine's own names may stand in it."""
 
-_PATH = re.compile(
-    r"(?<![\w.:/\\~>-])"  # neither in a word or a URL, nor in the middle of a relative path
-    r"(?!(?<=<)/\w+>)"  # nor the end of a tag
-    r"(?:~[\w.-]*|[A-Za-z]:|\.\.)?[/\\]"
-    r"(?:[^\s/\\'\"`,;:()<>|\[\]{}=]+[/\\])*"
-    r"(?P<last>[^\s/\\'\"`,;:()<>|\[\]{}=]*)"
-)
-_QUOTED = re.compile(r"(?P<quote>['\"`])(?P<path>(?:~|[A-Za-z]:|\.\.)?[/\\][^'\"`\n]+)(?P=quote)")
-_SYSTEM = ("/sys/", "/proc/", "/dev/")
 _OUTSIDE = re.compile(r"(?:/(?!/)|~[\w.-]*[/\\]|[A-Za-z]:[\\/]|\.\.[\\/]|\\\\)\S")
-_FILE = re.compile(r"(?P<scheme>(?:file|local):)(?P<path>(?:[A-Za-z]:|~|\.\.)?[/\\][^\s+]*)")
-_MAIL = re.compile(r"[\w.+-]+@(?:[\w-]+\.)+[A-Za-z]{2,}\b")
-_ADDRESS = re.compile(r"(?<![\w.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\w.])")
-_HOST = re.compile(r"\b(?:[\w-]+\.)+(?:local|lan|internal|intranet|home|corp)\b(?!\.)")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Something that identifies a person, a machine or a place.
+
+    Attributes:
+        kind: what it is.
+        text: its wording.
+        where: the run and the column that hold it.
+    """
+
+    kind: str
+    text: str
+    where: str
+
+
 _COMMON = ("root", "user", "admin", "localhost", "ubuntu", "debian", "runner", "greenbench")
 
 
@@ -83,32 +87,61 @@ def row(content: Mapping[str, Any], suite_hashes: Mapping[str, str]) -> dict[str
     return shared
 
 
+def search_run(content: Mapping[str, Any], where: str) -> Iterator[Found]:
+    """Yield what ``run`` takes out of those parts of ``run.json`` that it shares."""
+    shared = {name: content[name] for name in RUN_KEYS if name in content}
+    if isinstance(shared.get("machine"), Mapping):
+        shared["machine"] = _machine(shared["machine"])
+    return search(shared, where)
+
+
+def search(content: Mapping[str, Any], where: str) -> Iterator[Found]:
+    """Yield what ``row`` takes out of a line of one of a run's files.
+
+    Args:
+        content: of the line.
+        where: the run, with which the place of each begins.
+    """
+    for name, value in content.items():
+        if name not in (*SPOKEN, *_AS_THEY_ARE):
+            yield from _searched(value, f"{where}: {name}", _is_free(name))
+
+
+def _searched(value: Any, where: str, is_free: bool) -> Iterator[Found]:
+    if isinstance(value, str):
+        whole = [("path", value)] if _is_path(value) else identifiers.found(value)
+        yield from (Found(kind, text, where) for kind, text in whole)
+        own = (name for name, _ in _own_names() if is_free and _own(name).search(value))
+        yield from (Found("name of this user or machine", name, where) for name in own)
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _searched(part, f"{where}.{key}", is_free or _is_free(key))
+    elif isinstance(value, list):
+        for part in value:
+            yield from _searched(part, where, is_free)
+
+
 def is_private_id(utterance_id: Any) -> bool:
     """Say whether an utterance's id is a path on somebody's machine; it cannot be changed, as it is hashed."""
     return isinstance(utterance_id, str) and _is_path(utterance_id)
 
 
+@lru_cache(maxsize=10_000)
 def text(value: str) -> str:
-    """Return a text with paths cut to their last name, and without addresses and hosts of local networks."""
+    """Return a text with paths cut to their last name, and a stand-in for whatever ``identifiers`` knows."""
     cut = _cut(value)
     return cut if cut == value else text(cut)  # what is left of one path may look like another; each has fewer slashes
 
 
 def _cut(value: str) -> str:
-    if _is_path(value):
-        return _last_name(value)
-    value = _QUOTED.sub(lambda found: f"{found['quote']}{_shared(found['path'])}{found['quote']}", value)
-    value = _FILE.sub(lambda found: found["scheme"] + _last_name(found["path"]), value)
-    value = _PATH.sub(_shortened, value)
-    value = _MAIL.sub("<mail>", value)
-    return _HOST.sub("<host>", _ADDRESS.sub("<address>", value))
+    return identifiers.last_name(value) if _is_path(value) else identifiers.cut(value)
 
 
 def _cleaned(name: str, value: Any, is_free: bool = False) -> Any:
     """Clean every text in a value of JSON, the keys of mappings too."""
     if name in _AS_THEY_ARE:
         return value
-    is_free = is_free or name in _FREE or name.endswith("_note")
+    is_free = is_free or _is_free(name)
     if isinstance(value, str):
         return _unnamed(text(value)) if is_free else text(value)
     if isinstance(value, Mapping):
@@ -116,6 +149,10 @@ def _cleaned(name: str, value: Any, is_free: bool = False) -> Any:
     if isinstance(value, list):
         return [_cleaned(name, part, is_free) for part in value]
     return value
+
+
+def _is_free(name: str) -> bool:
+    return name in _FREE or name.endswith("_note")
 
 
 def _machine(machine: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,31 +179,21 @@ def _word(word: str) -> str:
 
 def _is_path(value: str) -> bool:
     """Say whether a whole value is a path outside the working directory; a message may begin with one."""
-    if value.startswith(_SYSTEM) or "\n" in value or ": " in value:
+    if value.startswith(identifiers.SYSTEM) or "\n" in value or ": " in value:
         return False
     is_spaced = " " in value and not re.search(r"[/\\][^/\\]* [^/\\]*[/\\.]", value)
     return bool(_OUTSIDE.match(value)) and not is_spaced
 
 
-def _shared(path: str) -> str:
-    return path if path.startswith(_SYSTEM) else _last_name(path)
-
-
-def _last_name(path: str) -> str:
-    parts = PureWindowsPath(path) if "\\" in path or path[1:2] == ":" else PurePosixPath(path)
-    return parts.name if parts.name not in ("", "..") else "<path>"
-
-
-def _shortened(found: re.Match[str]) -> str:
-    is_sign = found[0] in ("/", "\\")  # as in "J / s"
-    return found[0] if is_sign or found[0].startswith(_SYSTEM) else found["last"] or _last_name(found[0])
-
-
 def _unnamed(value: str) -> str:
     """Take this machine's own names out of a text."""
     for name, stand_in in _own_names():
-        value = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", stand_in, value)
+        value = _own(name).sub(stand_in, value)
     return value
+
+
+def _own(name: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])")
 
 
 @lru_cache

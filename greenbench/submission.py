@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from greenbench import merge, store, validate
+from greenbench import merge, privacy, store, validate
 from greenbench.errors import GreenbenchError, InputError, StoreError
+from greenbench.privacy import Found
 from greenbench.validate import Problem
 
 FORMAT = "greenbench-submission/1"
@@ -61,6 +62,44 @@ class Packed:
     path: Path
     digest: str
     run_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What somebody should have read before it is published.
+
+    Attributes:
+        descriptions: by run, as they will be published.
+        found: what identifies a person, a machine or a place, each once.
+    """
+
+    descriptions: Mapping[str, str]
+    found: tuple[Found, ...]
+
+
+def preview(results: Sequence[Path], keep_private: bool = False) -> Preview:
+    """Search runs for what identifies somebody; a run that cannot be read is left for ``pack`` to refuse.
+
+    Args:
+        results: folders of runs, or parents of such folders.
+        keep_private: as for ``pack``.
+    """
+    descriptions, found = dict[str, str](), dict[tuple[str, str], Found]()
+    for folder in store.runs(*results):
+        try:
+            content = store.read_run(folder)
+            shared = content if keep_private else privacy.run(content)
+            rows = [row for row in store.read_rows(folder / store.RECORDS) if isinstance(row, dict)]
+        except (GreenbenchError, AttributeError, TypeError):
+            continue
+        if isinstance(shared.get("description"), str) and shared["description"]:
+            descriptions[folder.name] = shared["description"]
+        met = [
+            *privacy.search_run(content, folder.name),
+            *(f for row in rows for f in privacy.search(row, folder.name)),
+        ]
+        found |= {(one.kind, one.text): one for one in reversed(met)}
+    return Preview(descriptions, tuple(sorted(found.values(), key=lambda one: (one.where, one.kind, one.text))))
 
 
 def pack(results: Sequence[Path], out: Path, keep_private: bool = False) -> Packed:

@@ -1,5 +1,7 @@
 """The command line's part about results of several machines, and about publishing them."""
 
+import json
+import sys
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +15,7 @@ from greenbench.errors import InputError
 
 if TYPE_CHECKING:
     from greenbench.merge import Refused
-    from greenbench.submission import Limits
+    from greenbench.submission import Limits, Preview
     from greenbench.verification import Cell
 
 KeepPrivate = Annotated[
@@ -21,6 +23,9 @@ KeepPrivate = Annotated[
 ]
 
 WORKFLOW = "leaderboard.yml"
+
+N_SHOWN = 20
+"""Names, paths and addresses that are shown before they are taken out."""
 
 
 def merge(
@@ -45,12 +50,44 @@ def submit(
     results: Folders,
     out: Annotated[Path, typer.Option(help="The file, such as entry.zip.")],
     keep_private: KeepPrivate = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Publish the descriptions as they are shown; a script must say so.")
+    ] = False,
 ) -> None:
     """Pack runs for a leaderboard, if it would take them: whole, checked, with the hash of every file."""
-    from greenbench.submission import pack
+    from greenbench.submission import pack, preview
 
+    _agree(preview(results, keep_private), keep_private, yes)
     packed = pack(results, out, keep_private)
     typer.echo(f"{packed.path}: {', '.join(packed.run_ids)}\nsha256 of its files: {packed.digest}")
+
+
+def _agree(preview: "Preview", keep_private: bool, is_agreed: bool) -> None:
+    """Show what will be published of what people wrote and what is taken out of it, and ask whether that is meant.
+
+    Raises:
+        InputError: there is nobody to ask.
+    """
+    if not preview.descriptions and not preview.found:
+        return
+    for run, description in preview.descriptions.items():
+        typer.echo(f"{run}: published description: {json.dumps(description, ensure_ascii=False)}", err=True)
+    for found in preview.found[:N_SHOWN]:
+        text = f"{found.text[:6]}..." if found.kind == "token" else found.text[:80]
+        fate = "kept" if keep_private else "taken out"
+        typer.echo(f"{fate}: {found.kind} {json.dumps(text, ensure_ascii=False)} ({found.where})", err=True)
+    if len(preview.found) > N_SHOWN:
+        typer.echo(f"and {len(preview.found) - N_SHOWN} more", err=True)
+    if is_agreed:
+        return
+    if not _is_asked():
+        raise InputError("submit: nothing was packed. Check what is published (above), then pass --yes.")
+    typer.confirm("Pack this for publication?", abort=True, err=True)
+
+
+def _is_asked() -> bool:
+    """Say whether somebody sits at a terminal."""
+    return sys.stdin.isatty()
 
 
 class _Publishes(TyperGroup):

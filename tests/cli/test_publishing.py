@@ -1,6 +1,7 @@
 """The command line's part about publishing: each command in a line or two, and exit codes that pipelines can use."""
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def test_results_are_merged_packed_checked_and_published(sound_run: Callable[...
     second = sound_run("r2", CELL | {"n_wrong": 2}, machine=machine)
     done = call("merge", first, second, first, "--out", tmp_path / "all")
     assert done.stdout == f"{tmp_path / 'all'}: 2 runs, on 2 platforms, 1 duplicate dropped, 0 refused\n"
-    done = call("submit", tmp_path / "all", "--out", tmp_path / "entry.zip")
+    done = call("submit", tmp_path / "all", "--out", tmp_path / "entry.zip", "--yes")
     assert done.stdout.startswith(f"{tmp_path / 'entry.zip'}: r1, r2\nsha256 of its files: ")
     done = call("leaderboard", "--check", tmp_path / "entry.zip")
     assert (done.exit_code, done.stdout) == (0, f"{tmp_path / 'entry.zip'}: ok\n")
@@ -60,3 +61,45 @@ def test_a_leaderboard_of_nothing_is_an_input_error() -> None:
     assert isinstance(call("leaderboard").exception, InputError)
     with pytest.raises(InputError, match="name folders of runs"):
         raise call("leaderboard").exception
+
+
+def described(run: Path, description: str) -> Path:
+    content = store.read_run(run)
+    (run / store.RUN).write_text(json.dumps(content | {"description": description}))
+    return run
+
+
+def test_a_script_must_agree_to_what_is_published(sound_run: Callable[..., Path], tmp_path: Path) -> None:
+    """Without a terminal nothing is packed before --yes; the description is shown as it will be published."""
+    run = described(sound_run("r1", CELL), "On vault13.acme.internal by jane@acme.org; hf_" + "a1B2" * 6)
+    entry = tmp_path / "entry.zip"
+    done = call("submit", run, "--out", entry)
+    assert isinstance(done.exception, InputError)
+    assert "pass --yes" in str(done.exception)
+    assert not entry.exists()
+    assert 'r1: published description: "On <host> by <mail>; <token>"' in done.stderr
+    assert 'taken out: mail "jane@acme.org" (r1: description)' in done.stderr
+    assert "a1B2a1B2" not in done.stderr, "a secret would stand in the log of a script"
+    assert call("submit", run, "--out", entry, "--yes").exit_code == 0
+    with zipfile.ZipFile(entry) as archive:
+        assert json.loads(archive.read("r1/run.json"))["description"] == "On <host> by <mail>; <token>"
+
+
+def test_what_is_kept_private_is_shown_as_it_is(sound_run: Callable[..., Path], tmp_path: Path) -> None:
+    """With --keep-private the same is shown as kept."""
+    run = described(sound_run("r1", CELL), "by jane@acme.org")
+    done = call("submit", run, "--out", tmp_path / "entry.zip", "--keep-private", "--yes")
+    assert 'published description: "by jane@acme.org"' in done.stderr
+    assert 'kept: mail "jane@acme.org" (r1: description)' in done.stderr
+
+
+@pytest.mark.parametrize(("answer", "is_packed"), [("y\n", True), ("n\n", False), ("\n", False)])
+def test_a_terminal_is_asked(
+    answer: str, is_packed: bool, sound_run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who sits at a terminal is asked, and without a yes nothing is packed."""
+    run = described(sound_run("r1", CELL), "a description")
+    monkeypatch.setattr("greenbench.cli.publishing._is_asked", lambda: True)
+    done = CliRunner().invoke(app, ["submit", str(run), "--out", str(tmp_path / "entry.zip")], input=answer)
+    assert "Pack this for publication?" in done.stderr
+    assert (tmp_path / "entry.zip").exists() == is_packed
