@@ -1,33 +1,52 @@
 """greenbench: measure, and shrink, the footprint of speech recognisers.
 
-``run`` measures a suite, ``load`` reads what earlier runs measured; both return a tidy pandas frame with one
-row per cell and repeat. ``gains`` holds compressed variants against their teachers. Importing the package costs
-nothing: the libraries behind these names are imported when one is used.
+    import greenbench
+
+    frame = greenbench.run("suite.yaml", out="results/mine", limit=20, progress=True)   # measure
+    frame = greenbench.load("results/mine")                 # read what earlier runs measured
+    lines = greenbench.gains("results/mine")               # compressed variants against their teachers
+
+    from greenbench.compress import LayerDrop, compress, save     # shrink; save(...) makes a folder to measure
+
+``run`` measures a suite, ``load`` reads what earlier runs measured; both return a tidy pandas frame with one row per
+cell and repeat. ``gains`` holds compressed variants against their teachers. Whatever a user can get wrong raises an
+``InputError``, whatever is not here a ``MissingError``; both are a ``GreenbenchError``. Importing the package costs
+nothing: the libraries behind these names are imported when one is used. All other modules are internal.
 """
 
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "gains", "load", "run"]
+__all__ = ["GreenbenchError", "InputError", "MissingError", "StoreError", "__version__", "gains", "load", "run"]
 
 if TYPE_CHECKING:
+    from greenbench.api import run
+    from greenbench.errors import GreenbenchError, InputError, MissingError, StoreError
     from greenbench.lineage import table as gains
-    from greenbench.runner import run
     from greenbench.store import load
+
+_PUBLIC = {
+    "run": ("greenbench.api", "run"),
+    "load": ("greenbench.store", "load"),
+    "gains": ("greenbench.lineage", "table"),
+    "GreenbenchError": ("greenbench.errors", "GreenbenchError"),
+    "InputError": ("greenbench.errors", "InputError"),
+    "MissingError": ("greenbench.errors", "MissingError"),
+    "StoreError": ("greenbench.errors", "StoreError"),
+}
+"""Name -> the module that it is in, and its name there."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import ``run``, ``load`` or ``gains`` on first use (PEP 562)."""
-    if name == "run":
-        from greenbench.runner import run
+    """Import a public name on first use (PEP 562)."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'greenbench' has no attribute {name!r}")
+    from importlib import import_module
 
-        return run
-    if name == "load":
-        from greenbench.store import load
+    module, there = _PUBLIC[name]
+    return getattr(import_module(module), there)
 
-        return load
-    if name == "gains":
-        from greenbench.lineage import table
 
-        return table
-    raise AttributeError(f"module 'greenbench' has no attribute {name!r}")
+def __dir__() -> list[str]:
+    """Name what is public, for completion and ``help``."""
+    return sorted([*__all__, "__doc__", "__file__", "__name__", "__path__"])

@@ -65,11 +65,10 @@ def artefact(about: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
     """
     from filelock import FileLock
 
-    name = hashlib.sha256(_plain(about).encode()).hexdigest()[:24]
-    path, locks = folder() / name, folder().parent / "locks"
+    path, locks = _place(about), folder().parent / "locks"
     try:
         locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(locks / name):
+        with FileLock(locks / path.name):
             _ensure(path, about, make)
         os.utime(path / ABOUT)
         _shrink(spare=path)
@@ -78,6 +77,16 @@ def artefact(about: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
             f"{folder()}: the cache cannot be written ({error}). Free some space, or set GREENBENCH_CACHE."
         ) from error
     return path
+
+
+def holds(about: Mapping[str, Any]) -> bool:
+    """Say whether an artefact is kept as it was made, so that nothing need be made when it is asked for."""
+    path = _place(about)
+    return os.path.lexists(path) and fault(path, about) is None
+
+
+def _place(about: Mapping[str, Any]) -> Path:
+    return folder() / hashlib.sha256(_plain(about).encode()).hexdigest()[:24]
 
 
 def _ensure(path: Path, about: Mapping[str, Any], make: Callable[[Path], None]) -> None:

@@ -72,7 +72,7 @@ def take(folder: Path, bracket: Bracket, edge: Edge, job: Job, observe: Observer
     Raises:
         StoreError: the line cannot be written.
     """
-    observe("phase", {"text": f"control, {edge} of round {bracket.round + 1} on {bracket.device}"})
+    observe("stage", {"text": f"control, {edge} of round {bracket.round + 1} on {bracket.device}"})
     found = measure(job.run_id, job.suite, bracket.device, job.trace)
     before = {line["reason"] for line in store.read_rows(folder / store.CONTROL)}
     if found["reason"] and found["reason"] not in before:

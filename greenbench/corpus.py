@@ -80,6 +80,18 @@ class Corpus:
         """Yield the clips of one pass, bad files included, without decoding any."""
         return islice(self._clips(), self._limit)
 
+    def check(self, n_clips: int) -> None:
+        """Look up the lengths of the first clips: where their files are missing, the others' may be too.
+
+        Raises:
+            BadAudioError: one cannot be read, under ``on_bad_audio: fail``.
+        """
+        for clip in islice(self.clips() if self._on_bad_audio == "fail" else (), n_clips):
+            try:
+                _ = clip.duration_s and clip.duration_s()
+            except BadAudioError as error:
+                raise self._refused(clip, error) from error
+
     def chunks(self) -> Iterator[list[Utterance]]:
         """Yield the chunks of one pass; decoding happens between the chunks.
 
@@ -120,12 +132,15 @@ class Corpus:
                 digest = self._digests.get(clip.id) or (clip.digest and clip.digest()) or samples_digest(audio)
             except BadAudioError as error:
                 if self._on_bad_audio == "fail":
-                    told = f"{error}{self._missing_too(clip.id) if _is_missing(error) else ''}"
-                    raise BadAudioError(f"{told}. Replace the file, or set on_bad_audio: skip.") from error
+                    raise self._refused(clip, error) from error
                 census.skipped.append(str(error))
                 continue
             self._digests[clip.id] = digest  # what a later pass reads is the same
             yield Utterance(clip.id, audio, clip.reference, clip.speaker, digest)
+
+    def _refused(self, clip: Clip, error: BadAudioError) -> BadAudioError:
+        told = f"{error}{self._missing_too(clip.id) if _is_missing(error) else ''}"
+        return BadAudioError(f"{told}. Replace the file, or set on_bad_audio: skip.")
 
     def _missing_too(self, clip_id: str) -> str:
         """Name the other files that are not there."""

@@ -122,7 +122,7 @@ def held(cells: Iterable[Line], count: Count, most: int | None = None) -> list[D
     return [_descent(student, teacher, heard) for student, teacher in pairs]
 
 
-def table(*results: Path) -> "pd.DataFrame":
+def table(*results: str | Path) -> "pd.DataFrame":
     """Return what every compressed cell gained and lost, a line a cell.
 
     Args:
@@ -136,7 +136,7 @@ def table(*results: Path) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    found: pd.DataFrame = pd.DataFrame([_row(descent) for descent in descents(store.runs(*results))])
+    found: pd.DataFrame = pd.DataFrame([_row(descent) for descent in descents(store.runs(*map(Path, results)))])
     return found
 
 

@@ -90,7 +90,7 @@ def review(folder: Path, threads: int | None, observe: Observer) -> None:
     found = of_run(run)
     above = dict.fromkeys(row["device"] for row in store.read_rows(folder / store.RECORDS) if row.get("mfu_note"))
     for device in [name for name in above if name in found]:
-        observe("phase", {"text": f"measuring again what {device} can do at most: a row was above it"})
+        observe("stage", {"text": f"measuring again what {device} can do at most: a row was above it"})
         found[device] = _again(about(run, device, threads), device, threads, found[device])
     if above:
         store.amend_run(folder, peaks={device: asdict(peaks) for device, peaks in found.items()})
@@ -131,7 +131,7 @@ def _known(key: Mapping[str, Any], device: str, threads: int | None, observe: Ob
 
 
 def _write(device: str, threads: int | None, observe: Observer, folder: Path) -> None:
-    observe("phase", {"text": f"measuring what {device} can do at most"})
+    observe("stage", {"text": f"measuring what {device} can do at most"})
     _keep(_elsewhere(device, threads), folder)
 
 

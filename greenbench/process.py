@@ -20,7 +20,7 @@ from greenbench.suite import build_protocol
 from greenbench.unicode import IN_UTF8, from_json
 
 Observer = Callable[[str, Mapping[str, Any]], None]
-"""Told what happens: ``plan``, ``prepare``, ``missing``, ``warning``, ``cell``, ``phase``, ``row``, ``power``,
+"""Told what happens: ``plan``, ``stage``, ``missing``, ``warning``, ``cell``, ``phase``, ``row``, ``power``,
 ``page``; it may print."""
 
 THREAD_VARIABLES = (

@@ -71,6 +71,19 @@ PROTOCOLS: dict[str, Protocol] = {
 }  # fmt: skip
 
 
+def least_s(steps: Protocol, idles: bool) -> float:
+    """Return the seconds that the process of a cell takes at least, whatever the model.
+
+    Args:
+        steps: of the protocol.
+        idles: whether an energy can be read, without which there is no idle baseline.
+    """
+    n_idles = 1 if steps.idle_drift_pct is None else 1 + steps.repeats
+    rest_s = steps.cooldown_s if steps.cooldown_within_c is None else 0.0  # a rest that may end early may take nothing
+    idle_s = n_idles * steps.idle_s if idles else 0.0
+    return idle_s + steps.repeats * (steps.warmup_s + steps.window_s) + rest_s
+
+
 def label(use: str, protocol: Protocol) -> str:
     """Name a protocol in a row: its name, and every step that differs from it, e.g. ``quick(repeats=1)``."""
     standard = asdict(PROTOCOLS[use])

@@ -1,25 +1,24 @@
 """A run: what is missing is fetched, every cell gets its process, and what was measured can be resumed."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from greenbench import attach, control_cell, peaks, powerlog, privacy, store
+from greenbench import ahead, attach, control_cell, peaks, powerlog, store
 from greenbench.cooldown import Rest, Temperatures, rest, rule, temperatures
-from greenbench.entries import build_dataset, build_variant
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.outcome import shortfall
 from greenbench.plan import NOT_MEASURED, Cell, Job, content_hash, plan
-from greenbench.plugins import Dataset, Variant
 from greenbench.poller import polling
 from greenbench.process import Observer, run_cell
-from greenbench.record import KEYS
+from greenbench.record import KEYS, to_row
+from greenbench.rows import not_measured
 from greenbench.suite import Suite, build_protocol
 from greenbench.suite import load as load_suite
 
@@ -68,23 +67,22 @@ def run(
     """
     suite = load_suite(suite)
     cells = plan(suite, options.only)
-    if not cells:
-        raise InputError(f"--only {options.only}: no cell of suite '{suite.name}' matches")
+    check_only(suite, cells, options.only)
     if options.power_log:
         powerlog.read(options.power_log)  # a meter that is not recording is told of now, not in an hour
+    foreseen = ahead.look(cells)
+    ahead.refuse(foreseen)
     look = _thermometer(suite)
     folder, run_id = _open(suite, options, look)
     start = store.read_run(folder).get("cooldown", {}).get("start", {})
     done = _done(folder, suite)
     todo = [(index, cell) for index, cell in enumerate(cells) if _identity(cell.key) not in done]
     observe("plan", {"folder": folder, "run_id": run_id, "n_cells": len(cells), "n_todo": len(todo)})
-    missing = prepare([cell for _, cell in todo], observe)
-    for doubt in data_doubts(cell for _, cell in todo if not _lacking(cell, missing)):
-        observe("warning", {"text": doubt})
-    devices = [cell.device for _, cell in todo if not _lacking(cell, missing)]
+    known = _prepare([cell for _, cell in todo], foreseen, observe)
+    devices = [cell.device for _, cell in todo if ahead.obstacle(cell, known) is None]
     limits = peaks.measured(folder, devices, suite.threads, observe)
     rests = _rests(suite, start, look, bool(done), observe)
-    session = _Session(folder, control_cell.next_session(folder), missing, rests, observe)
+    session = _Session(folder, control_cell.next_session(folder), known, rests, observe)
     with polling(folder / store.POWER, suite.trace_hz, suite.meters) as trace:
         logged = options.power_log is not None
         jobs = [Job(run_id, index, suite, cell, trace, logged, peaks=limits.get(cell.device)) for index, cell in todo]
@@ -95,6 +93,16 @@ def run(
     if options.power_log:
         _attach(folder, options.power_log, observe)
     return _finish(folder, suite, observe)
+
+
+def check_only(suite: Suite, cells: Sequence[Cell], only: str | None) -> None:
+    """Refuse a glob that no cell of a suite matches.
+
+    Raises:
+        InputError: there are no cells.
+    """
+    if not cells:
+        raise InputError(f"--only {only}: no cell of suite '{suite.name}' matches")
 
 
 def _attach(folder: Path, source: powerlog.Source, observe: Observer) -> None:
@@ -112,33 +120,44 @@ class _Session:
     Attributes:
         folder: of the run.
         number: counts the sessions of the run, from 0.
-        missing: what cannot be measured, from ``prepare``.
+        known: what keeps cells from being measured, from ``ahead.prepare``.
         rests: the rest before each process that is started.
         observe: told what happens.
     """
 
     folder: Path
     number: int
-    missing: Mapping[str, str]
+    known: Sequence[ahead.Foreseen]
     rests: Iterator[Rest]
     observe: Observer
 
 
 def _round(session: _Session, number: int, jobs: Sequence[tuple[int, Job]], n_cells: int) -> None:
     """Measure what is left to do of one round, between two controls on each device."""
-    able = [job for _, job in jobs if job.suite.control and not _lacking(job.cell, session.missing)]
+    able = [job for _, job in jobs if job.suite.control and ahead.obstacle(job.cell, session.known) is None]
     brackets = {control_cell.Bracket(session.number, number, job.cell.device): job for job in able}
     _control(session, brackets, "start")
     for place, job in jobs:
         session.observe("cell", {"label": job.cell.label, "number": place, "n_cells": n_cells})
-        reason = _lacking(job.cell, session.missing)
+        obstacle = ahead.obstacle(job.cell, session.known)
+        if obstacle is not None:
+            _leave_out(session, job, obstacle)
+            continue
         weigh = "harness_overhead" not in store.read_run(session.folder)
-        rested = Rest() if reason else next(session.rests)
+        rested = next(session.rests)
         now = time.perf_counter()
-        run_cell(session.folder, replace(job, rest=rested, weigh=weigh, started_s=now), reason, session.observe)
+        run_cell(session.folder, replace(job, rest=rested, weigh=weigh, started_s=now), None, session.observe)
     _control(session, brackets, "end")
     for bracket in brackets:
         control_cell.complete(session.folder, bracket)
+
+
+def _leave_out(session: _Session, job: Job, obstacle: ahead.Foreseen) -> None:
+    """Record a cell that is known to be impossible, without a process."""
+    skipped_for = None if obstacle.kind == "missing" else obstacle.kind
+    row = to_row(not_measured(job, "skipped" if skipped_for else "error", obstacle.reason, skipped_for))
+    store.append(session.folder, [row])
+    session.observe("row", row)
 
 
 def _control(session: _Session, brackets: Mapping[control_cell.Bracket, Job], edge: control_cell.Edge) -> None:
@@ -177,34 +196,18 @@ def _finish(folder: Path, suite: Suite, observe: Observer) -> "pd.DataFrame":
 # --- before the cells ------------------------------------------------------------------------------------
 
 
-def prepare(cells: Iterable[Cell], observe: Observer) -> dict[str, str]:
-    """Fetch data and weights, so that no download happens in a cell.
-
-    Returns:
-        ``dataset NAME`` or ``variant NAME`` -> why it is missing; each missing thing is observed once.
-    """
-    things: dict[str, Callable[[], Dataset | Variant]] = {}
-    for cell in cells:
-        things.setdefault(f"dataset {cell.dataset.name}", partial(build_dataset, cell.dataset))
-        things.setdefault(f"variant {cell.variant.name}", partial(build_variant, cell.variant))
-    missing: dict[str, str] = {}
-    for name, build in things.items():
-        observe("prepare", {"name": name})
-        try:
-            built = build()
-            built.prepare()
-            if isinstance(built, Variant) and built.identity is not None:
-                built.identity()  # digests are kept, so that no cell's process reads the weights for them
-        except GreenbenchError as error:
-            if str(error) not in missing.values():
-                observe("missing", {"name": name, "reason": str(error)})
-            missing[name] = str(error)
-    return missing
-
-
-def _lacking(cell: Cell, missing: Mapping[str, str]) -> str | None:
-    """Say why a cell cannot run, where its data or weights are missing."""
-    return missing.get(f"dataset {cell.dataset.name}") or missing.get(f"variant {cell.variant.name}")
+def _prepare(cells: Sequence[Cell], foreseen: Sequence[ahead.Foreseen], observe: Observer) -> list[ahead.Foreseen]:
+    """Fetch and make what the cells need; what is missing or doubtful is told of once."""
+    concerning = [one for one in foreseen if any(map(one.concerns, cells))]
+    known = ahead.prepare(cells, concerning, observe)
+    missing = [one for one in known if one.kind == "missing"]
+    for reason in dict.fromkeys(one.reason for one in missing):
+        what = next(one.what for one in missing if one.reason == reason)
+        observe("missing", {"name": what, "reason": reason})
+    for one in concerning:
+        if one.kind == "doubt":
+            observe("warning", {"text": str(one)})
+    return known
 
 
 def _thermometer(suite: Suite) -> Callable[[], Temperatures]:
@@ -293,45 +296,3 @@ def _done(folder: Path, suite: Suite) -> set[tuple[Any, ...]]:
         n = {"ok": 1, "skipped": repeats}.get(status, -repeats)
         counts[_identity(row)] = counts.get(_identity(row), 0) + n
     return {cell for cell, n in counts.items() if n >= repeats}
-
-
-# --- looking ahead ---------------------------------------------------------------------------------------
-
-
-def data_doubts(cells: Iterable[Cell]) -> Iterator[str]:
-    """Say which data sets of a plan cannot be read, and which name utterances by paths of this machine.
-
-    No audio is opened. What is not here yet, and would be downloaded by a run, counts as not to be read.
-
-    Args:
-        cells: of the plan.
-    """
-    for name, entry in {cell.dataset.name: cell.dataset for cell in cells}.items():
-        try:
-            ids = (clip.id for clip in islice(build_dataset(entry)(), entry.limit))
-            private = next(filter(privacy.is_private_id, ids), None)
-        except GreenbenchError as error:
-            yield f"data set {name} cannot be listed now: {error}"
-        else:
-            if private is not None:
-                told = f"has paths of this machine for ids ({private}), so that its rows can be neither shared nor"
-                yield f"data set {name} {told} compared with another machine's: give each utterance an id of its own"
-
-
-def expected_s(results: Path, suite: Suite, cells: Sequence[Cell]) -> list[float | None]:
-    """Return how long each cell took when it was last run the same way; None where it never was.
-
-    Args:
-        results: a folder of earlier runs.
-        suite: gives protocol and threads.
-        cells: of the suite.
-    """
-    from greenbench.protocol import label
-
-    protocol = label(suite.protocol["use"], build_protocol(suite.protocol))
-    known: dict[tuple[Any, ...], float] = {}
-    for folder in store.runs(results):
-        for row in store.read_rows(folder / store.RECORDS):
-            if row.get("cell_s") and row["threads"] == suite.threads and row["protocol"] == protocol:
-                known[_identity(row)[:-1]] = row["cell_s"]
-    return [known.get(_identity(cell.key)[:-1]) for cell in cells]

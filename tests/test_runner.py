@@ -293,7 +293,7 @@ def test_ids_that_are_paths_are_warned_of_before_the_first_cell(suite_data: dict
     run(data, Options(out=tmp_path / "run"), lambda kind, content: told.append((kind, dict(content))))
     kinds = [kind for kind, _ in told]
     assert kinds.index("warning") < kinds.index("cell")
-    assert told[kinds.index("warning")][1]["text"].startswith("data set mine has paths of this machine for ids")
+    assert told[kinds.index("warning")][1]["text"].startswith("data set mine: has paths of this machine for ids")
 
 
 def test_a_missing_thing_is_one_line_and_fails_only_its_cells(suite_data: dict, tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_a_missing_thing_is_one_line_and_fails_only_its_cells(suite_data: dict, 
     data = {**suite_data, "datasets": [*suite_data["datasets"], absent], "variants": ["null/rtfx-100", "null/instant"]}
     missing = []
     frame = run(data, Options(out=tmp_path / "run"), lambda kind, c: missing.append(c) if kind == "missing" else None)
-    assert [m["name"] for m in missing] == ["dataset absent"]
+    assert [m["name"] for m in missing] == ["data set absent"]
     failed = frame[frame["dataset"] == "absent"]
     assert list(failed["status"]) == ["error", "error"]
     assert failed["reason"].str.contains("none.jsonl").all()

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from greenbench.cli.output import Json, Progress, check_measured, print_plan, print_summary, print_table
+from greenbench.cli.output import Json, check_measured, print_summary, print_table
+from greenbench.cli.planning import print_plan
 from greenbench.cli.power import ClockSkew
+from greenbench.cli.progress import Progress
 
 SuiteFile = Annotated[Path | None, typer.Argument(help="Suite file (YAML). [default: the bundled quick start]")]
 
@@ -34,7 +36,9 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
         typer.Option(help="Log that a wall meter writes meanwhile, attached at the end (see power attach)."),
     ] = None,
     clock_skew: ClockSkew = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the planned cells and meters; run none.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print cells, problems, least time and meters; run none.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a suite, write results and page; exit code 1 if a cell failed or a device or extra asked for is missing."""

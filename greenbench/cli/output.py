@@ -8,116 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from greenbench.cli.power import describe_attached
-
 if TYPE_CHECKING:
     from rich.console import Console
 
     from greenbench.compare import Comparison
-    from greenbench.suite import Suite
     from greenbench.thresholds import Regression
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Folder = Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")]
 Folders = Annotated[list[Path], typer.Argument(help="Folders of runs, or parents of such folders.")]
-
-
-class Progress:
-    """Shows what happens in a run: a bar on a terminal, lines in a pipe; redrawn only when something happens."""
-
-    def __init__(self) -> None:
-        from rich import progress
-        from rich.console import Console
-
-        self.folder: Path | None = None
-        self.page: Path | None = None
-        self._said: set[str] = set()
-        self._console = Console(stderr=True, highlight=False)
-        columns = (
-            progress.BarColumn(20),
-            progress.MofNCompleteColumn(),
-            progress.TextColumn("{task.description}", markup=False),
-        )
-        self._bar = progress.Progress(*columns, console=self._console, auto_refresh=False, transient=True)
-        self._task = self._bar.add_task("planning", total=None)
-        if self._console.is_terminal:
-            self._bar.start()
-
-    def close(self) -> None:
-        """Take the bar away."""
-        self._bar.stop()
-
-    def observe(self, kind: str, content: Mapping[str, Any]) -> None:
-        """Take note of an event (see ``runner.Observer``)."""
-        if kind == "plan":
-            self.folder = content["folder"]
-            self._bar.update(self._task, total=content["n_todo"])
-            skipped = content["n_cells"] - content["n_todo"]
-            self._line(f"{count(content['n_todo'], 'cell')} to run" + (f", {skipped} done before" if skipped else ""))
-        elif kind == "power":
-            self._line(describe_attached(content))
-        elif kind == "page":
-            self.page = content["path"]
-        elif kind == "missing":
-            self._said.add(content["reason"])
-            self._line(f"missing {content['name']}: {content['reason']}")
-        elif kind == "warning" and content["text"] not in self._said:
-            self._said.add(content["text"])  # once, and not for each round
-            self._line(f"warning: {content['text']}")
-        elif kind == "cell":
-            self._bar.update(self._task, completed=content["number"] - 1)
-            self._line(f"[{content['number']}/{content['n_cells']}] {content['label']}")
-        elif kind == "row":
-            known = content["reason"] in self._said
-            self._line("    error: missing, see above" if known else f"    {describe_row(content)}")
-        elif kind == "phase":
-            self._bar.update(self._task, description=content["text"])
-        if self._console.is_terminal:
-            self._bar.refresh()
-
-    def _line(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
-
-
-def describe_row(row: Mapping[str, Any]) -> str:
-    """Say in one line what became of a cell or repeat."""
-    from greenbench.validity import explain
-
-    if row["status"] != "ok":
-        return f"{row['status']}: {row['reason']}"
-    wer = "WER none" if row["wer"] is None else f"WER {100 * row['wer']:.2f} %"
-    energy = row["energy_j_per_audio_s"]
-    joules = f", {energy:.3g} J per audio second ({row['energy_method']})" if energy is not None else ""
-    flags = f"  flags: {explain(row['flags'], row['flag_notes'])}" if row["flags"] else ""
-    return f"repeat {row['repeat']}: {wer}, RTFx {row['rtfx']:.2f}{joules}{flags}"
-
-
-def print_plan(suite: "Suite", only: str | None, out: Path | None, as_json: bool) -> None:
-    """Print the cells, how long each took before, and the meters that will answer."""
-    from greenbench import meters
-    from greenbench.plan import plan
-    from greenbench.runner import data_doubts, expected_s
-
-    cells = plan(suite, only)
-    known = expected_s(out.parent if out else Path("results"), suite, cells)
-    planned = [{**cell.key, "expected_s": seconds} for cell, seconds in zip(cells, known, strict=True)]
-    for doubt in data_doubts(cells):
-        typer.echo(f"warning: {doubt}", err=True)
-    answers = [{"meter": name, "answers": reason or "yes"} for name, reason in meters.survey(suite.meters).items()]
-    if as_json:
-        typer.echo(json.dumps({"cells": planned, "meters": answers}, indent=2))
-        return
-    print_table(f"{suite.name}: {count(len(cells), 'cell')}", planned, as_json=False)
-    typer.echo(f"expected time: {_expected(known)}\n")
-    print_table("meters", answers, as_json=False)
-
-
-def _expected(known: Sequence[float | None]) -> str:
-    seconds = [s for s in known if s is not None]
-    if not seconds:
-        return "unknown, none of these cells ran this way before"
-    new = len(known) - len(seconds)
-    return f"{sum(seconds):.0f} s" + (f" and {count(new, 'cell')} that never ran this way before" if new else "")
 
 
 def print_summary(frame: Any, as_json: bool) -> None:

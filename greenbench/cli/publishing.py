@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from greenbench.cli.output import Folders, Json, Progress, count
+from greenbench.cli.output import Folders, Json, count
+from greenbench.cli.progress import Progress
 from greenbench.errors import InputError
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Compression methods and builds: each is a frozen dataclass of settings that turns one model into another.
 
-``compress`` applies several in order. The usual methods are importable from here; their libraries are imported when
-one is used.
+``compress`` applies several in order, and ``save`` makes the result a folder to be measured. The usual methods are
+importable from here; their libraries are imported when one is used.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _METHODS = {
 }
 """Name -> the module it is in."""
 
-__all__ = ["Context", "compress", *_METHODS]  # noqa: PLE0604 (names)
+__all__ = ["Context", "compress", "save", *_METHODS]  # noqa: PLE0604 (names)
 
 
 def __getattr__(name: str) -> Any:
@@ -35,9 +35,18 @@ def __getattr__(name: str) -> Any:
         from greenbench.plugins import Context
 
         return Context
+    if name == "save":
+        from greenbench.compress.stored import save
+
+        return save
     if name in _METHODS:
         return getattr(import_module(f"greenbench.compress.{_METHODS[name]}"), name)
     raise AttributeError(f"module 'greenbench.compress' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Name what is public."""
+    return sorted(__all__)
 
 
 def compress(model: Any, steps: "Sequence[Method]", context: "Context | None" = None) -> Any:

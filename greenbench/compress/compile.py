@@ -2,10 +2,10 @@
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from greenbench.plugins import BARE, Context
+from greenbench.plugins import BARE, Context, Outline
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,10 @@ class Compile:
         if device != "cpu" or any(map(shutil.which, filter(None, (os.environ.get("CXX"), "g++", "clang++")))):
             return None
         return "torch.compile on the CPU needs a C++ compiler, and there is none (install g++)"
+
+    def follow(self, before: Outline) -> Outline:
+        """Follow anything."""
+        return replace(before, compiled=True)
 
     def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
         """Return the model that compiles itself at its first call."""

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from greenbench import cache
-from greenbench.errors import MissingError
-from greenbench.plugins import SAMPLE_RATE_HZ, Export, Footprint
+from greenbench.errors import InputError, MissingError
+from greenbench.plugins import SAMPLE_RATE_HZ, Export, Footprint, Outline
 from greenbench.unicode import IN_UTF8
 from greenbench.variants.macs import macs_of_work, work
 
@@ -53,9 +53,34 @@ def files(source: Source, build: Export) -> Path:
     Raises:
         MissingError: the export failed; the last line that it wrote says why.
     """
+    return cache.artefact(_about(source, build), partial(_export_elsewhere, source, build))
+
+
+def are_kept(source: Source, build: Export) -> bool:
+    """Say whether the files of an exported model are kept, so that ``files`` has nothing to export."""
+    return cache.holds(_about(source, build))
+
+
+def _about(source: Source, build: Export) -> dict[str, Any]:
     how = {"build": type(build).__name__, "settings": repr(build), "versions": build.versions(), "form": FORM}
-    about = {**source.about, **how}
-    return cache.artefact(about, partial(_export_elsewhere, source, build))
+    return {**source.about, **how}
+
+
+def follow(before: Outline, build: str) -> Outline:
+    """Refuse to export what the exporters of torch cannot trace.
+
+    Args:
+        before: what is exported.
+        build: the export's name.
+
+    Raises:
+        InputError: the model is compiled, or has weights that are integers.
+    """
+    if before.compiled:
+        raise InputError(f"{build} cannot follow compile, since another engine runs the model: leave compile out")
+    if before.integers:
+        raise InputError(f"{build} cannot follow {before.integers}, since it takes a model in floats: leave it out")
+    return before
 
 
 def _export_elsewhere(source: Source, build: Export, folder: Path) -> None:

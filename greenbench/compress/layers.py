@@ -1,12 +1,12 @@
 """Methods that take layers out of a model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from greenbench.errors import InputError
-from greenbench.plugins import BARE, Context
+from greenbench.plugins import BARE, Context, Outline
 
 Select = Literal["every_k", "first_k", "last_k", "spaced"]
 
@@ -40,6 +40,12 @@ class LayerDrop:
     def unsupported(self, device: str) -> str | None:  # noqa: ARG002
         """Run anywhere."""
         return None
+
+    def follow(self, before: Outline) -> Outline:
+        """Refuse to keep more layers than there are."""
+        if before.n_layers is not None:
+            layers_to_keep(before.n_layers, self.keep, self.select)
+        return replace(before, n_layers=self.keep)
 
     def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
         """Shorten the encoder in place, and its configuration with it.

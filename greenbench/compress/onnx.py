@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from greenbench.compress import exported
-from greenbench.plugins import Inapplicable
+from greenbench.plugins import Inapplicable, Outline
 
 NEEDS = ("onnx", "onnxruntime")
 FILE = "model.onnx"
@@ -23,6 +23,10 @@ class Onnx:
     def unsupported(self, device: str) -> str | None:
         """Say what is not installed, or that only the CPU is supported."""
         return _unsupported(device)
+
+    def follow(self, before: Outline) -> Outline:
+        """Refuse what cannot be exported."""
+        return exported.follow(before, "onnx")
 
     def versions(self) -> dict[str, str]:
         """Return the versions of what writes the file."""
@@ -55,6 +59,10 @@ class OnnxInt8:
     def unsupported(self, device: str) -> str | None:
         """Say what is not installed, or that only the CPU is supported."""
         return _unsupported(device)
+
+    def follow(self, before: Outline) -> Outline:
+        """Refuse what cannot be exported."""
+        return exported.follow(before, "onnx-int8")
 
     def versions(self) -> dict[str, str]:
         """Return the versions of what writes the file."""

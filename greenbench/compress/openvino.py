@@ -17,7 +17,7 @@ from greenbench.compress import exported
 from greenbench.compress.openvino_core import core, preserved_signal_stack
 from greenbench.datasets.quickstart import Quickstart
 from greenbench.metrics import ratio
-from greenbench.plugins import SAMPLE_RATE_HZ, Clip, Inapplicable
+from greenbench.plugins import SAMPLE_RATE_HZ, Clip, Inapplicable, Outline
 from greenbench.text.scoring import count_chars, total
 
 FILE = "model.xml"
@@ -46,6 +46,10 @@ class OpenVino:
     def unsupported(self, device: str) -> str | None:
         """Say what is not installed, or which device OpenVINO does not see."""
         return _unsupported(device, self, ("openvino",))
+
+    def follow(self, before: Outline) -> Outline:
+        """Refuse what cannot be exported."""
+        return exported.follow(before, "openvino")
 
     def versions(self) -> dict[str, str]:
         """Return the versions of what writes the files."""
@@ -98,6 +102,10 @@ class OpenVinoInt8:
     def unsupported(self, device: str) -> str | None:
         """Say what is not installed, or which device OpenVINO does not see."""
         return _unsupported(device, self, ("openvino", "nncf"))
+
+    def follow(self, before: Outline) -> Outline:
+        """Refuse what cannot be exported."""
+        return exported.follow(before, "openvino-int8")
 
     def versions(self) -> dict[str, str]:
         """Return the versions of what writes the files."""

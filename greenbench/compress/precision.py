@@ -1,10 +1,10 @@
 """Builds that choose the floating-point precision of weights and arithmetic."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from greenbench.errors import InputError
-from greenbench.plugins import BARE, Context, Inapplicable
+from greenbench.plugins import BARE, Context, Inapplicable, Outline
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,10 @@ class Fp32:
     def unsupported(self, device: str) -> str | None:  # noqa: ARG002
         """Run anywhere."""
         return None
+
+    def follow(self, before: Outline) -> Outline:
+        """Follow anything."""
+        return replace(before, floats="fp32")
 
     def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
         """Return the model in float32."""
@@ -27,6 +31,12 @@ class Fp16:
     def unsupported(self, device: str) -> str | None:  # noqa: ARG002
         """Run anywhere."""
         return None
+
+    def follow(self, before: Outline) -> Outline:
+        """Refuse to follow a build that made integers."""
+        if before.integers:
+            raise InputError(_after_integers("fp16", before.integers))
+        return replace(before, floats="fp16")
 
     def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
         """Return the model in float16."""
@@ -51,10 +61,23 @@ class Bf16:
             native = torch.cuda.is_bf16_supported(including_emulation=False)
         return None if native else Inapplicable(f"{device} has no bfloat16; use fp16")
 
+    def follow(self, before: Outline) -> Outline:
+        """Refuse to follow a build that made integers."""
+        if before.integers:
+            raise InputError(_after_integers("bf16", before.integers))
+        return replace(before, floats="bf16")
+
     def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
         """Return the model in bfloat16."""
         _refuse_int8(model, "bf16")
         return model.bfloat16()
+
+
+def _after_integers(build: str, integers: str) -> str:
+    """Say why a precision cannot follow a build that made integers of weights."""
+    if integers == "int8-dynamic":
+        return f"{build} cannot follow int8-dynamic, whose layers take float32 only: leave one of them out"
+    return f"{build} cannot follow {integers}, which keeps the precision before it: swap them"
 
 
 def _refuse_int8(model: Any, build: str) -> None:
@@ -63,6 +86,6 @@ def _refuse_int8(model: Any, build: str) -> None:
     from torch.ao.nn.quantized import Linear
 
     if any(isinstance(module, Linear) for module in model.modules()):
-        raise InputError(f"{build} cannot follow int8-dynamic, whose layers take float32 only: leave one of them out")
+        raise InputError(_after_integers(build, "int8-dynamic"))
     if any(type(parameter.data) is not torch.Tensor for parameter in model.parameters()):
-        raise InputError(f"{build} cannot follow a build by torchao, which keeps the precision before it: swap them")
+        raise InputError(_after_integers(build, "a build by torchao"))

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from greenbench.compress.layers import set_weight
 from greenbench.errors import InputError
-from greenbench.plugins import BARE, Context
+from greenbench.plugins import BARE, Context, Outline
 from greenbench.variants.widths import feed_forwards, resize
 
 PAPER = {
@@ -44,6 +44,10 @@ class PruneMagnitude:
     def unsupported(self, device: str) -> str | None:  # noqa: ARG002
         """Run anywhere."""
         return None
+
+    def follow(self, before: Outline) -> Outline:
+        """Follow anything."""
+        return before
 
     def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
         """Set weights of convolutions and Linear layers to zero in place.
@@ -97,6 +101,12 @@ class PruneFfn:
         """Run anywhere."""
         return None
 
+    def follow(self, before: Outline) -> Outline:
+        """Refuse layers that are integers already."""
+        if before.all_integers:
+            raise InputError(_NEEDS_FLOATS)
+        return before
+
     def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
         """Narrow the feed-forward layers in place, and the configuration with them where they stay equally wide.
 
@@ -127,6 +137,9 @@ class PruneFfn:
         return [min(len(s), max(1, n) * self.multiple_of) for n, s in zip(rounded, scores, strict=True)]
 
 
+_NEEDS_FLOATS = "prune-ffn needs weights in floats: put it before what makes them integers"
+
+
 def _scores(layer: Any) -> Any:
     """Return the score of each neuron of a feed-forward layer, in float32."""
     import torch
@@ -135,7 +148,7 @@ def _scores(layer: Any) -> Any:
     if not all(
         isinstance(part, torch.nn.Linear) and type(part.weight.data) is torch.Tensor for part in (first, second)
     ):
-        raise InputError("prune-ffn needs weights in floats: put it before what makes them integers")
+        raise InputError(_NEEDS_FLOATS)
     with torch.no_grad():
         into = first.weight.float().abs().sum(1) + first.bias.float().abs()
         return into + second.weight.float().abs().sum(0)

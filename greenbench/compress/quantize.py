@@ -1,11 +1,11 @@
 """Builds that store weights as integers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from greenbench.errors import InputError
-from greenbench.plugins import BARE, Context, Inapplicable
+from greenbench.plugins import BARE, Context, Inapplicable, Outline
 
 if TYPE_CHECKING:
     from torch.nn import Linear
@@ -41,6 +41,12 @@ class Int8Dynamic:
         engines = torch.backends.quantized.supported_engines
         return None if set(engines) - {"none"} else "this build of torch has no quantisation engine"
 
+    def follow(self, before: Outline) -> Outline:
+        """Refuse floats of 16 bits, in which its kernels cannot compute, and layers that are integers already."""
+        if before.floats in ("fp16", "bf16"):
+            raise InputError(_NEEDS_FLOAT32)
+        return integers(before, "int8-dynamic", self.include, self.exclude)
+
     def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
         """Replace the chosen Linear layers in place by their int8 form; the rest stays as it is.
 
@@ -52,10 +58,33 @@ class Int8Dynamic:
         from torch.ao.quantization import default_dynamic_qconfig, per_channel_dynamic_qconfig, quantize_dynamic
 
         if any(p.is_floating_point() and p.dtype != torch.float32 for p in model.parameters()):
-            raise InputError("int8-dynamic needs a model in float32: leave out the fp16 or bf16 before it")
+            raise InputError(_NEEDS_FLOAT32)
         how = per_channel_dynamic_qconfig if self.per_channel else default_dynamic_qconfig
         layers = dict.fromkeys(chosen(model, self.include, self.exclude, "int8-dynamic"), how)
         return quantize_dynamic(model, layers, inplace=True)  # type: ignore[no-untyped-call]
+
+
+_NEEDS_FLOAT32 = "int8-dynamic needs a model in float32: leave out the fp16 or bf16 before it"
+
+
+def integers(before: Outline, method: str, include: Sequence[str], exclude: Sequence[str]) -> Outline:
+    """Return what a build that makes integers of Linear layers leaves.
+
+    Args:
+        before: what it is put onto.
+        method: its name.
+        include: its layers; all where empty.
+        exclude: and none of these.
+
+    Raises:
+        InputError: a build before it has made integers of them all.
+    """
+    if before.all_integers:
+        raise InputError(
+            f"{method} cannot follow {before.integers}, which leaves no layer to it: leave one of them out"
+        )
+    takes_all = not include and set(exclude) <= {"lm_head"}
+    return replace(before, integers=method, all_integers=takes_all)
 
 
 def chosen(model: Any, include: Sequence[str], exclude: Sequence[str], method: str) -> "Mapping[str, Linear]":

@@ -1,7 +1,63 @@
 """How a model's folder loads elsewhere: in float32, however its weights are stored."""
 
 import json
+import shutil
+import tempfile
 from pathlib import Path
+from typing import Any
+
+from greenbench.errors import InputError
+
+
+def save(model: Any, extractor: Any, tokenizer: Any, folder: str | Path) -> Path:
+    """Save a compressed model as a folder that transformers loads, and a suite measures as ``file:FOLDER``.
+
+    Builds that change the precision are chained on when it is measured (``file:FOLDER+int8-dynamic``), since their
+    weights have no form that transformers reads.
+
+    Args:
+        model: a transformers CTC model in float32, as ``compress`` returns it.
+        extractor: its feature extractor.
+        tokenizer: its tokeniser.
+        folder: new or empty; it appears once it is whole.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: something is in the folder, or the model is not a transformers model in float32.
+    """
+    folder = Path(folder)
+    _check_savable(model)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: there is something here already. Choose another folder.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder.parent))
+    try:
+        for part in (model, extractor, tokenizer):
+            part.save_pretrained(unfinished)
+        load_as_float32(unfinished)
+        unfinished.chmod(0o755)  # of a temporary folder only its owner may read
+        unfinished.replace(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def _check_savable(model: Any) -> None:
+    """Refuse what transformers would not load as it is: integers, halves, and compiled modules."""
+    import torch
+    from transformers import PreTrainedModel
+
+    tensors = [*model.parameters(), *model.buffers()]
+    plain = all(type(t.data) is torch.Tensor and t.dtype is not torch.float16 and t.dtype is not torch.bfloat16
+                for t in tensors)  # fmt: skip
+    quantized = any(type(module).__module__.startswith("torch.ao.nn.quantized") for module in model.modules())
+    if not isinstance(model, PreTrainedModel) or not plain or quantized:
+        raise InputError(
+            "only a transformers model in float32 can be saved: save it before the step that changes the precision or "
+            "compiles it, and chain that step on as a build where it is measured (file:FOLDER+int8-dynamic)"
+        )
 
 
 def load_as_float32(folder: Path) -> None:

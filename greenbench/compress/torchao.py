@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from greenbench.compress.quantize import chosen
+from greenbench.compress.quantize import chosen, integers
 from greenbench.errors import InputError
-from greenbench.plugins import BARE, Context, Inapplicable
+from greenbench.plugins import BARE, Context, Inapplicable, Outline
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,10 @@ class Int8WeightOnly:
     def unsupported(self, device: str) -> str | None:
         """Say that torchao is not installed, or knows no such device."""
         return _unsupported(device)
+
+    def follow(self, before: Outline) -> Outline:
+        """Refuse layers that are integers already."""
+        return integers(before, "int8-weight-only", self.include, self.exclude)
 
     def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
         """Replace the weights of the chosen Linear layers in place.
@@ -58,6 +62,10 @@ class Int8TorchAo:
     def unsupported(self, device: str) -> str | None:
         """Say that torchao is not installed, or knows no such device."""
         return _unsupported(device)
+
+    def follow(self, before: Outline) -> Outline:
+        """Refuse layers that are integers already."""
+        return integers(before, "int8-torchao", self.include, self.exclude)
 
     def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
         """Replace the weights of the chosen Linear layers in place.
@@ -94,6 +102,12 @@ class Int4WeightOnly:
             return Inapplicable(f"int4-weight-only runs on the CPU only, not on {device}")
         return _unsupported(device)
 
+    def follow(self, before: Outline) -> Outline:
+        """Refuse floats other than bfloat16, and layers that are integers already."""
+        if before.floats in ("fp32", "fp16"):
+            raise InputError(_NEEDS_BFLOAT16)
+        return integers(before, "int4-weight-only", self.include, self.exclude)
+
     def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
         """Replace the weights of the chosen Linear layers in place.
 
@@ -104,7 +118,7 @@ class Int4WeightOnly:
         from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
 
         if model.dtype != torch.bfloat16:
-            raise InputError("int4-weight-only needs a model in bfloat16: put bf16 before it")
+            raise InputError(_NEEDS_BFLOAT16)
         layers = {
             name: layer
             for name, layer in chosen(model, self.include, self.exclude, "int4-weight-only").items()
@@ -112,6 +126,9 @@ class Int4WeightOnly:
         }
         how = PrototypeInt4WeightOnlyConfig(group_size=self.group_size, set_inductor_config=False)
         return _quantize(model, how, layers)
+
+
+_NEEDS_BFLOAT16 = "int4-weight-only needs a model in bfloat16: put bf16 before it"
 
 
 def _unsupported(device: str) -> str | None:

@@ -40,12 +40,33 @@ def bucket(clips: Clips, number: int, n_buckets: int, limit: int | None = None) 
     @cache
     def chosen() -> frozenset[str]:
         ids = [clip_id for _, clip_id in sorted((_duration_s(clip), clip.id) for clip in clips())]
-        ids = ids[:: ceil(len(ids) / limit)] if limit and ids else ids
-        if len(ids) < n_buckets:
-            raise InputError(f"{len(ids)} utterances cannot be cut into {n_buckets} length buckets; take fewer buckets")
+        ids = ids[:: _stride(len(ids), limit)]
+        check(len(ids), n_buckets)
         return frozenset(ids[(number - 1) * len(ids) // n_buckets : number * len(ids) // n_buckets])
 
     return lambda: (clip for clip in clips() if clip.id in chosen())
+
+
+def check(n_clips: int, n_buckets: int, limit: int | None = None) -> None:
+    """Refuse to cut a data set into more parts than it has utterances.
+
+    Args:
+        n_clips: of the data set.
+        n_buckets: parts.
+        limit: utterances in all parts together, at most.
+
+    Raises:
+        InputError: there are fewer utterances than parts.
+    """
+    n_taken = len(range(0, n_clips, _stride(n_clips, limit)))
+    if n_taken < n_buckets:
+        remedy = "take fewer buckets" if limit is None or limit >= n_clips else "raise the limit, or take fewer buckets"
+        raise InputError(f"{n_taken} utterances cannot be cut into {n_buckets} length buckets; {remedy}")
+
+
+def _stride(n_clips: int, limit: int | None) -> int:
+    """Return which utterances by length a limit takes: every so-manieth."""
+    return ceil(n_clips / limit) if limit and n_clips else 1
 
 
 def _duration_s(clip: Clip) -> float:

@@ -73,6 +73,10 @@ class LibriSpeech:
             self._fetch()
         self._check()
 
+    def to_fetch(self) -> str | None:
+        """Say what would be downloaded."""
+        return None if self._folder.is_dir() else f"{self.label} from {OPENSLR_URL}, since {self._folder} is not here"
+
     def __call__(self) -> Iterator[Clip]:
         """Yield the clips in the order of their names: speaker, chapter, utterance.
 

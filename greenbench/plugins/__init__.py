@@ -4,6 +4,7 @@ Every plug-in but a normaliser is a *frozen dataclass of settings*: its fields a
 may give it, checked strictly, and written back into ``run.json``. What it does is one or two methods.
 """
 
+from greenbench.plugins.chain import Chained, Outline
 from greenbench.plugins.meters import METHODS, Meter, Origin, Polled, Quantity, Reading, SampledPower
 from greenbench.plugins.models import (
     BARE,
@@ -19,23 +20,26 @@ from greenbench.plugins.models import (
     VariantInfo,
 )
 from greenbench.plugins.paths import ModelRef, SuitePath
-from greenbench.plugins.speech import SAMPLE_RATE_HZ, Clip, Dataset, Spoken, Utterance, Waveform
+from greenbench.plugins.speech import SAMPLE_RATE_HZ, Clip, Dataset, Fetched, Spoken, Utterance, Waveform
 
 __all__ = [
     "BARE",
     "LINEAGE",
     "METHODS",
     "SAMPLE_RATE_HZ",
+    "Chained",
     "Clip",
     "Context",
     "Dataset",
     "Export",
+    "Fetched",
     "Footprint",
     "Inapplicable",
     "Meter",
     "Method",
     "ModelRef",
     "Origin",
+    "Outline",
     "Polled",
     "Quantity",
     "Reading",

@@ -158,7 +158,12 @@ class Variant:
     Attributes:
         name: unique within a suite; the ``variant`` column.
         load: takes a device (``cpu``, ``cuda:0``) and returns the ready model.
-        prepare: fetches the weights if need be; raises ``MissingError`` with the remedy.
+        to_fetch: says what ``fetch`` would download; None where nothing is missing.
+        fetch: downloads weights that are not here; raises ``MissingError`` with the remedy.
+        check: raises ``InputError`` or ``MissingError`` where settings and files that are here show that the variant
+            cannot run; loads, downloads and exports nothing, and is silent of what is still to be fetched.
+        to_make: says what ``prepare`` would make of the weights; None where that is kept.
+        prepare: makes what takes long once the weights are here, such as an export; raises ``MissingError``.
         unsupported: says why the variant cannot run on a device, or returns None.
         identity: returns what was measured whatever it is called: the digest of the weights by their content, then
             what the settings themselves do to them, as ``int8``; the builds that are chained on are added to it. Empty
@@ -175,6 +180,10 @@ class Variant:
 
     name: str
     load: Callable[[str], Transcriber]
+    to_fetch: Callable[[], str | None] = lambda: None
+    fetch: Callable[[], None] = lambda: None
+    check: Callable[[], None] = lambda: None
+    to_make: Callable[[], str | None] = lambda: None
     prepare: Callable[[], None] = lambda: None
     unsupported: Callable[[str], str | None] = lambda _device: None
     identity: Callable[[], tuple[str, ...]] | None = None

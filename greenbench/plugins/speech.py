@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -108,4 +108,13 @@ class Dataset(Protocol):
 
     def __call__(self) -> Iterator[Clip]:
         """Yield the clips lazily, always in the same order."""
+        ...
+
+
+@runtime_checkable
+class Fetched(Protocol):
+    """A data set that ``prepare`` downloads where it is not here."""
+
+    def to_fetch(self) -> str | None:
+        """Say what ``prepare`` would download and from where; None where it is here."""
         ...

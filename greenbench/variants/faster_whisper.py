@@ -96,6 +96,9 @@ class FasterWhisper:
         return Variant(
             name=name,
             load=partial(_load, self),
+            to_fetch=lambda: hub.to_fetch(SIZES.get(self.model, self.model), self.revision, kinds=("model.bin",)),
+            fetch=self.prepare,
+            check=self._check,
             prepare=self.prepare,
             unsupported=self._unsupported,
             identity=self._identity,
@@ -103,6 +106,11 @@ class FasterWhisper:
             decoding=lambda: self.decoding,
             info=VariantInfo(revision=self.revision, licence="MIT" if self.model in SIZES else None),
         )
+
+    def _check(self) -> None:
+        """Look at a folder that is here."""
+        if Path(self.model).is_dir():
+            _check_whole(self, Path(self.model))
 
     def _identity(self) -> tuple[str, ...]:
         weights = hub.identity(SIZES.get(self.model, self.model), self.revision, kinds=("model.bin",))

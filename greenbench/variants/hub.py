@@ -15,6 +15,8 @@ WEIGHTS = ("*.safetensors", "*.bin")
 BESIDE = ("*.json", "*.txt")
 """What is fetched with them: configuration, vocabulary, feature extractor."""
 
+NO_FOLDER = "model {}: no such folder. Correct `model` (a folder or a hub id)."
+
 _CTC = (
     ("config.json",),
     ("preprocessor_config.json", "processor_config.json"),
@@ -46,8 +48,8 @@ def fetch(model: str, revision: str | None = None, kinds: Sequence[str] = WEIGHT
     """
     if Path(model).is_dir():
         return Path(model)
-    if model.startswith((".", "/", "~")) or model.count("/") > 1:
-        raise MissingError(f"model {model}: no such folder. Correct `model` (a folder or a hub id).")
+    if _is_path(model):
+        raise MissingError(NO_FOLDER.format(model))
     folder = _cached(model, revision, kinds) or _downloaded(model, revision, kinds)
     if folder is None:
         raise MissingError(f"model {model}: its repository has no {' or '.join(kinds)}. Name another model.")
@@ -61,6 +63,69 @@ def is_here(model: str, revision: str | None = None) -> bool:
         MissingError: ``model`` is neither a folder nor a hub id.
     """
     return Path(model).is_dir() or _cached(model, revision, WEIGHTS) is not None
+
+
+def to_fetch(model: str, revision: str | None = None, kinds: Sequence[str] = WEIGHTS) -> str | None:
+    """Say what ``fetch`` would download; None where the model is here, or cannot be fetched at all.
+
+    Args:
+        model: a folder or a hub id.
+        revision: as ``fetch`` takes it.
+        kinds: file patterns by preference.
+    """
+    if Path(model).is_dir() or _is_path(model) or _cached(model, revision, kinds) is not None:
+        return None
+    return f"{model} from the Hugging Face hub, since it is neither a folder here nor in the hub's cache"
+
+
+def _is_path(model: str) -> bool:
+    return model.startswith((".", "/", "~")) or model.count("/") > 1
+
+
+def check(model: str, revision: str | None = None, kinds: Sequence[str] = WEIGHTS) -> Path | None:
+    """Look at the folder of a model without loading or downloading anything.
+
+    Args:
+        model: a folder or a hub id.
+        revision: as ``fetch`` takes it.
+        kinds: of the weights, by preference.
+
+    Returns:
+        The folder; None where it is still to be fetched.
+
+    Raises:
+        MissingError: there is no such folder, or a file in it is missing or cut short.
+    """
+    if _is_path(model) and not Path(model).is_dir():
+        raise MissingError(NO_FOLDER.format(model))
+    folder = Path(model) if Path(model).is_dir() else _cached(model, revision, kinds)
+    if folder is not None:
+        _check_files(model, folder, kinds)
+    return folder
+
+
+def _check_files(model: str, folder: Path, kinds: Sequence[str]) -> None:
+    """Refuse a folder without configuration or weights, and weights that are cut short, by their first bytes."""
+    weights = next((found for kind in kinds if (found := sorted(folder.glob(kind)))), [])
+    for lost, name in ((not (folder / "config.json").is_file(), "config.json"), (not weights, " or ".join(kinds))):
+        if lost:
+            raise MissingError(f"model {model}: {name} is missing in its folder. Make or fetch the model again.")
+    for file in weights:
+        if file.suffix == ".safetensors" and (problem := damage(file)):
+            raise MissingError(f"model {model}: {file.name} {problem}. Make or fetch the model again.")
+
+
+def damage(file: Path) -> str | None:
+    """Say why a file is no whole safetensors file, by its header and its size; None where it is."""
+    from safetensors import SafetensorError, safe_open
+
+    if file.stat().st_size < 1024 and file.read_bytes().startswith(b"version https://git-lfs"):
+        return "is a pointer of git-lfs, not the weights: run `git lfs pull` in its repository"
+    try:
+        with safe_open(file, "np"):
+            return None
+    except (SafetensorError, OSError) as error:
+        return f"is damaged or cut short ({' '.join(str(error).split()):.120})"
 
 
 def identity(model: str, revision: str | None = None, kinds: Sequence[str] = WEIGHTS) -> tuple[str, ...]:

@@ -16,19 +16,15 @@ from greenbench.compress import exported
 from greenbench.errors import InputError, MissingError
 from greenbench.plugins import (
     BARE,
-    LINEAGE,
     Export,
     Method,
     ModelRef,
     Variant,
     VariantInfo,
 )
-from greenbench.variants import checkpoints, fit, hub, widths
+from greenbench.variants import checkpoints, fit, hub, outline, widths
 from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS, LICENCES, N_PARAMS, VOCABULARY
 from greenbench.variants.ctc import CtcTranscriber
-
-_HALVES = {"fp16": "float16", "bf16": "bfloat16"}
-"""Method that leaves a student's weights in 16 bits -> the type that it then runs in."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +95,14 @@ class Wav2Vec2:
                 raise InputError(f"builds: {second} cannot follow {first}, which another engine runs: put it before")
         base = name.removesuffix("".join(f"+{step}" for step, _ in methods))
         settings = self.settled()
-        lineage = _lineage(settings.model)
+        lineage = outline.lineage(settings.model)
         return Variant(
             name=name,
             load=partial(_load, settings, [method for _, method in methods]),
+            to_fetch=partial(outline.to_fetch, settings),
+            fetch=settings.prepare,
+            check=partial(outline.check, settings, [method for _, method in methods]),
+            to_make=partial(_to_make, settings, methods),
             prepare=partial(_prepare, settings, [method for _, method in methods]),
             unsupported=lambda device: next(filter(None, (m.unsupported(device) for _, m in methods)), None),
             identity=partial(_identity, settings),
@@ -126,18 +126,6 @@ class Wav2Vec2:
         )
 
 
-def _lineage(model: str | None) -> dict[str, Any]:
-    """Return what a student's folder says about where it comes from; empty for any other model."""
-    path = Path(model or "") / LINEAGE
-    if model is None or not path.is_file():
-        return {}
-    try:
-        lineage: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error}); make the student again") from error
-    return lineage
-
-
 def _identity(settings: Wav2Vec2) -> tuple[str, ...]:
     """Return the digest of the weights, or of what random ones are drawn from."""
     if settings.model is not None:
@@ -156,6 +144,20 @@ def _warnings(settings: Wav2Vec2) -> list[str]:
     found = _language_model(settings)
     told = "is not used: decoding is greedy, so WER is not what the two reach together"
     return [f"the language model that the checkpoint brings ({found}) {told}"] if found else []
+
+
+# --- before it is loaded ---------------------------------------------------------------------------------
+
+
+def _to_make(settings: Wav2Vec2, methods: Sequence[tuple[str, Method]]) -> str | None:
+    """Say which export is not kept."""
+    if not methods:
+        return None
+    label, build = methods[-1]
+    if not isinstance(build, Export) or build.unsupported("cpu"):
+        return None
+    source = _source(settings, [method for _, method in methods[:-1]])
+    return None if exported.are_kept(source, build) else f"export to {label.partition('(')[0]}"
 
 
 def _prepare(settings: Wav2Vec2, methods: Sequence[Method]) -> None:
@@ -211,8 +213,8 @@ def _trained(settings: Wav2Vec2) -> Any:
 
     folder = hub.fetch(str(settings.model), settings.revision)
     # float32 whatever a file holds: the builds decide the precision, and for a student those in its lineage did
-    chosen = [step["use"] for step in _lineage(settings.model).get("steps", ()) if step["use"] in _HALVES]
-    dtype = getattr(torch, _HALVES[chosen[-1]]) if chosen else torch.float32
+    chosen = [step["use"] for step in outline.lineage(settings.model).get("steps", ()) if step["use"] in outline.HALVES]
+    dtype = getattr(torch, outline.HALVES[chosen[-1]]) if chosen else torch.float32
     with _named_failures(settings):
         model, found = AutoModelForCTC.from_pretrained(
             folder, dtype=dtype, ignore_mismatched_sizes=True, output_loading_info=True

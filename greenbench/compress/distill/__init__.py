@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from greenbench.errors import InputError, did_you_mean
-from greenbench.plugins import SAMPLE_RATE_HZ, Context
+from greenbench.plugins import SAMPLE_RATE_HZ, Context, Outline
 
 LOSS_NAMES = ("kl", "kl_near_labels", "feature_penalty", "ctc", "hidden", "hidden_mse")
 """The losses of ``distill.losses``, named here so that a recipe is checked without torch."""
@@ -80,6 +80,10 @@ class Distill:
     def unsupported(self, device: str) -> str | None:  # noqa: ARG002
         """Say that a training is no build."""
         return "distill trains for long: put it into a recipe and run `greenbench compress` once"
+
+    def follow(self, before: Outline) -> Outline:  # noqa: ARG002
+        """Refuse to be a build at all; the steps of a recipe are no builds."""
+        raise InputError(self.unsupported("") or "")
 
     def learning_rate(self, step: int) -> float:
         """Return the rate of a step: up from half over the warm-up, then down linearly, to zero after the last."""

@@ -1,0 +1,313 @@
+"""What is known of a run before its first cell: one list of all that cannot work, and the least time that it takes."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from greenbench import devices, meters, privacy, store
+from greenbench.control_cell import WORK
+from greenbench.corpus import Corpus
+from greenbench.datasets import lengths
+from greenbench.entries import DatasetEntry, VariantEntry, build_dataset, build_variant
+from greenbench.errors import GreenbenchError, InputError
+from greenbench.plan import Cell
+from greenbench.plugins import Fetched, Inapplicable, Variant
+from greenbench.process import Observer
+from greenbench.protocol import label, least_s
+from greenbench.record import CELL
+from greenbench.suite import Suite, build_protocol
+
+Kind = Literal["wrong", "missing", "lacking", "inapplicable", "fetch", "doubt"]
+
+N_FIRST = 8
+"""Files of a data set that are looked for."""
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """One thing that is known before anything runs, and the cells that it concerns.
+
+    Attributes:
+        kind: ``wrong``: the suite asks for what cannot be, and nothing is run; ``missing``: data or weights are not
+            here, and the cells are errors; ``lacking`` and ``inapplicable``: the cells are skipped, as
+            ``outcome.SKIPS`` says; ``fetch``: it is downloaded first; ``doubt``: it is measured all the same.
+        reason: why, and what to do.
+        variant: of the cells; all where None.
+        dataset: theirs.
+        device: theirs.
+    """
+
+    kind: Kind
+    reason: str
+    variant: str | None = None
+    dataset: str | None = None
+    device: str | None = None
+
+    @property
+    def what(self) -> str:
+        """What it is about, in words."""
+        named = {"variant": self.variant, "data set": self.dataset, "device": self.device}
+        return ", ".join(f"{kind} {name}" for kind, name in named.items() if name is not None)
+
+    @property
+    def stops(self) -> bool:
+        """Whether its cells cannot be measured."""
+        return self.kind not in ("fetch", "doubt")
+
+    def concerns(self, cell: Cell) -> bool:
+        """Say whether a cell is one of these."""
+        key = cell.key
+        named = {"variant": self.variant, "dataset": self.dataset, "device": self.device}
+        return all(name is None or key[part] == name for part, name in named.items())
+
+    def __str__(self) -> str:
+        """Return both in one line."""
+        return f"{self.what}: {self.reason}"
+
+
+def obstacle(cell: Cell, foreseen: Iterable[Foreseen]) -> Foreseen | None:
+    """Return what keeps a cell from being measured, or None."""
+    return next((one for one in foreseen if one.stops and one.concerns(cell)), None)
+
+
+def refuse(foreseen: Iterable[Foreseen]) -> None:
+    """Refuse a suite that asks for what cannot be.
+
+    Raises:
+        InputError: a line for each thing that is wrong, and for each that would be missing besides.
+    """
+    told = [one for one in foreseen if one.kind in ("wrong", "missing", "lacking")]
+    if any(one.kind == "wrong" for one in told):
+        raise InputError("\n".join(map(str, told)))
+
+
+# --- looking ---------------------------------------------------------------------------------------------
+
+
+def look(cells: Sequence[Cell], on_gpus: bool = False) -> list[Foreseen]:
+    """Find out all that can be known of cells without downloading, exporting or loading anything.
+
+    Args:
+        cells: of a plan.
+        on_gpus: ask variants about GPUs too, in this process; it may hold GPU memory from then on, which a run must
+            not while it measures.
+    """
+    found = [*_devices(cells), *data(cells), *variants(cells)]
+    return [*found, *_builds(_able(cells, [one for one in found if one.dataset is None]), on_gpus)]
+
+
+def _devices(cells: Iterable[Cell]) -> Iterator[Foreseen]:
+    for device in dict.fromkeys(cell.device for cell in cells):
+        if reason := devices.unusable(device):
+            yield Foreseen("lacking", reason, device=device)
+
+
+def data(cells: Iterable[Cell]) -> Iterator[Foreseen]:
+    """Find out which data sets cannot be read or cut as asked for, and which name utterances by paths of the machine.
+
+    Lists are read through, as far as their limit goes; of audio no more than the lengths of the first files.
+
+    Args:
+        cells: of a plan.
+    """
+    for name, entry in {cell.dataset.name: cell.dataset for cell in cells}.items():
+        try:
+            yield from _data_set(str(name), entry)
+        except Exception as error:  # of a plug-in, too: it costs its own cells and no others
+            yield Foreseen("missing", _told(error), dataset=name)
+
+
+def _data_set(name: str, entry: DatasetEntry) -> Iterator[Foreseen]:
+    clips = build_dataset(entry)
+    if isinstance(clips, Fetched) and (what := clips.to_fetch()):
+        yield Foreseen("fetch", what, dataset=name)
+        return
+    ids = [clip.id for clip in islice(clips(), None if entry.length_buckets else entry.limit)]
+    try:
+        _check_count(entry, len(ids))
+    except InputError as error:
+        yield Foreseen("wrong", str(error), dataset=name)
+        return
+    if entry.limit is not None and entry.limit > len(ids):
+        yield Foreseen("doubt", f"has {len(ids)} utterances, so that a limit of {entry.limit} takes all", dataset=name)
+    private = next(filter(privacy.is_private_id, ids), None)
+    if private is not None:
+        told = f"has paths of this machine for ids ({private}), so that its rows can be neither shared nor"
+        told = f"{told} compared with another machine's: give each utterance an id of its own"
+        yield Foreseen("doubt", told, dataset=name)
+    Corpus(clips, entry.limit, entry.on_bad_audio).check(N_FIRST)
+
+
+def _check_count(entry: DatasetEntry, n_clips: int) -> None:
+    if not n_clips:
+        raise InputError("it has no utterance")
+    if entry.length_buckets is not None:
+        lengths.check(n_clips, entry.length_buckets, entry.limit)
+
+
+def variants(cells: Iterable[Cell]) -> Iterator[Foreseen]:
+    """Find out which variants cannot run anywhere, by their settings and by the files that are here.
+
+    Args:
+        cells: of a plan.
+    """
+    for name, variant in _each(cells):
+        try:
+            variant.check()
+            what = variant.to_fetch()
+        except InputError as error:
+            yield Foreseen("wrong", str(error), variant=name)
+        except Exception as error:
+            yield Foreseen("missing", _told(error), variant=name)
+        else:
+            if what:
+                yield Foreseen("fetch", what, variant=name)
+
+
+def _each(cells: Iterable[Cell]) -> list[tuple[str, Variant]]:
+    entries: dict[str | None, VariantEntry] = {cell.variant.name: cell.variant for cell in cells}
+    return [(str(name), build_variant(entry)) for name, entry in entries.items()]
+
+
+def _builds(cells: Sequence[Cell], on_gpus: bool) -> Iterator[Foreseen]:
+    """Ask each variant about each device of its cells."""
+    for name, variant in _each(cells):
+        asked = dict.fromkeys(cell.device for cell in cells if cell.variant.name == name)
+        for device in asked:
+            if device == "cpu" or on_gpus:
+                yield from _build(name, variant, device)
+
+
+def _build(name: str, variant: Variant, device: str) -> Iterator[Foreseen]:
+    try:
+        reason = variant.unsupported(device)
+    except Exception as error:
+        yield Foreseen("missing", _told(error), name, device=device)
+        return
+    if reason:
+        yield Foreseen("inapplicable" if isinstance(reason, Inapplicable) else "lacking", reason, name, device=device)
+
+
+def _told(error: Exception) -> str:
+    """Return the reason that an error gives, with its kind where that is none of ours."""
+    kind = "" if isinstance(error, GreenbenchError) else f"{type(error).__name__}: "
+    return f"{kind}{' '.join(str(error).split())}"
+
+
+# --- making ready ----------------------------------------------------------------------------------------
+
+
+def prepare(cells: Sequence[Cell], known: Sequence[Foreseen], observe: Observer) -> list[Foreseen]:
+    """Fetch data and weights and export models, so that no cell does; what is fetched is looked at before an export.
+
+    Args:
+        cells: to be run.
+        known: of them, from ``look``; nothing is fetched or made for cells that cannot be measured.
+        observe: told ``stage`` as each thing begins that takes long.
+
+    Returns:
+        What keeps cells from being measured.
+    """
+    found = [one for one in known if one.stops]
+    found += _fetch(_able(cells, found), known, observe)
+    found += _make(_able(cells, found), observe)
+    return found
+
+
+def _able(cells: Sequence[Cell], known: Sequence[Foreseen]) -> list[Cell]:
+    return [cell for cell in cells if obstacle(cell, known) is None]
+
+
+def _fetch(cells: Sequence[Cell], known: Sequence[Foreseen], observe: Observer) -> list[Foreseen]:
+    sets = {str(cell.dataset.name): cell for cell in cells}
+    models = {str(cell.variant.name): cell for cell in cells}
+    wanted = {one for one in known if one.kind == "fetch"}
+    steps: list[tuple[str | None, Foreseen, Callable[[], None]]] = []
+    for name, cell in sets.items():
+        what = next((one.reason for one in wanted if one.dataset == name), None)
+        steps.append((what, Foreseen("missing", "", dataset=name), build_dataset(cell.dataset).prepare))
+    for name, cell in models.items():
+        what = next((one.reason for one in wanted if one.variant == name), None)
+        steps.append((what, Foreseen("missing", "", variant=name), build_variant(cell.variant).fetch))
+    found = _take(steps, "fetching", observe)
+    fetched = [cell for cell in _able(cells, found) if any(one.concerns(cell) for one in wanted)]
+    return [*found, *(one for one in (*data(fetched), *variants(fetched)) if one.stops)]
+
+
+def _make(cells: Sequence[Cell], observe: Observer) -> list[Foreseen]:
+    steps = [(_to_make(variant), Foreseen("missing", "", variant=name), variant) for name, variant in _each(cells)]
+    return _take([(what, about, _ready(variant)) for what, about, variant in steps], "making", observe)
+
+
+def _to_make(variant: Variant) -> str | None:
+    try:
+        return variant.to_make()
+    except Exception:  # which making it will say
+        return None
+
+
+def _ready(variant: Variant) -> Callable[[], None]:
+    def make() -> None:
+        variant.prepare()
+        if variant.identity is not None:
+            variant.identity()  # digests are kept, so that no cell's process reads the weights for them
+
+    return make
+
+
+def _take(
+    steps: Sequence[tuple[str | None, Foreseen, Callable[[], None]]], doing: str, observe: Observer
+) -> list[Foreseen]:
+    """Take steps one by one, telling of those that take long; what fails is returned with its reason."""
+    found: list[Foreseen] = []
+    n_long, n_done, start = sum(what is not None for what, _, _ in steps), 0, time.perf_counter()
+    for what, about, step in steps:
+        if what is not None:
+            spent_s = time.perf_counter() - start
+            left_s = spent_s / n_done * (n_long - n_done) if n_done else None
+            text = f"{doing} {n_done + 1}/{n_long}: {about.what}: {what}"
+            observe("stage", {"text": text, "spent_s": spent_s, "left_s": left_s})
+        try:
+            step()
+        except Exception as error:
+            found.append(Foreseen("missing", _told(error), about.variant, about.dataset))
+        n_done += what is not None
+    return found
+
+
+# --- time ------------------------------------------------------------------------------------------------
+
+
+def expected_s(results: Path, suite: Suite, cells: Sequence[Cell]) -> list[float | None]:
+    """Return how long each cell took when it was last run the same way; None where it never was.
+
+    Args:
+        results: a folder of earlier runs.
+        suite: gives protocol and threads.
+        cells: of the suite.
+    """
+    protocol = label(suite.protocol["use"], build_protocol(suite.protocol))
+    known: dict[tuple[object, ...], float] = {}
+    for folder in store.runs(results):
+        for row in store.read_rows(folder / store.RECORDS):
+            if row.get("cell_s") and row["threads"] == suite.threads and row["protocol"] == protocol:
+                known[tuple(row[name] for name in CELL[1:])] = row["cell_s"]
+    return [known.get(tuple(cell.key[name] for name in CELL[1:])) for cell in cells]
+
+
+def controls_s(suite: Suite, cells: Sequence[Cell]) -> float:
+    """Return the seconds that the controls at both edges of each round take at least on each device."""
+    steps, work = build_protocol(suite.protocol), build_protocol(WORK["protocol"])
+    n_rounds = len({(cell.round, cell.device) for cell in cells})
+    rest_s = steps.cooldown_s if steps.cooldown_within_c is None else 0.0
+    return 2 * n_rounds * (least_s(work, idles=False) + rest_s) if suite.control else 0.0
+
+
+def least(suite: Suite) -> float:
+    """Return the seconds that a cell's process takes at least by the suite's protocol, on this machine's meters."""
+    chosen = meters.select(suite.estimate_energy, suite.meters)
+    idles = any(name.startswith("energy_") for meter in chosen for name in meter.metrics)
+    return least_s(build_protocol(suite.protocol), idles)

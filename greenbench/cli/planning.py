@@ -1,0 +1,71 @@
+"""What ``run --dry-run`` prints: the cells, all that is known of them beforehand, the least time, and the meters."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from greenbench.cli.output import count, print_table
+from greenbench.cli.progress import duration
+
+if TYPE_CHECKING:
+    from greenbench.ahead import Foreseen
+    from greenbench.suite import Suite
+
+
+def print_plan(suite: "Suite", only: str | None, out: Path | None, as_json: bool) -> None:
+    """Print the cells and what is known of them; on standard error whatever is wrong, missing or doubtful.
+
+    Exits with 2 where a run would be refused, and with 1 where cells could not be measured.
+    """
+    from greenbench import ahead, meters
+    from greenbench.plan import plan
+    from greenbench.runner import check_only
+
+    cells = plan(suite, only)
+    check_only(suite, cells, only)
+    foreseen = ahead.look(cells, on_gpus=True)
+    known = ahead.expected_s(out.parent if out else Path("results"), suite, cells)
+    least_s, controls_s = ahead.least(suite), ahead.controls_s(suite, cells)
+    planned = [{**c.key, "expected_s": s, "least_s": least_s} for c, s in zip(cells, known, strict=True)]
+    answers = [{"meter": name, "answers": reason or "yes"} for name, reason in meters.survey(suite.meters).items()]
+    _print_foreseen(foreseen)
+    if as_json:
+        found = {"cells": planned, "meters": answers, "foreseen": [asdict(one) for one in foreseen]}
+        typer.echo(json.dumps({**found, "controls_s": controls_s}, indent=2))
+    else:
+        print_table(f"{suite.name}: {count(len(cells), 'cell')}", [_shown(line) for line in planned], as_json=False)
+        typer.echo(f"expected time: {expected(known, least_s, controls_s)}\n")
+        print_table("meters", answers, as_json=False)
+    if any(one.kind in ("wrong", "missing", "lacking") for one in foreseen):
+        raise typer.Exit(2 if any(one.kind == "wrong" for one in foreseen) else 1)
+
+
+def _shown(line: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in line.items() if name != "least_s"}
+
+
+def _print_foreseen(foreseen: Sequence["Foreseen"]) -> None:
+    words = {"fetch": "to fetch", "doubt": "warning", "inapplicable": "skipped"}
+    for one in foreseen:
+        typer.echo(f"{words.get(one.kind, 'error')}: {one}", err=True)
+
+
+def expected(known: Sequence[float | None], least_s: float, controls_s: float) -> str:
+    """Say how long a run takes, by what cells took before and by the protocol for those that never ran.
+
+    Args:
+        known: seconds of each cell when it was last run the same way, or None.
+        least_s: seconds that the protocol alone takes for a cell.
+        controls_s: seconds that the controls take at least.
+    """
+    before = [s for s in known if s is not None]
+    n_new = len(known) - len(before)
+    parts = [f"{count(len(before), 'cell')} took {duration(sum(before))} before"] if before else []
+    parts += [f"{count(n_new, 'cell')} at least {duration(least_s)} each by the protocol"] if n_new else []
+    parts += [f"controls {duration(controls_s)}"] if controls_s else []
+    at_least = "at least " if n_new else "about "
+    return f"{at_least}{duration(sum(before) + n_new * least_s + controls_s)} ({', '.join(parts)})"
