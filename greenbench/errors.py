@@ -48,6 +48,13 @@ class NotFiniteError(GreenbenchError):
         return NotFiniteError(self.positions, self.what, [ids[position] for position in self.positions])
 
 
+class AnswerError(GreenbenchError):
+    """A model answered something else than one text for each waveform."""
+
+    def __init__(self, answer: str) -> None:
+        super().__init__(f"the model gave {answer}: a transcriber returns a list with one str for each waveform")
+
+
 class TrainingError(GreenbenchError):
     """A training has diverged."""
 

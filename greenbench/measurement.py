@@ -10,7 +10,7 @@ from itertools import cycle
 
 from greenbench import energy
 from greenbench.corpus import Corpus
-from greenbench.errors import NotFiniteError
+from greenbench.errors import AnswerError, NotFiniteError
 from greenbench.meters import measure
 from greenbench.metrics import change_pct, ratio
 from greenbench.plugins import SAMPLE_RATE_HZ, Meter, Reading, Transcriber, Utterance
@@ -18,6 +18,9 @@ from greenbench.protocol import Protocol
 from greenbench.scenarios import batches, pace
 from greenbench.statistics.repeats import cv_pct
 from greenbench.unicode import printable
+
+MAX_TEXT = 1_000_000
+"""Characters of one hypothesis: what is said in 15 hours."""
 
 Queue = Sequence[Sequence[Utterance]]
 """The batches of one chunk, in the order in which they are sent."""
@@ -164,13 +167,29 @@ def _run_segment(
 
 def _collect(queue: Queue, answers: Sequence[tuple[list[str], float]], window: Window) -> None:
     """Sort a segment's answers by utterance."""
-    for batch, (texts, seconds) in zip(cycle(queue), answers):
-        if len(texts) != len(batch):
-            raise ValueError(f"the model gave {len(texts)} texts for a batch of {len(batch)}")
-        for utterance, text in zip(batch, map(printable, texts), strict=True):
+    for batch, (answer, seconds) in zip(cycle(queue), answers):
+        for utterance, text in zip(batch, checked(answer, len(batch)), strict=True):
             window.unstable |= window.texts.setdefault(utterance.id, text) != text
         if len(batch) == 1:
             window.latencies_s.append((batch[0].id, seconds))
+
+
+def checked(answer: object, n_waveforms: int) -> list[str]:
+    """Return the texts of a model's answer, ``printable`` and of Python's own type; called outside of windows only.
+
+    Raises:
+        AnswerError: it is no list with a ``str`` for each waveform, or a text is longer than anybody speaks.
+    """
+    if not isinstance(answer, list):
+        raise AnswerError(f"a {type(answer).__name__}")
+    if len(answer) != n_waveforms:
+        raise AnswerError(f"{len(answer)} texts for a batch of {n_waveforms}")
+    for number, text in enumerate(answer):
+        if not isinstance(text, str):
+            raise AnswerError(f"a list with a {type(text).__name__} at place {number}")
+        if str.__len__(text) > MAX_TEXT:
+            raise AnswerError(f"a text of {str.__len__(text)} characters, more than {MAX_TEXT}")
+    return [printable(str.__str__(text)) for text in answer]  # a subclass may say anything of itself
 
 
 # --- before and after a window ---------------------------------------------------------------------------
@@ -219,9 +238,10 @@ def transcribe(transcriber: Transcriber, batch: Sequence[Utterance]) -> list[str
 
     Raises:
         NotFiniteError: names the utterances.
+        AnswerError: the answer is no list of texts.
     """
     try:
-        return transcriber([utterance.audio for utterance in batch])
+        return checked(transcriber([utterance.audio for utterance in batch]), len(batch))
     except NotFiniteError as error:
         raise error.of([utterance.id for utterance in batch]) from None
 

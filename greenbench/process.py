@@ -1,35 +1,57 @@
-"""One cell's process, seen from the parent: started, listened to in one's sleep, and accounted for."""
+"""One cell's process, seen from the parent: what it sends is stored, and whatever it does becomes a row."""
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
-import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from signal import Signals
+from typing import Any
 
-from pydantic import TypeAdapter
-
-from greenbench import store
+from greenbench import messages, store
+from greenbench.line import ENDED, THREAD_VARIABLES, Line, started
 from greenbench.plan import Job
+from greenbench.record import to_row
 from greenbench.suite import build_protocol
-from greenbench.unicode import IN_UTF8, from_json
+
+__all__ = ["THREAD_VARIABLES", "Observer", "run_cell"]
 
 Observer = Callable[[str, Mapping[str, Any]], None]
 """Told what happens: ``plan``, ``stage``, ``missing``, ``warning``, ``cell``, ``phase``, ``row``, ``power``,
 ``page``; it may print."""
 
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",  # torch, CTranslate2, ONNX Runtime
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "RAYON_NUM_THREADS",  # tokenizers
-)
+ENDS_S = 30.0
+"""A worker that has sent all is given so long to end by itself."""
+
+EXPLAINS_S = 1.0
+"""One that sent what is no message: its end, if it comes so soon, says why."""
+
+
+@dataclass
+class _Account:
+    """What became of a cell so far.
+
+    Attributes:
+        rows: what it sent for ``store.RECORDS``.
+        fault: what the worker sent that is no message of its cell.
+        is_done: whether it has sent all.
+        has_ended: whether it ended by itself.
+        returncode: its exit code, or minus the signal that killed it; None where that is not known.
+        n_left: processes that it left behind, and that were ended.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    fault: str | None = None
+    is_done: bool = False
+    has_ended: bool = False
+    returncode: int | None = None
+    n_left: int = 0
+
+    def is_whole(self, job: Job) -> bool:
+        """Say whether the cell is accounted for: every repeat measured, or a row that says why not."""
+        measured = {row["repeat"] for row in self.rows if row["status"] == "ok"}
+        is_explained = any(row["status"] != "ok" for row in self.rows)
+        return self.fault is None and (is_explained or len(measured) == build_protocol(job.suite.protocol).repeats)
 
 
 def run_cell(folder: Path, job: Job, missing: str | None, observe: Observer) -> None:
@@ -47,138 +69,121 @@ def run_cell(folder: Path, job: Job, missing: str | None, observe: Observer) -> 
     if missing is not None:
         _record_failure(folder, job, missing, observe)
         return
-    with tempfile.TemporaryFile() as log:
-        process = _start(job, log)
-        alarm = threading.Timer(job.suite.timeout_s, _kill, [process])
-        alarm.start()
+    with started(job) as line:
+        account = _converse(line, folder, job, observe)
+    if account.n_left:
+        _tell_left(folder, account)
+    if not account.is_whole(job):
+        _record_failure(folder, job, _cause(account, job, line.log.last_line()) + _left(account.n_left), observe)
+    elif not account.has_ended:
+        text = f"{job.cell.label}: its process did not end within {ENDS_S:g} s of its last row, and was ended"
+        observe("warning", {"text": text})
+    if not account.is_whole(job) or account.returncode:
+        _keep_log(folder, job, line)
+
+
+def _converse(line: Line, folder: Path, job: Job, observe: Observer) -> _Account:
+    """Store what the worker sends, asleep in between, until it has ended or its time is up."""
+    account, has_begun = _Account(), False
+    deadline = time.monotonic() + job.suite.timeout_s
+    while (received := line.receive(deadline - time.monotonic())) is not None:
+        if received is ENDED:
+            account.has_ended = True
+            account.returncode = line.process.returncode if account.returncode is None else account.returncode
+            break
+        assert isinstance(received, bytes)
         try:
-            finished = _converse(process, folder, job, observe)
-            process.wait()
-        finally:
-            timed_out = alarm.finished.is_set()
-            alarm.cancel()
-            _end(process)
-        if not finished:
-            reason = f"took longer than timeout_s: {job.suite.timeout_s:g}" if timed_out else _cause(process, log)
-            _record_failure(folder, job, reason, observe)
-        if not finished or process.returncode:
-            _keep_log(folder, job, log)
+            message = messages.read(received, job)
+        except messages.UnreadableError as error:
+            if has_begun and account.fault is None and received.strip():  # before: what Python's start prints
+                account.fault, deadline = str(error), min(deadline, time.monotonic() + EXPLAINS_S)
+            continue
+        has_begun = True
+        if isinstance(message, messages.End):
+            account.returncode, account.n_left = message.returncode, message.n_left
+        elif isinstance(message, messages.Done):
+            account.is_done, deadline = True, min(deadline, time.monotonic() + ENDS_S)
+        elif account.fault is None:
+            _take(message, account, folder, observe)
+            if message.ack:
+                line.send()
+    return account
 
 
-def _start(job: Job, log: IO[bytes]) -> "subprocess.Popen[str]":
-    """Start the worker in a process group of its own, with the suite's thread count, and hand it its job.
-
-    The job is JSON in ASCII: what no encoding has, such as a byte of a path that is not UTF-8, arrives as it was.
-    """
-    threads = dict.fromkeys(THREAD_VARIABLES, str(job.suite.threads))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "greenbench.worker"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        text=True,
-        encoding="utf-8",
-        errors="backslashreplace",
-        env={**os.environ, **IN_UTF8, **threads, "HF_HUB_OFFLINE": "1"},
-        start_new_session=True,
-    )
-    _tell(process, json.dumps(TypeAdapter(Job).dump_python(job, mode="json")))
-    return process
-
-
-def _tell(process: "subprocess.Popen[str]", line: str) -> None:
-    """Send a line to the worker; one that has died meanwhile is noticed when its output ends."""
-    assert process.stdin is not None
-    with suppress(BrokenPipeError):
-        process.stdin.write(line + "\n")
-        process.stdin.flush()
-
-
-def _converse(process: "subprocess.Popen[str]", folder: Path, job: Job, observe: Observer) -> bool:
-    """Store what the worker sends, blocked on the pipe in between.
-
-    Returns:
-        Whether the cell is accounted for: every repeat measured, or a row that says why not.
-    """
-    assert process.stdout is not None
-    n_measured, explained = 0, False
-    for message in filter(None, map(_message, process.stdout)):
-        if message["kind"] == "hypotheses":
-            store.append(folder, message["rows"], store.HYPOTHESES)
-        elif message["kind"] == "window":
-            store.append(folder, [message["row"]], store.WINDOWS)
-        elif message["kind"] == "overhead":
-            store.amend_run(folder, harness_overhead={n: s for n, s in message.items() if n != "kind"})
-        elif message["kind"] == "record":
-            store.append(folder, [message["row"]])
-            n_measured += message["row"]["status"] == "ok"
-            explained |= message["row"]["status"] != "ok"
-            observe("row", message["row"])
-        else:
-            observe(message["kind"], message)
-        if message.get("ack"):
-            _tell(process, "")
-    return explained or n_measured == build_protocol(job.suite.protocol).repeats
-
-
-def _message(line: str) -> dict[str, Any] | None:
-    """Return the message that a line holds; None for one that a kill cut off, or that is none of ours."""
-    try:
-        message = from_json(line.encode(errors="backslashreplace"))
-    except (ValueError, RecursionError):
-        return None
-    return message if isinstance(message, dict) and isinstance(message.get("kind"), str) else None
-
-
-def _kill(process: "subprocess.Popen[str]") -> None:
-    """End the worker and all its children."""
-    if not hasattr(os, "killpg"):  # Windows has no process groups
-        process.kill()
-        return
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _end(process: "subprocess.Popen[str]") -> None:
-    """Make sure that nothing of the worker is left: processes, zombie, pipes."""
-    _kill(process)
-    process.wait()
-    for pipe in (process.stdin, process.stdout):
-        assert pipe is not None
-        with suppress(BrokenPipeError):  # what the worker did not live to read
-            pipe.close()
+def _take(message: messages.Message, account: _Account, folder: Path, observe: Observer) -> None:
+    """Store what a message brings, or pass it on."""
+    if isinstance(message, messages.Hypotheses):
+        store.append(folder, message.rows, store.HYPOTHESES)
+    elif isinstance(message, messages.Windowed):
+        store.append(folder, [message.row], store.WINDOWS)
+    elif isinstance(message, messages.Overhead):
+        store.amend_run(folder, harness_overhead=message.model_dump(include={"s_per_batch", "s_per_window"}))
+    elif isinstance(message, messages.Recorded):
+        store.append(folder, [message.row])
+        account.rows.append(message.row)
+        observe("row", message.row)
+    elif isinstance(message, (messages.Phase, messages.Warned)):
+        observe(message.kind, {"text": message.text})
 
 
 def _record_failure(folder: Path, job: Job, reason: str, observe: Observer) -> None:
-    from greenbench.record import to_row
-    from greenbench.rows import not_measured
+    from greenbench.rows import failed
 
-    row = to_row(not_measured(job, "error", reason))
+    row = to_row(failed(job, reason))
     store.append(folder, [row])
     observe("row", row)
 
 
-def _cause(process: "subprocess.Popen[str]", log: IO[bytes]) -> str:
-    """Say how a worker died without a word of its own."""
-    last = _tail(log)
+def _tell_left(folder: Path, account: _Account) -> None:
+    """Write into the cell's rows how many processes it left behind: their work is in nobody's account."""
+    from greenbench.validity import flagged, processes_left
+
+    def known(row: dict[str, Any]) -> Mapping[str, Any] | None:
+        if row not in account.rows:
+            return None
+        told = {"n_processes_left": account.n_left}
+        if row["status"] != "ok":
+            return {**told, "reason": f"{row['reason']}{_left(account.n_left)}"}
+        return {**told, **flagged(row, "processes-left", processes_left(account.n_left))}
+
+    if account.rows:
+        store.amend_rows(folder, known)
+
+
+def _left(n_left: int) -> str:
+    from greenbench.validity import processes_left
+
+    return f"; it left {processes_left(n_left)} behind, now ended" if n_left else ""
+
+
+def _cause(account: _Account, job: Job, last: str) -> str:
+    """Say why a cell has no row of its own."""
     said = f"; its last words: {last}" if last else ""
-    if process.returncode < 0:
-        name = signal.Signals(-process.returncode).name
-        hint = " (out of memory, or killed from outside)" if name == "SIGKILL" else ""
-        return f"the worker was killed by {name}{hint}{said}"
-    return f"the worker ended early with exit code {process.returncode}{said}"
+    if account.fault is not None:
+        death = f"{_death(account)}; before, it" if account.returncode else "the worker"
+        return f"{death} sent {account.fault}"
+    if not account.has_ended and account.returncode is None:
+        if account.is_done:
+            return "the worker sent no row for every repeat, and did not end"
+        return f"took longer than timeout_s: {job.suite.timeout_s:g}"
+    return _death(account) + said
 
 
-def _tail(log: IO[bytes]) -> str:
-    log.seek(0)
-    lines = log.read().decode(errors="replace").strip().splitlines()
-    return " ".join(lines[-1].split())[:300] if lines else ""
+def _death(account: _Account) -> str:
+    """Say how a worker died."""
+    code = account.returncode or 0
+    if code == messages.LOST:
+        return "the worker lost the line to its parent: something in it closes file descriptors that are not its own"
+    if code >= 0:
+        return f"the worker ended early with exit code {code}"
+    name = Signals(-code).name if -code in set(Signals) else f"signal {-code}"
+    hint = " (out of memory, or killed from outside)" if name == "SIGKILL" else ""
+    return f"the worker was killed by {name}{hint}"
 
 
-def _keep_log(folder: Path, job: Job, log: IO[bytes]) -> None:
+def _keep_log(folder: Path, job: Job, line: Line) -> None:
     """Keep what a failed worker printed; a full disk must not hide the failure itself."""
-    log.seek(0)
     with suppress(OSError):
         logs = folder / "logs"
         logs.mkdir(exist_ok=True)
-        (logs / f"cell-{job.order_index}.log").write_bytes(log.read())
+        (logs / f"cell-{job.order_index}.log").write_text(line.log.text(), encoding="utf-8")

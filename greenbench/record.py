@@ -1,6 +1,7 @@
 """Record: one tidy row, the same columns for every cell and repeat, whatever became of it."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -37,10 +38,19 @@ PROVENANCE = (
     "carbon_g_per_kwh", "carbon_source", "carbon_year", "carbon_pue",
     "control", "control_rtfx", "control_drift_pct", "control_energy_j_per_audio_s", "control_energy_method",
     "control_note",
-    "skipped_for", "n_windows", "cooldown_s", "cooldown_excess_c", "warmup_batches", "warmup_s", "warmup_cv_pct",
-    "cell_s",
+    "skipped_for", "n_processes_left", "n_windows", "cooldown_s", "cooldown_excess_c", "warmup_batches", "warmup_s",
+    "warmup_cv_pct", "cell_s",
 )  # fmt: skip
 """The columns that say where the numbers come from."""
+
+MEASURED = ("wall_s", "audio_s", "n_passes", "rtfx", "n_utterances")
+"""The metrics that every measured row has, above zero."""
+
+_NUMERIC = (
+    "_rtfx", "_s", "_j", "_c", "_pct", "_batches", "_kwh", "_pue", "_year", "_index", "n_windows", "n_processes_left",
+    "threads", "schema",
+)  # fmt: skip
+"""How columns of the provenance end that are numbers; the others are texts or true or false."""
 
 
 @dataclass(frozen=True)
@@ -119,3 +129,72 @@ def migrate(row: Mapping[str, Any]) -> dict[str, Any]:
     for version in range(schema, SCHEMA):
         current = MIGRATIONS[version](current) | {"schema": version + 1}
     return {**dict.fromkeys(columns()), **current}
+
+
+# --- what a row must be ----------------------------------------------------------------------------------
+
+
+def faults(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what keeps a row from being stored: columns, types, its status, and a window that took no time."""
+    other = set(row) ^ set(columns())
+    if other:
+        yield f"its columns are not those of a row ({', '.join(sorted(other)[:3])})"
+        return
+    if not isinstance(row["reason"], (str, type(None))):
+        yield f"reason is {row['reason']!r:.60}, not a text"
+        return
+    wrong = [*wrong_types(row)] or [*wrong_status(row)]
+    yield from wrong
+    for name in MEASURED if row["status"] == "ok" and not wrong else ():
+        if row[name] <= 0:
+            yield f"{name} is {row[name]!r}, not above 0"
+
+
+def wrong_types(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield each value of a wrong type; a number is finite, and a count is whole."""
+    for name in [name for name in ("flags", "flag_notes") if name in row]:
+        if not (isinstance(row[name], list) and all(isinstance(value, str) for value in row[name])):
+            yield f"{name} is {row[name]!r:.60}, not a list of texts"
+        elif len(row[name]) != len(row["flags"]):
+            yield f"{len(row['flags'])} flags and {len(row[name])} notes on them"
+    for name in METRICS:
+        yield from _wrong_number(name, row.get(name))
+    for name in PROVENANCE:
+        if name.endswith(_NUMERIC):
+            yield from _wrong_number(name, row.get(name))
+        elif not isinstance(row.get(name), (str, bool, type(None))):
+            yield f"{name} is {row[name]!r:.60}, not a text, true, false or null"
+
+
+def _wrong_number(name: str, value: Any) -> Iterator[str]:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or _not_finite(value):
+        yield f"{name} is {value!r:.60}, not a number or null"
+    elif name.startswith("n_") and value != int(value):
+        yield f"{name} is {value!r}, a count that is not whole"
+
+
+def _not_finite(value: Any) -> bool:
+    try:
+        return not math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return True
+
+
+def wrong_status(row: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what does not go with a row's status: a measured one has numbers and no reason, others the reverse."""
+    if row["status"] not in ("ok", "error", "skipped"):
+        yield f"status is {row['status']!r:.60}"
+    elif row["status"] == "ok":
+        absent = [name for name in (*MEASURED, "repeat") if row.get(name) is None]
+        if absent:
+            yield f"status is ok, and {', '.join(absent)} is null"
+        if row.get("reason"):
+            yield f"status is ok, and there is a reason: {row['reason']}"
+    else:
+        if not row.get("reason"):
+            yield f"status is {row['status']} without a reason"
+        numbers = [name for name in METRICS if row.get(name) is not None]
+        if numbers or row["flags"]:
+            yield f"status is {row['status']}, and there are figures or flags: {', '.join([*numbers, *row['flags']])}"

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -15,7 +16,7 @@ from greenbench.metrics import padding_pct, ratio
 from greenbench.plan import Job, content_hash
 from greenbench.plugins import Reading
 from greenbench.protocol import label
-from greenbench.record import SCHEMA, Record, Status
+from greenbench.record import SCHEMA, Record, Status, faults, to_row
 from greenbench.roofline import share
 from greenbench.scenarios import BATCHING
 from greenbench.statistics.percentiles import median, upper_bound
@@ -64,6 +65,20 @@ def not_measured(job: Job, status: Status, reason: str, skipped_for: str | None 
         skipped_for: from ``outcome.SKIPS``.
     """
     return Record(job.key(None), status, reason, provenance={**_planned(job), "skipped_for": skipped_for})
+
+
+def failed(job: Job, reason: str) -> Record:
+    """Return the row of a failure; a plug-in that cannot describe itself has none of its provenance.
+
+    Args:
+        job: the cell.
+        reason: why.
+    """
+    bare = Record(job.key(None), "error", reason, provenance={"order_index": job.order_index})
+    with suppress(Exception):  # the plug-in's own
+        described = not_measured(job, "error", reason)
+        return bare if any(faults(to_row(described))) else described
+    return bare
 
 
 def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:

@@ -48,6 +48,7 @@ FLAGS = {
     "temperature-drift": "CPU or GPU were more than 10 °C hotter or cooler at the end of the window than at its start",
     "foreign-load": "other processes used more than a tenth of the CPU during the window",
     "gpu-foreign-process": "other processes computed on the GPU at an edge of the window",
+    "processes-left": "the model's process left others behind, whose memory and work no figure of the row takes in",
     "trace-lost": "the poller died or was held up: a part of the window has no samples of power, heat and load",
     "harness-busy": "the waiting harness used more than 1 % of a core during the window, or its poller more than 5 %",
     "bound-missed": "the server did not hold its latency bound: at the rate given, or at any that was tried",
@@ -120,6 +121,18 @@ def flags_over_repeats(
     if n_windows_asked is not None and n_windows < n_windows_asked:
         raised["few-repeats"] = f"{n_windows} of {n_windows_asked} windows"
     return raised
+
+
+def flagged(row: Mapping[str, Any], flag: str, note: str) -> dict[str, list[str]]:
+    """Return the columns ``flags`` and ``flag_notes`` of a row that gets one flag more."""
+    notes = {**dict(zip_longest(row["flags"], row["flag_notes"], fillvalue="")), flag: note}
+    names = [name for name in dict.fromkeys([*FLAGS, *notes]) if name in notes]
+    return {"flags": names, "flag_notes": [notes[name] for name in names]}
+
+
+def processes_left(n_left: int) -> str:
+    """Say how many processes a cell left behind."""
+    return "1 process" if n_left == 1 else f"{n_left} processes"
 
 
 def explain(names: Sequence[str], notes: Sequence[str]) -> str:
@@ -225,6 +238,11 @@ def _harness_busy(row: Measured) -> str | None:
     return ", ".join(told) or None
 
 
+def _processes_left(row: Measured) -> str | None:
+    n_left = row.provenance.get("n_processes_left")
+    return processes_left(n_left) if n_left else None
+
+
 def _trace_lost(row: Measured) -> str | None:
     lost_s, wall_s = row.metrics.get("trace_lost_s"), row.metrics["wall_s"]
     return f"{lost_s:.3g} s of {wall_s:.3g} s without a sample" if lost_s else None
@@ -272,6 +290,7 @@ _RULES: dict[str, Callable[[Measured], str | None]] = {
     "temperature-drift": _temperature_drift,
     "foreign-load": _foreign_load,
     "gpu-foreign-process": _gpu_foreign_process,
+    "processes-left": _processes_left,
     "trace-lost": _trace_lost,
     "harness-busy": _harness_busy,
     "bound-missed": _bound_missed,

@@ -1,30 +1,36 @@
 """The child process of one cell: load, warm up, measure, score, and hand each row over the moment it exists."""
 
 import json
+import math
 import os
-import sys
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from numbers import Integral, Real
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from greenbench import devices, rows, server
+from greenbench import devices, messages, rows, server
 from greenbench.corpus import Census, Corpus, corpus_of
 from greenbench.entries import build_variant
+from greenbench.errors import AnswerError
 from greenbench.measurement import Load, Window, idle_after_w, idle_power_w, run_window, transcribe, warm_up
 from greenbench.meters import absent, select
 from greenbench.metrics import ratio
 from greenbench.overhead import overhead
 from greenbench.plan import Cell, Job
 from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Inapplicable, Meter, Reading, Transcriber, Variant
-from greenbench.record import to_row
+from greenbench.record import faults, to_row
 from greenbench.scenarios import batches
 from greenbench.suite import build_protocol
-from greenbench.unicode import to_json
+from greenbench.unicode import to_json, visible
+
+MAX_REASON = 2000
+"""Characters of a reason, which is a line in tables."""
 
 Run = Callable[[Load], Window]
 """Runs one window with the warm model on the corpus, under the meters."""
@@ -33,13 +39,20 @@ Run = Callable[[Load], Window]
 class Channel:
     """The line to the parent: JSON lines out, and one acknowledgement in for each ``ask``.
 
-    Whatever libraries print goes to standard error, so that it cannot garble the messages.
+    Whatever libraries print goes to standard error, and what they read is empty, so that neither garbles the messages.
     """
 
     def __init__(self) -> None:
-        """Take over standard output."""
-        self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        """Take over standard input and output."""
+        self._in, self._out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+
+    def job(self) -> Job:
+        """Read what to measure."""
+        return TypeAdapter(Job).validate_python(json.loads(self._in.readline()))
 
     def send(self, kind: str, **content: Any) -> None:
         """Send one message."""
@@ -49,7 +62,7 @@ class Channel:
     def ask(self, kind: str, **content: Any) -> None:
         """Send a message and wait until the parent has dealt with it and gone back to sleep."""
         self.send(kind, ack=True, **content)
-        if not sys.stdin.buffer.readline():
+        if not self._in.readline():
             raise SystemExit("the parent is gone")
 
 
@@ -97,8 +110,19 @@ def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, setting: rows.S
         after_w = idle_after_w(idle, idle_w, steps.idle_drift_pct, job.power_logged)
         told = rows.beside(setting, warmth, idle_w, after_w)
         channel.send("hypotheses", rows=rows.hypotheses(job, repeat, window))
-        channel.send("record", row=to_row(rows.measured(job, repeat, told, window)))
+        channel.send("record", row=_checked(to_row(rows.measured(job, repeat, told, window))))
         idle_w = idle_w if after_w is None else after_w
+
+
+def _checked(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row that can be stored.
+
+    Raises:
+        ValueError: what a plug-in told of itself is of a wrong type, or not finite.
+    """
+    for fault in faults(row):
+        raise ValueError(f"the row cannot be stored: {fault[:300]}")
+    return row
 
 
 def _send(job: Job, repeat: int, run: Run, channel: Channel) -> Window:
@@ -147,17 +171,44 @@ def _load(
     start = time.perf_counter()
     transcriber = variant.load(cell.device)
     loaded = time.perf_counter()
+    size = _size(transcriber)
     channel.send("phase", text="first utterance")
     first_start = time.perf_counter()
     transcribe(transcriber, [first])
     return transcriber, {
         "load_s": loaded - start,
         "first_utterance_s": time.perf_counter() - first_start,
-        "n_params": transcriber.footprint.n_params,
-        "n_nonzero_params": transcriber.footprint.n_nonzero_params(),
-        "model_bytes": transcriber.footprint.model_bytes,
-        "macs_per_audio_s": _macs_per_audio_s(transcriber.footprint, corpus.census),
+        **size,
+        "n_nonzero_params": _number("n_nonzero_params", transcriber.footprint.n_nonzero_params()),
+        "macs_per_audio_s": _number("macs", _macs_per_audio_s(transcriber.footprint, corpus.census)),
     }
+
+
+def _size(transcriber: Transcriber) -> dict[str, float | int | None]:
+    """Return what a loaded model says of its size.
+
+    Raises:
+        TypeError: it is no transcriber, or a number is none.
+    """
+    footprint, batching = getattr(transcriber, "footprint", None), getattr(transcriber, "batching", None)
+    if not callable(transcriber) or not isinstance(footprint, Footprint) or batching not in ("padded", "sequential"):
+        raise TypeError(
+            f"load() gave a {type(transcriber).__name__} with footprint {str(footprint)[:60]} and batching "
+            f"{str(batching)[:60]}: a transcriber is called with a batch, has a Footprint, and its batching is padded "
+            "or sequential"
+        )
+    return {name: _number(name, getattr(footprint, name)) for name in ("n_params", "model_bytes")}
+
+
+def _number(name: str, value: Any) -> float | int | None:
+    """Return a number of a footprint as JSON has it, numpy's included."""
+    if value is None:
+        return None
+    if type(value) is not bool and isinstance(value, Integral):
+        return int(value)
+    if type(value) is not bool and isinstance(value, Real) and math.isfinite(value):
+        return float(value)
+    raise TypeError(f"footprint.{name} is {str(value)[:60]!r}: it must be a finite number, or None where it is unknown")
 
 
 def _macs_per_audio_s(footprint: Footprint, census: Census | None) -> float | None:
@@ -178,15 +229,39 @@ def _idle_power_w(job: Job, meters: list[Meter], channel: Channel) -> float | No
 
 def main() -> None:
     """Read one job from standard input and run it; every exception becomes an ``error`` row."""
-    job = TypeAdapter(Job).validate_python(json.loads(sys.stdin.buffer.readline()))
     channel = Channel()
+    job = channel.job()
     try:
         run_cell(job, channel)
-    except Exception as error:
-        traceback.print_exc()
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        channel.send("record", row=to_row(rows.not_measured(job, "error", reason)))
+        channel.send("done")
+    except BaseException as error:
+        _explain(job, channel, error)
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise SystemExit(1) from None
+
+
+def _explain(job: Job, channel: Channel, error: BaseException) -> None:
+    """Send the row of a failure; where the line is gone, the exit code says so."""
+    with suppress(Exception):  # standard error may be closed, or anything else
+        traceback.print_exception(error)
+    try:
+        channel.send("record", row=to_row(rows.failed(job, _reason(job, error))))
+        channel.send("done")
+    except (OSError, ValueError):
+        os._exit(messages.LOST)
+
+
+def _reason(job: Job, error: BaseException) -> str:
+    """Say in one line what was raised, whatever its own words do."""
+    try:
+        words = " ".join(str(error).split())
+    except Exception:  # of the exception's own making
+        words = "(it cannot be put into words)"
+    if isinstance(error, AnswerError):
+        words = f"{job.cell.variant.name}: {words}"
+    kind = type(error).__name__
+    return visible(f"{kind}: {words}" if words else kind)[:MAX_REASON]
 
 
 if __name__ == "__main__":

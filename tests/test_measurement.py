@@ -1,5 +1,6 @@
 """Around the window: whole passes, nothing but the model inside, and a warm-up that ends for a reason."""
 
+import re
 import time
 import weakref
 from collections import Counter
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 
 from greenbench.corpus import Corpus
-from greenbench.measurement import Load, idle_after_w, idle_power_w, run_window, warm_up
+from greenbench.errors import AnswerError
+from greenbench.measurement import Load, checked, idle_after_w, idle_power_w, run_window, warm_up
 from greenbench.meters.clock import Clock
 from greenbench.plugins import Clip, Footprint, Quantity, Reading, Utterance, Waveform
 from greenbench.protocol import PROTOCOLS
@@ -188,7 +190,7 @@ def test_a_text_that_changes_between_passes_is_noticed(hand: Hand, changes_at: i
 @pytest.mark.parametrize("answer", [[], ["a"], ["a", "b", "c"]])
 def test_a_wrong_number_of_texts_is_an_error(hand: Hand, answer: list[str]) -> None:
     """A model that drops or adds a text is refused: its texts would go to the wrong utterances."""
-    with pytest.raises(ValueError, match=f"gave {len(answer)} texts for a batch of 2"):
+    with pytest.raises(AnswerError, match=f"gave {len(answer)} texts for a batch of 2"):
         run_window(lambda batch: answer, corpus_of([16_000] * 2), Load("offline", 2, 0), [Meter(hand)])
 
 
@@ -313,3 +315,39 @@ def test_idle_power_is_measured_again_where_it_has_drifted(
 def test_without_a_baseline_there_is_nothing_to_check() -> None:
     """Where idle power was not measured before the window, nobody idles after it."""
     assert idle_after_w(lambda: pytest.fail("idled"), None, 10) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "named"),
+    [
+        ("ab", "a str"),
+        ({0: "a", 1: "b"}, "a dict"),
+        (("a", "b"), "a tuple"),
+        ((text for text in "ab"), "a generator"),
+        (None, "a NoneType"),
+        (2, "a int"),
+        ([b"a", b"b"], "a list with a bytes at place 0"),
+        (["a", None], "a list with a NoneType at place 1"),
+        (["a"], "1 texts for a batch of 2"),
+        (["a", "b", "c"], "3 texts for a batch of 2"),
+        (["a", "b" * 1_000_001], "a text of 1000001 characters"),
+    ],
+)
+def test_an_answer_is_a_list_with_one_text_for_each_waveform(answer: object, named: str) -> None:
+    """Anything else that could be taken for texts is refused by what it is."""
+    with pytest.raises(AnswerError, match=re.escape(f"the model gave {named}")):
+        checked(answer, 2)
+
+
+def test_a_text_of_another_type_becomes_python_s_own() -> None:
+    """What a subclass of str says of itself does not count: its characters do."""
+
+    class Loud(str):
+        __slots__ = ()
+
+        def isascii(self) -> bool:
+            return True
+
+    found = checked([Loud("half \ud83d"), "b"], 2)
+    assert found == ["half \\ud83d", "b"]
+    assert {type(text) for text in found} == {str}

@@ -1,13 +1,11 @@
 """The form of a row: types, ranges, its status, and that it is of its run."""
 
-import math
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
 
 from greenbench.metrics import METRICS
 from greenbench.protocol import label
-from greenbench.record import PROVENANCE
+from greenbench.record import MEASURED, wrong_status, wrong_types
 from greenbench.rows import TIMED_REGION
 from greenbench.scenarios import BATCHING, Server
 from greenbench.server import demand
@@ -23,7 +21,6 @@ MOST = {
 }  # fmt: skip
 """More of a unit no window has: three years, a petabyte, a power station."""
 
-_MEASURED = ("wall_s", "audio_s", "n_passes", "rtfx", "n_utterances")
 _ORDERED = (
     ("latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s"),
     ("wer_ci_low", "wer", "wer_ci_high"),
@@ -32,62 +29,17 @@ _ORDERED = (
 )
 """Metrics of which none is above the next."""
 
-_NUMERIC = (
-    "_rtfx",
-    "_s",
-    "_j",
-    "_c",
-    "_pct",
-    "_batches",
-    "_kwh",
-    "_pue",
-    "_year",
-    "_index",
-    "n_windows",
-    "threads",
-    "schema",
-)
-"""How columns of the provenance end that are numbers; the others are texts or true or false."""
-
 _CARBON = ("g_per_kwh", "source", "year", "pue")
 
 
 def _has_columns(row: Row, _evidence: Evidence) -> Iterator[str]:
-    missing = [name for name in ("status", "flags", *_MEASURED) if name not in row]
+    missing = [name for name in ("status", "flags", *MEASURED) if name not in row]
     if missing:
         yield f"lacks the columns {', '.join(missing)}"
 
 
 def _has_types(row: Row, _evidence: Evidence) -> Iterator[str]:
-    """Check each value's type; a number is finite, and a count is whole."""
-    for name in [name for name in ("flags", "flag_notes") if name in row]:
-        if not (isinstance(row[name], list) and all(isinstance(value, str) for value in row[name])):
-            yield f"{name} is {row[name]!r}, not a list of texts"
-        elif len(row[name]) != len(row["flags"]):
-            yield f"{len(row['flags'])} flags and {len(row[name])} notes on them"
-    for name in METRICS:
-        yield from _number(name, row.get(name))
-    for name in PROVENANCE:
-        if name.endswith(_NUMERIC):
-            yield from _number(name, row.get(name))
-        elif not isinstance(row.get(name), (str, bool, type(None))):
-            yield f"{name} is {row[name]!r}, not a text, true, false or null"
-
-
-def _number(name: str, value: Any) -> Iterator[str]:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or _not_finite(value):
-        yield f"{name} is {value!r}, not a number or null"
-    elif name.startswith("n_") and value != int(value):
-        yield f"{name} is {value!r}, a count that is not whole"
-
-
-def _not_finite(value: Any) -> bool:
-    try:
-        return not math.isfinite(value)
-    except OverflowError:  # a whole number of hundreds of digits
-        return True
+    yield from wrong_types(row)
 
 
 def _in_range(row: Row, _evidence: Evidence) -> Iterator[str]:
@@ -104,21 +56,7 @@ def _in_range(row: Row, _evidence: Evidence) -> Iterator[str]:
 
 
 def _has_its_status(row: Row, _evidence: Evidence) -> Iterator[str]:
-    """A measured row has its numbers and no reason, any other a reason and no number."""
-    if row["status"] not in ("ok", "error", "skipped"):
-        yield f"status is {row['status']!r}"
-    elif row["status"] == "ok":
-        absent = [name for name in (*_MEASURED, "repeat") if row.get(name) is None]
-        if absent:
-            yield f"status is ok, and {', '.join(absent)} is null"
-        if row.get("reason"):
-            yield f"status is ok, and there is a reason: {row['reason']}"
-    else:
-        if not row.get("reason"):
-            yield f"status is {row['status']} without a reason"
-        numbers = [name for name in METRICS if row.get(name) is not None]
-        if numbers or row["flags"]:
-            yield f"status is {row['status']}, and there are figures or flags: {', '.join([*numbers, *row['flags']])}"
+    yield from wrong_status(row)
 
 
 def _is_of_its_run(row: Row, evidence: Evidence) -> Iterator[str]:

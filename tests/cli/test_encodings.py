@@ -12,7 +12,9 @@ import pytest
 import soundfile as sf
 import yaml
 
-from greenbench import process, store
+from greenbench import messages, store
+from greenbench import suite as suites
+from greenbench.plan import Job, plan
 from greenbench.unicode import from_json, printable, to_json
 
 ROOT = Path(__file__).parents[2]
@@ -157,10 +159,14 @@ null._Sleeper.__call__ = answer
 @pytest.mark.parametrize(
     "line", ["", "garbage", '{"kind": "rec', "[1, 2]", "null", '{"row": 1}', '{"kind": 3}', "[" * 100_000, "\udcff{"]
 )
-def test_what_is_no_message_of_a_worker_is_passed_over(line: str) -> None:
-    """A line that a kill cut off, or that a plug-in forced onto the channel, does not end the run."""
-    assert process._message(line + "\n") is None
-    assert process._message('{"kind": "phase", "text": "Ω \\ud800"}') == {"kind": "phase", "text": "Ω \\ud800"}
+def test_what_is_no_message_of_a_worker_is_refused_as_such(line: str, suite_data: dict) -> None:
+    """A line that a kill cut off, or that a plug-in forced onto the channel, ends its cell and not the run."""
+    loaded = suites.load(suite_data)
+    job = Job("r", 0, loaded, plan(loaded)[0])
+    with pytest.raises(messages.UnreadableError, match="no message|cannot be read"):
+        messages.read(line.encode(errors="surrogateescape"), job)
+    read = messages.read('{"kind": "phase", "text": "Ω \\ud800"}'.encode(), job)
+    assert read == messages.Phase(kind="phase", text="Ω \\ud800")
 
 
 def test_json_keeps_everything_but_what_is_no_text() -> None:
