@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,9 @@ from greenbench.ancestry import NAMED, Identity
 from greenbench.datasets.lengths import bucket_name
 from greenbench.errors import GreenbenchError, InputError, did_you_mean
 from greenbench.plugins import Dataset, Variant, VariantFamily
+
+MOST = 1_000_000_000
+"""Utterances that a limit may ask for: more than any data set has."""
 
 
 class Entry(BaseModel):
@@ -44,7 +48,7 @@ class DatasetEntry(Entry):
         on_bad_audio: ``fail`` stops the cell at a bad file, ``skip`` counts it in the row.
     """
 
-    limit: int | None = Field(None, ge=1)
+    limit: int | None = Field(None, ge=1, le=MOST)
     length_buckets: int | None = Field(None, ge=2)
     length_bucket: int | None = Field(None, ge=1)
     on_bad_audio: Literal["fail", "skip"] = "fail"
@@ -108,12 +112,22 @@ def _variant(entry: VariantEntry, family: VariantFamily) -> Variant:
 def build_family(entry: VariantEntry, base: Path | None = None) -> VariantFamily:
     """Create the settings of ``family`` or ``family/preset``, the preset's merged with the entry's own."""
     name, slash, preset = entry.use.partition("/")
+    if slash and name not in registry.names("variants"):
+        raise InputError(_not_registered(entry.use))
     presets = registry.load("variants", name).presets if slash else {}
     if slash and preset not in presets:
         valid = [f"{name}/{known}" for known in presets]
         raise InputError(f"unknown variant '{entry.use}'. {did_you_mean(entry.use, valid)}")
     family: VariantFamily = registry.create("variants", name, {**presets.get(preset, {}), **entry.settings}, base)
     return family
+
+
+def _not_registered(use: str) -> str:
+    """Say what to write for a name with a slash that is no registered one: a model of the hub, or a folder."""
+    if get_close_matches(use.partition("/")[0], registry.names("variants"), n=1, cutoff=0.6):
+        return f"unknown variant '{use}'. {did_you_mean(use, _registered())}"
+    how = f"a folder is file:{use}, a model of the hub {{use: wav2vec2, model: {use}}}"
+    return f"unknown variant '{use}'. For one that is not registered: {how}"
 
 
 def _variant_name(entry: VariantEntry, label: str) -> str:

@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from greenbench import wording
 from greenbench.errors import GreenbenchError, InputError, did_you_mean
 
 GROUPS = ("variants", "datasets", "meters", "methods", "normalizers", "scorers")
@@ -111,8 +112,4 @@ def first_problem(error: Any) -> str:
     """Return the first problem of a pydantic ``ValidationError`` as ``path: what is wrong (got ...)``."""
     problem = error.errors(include_url=False)[0]
     path = ".".join(str(part) for part in problem["loc"])
-    message = problem["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    tells = problem["type"] not in ("missing", "value_error") and not isinstance(problem["input"], bytes)
-    got = f" (got {problem['input']!r:.60})" if tells else ""
-    return f"{path}: {message}{got}" if path else f"{message}{got}"
+    return f"{path}: {wording.told(problem)}" if path else wording.told(problem)

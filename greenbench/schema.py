@@ -23,6 +23,7 @@ def json_schema() -> dict[str, Any]:
     schema["properties"]["devices"]["items"]["pattern"] = PATTERN
     for group, model in (("datasets", DatasetEntry), ("variants", VariantEntry)):
         schema["properties"][group]["items"] = _one_of(group, model)
+    schema["patternProperties"] = {r"^(x-|\.)": {"description": "anchors and notes, which ask for nothing"}}
     schema.pop("$defs", None)
     carbon = Carbon.model_json_schema()
     schema["properties"]["carbon"]["anyOf"] = [carbon, {"type": "null"}]
@@ -50,5 +51,8 @@ def _entry_schema(group: str, name: str, model: type[Entry]) -> dict[str, Any]:
     unquoted = [None] if name == "null" else []  # YAML reads a bare null as None, and a suite may say so
     properties["use"] = {"enum": [name, *unquoted, *presets]}
     if model is VariantEntry:
-        properties["builds"] = {"type": "array", "items": _one_of("methods", Build)}
+        chain = {"type": "array", "items": _one_of("methods", Build)}
+        properties["each"] = {"type": "array", "minItems": 1, "items": {"anyOf": [chain, _one_of("methods", Build)]}}
+        either = {"type": "object", "properties": {"each": properties["each"]}, "additionalProperties": False}
+        properties["builds"] = {"anyOf": [chain, either]}
     return {"type": "object", "properties": properties, "required": ["use"], "additionalProperties": False}

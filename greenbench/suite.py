@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from greenbench import devices, registry, suitefile
+from greenbench import devices, registry, shortforms, suitefile, wording
 from greenbench.entries import DatasetEntry, VariantEntry, resolve_dataset, resolve_variant, unknown_teacher
 from greenbench.errors import InputError, did_you_mean
 from greenbench.protocol import PROTOCOLS, Protocol
@@ -98,6 +98,14 @@ class Suite(BaseModel):
             raise ValueError("a batch size is at least 1")
         return given
 
+    @field_validator("devices", "scenarios", "batch_sizes", "also_score")
+    @classmethod
+    def _each_once(cls, given: list[Any]) -> list[Any]:
+        twice = sorted({str(one) for one in given if given.count(one) > 1})
+        if twice:
+            raise ValueError(f"{twice[0]} is given twice: leave one of them out")
+        return given
+
     @field_validator("normalizer", "also_score")
     @classmethod
     def _known_scorings(cls, given: str | list[str]) -> str | list[str]:
@@ -145,6 +153,10 @@ def load(
         suitefile.override(data, assignment)
     data = suitefile.long_form(data)
     try:
+        data["variants"] = shortforms.expand(data.get("variants"))
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    try:
         suite = Suite.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
         raise InputError("\n".join(_problems(error, where))) from error
@@ -172,13 +184,11 @@ def _problems(error: ValidationError, where: str) -> list[str]:
     lines = []
     for problem in error.errors(include_url=False):
         path = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
+        message = wording.told(problem)
         if problem["type"] == "extra_forbidden":
             valid = _NESTED.get(str(problem["loc"][0]), Suite).model_fields
             message = f"unknown key. {did_you_mean(str(problem['loc'][-1]), valid)}"
-        elif problem["type"] not in ("missing", "value_error"):
-            message += f" (got {problem['input']!r:.60})"
-        lines.append(f"{where}: {path}: {message[0].lower()}{message[1:]}")
+        lines.append(f"{where}: {path}: {message}")
     return lines
 
 

@@ -1,5 +1,7 @@
 """The suite file as text: strict YAML, single values overridden, short forms brought into the long one."""
 
+import math
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -14,7 +16,7 @@ OPTIONAL = ("protocol", "carbon", "meters", "server")
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, where YAML would silently keep the last."""
+    """SafeLoader that refuses a key given twice, where YAML would silently keep the last, and reads ``5e-4``."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -26,6 +28,22 @@ class _StrictLoader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+def _number(loader: _StrictLoader, node: yaml.ScalarNode) -> float:
+    """Return a number that is not whole; one that no float holds is refused."""
+    value = float(yaml.constructor.SafeConstructor.construct_yaml_float(loader, node))
+    if not math.isfinite(value):
+        problem = f"{node.value} is no finite number, or too large for one"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+    return value
+
+
+# YAML 1.1 takes 5e-4, 1e3 and -1E+2 for texts, since it asks for a point and a sign; YAML 1.2 and everybody does not
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+_StrictLoader.add_constructor("tag:yaml.org,2002:float", _number)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -46,7 +64,12 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
     if not isinstance(data, dict):
         raise InputError(f"{path}: a suite is a mapping with name, datasets and variants at its top level")
-    return data
+    return without_notes(data)
+
+
+def without_notes(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the top-level keys that begin with ``x-`` or a dot: they hold anchors and notes, and ask nothing."""
+    return {key: value for key, value in data.items() if not str(key).startswith(("x-", "."))}
 
 
 def override(data: Any, assignment: str) -> None:
@@ -67,9 +90,10 @@ def override(data: Any, assignment: str) -> None:
     for part in parents:
         node = _child(node, part, assignment)
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError as error:
-        raise InputError(f"--set {assignment}: the value is not valid YAML") from error
+        problem = getattr(error, "problem", None) or "it cannot be read"
+        raise InputError(f"--set {assignment}: the value is not valid YAML: {problem}") from error
     if isinstance(node, list):
         _child(node, last, assignment)
         node[int(last)] = value
@@ -91,7 +115,7 @@ def _child(node: Any, part: str, assignment: str) -> Any:
 
 def long_form(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy with short forms brought into the long one: a name as ``{use: name}``, ``a+b`` with its builds."""
-    short = deepcopy(dict(data))
+    short = without_notes(deepcopy(dict(data)))
     if isinstance(short.get("protocol"), str):
         short["protocol"] = {"use": short["protocol"]}
     for group in ("datasets", "variants"):

@@ -73,9 +73,9 @@ def test_names_import_nothing(entries) -> None:
     ("options", "message"),
     [
         ({"nmber": 2}, r"nmber: unknown key for method 'x'. Did you mean 'number'\?"),
-        ({"number": "2"}, r"number: input should be a valid integer \(got '2'\)"),
-        ({"number": True}, "number: input should be a valid integer"),
-        ({"ratio": "much"}, "ratio: input should be a valid number"),
+        ({"number": "2"}, r"number: a whole number is expected \(got '2'\)"),
+        ({"number": True}, "number: a whole number is expected"),
+        ({"ratio": "much"}, "ratio: a number is expected"),
     ],
 )
 def test_settings_are_checked_strictly(entries, options: dict, message: str) -> None:

@@ -49,7 +49,7 @@ class Distill:
     losses: Mapping[str, float] = field(default_factory=lambda: {"kl": 1.0, "feature_penalty": 1.0})
     hidden_layers: Mapping[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = field(default_factory=dict)
     temperature: Annotated[float, Field(gt=0)] = 1.0
-    lr: Annotated[float, Field(gt=0)] = 5e-5
+    lr: Annotated[float, Field(gt=0, le=1)] = 5e-5
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.05
     batch_s: Annotated[float, Field(gt=0)] = 32.0
     accumulate: Annotated[int, Field(ge=1)] = 1
