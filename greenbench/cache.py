@@ -5,7 +5,6 @@ import json
 import os
 import re
 import shutil
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from greenbench import store
+from greenbench import whole
 from greenbench.errors import InputError, MissingError
 
 LIMIT_GIB = 20.0
@@ -139,24 +138,12 @@ def _plain(about: Mapping[str, Any]) -> str:
 
 def _make(path: Path, about: Mapping[str, Any], make: Callable[[Path], None]) -> None:
     """Write beside the final place and move there at the end, so that half an artefact is never used."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".making-", dir=path.parent))
-    try:
-        make(unfinished)
-        content = {"about": about, "files": _hashes(unfinished)}
-        (unfinished / ABOUT).write_text(json.dumps(content, indent=2), encoding="utf-8")
-        _remove(path)
-        unfinished.replace(path)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _remove(path: Path) -> None:
-    """Remove what stands in an artefact's place, whatever it is."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
+    if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
+    with whole.folder(path) as aside:
+        make(aside)
+        content = {"about": about, "files": _hashes(aside)}
+        (aside / ABOUT).write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
 def artefacts() -> list[Artefact]:
@@ -255,7 +242,7 @@ def _remember(memo: Path, state: str, found: str) -> None:
     """Write a memo whole or not at all; where there is no room for it the file is read again next time."""
     with suppress(OSError):
         memo.parent.mkdir(parents=True, exist_ok=True)
-        store.replace_file(memo, f"{found} {_seal(state, found)}\n".encode())
+        whole.write(memo, f"{found} {_seal(state, found)}\n")
 
 
 def _seal(state: str, found: str) -> str:

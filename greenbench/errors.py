@@ -16,6 +16,10 @@ class InputError(GreenbenchError):
     exit_code = 2
 
 
+class BusyError(InputError):
+    """Another process writes into the folder; nothing was changed."""
+
+
 class MissingError(GreenbenchError):
     """A data set, a model or a library that a cell needs is not here and could not be fetched."""
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from greenbench import platforms, privacy, record, store, validate
+from greenbench import platforms, privacy, record, store, validate, whole
 from greenbench.errors import GreenbenchError, InputError, StoreError
 from greenbench.rescore import Key, key_of
 
@@ -17,6 +18,9 @@ FILES = (store.RECORDS, store.HYPOTHESES, store.SCORES, store.WINDOWS, store.POW
 """What goes along with ``run.json``; logs and pages stay."""
 
 MERGED = "merge.json"
+
+_STAGED = ".merging-"
+"""What earlier versions left behind when they were killed."""
 
 _Names = dict[tuple[Any, ...], tuple[Any, ...]]
 
@@ -82,18 +86,19 @@ def merge(sources: Sequence[Path], out: Path, keep_private: bool = False) -> Mer
         InputError: there is no run, or ``out`` holds something.
         StoreError: ``out`` cannot be written.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or any(not path.name.startswith(_STAGED) for path in out.iterdir())):
         raise InputError(f"{out}: something is there already. Choose a new folder: merging begins anew each time.")
     found = [run for source in sources for run in store.runs(source)]
     if not found:
         raise InputError(f"{', '.join(map(str, sources))}: no runs here (no {store.RUN} at or below)")
     merged = Merged()
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out, prefix=".merging-") as staging:
-            for number, source in enumerate(found):
-                _take(source, Path(staging) / str(number), merged, keep_private)
-        (out / MERGED).write_text(json.dumps(_manifest(out, merged), indent=2, ensure_ascii=False) + "\n", "utf-8")
+        with whole.folder(out) as aside:
+            with tempfile.TemporaryDirectory(dir=aside) as staging:
+                for number, source in enumerate(found):
+                    _take(source, Path(staging) / str(number), merged, keep_private)
+            manifest = json.dumps(_manifest(aside, merged), indent=2, ensure_ascii=False)
+            (aside / MERGED).write_text(manifest + "\n", encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{out}: cannot write: {error.strerror}. Choose another --out.") from error
     return merged
@@ -102,7 +107,7 @@ def merge(sources: Sequence[Path], out: Path, keep_private: bool = False) -> Mer
 def _take(source: Path, staged: Path, merged: Merged, keep_private: bool) -> None:
     """Take one run in, or note why not; of two copies of a run the one that went on further stays."""
     try:
-        run_id = copy(source, staged, keep_private)
+        run_id = share(source, staged, keep_private)
         refused = list(_drop_unsound(staged))
         rows, measured = _fingerprints(staged), _measurements(staged)
         if rows <= merged.rows.get(run_id, set()) and run_id in merged.rows:
@@ -187,20 +192,18 @@ def _fingerprints(folder: Path) -> set[str]:
     return {hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest() for row in told}
 
 
-def _move(staged: Path, target: Path) -> Taken:
-    for old in target.iterdir() if target.exists() else ():
-        old.unlink()
-    target.mkdir(exist_ok=True)
-    for file in staged.iterdir():
-        file.replace(target / file.name)
-    n_rows = len(store.current(store.read_rows(target / store.RECORDS)))
-    return Taken(target.name, digest(target), platforms.platform_id(store.read_run(target)), n_rows)
+def _move(staged: Path, aside: Path) -> Taken:
+    """Move a run to its place in the folder that is being made."""
+    shutil.rmtree(aside, ignore_errors=True)
+    staged.rename(aside)
+    n_rows = len(store.current(store.read_rows(aside / store.RECORDS)))
+    return Taken(aside.name, digest(aside), platforms.platform_id(store.read_run(aside)), n_rows)
 
 
 # --- one run ---------------------------------------------------------------------------------------------
 
 
-def copy(source: Path, target: Path, keep_private: bool = False) -> str:
+def share(source: Path, target: Path, keep_private: bool = False) -> str:
     """Copy a run's files as they may be shared, its rows as this version writes them; return the run's id.
 
     Raises:
@@ -257,7 +260,7 @@ def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     if first is None:
         path.unlink(missing_ok=True)
         return
-    with path.open("w", encoding="utf-8") as stream:
+    with whole.file(path) as aside, aside.open("x", encoding="utf-8") as stream:
         stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in chain([first], lines))
 
 

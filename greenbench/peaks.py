@@ -135,8 +135,8 @@ def _write(device: str, threads: int | None, observe: Observer, folder: Path) ->
     _keep(_elsewhere(device, threads), folder)
 
 
-def _keep(content: Mapping[str, Any], folder: Path) -> None:
-    (folder / FILE).write_text(json.dumps(content), encoding="utf-8")
+def _keep(content: Mapping[str, Any], aside: Path) -> None:
+    (aside / FILE).write_text(json.dumps(content), encoding="utf-8")
 
 
 def _elsewhere(device: str, threads: int | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from signal import Signals
 from typing import Any
 
-from greenbench import messages, store
+from greenbench import messages, store, whole
 from greenbench.line import ENDED, THREAD_VARIABLES, Line, started
 from greenbench.plan import Job
 from greenbench.record import to_row
@@ -186,4 +186,4 @@ def _keep_log(folder: Path, job: Job, line: Line) -> None:
     with suppress(OSError):
         logs = folder / "logs"
         logs.mkdir(exist_ok=True)
-        (logs / f"cell-{job.order_index}.log").write_text(line.log.text(), encoding="utf-8")
+        whole.write(logs / f"cell-{job.order_index}.log", line.log.text())

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from greenbench import store, validity
+from greenbench import lock, store, validity, whole
 from greenbench.errors import InputError, StoreError
 from greenbench.protocol import Protocol
 from greenbench.record import KEYS
@@ -29,22 +30,29 @@ def rescore(folder: Path, names: Sequence[str]) -> int:
 
     Raises:
         InputError: an unknown normaliser or scorer.
+        BusyError: a run is being written; nothing was scored.
         StoreError: there is no run, or no row of any run has its texts.
     """
     problem = scorers.unknown(names)
     if problem:
         raise InputError(problem)
-    n_scored = sum(rescore_run(run, names) for run in _runs(folder))
+    with _written(folder) as found:
+        n_scored = sum(rescore_run(run, names) for run in found)
     if not n_scored:
         raise StoreError(f"{folder}: no measured row has its texts in {store.HYPOTHESES}, so nothing can be scored")
     return n_scored
 
 
-def _runs(folder: Path) -> list[Path]:
+@contextmanager
+def _written(folder: Path) -> Iterator[list[Path]]:
+    """Yield the runs at or below a folder, into which nobody else writes meanwhile."""
     found = store.runs(folder)
     if not found:
         raise StoreError(f"{folder}: no runs here (no {store.RUN} at or below it)")
-    return found
+    with ExitStack() as held:
+        for run in found:
+            held.enter_context(lock.writing(run))
+        yield found
 
 
 def rescore_run(folder: Path, names: Sequence[str]) -> int:
@@ -87,9 +95,11 @@ def amend(folder: Path) -> int:
 
     Raises:
         InputError: a row names a normaliser or scorer that is not installed; that run was not changed.
+        BusyError: a run is being written; nothing was scored.
         StoreError: there is no run, or a file cannot be written.
     """
-    return sum(_amend_run(run) for run in _runs(folder))
+    with _written(folder) as found:
+        return sum(_amend_run(run) for run in found)
 
 
 def _amend_run(folder: Path) -> int:
@@ -105,7 +115,7 @@ def _amend_run(folder: Path) -> int:
     store.amend_rows(folder, lambda row: changed.get(key_of(row)))
     if also:
         lines = [json.dumps(line, ensure_ascii=False, allow_nan=False) for line in _scored(keys, texts, also)]
-        store.replace_file(folder / store.SCORES, "".join(f"{line}\n" for line in lines).encode())
+        whole.write(folder / store.SCORES, "".join(f"{line}\n" for line in lines))
     return len(changed)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from greenbench import ahead, attach, control_cell, peaks, powerlog, store
+from greenbench import ahead, attach, control_cell, lock, peaks, powerlog, store
 from greenbench.cooldown import Rest, Temperatures, rest, rule, temperatures
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.outcome import shortfall
@@ -72,8 +72,38 @@ def run(
         powerlog.read(options.power_log)  # a meter that is not recording is told of now, not in an hour
     foreseen = ahead.look(cells)
     ahead.refuse(foreseen)
-    look = _thermometer(suite)
-    folder, run_id = _open(suite, options, look)
+    folder, new_id = _place(suite, options)
+    with lock.writing(folder):
+        look = _thermometer(suite)
+        run_id = _open(folder, new_id, suite, options, look)
+        return _measure(_Place(folder, run_id, look), suite, cells, options, foreseen, observe)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a run is kept.
+
+    Attributes:
+        folder: of the run; nobody else writes into it.
+        run_id: its id.
+        look: reads the temperatures that may end a rest.
+    """
+
+    folder: Path
+    run_id: str
+    look: Callable[[], Temperatures]
+
+
+def _measure(
+    place: _Place,
+    suite: Suite,
+    cells: Sequence[Cell],
+    options: Options,
+    foreseen: Sequence[ahead.Foreseen],
+    observe: Observer,
+) -> "pd.DataFrame":
+    """Run what is left to do of a plan."""
+    folder, run_id, look = place.folder, place.run_id, place.look
     start = store.read_run(folder).get("cooldown", {}).get("start", {})
     done = _done(folder, suite)
     todo = [(index, cell) for index, cell in enumerate(cells) if _identity(cell.key) not in done]
@@ -219,23 +249,27 @@ def _thermometer(suite: Suite) -> Callable[[], Temperatures]:
     return partial(temperatures, meters.select(False, suite.meters))
 
 
-def _open(suite: Suite, options: Options, look: Callable[[], Temperatures]) -> tuple[Path, str]:
-    """Find the run to resume, or create a new one; return its folder and id."""
-    folder = options.out or (_latest(suite.name) if options.resume else None)
-    exists = folder is not None and (folder / store.RUN).exists()
-    if folder is not None and exists:
+def _place(suite: Suite, options: Options) -> tuple[Path, str]:
+    """Return the folder of the run to resume or of a new one, and the id that a new one gets."""
+    now = datetime.now(timezone.utc)
+    new_id = f"{suite.name}-{now:%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"  # two runs may begin in one second
+    resumed = _latest(suite.name) if options.resume and options.out is None else None
+    return options.out or resumed or Path("results") / new_id, new_id
+
+
+def _open(folder: Path, new_id: str, suite: Suite, options: Options, look: Callable[[], Temperatures]) -> str:
+    """Go on with the run in a folder, or create one there; return its id."""
+    if (folder / store.RUN).exists():
         if not options.resume:
             raise InputError(f"--out {folder}: a run is here already. Continue it with --resume, or choose another.")
         old = store.read_run(folder)
         _refuse_changes(folder, old, suite)
-        return folder, old["run_id"]
-    now = datetime.now(timezone.utc)
-    run_id = f"{suite.name}-{now:%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"  # two runs may begin in one second
-    folder = options.out or Path("results") / run_id
+        return str(old["run_id"])
     start = look()
     cooldown = {"rule": rule(build_protocol(suite.protocol), start), "start": start}
-    store.write_run(folder, _describe(suite, run_id, now, options) | {"cooldown": cooldown})
-    return folder, run_id
+    described = _describe(suite, new_id, datetime.now(timezone.utc), options)
+    store.write_run(folder, described | {"cooldown": cooldown})
+    return new_id
 
 
 def _latest(name: str) -> Path:

@@ -7,8 +7,8 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
+from greenbench import whole
 from greenbench.bounds import BOUNDS
 from greenbench.errors import StoreError
 from greenbench.metrics import ACCURACY, METRICS
@@ -60,7 +60,7 @@ def write_run(folder: Path, run: Mapping[str, Any]) -> None:
     text = to_json({"schema": SCHEMA, **run}, indent=2, allow_nan=True) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / RUN, text.encode())
+        whole.write(folder / RUN, text)
     except OSError as error:
         raise StoreError(f"{folder}: cannot write {RUN}: {error.strerror}. Choose another --out.") from error
 
@@ -121,15 +121,10 @@ def amend_rows(folder: Path, known: Callable[[Row], Mapping[str, Any] | None]) -
         StoreError: the file cannot be written; it is as it was before.
     """
     path = folder / RECORDS
-    temporary = folder / f".{RECORDS}.tmp"
     try:
-        with path.open("rb") as old, temporary.open("wb") as new:
+        with whole.file(path) as aside, path.open("rb") as old, aside.open("xb") as new:
             new.writelines(_amended(line, known) for line in old)
-            new.flush()
-            os.fsync(new.fileno())
-        temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise StoreError(f"{path}: cannot write: {error.strerror}. Rows are intact; continue with --resume.") from error
 
 
@@ -144,7 +139,7 @@ def _amended(line: bytes, known: Callable[[Row], Mapping[str, Any] | None]) -> b
 def write_file(
     path: Path, content: str | bytes, failure: str = "cannot write", fix: str = "Choose another --out."
 ) -> None:
-    """Write a file that people asked for, and its folder where that is missing.
+    """Write a file that people asked for whole or not at all, and its folder where that is missing.
 
     Args:
         path: the file.
@@ -157,26 +152,9 @@ def write_file(
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        whole.write(path, content)
     except OSError as error:
         raise StoreError(f"{path}: {failure}: {error.strerror}. {fix}") from error
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file beside its place, flush it to the disk and rename it, so that it is there whole or as it was.
-
-    Raises:
-        OSError: it cannot be written.
-    """
-    beside = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
-    try:
-        with beside.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _append_bytes(path: Path, data: bytes) -> None:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from greenbench import merge, privacy, store, validate
+from greenbench import merge, privacy, store, validate, whole
 from greenbench.errors import GreenbenchError, InputError, StoreError
 from greenbench.privacy import Found
 from greenbench.validate import Problem
@@ -137,7 +137,7 @@ def _write(out: Path, files: Mapping[str, Path], manifest: Mapping[str, Any]) ->
     """Write the archive; no entry has a time, a user or a mode of its own."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        with whole.file(out) as aside, zipfile.ZipFile(aside, "x", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(_entry(MANIFEST), json.dumps(manifest, indent=2) + "\n")
             for name, path in files.items():
                 archive.writestr(_entry(name), path.read_bytes())
@@ -285,7 +285,7 @@ def _extract(file: Path, stream: IO[bytes], expected: str, target: Path, limits:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     name, hashed = f"{target.parent.name}/{target.name}", hashlib.sha256()
-    with stream, target.open("wb") as out:
+    with stream, target.open("xb") as out:
         lines = iter(partial(stream.readline, limits.max_line_bytes + 1), b"")
         for number, line in enumerate(lines, start=1):
             if number > limits.max_lines:

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 
 from greenbench import merge as merging
-from greenbench import platforms, record, store
+from greenbench import platforms, record, store, whole
 from greenbench.errors import InputError, StoreError
 from greenbench.merge import merge
 
@@ -192,3 +194,15 @@ def test_a_folder_in_use_is_not_merged_into(sound_run: Callable[..., Path], tmp_
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no runs here"):
         merge([tmp_path / "empty"], tmp_path / "out")
+
+
+def test_a_merge_that_was_killed_can_be_repeated(whole_run: Path, tmp_path: Path) -> None:
+    """What a killed one left in or beside the folder is no result: it is cleared away."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / "out" / ".merging-abc").mkdir(parents=True)
+    left = tmp_path / f".out.{whole._here()}-{gone.pid}-00000000.tmp"
+    left.mkdir()
+    merged = merge([whole_run], tmp_path / "out")
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {*merged.runs, merging.MERGED}
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from greenbench import whole
 from greenbench.statistics.intervals import paired_difference, rate_interval
 
 DOCS = Path(__file__).parents[1] / "docs" / "measurement.md"
@@ -116,7 +117,7 @@ def main(n_corpora: int = 4000) -> None:
     """Write the table into the documentation."""
     before, _, rest = DOCS.read_text(encoding="utf-8").partition(BEGIN)
     after = rest.partition(END)[2]
-    DOCS.write_text(f"{before}{BEGIN}\n{markdown(table(n_corpora))}\n{END}{after}", encoding="utf-8")
+    whole.write(DOCS, f"{before}{BEGIN}\n{markdown(table(n_corpora))}\n{END}{after}")
 
 
 if __name__ == "__main__":

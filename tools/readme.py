@@ -15,6 +15,8 @@ from typing import Any
 
 import figures
 
+from greenbench import whole
+
 ROOT = Path(__file__).parents[1]
 ASSETS = figures.ASSETS
 DOCUMENTS = (
@@ -95,10 +97,10 @@ def parts(text: str) -> Iterator[tuple[str, str]]:
 def photograph(page: Path) -> None:
     """Take a picture of a page with Chromium."""
     PICTURE.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as profile:
+    with tempfile.TemporaryDirectory() as profile, whole.file(PICTURE) as aside:
         quiet = ("--headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run --disable-sync "
                  "--disable-background-networking --virtual-time-budget=8000 --window-size=1280,1500")  # fmt: skip
-        shot = [f"--user-data-dir={profile}", f"--screenshot={PICTURE}", page.resolve().as_uri()]
+        shot = [f"--user-data-dir={profile}", f"--screenshot={aside}", page.resolve().as_uri()]
         subprocess.run(["chromium", *quiet.split(), *shot], check=True, capture_output=True)
 
 
@@ -109,7 +111,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with figures.unpacked() as runs:
         for document in DOCUMENTS:
-            document.write_text(rewritten(document.read_text(encoding="utf-8"), runs), encoding="utf-8")
+            whole.write(document, rewritten(document.read_text(encoding="utf-8"), runs))
         if arguments.picture:
             from greenbench.report.pages import write_page
 

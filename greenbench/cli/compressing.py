@@ -1,5 +1,6 @@
 """The command line's part about making students, and about what is kept of exports."""
 
+import signal
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +21,14 @@ def compress(
     from greenbench.compress import recipe as recipes
 
     loaded = recipes.load(recipe, overrides)
-    folder = recipes.run(loaded, out or Path("models") / loaded.name, tell_training)
+    folder = out or Path("models") / loaded.name
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        recipes.run(loaded, folder, tell_training)
+    except KeyboardInterrupt:
+        if recipes.leads():
+            typer.echo(f"\ninterrupted; {recipes.progress(folder)}", err=True)
+        raise typer.Exit(130) from None
     if not recipes.leads():
         return
     typer.echo(f"student: {folder}\nmeasure it as a variant: {{use: wav2vec2, model: {folder}}}, or file:{folder}")

@@ -123,8 +123,9 @@ def tell_training(kind: str, content: Mapping[str, Any]) -> None:
     if kind == "step":
         typer.echo(f"[{content['number']}/{content['n_steps']}] {content['label']}", err=True)
         return
-    if kind == "phase":
-        typer.echo(f"    {content['text']}", err=True)
+    if kind in ("phase", "made"):
+        made = f"{content.get('folder')}: already made by this recipe; nothing was changed"
+        typer.echo(made if kind == "made" else f"    {content['text']}", err=True)
         return
     told = {name: value for name, value in content.items() if isinstance(value, float) and name != "best_wer"}
     figures = ", ".join(f"{name} {value:.4g}" for name, value in told.items())

@@ -35,7 +35,7 @@ def attach(  # noqa: PLR0913, PLR0917 (options of a command)
     """Write the whole machine's energy from a power log into the rows of runs, and their pages anew."""
     from dataclasses import asdict
 
-    from greenbench import attach, powerlog, store
+    from greenbench import attach, lock, powerlog, store
     from greenbench.report.pages import write_page
 
     read = powerlog.read(powerlog.Source(log, clock_skew, max_gap, time_column, power_column, series))
@@ -45,7 +45,8 @@ def attach(  # noqa: PLR0913, PLR0917 (options of a command)
     n_attached = 0
     for folder in folders:
         try:
-            told = asdict(attach.attach(folder, read))
+            with lock.writing(folder):
+                told = asdict(attach.attach(folder, read))
         except StoreError as error:
             typer.echo(f"error: {error}", err=True)
             continue

@@ -92,14 +92,14 @@ def _export_elsewhere(source: Source, build: Export, folder: Path) -> None:
         raise MissingError(f"{type(build).__name__}: the model could not be exported: {last[0]}")
 
 
-def _export(load: Callable[[], tuple[Any, Any]], build: Export, folder: Path) -> None:
+def _export(load: Callable[[], tuple[Any, Any]], build: Export, aside: Path) -> None:
     """Write the model's files, and beside them what they weigh and how much work they are."""
     model, extractor = load()
     model = model.float()  # in which the engines take a model; its weights may come from a half
     counted = {"n_params": sum(p.numel() for p in model.parameters()), "work": work(model)}
-    build.export(model, extractor, folder)
-    size = {**counted, "model_bytes": sum(f.stat().st_size for f in folder.iterdir())}
-    (folder / SIZE).write_text(json.dumps(size), encoding="utf-8")
+    build.export(model, extractor, aside)
+    size = {**counted, "model_bytes": sum(f.stat().st_size for f in aside.iterdir())}
+    (aside / SIZE).write_text(json.dumps(size), encoding="utf-8")
 
 
 class Exported:

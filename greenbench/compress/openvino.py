@@ -217,10 +217,10 @@ def _halved(graph: Any, folder: Path) -> Any:
         return core().read_model(Path(halved) / FILE)
 
 
-def _save(graph: Any, folder: Path, half: bool = False) -> None:
+def _save(graph: Any, aside: Path, half: bool = False) -> None:
     import openvino
 
-    openvino.save_model(graph, folder / FILE, compress_to_fp16=half)
+    openvino.save_model(graph, aside / FILE, compress_to_fp16=half)
 
 
 def _open(folder: Path, build: "OpenVino | OpenVinoInt8") -> Callable[[Mapping[str, Any]], Any]:

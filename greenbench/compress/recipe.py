@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
@@ -11,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from greenbench import devices, registry, suitefile
+from greenbench import devices, lock, registry, suitefile, whole
 from greenbench.ancestry import Identity
 from greenbench.compress import speech, take
 from greenbench.compress.stored import load_as_float32
@@ -30,6 +31,11 @@ from greenbench.environment import accelerator
 from greenbench.errors import InputError, MissingError
 from greenbench.plan import digest
 from greenbench.plugins import LINEAGE, METHODS, Context, Method, Utterance
+
+TRAINING, BEGUN = "training", "recipe.json"
+"""Within a student's folder: where its trainings are kept, and there the recipe's hash while it is made."""
+
+_STUDENT = ("config.json", "model.safetensors")
 
 
 class Recipe(BaseModel):
@@ -111,28 +117,39 @@ def methods(recipe: Recipe) -> list[Method]:
 
 
 def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], None] = lambda _k, _c: None) -> Path:
-    """Make the student; a training that was broken off goes on from its last checkpoint.
+    """Make the student; a training that was broken off goes on from its last checkpoint, a finished student stays.
 
     Args:
         recipe: from ``load``.
-        out: the student's folder. While it is made, checkpoints and logs of its trainings are in ``out/training``.
-        observe: told ``step`` before each step, ``phase`` of what takes long, and ``training`` for each row of a log.
+        out: the student's folder, which becomes one in a single step at the end. Until then checkpoints and logs of its
+            trainings are in ``out/training``, and beside them which recipe they are of.
+        observe: told ``made`` where the student is there already, else ``step`` before each step, ``phase`` of what
+            takes long or goes on, and ``training`` for each row of a log.
 
     Returns:
         ``out``: a folder that transformers loads (``config.json``, ``model.safetensors``, tokeniser, feature
         extractor), and ``greenbench.json`` with its lineage.
 
     Raises:
-        InputError: the folder holds a student of another recipe.
+        InputError: the folder holds something else, such as a student of another recipe.
+        BusyError: another process makes it.
         MissingError: device, teacher or speech is not here.
     """
+    if _is_made(recipe, out):
+        observe("made", {"folder": out})
+        return out
     device = accelerator() if recipe.device == "auto" else recipe.device
     if reason := devices.unusable(device):
         raise MissingError(f"device {device}: {reason}. Give another `device`, or auto.")
-    out.mkdir(parents=True, exist_ok=True)
+    with lock.writing(out / TRAINING) if leads() else nullcontext():
+        _make(recipe, out, device, observe)
+    return out
+
+
+def _make(recipe: Recipe, out: Path, device: str, observe: Callable[[str, Mapping[str, Any]], None]) -> None:
+    (out / TRAINING).mkdir(parents=True, exist_ok=True)
     if leads():
-        _refuse_another(recipe, out)
-        (out / LINEAGE).write_text(json.dumps({"recipe_hash": _hash(recipe)}) + "\n", encoding="utf-8")
+        whole.write(out / TRAINING / BEGUN, json.dumps({"recipe_hash": _hash(recipe)}) + "\n")
     teacher, extractor, tokenizer = _open(recipe.teacher)
     model = _open(recipe.student)[0] if recipe.student else deepcopy(teacher)
     train, held_out, data = speech.split(recipe.train, recipe.validation_share)
@@ -145,16 +162,16 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
         estimate_energy=recipe.estimate_energy,
         observe=observe if leads() else lambda _kind, _content: None,
     )
-    context = replace(context, validation=_with_references(held_out, context), folder=out / "training")
+    context = replace(context, validation=_with_references(held_out, context), folder=out / TRAINING)
     steps = [(step.label, method) for step, method in zip(recipe.steps, methods(recipe), strict=True)]
     model, reports = take(model, steps, context)
     if leads():
-        for part in (model, extractor, tokenizer):
-            part.save_pretrained(out)
-        load_as_float32(out)
         lineage = json.dumps(_lineage(recipe, reports, data), indent=2, ensure_ascii=False)
-        (out / LINEAGE).write_text(lineage + "\n", encoding="utf-8")
-    return out
+        with whole.folder(out, keep=True) as aside:
+            for part in (model, extractor, tokenizer):
+                part.save_pretrained(aside)
+            load_as_float32(aside)
+            (aside / LINEAGE).write_text(lineage + "\n", encoding="utf-8")
 
 
 def _open(entry: VariantEntry) -> tuple[Any, Any, Any]:
@@ -170,23 +187,54 @@ def _hash(recipe: Recipe) -> str:
     return digest({name: value for name, value in recipe.model_dump(mode="json").items() if value is not None})
 
 
+def progress(out: Path) -> str:
+    """Say what a recipe that was interrupted has kept, and how it goes on."""
+    from greenbench.compress.distill.training import kept
+
+    found = [(path.name, last) for path in sorted(out.glob(f"{TRAINING}/*/")) if (last := kept(path))]
+    if not found:
+        return "no checkpoint was reached yet; the same command begins anew"
+    name, last = found[-1]
+    return (
+        f"kept: {name} up to step {int(last.name.rpartition('-')[2])}, in {last}. The same command goes on from there"
+    )
+
+
 def leads() -> bool:
     """Whether this is the process that writes and speaks, of several that ``accelerate launch`` started."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def _refuse_another(recipe: Recipe, out: Path) -> None:
-    """Continue only what the same recipe began."""
-    if not out.exists() or not any(out.iterdir()):
-        return
-    try:
-        begun = json.loads((out / LINEAGE).read_text(encoding="utf-8"))["recipe_hash"]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"--out {out}: there is something else in this folder. Choose another.") from error
-    if begun != _hash(recipe):
-        raise InputError(
-            f"--out {out}: another recipe, or another state of this one, began here. Choose another folder."
-        )
+def _is_made(recipe: Recipe, out: Path) -> bool:
+    """Whether the folder holds the student of this recipe; False where it was begun, or nothing is there.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    if not out.exists():
+        return False
+    if not out.is_dir():
+        raise InputError(f"--out {out}: is a file. Choose a folder.")
+    begun = False
+    for file in (out / LINEAGE, out / TRAINING / BEGUN):
+        try:
+            known = json.loads(file.read_text(encoding="utf-8"))["recipe_hash"]
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"--out {out}: {file.name} is something else than a recipe wrote. Choose another."
+            ) from error
+        if known != _hash(recipe):
+            raise InputError(
+                f"--out {out}: another recipe, or another state of this one, began here. Choose another folder."
+            )
+        if file.name == LINEAGE and all((out / name).exists() for name in _STUDENT):
+            return True
+        begun = True
+    if not begun and any(path.name != TRAINING for path in out.iterdir()):
+        raise InputError(f"--out {out}: there is something else in this folder. Choose another.")
+    return False
 
 
 def _with_references(spoken: Sequence[Utterance], context: Context) -> list[Utterance]:

@@ -1,11 +1,10 @@
 """How a model's folder loads elsewhere: in float32, however its weights are stored."""
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from greenbench import whole
 from greenbench.errors import InputError
 
 
@@ -31,16 +30,10 @@ def save(model: Any, extractor: Any, tokenizer: Any, folder: str | Path) -> Path
     _check_savable(model)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: there is something here already. Choose another folder.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder.parent))
-    try:
+    with whole.folder(folder) as aside:
         for part in (model, extractor, tokenizer):
-            part.save_pretrained(unfinished)
-        load_as_float32(unfinished)
-        unfinished.chmod(0o755)  # of a temporary folder only its owner may read
-        unfinished.replace(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+            part.save_pretrained(aside)
+        load_as_float32(aside)
     return folder
 
 
@@ -69,4 +62,4 @@ def load_as_float32(folder: Path) -> None:
     path = folder / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     config.pop("torch_dtype", None)  # the name before transformers 5
-    path.write_text(json.dumps(config | {"dtype": "float32"}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    whole.write(path, json.dumps(config | {"dtype": "float32"}, indent=2, sort_keys=True) + "\n")

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from greenbench import whole
 from greenbench.errors import MissingError
 
 _TIMEOUT_S = (5, 30)
@@ -85,7 +86,7 @@ def _publish(folder: Path, target: Path, url: str) -> None:
     if not folder.is_dir():
         raise MissingError(f"{url}: the archive has no folder {folder.parent.name}/{folder.name}")
     try:
-        folder.rename(target)
+        whole.rename(folder, target)
     except OSError:
         if not target.is_dir():
             raise

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from greenbench import gate, lineage, merge, pairing, platforms, store, submission, verification
+from greenbench import gate, lineage, merge, pairing, platforms, store, submission, verification, whole
 from greenbench.accuracy import cell_of
 from greenbench.errors import InputError, StoreError
 from greenbench.gate import Gate
@@ -63,7 +63,7 @@ def publish(
         InputError: there is no run, or the previous publication cannot be read.
         StoreError: nothing of the runs can be taken in, or the site cannot be written.
     """
-    before = history.previous(previous or out)
+    before = history.previous(previous) if previous else history.standing(out)
     if previous is not None and before is None:
         raise InputError(f"--previous {previous}: no publication is there.")
     with _taken_in(results, before, limits) as (folder, merged, refused, records):
@@ -184,18 +184,26 @@ def _publication(
 
 
 def _write(out: Path, pages: dict[str, str]) -> None:
-    """Write a site's files, and take away the pages of boards and entries that are no longer on it.
+    """Write a site: whole, where nothing but a site is there, else file by file, its JSON last.
+
+    Files that are none of a site's stay; the pages of boards and entries that are no longer on it go.
 
     Raises:
         StoreError: a file cannot be written.
     """
+    alone = not out.is_dir() or all(path.is_file() or path.name in _PARTS for path in out.iterdir())
     try:
-        for part in ("boards", "entries"):
-            (out / part).mkdir(parents=True, exist_ok=True)
-            for old in (out / part).glob("*.html"):
-                if f"{part}/{old.name}" not in pages:
+        with whole.folder(out, keep=True, exchange=alone) as aside:
+            for part in _PARTS:
+                (aside / part).mkdir(exist_ok=True)
+                for old in (aside / part).glob("*.html"):
                     old.unlink()
-        for name, text in pages.items():
-            (out / name).write_text(text, encoding="utf-8")
+            for name, text in sorted(pages.items(), key=lambda page: page[0] == history.JSON):
+                (aside / name).unlink(missing_ok=True)
+                (aside / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{out}: cannot write the site: {error.strerror}. Choose another --out.") from error
+
+
+_PARTS = ("boards", "entries")
+"""Folders of a site."""

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,23 @@ def previous(path: Path) -> Content | None:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{file}: not a publication of the format {FORMAT}. Name the previous one with --previous.")
     return content
+
+
+def standing(site: Path) -> Content | None:
+    """Read the publication that a new one is about to replace; where it is damaged the history begins anew.
+
+    Args:
+        site: the folder of the site.
+
+    Returns:
+        None where there is none, or it cannot be read, which a warning says.
+    """
+    try:
+        return previous(site)
+    except InputError as error:
+        told = str(error).partition(". Name ")[0]
+        warnings.warn(f"{told}. The site is written anew, and its list of changes begins anew", stacklevel=2)
+        return None
 
 
 def dated(content: Content, before: Content | None, now_utc: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Memory: the most that the process tree, and torch on its GPUs, held inside the window."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -55,11 +56,19 @@ def _tree() -> list[int]:
     return [me.pid, *(child.pid for child in me.children(recursive=True))]
 
 
+def _put(file: Path, value: bytes) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT)
+    try:
+        os.write(descriptor, value)
+    finally:
+        os.close(descriptor)
+
+
 def _reset_rss_peaks() -> bool:
     """Set every process's high-water mark back to what it holds now; say whether that worked."""
     for pid in _tree():
         try:
-            (PROC / str(pid) / "clear_refs").write_text("5", "ascii")
+            _put(PROC / str(pid) / "clear_refs", b"5")
         except OSError:
             # A process that has just ended has no mark to set back; any other failure spoils the sum.
             if (PROC / str(pid)).exists():

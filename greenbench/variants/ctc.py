@@ -66,11 +66,11 @@ def footprint(model: Any) -> Footprint:
     """Count a torch module's parameters, quantised ones included, and the bytes of its serialised state."""
     import torch
 
-    size = _ByteCounter()
-    torch.save(model.state_dict(), size)  # type: ignore[arg-type]
+    buffer = _ByteCounter()
+    torch.save(model.state_dict(), buffer)  # type: ignore[arg-type]
     n_params = sum(tensor.numel() for tensor in _tensors(model))
     return Footprint(
-        n_params, size.n_bytes, partial(count_macs, model), partial(_n_nonzero, model), compute_dtype(model)
+        n_params, buffer.n_bytes, partial(count_macs, model), partial(_n_nonzero, model), compute_dtype(model)
     )
 
 

@@ -287,7 +287,7 @@ def _processor(settings: Wav2Vec2) -> tuple[Any, Any]:
             return AutoFeatureExtractor.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     masked = getattr(_config(settings), "feat_extract_norm", "layer") == "layer"
     with tempfile.TemporaryDirectory() as scratch:
-        vocabulary = Path(scratch) / "vocab.json"
-        vocabulary.write_text(json.dumps({token: index for index, token in enumerate(VOCABULARY)}), "utf-8")
-        tokenizer = Wav2Vec2CTCTokenizer(str(vocabulary))
+        aside = Path(scratch)
+        (aside / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(VOCABULARY)}), "utf-8")
+        tokenizer = Wav2Vec2CTCTokenizer(str(aside / "vocab.json"))
     return Wav2Vec2FeatureExtractor(return_attention_mask=masked), tokenizer

@@ -120,6 +120,93 @@ def test_a_training_that_broke_off_goes_on_bit_for_bit(
     assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
+def files(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Return time of change and content of every file of a student."""
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes()) for path in found}
+
+
+def test_a_finished_student_is_not_made_again(tmp_path: Path, data: dict[str, Any]) -> None:
+    """The same recipe says that it is there and touches nothing; another one into its folder is refused."""
+    told: list[str] = []
+    out = recipe.run(recipe.load(write(tmp_path, data | {"steps": data["steps"][:1]})), tmp_path / "student")
+    before = files(out)
+    assert json.loads(before["greenbench.json"][1])["recipe_hash"]
+    again = recipe.run(recipe.load(tmp_path / "recipe.yaml"), out, lambda kind, _content: told.append(kind))
+    assert (again, told) == (out, ["made"])
+    with pytest.raises(InputError, match="another recipe"):
+        recipe.run(recipe.load(write(tmp_path, data | {"steps": ["fp16"]})), out)
+    assert files(out) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.0, 0.05])
+def test_a_training_without_validation_speech_keeps_checkpoints_and_goes_on(
+    tmp_path: Path, data: dict[str, Any], share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing held out, or fewer than twenty utterances: broken off after a checkpoint it goes on bit for bit."""
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    from greenbench.compress.distill import training
+
+    steps = [data["steps"][0], {**data["steps"][1], "patience_steps": 1}]
+    write(tmp_path, data | {"validation_share": share, "steps": steps})
+    whole = recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "whole")
+    lineage = json.loads((whole / "greenbench.json").read_text())
+    assert lineage["steps"][1]["training"][0]["step"] == 4, "no patience ends what is never validated"
+    keep = training._keep
+
+    def break_off(*args: Any) -> None:
+        keep(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_keep", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
+    monkeypatch.setattr(training, "_keep", keep)
+    assert "up to step 2" in recipe.progress(tmp_path / "broken")
+    told: list[str] = []
+    resumed = recipe.run(
+        recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken", lambda kind, c: told.append(c.get("text", kind))
+    )
+    assert any("going on after step 2" in text for text in told)
+    assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    rows = csv.DictReader((resumed / "training/2-distill/log.csv").read_text().splitlines())
+    assert [int(row["step"]) for row in rows] == [1, 2, 3, 4]
+
+
+@pytest.mark.slow
+def test_the_last_checkpoint_survives_a_kill_during_the_next(
+    tmp_path: Path, data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken off in the middle of writing one, the training goes on from the one before and ends with equal weights."""
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    import accelerate
+
+    from greenbench.compress.distill import training
+
+    write(tmp_path, data)
+    whole = recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "whole")
+    save, calls = accelerate.Accelerator.save_state, []
+
+    def cut(self: Any, output_dir: str, **how: Any) -> None:
+        save(self, output_dir, **how)
+        calls.append(1)
+        if len(calls) == 2:
+            (Path(output_dir) / "model.safetensors").write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(accelerate.Accelerator, "save_state", cut)
+    with pytest.raises(KeyboardInterrupt):
+        recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
+    monkeypatch.setattr(accelerate.Accelerator, "save_state", save)
+    last = training.kept(tmp_path / "broken/training/2-distill")
+    assert last is not None
+    assert last.name.endswith("2")
+    resumed = recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
+    assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert len(list(resumed.glob("training/2-distill/checkpoint*"))) == 1
+
+
 @pytest.fixture
 def narrow(data: dict[str, Any], tiny_model: Path, tmp_path: Path) -> dict[str, Any]:
     """A recipe whose student begins with random weights, half as wide as its teacher."""
@@ -319,7 +406,7 @@ def test_two_processes_train_one_student(tmp_path: Path, data: dict[str, Any]) -
     rows = list(csv.DictReader((out / "training/2-distill/log.csv").read_text().splitlines()))
     assert [int(row["step"]) for row in rows] == [1, 2, 3, 4]
     assert all(float(row["kl"]) > 0 for row in rows)
-    assert len(list((out / "training/2-distill/checkpoint").glob("random_states_*"))) == 2
+    assert len(list((out / "training/2-distill").glob("checkpoint-*/random_states_*"))) == 2
     assert build_variant(VariantEntry(use="wav2vec2", model=str(out))).load("cpu").footprint.n_params
 
 

@@ -209,3 +209,27 @@ def test_the_workflow_uses_commands_that_exist() -> None:
     steps = [step.get("run", "") for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]]
     assert any("greenbench leaderboard entries --out site" in step for step in steps)
     assert any("--check" in step for step in steps)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"{}", b"\xff\xfe"])
+def test_a_damaged_publication_never_blocks_the_next(own_site: Path, kept_results: Path, damage: bytes) -> None:
+    """The site is written anew, with a warning that its list of changes begins anew."""
+    (own_site / history.JSON).write_bytes(damage)
+    with pytest.warns(UserWarning, match="its list of changes begins anew"):
+        publish([kept_results], own_site)
+    assert content(own_site)["format"] == documents.FORMAT
+
+
+def test_what_else_is_in_the_site_s_folder_stays(own_site: Path, kept_results: Path) -> None:
+    """Files and folders that are no site's are kept, pages that are gone from it go, also beside a repository."""
+    for extra in (None, ".git"):
+        (own_site / "CNAME").write_text("example.org")
+        (own_site / "boards" / "gone.html").write_text("old")
+        if extra:
+            (own_site / extra).mkdir()
+            (own_site / extra / "HEAD").write_text("ref")
+        publish([kept_results], own_site)
+        assert (own_site / "CNAME").read_text() == "example.org"
+        assert not (own_site / "boards" / "gone.html").exists()
+    assert (own_site / ".git" / "HEAD").read_text() == "ref"
+    assert [p.name for p in own_site.parent.iterdir()] == ["site"]

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.5, help="of the second")
     args = parser.parse_args()
     first, second = (Wav2Vec2ForCTC.from_pretrained(f, dtype=torch.float32) for f in (args.first, args.second))
-    teacher_model.save(average(first, second, args.share), args.out)
+    teacher_model.write_folder(average(first, second, args.share), args.out)
 
 
 if __name__ == "__main__":

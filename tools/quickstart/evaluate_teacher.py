@@ -11,6 +11,7 @@ import torch
 from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
 from transformers.utils import logging as transformers_logging
 
+from greenbench import whole
 from greenbench.statistics.bootstrap import bootstrap_rate
 from greenbench.text import scoring
 
@@ -77,7 +78,7 @@ def main() -> None:
         results |= score(model, processor, args.an4 / "test.jsonl")
     for name, rate in sorted(results.items()):
         print(f"{name:16} " + "  ".join(f"{key} {value}" for key, value in rate.items()))
-    (args.teacher / "scores.json").write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", "utf-8")
+    whole.write(args.teacher / "scores.json", json.dumps(results, indent=1, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

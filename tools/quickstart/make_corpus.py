@@ -14,6 +14,8 @@ import soundfile
 import synthesize
 from synthesize import MORE_VOICES, SAMPLE_RATE, VALID_VOICES, VOICES, Voice
 
+from greenbench import whole
+
 ASSETS = Path(__file__).resolve().parents[2] / "greenbench" / "assets" / "quickstart"
 ENCODINGS = {"flac": ("FLAC", "PCM_16", 1.0), "opus": ("OGG", "OPUS", 0.9)}  # container, subtype, level
 SPLIT_OF_PART: dict[str, grammar.Split] = {
@@ -108,9 +110,10 @@ def write_packed(folder: Path, name: str, readings: list[Reading], workers: int)
     """Write utterances back to back in one int16 array, with offsets in the manifest."""
     spoken = synthesise_all(readings, workers)
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / f"{name}.npy", np.concatenate(spoken))
+    with whole.file(folder / f"{name}.npy") as aside, aside.open("xb") as buffer:
+        np.save(buffer, np.concatenate(spoken))
     offset = 0
-    with (folder / f"{name}.jsonl").open("w", encoding="utf-8") as manifest:
+    with whole.file(folder / f"{name}.jsonl") as aside, aside.open("x", encoding="utf-8") as manifest:
         for reading, audio in zip(readings, spoken, strict=True):
             manifest.write(row(reading, audio, {"offset": offset, "n_samples": len(audio)}))
             offset += len(audio)
@@ -129,9 +132,8 @@ def take_turns(manifest: Path, n_voices: int) -> None:
     """Reorder a manifest that goes voice by voice, so that its first lines hold every voice."""
     lines = manifest.read_text("utf-8").splitlines(keepends=True)
     per_voice = len(lines) // n_voices
-    manifest.write_text(
-        "".join(lines[turn + voice * per_voice] for turn in range(per_voice) for voice in range(n_voices)),
-        encoding="utf-8",
+    whole.write(
+        manifest, "".join(lines[turn + voice * per_voice] for turn in range(per_voice) for voice in range(n_voices))
     )
 
 
@@ -143,7 +145,7 @@ def write_unlabelled(folder: Path, readings: list[Reading], workers: int) -> Non
 def write_files(folder: Path, readings: list[Reading], spoken: list[np.ndarray], suffix: str) -> None:
     """Encode utterances one by one and list them."""
     (folder / "audio").mkdir(parents=True, exist_ok=True)
-    with (folder / "manifest.jsonl").open("w", encoding="utf-8") as manifest:
+    with whole.file(folder / "manifest.jsonl") as aside, aside.open("x", encoding="utf-8") as manifest:
         for i, (reading, audio) in enumerate(zip(readings, spoken, strict=True)):
             path = f"audio/{reading.voice.name}-{i:04d}.{suffix}"
             container, subtype, level = ENCODINGS[suffix]

@@ -1,13 +1,13 @@
 """Put a student that `greenbench compress` made among the shipped ones: weights in half precision, lineage, log."""
 
 import argparse
-import shutil
 from pathlib import Path
 
 import teacher_model
 import torch
 from transformers import Wav2Vec2ForCTC
 
+from greenbench import whole
 from greenbench.plugins import LINEAGE
 
 STUDENTS = Path(__file__).resolve().parents[2] / "greenbench" / "assets" / "quickstart" / "students"
@@ -20,10 +20,10 @@ def ship(student: Path, out: Path) -> None:
         student: folder that `greenbench compress` wrote.
         out: folder to ship; it runs in float32, as the teacher does, since its lineage names no other precision.
     """
-    teacher_model.save(Wav2Vec2ForCTC.from_pretrained(student, dtype=torch.float32), out)
-    shutil.copy(student / LINEAGE, out / LINEAGE)
+    teacher_model.write_folder(Wav2Vec2ForCTC.from_pretrained(student, dtype=torch.float32), out)
+    whole.write(out / LINEAGE, (student / LINEAGE).read_bytes())
     (log,) = student.glob("training/*-distill/log.csv")
-    shutil.copy(log, out / "training.csv")
+    whole.write(out / "training.csv", log.read_bytes())
 
 
 def main() -> None:

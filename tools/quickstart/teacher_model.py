@@ -13,6 +13,7 @@ from transformers import (
     Wav2Vec2Processor,
 )
 
+from greenbench import whole
 from greenbench.compress.stored import load_as_float32
 
 CHARACTERS = ["<pad>", "<unk>", "|", "'", *"abcdefghijklmnopqrstuvwxyz"]
@@ -94,13 +95,11 @@ def grow(model: Wav2Vec2ForCTC, layers: int) -> Wav2Vec2ForCTC:
     return model
 
 
-def processor(folder: Path) -> Wav2Vec2Processor:
-    """Build the processor from the characters, leaving its files in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    vocabulary = folder / "vocab.json"
-    vocabulary.write_text(
-        json.dumps({character: i for i, character in enumerate(CHARACTERS)}, indent=1) + "\n", "utf-8"
-    )
+def processor(aside: Path) -> Wav2Vec2Processor:
+    """Build the processor from the characters, leaving its files in a new folder."""
+    aside.mkdir(parents=True, exist_ok=True)
+    vocabulary = aside / "vocab.json"
+    whole.write(vocabulary, json.dumps({character: i for i, character in enumerate(CHARACTERS)}, indent=1) + "\n")
     tokenizer = Wav2Vec2CTCTokenizer(
         str(vocabulary), bos_token=None, eos_token=None, unk_token=CHARACTERS[1], pad_token=CHARACTERS[0]
     )
@@ -108,13 +107,14 @@ def processor(folder: Path) -> Wav2Vec2Processor:
         feature_size=1, sampling_rate=16000, padding_value=0.0, do_normalize=True, return_attention_mask=False
     )
     built = Wav2Vec2Processor(feature_extractor=extractor, tokenizer=tokenizer)
-    built.save_pretrained(folder)
-    extractor.save_pretrained(folder)
+    built.save_pretrained(aside)
+    extractor.save_pretrained(aside)
     return built
 
 
-def save(model: Wav2Vec2ForCTC, folder: Path) -> None:
+def write_folder(model: Wav2Vec2ForCTC, folder: Path) -> None:
     """Save weights in half precision, which load as float32, with configuration and processor."""
-    copy.deepcopy(model).half().save_pretrained(folder)
-    load_as_float32(folder)
-    processor(folder)
+    with whole.folder(folder) as aside:
+        copy.deepcopy(model).half().save_pretrained(aside)
+        load_as_float32(aside)
+        processor(aside)

@@ -22,6 +22,8 @@ from torch.nn.functional import ctc_loss
 from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
 from transformers.utils import logging as transformers_logging
 
+from greenbench import whole
+
 COLUMNS = [
     "stage",
     "step",
@@ -135,11 +137,11 @@ def open_stage(args: argparse.Namespace) -> tuple[Wav2Vec2ForCTC, torch.optim.Op
 
 
 def keep(model: Wav2Vec2ForCTC, optimizer: torch.optim.Optimizer, step: int, out: Path) -> None:
-    """Write the checkpoint to resume from and the model to load, the former atomically."""
+    """Write the checkpoint to resume from and the model to load."""
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-    torch.save(state, out / "checkpoint.tmp")
-    (out / "checkpoint.tmp").replace(out / "checkpoint.pt")
-    teacher_model.save(model, out / "model")
+    with whole.file(out / "checkpoint.pt") as aside:
+        torch.save(state, aside)
+    teacher_model.write_folder(model, out / "model")
 
 
 def write_log(path: Path, row: dict[str, object]) -> None:

@@ -123,7 +123,7 @@ class Teacher:
         self._kept = dict(zip((utterance.id for utterance in spoken), logits, strict=True))
         return Took(**json.loads((folder / TOOK).read_text(encoding="utf-8")))
 
-    def _hear_all(self, spoken: Sequence[Spoken], meters: Sequence[Meter], folder: Path) -> None:
+    def _hear_all(self, spoken: Sequence[Spoken], meters: Sequence[Meter], aside: Path) -> None:
         import torch
         from safetensors.torch import save_file
 
@@ -133,8 +133,8 @@ class Teacher:
         with measure(meters, reading):
             logits = [self._hear(collate([u], self.model, self._context)).logits[0].cpu() for u in spoken]
         n_heard = torch.tensor([len(row) for row in logits])
-        save_file({"logits": torch.cat(logits), "n_frames": n_heard}, folder / LOGITS)
-        (folder / TOOK).write_text(json.dumps(asdict(took(reading))), encoding="utf-8")
+        save_file({"logits": torch.cat(logits), "n_frames": n_heard}, aside / LOGITS)
+        (aside / TOOK).write_text(json.dumps(asdict(took(reading))), encoding="utf-8")
 
     def _hear(self, batch: Batch) -> Outputs:
         import torch

@@ -3,11 +3,13 @@
 import csv
 import json
 import math
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from greenbench import whole
 from greenbench.compress.distill.batches import batches
 from greenbench.compress.distill.hearing import (
     Batch,
@@ -30,7 +32,12 @@ from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading
 if TYPE_CHECKING:
     from greenbench.compress.distill import Distill
 
-CHECKPOINT, BEST, LOG, STATE = "checkpoint", "best.pt", "log.csv", "state.json"
+BEST, LOG, STATE = "best.pt", "log.csv", "state.json"
+
+CHECKPOINT = "checkpoint-{:08d}"
+"""Folder of a checkpoint by its step: it gets this name once it is complete, and the one before goes after that."""
+
+_UNFINISHED = "checkpoint.tmp"
 
 
 @dataclass
@@ -97,12 +104,12 @@ def train(settings: "Distill", student: Any, context: Context) -> tuple[Any, Pro
             wer = _validate(run) if _is_due(run) else None
         _account(run, took(reading))
         _log(run, losses, wer)
-        if wer is not None:
+        if _is_due(run):
             _keep(run, wer)
     run.accelerator.wait_for_everyone()
-    trained, best = run.accelerator.unwrap_model(run.student), run.folder / BEST
-    if best.exists():
-        trained.load_state_dict(torch.load(best, weights_only=True, map_location="cpu"))
+    trained, last = run.accelerator.unwrap_model(run.student), kept(run.folder)
+    if last and (last / BEST).exists():
+        trained.load_state_dict(torch.load(last / BEST, weights_only=True, map_location="cpu"))
     if not all(bool(torch.isfinite(weights).all()) for weights in trained.parameters()):
         raise TrainingError(f"distill: the weights are not finite after step {run.progress.step}. Lower `lr`.")
     drop_projections(trained)
@@ -137,9 +144,13 @@ def _open(settings: "Distill", student: Any, context: Context) -> Run:
     if settings.cache_teacher and not settings.needs_hidden:
         with accelerator.main_process_first():
             _account(run, teacher.keep(context.train, run.meters))
-    if (run.folder / CHECKPOINT / STATE).exists():
-        accelerator.load_state(str(run.folder / CHECKPOINT))
-        run.progress = Progress(**json.loads((run.folder / CHECKPOINT / STATE).read_text("utf-8")))
+    checkpoint = kept(run.folder)
+    if checkpoint:
+        accelerator.load_state(str(checkpoint))
+        run.progress = Progress(**json.loads((checkpoint / STATE).read_text("utf-8")))
+        context.observe("phase", {"text": f"going on after step {run.progress.step}, from {checkpoint}"})
+    if accelerator.is_main_process:
+        _trim(run.folder / LOG, run.progress.step)
     return run
 
 
@@ -206,9 +217,13 @@ def _is_due(run: Run) -> bool:
 
 
 def _stalled(run: Run) -> bool:
-    """Whether the validation speech was read no better for longer than the settings have patience."""
+    """Whether the validation speech, where there is any, was read no better for longer than there is patience."""
     patience = run.settings.patience_steps
-    return patience is not None and run.progress.step - run.progress.best_step > patience
+    return (
+        patience is not None
+        and run.progress.best_wer is not None
+        and run.progress.step - run.progress.best_step > patience
+    )
 
 
 def _validate(run: Run) -> float | None:
@@ -257,11 +272,46 @@ def _log(run: Run, losses: Sequence[Mapping[str, float]], wer: float | None) -> 
     run.context.observe("training", row)
 
 
-def _keep(run: Run, wer: float) -> None:
-    """Keep the state to resume from, and the weights where they read best so far."""
-    if run.progress.best_wer is None or wer < run.progress.best_wer:
+def _trim(path: Path, step: int) -> None:
+    """Take the rows after a step out of a log: those steps are taken again."""
+    if not path.exists():
+        return
+    head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
+    first = [row.partition(",")[0] for row in rows]
+    stay = [row for row, at in zip(rows, first, strict=True) if at.isdigit() and int(at) <= step and row.endswith("\n")]
+    if stay:
+        whole.write(path, "".join([head, *stay]))
+    else:
+        path.unlink()
+
+
+def _keep(run: Run, wer: float | None) -> None:
+    """Keep the state to resume from, and the weights where they read best so far, before the last ones go."""
+    main, before, now = run.accelerator.is_main_process, kept(run.folder), CHECKPOINT.format(run.progress.step)
+    aside, model = run.folder / _UNFINISHED, run.accelerator.unwrap_model(run.student)
+    if main:
+        shutil.rmtree(aside, ignore_errors=True)
+    run.accelerator.wait_for_everyone()
+    run.accelerator.save_state(str(aside), safe_serialization=True)
+    if wer is not None and (run.progress.best_wer is None or wer < run.progress.best_wer):
         run.progress.best_wer, run.progress.best_step = wer, run.progress.step
-        run.accelerator.save(run.accelerator.unwrap_model(run.student).state_dict(), run.folder / BEST)
-    run.accelerator.save_state(str(run.folder / CHECKPOINT), safe_serialization=True)
-    if run.accelerator.is_main_process:
-        (run.folder / CHECKPOINT / STATE).write_text(json.dumps(asdict(run.progress)), encoding="utf-8")
+        run.accelerator.save(model.state_dict(), aside / BEST)
+    elif main and before and (before / BEST).exists():
+        whole.link(before / BEST, aside / BEST)
+    run.accelerator.wait_for_everyone()
+    if main:
+        (aside / STATE).write_text(json.dumps(asdict(run.progress)), encoding="utf-8")
+        whole.rename(aside, run.folder / now)
+        for old in _checkpoints(run.folder):
+            if old.name != now:
+                shutil.rmtree(old, ignore_errors=True)
+    run.accelerator.wait_for_everyone()
+
+
+def kept(folder: Path) -> Path | None:
+    """Return the last checkpoint in the folder of a training; None where there is none."""
+    return max(_checkpoints(folder), key=lambda path: path.name, default=None)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("checkpoint-*") if (path / STATE).exists()]
