@@ -4,10 +4,12 @@ import fnmatch
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from greenbench import cache
 from greenbench.errors import MissingError
+from greenbench.variants import folders
 
 WEIGHTS = ("*.safetensors", "*.bin")
 """Weight files by preference; only the first kind that a repository has is fetched."""
@@ -17,11 +19,7 @@ BESIDE = ("*.json", "*.txt")
 
 NO_FOLDER = "model {}: no such folder. Correct `model` (a folder or a hub id)."
 
-_CTC = (
-    ("config.json",),
-    ("preprocessor_config.json", "processor_config.json"),
-    ("vocab.json", "tokenizer.json", "vocab.txt"),
-)
+_CTC = (("config.json",), *(names for names, _ in folders.BESIDE.values()))
 
 NEEDS: Mapping[str, Sequence[Sequence[str]]] = {
     "*.safetensors": _CTC,
@@ -82,50 +80,20 @@ def _is_path(model: str) -> bool:
     return model.startswith((".", "/", "~")) or model.count("/") > 1
 
 
-def check(model: str, revision: str | None = None, kinds: Sequence[str] = WEIGHTS) -> Path | None:
-    """Look at the folder of a model without loading or downloading anything.
+def here(model: str, revision: str | None = None, kinds: Sequence[str] = WEIGHTS) -> Path | None:
+    """Return the folder of a model without downloading anything; None where it is still to be fetched.
 
     Args:
         model: a folder or a hub id.
         revision: as ``fetch`` takes it.
         kinds: of the weights, by preference.
 
-    Returns:
-        The folder; None where it is still to be fetched.
-
     Raises:
-        MissingError: there is no such folder, or a file in it is missing or cut short.
+        MissingError: there is no such folder.
     """
     if _is_path(model) and not Path(model).is_dir():
         raise MissingError(NO_FOLDER.format(model))
-    folder = Path(model) if Path(model).is_dir() else _cached(model, revision, kinds)
-    if folder is not None:
-        _check_files(model, folder, kinds)
-    return folder
-
-
-def _check_files(model: str, folder: Path, kinds: Sequence[str]) -> None:
-    """Refuse a folder without configuration or weights, and weights that are cut short, by their first bytes."""
-    weights = next((found for kind in kinds if (found := sorted(folder.glob(kind)))), [])
-    for lost, name in ((not (folder / "config.json").is_file(), "config.json"), (not weights, " or ".join(kinds))):
-        if lost:
-            raise MissingError(f"model {model}: {name} is missing in its folder. Make or fetch the model again.")
-    for file in weights:
-        if file.suffix == ".safetensors" and (problem := damage(file)):
-            raise MissingError(f"model {model}: {file.name} {problem}. Make or fetch the model again.")
-
-
-def damage(file: Path) -> str | None:
-    """Say why a file is no whole safetensors file, by its header and its size; None where it is."""
-    from safetensors import SafetensorError, safe_open
-
-    if file.stat().st_size < 1024 and file.read_bytes().startswith(b"version https://git-lfs"):
-        return "is a pointer of git-lfs, not the weights: run `git lfs pull` in its repository"
-    try:
-        with safe_open(file, "np"):
-            return None
-    except (SafetensorError, OSError) as error:
-        return f"is damaged or cut short ({' '.join(str(error).split()):.120})"
+    return Path(model) if Path(model).is_dir() else _cached(model, revision, kinds)
 
 
 def identity(model: str, revision: str | None = None, kinds: Sequence[str] = WEIGHTS) -> tuple[str, ...]:
@@ -197,20 +165,29 @@ def _is_its_blob(path: Path) -> bool:
 def _downloaded(model: str, revision: str | None, kinds: Sequence[str]) -> Path | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
-    here = _local(model, revision, kinds) or _part(model, revision)
-    problem = None if here is None else lack(here, kinds)
+    partial = _local(model, revision, kinds) or _part(model, revision)
+    problem = None if partial is None else lack(partial, kinds)
     try:
         return _snapshot(model, revision, kinds, local_files_only=False, force_download="damaged" in (problem or ""))
     except Exception as error:  # the hub client passes on errors of whichever HTTP library it is built upon
         wrapped = isinstance(error, LocalEntryNotFoundError) and error.__cause__
         cause = wrapped or error
         which = f"{model}, revision {revision}" if revision else model
+        here = f"in the local hub cache {problem}" if problem else f"{_no_folder(model)}not in the local hub cache"
         raise MissingError(
-            f"model {which}: {f'in the local hub cache {problem}' if problem else 'not in the local hub cache'}, and "
-            "the hub did not give it "
+            f"model {which}: {here}, and the hub did not give it "
             f"({type(cause).__name__}: {' '.join(str(cause).split()):.120}). Fetch it where there is a network "
             f"(`hf download {model}`), or point `model` at a folder."
         ) from error
+
+
+def _no_folder(model: str) -> str:
+    """Say that a model is no folder where it may be meant as one, since the folder that it would be in is here."""
+    path = Path(model)
+    if "/" not in model or not path.parent.is_dir():
+        return ""
+    close = get_close_matches(str(path), [str(found) for found in path.parent.iterdir() if found.is_dir()], n=1)
+    return f"no such folder{f' (did you mean {close[0]}?)' if close else ''}, "
 
 
 def _snapshot(

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greenbench.errors import InputError, MissingError
+from greenbench.errors import InputError
 from greenbench.plugins import LINEAGE, Chained, Method, Outline
-from greenbench.variants import hub
+from greenbench.variants import folders, hub
 from greenbench.variants.checkpoints import ARCHITECTURES
 
 if TYPE_CHECKING:
@@ -51,23 +51,14 @@ def check(settings: "Wav2Vec2", methods: Sequence[Method]) -> None:
 
 def _outline(settings: "Wav2Vec2") -> Outline:
     """Say of the model without its builds what its configuration and its lineage do."""
-    config = dict(ARCHITECTURES.get(settings.config or "", {}))
+    config = {"model_type": "wav2vec2", "num_hidden_layers": 12, **ARCHITECTURES.get(settings.config or "", {})}
     if settings.config not in ARCHITECTURES:
-        kinds = hub.WEIGHTS if settings.model is not None else ("config.json",)
-        folder = hub.check(str(settings.model or settings.config), settings.revision, kinds)
+        label, trained = str(settings.model or settings.config), settings.model is not None
+        folder = hub.here(label, settings.revision, hub.WEIGHTS if trained else ("config.json",))
         if folder is None:
-            return Outline(floats="fp32" if settings.model is None else None)
-        config = _read_config(folder)
+            return Outline(floats=None if trained else "fp32")
+        config = folders.check(label, folder) if trained else folders.check_type(label, folder)
     chosen = [step["use"] for step in lineage(settings.model).get("steps", ()) if step["use"] in HALVES]
-    n_layers = config.get("num_hidden_layers", 12 if settings.config in ARCHITECTURES else None)
-    return Outline(n_layers if isinstance(n_layers, int) else None, chosen[-1] if chosen else "fp32")
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MissingError(
-            f"model {folder}: config.json is not valid JSON ({error}). Fetch the model again."
-        ) from error
-    return config if isinstance(config, dict) else {}
+    encoder = config.get("encoder_config")
+    n_layers = (encoder if isinstance(encoder, dict) else config).get("num_hidden_layers")
+    return Outline(config["model_type"], n_layers if isinstance(n_layers, int) else None, chosen[-1] if chosen else "fp32")

@@ -22,7 +22,7 @@ from greenbench.plugins import (
     Variant,
     VariantInfo,
 )
-from greenbench.variants import checkpoints, fit, hub, outline, widths
+from greenbench.variants import checkpoints, fit, folders, hub, outline, widths
 from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS, LICENCES, N_PARAMS, VOCABULARY
 from greenbench.variants.ctc import CtcTranscriber
 
@@ -75,9 +75,10 @@ class Wav2Vec2:
         """Fetch the weights (or the configuration) if they are not here."""
         settings = self.settled()
         if settings.model is not None:
-            hub.fetch(settings.model, settings.revision)
+            _folder(settings)
         elif settings.config not in ARCHITECTURES:
-            _config_folder(settings)
+            label = str(settings.config)
+            folders.check_type(label, _config_folder(settings))
 
     def open(self) -> tuple[Any, Any, Any]:
         """Return the torch module in float32 on the CPU, its feature extractor and its tokeniser."""
@@ -160,6 +161,13 @@ def _to_make(settings: Wav2Vec2, methods: Sequence[tuple[str, Method]]) -> str |
     return None if exported.are_kept(source, build) else f"export to {label.partition('(')[0]}"
 
 
+def _folder(settings: Wav2Vec2) -> Path:
+    """Return the folder of trained weights, fetched if need be and whole as far as can be seen without loading it."""
+    folder = hub.fetch(str(settings.model), settings.revision)
+    folders.check(str(settings.model), folder)
+    return folder
+
+
 def _prepare(settings: Wav2Vec2, methods: Sequence[Method]) -> None:
     """Fetch the weights, and export the model where another engine is to run it."""
     settings.prepare()
@@ -211,7 +219,7 @@ def _trained(settings: Wav2Vec2) -> Any:
     import torch
     from transformers import AutoModelForCTC
 
-    folder = hub.fetch(str(settings.model), settings.revision)
+    folder = _folder(settings)
     # float32 whatever a file holds: the builds decide the precision, and for a student those in its lineage did
     chosen = [step["use"] for step in outline.lineage(settings.model).get("steps", ()) if step["use"] in outline.HALVES]
     dtype = getattr(torch, outline.HALVES[chosen[-1]]) if chosen else torch.float32
@@ -242,9 +250,11 @@ def _named_failures(settings: Wav2Vec2) -> Iterator[None]:
 
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, SafetensorError) as error:
         cause = " ".join(str(error).split())
-        raise MissingError(f"model {settings.model}: does not load as a CTC model: {cause}") from error
+        raise MissingError(
+            f"model {settings.model}: does not load as a CTC model: {type(error).__name__}: {cause:.300}"
+        ) from error
 
 
 def _config_folder(settings: Wav2Vec2) -> Path:
@@ -258,9 +268,11 @@ def _config(settings: Wav2Vec2) -> Any:
     if settings.config in ARCHITECTURES:
         return Wav2Vec2Config(**ARCHITECTURES[settings.config], vocab_size=len(VOCABULARY))
     if settings.weights == "random":
-        return AutoConfig.from_pretrained(_config_folder(settings))
+        folder = _config_folder(settings)
+        folders.check_type(str(settings.config), folder)
+        return AutoConfig.from_pretrained(folder)
     with _named_failures(settings):
-        return AutoConfig.from_pretrained(hub.fetch(str(settings.model), settings.revision))
+        return AutoConfig.from_pretrained(_folder(settings))
 
 
 def _random(settings: Wav2Vec2) -> Any:
@@ -282,7 +294,7 @@ def _processor(settings: Wav2Vec2) -> tuple[Any, Any]:
     from transformers import AutoFeatureExtractor, AutoTokenizer, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor
 
     if settings.weights == "trained":
-        folder = hub.fetch(str(settings.model), settings.revision)
+        folder = _folder(settings)
         with _named_failures(settings):
             return AutoFeatureExtractor.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     masked = getattr(_config(settings), "feat_extract_norm", "layer") == "layer"
