@@ -28,8 +28,9 @@ Run = Callable[[Mapping[str, npt.NDArray[Any]]], npt.NDArray[np.float32]]
 
 SIZE = "size.json"
 
-FORM = 3
-"""Version of what is kept; 2: the work beside the files, 3: what stays floats in OpenVINO's builds as float16."""
+FORM = 4
+"""Version of what is kept; 2: the work beside the files, 3: what stays floats in OpenVINO's builds as float16, 4: the
+feature extractor's inputs."""
 
 
 @dataclass(frozen=True)
@@ -131,26 +132,27 @@ def versions(packages: Sequence[str]) -> dict[str, str]:
     return {name: version(name) for name in ("torch", "transformers", *packages)}
 
 
-def graph(model: Any) -> tuple[Any, dict[str, Any]]:
+def graph(model: Any, extractor: Any) -> tuple[Any, dict[str, Any]]:
     """Return a module whose ``forward`` gives the logits alone, and example inputs by name.
 
-    A model with layer norm in its front end was trained with an attention mask, one with group norm without.
+    The inputs are those that the feature extractor gives, which will feed the engine: waveforms or spectra, with an
+    attention mask or without, whatever the model's own layers would suggest.
     """
     import torch
+
+    noise = np.random.default_rng(0)
+    waveforms = [noise.standard_normal(n * SAMPLE_RATE_HZ).astype(np.float32) for n in (3, 2)]
+    example = dict(extractor(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt"))
 
     class Logits(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.model = model
 
-        def forward(self, input_values: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
-            logits: torch.Tensor = self.model(input_values=input_values, attention_mask=attention_mask).logits
+        def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.model(**dict(zip(example, inputs, strict=True))).logits
             return logits
 
-    example = {"input_values": torch.randn(2, 3 * SAMPLE_RATE_HZ)}
-    if model.config.feat_extract_norm == "layer":
-        example["attention_mask"] = torch.ones(2, 3 * SAMPLE_RATE_HZ, dtype=torch.int32)
-        example["attention_mask"][1, 2 * SAMPLE_RATE_HZ :] = 0
     return Logits().eval(), example
 
 

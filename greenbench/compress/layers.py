@@ -7,8 +7,13 @@ import numpy as np
 
 from greenbench.errors import InputError
 from greenbench.plugins import BARE, Context, Outline
+from greenbench.variants.lengths import SPECTRA
 
 Select = Literal["every_k", "first_k", "last_k", "spaced"]
+
+
+WITHOUT_LAYERS = {"sew-d": "have layers that share their positions, of which none can be taken out"}
+"""Model types that cannot lose layers, and why."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,10 @@ class LayerDrop:
 
     def follow(self, before: Outline) -> Outline:
         """Refuse to keep more layers than there are."""
+        if before.model_type in WITHOUT_LAYERS:
+            raise InputError(f"layer-drop: models of the type {before.model_type} {WITHOUT_LAYERS[before.model_type]}")
+        if self.paper_faithful and before.model_type in SPECTRA:
+            raise InputError(f"layer-drop: paper_faithful: {before.model_type} has no positional convolution")
         if before.n_layers is not None:
             layers_to_keep(before.n_layers, self.keep, self.select)
         return replace(before, n_layers=self.keep)
@@ -51,17 +60,27 @@ class LayerDrop:
         """Shorten the encoder in place, and its configuration with it.
 
         Raises:
-            InputError: the model has fewer layers than are to be kept.
+            InputError: the model has fewer layers than are to be kept, or is not built as this method needs.
         """
         from torch.nn import ModuleList
 
         encoder = model.base_model.encoder
+        self.follow(Outline(model.config.model_type))
         chosen = layers_to_keep(len(encoder.layers), self.keep, self.select)
-        encoder.layers = ModuleList(encoder.layers[index] for index in chosen)
-        model.config.num_hidden_layers = len(chosen)
+        layers = [encoder.layers[index] for index in chosen]
+        _pass_on_positions(encoder.layers[0], layers[0])
+        encoder.layers = ModuleList(layers)
+        encoder.config.num_hidden_layers = len(chosen)
         if self.paper_faithful:
             _start_anew(model, self.seed)
         return model
+
+
+def _pass_on_positions(first: Any, kept: Any) -> None:
+    """Give the first layer that stays the embedding of relative positions that WavLM's first layer has for all."""
+    embedding = getattr(first.attention, "rel_attn_embed", None) if hasattr(first, "attention") else None
+    if embedding is not None:
+        kept.attention.rel_attn_embed = embedding
 
 
 def _start_anew(model: Any, seed: int) -> None:

@@ -55,9 +55,9 @@ class OpenVino:
         """Return the versions of what writes the files."""
         return exported.versions(("openvino",))
 
-    def export(self, model: Any, extractor: Any, folder: Path) -> None:  # noqa: ARG002
+    def export(self, model: Any, extractor: Any, folder: Path) -> None:
         """Write ``model.xml`` and ``model.bin``; any batch size and length of audio can be given to it."""
-        _save(_convert(model), folder, half=self.precision == "bf16")
+        _save(_convert(model, extractor), folder, half=self.precision == "bf16")
 
     def open(self, folder: Path) -> Callable[[Mapping[str, Any]], Any]:
         """Return the compiled model."""
@@ -116,7 +116,7 @@ class OpenVinoInt8:
         """Write ``model.xml`` and ``model.bin`` with int8 weights and activations."""
         import nncf
 
-        graph = _halved(_convert(model), folder)
+        graph = _halved(_convert(model, extractor), folder)
         clips = list(Quickstart(part="unlabelled")())
         heard = _spread(clips, self.n_calibration)
         smooth = nncf.AdvancedSmoothQuantParameters(matmul=self.smooth_quant_alpha)
@@ -194,16 +194,16 @@ def greedy(logits: npt.NDArray[np.float32], blank: int) -> str:
     return "".join(chr(0xE000 + token) for token in best[first & (best != blank)].tolist())  # for private use
 
 
-def _convert(model: Any) -> Any:
+def _convert(model: Any, extractor: Any) -> Any:
     import openvino
 
-    module, example = exported.graph(model)
+    module, example = exported.graph(model, extractor)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's tracer, about sizes that stay free all the same
         graph = openvino.convert_model(module, example_input=tuple(example.values()))
     for port, name in zip(graph.inputs, example, strict=True):
         port.get_tensor().set_names({name})
-    graph.reshape({name: [-1, -1] for name in example})
+    graph.reshape({name: [-1, -1, *tensor.shape[2:]] for name, tensor in example.items()})
     return graph
 
 

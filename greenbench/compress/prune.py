@@ -103,6 +103,9 @@ class PruneFfn:
 
     def follow(self, before: Outline) -> Outline:
         """Refuse layers that are integers already."""
+        if before.model_type in ("sew-d", "parakeet_ctc"):
+            kind = before.model_type
+            raise InputError(f"prune-ffn: models of the type {kind} have no feed-forward layers like wav2vec 2.0's")
         if before.all_integers:
             raise InputError(_NEEDS_FLOATS)
         return before

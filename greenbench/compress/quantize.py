@@ -88,7 +88,7 @@ def integers(before: Outline, method: str, include: Sequence[str], exclude: Sequ
 
 
 def chosen(model: Any, include: Sequence[str], exclude: Sequence[str], method: str) -> "Mapping[str, Linear]":
-    """Return the Linear layers to quantise by path.
+    """Return the Linear layers to quantise by path, without those whose weights the model reads itself.
 
     Args:
         model: a torch module.
@@ -101,7 +101,8 @@ def chosen(model: Any, include: Sequence[str], exclude: Sequence[str], method: s
     """
     import torch
 
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    read = _read_by_the_model(model)
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n not in read}
     left = {
         name: layer
         for name, layer in layers.items()
@@ -110,3 +111,9 @@ def chosen(model: Any, include: Sequence[str], exclude: Sequence[str], method: s
     if not left:
         raise InputError(f"{method}: include and exclude leave none of {len(layers)} Linear layers to quantise")
     return left
+
+
+def _read_by_the_model(model: Any) -> set[str]:
+    """Return the Linear layers that are never called: WavLM's attention passes their weights on to torch's."""
+    attentions = [path for path, module in model.named_modules() if type(module).__name__ == "WavLMAttention"]
+    return {f"{path}.{part}" for path in attentions for part in ("q_proj", "k_proj", "v_proj", "out_proj")}

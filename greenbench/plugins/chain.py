@@ -11,6 +11,7 @@ class Outline:
     """What is known of a model at one place of a chain.
 
     Attributes:
+        model_type: of its transformers configuration, such as ``wav2vec2`` or ``sew-d``; None where that is not known.
         n_layers: transformer layers; None where that is not known.
         floats: the precision of its floats; None where that is not known.
         integers: the build before that made integers of weights, or None.
@@ -18,6 +19,7 @@ class Outline:
         compiled: whether it is compiled.
     """
 
+    model_type: str | None = None
     n_layers: int | None = None
     floats: Floats | None = None
     integers: str | None = None

@@ -49,7 +49,7 @@ def check(label: str, folder: Path) -> dict[str, Any]:
     if not (folder / "config.json").is_file():
         if _has(folder, "model.bin"):
             raise InputError(refused + _for_ctranslate(label))
-        raise MissingError(f"{refused}{folder} has no config.json: {_in_a_subfolder(folder)}.")
+        raise MissingError(f"{refused}config.json is missing: {_in_a_subfolder(folder)}.")
     config = check_type(label, folder)
     if problem := _of_weights(folder):
         raise MissingError(f"{refused}{problem}.")
@@ -86,9 +86,11 @@ def _configuration(label: str, folder: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise MissingError(f"model {label}: {path} cannot be read ({error}). Make or fetch it again.") from error
+        raise MissingError(
+            f"model {label}: config.json is not valid JSON ({error}). Make or fetch it again."
+        ) from error
     if not isinstance(found, dict):
-        raise MissingError(f"model {label}: {path} is no JSON object. Make or fetch it again.")
+        raise MissingError(f"model {label}: config.json is no JSON object. Make or fetch it again.")
     return found
 
 
@@ -122,7 +124,7 @@ def _of_weights(folder: Path) -> str | None:
             return f"{lost[0]} is missing, which {index.name} names ({len(lost)} are): fetch the model again"
     files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
     if not files:
-        return f"{folder} has no weights (*.safetensors or *.bin): save the model there with `save_pretrained`"
+        return "*.safetensors or *.bin is missing: save the model there with `save_pretrained`"
     cut = [path for path in files if not _is_whole(path)]
     return f"{cut[0].name} is cut short or damaged: make or fetch it again" if cut else None
 

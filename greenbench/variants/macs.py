@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from greenbench.plugins import SAMPLE_RATE_HZ
+from greenbench.variants.lengths import adapter, front_end, input_shape, lengths
 
 
 def count_macs(model: Any, n_samples: int) -> float | None:
@@ -20,7 +20,7 @@ def count_macs(model: Any, n_samples: int) -> float | None:
     float layers they stand for; biases, norms and activations do not count.
 
     Args:
-        model: a ``torch.nn.Module`` that takes waveforms of shape ``(1, n_samples)``; it is left as it is.
+        model: a transformers CTC model; it is left as it is.
         n_samples: of the utterance; attention grows with the square of it.
 
     Returns:
@@ -35,11 +35,11 @@ def count_macs(model: Any, n_samples: int) -> float | None:
     tensors = [*model.named_parameters(), *model.named_buffers()]
     state = {name: torch.empty(t.shape, dtype=t.dtype, device="meta") for name, t in tensors}  # plain, also torchao's
     dtype = next((t.dtype for t in state.values() if t.is_floating_point()), torch.float32)
-    waveform = torch.empty(1, n_samples, dtype=dtype, device="meta")
+    inputs = torch.empty(input_shape(model.config, n_samples), dtype=dtype, device="meta")
     counter = FlopCounterMode(display=False)
     try:
         with _floats_for_int8(model), sdpa_kernel(SDPBackend.MATH), torch.no_grad(), counter:
-            functional_call(model, state, (waveform,))
+            functional_call(model, state, (inputs,))
     except Exception:  # whatever a model does to numbers that are not there, it can still be measured
         return None
     return float(counter.get_total_flops()) / 2
@@ -72,10 +72,10 @@ def macs_of_work(config: Any, coefficients: Sequence[float] | None, n_samples: i
 
 
 def _terms(config: Any, n_samples: int) -> list[int]:
-    """Return a constant, the outputs of each convolution of the front end, and the square of the frames."""
-    layers = zip(config.conv_kernel, config.conv_stride, strict=True)
-    outputs = list(accumulate(layers, lambda n, layer: (n - layer[0]) // layer[1] + 1, initial=n_samples))[1:]
-    return [1, *outputs, outputs[-1] ** 2]
+    """Return a constant, the outputs of each layer of front end and adapter, the encoder's frames and their square."""
+    outputs = lengths(n_samples, front_end(config))[1:]
+    n_encoded = outputs[-1] // getattr(config, "squeeze_factor", 1)
+    return [1, *outputs, *lengths(outputs[-1], adapter(config))[1:], n_encoded, n_encoded**2]
 
 
 @contextmanager

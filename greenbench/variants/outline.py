@@ -61,4 +61,6 @@ def _outline(settings: "Wav2Vec2") -> Outline:
     chosen = [step["use"] for step in lineage(settings.model).get("steps", ()) if step["use"] in HALVES]
     encoder = config.get("encoder_config")
     n_layers = (encoder if isinstance(encoder, dict) else config).get("num_hidden_layers")
-    return Outline(config["model_type"], n_layers if isinstance(n_layers, int) else None, chosen[-1] if chosen else "fp32")
+    return Outline(
+        config["model_type"], n_layers if isinstance(n_layers, int) else None, chosen[-1] if chosen else "fp32"
+    )

@@ -90,19 +90,19 @@ def spoil_config(folder: Path) -> None:
             spoil_shard,
             r"model-00002-of-00002.safetensors is missing, which model.safetensors.index.json names \(1 are\)",
         ),
-        (spoil_weights, "has no weights"),
+        (spoil_weights, r"\*.safetensors or \*.bin is missing"),
         (spoil_tokeniser, r"vocab.json is missing: it has no tokeniser.*AutoTokenizer.from_pretrained\('BASE'\)"),
         (spoil_extractor, r"preprocessor_config.json is missing: it has no feature extractor.*AutoFeatureExtractor"),
-        (spoil_level, "has no config.json: give .*checkpoint-500, which has one"),
-        (spoil_config, "config.json cannot be read"),
+        (spoil_level, "config.json is missing: give .*checkpoint-500, which has one"),
+        (spoil_config, "config.json is not valid JSON"),
     ],
 )
 def test_what_is_not_whole_names_the_file_and_the_remedy(folder: Path, spoil: Any, words: str) -> None:
-    """Seen when the variant is prepared, before its cell runs, in one line that names the model."""
+    """Seen when a run is planned, before anything is loaded, in one line that names the model."""
     folders.check("mine", folder)
     spoil(folder)
     with pytest.raises(MissingError, match=words) as caught:
-        build_variant(VariantEntry(use="wav2vec2", model=str(folder))).prepare()
+        build_variant(VariantEntry(use="wav2vec2", model=str(folder))).check()
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -122,7 +122,7 @@ def test_a_model_of_another_kind_says_what_it_is(tmp_path: Path, files: dict[str
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=words) as caught:
-        build_variant(VariantEntry(use="wav2vec2", model=str(tmp_path))).prepare()
+        build_variant(VariantEntry(use="wav2vec2", model=str(tmp_path))).check()
     assert len(str(caught.value)) < 600
 
 
@@ -130,7 +130,7 @@ def test_random_weights_of_another_kind_are_refused_too(tmp_path: Path) -> None:
     """A configuration alone is looked at in the same way."""
     (tmp_path / "config.json").write_text('{"model_type": "whisper"}')
     with pytest.raises(InputError, match="faster-whisper"):
-        build_variant(VariantEntry(use="wav2vec2", config=str(tmp_path), weights="random")).prepare()
+        build_variant(VariantEntry(use="wav2vec2", config=str(tmp_path), weights="random")).check()
 
 
 def test_a_missing_folder_beside_others_is_called_one(

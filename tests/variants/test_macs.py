@@ -101,8 +101,11 @@ def test_fewer_layers_are_less_work(tiny_model: Path) -> None:
 def test_what_cannot_be_counted_is_none() -> None:
     """A model that looks at its numbers cannot run on shapes alone: its work is unknown, not 0."""
     import torch
+    from transformers import Wav2Vec2Config
 
     class Peeks(torch.nn.Module):
+        config = Wav2Vec2Config()
+
         def forward(self, waveform: Any) -> Any:
             return waveform if waveform.sum().item() > 0 else -waveform
 

@@ -127,8 +127,10 @@ class Distill:
 
 def _check_outputs(ours: Any, theirs: Any) -> None:
     """Refuse a student whose outputs cannot be held against its teacher's, frame by frame and token by token."""
-    from greenbench.variants.lengths import n_frames, receptive_field
+    from greenbench.variants.lengths import n_frames, reads_spectra, receptive_field
 
+    if spectra := next((config.model_type for config in (ours, theirs) if reads_spectra(config)), None):
+        raise InputError(f"distill: models of the type {spectra} read spectra; train one that reads waveforms")
     if ours.vocab_size != theirs.vocab_size:
         raise InputError(f"distill: the student has {ours.vocab_size} tokens, its teacher {theirs.vocab_size}")
     found = [(receptive_field(config), n_frames(config, 10 * SAMPLE_RATE_HZ)) for config in (ours, theirs)]
