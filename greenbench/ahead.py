@@ -12,7 +12,7 @@ from greenbench.control_cell import WORK
 from greenbench.corpus import Corpus
 from greenbench.datasets import lengths
 from greenbench.entries import DatasetEntry, VariantEntry, build_dataset, build_variant
-from greenbench.errors import GreenbenchError, InputError
+from greenbench.errors import GreenbenchError, InputError, words
 from greenbench.plan import Cell
 from greenbench.plugins import Fetched, Inapplicable, Variant
 from greenbench.process import Observer
@@ -194,7 +194,7 @@ def _build(name: str, variant: Variant, device: str) -> Iterator[Foreseen]:
 def _told(error: Exception) -> str:
     """Return the reason that an error gives, with its kind where that is none of ours."""
     kind = "" if isinstance(error, GreenbenchError) else f"{type(error).__name__}: "
-    return f"{kind}{' '.join(str(error).split())}"
+    return f"{kind}{words(error)}"
 
 
 # --- making ready ----------------------------------------------------------------------------------------

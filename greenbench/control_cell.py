@@ -92,7 +92,7 @@ def measure(run_id: str, suite: Suite, device: str, trace: Trace | None) -> dict
     same = {"threads": suite.threads, "meters": suite.meters, "estimate_energy": suite.estimate_energy}
     work = load_suite({**WORK, **same, "devices": [device]})
     with TemporaryDirectory() as scratch:
-        run_cell(Path(scratch), Job(run_id, 0, work, plan(work)[0], trace), None, _unobserved)
+        run_cell(Path(scratch), Job(run_id, 0, work, plan(work)[0], trace), _unobserved)
         row = next(store.read_rows(Path(scratch) / store.RECORDS))
     figures = ("rtfx", "energy_j_per_audio_s", "energy_method", "energy_scope", "reason")
     return {"control": NAME, **{name: row[name] for name in figures}, "foreign_pct": _foreign_pct(row)}

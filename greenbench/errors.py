@@ -82,3 +82,11 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
     if close:
         return f"Did you mean '{close[0]}'?"
     return f"Valid: {', '.join(names) or '(none)'}."
+
+
+def words(error: BaseException) -> str:
+    """Return what an error says, in one line, whatever its own text does."""
+    try:
+        return " ".join(str(error).split())
+    except Exception:  # of the error's own making
+        return "(it cannot be put into words)"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Final
@@ -101,19 +101,17 @@ class Line:
         return None
 
     def close(self) -> None:
-        """End the process and all that it left, and both threads."""
+        """End the process and all that it left; each pipe is closed by its thread, as soon as nobody holds it."""
         self._closed.set()
         _end(self.process, self._watcher)
         for thread in (self._reader, self._logger):
             thread.join(DRAIN_S)
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            assert pipe is not None
-            if not any(thread.is_alive() for thread in (self._reader, self._logger)):
-                with suppress(OSError):  # what the worker did not live to read
-                    pipe.close()
+        assert self.process.stdin is not None
+        with suppress(OSError):  # what the worker did not live to read
+            self.process.stdin.close()
 
-    def _thread(self, work: "object") -> threading.Thread:
-        thread = threading.Thread(target=work, daemon=True)  # type: ignore[arg-type]
+    def _thread(self, work: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=work, daemon=True)
         thread.start()
         return thread
 
@@ -125,12 +123,15 @@ class Line:
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in lines(self.process.stdout):
-            self._put(line)
+        with self.process.stdout as stream:
+            for line in lines(stream):
+                self._put(line)
 
     def _keep_log(self) -> None:
-        while chunk := _chunk(self.process.stderr):
-            self.log.write(chunk)
+        assert self.process.stderr is not None
+        with self.process.stderr as stream:
+            while chunk := _chunk(stream):
+                self.log.write(chunk)
 
     def _watch(self) -> None:
         self.process.wait()
@@ -156,12 +157,9 @@ def lines(stream: IO[bytes]) -> Iterator[bytes]:
         yield b"".join(parts)
 
 
-def _chunk(stream: IO[bytes] | None) -> bytes:
-    """Return what there is, or nothing at the end, also where the other side closed the pipe under our hands."""
-    assert stream is not None
-    with suppress(OSError, ValueError):
-        return stream.read1(_CHUNK)  # type: ignore[attr-defined, no-any-return]
-    return b""
+def _chunk(stream: IO[bytes]) -> bytes:
+    """Return what there is, and nothing at the end."""
+    return stream.read1(_CHUNK)  # type: ignore[attr-defined, no-any-return]
 
 
 @contextmanager

@@ -54,21 +54,17 @@ class _Account:
         return self.fault is None and (is_explained or len(measured) == build_protocol(job.suite.protocol).repeats)
 
 
-def run_cell(folder: Path, job: Job, missing: str | None, observe: Observer) -> None:
+def run_cell(folder: Path, job: Job, observe: Observer) -> None:
     """Run one cell in a process of its own, to its end; a death without a row of its own becomes one.
 
     Args:
         folder: of the run; rows go there.
         job: the cell.
-        missing: why it cannot run, where data or weights are missing.
         observe: told what happens.
 
     Raises:
         StoreError: a row could not be written; the process is ended.
     """
-    if missing is not None:
-        _record_failure(folder, job, missing, observe)
-        return
     with started(job) as line:
         account = _converse(line, folder, job, observe)
     if account.n_left:

@@ -176,7 +176,7 @@ def _round(session: _Session, number: int, jobs: Sequence[tuple[int, Job]], n_ce
         weigh = "harness_overhead" not in store.read_run(session.folder)
         rested = next(session.rests)
         now = time.perf_counter()
-        run_cell(session.folder, replace(job, rest=rested, weigh=weigh, started_s=now), None, session.observe)
+        run_cell(session.folder, replace(job, rest=rested, weigh=weigh, started_s=now), session.observe)
     _control(session, brackets, "end")
     for bracket in brackets:
         control_cell.complete(session.folder, bracket)

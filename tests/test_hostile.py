@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -119,13 +120,13 @@ def suite(data: dict, modes: list[str], timeout_s: float) -> dict:
             "trace_hz": 0, "threads": 1, "batch_sizes": [2], "timeout_s": timeout_s}  # fmt: skip
 
 
-def left_behind(mark: Path) -> list[str]:
+def left_behind(mark: Path) -> list[psutil.Process]:
     """Return the processes of hostile plug-ins that are alive, by their environment or their command."""
     found = []
     for one in psutil.process_iter():
         try:
             if one.environ().get("HOSTILE_MARK") == str(mark) or any("# hostile" in word for word in one.cmdline()):
-                found.append(str(one))
+                found.append(one)
         except psutil.Error:
             continue
     return found
@@ -174,3 +175,21 @@ def test_a_time_limit_holds_whatever_a_plugin_does(
     assert {mode: rows[mode]["status"] for mode in NEVER_END} == dict.fromkeys(NEVER_END, "error")
     assert all("took longer than timeout_s" in rows[mode]["reason"] for mode in NEVER_END)
     assert left_behind(tmp_path) == []
+
+
+@pytest.mark.usefixtures("hostile_plugin")
+def test_without_a_guard_reading_ends_with_the_worker(
+    suite_data: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: Callable[[float], float]
+) -> None:
+    """On other systems: an orphan that keeps the pipe open holds up nothing, and a process group is ended."""
+    monkeypatch.setattr(line, "HAS_GUARD", False)
+    began = time.monotonic()
+    run(suite(suite_data, ["forks", "orphan-then-exit"], patience(200)), Options(out=tmp_path / "run"))
+    took_s, rows = time.monotonic() - began, reasons(tmp_path / "run")
+    orphans = left_behind(tmp_path)
+    for orphan in orphans:
+        orphan.kill()
+    assert took_s < patience(200), "the time limit of a cell"
+    assert rows["orphan-then-exit"]["reason"].startswith("the worker ended early with exit code 7")
+    assert rows["forks"]["status"] == "ok"
+    assert len(orphans) == 1, "only what has left the group is not found"

@@ -9,11 +9,13 @@ from typing import Annotated
 import typer
 
 from greenbench.cli.compressing import cache, compress
+from greenbench.cli.console import echo
 from greenbench.cli.measuring import doctor, list_, run, schema
 from greenbench.cli.power import app as power_app
 from greenbench.cli.publishing import leaderboard, merge, submit
 from greenbench.cli.results import compare, dashboard, export, lineage, report, rescore, validate
 from greenbench.errors import GreenbenchError
+from greenbench.unicode import for_terminal
 
 app = typer.Typer(
     name="greenbench",
@@ -32,7 +34,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
     if version:
         from greenbench import __version__
 
-        typer.echo(f"greenbench {__version__}")
+        echo(f"greenbench {__version__}")
         raise typer.Exit
 
 
@@ -53,9 +55,9 @@ def main() -> None:
         app(standalone_mode=True)
     except GreenbenchError as error:
         for line in str(error).splitlines():
-            typer.echo(f"error: {line}", err=True)
+            echo(f"error: {line}", err=True)
         if isinstance(error, UnsavedError):
-            typer.echo(f"what could not be written:\n{error.unsaved}", err=True, nl=False)
+            echo(f"what could not be written:\n{error.unsaved}", err=True, nl=False)
         raise SystemExit(error.exit_code) from None
 
 
@@ -76,6 +78,7 @@ def _print_anything() -> None:
     def formatted(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
-        return f"warning: {message}\n" if category is UserWarning else usual(message, category, filename, lineno, line)
+        told = f"warning: {message}\n" if category is UserWarning else usual(message, category, filename, lineno, line)
+        return for_terminal(told)
 
     warnings.formatwarning = formatted

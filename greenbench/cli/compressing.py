@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from greenbench.cli.console import echo
 from greenbench.cli.output import Json, print_table, tell_training
 
 
@@ -27,11 +28,11 @@ def compress(
         recipes.run(loaded, folder, tell_training)
     except KeyboardInterrupt:
         if recipes.leads():
-            typer.echo(f"\ninterrupted; {recipes.progress(folder)}", err=True)
+            echo(f"\ninterrupted; {recipes.progress(folder)}", err=True)
         raise typer.Exit(130) from None
     if not recipes.leads():
         return
-    typer.echo(f"student: {folder}\nmeasure it as a variant: {{use: wav2vec2, model: {folder}}}, or file:{folder}")
+    echo(f"student: {folder}\nmeasure it as a variant: {{use: wav2vec2, model: {folder}}}, or file:{folder}")
 
 
 def cache(
@@ -42,12 +43,12 @@ def cache(
     from greenbench import cache as kept
 
     if clear:
-        typer.echo(f"freed {kept.clear() / 1e6:.1f} MB in {kept.folder()}")
+        echo(f"freed {kept.clear() / 1e6:.1f} MB in {kept.folder()}")
         return
     rows = [{"build": a.about.get("build"), "settings": a.about.get("settings"), "size_mb": round(a.n_bytes / 1e6, 1),
              "used": f"{datetime.fromtimestamp(a.used_s):%Y-%m-%d %H:%M}", "path": str(a.path)}
             for a in kept.artefacts()]  # fmt: skip
     if not rows and not as_json:
-        typer.echo(f"nothing is kept in {kept.folder()}")
+        echo(f"nothing is kept in {kept.folder()}")
         return
     print_table(f"kept in {kept.folder()}", rows, as_json)

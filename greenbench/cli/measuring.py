@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from greenbench.cli.console import echo
 from greenbench.cli.output import Json, check_measured, print_summary, print_table
 from greenbench.cli.planning import print_plan
 from greenbench.cli.power import ClockSkew
@@ -64,12 +65,12 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
         kept = (
             f"what was measured is in {progress.folder}. Continue with --resume." if progress.folder else "nothing ran"
         )
-        typer.echo(f"\ninterrupted; {kept}", err=True)
+        echo(f"\ninterrupted; {kept}", err=True)
         raise typer.Exit(130) from None
     finally:
         progress.close()
     print_summary(frame, as_json)
-    typer.echo(f"\npage: {progress.page}\nrows: {progress.folder}", err=as_json)
+    echo(f"\npage: {progress.page}\nrows: {progress.folder}", err=as_json)
     check_measured(frame)
 
 
@@ -95,12 +96,12 @@ def doctor(as_json: Json = False) -> None:
 
     found = findings()
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in found], indent=2, ensure_ascii=False))
+        echo(json.dumps([asdict(finding) for finding in found], indent=2, ensure_ascii=False))
     else:
         marks = {True: "ok", False: "PROBLEM", None: "note"}
         told = [{"topic": f.topic, "": marks[f.ok], "what": f.message, "remedy": f.remedy} for f in found]
         print_table("this machine", told, as_json=False)
-        typer.echo(f"\n{verdict(found)}")
+        echo(f"\n{verdict(found)}")
     if any(finding.blocks_official for finding in found):
         raise typer.Exit(1)
 
@@ -109,4 +110,4 @@ def schema() -> None:
     """Print the JSON Schema of suite files, for editors."""
     from greenbench.schema import json_schema
 
-    typer.echo(json.dumps(json_schema(), indent=2))
+    echo(json.dumps(json_schema(), indent=2))

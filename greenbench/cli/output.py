@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from greenbench.cli.console import echo, styled
+from greenbench.unicode import visible
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -32,7 +35,7 @@ def print_misfits(rows: Any) -> None:
     from greenbench.report import sentences
 
     for misfit in sentences.misfits(rows):
-        typer.echo(f"warning: {misfit}", err=True)
+        echo(f"warning: {misfit}", err=True)
 
 
 def check_not_empty(*frames: Any) -> None:
@@ -40,7 +43,7 @@ def check_not_empty(*frames: Any) -> None:
     from greenbench.outcome import anything
 
     if not any(map(anything, frames)):
-        typer.echo("error: nothing was measured in these results", err=True)
+        echo("error: nothing was measured in these results", err=True)
         raise typer.Exit(1)
 
 
@@ -50,7 +53,7 @@ def check_measured(frame: Any) -> None:
 
     problem = shortfall(frame)
     if problem:
-        typer.echo(f"error: {problem}", err=True)
+        echo(f"error: {problem}", err=True)
         raise typer.Exit(1)
 
 
@@ -59,16 +62,16 @@ def print_comparison(comparison: "Comparison", failures: "Sequence[Regression]",
     from greenbench.report import differences
 
     if as_json:
-        typer.echo(json.dumps(differences.plain(comparison, failures), indent=2, ensure_ascii=False))
+        echo(json.dumps(differences.plain(comparison, failures), indent=2, ensure_ascii=False))
     else:
-        typer.echo(differences.title(comparison))
+        echo(differences.title(comparison))
         _print_blocks(differences.blocks(comparison), differences.COLUMNS)
-        typer.echo("\n".join(["", differences.LEGEND, *differences.hints(comparison)]))
+        echo("\n".join(["", differences.LEGEND, *differences.hints(comparison)]))
     for side, unpaired in (("baseline", comparison.only_a), ("new", comparison.only_b)):
         for line in unpaired:
-            typer.echo(f"only in {side}: {differences.alone(line)}", err=True)
+            echo(f"only in {side}: {differences.alone(line)}", err=True)
     for failure in failures:
-        typer.echo(f"regressed: {differences.regressed(failure)}", err=True)
+        echo(f"regressed: {differences.regressed(failure)}", err=True)
 
 
 def _print_blocks(blocks: "Sequence[tuple[str, Sequence[Mapping[str, str]]]]", columns: Sequence[str]) -> None:
@@ -76,29 +79,29 @@ def _print_blocks(blocks: "Sequence[tuple[str, Sequence[Mapping[str, str]]]]", c
     full = [line for _, lines in blocks for line in lines if len(line) > 1]
     widths = {name: max(len(name), *(len(line[name]) for line in full)) for name in columns} if full else {}
     if full:
-        typer.echo(f"\n  {'  '.join(name.ljust(width) for name, width in widths.items()).rstrip()}")
+        echo(f"\n  {'  '.join(name.ljust(width) for name, width in widths.items()).rstrip()}")
     colours = {"better": "green", "worse": "red"}
     for heading, lines in blocks:
-        typer.secho(heading, bold=True)
+        styled(heading, bold=True)
         for line in lines:
             texts = [line[name].ljust(width) for name, width in widths.items()] if len(line) > 1 else [*line.values()]
-            typer.secho(f"  {'  '.join(texts).rstrip()}", fg=colours.get(line.get("verdict", "")))
+            styled(f"  {'  '.join(texts).rstrip()}", fg=colours.get(line.get("verdict", "")))
 
 
 def print_table(title: str, rows: Iterable[Mapping[str, Any]], as_json: bool) -> None:
     """Print rows that share their columns as a table, or as JSON."""
     rows = list(rows)
     if as_json:
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(title=Text(visible(title)), title_justify="left", box=None, pad_edge=False, header_style="bold")
     for name in rows[0] if rows else ():
-        table.add_column(name.replace("_", " "), overflow="fold")
+        table.add_column(Text(visible(name.replace("_", " "))), overflow="fold")
     for row in rows:
-        table.add_row(*(Text("" if value is None else _short(value)) for value in row.values()))
+        table.add_row(*(Text("" if value is None else visible(_short(value))) for value in row.values()))
     _console(rows).print(table)
 
 
@@ -121,12 +124,12 @@ def _short(value: Any) -> str:
 def tell_training(kind: str, content: Mapping[str, Any]) -> None:
     """Print a step of a recipe, what begins in it, or a row of a training's log."""
     if kind == "step":
-        typer.echo(f"[{content['number']}/{content['n_steps']}] {content['label']}", err=True)
+        echo(f"[{content['number']}/{content['n_steps']}] {content['label']}", err=True)
         return
     if kind in ("phase", "made"):
         made = f"{content.get('folder')}: already made by this recipe; nothing was changed"
-        typer.echo(made if kind == "made" else f"    {content['text']}", err=True)
+        echo(made if kind == "made" else f"    {content['text']}", err=True)
         return
     told = {name: value for name, value in content.items() if isinstance(value, float) and name != "best_wer"}
     figures = ", ".join(f"{name} {value:.4g}" for name, value in told.items())
-    typer.echo(f"    step {content['step']}: {figures}", err=True)
+    echo(f"    step {content['step']}: {figures}", err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from greenbench.cli.console import echo
 from greenbench.cli.output import count, print_table
 from greenbench.cli.progress import duration
 
@@ -35,10 +36,10 @@ def print_plan(suite: "Suite", only: str | None, out: Path | None, as_json: bool
     _print_foreseen(foreseen)
     if as_json:
         found = {"cells": planned, "meters": answers, "foreseen": [asdict(one) for one in foreseen]}
-        typer.echo(json.dumps({**found, "controls_s": controls_s}, indent=2))
+        echo(json.dumps({**found, "controls_s": controls_s}, indent=2))
     else:
         print_table(f"{suite.name}: {count(len(cells), 'cell')}", [_shown(line) for line in planned], as_json=False)
-        typer.echo(f"expected time: {expected(known, least_s, controls_s)}\n")
+        echo(f"expected time: {expected(known, least_s, controls_s)}\n")
         print_table("meters", answers, as_json=False)
     if any(one.kind in ("wrong", "missing", "lacking") for one in foreseen):
         raise typer.Exit(2 if any(one.kind == "wrong" for one in foreseen) else 1)
@@ -51,7 +52,7 @@ def _shown(line: dict[str, object]) -> dict[str, object]:
 def _print_foreseen(foreseen: Sequence["Foreseen"]) -> None:
     words = {"fetch": "to fetch", "doubt": "warning", "inapplicable": "skipped"}
     for one in foreseen:
-        typer.echo(f"{words.get(one.kind, 'error')}: {one}", err=True)
+        echo(f"{words.get(one.kind, 'error')}: {one}", err=True)
 
 
 def expected(known: Sequence[float | None], least_s: float, controls_s: float) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from greenbench.cli.console import echo
 from greenbench.errors import InputError, StoreError
 
 app = typer.Typer(
@@ -48,10 +49,10 @@ def attach(  # noqa: PLR0913, PLR0917 (options of a command)
             with lock.writing(folder):
                 told = asdict(attach.attach(folder, read))
         except StoreError as error:
-            typer.echo(f"error: {error}", err=True)
+            echo(f"error: {error}", err=True)
             continue
         n_attached += 1
-        typer.echo(f"{folder}: {describe_attached(told)}")
+        echo(f"{folder}: {describe_attached(told)}")
         write_page(folder, folder / store.REPORT)
     if not n_attached:
         raise typer.Exit(1)
@@ -78,11 +79,11 @@ def record(  # noqa: PLR0913, PLR0917 (options of a command)
     options = {name: str(value) for name, value in (("rail", rail), ("root", root)) if value}
     ask = recorder.plug(url, json_path) if url else recorder.meter(str(source), options)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    typer.echo(f"recording to {out}; Ctrl-C ends it", err=True)
+    echo(f"recording to {out}; Ctrl-C ends it", err=True)
     try:
-        recorder.record(ask, out, period, lambda why: typer.echo(f"no sample: {why}", err=True), samples)
+        recorder.record(ask, out, period, lambda why: echo(f"no sample: {why}", err=True), samples)
     except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
+        echo("stopped", err=True)
 
 
 def describe_attached(told: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from greenbench.cli.output import count
 from greenbench.cli.power import describe_attached
+from greenbench.unicode import visible
 
 
 class Progress:
@@ -76,7 +77,7 @@ class Progress:
         self._line(f"{content['text']}{_times(content.get('spent_s'), content.get('left_s'))}")
 
     def _phase(self, content: Mapping[str, Any]) -> None:
-        self._bar.update(self._task, description=content["text"])
+        self._bar.update(self._task, description=visible(content["text"]))
 
     def _row(self, content: Mapping[str, Any]) -> None:
         known = content["reason"] in self._said
@@ -92,7 +93,7 @@ class Progress:
         self._line(f"[{content['number']}/{content['n_cells']}] {content['label']}{_times(spent_s, left_s)}")
 
     def _line(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
+        self._console.print(visible(text), markup=False, soft_wrap=True)
 
 
 def _times(spent_s: float | None, left_s: float | None) -> str:

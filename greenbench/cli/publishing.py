@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from greenbench.cli.console import echo
 from greenbench.cli.output import Folders, Json, count
 from greenbench.cli.progress import Progress
 from greenbench.errors import InputError
@@ -42,7 +43,7 @@ def merge(
     n_platforms = len({taken.platform for taken in merged.runs.values()})
     told = [count(len(merged.runs), "run"), f"on {count(n_platforms, 'platform')}"]
     told += [f"{count(len(merged.duplicates), 'duplicate')} dropped"] if merged.duplicates else []
-    typer.echo(f"{out}: {', '.join(told)}, {len(merged.refused)} refused")
+    echo(f"{out}: {', '.join(told)}, {len(merged.refused)} refused")
     if not merged.runs:
         raise typer.Exit(1)
 
@@ -60,7 +61,7 @@ def submit(
 
     _agree(preview(results, keep_private), keep_private, yes)
     packed = pack(results, out, keep_private)
-    typer.echo(f"{packed.path}: {', '.join(packed.run_ids)}\nsha256 of its files: {packed.digest}")
+    echo(f"{packed.path}: {', '.join(packed.run_ids)}\nsha256 of its files: {packed.digest}")
 
 
 def _agree(preview: "Preview", keep_private: bool, is_agreed: bool) -> None:
@@ -72,13 +73,13 @@ def _agree(preview: "Preview", keep_private: bool, is_agreed: bool) -> None:
     if not preview.descriptions and not preview.found:
         return
     for run, description in preview.descriptions.items():
-        typer.echo(f"{run}: published description: {json.dumps(description, ensure_ascii=False)}", err=True)
+        echo(f"{run}: published description: {json.dumps(description, ensure_ascii=False)}", err=True)
     for found in preview.found[:N_SHOWN]:
         text = f"{found.text[:6]}..." if found.kind == "token" else found.text[:80]
         fate = "kept" if keep_private else "taken out"
-        typer.echo(f"{fate}: {found.kind} {json.dumps(text, ensure_ascii=False)} ({found.where})", err=True)
+        echo(f"{fate}: {found.kind} {json.dumps(text, ensure_ascii=False)} ({found.where})", err=True)
     if len(preview.found) > N_SHOWN:
-        typer.echo(f"and {len(preview.found) - N_SHOWN} more", err=True)
+        echo(f"and {len(preview.found) - N_SHOWN} more", err=True)
     if is_agreed:
         return
     if not _is_asked():
@@ -138,7 +139,7 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
     if workflow:
         from importlib.resources import files
 
-        typer.echo(files("greenbench.assets").joinpath(WORKFLOW).read_text(encoding="utf-8"), nl=False)
+        echo(files("greenbench.assets").joinpath(WORKFLOW).read_text(encoding="utf-8"), nl=False)
         return
     from greenbench.submission import Limits
 
@@ -154,11 +155,11 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
     published = write_site(results, out, gates.parse(gate, reference), title, previous, limits)
     _tell_refused(published.refused)
     for change in published.changes:
-        typer.echo(f"new: {change}")
+        echo(f"new: {change}")
     told = f"{count(published.n_boards, 'board')}, {published.n_ranked} ranked, {published.n_apart} apart"
-    typer.echo(f"{published.index}: {told}, {len(published.refused)} refused")
+    echo(f"{published.index}: {told}, {len(published.refused)} refused")
     if not published.n_boards:
-        typer.echo("error: nothing was measured in these results", err=True)
+        echo("error: nothing was measured in these results", err=True)
         raise typer.Exit(1)
 
 
@@ -196,10 +197,10 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     record = out or entry.parent / "verified" / f"{entry.stem}.json"
     write_file(record, verification.as_json(found))
     if as_json:
-        typer.echo(verification.as_json(found), nl=False)
+        echo(verification.as_json(found), nl=False)
     for cell in found.cells if not as_json else ():
         _tell_verified(cell, found.same_platform)
-    typer.echo(f"{record}: {found.verdict}", err=as_json)
+    echo(f"{record}: {found.verdict}", err=as_json)
     if found.verdict != verification.REPRODUCED:
         raise typer.Exit(3)
     if any(cell.reason for cell in found.cells):
@@ -215,9 +216,9 @@ def _tell_verified(cell: "Cell", same_platform: bool) -> None:
     told += [f"entry / here: {name} {ratio:.2f}" for name, ratio in ratios if ratio is not None]
     told += [*cell.notes, *([cell.reason] if cell.reason else [])]
     label = "-".join(map(str, cell.key))
-    typer.echo(f"{label}: {verdict(cell, same_platform)} ({'; '.join(told)})")
+    echo(f"{label}: {verdict(cell, same_platform)} ({'; '.join(told)})")
     for what in contradictions(cell, same_platform):
-        typer.echo(f"  {what}")
+        echo(f"  {what}")
 
 
 def _check(entries: Iterable[Path], limits: "Limits") -> None:
@@ -229,8 +230,8 @@ def _check(entries: Iterable[Path], limits: "Limits") -> None:
         with tempfile.TemporaryDirectory() as folder:
             found = check(entry, Path(folder) / "runs", limits)
         for problem in found:
-            typer.echo(f"refused: {problem.where}: {problem.what}. {problem.fix}")
-        typer.echo(f"{entry}: {'refused' if found else 'ok'}")
+            echo(f"refused: {problem.where}: {problem.what}. {problem.fix}")
+        echo(f"{entry}: {'refused' if found else 'ok'}")
         n_problems += len(found)
     if n_problems:
         raise typer.Exit(1)
@@ -238,4 +239,4 @@ def _check(entries: Iterable[Path], limits: "Limits") -> None:
 
 def _tell_refused(refused: "Iterable[Refused]") -> None:
     for one in refused:
-        typer.echo(f"refused: {one.what}: {one.reason}", err=True)
+        echo(f"refused: {one.what}: {one.reason}", err=True)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from greenbench.cli.console import echo
 from greenbench.cli.output import (
     Folder,
     Folders,
@@ -49,7 +50,7 @@ def report(
     if figures is not None:
         written += snapshots.write(written[0], figures)
     for path in written:
-        typer.echo(path)
+        echo(path)
     check_not_empty(found.rows)
 
 
@@ -66,13 +67,13 @@ def dashboard(
     from greenbench.report import dashboard as served
 
     with served.Server(results, (host, port), gates.parse(gate)) as server:
-        typer.echo(f"dashboard of {results}: {server.url} (Ctrl-C ends it)")
+        echo(f"dashboard of {results}: {server.url} (Ctrl-C ends it)")
         if not served.is_loopback(host):
-            typer.echo("note: whoever reaches this address can read these results", err=True)
+            echo("note: whoever reaches this address can read these results", err=True)
         try:
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:
-            typer.echo("ended", err=True)
+            echo("ended", err=True)
 
 
 def rescore(
@@ -97,12 +98,12 @@ def rescore(
     if amend == bool(normalizer):
         raise InputError("rescore: name a --normalizer, or give --amend, and not both")
     if amend:
-        typer.echo(f"{scoring.amend(results)} rows were scored again")
+        echo(f"{scoring.amend(results)} rows were scored again")
         return
     scoring.rescore(results, normalizer or [])
     rows, found = store.load(results), store.load_scores(results)
     if as_json:
-        typer.echo(scores.figures(rows, found).to_json(orient="records", indent=2))
+        echo(scores.figures(rows, found).to_json(orient="records", indent=2))
     else:
         print_table("WER % [95 % interval]", scores.table(rows, found), as_json)
     asked = {name.partition("+")[0] for name in normalizer or ()}
@@ -121,11 +122,11 @@ def validate(
 
     found = sorted(problems(results), key=lambda problem: problem.severity)  # errors come first
     if as_json:
-        typer.echo(json.dumps([asdict(problem) for problem in found], indent=2, ensure_ascii=False))
+        echo(json.dumps([asdict(problem) for problem in found], indent=2, ensure_ascii=False))
     for problem in found if not as_json else ():
-        typer.echo(f"{problem.severity}: {problem.where}: {problem.what}. {problem.fix}")
+        echo(f"{problem.severity}: {problem.where}: {problem.what}. {problem.fix}")
     n_errors = sum(problem.severity == "error" for problem in found)
-    typer.echo(f"{count(n_errors, 'error')}, {count(len(found) - n_errors, 'warning')}", err=as_json)
+    echo(f"{count(n_errors, 'error')}, {count(len(found) - n_errors, 'warning')}", err=as_json)
     if n_errors or (strict and found):
         raise typer.Exit(1)
 
@@ -144,7 +145,7 @@ def export(
     from greenbench.export import write
 
     for path in write(results, form, out):
-        typer.echo(path)
+        echo(path)
 
 
 def compare(
@@ -180,9 +181,7 @@ def compare(
     for limit in limits:
         n_blind, n_pairs = thresholds.n_blind(comparison, limit)
         if n_blind:
-            typer.echo(
-                f"note: {n_blind} of {count(n_pairs, 'pair')} could not have shown {limit.text} reliably", err=True
-            )
+            echo(f"note: {n_blind} of {count(n_pairs, 'pair')} could not have shown {limit.text} reliably", err=True)
 
 
 def lineage(
@@ -195,17 +194,17 @@ def lineage(
     from greenbench.store import load, runs
 
     if as_json:
-        typer.echo(lines.table(*results).to_json(orient="records", indent=2))
+        echo(lines.table(*results).to_json(orient="records", indent=2))
         return
     descents = lines.descents(runs(*results))
     if not descents:
-        typer.echo("no variant here has its teacher beside it: put both into one suite, and `teacher: NAME` into the "
+        echo("no variant here has its teacher beside it: put both into one suite, and `teacher: NAME` into the "
                    "entry of a student that was made elsewhere")  # fmt: skip
         check_not_empty(*map(load, results))
         return
     print_table("against the teacher", compression.table(descents), as_json)
     for line in (compression.LEGEND, *compression.notes(descents)):
-        typer.echo(line)
+        echo(line)
     beside = bigfoot.beside(descents)
     if beside:
         print_table('beside "Shrinking Bigfoot" (2021)', beside, as_json)

@@ -10,6 +10,7 @@ from typing import Any
 
 from greenbench.export import Documents, Results
 from greenbench.metrics import J_PER_KWH, ratio
+from greenbench.unicode import for_csv
 
 OWN = ("energy_method", "energy_scope", "energy_cpu_source", "energy_gpu_source", "variant", "dataset", "flags")
 """Columns after codecarbon's: its file does not say whether a figure was measured or modelled, this one does."""
@@ -27,7 +28,7 @@ def emissions(results: Results) -> Documents:
     text = StringIO()
     writer = csv.DictWriter(text, [*names, *OWN], restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows({name: for_csv(value) for name, value in line.items()} for line in lines)
     return {"": text.getvalue().encode()}
 
 

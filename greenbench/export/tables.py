@@ -8,12 +8,14 @@ from greenbench import lineage
 from greenbench.errors import InputError
 from greenbench.export import Documents, Results
 from greenbench.metrics import METRICS
+from greenbench.unicode import for_csv
 
 
 def csv(results: Results) -> Documents:
     """Return all rows as CSV in UTF-8: flags separated by spaces, what is unknown empty."""
     rows = _typed(results)
-    return {"": rows.assign(flags=rows["flags"].map(" ".join)).to_csv(index=False).encode()}
+    texts = rows.assign(flags=rows["flags"].map(" ".join))
+    return {"": texts.apply(lambda column: column.map(for_csv)).to_csv(index=False).encode()}
 
 
 def parquet(results: Results) -> Documents:

@@ -15,6 +15,7 @@ from greenbench.metrics import METRICS
 from greenbench.platforms import Platform
 from greenbench.report.figures import number, scale
 from greenbench.report.frames import ENERGY
+from greenbench.unicode import for_csv, for_markdown
 
 FORMAT = "greenbench-leaderboard/1"
 
@@ -115,7 +116,7 @@ def as_csv(publication: Publication) -> str:
     writer = csv.DictWriter(text, _CSV, restval="", lineterminator="\n")
     writer.writeheader()
     for line in _lines(publication):
-        writer.writerow({name: _cell(value) for name, value in line.items()})
+        writer.writerow({name: for_csv(value) for name, value in line.items()})
     return text.getvalue()
 
 
@@ -148,26 +149,20 @@ def _own(publication: Publication, entry: Entry) -> dict[str, Any]:
     return {"variant": entry.line["variant"], "run_id": entry.line["run_id"], "entry": entry.id, **level}
 
 
-def _cell(value: Any) -> Any:
-    """Return what a spreadsheet shows as text and never takes for a formula."""
-    is_formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
-    return f"'{value}" if is_formula else value
-
-
 # --- Markdown --------------------------------------------------------------------------------------------
 
 
 def as_markdown(publication: Publication, published_utc: str) -> str:
     """Write the rankings as tables of Markdown."""
-    parts = [f"# {_escaped(publication.title)}", f"Published {published_utc}."]
+    parts = [f"# {for_markdown(publication.title)}", f"Published {published_utc}."]
     parts += [publication.gate] if publication.gate else []
     for name, platform in publication.platforms.items():
-        parts.append(f"## {_escaped(platform.name)}")
+        parts.append(f"## {for_markdown(platform.name)}")
         for board in (board for board in publication.boards if board.platform == name):
-            parts.append(f"### {_escaped(board.label)}")
+            parts.append(f"### {for_markdown(board.label)}")
             for ranking in board.rankings:
-                parts += [f"**{_escaped(heading(ranking))}**", _table(ranking, publication.standings)]
-            lines = [f"- {_escaped(a.entry.label)}, not ranked by {told(a.metrics)}: {_escaped(a.reason)}"
+                parts += [f"**{for_markdown(heading(ranking))}**", _table(ranking, publication.standings)]
+            lines = [f"- {for_markdown(a.entry.label)}, not ranked by {told(a.metrics)}: {for_markdown(a.reason)}"
                      for a in board.apart]  # fmt: skip
             parts += ["Listed apart:", "\n".join(lines)] if lines else []
     return "\n\n".join(parts) + "\n"
@@ -201,9 +196,9 @@ def _table(ranking: Ranking, standings: Mapping[str, Standing]) -> str:
         rank = f"{place.rank}=" if place.is_shared else str(place.rank)
         value, span = number(ranking.metric, place.score.value), interval(ranking.metric, place)
         grade = f" {place.grade} |" if graded else ""
-        note = f" ({place.entry.note})" if place.entry.note else ""
+        note = f" ({for_markdown(place.entry.note)})" if place.entry.note else ""
         level = standings[place.entry.id].level
-        lines.append(f"| {rank} | {_escaped(place.entry.label)}{note} | {value} | {span or ''} |{grade} {level} |")
+        lines.append(f"| {rank} | {for_markdown(place.entry.label)}{note} | {value} | {span or ''} |{grade} {level} |")
     return "\n".join(lines)
 
 
@@ -218,10 +213,3 @@ def span(ranking: Ranking, place: Place) -> tuple[float, float, float]:
     largest = max(other.score.high for other in ranking.places) or 1.0
     low, value, high = (100 * end / largest for end in (place.score.low, place.score.value, place.score.high))
     return low, value, high
-
-
-def _escaped(text: str) -> str:
-    """Return a text that Markdown shows as it is."""
-    for sign in "\\`*_{}[]<>#|!":
-        text = text.replace(sign, f"\\{sign}" if sign not in "<>" else {"<": "&lt;", ">": "&gt;"}[sign])
-    return " ".join(text.split())

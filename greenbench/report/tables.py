@@ -12,6 +12,7 @@ from greenbench.metrics import ENERGY_UNITS, METRICS
 from greenbench.report import frames, sentences
 from greenbench.report.figures import number, scale
 from greenbench.report.frames import ENERGY
+from greenbench.unicode import for_markdown, visible
 
 COLUMNS = ("wer", "rtfx", ENERGY, "latency_p50_s", "server_rate_hz", "peak_rss_bytes", "peak_gpu_bytes", "model_bytes")
 """The metrics of a paper's table, where there is data."""
@@ -22,7 +23,6 @@ _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--", "*": r"$^*$", "†": r"$^\dagger$",
 }  # fmt: skip
-_MARKDOWN = {"\\": "\\\\", "|": r"\|", "<": "&lt;", "*": r"\*", "_": r"\_", "`": r"\`", "[": r"\[", "]": r"\]"}
 
 
 def write(lines: pd.DataFrame, path: Path) -> Path:
@@ -92,23 +92,23 @@ def notes(ok: pd.DataFrame) -> list[str]:
 
 
 def _latex(heading: Sequence[str], body: Sequence[Sequence[str]], below: Sequence[str]) -> str:
-    rows = [" & ".join(_escaped(cell, _LATEX) for cell in row) + r" \\" for row in (heading, *body)]
+    rows = [" & ".join(_for_latex(cell) for cell in row) + r" \\" for row in (heading, *body)]
     shape = "l" * (len(heading) - _n_numbers(heading)) + "r" * _n_numbers(heading)
     lines = ["% \\usepackage{booktabs}", f"\\begin{{tabular}}{{{shape}}}", r"\toprule", rows[0], r"\midrule", *rows[1:]]
-    told = [f"% {_escaped(note, _LATEX)}" for note in below]
+    told = [f"% {_for_latex(note)}" for note in below]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *told]) + "\n"
 
 
 def _markdown(heading: Sequence[str], body: Sequence[Sequence[str]], below: Sequence[str]) -> str:
-    rows = ["| " + " | ".join(_escaped(cell, _MARKDOWN) for cell in row) + " |" for row in (heading, *body)]
+    rows = ["| " + " | ".join(for_markdown(cell) for cell in row) + " |" for row in (heading, *body)]
     n_numbers = _n_numbers(heading)
     rule = "|" + "---|" * (len(heading) - n_numbers) + "---:|" * n_numbers
-    return "\n".join([rows[0], rule, *rows[1:], "", *(_escaped(note, _MARKDOWN) + "  " for note in below)]) + "\n"
+    return "\n".join([rows[0], rule, *rows[1:], "", *(for_markdown(note) + "  " for note in below)]) + "\n"
 
 
 def _n_numbers(heading: Sequence[str]) -> int:
     return len(heading) - 1 - sum(name in heading for name in _PLACES.values())
 
 
-def _escaped(text: str, characters: Mapping[str, str]) -> str:
-    return "".join(characters.get(letter, letter) for letter in " ".join(text.split()))
+def _for_latex(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in visible(" ".join(text.split())))

@@ -19,6 +19,7 @@ from greenbench import store, submission
 from greenbench.errors import InputError, StoreError
 from greenbench.leaderboard import documents, history, publish
 from greenbench.leaderboard.board import RANKED
+from greenbench.unicode import for_csv
 
 Cells = dict[str, dict[str, Any]]
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -103,7 +104,7 @@ def test_json_csv_and_markdown_say_the_same(site: Path) -> None:
 
 def test_no_cell_of_the_csv_is_a_formula() -> None:
     """A text that a spreadsheet would compute is quoted; numbers stay numbers."""
-    assert [documents._cell(value) for value in ("=1+1", "@x", "-", "a=b", -1.5)] == ["'=1+1", "'@x", "'-", "a=b", -1.5]
+    assert [for_csv(value) for value in ("=1+1", "@x", "-", "a=b", -1.5)] == ["'=1+1", "'@x", "'-", "a=b", -1.5]
 
 
 def test_the_same_results_publish_the_same_bytes(kept_results: Path, own_site: Path) -> None:

@@ -1,0 +1,17 @@
+"""What reaches the terminal: text whose control characters are escapes, whoever wrote it."""
+
+from typing import Any
+
+import typer
+
+from greenbench.unicode import for_terminal
+
+
+def echo(text: Any = "", err: bool = False, nl: bool = True) -> None:
+    """Print a text, on standard error if asked; JSON stays the same JSON."""
+    typer.echo(for_terminal(str(text)), err=err, nl=nl)
+
+
+def styled(text: str, **style: Any) -> None:
+    """Print a text in bold or a colour, where the terminal has them."""
+    typer.secho(for_terminal(text), **style)
