@@ -47,3 +47,10 @@ def docs(session: nox.Session) -> None:
     """Write the generated parts of all documents anew."""
     session.install("-e", ".[test]")
     session.run("python", "tools/readme.py")
+
+
+@nox.session
+def kills(session: nox.Session) -> None:
+    """Kill commands a hundred times at random steps on the disk, and check that what is left is whole."""
+    session.install("-e", ".[test]")
+    session.run("python", "tools/kill_campaign.py", *session.posargs)
