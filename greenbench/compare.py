@@ -103,6 +103,12 @@ def compare(a: Side, b: Side, metrics: Sequence[str] = DEFAULT_METRICS, across: 
         InputError: an unknown metric or column, or no cell has a partner.
     """
     pairs, only_a, only_b = pair(a, b)
+    if not pairs and a.texts == b.texts:
+        names = ", ".join(dict.fromkeys(str(row["variant"]) for row in a.rows))
+        raise InputError(
+            f"{a.name} and {b.name} are one run, and a cell is not compared with itself. Name another run, or one of "
+            f"its variants as the baseline, as in FOLDER:VARIANT. There: {names}."
+        )
     if not pairs:
         raise InputError(f"{a.name} and {b.name} have no cell in common. {_choice(a, b)}")
     heard_a = _heard(a, [x for x, _ in pairs], metrics)

@@ -73,6 +73,8 @@ def run(
     foreseen = ahead.look(cells)
     ahead.refuse(foreseen)
     folder, new_id = _place(suite, options)
+    if not (folder / store.RUN).exists():
+        _refuse_parent(folder)
     with lock.writing(folder):
         look = _thermometer(suite)
         run_id = _open(folder, new_id, suite, options, look)
@@ -270,6 +272,16 @@ def _open(folder: Path, new_id: str, suite: Suite, options: Options, look: Calla
     described = _describe(suite, new_id, datetime.now(timezone.utc), options)
     store.write_run(folder, described | {"cooldown": cooldown})
     return new_id
+
+
+def _refuse_parent(folder: Path) -> None:
+    """Refuse a folder whose runs a new one would lie among, and what is no folder."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out {folder}: it is a file. Name a new folder.")
+    inside = store.runs(folder) if folder.is_dir() else []
+    if inside:
+        raise InputError(f"--out {folder}: runs are inside this folder ({inside[0].name}). Name one of its own, "
+                         f"such as {folder / 'mine'}.")  # fmt: skip
 
 
 def _latest(name: str) -> Path:

@@ -71,8 +71,13 @@ def command_help() -> str:
         arguments = [p.name.upper() for p in command.params if p.param_type_name == "argument"]
         lines.append(f"| **`{' '.join(['greenbench', name, *arguments])}`** | {command.help} |")
         options = [p for p in command.params if p.param_type_name == "option"]
-        lines += [f"| `{' '.join(p.opts)}` | {p.help} |" for p in options]
+        lines += [f"| `{' '.join(p.opts)}` | {p.help}{default(p)} |" for p in options]
     return "\n".join(lines)
+
+
+def default(option: Any) -> str:
+    """Return what an option's help adds about a default that is not a value."""
+    return f" [default: {option.show_default}]" if isinstance(option.show_default, str) else ""
 
 
 DECLARED: Mapping[str, Callable[[], str]] = {"help": command_help, "metrics": metrics_table, "flags": flags_table}

@@ -13,7 +13,7 @@ from greenbench.cli.output import Json, print_table, tell_training
 
 def compress(
     recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).")],
-    out: Annotated[Path | None, typer.Option(help="The student's folder. [default: models/<name>]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The student's folder.", show_default="models/<name>")] = None,
     overrides: Annotated[
         list[str], typer.Option("--set", help="Override one value: name=student-4l, steps.0.keep=4")
     ] = [],  # noqa: B006

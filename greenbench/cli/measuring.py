@@ -15,12 +15,12 @@ from greenbench.cli.planning import print_plan
 from greenbench.cli.power import ClockSkew
 from greenbench.cli.progress import Progress
 
-SuiteFile = Annotated[Path | None, typer.Argument(help="Suite file (YAML). [default: the bundled quick start]")]
+SuiteFile = Annotated[Path | None, typer.Argument(help="Suite file (YAML).", show_default="the bundled quick start")]
 
 
 def run(  # noqa: PLR0913, PLR0917 (options of a command)
     suite: SuiteFile = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run. [default: results/<run_id>]")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="results/<run_id>")] = None,
     overrides: Annotated[
         list[str], typer.Option("--set", help="Override one value, after all other options: datasets.0.limit=5")
     ] = [],  # noqa: B006

@@ -16,7 +16,7 @@ app = typer.Typer(
 
 ClockSkew = Annotated[
     float | None,
-    typer.Option(help="Seconds by which the meter's clock is ahead of this machine's. [default: looked for]"),
+    typer.Option(help="Seconds by which the meter's clock is ahead of this machine's.", show_default="looked for"),
 ]
 Series = Annotated[str | None, typer.Option(help="Which meter of several, by its entity_id, sensor or the like.")]
 
@@ -29,8 +29,10 @@ def attach(  # noqa: PLR0913, PLR0917 (options of a command)
     ],
     clock_skew: ClockSkew = None,
     max_gap: Annotated[float, typer.Option(min=0, help="Seconds without a sample over which nothing is told.")] = 5.0,
-    time_column: Annotated[str | None, typer.Option(help="The time. [default: timestamp, time or t]")] = None,
-    power_column: Annotated[str | None, typer.Option(help="The watts. [default: watts, power_w, power or w]")] = None,
+    time_column: Annotated[str | None, typer.Option(help="The time.", show_default="timestamp, time or t")] = None,
+    power_column: Annotated[
+        str | None, typer.Option(help="The watts.", show_default="watts, power_w, power or w")
+    ] = None,
     series: Series = None,
 ) -> None:
     """Write the whole machine's energy from a power log into the rows of runs, and their pages anew."""
@@ -69,7 +71,7 @@ def record(  # noqa: PLR0913, PLR0917 (options of a command)
     rail: Annotated[str | None, typer.Option(help="Of hwmon: the board's input.")] = None,
     root: Annotated[Path | None, typer.Option(help="Of hwmon or battery: where the sensors are.")] = None,
     period: Annotated[float, typer.Option(min=0.05, help="Seconds between samples.")] = 1.0,
-    samples: Annotated[int | None, typer.Option(min=1, help="Stop after so many. [default: at Ctrl-C]")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="Stop after so many.", show_default="at Ctrl-C")] = None,
 ) -> None:
     """Record a power source until Ctrl-C, as a log that `power attach` and `run --power-log` read."""
     from greenbench import recorder

@@ -118,11 +118,12 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
         str, typer.Option(help="WER that ranks by energy, speed and size ask for: margin:1.0pp, mlperf-99 or none.")
     ] = "margin:1.0pp",
     reference: Annotated[
-        str | None, typer.Option(help="Hold every WER against this variant's. [default: each one's teacher]")
+        str | None, typer.Option(help="Hold every WER against this variant's.", show_default="each one's teacher")
     ] = None,
     title: Annotated[str, typer.Option(help="Of the site.")] = "Speech recognition leaderboard",
     previous: Annotated[
-        Path | None, typer.Option(help="Previous publication, for the feed of changes. [default: what is in --out]")
+        Path | None,
+        typer.Option(help="Previous publication, for the feed of changes.", show_default="what is in --out"),
     ] = None,
     check: Annotated[
         list[Path], typer.Option(help="Only judge this entry: score its texts again, exit 1 if refused; repeatable.")
@@ -168,7 +169,7 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     entry: Annotated[Path, typer.Argument(help="A packed entry.")],
     by: Annotated[str, typer.Option(help="Who measures, as boards show it.")],
     out: Annotated[
-        Path | None, typer.Option(help="The record. [default: verified/ENTRY.json beside the entry]")
+        Path | None, typer.Option(help="The record.", show_default="verified/ENTRY.json beside the entry")
     ] = None,
     only: Annotated[
         str | None, typer.Option(help="Measure only the cells whose label or variant matches GLOB.")

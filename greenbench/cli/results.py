@@ -25,10 +25,10 @@ Gate = Annotated[str, typer.Option(help="WER that speed and energy ranks ask for
 
 def report(
     results: Folders,
-    out: Annotated[Path | None, typer.Option(help="The page. [default: report.html in the first folder]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The page.", show_default="report.html in the first folder")] = None,
     gate: Gate = GATE,
     reference: Annotated[
-        str | None, typer.Option(help="Hold every WER against this variant's. [default: each one's teacher]")
+        str | None, typer.Option(help="Hold every WER against this variant's.", show_default="each one's teacher")
     ] = None,
     figures: Annotated[
         Path | None, typer.Option(help="Folder for the charts as SVG and PNG (needs Chromium or Chrome).")
@@ -66,6 +66,8 @@ def dashboard(
     from greenbench import gate as gates
     from greenbench.report import dashboard as served
 
+    if not results.exists() and results != Path("results"):
+        raise InputError(f"{results}: no such folder. Name the folder of the runs, or create it for runs to come.")
     with served.Server(results, (host, port), gates.parse(gate)) as server:
         echo(f"dashboard of {results}: {server.url} (Ctrl-C ends it)")
         if not served.is_loopback(host):

@@ -339,3 +339,35 @@ def test_cache_lists_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert (row["build"], row["size_mb"]) == ("Onnx", 2.0)
     assert "freed 2.0 MB" in greenbench("cache", "--clear").stdout
     assert "nothing is kept" in greenbench("cache").stdout
+
+
+# --- small things that a user meets ----------------------------------------------------------------------
+
+
+def test_a_run_among_other_runs_is_refused(suite_file: Path, tmp_path: Path) -> None:
+    """--out on the folder that holds runs, or on a file, is a mistake: rows would lie among others'."""
+    (tmp_path / "results" / "one").mkdir(parents=True)
+    (tmp_path / "results" / "one" / "run.json").write_text("{}")
+    for out, told in (("results", "runs are inside this folder"), ("tiny.txt", "it is a file")):
+        (tmp_path / "tiny.txt").write_text("")
+        done = greenbench("run", suite_file, "--out", tmp_path / out, cwd=tmp_path)
+        assert done.returncode == 2
+        assert told in done.stderr
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["one"]
+
+
+def test_the_dashboard_of_a_folder_that_is_not_there_says_so(tmp_path: Path) -> None:
+    """A mistyped folder is one line, and not a page that stays empty."""
+    done = greenbench("dashboard", tmp_path / "resluts", "--port", 0)
+    assert done.returncode == 2
+    assert done.stderr == f"error: {tmp_path / 'resluts'}: no such folder. Name the folder of the runs, or create it " \
+        "for runs to come.\n"  # fmt: skip
+
+
+def test_help_shows_defaults_that_are_no_values() -> None:
+    """What an option does without being given is in its help, for every command."""
+    shown = " ".join(greenbench("run", "--help").stdout.replace("│", " ").split())
+    assert "[default: (results/<run_id>)]" in shown
+    assert "[default: (the bundled quick start)]" in shown
+    sources = (ROOT / "greenbench" / "cli").glob("*.py")
+    assert not [path.name for path in sources if "[default:" in path.read_text()], "rich takes it for markup"
