@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from greenbench import devices, lock, registry, suitefile, whole
 from greenbench.ancestry import Identity
 from greenbench.compress import speech, take
-from greenbench.compress.stored import load_as_float32
+from greenbench.compress.stored import check_steps, load_as_float32
 from greenbench.devices import PATTERN
 from greenbench.entries import (
     Builds,
@@ -99,7 +100,7 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         if entry.teacher:
             raise InputError(f"{path}: {role}: `teacher` is for the variants of a suite; the recipe's own is `teacher`")
     try:
-        methods(recipe)
+        check_steps([(step.label, method) for step, method in zip(recipe.steps, methods(recipe), strict=True)])
         resolved = {role: resolve_variant(entry, base)[0] for role, entry in models.items()}
         train = [one for given in recipe.train for one in resolve_dataset(given, base)]
     except InputError as error:
@@ -141,6 +142,8 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
     device = accelerator() if recipe.device == "auto" else recipe.device
     if reason := devices.unusable(device):
         raise MissingError(f"device {device}: {reason}. Give another `device`, or auto.")
+    untrained = [*takewhile(lambda step: step.use != "distill", recipe.steps)]
+    build_variant((recipe.student or recipe.teacher).model_copy(update={"builds": untrained})).check()
     with lock.writing(out / TRAINING) if leads() else nullcontext():
         _make(recipe, out, device, observe)
     return out

@@ -446,3 +446,24 @@ def test_a_device_that_is_not_here_is_one_line_and_nothing_is_written(tmp_path: 
     with pytest.raises(MissingError, match=r"device cuda:99: .* Give another `device`, or auto"):
         recipe.run(recipe.load(write(tmp_path, data | {"device": "cuda:99"})), tmp_path / "student")
     assert not (tmp_path / "student").exists()
+
+
+@pytest.mark.parametrize("last", ["onnx", "openvino-int8", "int8-dynamic", "int8-torchao", "compile"])
+def test_steps_that_no_folder_can_hold_are_refused_before_the_training(
+    tmp_path: Path, data: dict[str, Any], last: str
+) -> None:
+    """What transformers could not load again is no step of a recipe: the line says how it is measured instead."""
+    steps = [*data["steps"], {"use": last}]
+    with pytest.raises(InputError, match=rf"steps.2: {last} .* measure the student as file:FOLDER\+{last}"):
+        recipe.load(write(tmp_path, data | {"steps": steps}))
+
+
+def test_steps_that_the_teacher_cannot_take_are_refused_before_the_speech_is_read(
+    tmp_path: Path, data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More layers than the teacher has are known from its configuration: nothing is loaded or decoded for that."""
+    steps = [{"use": "layer-drop", "keep": 99}, data["steps"][1]]
+    loaded = recipe.load(write(tmp_path, data | {"steps": steps}))
+    monkeypatch.setattr(recipe, "_open", lambda _entry: pytest.fail("the teacher was loaded"))
+    with pytest.raises(InputError, match="layer-drop: keep: 99 layers cannot be kept of 2"):
+        recipe.run(loaded, tmp_path / "student")
