@@ -81,7 +81,7 @@ class Line:
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
         self.process, self.log = process, Log()
-        self._queue: queue.Queue[bytes | object] = queue.Queue(maxsize=16)
+        self._queue: queue.Queue[bytes | object] = queue.Queue(maxsize=1)
         self._closed = threading.Event()
         self._reader = self._thread(self._read)
         self._logger = self._thread(self._keep_log)
@@ -95,9 +95,9 @@ class Line:
             self.process.stdin.flush()
 
     def receive(self, timeout_s: float) -> bytes | object | None:
-        """Return the next line, ``ENDED``, or None where neither comes in time."""
+        """Return the next line, ``ENDED``, or None where neither comes in so many seconds, which are above 0."""
         with suppress(queue.Empty):
-            return self._queue.get(timeout=max(0.0, timeout_s))
+            return self._queue.get(timeout=timeout_s)
         return None
 
     def close(self) -> None:

@@ -86,20 +86,12 @@ class Text(_Key):
     latency_s: FiniteFloat | None
 
 
-class Edges(TypedDict):
+class Edges(_Key):
     """A row of ``store.WINDOWS``."""
 
     __pydantic_config__ = ConfigDict(strict=True, extra="forbid")  # type: ignore[misc]
 
     kind: Literal["window", "idle"]
-    run_id: str
-    variant: str
-    dataset: str
-    device: str
-    scenario: str
-    batch_size: int
-    round: int
-    repeat: int | None
     segments: list[Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]]
     t_s: FiniteFloat
     utc_s: FiniteFloat

@@ -82,7 +82,7 @@ def _converse(line: Line, folder: Path, job: Job, observe: Observer) -> _Account
     """Store what the worker sends, asleep in between, until it has ended or its time is up."""
     account, has_begun = _Account(), False
     deadline = time.monotonic() + job.suite.timeout_s
-    while (received := line.receive(deadline - time.monotonic())) is not None:
+    while (left_s := deadline - time.monotonic()) > 0 and (received := line.receive(left_s)) is not None:
         if received is ENDED:
             account.has_ended = True
             account.returncode = line.process.returncode if account.returncode is None else account.returncode

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from greenbench import guard, line, messages, record, rows, suite
+from greenbench import guard, line, messages, process, record, rows, suite
 from greenbench.plan import Job, plan
 
 Change = Callable[[dict], Any]
@@ -98,6 +98,22 @@ def test_a_window_is_pairs_of_seconds(job: Job, segments: Any) -> None:
     assert isinstance(messages.read(sent(kind="window", row=edges), job), messages.Windowed)
     with pytest.raises(messages.UnreadableError):
         messages.read(sent(kind="window", row=edges | {"segments": segments}), job)
+
+
+class Flood:
+    """A line on which messages never end."""
+
+    def receive(self, timeout_s: float) -> bytes:
+        return b'{"kind": "phase", "text": "x"}'
+
+
+def test_a_flood_of_messages_does_not_hold_up_the_time_limit(suite_data: dict, tmp_path: Path) -> None:
+    """There is always one more; the time is up all the same."""
+    loaded = suite.load({**suite_data, "timeout_s": 0.05})
+    seen: list[str] = []
+    account = process._converse(Flood(), tmp_path, Job("r", 0, loaded, plan(loaded)[0]), lambda k, _: seen.append(k))
+    assert set(seen) == {"phase"}
+    assert not account.has_ended
 
 
 # --- the line --------------------------------------------------------------------------------------------
