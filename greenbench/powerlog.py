@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -20,9 +21,20 @@ TIME_NAMES = ("timestamp", "time", "t")
 POWER_NAMES = ("watts", "power_w", "power", "w")
 """The columns that are recognised, the first that is there, in any case."""
 
-SERIES_NAMES = ("entity_id", "statistic_id", "sensor", "sensor_id", "device", "device_id", "meter", "channel", "series",
-                "metric", "name", "id")  # fmt: skip
-"""The columns that say which meter a sample is of, where a log has several; plain numbers count lines, not meters."""
+SERIES_WORDS = {
+    "id", "name", "sensor", "device", "meter", "channel", "series", "metric", "topic", "plug", "outlet",
+    "socket", "phase", "rail", "domain", "host", "node", "label", "location", "address", "mac", "serial",
+    "index", "gpu", "source", "port", "circuit", "tag",
+}  # fmt: skip
+"""The last words of columns that say which meter a sample is of, where a log has several (``entity_id``, ``topic``);
+plain numbers that never repeat count lines, not meters."""
+
+NO_WATTS = {
+    "kw", "mw", "uw", "gw", "kilowatt", "kilowatts", "milliwatt", "milliwatts", "microwatts", "wh", "kwh",
+    "mwh", "energy", "joule", "joules", "va", "kva", "var", "volt", "volts", "voltage", "amp", "amps", "ampere",
+    "amperes", "ma", "hz", "factor", "percent",
+}  # fmt: skip
+"""Words in the name of a column whose numbers are no watts."""
 
 UNIT_NAMES = ("unit", "unit_of_measurement", "units")
 WATT = ("w", "watt", "watts", "")
@@ -43,7 +55,7 @@ class Source:
         max_gap_s: the longest time between samples over which may be integrated.
         time_name: of the column with the time; by default one of ``TIME_NAMES``.
         power_name: of the column with the watts; by default one of ``POWER_NAMES``.
-        series: which of several meters in the log is meant, by its name in one of the columns ``SERIES_NAMES``.
+        series: which of several meters in the log is meant, by its name in a column that ``SERIES_WORDS`` tell.
     """
 
     path: Path
@@ -97,7 +109,7 @@ def read(source: Source) -> PowerLog:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{source.path}: cannot read the power log: {error}") from error
     points: dict[float, tuple[float, int]] = {}
-    for number, row in _of_one_series(source, list(_rows(source, text))):
+    for number, row in _of_one_series(source, _whole_rows(source, text)):
         utc_s, watts = _sample(source, number, row)
         if watts is None:
             continue
@@ -119,24 +131,40 @@ def _of_one_series(source: Source, rows: Sequence[tuple[int, Row]]) -> Iterator[
     Raises:
         InputError: the log is of several meters, and none of them or one that is not there was chosen.
     """
-    names = {name: None for _, row in rows if (name := _series(row))}
-    asked = source.series
+    of = _series(rows)
+    names, asked = dict.fromkeys(name for name in of if name), source.series
     if asked is None and len(names) > 1:
         raise InputError(
             f"{source.path}: several series in one log: {', '.join(names)}. Choose one with --series NAME."
         )
     if asked is not None and asked.lower() not in map(str.lower, names):
-        listed = ", ".join(names) or f"none is named (a column {', '.join(SERIES_NAMES[:3])} ...)"
+        listed = ", ".join(names) or "none is named (a column entity_id, sensor, device ...)"
         raise InputError(f"{source.path}: --series {asked} is not in the log. It has: {listed}.")
-    yield from ((n, row) for n, row in rows if asked is None or (_series(row) or "").lower() == asked.lower())
+    yield from (row for row, name in zip(rows, of, strict=True) if asked is None or name.lower() == asked.lower())
 
 
-def _series(row: Row) -> str | None:
-    """Return which meter a sample is of, where a column says so."""
-    for name, value in row.items():
-        if str(name).lower() in SERIES_NAMES and isinstance(value, str) and value.strip() and not value.isdigit():
-            return value.strip()
-    return None
+def _series(rows: Sequence[tuple[int, Row]]) -> list[str]:
+    """Return which meter each sample is of, empty where no column says so."""
+    candidates = dict.fromkeys(name for _, row in rows for name in row if (_words(name) or [""])[-1] in SERIES_WORDS)
+    columns = [[_name(row.get(column)) for _, row in rows] for column in candidates]
+    told = [column for column in columns if _tells_series(column)]
+    return ["/".join(filter(None, dict.fromkeys(names))) for names in zip(*told, strict=True)] or [""] * len(rows)
+
+
+def _tells_series(names: Sequence[str]) -> bool:
+    """Say whether a column names meters, several or one by a text, and does not number the lines."""
+    known = [name for name in names if name]
+    numbers = all(name.replace(".", "").isdigit() for name in known)
+    return bool(known) and (1 < len(set(known)) < len(known) if numbers else True)
+
+
+def _name(value: Any) -> str:
+    return "" if value is None or isinstance(value, Mapping | list) else str(value).strip()
+
+
+def _words(name: Any) -> list[str]:
+    """Return the words of a column's name in lower case: ``power_kW``, ``deviceId`` and ``power (W)`` have two."""
+    return [word.lower() for word in re.findall(r"[A-Z]*[a-z]+|[A-Z]+", str(name))]
 
 
 def _sample(source: Source, number: int, row: Row) -> tuple[float, float | None]:
@@ -149,7 +177,7 @@ def _sample(source: Source, number: int, row: Row) -> tuple[float, float | None]
     power_name = _column(source, row, source.power_name, POWER_NAMES, "watts")
     try:
         utc_s, watts = _utc_s(row[time_name]), _watts(row[power_name])
-        unit = next((str(v).strip() for k, v in row.items() if str(k).lower() in UNIT_NAMES and v is not None), "")
+        unit = _unit(row)
         if unit.lower() not in WATT:
             raise ValueError(f"the unit is {unit}, not W: name another column, take one meter's lines with --series")
         if watts is not None and (why := impossible_w("system", watts)):
@@ -157,6 +185,35 @@ def _sample(source: Source, number: int, row: Row) -> tuple[float, float | None]
     except ValueError as error:
         raise InputError(f"{source.path}:{number}: {error}") from error
     return utc_s, watts
+
+
+def _unit(row: Row) -> str:
+    """Return the unit that a column of a sample states, or its attributes do (Home Assistant)."""
+    inner = row.get("attributes")
+    cells = [*row.items(), *(inner.items() if isinstance(inner, Mapping) else ())]
+    return next((str(v).strip() for k, v in cells if str(k).lower() in UNIT_NAMES and v is not None), "")
+
+
+def _whole_rows(source: Source, text: str) -> list[tuple[int, Row]]:
+    """Return each whole line's number and its values by column.
+
+    Raises:
+        InputError: a line is none, or the lines have their time or watts in different columns.
+    """
+    try:
+        rows = list(_rows(source, text))
+    except (csv.Error, RecursionError) as error:
+        raise InputError(f"{source.path}: this is no power log: {error}") from error
+    for asked, known, what in ((source.time_name, TIME_NAMES, "time"), (source.power_name, POWER_NAMES, "watts")):
+        used = {_column(source, row, asked, known, what).lower(): number for number, row in rows}
+        if len(used) > 1:
+            raise InputError(f"{source.path}: lines have the {what} in different columns: {', '.join(used)}")
+        if what == "watts" and used and (other := NO_WATTS.intersection(*map(_words, used))):
+            raise InputError(
+                f"{source.path}: the column {next(iter(used))} is not in W by its name ({', '.join(sorted(other))}): "
+                "convert it to watts, or name another with --power-column"
+            )
+    return rows
 
 
 def _rows(source: Source, text: str) -> Iterator[tuple[int, Row]]:
@@ -167,7 +224,17 @@ def _rows(source: Source, text: str) -> Iterator[tuple[int, Row]]:
         return
     heading = whole.partition("\n")[0]
     delimiter = max(",;\t", key=heading.count)
-    for row in (reader := csv.DictReader(io.StringIO(whole), delimiter=delimiter, skipinitialspace=True)):
+    reader = csv.DictReader(io.StringIO(whole), delimiter=delimiter, skipinitialspace=True)
+    names = [name.strip().lower() for name in reader.fieldnames or ()]
+    read = {*TIME_NAMES, *POWER_NAMES, (source.time_name or "").lower(), (source.power_name or "").lower()} - {""}
+    if twice := next((name for name in names if name in read and names.count(name) > 1), None):
+        raise InputError(f"{source.path}: two columns are called {twice}: which one is meant? Rename one.")
+    for row in reader:
+        if any(row.pop(None, ())):  # DictReader's key of what is too much
+            raise InputError(
+                f"{source.path}:{reader.line_num}: more values than the heading has columns: decimal commas? Write "
+                "them as points, or separate by semicolons"
+            )
         yield reader.line_num, {(name or "").strip(): value for name, value in row.items()}
 
 
@@ -177,6 +244,8 @@ def _json_rows(source: Source, whole: str) -> Iterator[tuple[int, Row]]:
             row = json.loads(text or "{}")
         except ValueError as error:
             raise InputError(f"{source.path}:{number}: this line is not JSON") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{source.path}:{number}: this line is no JSON object")
         if row:
             yield number, row
 
@@ -225,7 +294,7 @@ def _watts(value: Any) -> float | None:
     if value is None or str(value).strip() == "":
         return None
     try:
-        watts = float(value)
+        watts = float("true" if isinstance(value, bool) else value)
     except (TypeError, ValueError):
         raise ValueError(f"the power '{value}' is not a number of watts") from None
     return watts if math.isfinite(watts) else None

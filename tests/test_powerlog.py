@@ -171,3 +171,52 @@ def test_what_cannot_be_one_machines_power_is_refused(log, text: str, said: str)
 def test_one_series_is_one(log, text: str) -> None:
     """Copies of a sample, numbered lines and a single meter's name are no second series."""
     assert read(log(text)).watts.tolist() == [41, 41]
+
+
+def lines_of_two(column: str, *names: object) -> str:
+    """A log of two meters of 40 and 240 W that take turns, half a second apart."""
+    rows = (f"{NOON + n / 2},{names[n % 2]},{40 + 200 * (n % 2)}\n" for n in range(4))
+    return f"t,{column},watts\n" + "".join(rows)
+
+
+@pytest.mark.parametrize(
+    ("column", "names"),
+    [("topic", ("shelly/a", "shelly/b")), ("friendly_name", ("desk", "rack")), ("deviceId", (1, 2)),
+     ("channel", (0, 1)), ("index", (0, 1)), ("domain", ("package-0", "dram"))],
+)  # fmt: skip
+def test_meters_that_take_turns_are_several_series(log, column: str, names: tuple) -> None:
+    """Whatever tells the meters apart, by text or number, they are never averaged; one of them is chosen by name."""
+    text = lines_of_two(column, *names)
+    with pytest.raises(InputError, match=f"several series in one log: {names[0]}, {names[1]}"):
+        read(log(text))
+    assert read(log(text, series=str(names[1]))).watts.tolist() == [240, 240]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '{"t": 1700000000, "watts": 40}\n{"t": 1700000001, "power_w": 240}\n',
+            "the watts in different columns: watts",
+        ),
+        ("t,watts\n1700000000,12,5\n", "wall.csv:2: more values than the heading has columns: decimal commas"),
+        ("t;watts\n1700000000;12,5\n", "wall.csv:2: the power '12,5' is not a number"),
+        ("t,watts,Watts\n1700000000,40,230\n", "two columns are called watts"),
+        ('{"t": 1700000000, "watts": true}\n', "wall.csv:1: the power 'True' is not a number"),
+        ('{"t": 1700000000, "watts": 40}\n[1, 2]\n', "wall.csv:2: this line is no JSON object"),
+        ('{"t": 1700000000, "w": 0.2, "attributes": {"unit_of_measurement": "kW"}}\n', "the unit is kW"),
+        ('{"t": ' + 100_000 * "[" + "\n", "this is no power log"),
+        ("t,watts\n1700000000," + 200_000 * "4" + "\n", "this is no power log: field larger"),
+    ],
+)
+def test_lines_that_would_be_other_watts_are_refused(log, text: str, said: str) -> None:
+    """Decimal commas, columns that change, kilowatts and what is no sample never become watts, and end in a line."""
+    with pytest.raises(InputError, match=said):
+        read(log(text))
+
+
+@pytest.mark.parametrize("column", ["power_kw", "Power [mW]", "voltage", "energy_kwh", "apparent VA"])
+def test_a_column_of_another_unit_is_no_watts(log, column: str) -> None:
+    """What a name says not to be watts is not taken for them, even where it was asked for."""
+    with pytest.raises(InputError, match="is not in W by its name"):
+        read(log(f"t,{column}\n1700000000,4\n", power_name=column))
