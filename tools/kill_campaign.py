@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -143,7 +144,7 @@ def command(trial: Trial, kill: tuple[int, float] | None) -> tuple[int, int, int
         text = log.read_text(encoding="utf-8", errors="replace")
         code = os.waitstatus_to_exitcode(status)
         if code > 0:
-            print(text[-1000:], file=sys.stderr)
+            print(text[-3000:], file=sys.stderr)
         return code, len(count.read_bytes()) if count.exists() else 0, len(re.findall(r"^\s+repeat \d", text, re.M))
 
 
@@ -174,6 +175,8 @@ def _child(trial: Trial, kill: tuple[int, float] | None, log: Path, count: Path)
         code = 0
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+    except BaseException:
+        traceback.print_exc()  # what a fork would keep to itself
     finally:
         if kill and kill[1] and seen >= kill[0]:
             time.sleep(1)  # the timer has not fired yet
