@@ -217,6 +217,10 @@ def _object(line: bytes) -> dict[str, Any]:
     for key, (none, told) in FOREIGN.items():
         if content.get(key) is not None and content[key] != none:
             raise ValueError(f"{key}: {told} (got {_shown(content[key])})")
+    for key in content:
+        known = key.strip().lower()
+        if key != known and (known in FOREIGN or known in _KEYS.split(", ")):
+            raise ValueError(f"{key}: keys are in lower case: write {known}")
     name = content.get("audio_filepath")
     if isinstance(name, str) and re.match(r"\w{2,}://", name):
         raise ValueError(f"audio_filepath: {name} is an address, not a file: download it")

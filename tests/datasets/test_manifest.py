@@ -328,3 +328,12 @@ def test_any_text_survives(entries: list[tuple[str, str, str | None]]) -> None:
         path.write_bytes("\n".join(lines).encode())
         clips = list(Manifest(path)())
     assert [(clip.id, clip.reference, clip.speaker) for clip in clips] == entries
+
+
+@pytest.mark.parametrize("key", ["Offset", "DURATION", " speaker", "End"])
+def test_keys_in_another_case_are_not_passed_over(tmp_path: Path, key: str) -> None:
+    """A part that is asked for under `Offset` is never the whole file without a word."""
+    path = tmp_path / "m.jsonl"
+    path.write_text(json.dumps({"audio_filepath": "a.wav", "text": "a", key: 0.5}) + "\n")
+    with pytest.raises(InputError, match=f"m.jsonl:1: {key}: keys are in lower case: write {key.strip().lower()}"):
+        Manifest(path).prepare()
