@@ -61,7 +61,11 @@ def parse(text: str, reference: str | None = None) -> Gate:
 
 def told(gate: Gate) -> str | None:
     """Say in a sentence what the gate asks; None where it asks nothing."""
-    whose = f"that of {gate.reference}" if gate.reference else "its teacher's, where that was measured"
+    whose = (
+        f"that of {gate.reference}"
+        if gate.reference
+        else "its reference's (the base model, or the teacher of a student), where that was measured"
+    )
     rules = {
         "margin": f"whose WER is shown to be at most {100 * gate.margin:.1f} pp above {whose} "
         "(95 % interval over speakers, on the same utterances)",

@@ -1,5 +1,6 @@
 """Which lines of a summary descend from which, and what stands beside a rank about that."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +20,17 @@ def parents(rows: Sequence[Row]) -> list[Row | None]:
     known = alike(lines, "wer")
     found = [parent_of(line, known, "wer") for line in lines]
     return [None if parent is None else parent.shared for parent in found]
+
+
+def relation(row: Row, ancestor: Row) -> str:
+    """Say what an ancestor is to a line: the teacher of what was distilled from it, else the base model."""
+    is_taught = is_distilled(row) and not is_distilled(ancestor)
+    return "teacher" if is_taught or is_stated(row, ancestor) else "base model"
+
+
+def is_distilled(row: Row) -> bool:
+    """Say whether a line's lineage has a distillation."""
+    return not missing(row.get("steps")) and re.search(r"(?<![\w-])distill(?![\w-])", str(row["steps"])) is not None
 
 
 def notes(rows: Sequence[Row]) -> list[str | None]:

@@ -109,11 +109,7 @@ def quickstart(runs: Runs) -> str:
     if "quickstart" not in runs.folders:
         return ""
     rows = store.load(runs.folders["quickstart"])
-    lines = [{name: text or "" for name, text in line.items()} for line in terminal.table(rows)]
-    widths = {name: max(len(name), *(len(line[name]) for line in lines)) for name in lines[0]}
-    shown = [{name: name for name in widths}, *lines]
-    told = ["  ".join(line[name].ljust(width) for name, width in widths.items()).rstrip() for line in shown]
-    return "\n".join(["```", terminal.title(rows), *told, "```"])
+    return "\n".join(["```", *terminal.shown(rows, 80), "```"])
 
 
 def compare(runs: Runs) -> str:

@@ -1,7 +1,7 @@
 """What the command line prints: progress of a run, tables, comparisons."""
 
 import json
-import sys
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,8 +12,6 @@ from greenbench.cli.console import echo, styled
 from greenbench.unicode import visible
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from greenbench.compare import Comparison
     from greenbench.thresholds import Regression
 
@@ -26,7 +24,11 @@ def print_summary(frame: Any, as_json: bool) -> None:
     """Print the medians of a run, as a table or as JSON."""
     from greenbench.report import terminal
 
-    print_table(terminal.title(frame), terminal.figures(frame) if as_json else terminal.table(frame), as_json)
+    if as_json:
+        print_table("", terminal.figures(frame), as_json)
+    else:
+        title, *lines = terminal.shown(frame, _width())
+        _print_lines(title, lines)
     print_misfits(frame)
 
 
@@ -94,22 +96,21 @@ def print_table(title: str, rows: Iterable[Mapping[str, Any]], as_json: bool) ->
     if as_json:
         echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    from rich.table import Table
-    from rich.text import Text
+    from greenbench.report import layout
 
-    table = Table(title=Text(visible(title)), title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for name in rows[0] if rows else ():
-        table.add_column(Text(visible(name.replace("_", " "))), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text("" if value is None else visible(_short(value))) for value in row.values()))
-    _console(rows).print(table)
+    texts = [{visible(name.replace("_", " ")): visible(_short(value)) for name, value in row.items()} for row in rows]
+    _print_lines(title, layout.table(texts, _width()))
 
 
-def _console(rows: Sequence[Mapping[str, Any]]) -> "Console":
-    """Return a console that is wide enough where nobody looks at it live."""
-    from rich.console import Console
+def _print_lines(title: str, lines: Iterable[str]) -> None:
+    styled(title, bold=True)
+    for line in lines:
+        echo(line)
 
-    return Console(width=None if sys.stdout.isatty() else max(100, *(40 * len(row) for row in rows[:1]), 0))
+
+def _width() -> int:
+    """Return how many characters a line has; 80 where nobody says, as in a pipe."""
+    return shutil.get_terminal_size((80, 24)).columns
 
 
 def count(number: int, noun: str) -> str:
@@ -118,7 +119,9 @@ def count(number: int, noun: str) -> str:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
 
 
 def tell_training(kind: str, content: Mapping[str, Any]) -> None:

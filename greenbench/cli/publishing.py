@@ -118,7 +118,8 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
         str, typer.Option(help="WER that ranks by energy, speed and size ask for: margin:1.0pp, mlperf-99 or none.")
     ] = "margin:1.0pp",
     reference: Annotated[
-        str | None, typer.Option(help="Hold every WER against this variant's.", show_default="each one's teacher")
+        str | None,
+        typer.Option(help="Hold every WER against this variant's.", show_default="its base model or teacher"),
     ] = None,
     title: Annotated[str, typer.Option(help="Of the site.")] = "Speech recognition leaderboard",
     previous: Annotated[

@@ -28,7 +28,8 @@ def report(
     out: Annotated[Path | None, typer.Option(help="The page.", show_default="report.html in the first folder")] = None,
     gate: Gate = GATE,
     reference: Annotated[
-        str | None, typer.Option(help="Hold every WER against this variant's.", show_default="each one's teacher")
+        str | None,
+        typer.Option(help="Hold every WER against this variant's.", show_default="its base model or teacher"),
     ] = None,
     figures: Annotated[
         Path | None, typer.Option(help="Folder for the charts as SVG and PNG (needs Chromium or Chrome).")
@@ -190,7 +191,7 @@ def lineage(
     results: Folders,
     as_json: Json = False,
 ) -> None:
-    """Say what every compressed variant gained and lost against its teacher, and when its training pays back."""
+    """Say what every compressed variant gained and lost against its base model or teacher, and when training pays."""
     from greenbench import lineage as lines
     from greenbench.report import bigfoot, compression
     from greenbench.store import load, runs
@@ -200,11 +201,11 @@ def lineage(
         return
     descents = lines.descents(runs(*results))
     if not descents:
-        echo("no variant here has its teacher beside it: put both into one suite, and `teacher: NAME` into the "
-                   "entry of a student that was made elsewhere")  # fmt: skip
+        echo("no variant here has its base model or teacher beside it: put both into one suite, and "
+             "`teacher: NAME` into the entry of a student that was made elsewhere")  # fmt: skip
         check_not_empty(*map(load, results))
         return
-    print_table("against the teacher", compression.table(descents), as_json)
+    print_table("against the base model or teacher", compression.table(descents), as_json)
     for line in (compression.LEGEND, *compression.notes(descents)):
         echo(line)
     beside = bigfoot.beside(descents)

@@ -1,4 +1,4 @@
-"""What compression gained and lost, for reading: a line a compressed cell, factors against its teacher."""
+"""What compression gained and lost, a line a compressed cell, factors against its base model or teacher."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,9 +11,9 @@ HEADINGS = {"size": "smaller", "n_params": "fewer parameters", "speed": "faster"
 """Name from ``lineage.GAINS`` -> its column."""
 
 LEGEND = (
-    "factors are teacher / student (of speed student / teacher) with 95 % intervals over rounds, WER is student less "
-    "teacher on the same utterances with its 95 % interval over speakers; the training has paid back once so much "
-    "audio was transcribed"
+    "factors are reference / variant (of speed variant / reference) with 95 % intervals over rounds, WER is the "
+    "variant's less its reference's on the same utterances with its 95 % interval over speakers; the training has "
+    "paid back once so much audio was transcribed"
 )
 
 

@@ -13,7 +13,7 @@ from greenbench import comparability, references
 from greenbench.energy import PARTS
 from greenbench.metrics import ACCURACY, ENERGY_UNITS, METRICS
 from greenbench.report import frames, sentences
-from greenbench.report.figures import BARS, TABLE, TOTALS, Look, scale
+from greenbench.report.figures import BARS, LEADING, TABLE, TOTALS, Look, scale
 from greenbench.report.frames import Setting
 
 FILTERS = {
@@ -47,6 +47,7 @@ def drawn(lines: pd.DataFrame, settings: Sequence[Setting], look: Mapping[str, L
         "metrics": {name: _metric(name) for name in metrics},
         "bars": [name for name in BARS if name in metrics],
         "table": [name for name in TABLE if name in metrics],
+        "leading": [name for name in LEADING if name in metrics],
         "filters": FILTERS,
         "looks": {variant: asdict(drawn_as) for variant, drawn_as in look.items()},
         "facts": {name: coded(column) for name, column in facts(lines, settings).items()},
@@ -66,12 +67,16 @@ def facts(lines: pd.DataFrame, settings: Sequence[Setting]) -> dict[str, list[An
     known = frames.conditions(lines, [*_SOURCE, "energy_kind", "device_name"])
     labels, places, numbers = lines["variant"].to_dict(), dict.fromkeys(lines.index), dict.fromkeys(lines.index)
     parents: dict[Any, Any] = dict.fromkeys(lines.index)
+    relations: dict[Any, Any] = dict.fromkeys(lines.index)
     for number, setting in enumerate(settings):
         labels |= setting.lines["label"].to_dict()
         places |= dict.fromkeys(setting.lines.index, setting.label)
         numbers |= dict.fromkeys(setting.lines.index, number)
-        found = references.parents(setting.lines[list(frames.LINKS)].to_dict("records"))
+        own = setting.lines[list(frames.LINKS)].to_dict("records")
+        found = references.parents(own)
         parents |= dict(zip(setting.lines.index, (row and row["variant"] for row in found), strict=True))
+        kinds = (row and references.relation(line, row) for line, row in zip(own, found, strict=True))
+        relations |= dict(zip(setting.lines.index, kinds, strict=True))
     narrow = lines[[*dict.fromkeys(_READ)]].to_dict("records")
     standing = [sentences.standing(line) for line in narrow]
     return {
@@ -80,6 +85,7 @@ def facts(lines: pd.DataFrame, settings: Sequence[Setting]) -> dict[str, list[An
         "setting": list(numbers.values()),
         "place": list(places.values()),
         "parent": list(parents.values()),
+        "relation": list(relations.values()),
         "device_name": known["device_name"].tolist(),
         "protocol": known["protocol"].tolist(),
         "energy": [kind or "not read" for kind in known["energy_kind"]],

@@ -49,6 +49,7 @@ LINKS = (
     "identity",
     "ancestors",
     "ancestors_from",
+    "steps",
     "decoding",
     "wer",
     *comparability.COUNTING,

@@ -181,6 +181,6 @@ def flat(value: Any, name: str = "") -> list[tuple[str, str]]:
         return [pair for i, part in enumerate(value, 1) for pair in flat(part, f"{name} {i}".strip())]
     label = name.replace("_", " ").strip()
     if name.endswith("_bytes") and isinstance(value, int):
-        return [(label.removesuffix(" bytes"), f"{value / 2**30:.1f} GiB")]
+        return [(label.removesuffix(" bytes"), f"{value / 1e9:.1f} GB")]
     known = {"None": "unknown", "": "unknown", "[]": "none", "True": "yes", "False": "no"}
     return [(label, known.get(str(value), str(value)))]

@@ -1,6 +1,6 @@
 """What the numbers say in words: what was compared, what leads, what cannot be ranked and why."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,25 +130,37 @@ def headline(settings: Sequence[Setting], counted: frames.Counts) -> tuple[str, 
     told, field = [_best(best)], (main, best, counted)
     fastest = next(iter(frames.leaders(main.lines, "rtfx")), None)
     if fastest:
-        told.append(_against(fastest, field, _Claim("is fastest", "be fastest", "times as fast as", "as fast as")))
+        told.append(_against(fastest, field, _Claim("is fastest", "be fastest", _times_as_fast)))
     thriftiest = sorted(frames.leaders(main.lines, ENERGY), key=lambda leader: frames.is_estimated(leader.line))
     for leader in thriftiest[:1]:
         kind = "estimated" if frames.is_estimated(leader.line) else f"measured, scope {leader.line['energy_scope']}"
-        claim = _Claim(
-            f"needs least energy ({kind})", f"need least energy ({kind})", "times the energy of", "as much as"
-        )
+        claim = _Claim(f"needs least energy ({kind})", f"need least energy ({kind})", _less_energy)
         told.append(_against(leader, field, claim))
     return main.label, told
 
 
 @dataclass(frozen=True)
 class _Claim:
-    """How a lead is said: of the leader, of nobody, as a ratio to another, and where that is 1."""
+    """How a lead is said: of the leader, of nobody, and by the leader's share of another's figure."""
 
     is_best: str
     be_best: str
-    times: str
-    same: str
+    than: Callable[[float], str]
+
+
+def _times_as_fast(share: float) -> str:
+    return "as fast as" if f"{share:.3g}" == "1" else f"{share:.3g} times as fast as"
+
+
+def _less_energy(share: float) -> str:
+    """Say a share in percent less or more; twice and above as a multiple."""
+    percent = 100 * abs(1 - share)
+    if share >= 2:
+        return f"{share:.3g} times the energy of"
+    if percent < 0.5:
+        return "as much energy as"
+    figure = f"{percent:.0f}" if percent < 99 else f"{percent:.3g}"
+    return f"{figure} % {'less' if share < 1 else 'more'} energy than"
 
 
 def _best(leader: Leader) -> str:
@@ -163,7 +175,7 @@ def _best(leader: Leader) -> str:
 
 
 def _against(leader: Leader, field: tuple[Setting, Leader, frames.Counts], claim: _Claim) -> str:
-    """Say who leads by a metric, and set that against the leader's teacher, else against who recognises best."""
+    """Say who leads by a metric, and set that against what the leader was made of, else against who recognises best."""
     (setting, best, counted), line = field, leader.line
     value = quantity(leader.metric, line[leader.metric])
     if leader.metric == ENERGY:
@@ -175,11 +187,10 @@ def _against(leader: Leader, field: tuple[Setting, Leader, frames.Counts], claim
         told = f"No variant is shown to {claim.be_best}: {line['label']} has {value}"
     parents = dict(zip(setting.lines["label"], references.parents(setting.lines.to_dict("records")), strict=True))
     parent = parents[line["label"]]
-    other, who = (parent, "its teacher ") if parent else (best.line, "")
+    other, who = (parent, f"its {references.relation(line, parent)} ") if parent else (best.line, "")
     if other["label"] in (line["label"], *leader.rivals) or pd.isna(other[leader.metric]):
         return f"{told}{_rivals(leader)}."
-    share = f"{line[leader.metric] / other[leader.metric]:.3g}"
-    compared = claim.same if share == "1" else f"{share} {claim.times}"
+    compared = claim.than(line[leader.metric] / other[leader.metric])
     return f"{told}, {compared} {who}{other['label']}{_cost(line, other, counted)}{_rivals(leader)}."
 
 

@@ -1,16 +1,21 @@
 """The summary that a terminal shows: a line a cell, medians over the repeats, in units people read."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from greenbench.metrics import METRICS
 from greenbench.record import KEYS
+from greenbench.report import layout
 from greenbench.report.frames import summary
 from greenbench.report.sentences import repeats
 
 Line = dict[str, Any]
+
+JOULES = "J/audio s"
+"""The column of energies, each with its method."""
 
 
 def figures(rows: pd.DataFrame) -> list[Line]:
@@ -52,13 +57,65 @@ def table(rows: pd.DataFrame) -> list[Line]:
             "WER % [95 % interval]": error_rate(line) if line["status"] == "ok" else line["status"],
             "RTFx": _number(line["rtfx"], 1, "{:.1f}"),
             "p50 ms": _number(line["latency_p50_s"], 1e3, "{:.0f}"),
-            "peak MiB": _number(line["peak_rss_bytes"], 1 / 2**20, "{:.0f}"),
+            "peak MB": _number(line["peak_rss_bytes"], 1e-6, "{:.0f}"),
             "model MB": _number(line["model_bytes"], 1e-6, "{:.1f}"),
-            "J / audio s": _energy(line),
+            JOULES: _energy(line),
             "notes": ", ".join(line["flags"]) or line["reason"] or line["reference_note"],
         }
         for line in lines
     ]
+
+
+def shown(rows: pd.DataFrame, width: int) -> list[str]:
+    """Return the lines that show a run: over what its medians are, what all cells share, the rest, and notes below.
+
+    Args:
+        rows: as ``store.load`` gives them.
+        width: characters in a line.
+    """
+    lines = [{name: value or "" for name, value in line.items()} for line in table(rows)]
+    for line in lines:
+        del line["notes"]
+    beside = [line["flags"] or [line["reason"] or line["reference_note"] or ""] for line in _lines(rows)]
+    same = [_shared(lines, name) for name in ("decoding", "dataset", "scenario")]
+    names = [" ".join(_named(line)) for line in lines]
+    method = _shared_method(lines)
+    told = [part for part in (*same, method and f"energy {method}") if part]
+    notes = [line for note in _notes(names, beside) for line in layout.paragraph(note, width)]
+    heading = layout.paragraph("; ".join([title(rows), *told]), width)
+    return [*heading, *layout.table(lines, width), *(["", *notes] if notes else [])]
+
+
+def _shared(lines: Sequence[Line], name: str) -> str | None:
+    """Take a column that is the same in all lines out of them, and return what it says."""
+    values = {line.get(name) for line in lines}
+    if len(values) != 1:
+        return None
+    for line in lines:
+        line.pop(name, None)
+    return values.pop()
+
+
+def _shared_method(lines: Sequence[Line]) -> str | None:
+    """Take the method of the energies out of lines that share it, and return it."""
+    methods = {found[1] for line in lines if (found := re.search(r" \((.*)\)$", line[JOULES]))}
+    if len(methods) != 1:
+        return None
+    for line in lines:
+        line[JOULES] = line[JOULES].partition(" (")[0]
+    return methods.pop()
+
+
+def _named(line: Line) -> list[str]:
+    """Return what tells a line from the others."""
+    return [line[name] for name in ("variant", "decoding", "dataset", "scenario") if name in line]
+
+
+def _notes(names: Sequence[str], notes: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield each note once, with the lines that it is about."""
+    for note in dict.fromkeys(note for own in notes for note in own if note):
+        about = [name for name, own in zip(names, notes, strict=True) if note in own]
+        yield f"{note}: {'all' if len(about) == len(names) > 1 else ', '.join(about)}"
 
 
 def title(rows: pd.DataFrame) -> str:

@@ -201,11 +201,11 @@ def test_the_gate_speaks_on_the_page(fake_run: Callable[..., Path], said: list[s
     assert "RTFx (the only one ranked) teacher: 10.0 x real time" in page.text
     outside = "ranked by WER alone outside the WER margin: +100.0 pp [88.7, 112.0] against 1.0 pp"
     assert page.standings() == ["ranked", outside]
-    assert "at most 1.0 pp above its teacher's" in page.text
+    assert "at most 1.0 pp above its reference's" in page.text
     assert "1 can be ranked, 1 by WER alone" in page.text
     free = Page(write_page(run, run / "report.html", Gate("none")).read_text(encoding="utf-8"))
     assert "Fastest student: 90.0 x real time" in free.text
-    assert "above its teacher's" not in free.text
+    assert "above its reference's" not in free.text
 
 
 def test_unknown_flags_are_shown(folder: Folder) -> None:
@@ -229,10 +229,10 @@ def test_integers_stay_integers_beside_a_failed_row(folder: Folder) -> None:
 
 
 def test_facts_are_flattened_for_people() -> None:
-    """Nested facts get one line each; sizes are in GiB and what is not known is not hidden."""
+    """Nested facts get one line each; sizes are in GB and what is not known is not hidden."""
     machine = {"memory_bytes": 2**34, "gpus": [], "cpu_governor": None, "cpu": {"n_cores": 2}}
     assert flat(machine) == [
-        ("memory", "16.0 GiB"),
+        ("memory", "17.2 GB"),
         ("gpus", "none"),
         ("cpu governor", "unknown"),
         ("cpu n cores", "2"),

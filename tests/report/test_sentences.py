@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
+from greenbench import references
 from greenbench.report import frames, sentences, terminal
 
 Rows = Callable[..., pd.DataFrame]
@@ -78,3 +79,28 @@ def test_servers_of_different_bounds_are_apart(rows: Rows) -> None:
     labels = [setting.label for setting in frames.settings(frames.summary(rows(*asked)))]
     assert len(labels) == 2
     assert all("arrivals p9" in label for label in labels)
+
+
+@pytest.mark.parametrize(
+    ("share", "told"),
+    [(0.487, "51 % less energy than"), (0.001, "99.9 % less energy than"), (1.002, "as much energy as"),
+     (1.25, "25 % more energy than"), (2.5, "2.5 times the energy of")],
+)  # fmt: skip
+def test_energy_is_told_in_percent(share: float, told: str) -> None:
+    """A share of another's energy is what is saved of it."""
+    assert sentences._less_energy(share) == told
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [("int8-dynamic", "base model"), (None, "base model"), ("layer-drop(keep=6)+distill", "teacher"),
+     ("layer-drop+distill+int8-dynamic", "teacher"), ("undistilled", "base model")],
+)  # fmt: skip
+def test_a_teacher_is_only_of_what_was_distilled(steps: str | None, told: str) -> None:
+    """What a quantised build is held against is its base model; a student's build has its student for one."""
+    base = {"variant": "base", "steps": None, "parent": None}
+    assert references.relation({"variant": "x", "steps": steps, "parent": "base"}, base) == told
+    assert (
+        references.relation({"variant": "y", "steps": "distill+bf16"}, {"variant": "x", "steps": "distill"})
+        == "base model"
+    )

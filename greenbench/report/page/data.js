@@ -80,7 +80,7 @@ function grouped(items, key) {
 function origin(line) {
   const energy = line.origin && `energy ${line.energy}: ${line.origin}`;
   const standing = line.standing + (line.note ? `: ${line.note}` : "");
-  return [`${line.repeats}, run ${line.run_id}`, line.source, energy, line.parent && `teacher: ${line.parent}`, standing]
+  return [`${line.repeats}, run ${line.run_id}`, line.source, energy, line.parent && `${line.relation}: ${line.parent}`, standing]
     .filter(Boolean);
 }
 

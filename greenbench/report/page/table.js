@@ -5,13 +5,30 @@ const order = { column: null, sign: 1 };
 let nRows = ROWS_AT_ONCE;
 
 const KEYS = [["variant", "variant"], ["data set", "dataset"], ["device", "device"], ["scenario", "scenario"], ["batch size", "batch_size"], ["run", "run_id"], ["standing", "standing"], ["repeats", "repeats"]];
+const ALWAYS = ["variant", "standing"];
 
+// What decides comes first; what is the same in every cell is no column.
 function columns() {
-  const severalRuns = data.facts.run_id.values.length > 1;
-  const facts = KEYS.filter(([, name]) => name !== "run_id" || severalRuns).map(([label, name]) => ({ label, name, key: line => line[name] }));
+  const facts = KEYS.map(([label, name]) => ({ label, name, key: line => line[name] }));
   const figures = data.table.map(metric => ({ label: data.metrics[metric].label, metric, key: line => median(line, metric),
     unit: data.metrics[metric].unit + (data.metrics[metric].whole ? ", whole window" : ""), about: data.metrics[metric].about }));
-  return [...facts, ...figures];
+  const [leading, others] = [true, false].map(first => figures.filter(({ metric }) => data.leading.includes(metric) === first));
+  const [variant, ...rest] = facts;
+  return [variant, ...leading, ...[...rest, ...others].filter(column => !isSame(column))];
+}
+
+function isSame(column) {
+  if (lines.length < 2 || ALWAYS.includes(column.name) || data.leading.includes(column.metric)) return false;
+  if (new Set(lines.map(column.key)).size > 1) return false;
+  return !column.metric || lines.every(line => { const [low, high] = range(line, column.metric); return low === high && !isGuess(line, column.metric); });
+}
+
+function told() {
+  const shown = new Set(columns().map(({ label }) => label));
+  const facts = KEYS.filter(([label]) => !shown.has(label)).map(([label, name]) => [label, lines[0][name]]);
+  const figures = data.table.filter(metric => !shown.has(data.metrics[metric].label))
+    .map(metric => [data.metrics[metric].label, `${number(metric, median(lines[0], metric))} ${data.metrics[metric].unit}`.trim()]);
+  return [...facts, ...figures].filter(([, value]) => value !== null && value !== "").map(pair => pair.join(" ")).join(" · ");
 }
 
 function element(tag, text, attributes = {}) {
@@ -83,6 +100,9 @@ function fill(visible) {
   const head = document.createElement("tr"), more = document.getElementById("more");
   head.append(...shown.map(each => heading(each, redraw)));
   table.tHead.replaceChildren(head);
+  const same = document.getElementById("same"), text = told();
+  same.textContent = `The same in all cells: ${text}.`;
+  same.hidden = !text;
   table.tBodies[0].replaceChildren(...sorted.slice(0, nRows).map(line => {
     const row = element("tr", "", { class: isRanked(line) ? "" : "flagged" });
     row.append(...shown.map(each => entry(each, line)));
