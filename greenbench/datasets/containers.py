@@ -1,5 +1,6 @@
 """What the bytes of an audio file say and its decoder does not: joined recordings, and headers that are wrong."""
 
+import mmap
 import re
 from collections.abc import Iterator
 from functools import lru_cache
@@ -92,6 +93,7 @@ class _Heading(NamedTuple):
 def _scanned(path: Path, heading: _Heading, _n_bytes: int, _changed_ns: int) -> str | None:
     """Look through a file once, however many of its parts are read."""
     checks = {"WAV": _wav, "WAVEX": _wav, "FLAC": _flac, "OGG": _ogg, "MP3": _mp3}
+    checks |= dict.fromkeys(("AU", "CAF", "W64", "RF64"), _headed)
     return checks[heading.form](path, heading) if heading.form in checks else None
 
 
@@ -184,6 +186,12 @@ def _of_samples(file: BinaryIO, fmt: bytes, n_declared: int) -> _Wav:
 
 def _flac(path: Path, heading: _Heading) -> str | None:
     return _JOINED if flac.is_joined(path) else flac.contradiction(path, heading.rate_hz, heading.n_samples)
+
+
+def _headed(path: Path, _heading: _Heading) -> str | None:
+    """Look for the eight bytes that a file of this format begins with once more."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return _JOINED if content.find(content[:8], 8) >= 0 else None
 
 
 def _ogg(path: Path, _heading: _Heading) -> str | None:

@@ -567,3 +567,14 @@ def test_lossy_audio_is_identified_by_its_bytes(tmp_path: Path, suffix: str) -> 
     assert len({audio_digest(path), audio_digest(path, 0.0, 1.0), audio_digest(path, 0.5, 1.0)}) == 3
     copy.write_bytes(path.read_bytes() + b"\0")
     assert audio_digest(path) != audio_digest(copy)
+
+
+@pytest.mark.parametrize("form", ["AU", "CAF", "W64", "RF64"])
+def test_joined_files_of_rarer_formats_are_refused(tmp_path: Path, form: str) -> None:
+    """The second recording is neither left out nor read as noise; one alone is read whole."""
+    one, two = tmp_path / "one.audio", tmp_path / "two.audio"
+    soundfile.write(one, np.random.default_rng(3).uniform(-0.5, 0.5, 4000), 16000, format=form, subtype="PCM_16")
+    two.write_bytes(2 * one.read_bytes())
+    assert len(read_audio(one)) == 4000
+    with pytest.raises(BadAudioError, match="several files joined end to end"):
+        read_audio(two)
