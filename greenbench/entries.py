@@ -49,7 +49,7 @@ class DatasetEntry(Entry):
     """
 
     limit: int | None = Field(None, ge=1, le=MOST)
-    length_buckets: int | None = Field(None, ge=2)
+    length_buckets: int | None = Field(None, ge=2, le=1_000)
     length_bucket: int | None = Field(None, ge=1)
     on_bad_audio: Literal["fail", "skip"] = "fail"
 

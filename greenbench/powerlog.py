@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from greenbench import readback
 from greenbench.bounds import impossible_w
-from greenbench.errors import InputError
+from greenbench.errors import InputError, StoreError
 from greenbench.traces import Numbers, energy_j
 
 TIME_NAMES = ("timestamp", "time", "t")
@@ -105,8 +106,9 @@ def read(source: Source) -> PowerLog:
             understood, or its watts cannot be those of a machine.
     """
     try:
-        text = source.path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        with io.TextIOWrapper(readback.open_file(source.path), "utf-8-sig") as stream:
+            text = stream.read()
+    except (OSError, StoreError, UnicodeDecodeError) as error:
         raise InputError(f"{source.path}: cannot read the power log: {error}") from error
     points: dict[float, tuple[float, int]] = {}
     for number, row in _of_one_series(source, _whole_rows(source, text)):
@@ -229,7 +231,7 @@ def _rows(source: Source, text: str) -> Iterator[tuple[int, Row]]:
     read = {*TIME_NAMES, *POWER_NAMES, (source.time_name or "").lower(), (source.power_name or "").lower()} - {""}
     if twice := next((name for name in names if name in read and names.count(name) > 1), None):
         raise InputError(f"{source.path}: two columns are called {twice}: which one is meant? Rename one.")
-    for row in reader:
+    for row in _csv_rows(source, reader):
         if any(row.pop(None, ())):  # DictReader's key of what is too much
             raise InputError(
                 f"{source.path}:{reader.line_num}: more values than the heading has columns: decimal commas? Write "
@@ -238,11 +240,18 @@ def _rows(source: Source, text: str) -> Iterator[tuple[int, Row]]:
         yield reader.line_num, {(name or "").strip(): value for name, value in row.items()}
 
 
+def _csv_rows(source: Source, reader: "csv.DictReader[str]") -> Iterator[dict[Any, Any]]:
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise InputError(f"{source.path}:{reader.line_num + 1}: this line is not CSV: {error}") from error
+
+
 def _json_rows(source: Source, whole: str) -> Iterator[tuple[int, Row]]:
     for number, text in enumerate(whole.splitlines(), start=1):
         try:
             row = json.loads(text or "{}")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{source.path}:{number}: this line is not JSON") from error
         if not isinstance(row, dict):
             raise InputError(f"{source.path}:{number}: this line is no JSON object")

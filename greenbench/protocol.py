@@ -39,12 +39,12 @@ class Protocol:
     idle_s: float = Field(ge=0)
     idle_drift_pct: float | None = Field(gt=0)
     window_s: float = Field(ge=0)
-    repeats: int = Field(ge=1)
-    rounds: int = Field(ge=1)
+    repeats: int = Field(ge=1, le=100_000)
+    rounds: int = Field(ge=1, le=100_000)
     order: Literal["as-written", "interleaved"]
     seed: int = 0
     cooldown_s: float = Field(ge=0)
-    resamples: int = Field(ge=1)
+    resamples: int = Field(ge=1, le=1_000_000)
     cooldown_within_c: float | None = Field(ge=0)
 
     def __post_init__(self) -> None:

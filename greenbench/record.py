@@ -46,7 +46,7 @@ PROVENANCE = (
 MEASURED = ("wall_s", "audio_s", "n_passes", "rtfx", "n_utterances")
 """The metrics that every measured row has, above zero."""
 
-_NUMERIC = (
+NUMERIC = (
     "_rtfx", "_s", "_j", "_c", "_pct", "_batches", "_kwh", "_pue", "_year", "_index", "n_windows", "n_processes_left",
     "threads", "schema",
 )  # fmt: skip
@@ -160,7 +160,7 @@ def wrong_types(row: Mapping[str, Any]) -> Iterator[str]:
     for name in METRICS:
         yield from _wrong_number(name, row.get(name))
     for name in PROVENANCE:
-        if name.endswith(_NUMERIC):
+        if name.endswith(NUMERIC):
             yield from _wrong_number(name, row.get(name))
         elif not isinstance(row.get(name), (str, bool, type(None))):
             yield f"{name} is {row[name]!r:.60}, not a text, true, false or null"

@@ -8,21 +8,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greenbench import whole
+from greenbench import readback, whole
 from greenbench.bounds import BOUNDS
 from greenbench.errors import StoreError
 from greenbench.metrics import ACCURACY, METRICS
+from greenbench.readback import CONTROL, HYPOTHESES, POWER, RECORDS, RUN, SCORES, WINDOWS, Fault, Row
 from greenbench.record import KEYS, SCHEMA, columns
-from greenbench.unicode import from_json, to_json
+from greenbench.unicode import to_json
 
 if TYPE_CHECKING:
     import pandas as pd
 
-RUN, RECORDS, HYPOTHESES, REPORT = "run.json", "records.jsonl", "hypotheses.jsonl", "report.html"
-POWER, WINDOWS, CONTROL = "power.jsonl", "windows.jsonl", "control.jsonl"
-SCORES = "scores.jsonl"
+__all__ = ["CONTROL", "HYPOTHESES", "POWER", "RECORDS", "REPORT", "RUN", "SCORES", "WINDOWS", "Row"]
 
-Row = dict[str, Any]
+REPORT = "report.html"
 
 RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
 """Names that Windows keeps for devices, whatever follows a dot."""
@@ -71,11 +70,12 @@ def read_run(folder: Path) -> dict[str, Any]:
     Raises:
         StoreError: the folder holds no readable run.
     """
+    path = folder / RUN
     try:
-        run: dict[str, Any] = from_json((folder / RUN).read_bytes())
-    except (OSError, ValueError) as error:
-        raise StoreError(f"{folder}: not a run: {RUN} cannot be read ({error})") from error
-    return run
+        return readback.read_checked(path)
+    except StoreError as error:
+        why = str(error).removeprefix(f"{path}: ")
+        raise StoreError(f"{folder}: not a run: {RUN} cannot be read ({why})") from error
 
 
 def amend_run(folder: Path, **known: Any) -> None:
@@ -129,7 +129,8 @@ def amend_rows(folder: Path, known: Callable[[Row], Mapping[str, Any] | None]) -
 
 
 def _amended(line: bytes, known: Callable[[Row], Mapping[str, Any] | None]) -> bytes:
-    for row in _parsed(line, RECORDS):
+    row = readback.judged(RECORDS, 0, line)
+    if isinstance(row, dict):
         changed = known(row)
         if changed is not None:
             return (json.dumps(row | dict(changed), ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -179,12 +180,14 @@ def runs(*folders: Path) -> list[Path]:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a JSON-lines file; a torn line (from a crash) is skipped with a warning."""
+    """Yield the rows of one of a run's files; lines that are torn or of another form are skipped with one warning.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
     if not path.exists():
         return
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            yield from _parsed(line, f"{path}:{number}")
+    yield from _sound(path, (found for _, found in readback.lines(path)))
 
 
 def read_texts(path: Path, wanted: Callable[[Row], bool]) -> Iterator[Row]:
@@ -197,32 +200,40 @@ def read_texts(path: Path, wanted: Callable[[Row], bool]) -> Iterator[Row]:
     """
     if not path.exists():
         return
+    yield from _sound(path, _asked_for(path, wanted))
+
+
+def _asked_for(path: Path, wanted: Callable[[Row], bool]) -> Iterator[Row | Fault]:
     last, take = b"", True
-    with path.open("rb") as stream:
-        for number, line in enumerate(stream, start=1):
-            head, _, _ = line.partition(b'"utterance_id"')
-            if head != last:
-                key, last = _key(head), head
-                take = key is None or wanted(key)
-            if take:
-                yield from _parsed(line, f"{path}:{number}")
+    for number, line in readback.numbered(path):
+        head, _, _ = (line or b"").partition(b'"utterance_id"')
+        if head != last:
+            key, last = _key(head), head
+            take = key is None or wanted(key)
+        if take and (found := readback.judged(path.name, number, line)) is not None:
+            yield found
+
+
+def _sound(path: Path, found: Iterable[Row | Fault]) -> Iterator[Row]:
+    """Yield the rows among what was found, and warn of the others once."""
+    first: list[Fault] = []
+    n_faults, unknown = 0, readback.UNKNOWN.get(path.name, {})
+    for one in found:
+        if isinstance(one, Fault):
+            first, n_faults = first or [one], n_faults + 1
+        else:
+            yield {**one, **{name: value for name, value in unknown.items() if name not in one}}
+    if first:
+        warnings.warn(readback.told(path, first[0], n_faults), stacklevel=3)
 
 
 def _key(head: bytes) -> Row | None:
-    """Return the keys that a line begins with, None where some are missing."""
+    """Return the keys that a line begins with, None where some are missing or of another type."""
     try:
         key = json.loads(head.rstrip(b" ,") + b"}")
-    except ValueError:
-        return None
-    return key if all(name in key for name in KEYS) else None
-
-
-def _parsed(line: bytes, where: str) -> Iterator[Row]:
-    try:
-        yield from_json(line)  # a line may be torn inside a character, which is no UTF-8
     except (ValueError, RecursionError):
-        if line.strip():
-            warnings.warn(f"{where}: torn line skipped", stacklevel=3)
+        return None
+    return None if readback.faults(readback.KEY, key) else key
 
 
 def current(rows: Iterable[Row]) -> list[Row]:

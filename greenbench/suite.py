@@ -6,11 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from greenbench import devices, registry, shortforms, suitefile, wording
 from greenbench.entries import DatasetEntry, VariantEntry, resolve_dataset, resolve_variant, unknown_teacher
 from greenbench.errors import InputError, did_you_mean
+from greenbench.limits import limits
 from greenbench.protocol import PROTOCOLS, Protocol
 from greenbench.scenarios import Scenario, Server
 from greenbench.text import scorers
@@ -22,10 +23,10 @@ class Carbon(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    g_per_kwh: float = Field(ge=0)
+    g_per_kwh: float = Field(ge=0, le=1e6)
     source: str = Field(min_length=1)
     year: int
-    pue: float = Field(1.0, ge=1)
+    pue: float = Field(1.0, ge=1, le=1e3)
 
 
 class Suite(BaseModel):
@@ -65,7 +66,7 @@ class Suite(BaseModel):
     scenarios: list[Scenario] = Field(["offline"], min_length=1)
     server: Server = Server()
     batch_sizes: list[int] = Field([8], min_length=1)
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, le=65_536)
     normalizer: str = "whisper-english"
     also_score: list[str] = []
     estimate_energy: bool = False
@@ -73,13 +74,23 @@ class Suite(BaseModel):
     carbon: Carbon | None = None
     trace_hz: float = Field(10, ge=0, le=50)
     control: bool = True
-    timeout_s: float = Field(7200, gt=0)
+    timeout_s: float = Field(7200, gt=0, le=1e8)
 
     @field_validator("protocol")
     @classmethod
     def _known_protocol(cls, given: dict[str, Any]) -> dict[str, Any]:
         build_protocol(given)
         return given
+
+    @model_validator(mode="after")
+    def _of_bounded_length(self) -> "Suite":
+        steps, sizes = build_protocol(self.protocol), len(self.batch_sizes) if "offline" in self.scenarios else 1
+        n_cells = sizes * len(self.datasets) * len(self.variants) * len(self.devices) * len(self.scenarios)
+        n_windows = steps.rounds * steps.repeats * n_cells
+        if n_windows > limits().max_cells:
+            told = f"{n_windows} windows (cells x rounds x repeats), at most {limits().max_cells} make a suite"
+            raise ValueError(f"{told}: GREENBENCH_MAX_CELLS allows more")
+        return self
 
     @field_validator("devices")
     @classmethod
@@ -146,12 +157,15 @@ def load(
             return _resolve(source, "suite", Path.cwd())
         source = source.model_dump(mode="json")
     where = "suite" if isinstance(source, Mapping) else str(source)
-    base = Path.cwd() if isinstance(source, Mapping) else Path(source).resolve().parent
+    if isinstance(source, Mapping):
+        suitefile.check(source, where)
     data = suitefile.long_form(source if isinstance(source, Mapping) else suitefile.read(Path(source)))
+    base = Path.cwd() if isinstance(source, Mapping) else Path(source).resolve().parent
     data = _change(data, changes or {})
     for assignment in overrides:
         suitefile.override(data, assignment)
     data = suitefile.long_form(data)
+    suitefile.check(data, where)
     try:
         data["variants"] = shortforms.expand(data.get("variants"))
     except InputError as error:
@@ -186,9 +200,9 @@ def _problems(error: ValidationError, where: str) -> list[str]:
         path = ".".join(str(part) for part in problem["loc"])
         message = wording.told(problem)
         if problem["type"] == "extra_forbidden":
-            valid = _NESTED.get(str(problem["loc"][0]), Suite).model_fields
+            valid = _NESTED.get(path.partition(".")[0], Suite).model_fields
             message = f"unknown key. {did_you_mean(str(problem['loc'][-1]), valid)}"
-        lines.append(f"{where}: {path}: {message}")
+        lines.append(f"{where}: {path}{': ' if path else ''}{message}")
     return lines
 
 

@@ -1,7 +1,5 @@
 """The suite file as text: strict YAML, single values overridden, short forms brought into the long one."""
 
-import math
-import re
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -9,59 +7,31 @@ from typing import Any
 
 import yaml
 
-from greenbench.errors import InputError
+from greenbench import readback, strictyaml
+from greenbench.errors import InputError, StoreError
+from greenbench.limits import limits
 
 OPTIONAL = ("protocol", "carbon", "meters", "server")
 """Mappings that a suite may leave out and ``--set`` may still reach into."""
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, where YAML would silently keep the last, and reads ``5e-4``."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *anchor`, whose keys may be given again
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
-
-
-def _number(loader: _StrictLoader, node: yaml.ScalarNode) -> float:
-    """Return a number that is not whole; one that no float holds is refused."""
-    value = float(yaml.constructor.SafeConstructor.construct_yaml_float(loader, node))
-    if not math.isfinite(value):
-        problem = f"{node.value} is no finite number, or too large for one"
-        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
-    return value
-
-
-# YAML 1.1 takes 5e-4, 1e3 and -1E+2 for texts, since it asks for a point and a sign; YAML 1.2 and everybody does not
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$"), list("-+.0123456789")
-)
-_StrictLoader.add_constructor("tag:yaml.org,2002:float", _number)
 
 
 def read(path: Path) -> dict[str, Any]:
     """Read a suite file as plain data.
 
     Raises:
-        InputError: it cannot be read, is not YAML, gives a key twice, or is not a mapping; one line with the place.
+        InputError: it cannot be read, is larger than a suite is, is not YAML, gives a key twice, holds what is no
+            setting (see ``strictyaml``), or is not a mapping; one line with the place.
     """
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
-    except OSError as error:
-        raise InputError(f"{path}: cannot read the suite: {error.strerror}") from error
+        data = strictyaml.parse(readback.read_whole(path).decode("utf-8-sig"))
+    except StoreError as error:
+        why = str(error).removeprefix(f"{path}: ").removeprefix("cannot be read: ")
+        raise InputError(f"{path}: cannot read the suite: {why}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a text file in UTF-8") from error
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', error)}") from error
+        number, what = strictyaml.problem(error)
+        raise InputError(f"{path}{f':{number}' if number else ''}: not valid YAML: {what}") from error
     if not isinstance(data, dict):
         raise InputError(f"{path}: a suite is a mapping with name, datasets and variants at its top level")
     return without_notes(data)
@@ -70,6 +40,26 @@ def read(path: Path) -> dict[str, Any]:
 def without_notes(data: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out the top-level keys that begin with ``x-`` or a dot: they hold anchors and notes, and ask nothing."""
     return {key: value for key, value in data.items() if not str(key).startswith(("x-", "."))}
+
+
+def check(data: Any, where: str) -> None:
+    """Refuse data, however it was given, that is deeper or larger than a suite, and numbers that are no settings.
+
+    Raises:
+        InputError: the first such value, and where it is.
+    """
+    todo: list[tuple[Any, tuple[str, ...]]] = [(data, ())]
+    n_values = 0
+    while todo:
+        value, place = todo.pop()
+        n_values += 1
+        items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+        problem = strictyaml.unsound_number(value)
+        if len(place) > limits().max_depth or n_values > limits().max_nodes:
+            problem = f"nested deeper than {limits().max_depth}, or more than {limits().max_nodes} values"
+        if problem:
+            raise InputError(f"{where}: {'.'.join(place[:8])}: {problem}")
+        todo += [(one, (*place, str(key))) for key, one in items]
 
 
 def override(data: Any, assignment: str) -> None:
@@ -90,10 +80,10 @@ def override(data: Any, assignment: str) -> None:
     for part in parents:
         node = _child(node, part, assignment)
     try:
-        value = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 (a SafeLoader)
+        value = strictyaml.parse(text)
     except yaml.YAMLError as error:
-        problem = getattr(error, "problem", None) or "it cannot be read"
-        raise InputError(f"--set {assignment}: the value is not valid YAML: {problem}") from error
+        what = strictyaml.problem(error)[1]
+        raise InputError(f"--set {assignment}: the value is not valid YAML: {what}") from error
     if isinstance(node, list):
         _child(node, last, assignment)
         node[int(last)] = value

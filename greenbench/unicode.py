@@ -1,6 +1,7 @@
 """Text that every file can hold: what is no character becomes an escape that people can read."""
 
 import re
+from collections.abc import Callable
 from json import dumps, loads  # by name: a plug-in may replace the module's
 from typing import Any
 
@@ -48,14 +49,18 @@ def to_json(value: Any, indent: int | None = None, allow_nan: bool = False) -> s
     return text if text.isascii() else _LONE.sub(lambda found: _readable(found[0]).replace("\\", "\\\\"), text)
 
 
-def from_json(content: bytes) -> Any:
+def from_json(content: bytes, to_object: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
     """Return what JSON holds, its texts made ``printable``.
+
+    Args:
+        content: JSON in UTF-8.
+        to_object: makes an object of its keys and values; by default a key's last value counts.
 
     Raises:
         ValueError: it is not JSON in UTF-8.
     """
     text = content.decode()
-    value = loads(text)
+    value = loads(text, object_pairs_hook=to_object)
     return loads(to_json(value, allow_nan=True)) if _LONE_ESCAPE.search(text) else value
 
 

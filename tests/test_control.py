@@ -247,18 +247,19 @@ def test_a_run_with_nothing_to_do_measures_no_control(
 
 def test_rows_of_an_earlier_version_are_left_as_they_are(tmp_path: Path) -> None:
     """A row of another device or round is not touched, nor is one that failed."""
+    key = {"run_id": "r", "variant": "v", "dataset": "d", "scenario": "offline", "batch_size": 1, "repeat": 0}
     rows = [
-        {"round": 0, "device": "cpu", "status": "ok", "timestamp_utc": "2026"},
-        {"round": 0, "device": "cuda", "status": "ok", "timestamp_utc": "2026"},
-        {"round": 1, "device": "cpu", "status": "ok", "timestamp_utc": "2026"},
-        {"round": 0, "device": "cpu", "status": "error", "timestamp_utc": None},
+        {**key, "round": 0, "device": "cpu", "status": "ok", "timestamp_utc": "2026"},
+        {**key, "round": 0, "device": "cuda", "status": "ok", "timestamp_utc": "2026"},
+        {**key, "round": 1, "device": "cpu", "status": "ok", "timestamp_utc": "2026"},
+        {**key, "round": 0, "device": "cpu", "status": "error", "timestamp_utc": None},
     ]
     store.write_run(tmp_path, {"run_id": "r"})
     store.append(tmp_path, rows)
     at = {"session": 0, "round": 0, "device": "cpu", "timestamp_utc": "2025"}
     store.append(tmp_path, [one | at for one in both(line(9.0), line(9.0))], store.CONTROL)
     complete(tmp_path, Bracket(0, 0, "cpu"))
-    assert kept(tmp_path)[1:] == rows[1:]
+    assert [json.loads(text) for text in (tmp_path / store.RECORDS).read_text().splitlines()][1:] == rows[1:]
     assert kept(tmp_path)[0]["control_rtfx"] == pytest.approx(9)
 
 

@@ -262,7 +262,7 @@ def windows_all_at_once(files: Files) -> None:
     rows(files, change, store.WINDOWS)
 
 
-@forgery("missing or of another type: segments")
+@forgery("segments: times are expected in order")
 def a_window_that_ends_before_it_begins(files: Files) -> None:
     rows(files, lambda row: row.update(segments=[row["segments"][0][::-1]]), store.WINDOWS)
 
@@ -313,17 +313,17 @@ def a_figure_beyond_all_bounds(files: Files) -> None:
     rows(files, lambda row: row.update(peak_rss_bytes=1e308))
 
 
-@forgery("not a number or null")
+@forgery("number is expected, not")
 def a_figure_that_is_no_number(files: Files) -> None:
     rows(files, lambda row: row.update(peak_rss_bytes=float("nan")))
 
 
-@forgery("not a number or null")
+@forgery("number is expected, not")
 def a_whole_number_too_long_to_calculate_with(files: Files) -> None:
     rows(files, lambda row: row.update(peak_rss_bytes=10**400))
 
 
-@forgery("missing or of another type: audio_s")
+@forgery("audio_s: a finite number is expected, not inf")
 def a_text_of_no_length(files: Files) -> None:
     rows(files, lambda row: row.update(audio_s=float("inf")), store.HYPOTHESES)
 

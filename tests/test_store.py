@@ -225,8 +225,8 @@ def test_hypotheses_of_a_resumed_run(run: Path) -> None:
     """Texts come back with the row's keys; those of a repeat that was measured again are the later ones."""
     key = {name: OLD[name] for name in store.KEYS}
     for text in ("OLD", "NEW"):
-        append(run, [{**key, "utterance_id": u, "hypothesis": text, "audio_s": 1.5} for u in ("a", "b")], HYPOTHESES)
-    append(run, [{**key, "repeat": 1, "utterance_id": "a", "hypothesis": "OTHER"}], HYPOTHESES)
+        append(run, [{**key, "utterance_id": u, "reference": "R", "hypothesis": text} for u in ("a", "b")], HYPOTHESES)
+    append(run, [{**key, "repeat": 1, "utterance_id": "a", "reference": "R", "hypothesis": "OTHER"}], HYPOTHESES)
     frame = load_hypotheses(run.parent)
     assert list(frame.columns[: len(key)]) == list(key)
     assert frame[["repeat", "utterance_id", "hypothesis"]].to_numpy().tolist() == [
@@ -248,8 +248,12 @@ def sampled(folder: Path, *lines: dict | str) -> None:
 
 def test_samples_are_in_utc_whatever_clock_they_were_on(run: Path) -> None:
     """Each poller of a run maps its own clock; a sensor that was silent is NaN."""
-    sampled(run, {"header": {"t_s": 100.0, "utc_s": 1e9}}, {"t_s": 101.0, "a.power_w": 5.0}, {"t_s": 102.5})
-    sampled(run, {"header": {"t_s": 3.0, "utc_s": 2e9}}, {"t_s": 3.0, "a.power_w": 7.0})  # started anew
+    sampled(
+        run, {"header": {"t_s": 100.0, "utc_s": 1e9, "period_s": 0.1}}, {"t_s": 101.0, "a.power_w": 5.0}, {"t_s": 102.5}
+    )
+    sampled(
+        run, {"header": {"t_s": 3.0, "utc_s": 2e9, "period_s": 0.1}}, {"t_s": 3.0, "a.power_w": 7.0}
+    )  # started anew
     frame = store.load_power(run.parent)
     assert frame["utc_s"].tolist() == [1e9 + 1, 1e9 + 2.5, 2e9]
     assert frame["session"].tolist() == [1, 1, 2]
@@ -261,7 +265,7 @@ def test_power_is_derived_from_counters(run: Path) -> None:
     """Watts are microjoules over seconds, within one poller; at a wrap they are unknown, not negative."""
     counter = "rapl.package-0.energy_uj"
     joules = [(10.0, 1.0), (10.5, 6.0), (11.0, 8.0), (11.5, 0.5), (12.5, 20.5)]
-    header = {"header": {"t_s": 0.0, "utc_s": 1e9}}
+    header = {"header": {"t_s": 0.0, "utc_s": 1e9, "period_s": 0.1}}
     sampled(run, header, *({"t_s": t, counter: int(j * 1e6)} for t, j in joules), header, {"t_s": 13.0, counter: 10**9})
     watts = store.load_power(run)["rapl.package-0.power_w"]
     assert watts.fillna(-1).tolist() == pytest.approx([-1, 10, 4, -1, 20, -1])
@@ -285,10 +289,11 @@ def test_every_segment_of_a_window_is_a_row(run: Path) -> None:
 
 def test_texts_of_unwanted_windows_are_not_parsed(tmp_path: Path) -> None:
     """Only wanted windows are yielded, each is asked for once in a row, and a line in another form is kept."""
-    key = dict.fromkeys(store.KEYS, 0)
-    texts = [key | {"repeat": repeat, "utterance_id": f"u{i}", "hypothesis": "x"} for repeat in (0, 1) for i in (0, 1)]
+    key = {name: OLD[name] for name in store.KEYS}
+    said = {"reference": "x", "hypothesis": "x"}
+    texts = [key | {"repeat": repeat, "utterance_id": f"u{i}", **said} for repeat in (0, 1) for i in (0, 1)]
     store.append(tmp_path, texts, store.HYPOTHESES)
-    other = {"utterance_id": "u9", **key, "repeat": 1}
+    other = {"utterance_id": "u9", **said, **key, "repeat": 1}
     store.append(tmp_path, [other], store.HYPOTHESES)
     asked: list[int] = []
     wanted = store.read_texts(
@@ -308,23 +313,24 @@ def test_a_share_above_the_peak_that_an_earlier_version_wrote_is_unknown() -> No
 
 def test_rows_are_amended_in_one_step(tmp_path: Path) -> None:
     """Only what is known of a row changes, torn lines and all others stay byte for byte, and nothing is left behind."""
-    lines = [b'{"a": 1, "b": null}\n', b'{"a": 2', b"\n", b'{"b":  3,"a": 3}\n']
+    whole = [json.dumps(row(repeat)).encode() + b"\n" for repeat in (1, 3)]
+    lines = [whole[0], b'{"a": 2', b"\n", whole[1].replace(b", ", b",   "), b"[1]\n"]
     (tmp_path / store.RECORDS).write_bytes(b"".join(lines))
-    with pytest.warns(UserWarning, match="torn line"):
-        store.amend_rows(tmp_path, lambda row: {"b": "é"} if row["a"] == 1 else None)
-    assert (tmp_path / store.RECORDS).read_bytes() == '{"a": 1, "b": "é"}\n'.encode() + b"".join(lines[1:])
+    store.amend_rows(tmp_path, lambda row: {"licence": "é"} if row["repeat"] == 1 else None)
+    amended = json.dumps(row(1) | {"licence": "é"}, ensure_ascii=False).encode() + b"\n"
+    assert (tmp_path / store.RECORDS).read_bytes() == amended + b"".join(lines[1:])
     assert [path.name for path in tmp_path.iterdir()] == [store.RECORDS]
 
 
 def test_rows_that_cannot_be_amended_are_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk is one line that says how to go on; the rows are whole."""
-    store.append(tmp_path, [{"a": 1}])
+    store.append(tmp_path, [row()])
 
     def full(_fd: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(store.os, "fsync", full)
     with pytest.raises(store.StoreError, match="No space left on device. Rows are intact; continue with --resume"):
-        store.amend_rows(tmp_path, lambda _row: {"a": 2})
-    assert list(store.read_rows(tmp_path / store.RECORDS)) == [{"a": 1}]
+        store.amend_rows(tmp_path, lambda _row: {"licence": "MIT"})
+    assert list(store.read_rows(tmp_path / store.RECORDS)) == [row()]
     assert [path.name for path in tmp_path.iterdir()] == [store.RECORDS]

@@ -192,7 +192,7 @@ def broken_run(files: Files) -> None:
     files["r1/run.json"] = b"{"
 
 
-@tampering("missing or of another type")
+@tampering("variant: a valid string is expected, not ['a']")
 def other_types(files: Files) -> None:
     """A key of another type."""
     rows_changed(files, lambda rows: rows[0].update(variant=["a"]))

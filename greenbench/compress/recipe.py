@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from greenbench import devices, lock, registry, suitefile, whole
+from greenbench import devices, lock, readback, registry, suitefile, whole
 from greenbench.ancestry import Identity
 from greenbench.compress import speech, take
 from greenbench.compress.stored import check_steps, load_as_float32
@@ -29,7 +29,7 @@ from greenbench.entries import (
     resolve_variant,
 )
 from greenbench.environment import accelerator
-from greenbench.errors import InputError, MissingError
+from greenbench.errors import InputError, MissingError, StoreError
 from greenbench.plan import digest
 from greenbench.plugins import LINEAGE, METHODS, Context, Method, Utterance
 
@@ -81,7 +81,7 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         InputError: what is wrong, where, and the nearest valid name.
     """
     path = Path(source)
-    base, data = path.resolve().parent, suitefile.read(path)
+    data, base = suitefile.read(path), path.resolve().parent
     for assignment in overrides:
         suitefile.override(data, assignment)
     for role in ("teacher", "student"):
@@ -89,6 +89,7 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             data[role] = suitefile.entry(data[role], "variants")
     if isinstance(data.get("train"), list):
         data["train"] = [suitefile.entry(given, "datasets") for given in data["train"]]
+    suitefile.check(data, str(path))
     try:
         recipe = Recipe.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
@@ -221,10 +222,10 @@ def _is_made(recipe: Recipe, out: Path) -> bool:
     begun = False
     for file in (out / LINEAGE, out / TRAINING / BEGUN):
         try:
-            known = json.loads(file.read_text(encoding="utf-8"))["recipe_hash"]
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if not file.exists():
+                continue
+            known = readback.read_checked(file)["recipe_hash"]
+        except (StoreError, KeyError) as error:
             raise InputError(
                 f"--out {out}: {file.name} is something else than a recipe wrote. Choose another."
             ) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greenbench import store
-from greenbench.errors import InputError, did_you_mean
+from greenbench.errors import InputError, StoreError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +91,11 @@ def write(results: Path, name: str, out: Path) -> list[Path]:
 def _load(folder: Path) -> Results:
     rows = store.load(folder)
     runs = [store.read_run(run) for run in store.runs(folder)]
-    return Results(rows, {run["run_id"]: run for run in runs}, folder)
+    known = {run["run_id"]: run for run in runs}
+    strange = [run_id for run_id in rows["run_id"].unique() if run_id not in known]
+    if strange:
+        raise StoreError(f"{folder}: rows of the run '{strange[0]}', and no {store.RUN} says what that was")
+    return Results(rows, known, folder)
 
 
 def _documents(results: Results, form: Format) -> Documents:

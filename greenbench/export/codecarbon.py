@@ -37,7 +37,7 @@ def _line(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
     kg = None if row["co2e_g"] is None else row["co2e_g"] / 1000
     return {
         "timestamp": row["timestamp_utc"],
-        "project_name": run["name"],
+        "project_name": run.get("name"),
         "run_id": row["run_id"],
         "experiment_id": " | ".join(str(row[name]) for name in ("variant", "dataset", "device", "scenario")),
         "duration": row["wall_s"],

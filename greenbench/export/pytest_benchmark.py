@@ -31,7 +31,7 @@ def document(results: Results) -> Documents:
         "machine_info": _machine(run.get("machine") or {}),
         "commit_info": _commit(run),
         "benchmarks": benchmarks,
-        "datetime": run["started_utc"],
+        "datetime": run.get("started_utc"),
         "version": (run.get("versions") or {}).get("greenbench"),
     }
     return {"": json.dumps(content, indent=2, ensure_ascii=False).encode()}
@@ -86,6 +86,6 @@ def _commit(run: Mapping[str, Any]) -> dict[str, Any]:
         "time": None,
         "author_time": None,
         "dirty": bool(git.get("dirty")),
-        "project": run["name"],
+        "project": run.get("name"),
         "branch": "(unknown)",
     }

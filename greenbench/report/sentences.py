@@ -234,8 +234,8 @@ def misfits(rows: pd.DataFrame) -> list[str]:
 
 def harness(run: Mapping[str, Any]) -> str | None:
     """Say what the harness itself cost in a run, or None where that was not measured."""
-    known = run.get("harness_overhead")
-    if not known:
+    known = run.get("harness_overhead") or {}
+    if known.get("s_per_batch") is None or known.get("s_per_window") is None:
         return None
     batch, window = f"{1e6 * known['s_per_batch']:.2g} µs", f"{1e3 * known['s_per_window']:.2g} ms"
     return (

@@ -1,7 +1,5 @@
 """The files of a run: that each can be read, and what they hold for the checks."""
 
-import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -9,12 +7,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from greenbench import control, plan, rescore, store, traces
+from greenbench import control, plan, readback, rescore, store, traces
+from greenbench.errors import StoreError
 from greenbench.metrics import ACCURACY
 from greenbench.protocol import Protocol
-from greenbench.record import KEYS, SCHEMA
+from greenbench.readback import Fault
+from greenbench.record import SCHEMA
 from greenbench.suite import Suite, build_protocol
-from greenbench.unicode import from_json
 from greenbench.validate.evidence import Evidence, Line, Problem
 from greenbench.validate.moments import impossible
 
@@ -24,42 +23,34 @@ RUN = {
 }  # fmt: skip
 """What ``run.json`` must have, and of which type."""
 
-_KEY: dict[str, Any] = {**dict.fromkeys(KEYS[:5], str), "batch_size": int, "round": int, "repeat": (int, type(None))}
-_NUMBER = (int, float)
-LINES: dict[str, dict[str, Any]] = {
-    store.RECORDS: _KEY,
-    store.HYPOTHESES: {
-        **_KEY, "utterance_id": str, "reference": str, "hypothesis": str, "audio_s": _NUMBER,
-        "speaker": (str, type(None)),
-    },
-    store.SCORES: {**_KEY, "normalizer": str, "scorer": str, **dict.fromkeys(ACCURACY, (*_NUMBER, type(None)))},
-    store.WINDOWS: {**_KEY, "kind": str, "segments": list, "t_s": _NUMBER, "utc_s": _NUMBER},
-    store.CONTROL: {
-        **dict.fromkeys(("edge", "device", "control", "timestamp_utc"), str),
-        **dict.fromkeys(("session", "round"), int),
-        **dict.fromkeys(("rtfx", "energy_j_per_audio_s"), (*_NUMBER, type(None))),
-        **dict.fromkeys(("energy_method", "energy_scope", "reason"), (str, type(None))),
-    },
-}  # fmt: skip
-"""What a line of each file must have, and of which type; the rest of a row of ``records.jsonl`` is ``form``'s."""
+NEEDED: dict[str, Sequence[str]] = {
+    store.HYPOTHESES: ("speaker", "audio_s"),
+    store.SCORES: ACCURACY,
+    store.CONTROL: ("timestamp_utc", "rtfx", "energy_j_per_audio_s", "energy_method", "energy_scope", "reason"),
+}
+"""What lines of a file must have, too, for their figures to be believed."""
 
 _RESTORE = "Restore the file, or measure again."
+_RESUME = "It is skipped everywhere. Continue the run with --resume where a row is missing."
 _INSTALL = "Install the plug-in that the run was made with, or restore the file."
 
-MAX_TORN = 20
-"""Torn lines of one file that are told one by one."""
+FILES = (
+    store.RECORDS, store.HYPOTHESES, store.SCORES, store.WINDOWS, store.CONTROL, store.POWER,
+)  # fmt: skip
+"""What of a run's folder has rows."""
+
+MAX_FAULTS = 20
+"""Lines of one file that cannot be used, and problems of one suite, that are told one by one."""
 
 
 def read_run(folder: Path) -> tuple[dict[str, Any] | None, list[Problem]]:
     """Read ``run.json``; return it where it is sound enough to judge rows by, and what is wrong with it."""
     path = folder / store.RUN
     try:
-        run = json.loads(path.read_bytes())
-    except ValueError as broken:
-        return None, [Problem("error", str(path), f"not JSON: {broken}", _RESTORE)]
-    if not isinstance(run, dict):
-        return None, [Problem("error", str(path), "not a JSON object", _RESTORE)]
-    unreadable = list(_unreadable(run))
+        run = readback.read_object(path)
+    except StoreError as error:
+        return None, [Problem("error", str(path), str(error).removeprefix(f"{path}: "), _RESTORE)]
+    unreadable = list(_unreadable(run)) or [(what, _RESTORE) for what in readback.faults(store.RUN, run)]
     told = unreadable or [(what, _RESTORE) for what in _contradictory(run)]
     return (None if unreadable else run), [Problem("error", str(path), what, fix) for what, fix in told]
 
@@ -75,7 +66,7 @@ def _unreadable(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     try:
         build_protocol(Suite.model_validate(run["suite"]).protocol)
     except ValidationError as error:
-        for problem in error.errors(include_url=False)[:MAX_TORN]:
+        for problem in error.errors(include_url=False)[:MAX_FAULTS]:
             where, what = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
             fix = _INSTALL if what.startswith("unknown normalizer") else _RESTORE
             yield f"the suite does not load: {where}: {' '.join(what.removesuffix('.').split())}", fix
@@ -114,76 +105,41 @@ def _steps(run: Mapping[str, Any]) -> Protocol:
 
 def read_lines(folder: Path) -> tuple[dict[str, list[Line]], list[Problem]]:
     """Read every JSON-lines file of a run by name; a line that cannot be used is a problem and left out."""
-    lines: dict[str, list[Line]] = {name: [] for name in (*LINES, store.POWER)}
+    lines: dict[str, list[Line]] = {name: [] for name in FILES}
     found: list[Problem] = []
     for path in sorted(folder.glob("*.jsonl")):
-        n_torn = 0
-        with path.open("rb") as stream:
-            for number, text in enumerate(stream, start=1):
-                row = _object(text)
-                wrong = list(_misfits(path.name, row)) if row is not None else []
-                if row is None and text.strip():
-                    n_torn += 1
-                    found += [_torn(f"{path}:{number}")] if n_torn <= MAX_TORN else []
-                elif wrong:
-                    what = f"missing or of another type: {', '.join(wrong)}"
-                    found.append(Problem("error", f"{path}:{number}", what, _RESTORE))
-                elif row is not None and path.name in lines:
+        told: list[Problem] = []
+        n_faults = 0
+        try:
+            for number, row in readback.lines(path):
+                fault = row if isinstance(row, Fault) else _lacking(path.name, number, row)
+                if fault is not None:
+                    n_faults += 1
+                    told += [_fault(path, fault)] if n_faults <= MAX_FAULTS else []
+                elif path.name in lines and isinstance(row, dict):
                     lines[path.name].append(Line(path, number, row))
-        found += [_torn(str(path), n_torn - MAX_TORN)] if n_torn > MAX_TORN else []
+        except StoreError as error:
+            told.append(Problem("error", str(path), str(error).removeprefix(f"{path}: "), _RESTORE))
+        found += told
+        if n_faults > MAX_FAULTS:
+            what = f"{n_faults - MAX_FAULTS} more lines that cannot be used"
+            found.append(Problem("error", str(path), what, _RESTORE))
     return lines, found
 
 
-def _torn(where: str, n_more: int = 0) -> Problem:
-    fix = "It is skipped everywhere. Continue the run with --resume where a row is missing."
-    return Problem("warning", where, f"{n_more} more torn lines" if n_more else "torn line", fix)
+def _fault(path: Path, fault: Fault) -> Problem:
+    """Return a line's fault as a problem; a torn line is what a crash leaves, and what a resumed run mends."""
+    fix = (
+        "It is skipped everywhere. Continue the run with --resume where a row is missing."
+        if fault.is_torn
+        else _RESTORE
+    )
+    return Problem("warning" if fault.is_torn else "error", f"{path}:{fault.line}", fault.what, fix)
 
 
-def _object(text: bytes) -> dict[str, Any] | None:
-    try:
-        row = from_json(text)
-    except ValueError:
-        return None
-    except RecursionError:
-        return {"nested": "too deep"}  # which lacks whatever a line must have
-    return row if isinstance(row, dict) else None
-
-
-def _misfits(file: str, row: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of what a line lacks, or has of another type."""
-    if file == store.POWER:
-        header = row.get("header")
-        timed = header if isinstance(header, dict) else row
-        needed = (traces.TIME, "utc_s", "period_s") if isinstance(header, dict) else (traces.TIME,)
-        yield from (name for name in needed if not _is(timed.get(name), _NUMBER))
-        yield from (name for name in row if name not in ("header", traces.TIME) and not _is(row[name], _NUMBER))
-        return
-    yield from (name for name, kind in LINES.get(file, {}).items() if not _is(row.get(name), kind))
-    if file == store.WINDOWS and isinstance(row.get("segments"), list) and not _are_segments(row["segments"]):
-        yield "segments"
-
-
-def _are_segments(segments: Sequence[Any]) -> bool:
-    """Whether these are pairs of times, each in order and after the one before."""
-    pairs = [
-        pair for pair in segments if isinstance(pair, list) and len(pair) == 2 and all(_is(t, _NUMBER) for t in pair)
-    ]
-    times = [t for pair in pairs for t in pair]
-    return bool(pairs) and len(pairs) == len(segments) and times == sorted(times)
-
-
-def _is(value: Any, kind: Any) -> bool:
-    """Whether a value is of a type; a number is finite, and true is none."""
-    fits = isinstance(value, kind) and not isinstance(value, bool)
-    return fits and not (isinstance(value, (int, float)) and not is_finite(value))
-
-
-def is_finite(value: float) -> bool:
-    """Whether a number can be calculated with; a whole number may be too long for that."""
-    try:
-        return math.isfinite(value)
-    except OverflowError:
-        return False
+def _lacking(file: str, number: int, row: Mapping[str, Any]) -> Fault | None:
+    lacking = [name for name in NEEDED.get(file, ()) if name not in row]
+    return Fault(number, f"{', '.join(lacking)}: missing") if lacking else None
 
 
 def evidence(folder: Path, run: Mapping[str, Any], lines: Mapping[str, Sequence[Line]]) -> Evidence:

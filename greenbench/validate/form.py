@@ -13,8 +13,6 @@ from greenbench.validate.evidence import Check, Evidence, Row
 
 EDITED = "Restore the row from its run, or measure again."
 
-_SIGNED = ("energy_net_j",)
-_UNSIGNED_UNITS = ("1", "1/s", "s", "bytes", "J", "J/s", "W", "g", "Hz", "%")
 MOST = {
     "s": 1e8, "bytes": 1e15, "J": 1e12, "J/s": 1e6, "W": 1e6, "g": 1e9, "Hz": 1e7, "1/s": 1e18, "%": 1e6, "°C": 200,
     "1": 1e15,
@@ -44,8 +42,6 @@ def _has_types(row: Row, _evidence: Evidence) -> Iterator[str]:
 
 def _in_range(row: Row, _evidence: Evidence) -> Iterator[str]:
     for name, metric in METRICS.items():
-        if metric.unit in _UNSIGNED_UNITS and name not in _SIGNED and (row.get(name) or 0) < 0:
-            yield f"{name} is {row[name]:g}, below 0"
         if abs(row.get(name) or 0) > MOST[metric.unit]:
             yield f"{name} is {row[name]:g}, more than any window has ({MOST[metric.unit]:g})"
     for names in _ORDERED:

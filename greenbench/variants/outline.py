@@ -1,11 +1,12 @@
 """What a wav2vec 2.0 model's settings and files tell of it before it is loaded."""
 
-import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greenbench.errors import InputError
+from greenbench import readback
+from greenbench.errors import InputError, StoreError
 from greenbench.plugins import LINEAGE, Chained, Method, Outline
 from greenbench.variants import folders, hub
 from greenbench.variants.checkpoints import ARCHITECTURES
@@ -20,13 +21,12 @@ HALVES = {"fp16": "float16", "bf16": "bfloat16"}
 def lineage(model: str | None) -> dict[str, Any]:
     """Return what a student's folder says about where it comes from; empty for any other model."""
     path = Path(model or "") / LINEAGE
-    if model is None or not path.is_file():
+    if model is None or not os.path.lexists(path):
         return {}
     try:
-        lineage: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error}); make the student again") from error
-    return lineage
+        return {name: value for name, value in readback.read_checked(path).items() if value is not None}
+    except StoreError as error:
+        raise InputError(f"{error}. Restore the file, or make the student again.") from error
 
 
 def to_fetch(settings: "Wav2Vec2") -> str | None:

@@ -61,7 +61,7 @@ def page(written: Callable[..., Path]) -> Path:
         for variant in CELLS for dataset in SETS for i, (said, hypothesis, speaker) in enumerate(heard)
     ]  # fmt: skip
     where = written(*rows, texts=tuple(texts), name="browser", machine={EVIL: EVIL})
-    lines = [{"header": {"t_s": 0.0, "utc_s": 1e9}}]
+    lines = [{"header": {"t_s": 0.0, "utc_s": 1e9, "period_s": 0.1}}]
     lines += [{"t_s": n / 10, "cpu.power_w": 30.0, "poller.cpu_s": n / 1e4} for n in range(101)]
     store.append(where, lines, store.POWER)
     everything = Gate("none")  # of so few words no WER is shown to be within a margin

@@ -89,10 +89,11 @@ def test_what_models_and_data_say_is_never_markup(folder: Folder) -> None:
 
 def sample(where: Path) -> None:
     """Let a poller have seen a run of ten seconds with one window."""
-    lines = [{"header": {"t_s": 0.0, "utc_s": 1e9}}]
+    lines = [{"header": {"t_s": 0.0, "utc_s": 1e9, "period_s": 0.1}}]
     lines += [{"t_s": n / 10, "cpu.power_w": 30.0, "poller.cpu_s": n / 1e4} for n in range(101)]
     store.append(where, lines, store.POWER)
-    key = dict.fromkeys(store.KEYS, 0) | {"run_id": "r1", "variant": EVIL}
+    key = {"run_id": "r1", "variant": EVIL, "dataset": "d", "device": "cpu", "scenario": "offline", "batch_size": 1}
+    key |= {"round": 0, "repeat": 0}
     edges = {"kind": "window", **key, "segments": [[2, 5]], "t_s": 6.0, "utc_s": 1e9 + 6}
     store.append(where, [edges], store.WINDOWS)
 

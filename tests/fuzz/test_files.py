@@ -1,0 +1,158 @@
+"""Suites, recipes, lineages, manifests, entries and power logs with any damage: read, or refused with one line."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+
+from greenbench import powerlog, suite
+from greenbench.compress import recipe
+from greenbench.datasets.manifest import Manifest
+from greenbench.entries import VariantEntry, build_variant, origin
+from greenbench.errors import GreenbenchError
+from greenbench.submission import MANIFEST, check
+
+from .mutate import Mutation, mutations, restore, write
+
+SUITE = b"""\
+name: tiny
+description: what a suite may have
+protocol: {use: quick, repeats: 2, rounds: 2, window_s: 0.2, idle_s: 0}
+datasets:
+- use: quickstart
+  name: said
+  limit: 4
+- &other {use: quickstart, name: parts, length_buckets: 4, length_bucket: 1, on_bad_audio: skip}
+variants:
+- null/rtfx-100
+- use: wav2vec2/base-960h
+  builds: [int8-dynamic, {use: layer-drop, keep: 4}]
+- {use: null/rtfx-100, name: student, teacher: null/rtfx-100}
+devices: [cpu, cuda:0]
+scenarios: [offline, server]
+server: {rate_hz: 2.5, percentile: 90}
+batch_sizes: [1, 8]
+threads: 2
+normalizer: whisper-english
+also_score: [librispeech]
+estimate_energy: true
+meters: {codecarbon: {tdp_w: 65}}
+carbon: {g_per_kwh: 56, source: RTE, year: 2023}
+trace_hz: 10
+control: false
+timeout_s: 600
+"""
+RECIPE = b"""\
+name: tiny
+teacher: wav2vec2/quickstart
+student: {use: wav2vec2, config: base, weights: random}
+train:
+- use: quickstart
+  part: unlabelled
+validation_share: 0.1
+steps:
+- use: layer-drop
+  keep: 2
+- use: distill
+  steps: 100
+  lr: 0.0005
+  losses: {kl: 1.0}
+device: cpu
+estimate_energy: true
+"""
+LINEAGE = json.dumps({
+    "name": "student", "description": "one line", "parent": "wav2vec2/quickstart", "ancestors": [["sha256:ab", "fp16"]],
+    "steps": [{"use": "layer-drop", "settings": {"keep": 2}, "training": []},
+              {"use": "distill", "settings": {"lr": 1e-3}, "training": [
+                  {"step": 3, "wall_s": 2.0, "audio_s": 9.0, "energy_j": 7.5, "energy_method": "estimated"}]}],
+    "data": {"n_utterances": 7}, "training_s": 2.0, "training_energy_j": 7.5, "training_energy_method": "estimated",
+    "made_utc": "2026-11-27T00:00:00+00:00", "versions": {"greenbench": "0.1.0"}, "recipe_hash": "ab",
+}).encode()  # fmt: skip
+UTTERANCES = "".join(
+    json.dumps({"audio_filepath": f"a/{n}.wav", "text": f"TEXT {n}", "speaker": n, "offset": 0.5, "duration": n}) + "\n"
+    for n in range(1, 9)
+).encode()
+POWER = "".join(f"2026-11-27T00:00:0{n}+00:00,{n}.5,plug\n" for n in range(9)).encode()
+CSV = b"timestamp,watts,sensor\n" + POWER
+
+
+def student(folder: Path) -> None:
+    entry = VariantEntry(use="wav2vec2", name="student", model=str(folder))
+    made = build_variant(entry)
+    origin(entry, [entry])
+    (made.name, made.parent, made.steps, made.info, list(made.ancestors()))
+
+
+DOORS: dict[str, tuple[str, bytes, Callable[[Path], Any]]] = {
+    "suite": ("suite.yaml", SUITE, suite.load),
+    "recipe": ("recipe.yaml", RECIPE, recipe.load),
+    "lineage": ("greenbench.json", LINEAGE, lambda path: student(path.parent)),
+    "manifest": ("speech.jsonl", UTTERANCES, lambda path: list(Manifest(path)())),
+    "power log": ("power.csv", CSV, lambda path: powerlog.read(powerlog.Source(path)).energy_j([(1.0, 2.0)])),
+}
+"""Kind of file -> its name, a sound one, and what reads it."""
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_sound_file_is_read(door: str, tmp_path: Path) -> None:
+    """What the mutations start from is not refused."""
+    name, sound, read = DOORS[door]
+    (tmp_path / name).write_bytes(sound)
+    read(tmp_path / name)
+
+
+@pytest.mark.parametrize("door", DOORS)
+@settings(settings.get_profile("fuzz"))
+@given(mutation=mutations())
+@example(Mutation(0.0, "shape", 0.0, 2, 0.0))  # a pipe is not waited for
+@example(Mutation(0.0, "shape", 0.0, 4, 0.0))  # a link to itself
+@example(Mutation(0.588, "insert", 0.731, 8010, 0.512))  # a carriage return in a field of CSV
+@example(Mutation(0.094, "value", 0.747, 5238, 0.048))  # a text tagged as a mapping
+def test_any_damage_is_one_line(door: str, mutation: Mutation, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A damaged file is read, or refused in our words; nothing else is raised."""
+    name, sound, read = DOORS[door]
+    folder = tmp_path_factory.getbasetemp() / door.replace(" ", "-")
+    folder.mkdir(exist_ok=True)
+    write(folder / name, mutation(sound), mutation.n)
+    with suppress(GreenbenchError):
+        read(folder / name)
+    restore(folder / name, sound)
+
+
+class Entry(bytes):
+    """An entry's bytes, which no failing example prints."""
+
+    def __repr__(self) -> str:
+        return f"Entry of {len(self)} bytes"
+
+
+@pytest.fixture(scope="module")
+def entry(sound: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> "Entry":
+    import hashlib
+
+    path = tmp_path_factory.mktemp("entry") / "entry.zip"
+    run_id = json.loads(sound["run.json"])["run_id"]
+    files = {f"{run_id}/{name}": content for name, content in sound.items()}
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    manifest = {"format": "greenbench-submission/1", "digest": "", "files": hashes}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in {MANIFEST: json.dumps(manifest).encode(), **files}.items():
+            archive.writestr(name, content)
+    return Entry(path.read_bytes())
+
+
+@settings(settings.get_profile("fuzz"))
+@given(mutation=mutations())
+def test_any_damaged_entry_is_judged(
+    mutation: Mutation, entry: "Entry", tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A board's check answers with problems, and raises nothing, whatever the bytes are."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    path = folder / "entry.zip"
+    write(path, mutation(entry), mutation.n)
+    check(path, folder / "runs")

@@ -1,0 +1,97 @@
+"""A run's folder with any damage: every command goes on or stops with one line, and ``validate`` finds what it met."""
+
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greenbench import compare, export, lineage, merge, rescore, selection, store, submission, validate
+from greenbench.errors import GreenbenchError
+from greenbench.report import content, data, figures, frames, scores, sentences
+
+from .mutate import Mutation, mutations, restore, write
+
+
+def report(folder: Path, _out: Path) -> None:
+    found = content.load([folder])
+    lines = frames.summary(found.rows, found.outside, found.by_parent)
+    data.pack(data.drawn(lines, frames.settings(lines), figures.looks(lines["variant"])))
+    sentences.headline(frames.settings(lines), found.counted)
+    for run in found.runs:
+        sentences.harness(run), sentences.controls(run), sentences.peaks(run)
+
+
+def rescored(folder: Path, _out: Path) -> None:
+    rescore.rescore(folder, ["whisper-basic"])
+    scores.table(store.load(folder), store.load_scores(folder))
+
+
+def compared(folder: Path, _out: Path) -> None:
+    compare.compare(selection.select(f"{folder}:null/rtfx-100"), selection.select(f"{folder}:student"))
+
+
+def exported(form: str) -> Callable[[Path, Path], Any]:
+    return lambda folder, out: export.write(folder, form, out / "file")
+
+
+COMMANDS: dict[str, Callable[[Path, Path], Any]] = {
+    "report": report,
+    "rescore": rescored,
+    "compare": compared,
+    "lineage": lambda folder, _out: lineage.table(folder),
+    "merge": lambda folder, out: merge.merge([folder], out / "merged"),
+    "submit": lambda folder, out: submission.pack([folder], out / "entry.zip"),
+    **{f"export {form}": exported(form) for form in export.FORMATS if form != "parquet"},
+}
+
+
+def met(folder: Path, out: Path, command: str) -> str | None:
+    """Run a command; return what it refused or warned of."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            COMMANDS[command](folder, out)
+        except GreenbenchError as error:
+            return f"{type(error).__name__}: {error}"
+    return f"warning: {told[0].message}" if told else None
+
+
+@pytest.fixture(scope="module")
+def place(sound: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mutated") / "run"
+    folder.mkdir()
+    for name, whole in sound.items():
+        (folder / name).write_bytes(whole)
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_sound_run_is_no_problem(command: str, place: Path, tmp_path: Path) -> None:
+    """What the mutations start from is refused by no command, and has no error."""
+    assert met(place, tmp_path, command) is None or command in ("submit", "export boamps", "export model-index")
+    assert [problem for problem in validate.problems(place) if problem.severity == "error"] == []
+
+
+@settings(settings.get_profile("fuzz"))
+@given(mutation=mutations(), command=st.sampled_from(sorted(COMMANDS)))
+def test_any_damage_is_met_with_one_line(
+    mutation: Mutation, command: str, sound: dict[str, bytes], place: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """No command ends in another exception than ours, and what it refused or left out is a problem of ``validate``."""
+    name = sorted(sound)[int(mutation.file * len(sound))]
+    out = place.parent / "out"
+    out.mkdir()
+    try:
+        write(place / name, mutation(sound[name]), mutation.n)
+        told = met(place, out, command)
+        if told is not None and (place / store.RUN).exists():
+            assert list(validate.problems(place)), f"{command}: {told}"
+    finally:
+        shutil.rmtree(out)
+        for each, whole in sound.items():
+            restore(place / each, whole)

@@ -1,0 +1,111 @@
+"""What is read back: rows of known types, one warning for what is left out, and every damage is a validation error."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenbench import readback, store
+from greenbench.entries import VariantEntry, build_variant
+from greenbench.errors import InputError, StoreError
+from greenbench.limits import limits
+from greenbench.validate.files import read_lines
+
+ROW: dict[str, Any] = {
+    "run_id": "r", "variant": "v", "dataset": "d", "device": "cpu", "scenario": "offline", "batch_size": 8, "round": 0,
+    "repeat": 0, "status": "ok", "wer": 0.5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("[1, 2]", "a JSON object is expected, not a list"),
+        ("null", "a JSON object is expected, not null"),
+        ("7", "a JSON object is expected, not a number"),
+        ('"text"', "a JSON object is expected, not a text"),
+        ("[" * 5_000 + "]" * 5_000, "nested too deep"),
+        ('{"a": ' + "[" * 100 + "]" * 100 + "}", f"nested deeper than {limits().max_depth}"),
+        (json.dumps(ROW)[:-1] + ', "wer": 0.1}', "the key 'wer' is given twice"),
+        (json.dumps(ROW | {"wer": "0.5"}), "wer: a valid number is expected, not '0.5'"),
+        (json.dumps(ROW | {"wer": True}), "wer: a valid number is expected, not True"),
+        (json.dumps(ROW | {"wer": float("nan")}), "wer: a finite number is expected, not nan"),
+        (json.dumps(ROW | {"wer": 1e300}), "wer: 1e+300 is more than any window has"),
+        (json.dumps(ROW | {"variant": ["v"]}), "variant: a valid string is expected, not ['v']"),
+        (json.dumps({**ROW, "variant": None}), "variant: a valid string is expected, not None"),
+        (json.dumps({name: value for name, value in ROW.items() if name != "status"}), "status: missing"),
+        (json.dumps(ROW | {"licence": "x" * (limits().max_line_bytes + 1)}), "longer than 1 MB"),
+    ],
+    ids=lambda text: text[-24:],
+)  # fmt: skip
+def test_a_line_that_is_no_row_is_left_out_and_found(line: str, told: str, tmp_path: Path) -> None:
+    """Reading goes on with one warning that names the line, and to ``validate`` it is an error at the same place."""
+    path = tmp_path / store.RECORDS
+    path.write_text(f"{json.dumps(ROW)}\n{line}\n{line}\n{json.dumps(ROW | {'repeat': 1})}\n")
+    with pytest.warns(UserWarning, match=store.RECORDS) as warned:
+        rows = list(store.read_rows(path))
+    assert [row["repeat"] for row in rows] == [0, 1]
+    (warning,) = map(str, (one.message for one in warned))
+    assert warning.startswith(f"{path}:2: ")
+    assert told in warning
+    assert "and 1 more lines of this file" in warning
+    found = [problem for problem in read_lines(tmp_path)[1] if problem.severity == "error"]
+    assert [problem.where for problem in found] == [f"{path}:2", f"{path}:3"]
+    assert all(told in problem.what for problem in found)
+
+
+@pytest.mark.parametrize("file", [store.RECORDS, store.HYPOTHESES, store.POWER, store.WINDOWS])
+@pytest.mark.parametrize("shape", ["folder", "pipe"])
+def test_what_is_no_file_is_refused(file: str, shape: str, tmp_path: Path) -> None:
+    """A folder or a pipe in a file's place stops with one line at once, and is an error."""
+    path = tmp_path / file
+    path.mkdir() if shape == "folder" else os.mkfifo(path)
+    with pytest.raises(StoreError, match=f"{file}: cannot be read: a file is expected"):
+        list(store.read_rows(path))
+    (problem,) = read_lines(tmp_path)[1]
+    assert (problem.severity, problem.where) == ("error", str(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"run_id": None}, "run_id: a valid string is expected"),
+        ({"machine": {"gpus": "none"}}, "machine.gpus: a valid list is expected"),
+        ({"machine": {"memory_bytes": "8 GB"}}, "machine.memory_bytes: a valid number is expected"),
+        ({"harness_overhead": {"s_per_batch": float("nan"), "s_per_window": 1}}, "a finite number is expected"),
+        ({"suite": {"batch_sizes": [0]}}, "suite.batch_sizes.0: greater than or equal to 1"),
+        ({"versions": ["torch"]}, "versions: a valid dictionary is expected"),
+    ],
+)
+def test_a_run_of_other_types_is_refused(change: dict[str, Any], told: str, tmp_path: Path) -> None:
+    """``run.json`` has the types that pages and exports rely on, or is refused with the place inside it."""
+    (tmp_path / store.RUN).write_text(json.dumps({"run_id": "r"} | change))
+    with pytest.raises(StoreError) as caught:
+        store.read_run(tmp_path)
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[]", "a JSON object is expected, not a list"),
+        ("null", "a JSON object is expected, not null"),
+        ('{"training_energy_j": "3 kJ"}', "training_energy_j: a valid number is expected, not '3 kJ'"),
+        ('{"training_energy_j": -1}', "training_energy_j: greater than or equal to 0 is expected, not -1"),
+        ('{"training_s": NaN}', "training_s: a finite number is expected, not nan"),
+        ('{"training_energy_method": "guessed"}', "training_energy_method"),
+        ('{"steps": [7]}', "steps.0"),
+        ('{"ancestors": [["a", 7]]}', "ancestors.0.1: a valid string is expected, not 7"),
+        ("[" * 5_000, "nested too deep"),
+        ("{", "not JSON"),
+    ],
+)
+def test_a_lineage_of_another_form_is_refused(text: str, told: str, tmp_path: Path) -> None:
+    """What a student's folder says of its training is of the right types, or the variant is refused with the place."""
+    (tmp_path / readback.LINEAGE).write_text(text)
+    with pytest.raises(InputError) as caught:
+        build_variant(VariantEntry(use="wav2vec2", model=str(tmp_path)))
+    assert told in str(caught.value)
+    assert str(caught.value).startswith(str(tmp_path / readback.LINEAGE))
