@@ -195,21 +195,23 @@ def _headed(path: Path, _heading: _Heading) -> str | None:
 
 
 def _ogg(path: Path, _heading: _Heading) -> str | None:
-    """Look for a page that begins a stream after pages that go on with one."""
-    begun = False
-    for flags in _ogg_pages(path):
+    """Look for a page that begins a stream after pages that go on with one, and for one that is cut."""
+    begun, n_bytes = False, path.stat().st_size
+    for flags, end in _ogg_pages(path):
+        if end > n_bytes:
+            return f"it breaks off: its last page ends at byte {end}, and the file at {n_bytes}"
         if flags & 2 and begun:
             return _JOINED
         begun = begun or not flags & 2
     return None
 
 
-def _ogg_pages(path: Path) -> Iterator[int]:
-    """Yield the flags of each page, up to where pages end."""
+def _ogg_pages(path: Path) -> Iterator[tuple[int, int]]:
+    """Yield the flags of each page and the byte after it, up to where pages end."""
     with path.open("rb") as file:
         while len(head := file.read(27)) == 27 and head[:4] == b"OggS":
-            yield head[5]
-            file.seek(sum(file.read(head[26])), 1)
+            sizes = file.read(head[26])
+            yield head[5], file.seek(sum(sizes) + head[26] - len(sizes), 1)
 
 
 def _mp3(path: Path, heading: _Heading) -> str | None:

@@ -578,3 +578,15 @@ def test_joined_files_of_rarer_formats_are_refused(tmp_path: Path, form: str) ->
     assert len(read_audio(one)) == 4000
     with pytest.raises(BadAudioError, match="several files joined end to end"):
         read_audio(two)
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_file_cut_within_a_page_is_refused(tmp_path: Path, subtype: str) -> None:
+    """Half a download is not a shorter recording."""
+    path = tmp_path / "cut.ogg"
+    soundfile.write(path, np.random.default_rng(3).uniform(-0.1, 0.1, 48000), 16000, format="OGG", subtype=subtype)
+    whole = path.read_bytes()
+    assert len(read_audio(path)) == 48000
+    path.write_bytes(whole[:-100])
+    with pytest.raises(BadAudioError, match="it breaks off: its last page"):
+        read_audio(path)
