@@ -231,7 +231,7 @@ def _rows(source: Source, text: str) -> Iterator[tuple[int, Row]]:
     read = {*TIME_NAMES, *POWER_NAMES, (source.time_name or "").lower(), (source.power_name or "").lower()} - {""}
     if twice := next((name for name in names if name in read and names.count(name) > 1), None):
         raise InputError(f"{source.path}: two columns are called {twice}: which one is meant? Rename one.")
-    for row in _csv_rows(source, reader):
+    for row in reader:
         if any(row.pop(None, ())):  # DictReader's key of what is too much
             raise InputError(
                 f"{source.path}:{reader.line_num}: more values than the heading has columns: decimal commas? Write "
@@ -240,18 +240,11 @@ def _rows(source: Source, text: str) -> Iterator[tuple[int, Row]]:
         yield reader.line_num, {(name or "").strip(): value for name, value in row.items()}
 
 
-def _csv_rows(source: Source, reader: "csv.DictReader[str]") -> Iterator[dict[Any, Any]]:
-    try:
-        yield from reader
-    except csv.Error as error:
-        raise InputError(f"{source.path}:{reader.line_num + 1}: this line is not CSV: {error}") from error
-
-
 def _json_rows(source: Source, whole: str) -> Iterator[tuple[int, Row]]:
     for number, text in enumerate(whole.splitlines(), start=1):
         try:
             row = json.loads(text or "{}")
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise InputError(f"{source.path}:{number}: this line is not JSON") from error
         if not isinstance(row, dict):
             raise InputError(f"{source.path}:{number}: this line is no JSON object")
