@@ -109,10 +109,10 @@ def test_a_sound_file_is_read(door: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("door", DOORS)
 @settings(settings.get_profile("fuzz"))
 @given(mutation=mutations())
-@example(Mutation(0.0, "shape", 0.0, 2, 0.0))  # a pipe is not waited for
-@example(Mutation(0.0, "shape", 0.0, 4, 0.0))  # a link to itself
-@example(Mutation(0.588, "insert", 0.731, 8010, 0.512))  # a carriage return in a field of CSV
-@example(Mutation(0.094, "value", 0.747, 5238, 0.048))  # a text tagged as a mapping
+@example(mutation=Mutation(0.0, "shape", 0.0, 2, 0.0))  # a pipe is not waited for
+@example(mutation=Mutation(0.0, "shape", 0.0, 4, 0.0))  # a link to itself
+@example(mutation=Mutation(0.588, "insert", 0.731, 8010, 0.512))  # a carriage return in a field of CSV
+@example(mutation=Mutation(0.094, "value", 0.747, 5238, 0.048))  # a text tagged as a mapping
 def test_any_damage_is_one_line(door: str, mutation: Mutation, tmp_path_factory: pytest.TempPathFactory) -> None:
     """A damaged file is read, or refused in our words; nothing else is raised."""
     name, sound, read = DOORS[door]
