@@ -21,10 +21,10 @@ def refused(metric: str, across: tuple[str, ...] = (), **changes: object) -> dic
 
 
 def test_the_key_is_made_of_columns_that_rows_have() -> None:
-    """Every column of the key is in a row, or derives from one that is; only these and the control may be crossed."""
+    """Every column of the key is in a row, or derives from one; besides, control and decoding may be crossed."""
     named = {*comparability.KEY, *comparability.ENERGY}
     assert named - set(row_columns()) == {"energy_kind"}
-    assert set(comparability.CROSSABLE) - {comparability.CONTROL} < named
+    assert set(comparability.CROSSABLE) - {comparability.CONTROL, "decoding"} < named
     assert set(comparability.FIXED) <= set(METRICS)
 
 

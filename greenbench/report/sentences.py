@@ -8,9 +8,10 @@ import pandas as pd
 
 from greenbench import control, references, roofline
 from greenbench.metrics import METRICS
-from greenbench.report import frames
+from greenbench.report import frames, leaders
 from greenbench.report.figures import number, quantity
-from greenbench.report.frames import ENERGY, Leader, Setting
+from greenbench.report.frames import ENERGY, Setting
+from greenbench.report.leaders import Leader
 from greenbench.text import normalizers
 from greenbench.validity import FLAGS, RANKABLE, explain
 
@@ -72,7 +73,7 @@ def heading(metric: str) -> str:
     return label[0].upper() + label[1:]
 
 
-def findings(setting: Setting, counted: frames.Counts) -> list[tuple[str, str, str, str]]:
+def findings(setting: Setting, counted: leaders.Counts) -> list[tuple[str, str, str, str]]:
     """Return a setting's leaders as (what, who, number, what to know about it)."""
     return [
         (
@@ -82,7 +83,7 @@ def findings(setting: Setting, counted: frames.Counts) -> list[tuple[str, str, s
             _caveat(leader),
         )
         for metric in _LEADS
-        for leader in frames.leaders(setting.lines, metric, counted)
+        for leader in leaders.leaders(setting.lines, metric, counted)
     ]
 
 
@@ -109,7 +110,7 @@ def _caveat(leader: Leader) -> str:
     return "; ".join(part for part in (spread, among, rivals, origin) if part)
 
 
-def headline(settings: Sequence[Setting], counted: frames.Counts) -> tuple[str, list[str]]:
+def headline(settings: Sequence[Setting], counted: leaders.Counts) -> tuple[str, list[str]]:
     """Return the sentences that matter: who recognises best, who is fastest, who needs least energy.
 
     Who is best is said only where that is shown: a lead that is smaller than its interval is none.
@@ -124,14 +125,14 @@ def headline(settings: Sequence[Setting], counted: frames.Counts) -> tuple[str, 
     if not settings:
         return "", []
     main = max(settings, key=lambda setting: int(frames.rankable(setting.lines).sum()))
-    best = next(iter(frames.leaders(main.lines, "wer", counted)), None)
+    best = next(iter(leaders.leaders(main.lines, "wer", counted)), None)
     if best is None:
         return main.label, []
     told, field = [_best(best)], (main, best, counted)
-    fastest = next(iter(frames.leaders(main.lines, "rtfx")), None)
+    fastest = next(iter(leaders.leaders(main.lines, "rtfx")), None)
     if fastest:
         told.append(_against(fastest, field, _Claim("is fastest", "be fastest", _times_as_fast)))
-    thriftiest = sorted(frames.leaders(main.lines, ENERGY), key=lambda leader: frames.is_estimated(leader.line))
+    thriftiest = sorted(leaders.leaders(main.lines, ENERGY), key=lambda leader: frames.is_estimated(leader.line))
     for leader in thriftiest[:1]:
         kind = "estimated" if frames.is_estimated(leader.line) else f"measured, scope {leader.line['energy_scope']}"
         claim = _Claim(f"needs least energy ({kind})", f"need least energy ({kind})", _less_energy)
@@ -174,7 +175,7 @@ def _best(leader: Leader) -> str:
     return f"{leader.line['label']} recognises best: WER {wer}."
 
 
-def _against(leader: Leader, field: tuple[Setting, Leader, frames.Counts], claim: _Claim) -> str:
+def _against(leader: Leader, field: tuple[Setting, Leader, leaders.Counts], claim: _Claim) -> str:
     """Say who leads by a metric, and set that against what the leader was made of, else against who recognises best."""
     (setting, best, counted), line = field, leader.line
     value = quantity(leader.metric, line[leader.metric])
@@ -194,12 +195,12 @@ def _against(leader: Leader, field: tuple[Setting, Leader, frames.Counts], claim
     return f"{told}, {compared} {who}{other['label']}{_cost(line, other, counted)}{_rivals(leader)}."
 
 
-def _cost(line: Mapping[Any, Any], other: Mapping[Any, Any], counted: frames.Counts) -> str:
+def _cost(line: Mapping[Any, Any], other: Mapping[Any, Any], counted: leaders.Counts) -> str:
     """Say what a lead costs in WER, with the interval of the difference where the texts tell it."""
     wer = 100 * (line["wer"] - other["wer"])
     if pd.isna(wer):
         return ""
-    found = frames.difference(other, line, counted)
+    found = leaders.difference(other, line, counted)
     interval = f" [{100 * found.low:+.2f}, {100 * found.high:+.2f}]" if found else ""
     return f", at {wer:+.2f}{interval} percentage points of WER"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from greenbench.report import frames
+from greenbench.report import frames, leaders
 from greenbench.report.frames import ENERGY
 
 Rows = Callable[..., pd.DataFrame]
@@ -118,7 +118,7 @@ def test_rankable_bears_rows_without_flags() -> None:
 
 def lead(rows: pd.DataFrame, metric: str) -> list[tuple[str, int]]:
     (setting,) = frames.settings(frames.summary(rows))
-    return [(str(x.line["variant"]), x.n_ranked) for x in frames.leaders(setting.lines, metric)]
+    return [(str(x.line["variant"]), x.n_ranked) for x in leaders.leaders(setting.lines, metric)]
 
 
 def test_leader_is_not_a_flagged_row(rows: Rows) -> None:
@@ -155,7 +155,7 @@ def test_a_line_outside_the_gate_leads_in_wer_alone(rows: Rows) -> None:
         {("r1", "b", "d", "cpu", "offline", 1): "outside the WER margin"},
     )
     (setting,) = frames.settings(lines)
-    leads = {m: [(x.line["variant"], x.n_ranked) for x in frames.leaders(setting.lines, m)] for m in ("wer", "rtfx")}
+    leads = {m: [(x.line["variant"], x.n_ranked) for x in leaders.leaders(setting.lines, m)] for m in ("wer", "rtfx")}
     assert leads == {"wer": [("b", 2)], "rtfx": [("a", 1)]}
 
 
@@ -167,7 +167,7 @@ def test_overlapping_intervals_are_named_as_rivals(rows: Rows) -> None:
         {"variant": "c", "wer": 0.30, "wer_ci_low": 0.28, "wer_ci_high": 0.32},
     )
     (setting,) = frames.settings(frames.summary(frame))
-    assert frames.leaders(setting.lines, "wer")[0].rivals == ("b",)
+    assert leaders.leaders(setting.lines, "wer")[0].rivals == ("b",)
 
 
 @pytest.mark.parametrize(
