@@ -14,6 +14,8 @@ from typing import IO, Any
 
 from greenbench import merge, privacy, store, validate, whole
 from greenbench.errors import GreenbenchError, InputError, StoreError
+from greenbench.limits import Limits
+from greenbench.limits import limits as present_limits
 from greenbench.privacy import Found
 from greenbench.validate import Problem
 
@@ -25,28 +27,6 @@ _MEMBER = re.compile(
 )
 _PACK = "Pack the runs again with `greenbench submit`."
 _BLOCK_BYTES = 2**20
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an entry may cost whoever judges it; nothing beyond is unpacked, let alone read.
-
-    Attributes:
-        max_bytes: unpacked, all files together; 300,000 texts are a third of that.
-        max_files: in the archive.
-        max_ratio: of a file's bytes to those it takes in the archive; what runs write comes to 10 to 30.
-        max_lines: of one file.
-        max_line_bytes: of one line; a text of an hour is a tenth of that.
-    """
-
-    max_bytes: int = 2**28
-    max_files: int = 2_000
-    max_ratio: float = 200.0
-    max_lines: int = 1_000_000
-    max_line_bytes: int = 2**20
-
-
-LIMITS = Limits()
 
 
 @dataclass(frozen=True)
@@ -154,13 +134,13 @@ def _entry(name: str) -> zipfile.ZipInfo:
 # --- what a board refuses --------------------------------------------------------------------------------
 
 
-def check(file: Path, folder: Path, limits: Limits = LIMITS) -> list[Problem]:
+def check(file: Path, folder: Path, limits: Limits | None = None) -> list[Problem]:
     """Unpack an entry and judge it: its form, its hashes, and its rows against everything else in it.
 
     Args:
         file: the ZIP file.
         folder: a new or empty folder that gets the runs; what is in it counts only where there is no problem.
-        limits: what the entry may cost.
+        limits: what the entry may cost; by default what ``greenbench.limits`` says.
 
     Returns:
         Why a board refuses the entry; nothing where it does not.
@@ -193,13 +173,13 @@ def _inside(problem: Problem, folder: Path) -> str:
     return problem.where.replace(f"{folder}/", "")
 
 
-def unpack(file: Path, folder: Path, limits: Limits = LIMITS) -> str:
+def unpack(file: Path, folder: Path, limits: Limits | None = None) -> str:
     """Unpack an entry whose names are safe, whose size is bounded and whose files are those of its manifest.
 
     Args:
         file: the ZIP file.
         folder: gets a folder a run.
-        limits: what the entry may cost.
+        limits: what the entry may cost; by default what ``greenbench.limits`` says.
 
     Returns:
         The entry's digest.
@@ -207,6 +187,7 @@ def unpack(file: Path, folder: Path, limits: Limits = LIMITS) -> str:
     Raises:
         InputError: it is none of that.
     """
+    limits = limits or present_limits()
     try:
         with zipfile.ZipFile(file) as archive:
             _refuse_members(file, archive.infolist(), limits)

@@ -12,7 +12,8 @@ import pytest
 
 from greenbench import store, submission
 from greenbench.errors import InputError
-from greenbench.submission import MANIFEST, Limits, check, digest, pack
+from greenbench.limits import Limits
+from greenbench.submission import MANIFEST, check, digest, pack
 
 CELL: dict[str, Any] = {"variant": "a", "n_wrong": 2,
                         "rounds": [{"wall_s": 1.0 + i / 100, "energy_cpu_j": 9.0} for i in range(3)]}  # fmt: skip

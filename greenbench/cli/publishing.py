@@ -16,8 +16,9 @@ from greenbench.cli.progress import Progress
 from greenbench.errors import InputError
 
 if TYPE_CHECKING:
+    from greenbench.limits import Limits
     from greenbench.merge import Refused
-    from greenbench.submission import Limits, Preview
+    from greenbench.submission import Preview
     from greenbench.verification import Cell
 
 KeepPrivate = Annotated[
@@ -133,9 +134,12 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
         bool, typer.Option("--workflow", help="Only print a GitHub workflow that publishes entries/*.zip.")
     ] = False,
     max_entry_mb: Annotated[
-        float, typer.Option(min=0.1, help="Refuse entries that unpack to more, before anything is read.")
-    ] = 268.0,
-    max_entry_lines: Annotated[int, typer.Option(min=1, help="Refuse entries with a file of more lines.")] = 1_000_000,
+        float | None,
+        typer.Option(min=0.1, help="Refuse entries that unpack to more, before anything is read.", show_default="268"),
+    ] = None,
+    max_entry_lines: Annotated[
+        int | None, typer.Option(min=1, help="Refuse entries with a file of more lines.", show_default="1000000")
+    ] = None,
 ) -> None:
     """Write a static site that ranks what may be ranked, and lists the rest apart with the reason."""
     if workflow:
@@ -143,9 +147,12 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
 
         echo(files("greenbench.assets").joinpath(WORKFLOW).read_text(encoding="utf-8"), nl=False)
         return
-    from greenbench.submission import Limits
+    from dataclasses import replace
 
-    limits = Limits(max_bytes=int(1e6 * max_entry_mb), max_lines=max_entry_lines)
+    from greenbench.limits import limits as present_limits
+
+    asked = {"max_bytes": max_entry_mb and int(1e6 * max_entry_mb), "max_lines": max_entry_lines}
+    limits = replace(present_limits(), **{name: value for name, value in asked.items() if value})
     if check:
         _check(check, limits)
         return

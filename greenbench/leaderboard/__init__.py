@@ -13,6 +13,7 @@ from greenbench.accuracy import cell_of
 from greenbench.errors import InputError, StoreError
 from greenbench.gate import Gate
 from greenbench.leaderboard import among, documents, history, ranking, site, standing
+from greenbench.limits import Limits
 from greenbench.merge import Refused
 from greenbench.validate import Problem
 from greenbench.verification import Verification
@@ -47,7 +48,7 @@ def publish(
     asked: Gate = gate.DEFAULT,
     title: str = "Speech recognition leaderboard",
     previous: Path | None = None,
-    limits: submission.Limits = submission.LIMITS,
+    limits: Limits | None = None,
 ) -> Published:
     """Write a leaderboard's site.
 
@@ -57,7 +58,7 @@ def publish(
         asked: what a cell's WER must be before its speed, energy and size are ranked.
         title: of the site.
         previous: the previous publication, its JSON or its site; by default what is in ``out``.
-        limits: what an entry may cost.
+        limits: what an entry may cost; by default what ``greenbench.limits`` says.
 
     Raises:
         InputError: there is no run, or the previous publication cannot be read.
@@ -91,7 +92,7 @@ def publish(
 
 @contextmanager
 def _taken_in(
-    results: Sequence[Path], before: history.Content | None, limits: submission.Limits
+    results: Sequence[Path], before: history.Content | None, limits: Limits | None
 ) -> Iterator[tuple[Path, merge.Merged, list[Refused], dict[str, list[Verification]]]]:
     """Yield a folder with every run that may be published, what was merged and refused, and who reproduced what."""
     with tempfile.TemporaryDirectory() as scratch:
