@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
-from pydantic_core import from_json
 
+from greenbench import readback
 from greenbench.datasets.audio import audio_digest, read_audio, read_duration_s
 from greenbench.errors import InputError, MissingError
+from greenbench.limits import limits
 from greenbench.plugins import Clip, SuitePath
 from greenbench.registry import first_problem
 
@@ -134,11 +135,13 @@ class Manifest:
 
     def _lines(self) -> Iterator[tuple[str, _Line]]:
         """Yield each line that is not blank with where it stands."""
-        with self.path.open("rb") as lines:
-            for number, raw in enumerate(lines, 1):
-                line = raw.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").strip()
-                if line:
-                    yield f"{self.path}:{number}", self._line(line, f"{self.path}:{number}")
+        for number, raw in readback.numbered(self.path):
+            where = f"{self.path}:{number}"
+            if raw is None:
+                raise InputError(f"{where}: the line is longer than {limits().max_line_bytes / 1e6:.0f} MB")
+            line = raw.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").strip()
+            if line:
+                yield where, self._line(line, where)
 
     def _line(self, line: bytes, where: str) -> _Line:
         try:
@@ -242,7 +245,9 @@ def _json(line: bytes) -> Any:
             f"{error.start + 1}: save the file as UTF-8"
         ) from error
     try:
-        return from_json(line)
+        return readback.parse(line)
+    except KeyError as twice:
+        raise ValueError(f"the key {twice} is given twice") from twice
     except ValueError as error:
         if line in {b"[", b"{"} or line.startswith(b"["):
             raise ValueError(_NO_ARRAY) from error
@@ -253,8 +258,8 @@ def _json(line: bytes) -> Any:
 
 def _is_json(text: bytes) -> bool:
     try:
-        from_json(text)
-    except ValueError:
+        readback.parse(text)
+    except (KeyError, ValueError):
         return False
     return True
 

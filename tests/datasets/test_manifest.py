@@ -80,7 +80,7 @@ def test_ids_and_speakers_are_taken_where_given(write: Write) -> None:
     ("line", "problem"),
     [
         ('{"audio_filepath": "b.wav", "text": "B"', "invalid JSON"),
-        ("b.wav B", "invalid JSON: expected value at column 1"),
+        ("b.wav B", "invalid JSON: Expecting value: column 1"),
         ('["b.wav", "B"]', "one object a line, not an array"),
         ("[", "one object a line, not an array, nor an object over several lines"),
         ("{", "one object a line, not an array, nor an object over several lines"),
@@ -117,6 +117,9 @@ def test_ids_and_speakers_are_taken_where_given(write: Write) -> None:
         ),
         ('{"audio_filepath": "b.wav", "text": "B", "supervisions": [{}]}', "write it as `offset` and `duration`"),
         ('{"audio_filepath": "b.wav", "text": "B", "channel": 0}', "write that channel to a file of its own (got 0)"),
+        ('{"audio_filepath": "b.wav", "text": "B", "text": "C"}', "the key 'text' is given twice"),
+        (f'{{"audio_filepath": "b.wav", "text": "B", "x": {"[" * 99}{"]" * 99}}}', "nested deeper than"),
+        (f'{{"audio_filepath": "b.wav", "text": "{"B" * 2**20}"}}', "the line is longer than 1 MB"),
         ('{"text": "B"}', "audio_filepath"),
         ('{"audio_filepath": "b.wav"}', "text"),
         ('{"audio_filepath": "b.wav", "text": null}', "text"),
