@@ -32,7 +32,14 @@ def test(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Run the tests that train, export, compile or calibrate a model."""
     session.install("-e", ".[test]")
-    session.run("pytest", "-n", "2", "-m", "slow", *session.posargs)
+    session.run("pytest", "-n", "2", "-m", "slow and not matrix", *session.posargs)
+
+
+@nox.session
+def matrix(session: nox.Session) -> None:
+    """Run every family of models with every build."""
+    session.install("-e", ".[test]")
+    session.run("pytest", "-n", "2", "-m", "matrix", *session.posargs)
 
 
 @nox.session

@@ -208,10 +208,14 @@ QUICK = {
 }
 """Pairs that are tried in every run of the tests; the others take minutes together."""
 
+LONG = {*product({*FAMILIES} - {"wav2vec2", "wavlm", "w2v-bert"}, ("compile", "onnx-int8", "openvino-int8"))}
+"""Pairs that take half an hour together: tried by ``nox -s matrix``."""
+
 
 def _pairs() -> Iterator[Any]:
-    for family, build in product(FAMILIES, BUILDS):
-        yield pytest.param(family, build, marks=() if (family, build) in QUICK else pytest.mark.slow)
+    for pair in product(FAMILIES, BUILDS):
+        slow = [] if pair in QUICK else [pytest.mark.slow]
+        yield pytest.param(*pair, marks=[*slow, *([pytest.mark.matrix] if pair in LONG else [])])
 
 
 @pytest.mark.parametrize(("family", "build"), [*_pairs()])
