@@ -17,6 +17,7 @@ from greenbench.errors import GreenbenchError, InputError, StoreError
 from greenbench.limits import Limits
 from greenbench.limits import limits as present_limits
 from greenbench.privacy import Found
+from greenbench.readback import open_file
 from greenbench.validate import Problem
 
 FORMAT = "greenbench-submission/1"
@@ -189,7 +190,7 @@ def unpack(file: Path, folder: Path, limits: Limits | None = None) -> str:
     """
     limits = limits or present_limits()
     try:
-        with zipfile.ZipFile(file) as archive:
+        with open_file(file) as stream, zipfile.ZipFile(stream) as archive:
             _refuse_members(file, archive.infolist(), limits)
             hashes = _manifest(file, archive)
             for name, expected in hashes.items():
@@ -201,7 +202,7 @@ def unpack(file: Path, folder: Path, limits: Limits | None = None) -> str:
 
 def read_digest(file: Path) -> str:
     """Return the digest that an entry which was checked says it has."""
-    with zipfile.ZipFile(file) as archive:
+    with open_file(file) as stream, zipfile.ZipFile(stream) as archive:
         return digest(_manifest(file, archive))
 
 

@@ -236,8 +236,9 @@ def row(rtfx: float, **changes: Any) -> dict[str, Any]:
     from greenbench.roofline import share
 
     share_pct, note = share(1e9, rtfx, Peaks({"fp32": 1e11}), "fp32")
-    measured = {"run_id": "r", "device": "cpu", "status": "ok", "macs_per_audio_s": 1e9, "compute_dtype": "fp32"}
-    return measured | {"rtfx": rtfx, "mfu_pct": share_pct, "mfu_note": note} | changes
+    key = {"run_id": "r", "variant": "v", "dataset": "d", "device": "cpu", "scenario": "offline", "batch_size": 8}
+    measured = {"round": 0, "repeat": 0, "status": "ok", "macs_per_audio_s": 1e9, "compute_dtype": "fp32"}
+    return key | measured | {"rtfx": rtfx, "mfu_pct": share_pct, "mfu_note": note} | changes
 
 
 @pytest.mark.usefixtures("real")

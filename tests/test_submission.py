@@ -1,6 +1,7 @@
 """Entries: what is packed is whole and the same each time, and every kind of tampering is refused by its name."""
 
 import json
+import os
 import stat
 import tracemalloc
 import zipfile
@@ -329,3 +330,10 @@ def test_what_is_refused_says_what_to_do_once(tmp_path: Path) -> None:
     (tmp_path / "bad.zip").write_bytes(b"no archive")
     (problem,) = check(tmp_path / "bad.zip", tmp_path / "unpacked")
     assert f"{problem.what}. {problem.fix}".count("Pack the runs again") == 1
+
+
+def test_a_pipe_in_place_of_an_entry_is_not_waited_for(tmp_path: Path) -> None:
+    """It is refused in one line."""
+    os.mkfifo(tmp_path / "entry.zip")
+    (problem,) = check(tmp_path / "entry.zip", tmp_path / "runs")
+    assert "a file is expected" in problem.what

@@ -236,7 +236,7 @@ def _outputs(place: Path, arguments: Callable[[str], tuple[str, ...]], before: t
         if not kept.exists():
             _done(*before, "--out", str(kept))
         shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
-        shutil.copytree(kept, place) if kept.is_dir() else shutil.copy(kept, place)
+        shutil.copytree(kept, place) if kept.is_dir() else whole.write(place, kept.read_bytes())
 
     return Trial(arguments(str(place)), place, old, lambda: tree(place))
 
@@ -295,8 +295,12 @@ def _peaks_at_hand() -> Iterator[None]:
     content = {"macs_per_s": {"fp32": 1e12}, "bytes_per_s": 1e11, "foreign_pct": 0.0}
     for threads in {1, 2, environment.usable_cpus()}:
         text = json.dumps(content | {"threads": threads})
-        cache.artefact(peaks.about(run, "cpu", threads), lambda aside, text=text: (aside / peaks.FILE).write_text(text))
+        cache.artefact(peaks.about(run, "cpu", threads), lambda aside, text=text: _put(aside, text))
     yield
+
+
+def _put(aside: Path, text: str) -> None:
+    (aside / "peaks.json").write_text(text, encoding="utf-8")
 
 
 def _suite(home: Path) -> Path:

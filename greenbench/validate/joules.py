@@ -195,8 +195,10 @@ def _tdp_is_known(note: "re.Match[str]", tdp_w: float, evidence: Evidence) -> It
 
 
 def _draws_more_than_idle(row: Row, _evidence: Evidence) -> Iterator[str]:
-    """What works draws about as much as what rests, or more."""
+    """What works draws about as much as what rests, or more; an estimate follows the load, of others too."""
     joules, idle_w = row.get("energy_j"), row.get("idle_power_w")
+    if row.get("energy_method") == "estimated":
+        return
     if joules is not None and idle_w and row["wall_s"] and joules / row["wall_s"] < IDLE_SHARE * idle_w:
         yield f"energy_j is {joules / row['wall_s']:.3g} W over the window, under half of idle_power_w, {idle_w:.3g}"
 

@@ -50,6 +50,10 @@ COMMANDS: dict[str, Callable[[Path, Path], Any]] = {
 }
 
 
+PICKY = ("submit", "export boamps", "export model-index")
+"""Commands that ask for more than sound rows: a meter, a model of the hub. They may refuse what is whole."""
+
+
 def met(folder: Path, out: Path, command: str) -> str | None:
     """Run a command; return what it refused or warned of."""
     with warnings.catch_warnings(record=True) as told:
@@ -73,8 +77,8 @@ def place(sound: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_sound_run_is_no_problem(command: str, place: Path, tmp_path: Path) -> None:
     """What the mutations start from is refused by no command, and has no error."""
-    assert met(place, tmp_path, command) is None or command in ("submit", "export boamps", "export model-index")
-    assert [problem for problem in validate.problems(place) if problem.severity == "error"] == []
+    assert met(place, tmp_path, command) is None or command in PICKY
+    assert [f"{p.where}: {p.what}" for p in validate.problems(place) if p.severity == "error"] == []
 
 
 @settings(settings.get_profile("fuzz"))
@@ -89,7 +93,7 @@ def test_any_damage_is_met_with_one_line(
     try:
         write(place / name, mutation(sound[name]), mutation.n)
         told = met(place, out, command)
-        if told is not None and (place / store.RUN).exists():
+        if told is not None and command not in PICKY and (place / store.RUN).exists():
             assert list(validate.problems(place)), f"{command}: {told}"
     finally:
         shutil.rmtree(out)
