@@ -62,6 +62,7 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver_file: Path) -> N
     for name in ("is_available", "is_initialized", "device_count", "get_device_name", "get_device_properties",
                  "synchronize", "reset_peak_memory_stats", "max_memory_reserved", "max_memory_allocated"):  # fmt: skip
         monkeypatch.setattr(torch.cuda, name, getattr(torch.cuda, name))  # put back what the plug-in replaces here
+    monkeypatch.delitem(sys.modules, "greenbench_gpu", raising=False)  # it replaces these as it is imported
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", str(folder), prepend=":")
     monkeypatch.setenv("LD_LIBRARY_PATH", str(driver_file.parent))

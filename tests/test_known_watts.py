@@ -85,7 +85,10 @@ def test_a_boards_input_rail(suite_file: Path, tmp_path: Path) -> None:
 
 @pytest.mark.measures
 def test_a_trace_that_is_lost_costs_the_joules_and_is_flagged(suite_file: Path, tmp_path: Path) -> None:
-    """Pollers that are killed as they begin are started again a few times; rows without a trace have no joules."""
+    """Pollers that are killed as they begin are started again a few times; rows without a trace have no joules.
+
+    A poller that is back within a second leaves a gap over which power is integrated: the first rows may have joules.
+    """
     trace, killed = tmp_path / "run" / store.POWER, set[int]()
     command = [sys.executable, "-m", "greenbench", "run", str(suite_file), "--out", str(tmp_path / "run")]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as run:
@@ -99,8 +102,9 @@ def test_a_trace_that_is_lost_costs_the_joules_and_is_flagged(suite_file: Path, 
         said = run.stderr.read()
     assert run.returncode == 0, said
     assert len(killed) > 1
-    for row in measured(tmp_path / "run"):
-        assert row["trace_lost_s"] > 0
+    lost = [row for row in measured(tmp_path / "run") if row["trace_lost_s"]]
+    assert lost
+    for row in lost:
         assert {"trace-lost", "energy-unread"} <= set(row["flags"])
         assert f"{row['trace_lost_s']:.3g} s of" in row["flag_notes"][row["flags"].index("trace-lost")]
         assert (row["energy_j"], row["energy_system_j"], row["co2e_g"]) == (None, None, None)
