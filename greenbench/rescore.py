@@ -1,6 +1,5 @@
 """What measured texts score under another normaliser or scorer, or under the present versions of their own."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from greenbench.record import KEYS
 from greenbench.suite import build_protocol
 from greenbench.text import normalizers, scorers
 from greenbench.text.scorers import Heard
+from greenbench.unicode import to_json
 
 Key = tuple[Any, ...]
 """The values of ``KEYS``."""
@@ -105,17 +105,26 @@ def amend(folder: Path) -> int:
 def _amend_run(folder: Path) -> int:
     rows = [row for row in store.read_rows(folder / store.RECORDS) if row["status"] == "ok"]
     also = list(dict.fromkeys(_name_of(line) for line in store.read_rows(folder / store.SCORES)))
-    problem = scorers.unknown([*dict.fromkeys(map(_name_of, rows)), *also])
+    names = dict.fromkeys(map(_name_of, rows))
+    problem = scorers.unknown([*names, *also])
     if problem:
         raise InputError(f"{folder}: {problem}")
     keys, texts = _to_score(folder)
-    steps = build_protocol(store.read_run(folder)["suite"]["protocol"])
-    amended = [(row, _amended(row, texts[key_of(row)], steps)) for row in rows if key_of(row) in texts]
-    changed = {key_of(row): new for row, new in amended if new != row}
-    store.amend_rows(folder, lambda row: changed.get(key_of(row)))
+    of_name = {name: [key_of(row) for row in rows if _name_of(row) == name and key_of(row) in texts] for name in names}
+    scores = {key_of(line): line for name, named in of_name.items() for line in _scored(named, texts, [name])}
+    steps, changed = build_protocol(store.read_run(folder)["suite"]["protocol"]), set[Key]()
+
+    def known(row: store.Row) -> store.Row | None:
+        found = scores.get(key_of(row)) if row["status"] == "ok" else None
+        new = row if found is None else _amended(row, found, steps)
+        if new == row:
+            return None
+        changed.add(key_of(row))
+        return new
+
+    store.amend_rows(folder, known)
     if also:
-        lines = [json.dumps(line, ensure_ascii=False, allow_nan=False) for line in _scored(keys, texts, also)]
-        whole.write(folder / store.SCORES, "".join(f"{line}\n" for line in lines))
+        whole.write(folder / store.SCORES, "".join(f"{to_json(line)}\n" for line in _scored(keys, texts, also)))
     return len(changed)
 
 
@@ -123,9 +132,8 @@ def _name_of(line: Mapping[str, Any]) -> str:
     return scorers.name_of(line["normalizer"], line["scorer"])
 
 
-def _amended(row: store.Row, texts: list[Heard], steps: Protocol) -> store.Row:
+def _amended(row: store.Row, found: Mapping[str, Any], steps: Protocol) -> store.Row:
     """Return a row with the accuracy of its texts, and the flags that follow from it."""
-    (found,) = _score_all([texts], _name_of(row))
     ids = {name: found[name] for name in ("normalizer", "scorer", "non_english_pct")}
     changed = {**row, **(found if has_accuracy(row) else ids)}
     now = validity.Measured(changed, changed, steps, n_cpus=1)

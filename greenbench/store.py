@@ -133,7 +133,7 @@ def _amended(line: bytes, known: Callable[[Row], Mapping[str, Any] | None]) -> b
     if isinstance(row, dict):
         changed = known(row)
         if changed is not None:
-            return (json.dumps(row | dict(changed), ensure_ascii=False, allow_nan=False) + "\n").encode()
+            return (to_json(row | dict(changed)) + "\n").encode()
     return line
 
 
