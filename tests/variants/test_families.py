@@ -208,7 +208,10 @@ QUICK = {
 }
 """Pairs that are tried in every run of the tests; the others take minutes together."""
 
-LONG = {*product({*FAMILIES} - {"wav2vec2", "wavlm", "w2v-bert"}, ("compile", "onnx-int8", "openvino-int8"))}
+LONG = {
+    *product({*FAMILIES} - {"wav2vec2", "wavlm", "w2v-bert"}, ("onnx-int8", "openvino-int8")),
+    *product({*FAMILIES} - {"wav2vec2"}, ("compile",)),
+}
 """Pairs that take half an hour together: tried by ``nox -s matrix``."""
 
 
@@ -227,7 +230,6 @@ def _pairs() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("family", "build"), [*_pairs()])
 @pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning")  # from WavLM's attention
-@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")  # from torch.compile
 def test_every_family_runs_every_build_or_is_refused_first(
     family: str, build: str, folder: Callable[[str], Path], plain: Callable[[str], list[str]]
 ) -> None:
@@ -243,14 +245,16 @@ def test_every_family_runs_every_build_or_is_refused_first(
     variant.check()
     variant.prepare()
     model = variant.load("cpu")
-    texts = [model([waveform])[0] for waveform in NOISE]
+    noise, short = (NOISE[:2], SHORT[1:2]) if build == "compile" else (NOISE, SHORT)  # compiled anew per form
+    expected = plain(family)[: len(noise)]
+    texts = [model([waveform])[0] for waveform in noise]
     assert all(texts), "random weights answer something, so that this comparison can fail"
     if build in EXACT:
-        assert texts == plain(family)
+        assert texts == expected
     if build in NEAR:
-        assert jiwer.cer(plain(family), texts) < 0.5
-    assert len(model(SHORT)) == len(SHORT) == len([model([clip])[0] for clip in SHORT])
-    assert len(model([*NOISE, *SHORT])) == len(NOISE) + len(SHORT)
+        assert jiwer.cer(expected, texts) < 0.5
+    assert len(model(short)) == len(short) == len([model([clip])[0] for clip in short])
+    assert len(model([*noise, *short])) == len(noise) + len(short)
 
 
 def test_every_type_that_transformers_loads_is_measured_or_refused_by_name(tmp_path: Path) -> None:
