@@ -150,10 +150,21 @@ def graph(model: Any, extractor: Any) -> tuple[Any, dict[str, Any]]:
             self.model = model
 
         def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+            _forget_positions(self.model)
             logits: torch.Tensor = self.model(**dict(zip(example, inputs, strict=True))).logits
             return logits
 
     return Logits().eval(), example
+
+
+def _forget_positions(model: Any) -> None:
+    """Let rotary embeddings be computed anew: they are kept for the next input of the same length.
+
+    A graph that is traced with them at hand would hold them as a constant, right for that one length alone.
+    """
+    for module in model.modules():
+        if "cached_sequence_length" in vars(module):
+            module.cached_sequence_length = None
 
 
 def main() -> None:

@@ -75,6 +75,7 @@ FAMILIES = {
     "conformer": Family("Wav2Vec2Conformer", CONFORMER, masked=True),
     "conformer-rotary": Family("Wav2Vec2Conformer", CONFORMER | {"position_embeddings_type": "rotary"}, masked=True),
     "w2v-bert": Family("Wav2Vec2Bert", BERT, masked=True),
+    "w2v-bert-rotary": Family("Wav2Vec2Bert", BERT | {"position_embeddings_type": "rotary"}, masked=True),
     "w2v-bert-adapter": Family("Wav2Vec2Bert", BERT | {"add_adapter": True, "num_adapter_layers": 1}, masked=True),
     "parakeet": Family("Parakeet", PARAKEET, masked=True),
 }
@@ -215,17 +216,10 @@ LONG = {
 """Pairs that take half an hour together: tried by ``nox -s matrix``."""
 
 
-BROKEN = {("conformer-rotary", "openvino"), ("conformer-rotary", "openvino-int8")}
-"""Pairs that fail as they are exported: OpenVINO's tracing finds another graph at its second look."""
-
-
 def _pairs() -> Iterator[Any]:
     for pair in product(FAMILIES, BUILDS):
         slow = [] if pair in QUICK else [pytest.mark.slow]
-        known = (
-            [pytest.mark.xfail(reason="not exported, nor refused beforehand", strict=False)] if pair in BROKEN else []
-        )
-        yield pytest.param(*pair, marks=[*slow, *known, *([pytest.mark.matrix] if pair in LONG else [])])
+        yield pytest.param(*pair, marks=[*slow, *([pytest.mark.matrix] if pair in LONG else [])])
 
 
 @pytest.mark.parametrize(("family", "build"), [*_pairs()])
