@@ -64,6 +64,13 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def site(session: nox.Session) -> None:
+    """Build the documentation as a site, in site/; a broken link or reference fails."""
+    session.install("-e", ".[docs]")
+    session.run("zensical", "build", "--strict", "--clean")
+
+
+@nox.session
 def kills(session: nox.Session) -> None:
     """Kill commands a hundred times at random steps on the disk, and check that what is left is whole."""
     session.install("-e", ".[test]")

@@ -7,7 +7,8 @@ from typing import Any
 
 from greenbench.accuracy import Cell, cell_of
 from greenbench.comparability import differing
-from greenbench.record import CELL, PROVENANCE
+from greenbench.provenance import PROVENANCE
+from greenbench.record import CELL
 from greenbench.selection import Side
 from greenbench.statistics.repeats import Unit, units
 from greenbench.store import Row

@@ -13,11 +13,25 @@ from greenbench.errors import StoreError
 from greenbench.limits import limits
 from greenbench.metrics import ACCURACY, METRICS
 from greenbench.plugins import LINEAGE, METHODS
-from greenbench.record import KEYS, NUMERIC, PROVENANCE
+from greenbench.provenance import PROVENANCE
+from greenbench.record import KEYS, NUMERIC
 from greenbench.unicode import from_json
 
 RUN, RECORDS, HYPOTHESES, SCORES = "run.json", "records.jsonl", "hypotheses.jsonl", "scores.jsonl"
 POWER, WINDOWS, CONTROL = "power.jsonl", "windows.jsonl", "control.jsonl"
+
+FILES: dict[str, str] = {
+    RUN: "the resolved suite, every step of the protocol, versions, git state, the machine, which meters answer",
+    RECORDS: "one row per cell and repeat",
+    HYPOTHESES: "reference and hypothesis of every utterance, not normalised, with its latency",
+    SCORES: "the same texts under other normalisers and scorers: `also_score`, `greenbench rescore`",
+    POWER: "samples of power, temperature, frequency and load, with the times before and after each read",
+    WINDOWS: "when each window and idle baseline began and ended, on the same monotonic clock and in UTC",
+    CONTROL: "one line per measurement of the control cell, or why there is none",
+    "report.html": "the page",
+    "logs/": "what the process of a failed cell printed",
+}
+"""What a run's folder holds, by name; all but the first two are there only where they have something to say."""
 
 HEADER, KEY = "header", "key"
 """Parts that have a form of their own: the first line of a poller, and the keys that a line begins with."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from greenbench.errors import StoreError
 from greenbench.metrics import METRICS
+from greenbench.provenance import PROVENANCE
 
 SCHEMA = 1
 """Version of the row. 1: first published form."""
@@ -21,27 +22,6 @@ KEYS = ("run_id", "variant", "dataset", "device", "scenario", "batch_size", "rou
 
 CELL = KEYS[:-2]
 """The columns that identify a cell of a run, whose rounds and repeats are summed up in one line."""
-
-PROVENANCE = (
-    "suite", "suite_hash", "schema", "protocol", "order_index", "timestamp_utc",
-    "parent", "identity", "ancestors", "ancestors_from", "steps", "decoding", "licence", "synthetic",
-    "training_s", "training_energy_j", "training_energy_method",
-    "device_name", "threads", "batching", "engine_batching", "compute_dtype", "mfu_note", "timed_region",
-    "arrivals", "server_probes",
-    "normalizer", "scorer", "non_english_pct", "data_hash", "audio_doubts", "wer_ci_unit",
-    "energy_scope", "energy_method", "energy_unread",
-    "energy_system_method", "energy_system_source", "energy_system_note",
-    "energy_cpu_method", "energy_cpu_source", "energy_cpu_note",
-    "energy_dram_method", "energy_dram_source", "energy_dram_note",
-    "energy_gpu_method", "energy_gpu_source", "energy_gpu_note", "energy_gpu_scope",
-    "peak_rss_source", "peak_gpu_source",
-    "carbon_g_per_kwh", "carbon_source", "carbon_year", "carbon_pue",
-    "control", "control_rtfx", "control_drift_pct", "control_energy_j_per_audio_s", "control_energy_method",
-    "control_note",
-    "skipped_for", "n_processes_left", "n_windows", "cooldown_s", "cooldown_excess_c", "warmup_batches", "warmup_s",
-    "warmup_cv_pct", "cell_s",
-)  # fmt: skip
-"""The columns that say where the numbers come from."""
 
 MEASURED = ("wall_s", "audio_s", "n_passes", "rtfx", "n_utterances")
 """The metrics that every measured row has, above zero."""

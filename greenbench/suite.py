@@ -19,7 +19,14 @@ from greenbench.unicode import printable
 
 
 class Carbon(BaseModel):
-    """The grid factor behind ``co2e_g``; without one there is no CO2 figure."""
+    """The grid factor behind ``co2e_g``; without one there is no CO2 figure.
+
+    Attributes:
+        g_per_kwh: grams of CO2e per kilowatt-hour.
+        source: who states the factor.
+        year: for which year.
+        pue: power usage effectiveness of the data centre, a factor of at least 1.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

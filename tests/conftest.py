@@ -23,7 +23,7 @@ import soundfile
 from hypothesis import settings
 
 from greenbench import gpus
-from greenbench.record import PROVENANCE
+from greenbench.provenance import PROVENANCE
 
 SAID = [f"this is what number {i} said to us" for i in range(40)]
 FAKE_KEY = ("variant", "dataset", "device", "scenario", "batch_size")

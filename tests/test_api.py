@@ -14,7 +14,7 @@ import greenbench
 from greenbench.assets import QUICKSTART
 from greenbench.errors import InputError
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "compress-in-python.md"
 
 
 def test_dir_names_the_api_and_nothing_else() -> None:
@@ -116,13 +116,13 @@ def test_a_saved_model_says_the_same(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_documented_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The block as it stands, on the bundled student and shorter, from the model to the measured rows."""
     pytest.importorskip("accelerate")
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (block,) = [block for block in blocks if "save(" in block]
     shorter = {
-        '"models/bundled-6l"': repr(str(QUICKSTART / "students" / "quickstart-2l")), "keep=4": "keep=1",
+        '"models/mine"': repr(str(QUICKSTART / "students" / "quickstart-2l")), "keep=4": "keep=1",
         "steps=1000": "steps=2", 'part="unlabelled")': 'part="unlabelled"), limit=4', "limit=20": "limit=2",
         '"datasets"': '"protocol": {"use": "quick", "repeats": 1, "window_s": 0.1}, "control": False, "datasets"',
     }  # fmt: skip
@@ -133,5 +133,5 @@ def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     names: dict[str, Any] = {}
     exec(block, names)
     assert dict(zip(names["frame"]["variant"], names["frame"]["status"], strict=True)) == {
-        "file:models/mine": "ok", "file:models/mine+int8-dynamic": "ok",
+        "file:models/student": "ok", "file:models/student+int8-dynamic": "ok",
     }  # fmt: skip

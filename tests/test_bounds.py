@@ -63,7 +63,7 @@ def test_every_part_has_a_domain(part: str, source: str | None, domain: str) -> 
 
 def test_the_page_on_measurement_has_the_table() -> None:
     """What the page says of each domain is what the code holds joules to."""
-    page = (Path(__file__).parents[1] / "docs" / "measurement.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "explanation" / "measurement.md").read_text(encoding="utf-8")
     lines = [line for line in page.splitlines() if line.startswith("| ") and line.count("|") == 5]
     stated = {name: cells for _, name, *cells, _ in ([cell.strip() for cell in line.split("|")] for line in lines)}
     names = {"CPU package": "package", "memory of a package": "dram", "GPU board": "gpu", "battery": "battery",

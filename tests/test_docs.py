@@ -1,20 +1,24 @@
-"""The documentation cannot rot: what it says of commands, metrics, suites and versions is checked."""
+"""The documentation cannot rot: what it says of commands, keys, columns, suites and versions is checked."""
 
 import importlib.util
 import re
-import shlex
 from pathlib import Path
 from typing import get_args
 
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 
 from greenbench import __version__, registry, suite
+from greenbench.metrics import METRICS
 from greenbench.protocol import PROTOCOLS, Protocol
+from greenbench.provenance import PROVENANCE
 from greenbench.scenarios import Scenario
+from greenbench.validity import FLAGS
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+DOCS = ROOT / "docs"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def load_tool():
@@ -27,34 +31,13 @@ def load_tool():
 
 
 TOOL = load_tool()
-COMMANDS = TOOL.commands()
+COMMANDS = TOOL.reference.commands()
 
 
 @pytest.fixture(scope="module")
 def tool():
     """The script that writes the generated parts."""
     return TOOL
-
-
-def generated(part: str) -> str:
-    found = re.search(rf"<!-- generated: {part} -->\n(.*?)\n?<!-- end -->", README, flags=re.S)
-    assert found, f"the README has no part '{part}'"
-    return found[1]
-
-
-def test_the_readme_shows_the_commands_as_they_are(tool) -> None:
-    """Every command and option stands in the README with its help; `python tools/readme.py` mends it."""
-    assert generated("help") == tool.command_help()
-
-
-def test_the_readme_shows_the_metrics_as_they_are(tool) -> None:
-    """The README's table is the METRICS table; `python tools/readme.py` mends it."""
-    assert generated("metrics") == tool.metrics_table()
-
-
-def test_the_readme_shows_the_flags_as_they_are(tool) -> None:
-    """The README's table is the FLAGS table; `python tools/readme.py` mends it."""
-    assert generated("flags") == tool.flags_table()
 
 
 @pytest.fixture(scope="module")
@@ -72,23 +55,30 @@ PLACES = [
 
 
 @pytest.mark.parametrize(("document", "name", "content"), PLACES)
-def test_every_figure_is_that_of_committed_rows(tool, committed, document: Path, name: str, content: str) -> None:
-    """What a document quotes is what its rows and files give now; `python tools/readme.py` mends it."""
+def test_every_generated_part_is_as_the_program_has_it(
+    tool, committed, document: Path, name: str, content: str
+) -> None:
+    """What a document quotes is what tables, rows and files give now; `python tools/readme.py` mends it."""
     assert content.strip() == tool.part(name, committed).strip()
 
 
 def test_every_part_that_can_be_generated_is_used() -> None:
-    """No figure is computed for nobody."""
-    assert {*TOOL.DECLARED, *TOOL.figures.PARTS} == {place.values[1] for place in PLACES}
+    """No figure and no table is made for nobody."""
+    assert {*TOOL.reference.PARTS, *TOOL.figures.PARTS} == {place.values[1] for place in PLACES}
 
+
+SIMULATED = [DOCS / "explanation" / name for name in ("measurement.md", "comparing.md")]
+"""Pages whose figures are of simulations, of other people's papers and of constants, each with a test of its own."""
 
 MEASURED = r"\d\.\d+ ?%|\d(\.\d+)? times (as|smaller)|\d kJ|WER (is|of|was) \d|\d\.\d+x\b|RTFx \d|-> \d"
 
 
-@pytest.mark.parametrize("document", TOOL.DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "document", [path for path in TOOL.DOCUMENTS if path not in SIMULATED], ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_no_measured_figure_is_written_by_hand(tool, document: Path) -> None:
     """Beside the generated parts there is no error rate, no factor of speed or size, and no energy."""
-    prose = tool.GENERATED.sub("", document.read_text(encoding="utf-8"))
+    prose = re.sub("<!-- in the tests: .*? -->", "", tool.GENERATED.sub("", document.read_text(encoding="utf-8")))
     assert [line for line in prose.splitlines() if re.search(MEASURED, line)] == []
 
 
@@ -103,28 +93,98 @@ def test_documents_take_fewer_and_more_runs(tool, tmp_path: Path, monkeypatch: p
         assert "whisper-english" not in tool.part("teacher-wer", runs)
 
 
-@pytest.mark.parametrize("file", ["README.md", "CHANGELOG.md", "CONTRIBUTING.md"])
-def test_every_command_that_is_mentioned_exists(file: str) -> None:
-    """No document names a command or option of greenbench that is not there."""
-    text = (ROOT / file).read_text()
-    for line in re.findall(r"greenbench (\w+[^`\n]*)", text):
-        words = (
-            shlex.split(line, comments=True) if line.count('"') % 2 == 0 and line.count("'") % 2 == 0 else line.split()
-        )
-        name = next((" ".join(words[:n]) for n in (2, 1) if " ".join(words[:n]) in COMMANDS), None)
-        if name is None:
+# --- the generated reference says everything -------------------------------------------------------------
+
+
+def described(page: str) -> set[str]:
+    """The names in the first cell of the rows of a page's tables, and its headings that are code."""
+    text = (DOCS / "reference" / page).read_text(encoding="utf-8")
+    return {
+        name
+        for cell in re.findall(r"^(?:\||#+) (`[^|\n]+)", text, flags=re.M)
+        for name in re.findall("`([^`]+)`", cell)
+    }
+
+
+def test_the_reference_has_every_table_of_the_program() -> None:
+    """Metrics, provenance, flags, steps, keys, plug-ins and commands are on their pages, with a meaning each."""
+    assert described("metrics.md") == set(METRICS)
+    assert described("row.md") == set(PROVENANCE)
+    assert described("flags.md") == set(FLAGS)
+    assert described("protocols.md") == set(Protocol.__dataclass_fields__)
+    assert {*suite.Suite.model_fields, *registry.names("datasets"), *registry.names("meters")} <= described("suite.md")
+    assert {f"greenbench {name}" for name in COMMANDS} <= described("commands.md")
+    assert set(registry.names("methods")) <= described("builds.md")
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "reference").glob("*.md")), ids=lambda page: page.stem)
+def test_no_cell_of_the_reference_is_empty(page: Path) -> None:
+    """Each name in a table has something said of it: a key without a docstring fails here."""
+    rows = [line for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    assert [row for row in rows if re.search(r"\|\s*\|", row)] == []
+
+
+def test_the_readme_is_short_and_has_no_generated_part(tool) -> None:
+    """It is read in five minutes; what is long is in docs."""
+    assert len(README.splitlines()) <= 150
+    assert list(tool.parts(README)) == []
+
+
+# --- links and navigation --------------------------------------------------------------------------------
+
+PAGES = sorted(path for path in DOCS.rglob("*.md") if DOCS / "upstream" not in path.parents)
+
+
+def links(document: Path) -> list[str]:
+    """The targets of links and images of a document."""
+    inline = [token.children or () for token in MarkdownIt("commonmark").parse(document.read_text(encoding="utf-8"))]
+    return [child.attrs.get("href") or child.attrs["src"] for tokens in inline for child in tokens
+            if child.type in ("link_open", "image")]  # fmt: skip
+
+
+def anchors(document: Path) -> set[str]:
+    """The anchors of a document's headings, as GitHub and the site make them."""
+    headings = re.findall(r"^#+ (.*)$", document.read_text(encoding="utf-8"), flags=re.M)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize(
+    "document", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES], ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """The file is there, and so is the heading; a page of the site links to no file outside it."""
+    for link in links(document):
+        place, _, anchor = link.partition("#")
+        if "://" in link:
             continue
-        valid = {option for p in COMMANDS[name].params for option in p.opts}
-        assert {w for w in words if w.startswith("--")} <= valid, line
-    for command in re.findall(r"`greenbench (\w+)", text):
-        assert command in {name.split()[0] for name in COMMANDS}, command
+        target = (document.parent / place).resolve() if place else document
+        assert target.exists(), link
+        assert document not in PAGES or target.is_relative_to(DOCS), link
+        assert not anchor or anchor in anchors(target), link
 
 
-def test_every_command_is_in_readme_and_changelog() -> None:
-    """A command that exists is documented in both."""
+def test_every_page_is_in_the_navigation_and_the_readme() -> None:
+    """The site shows all pages, and the README leads to each."""
+    sections = [
+        pages for section in yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"] for pages in section.values()
+    ]
+    listed = [
+        [pages] if isinstance(pages, str) else [name for page in pages for name in page.values()] for pages in sections
+    ]
+    shown = [name for names in listed for name in names]
+    assert sorted(shown) == sorted(str(page.relative_to(DOCS)) for page in PAGES)
+    linked = {(ROOT / link).resolve() for link in links(ROOT / "README.md") if "://" not in link}
+    hidden = {page for page in PAGES if page not in linked}
+    assert hidden == {DOCS / "index.md", DOCS / "explanation" / "robustness.md"}
+
+
+# --- README and the other documents ----------------------------------------------------------------------
+
+
+def test_every_command_is_in_the_changelog() -> None:
+    """A command that exists is in the list of changes."""
     changelog = (ROOT / "CHANGELOG.md").read_text()
     for name in COMMANDS:
-        assert f"`greenbench {name}" in README
         assert re.search(rf"`(greenbench )?{name}`", changelog), name
 
 
@@ -133,43 +193,32 @@ def test_the_changelog_knows_this_version() -> None:
     assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_the_readme_suite_loads() -> None:
-    """The suite that the README shows is valid, and it names every key a suite may have or its default applies."""
-    (block,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.S)
-    loaded = suite.load(yaml.safe_load(block))
-    assert len(loaded.variants) == 9, "five, one by its name's suffix, and three alternatives"
-
-
 @pytest.mark.parametrize("path", sorted((ROOT / "suites").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_shipped_suite_loads_and_is_in_the_readme(path: Path) -> None:
-    """The suites that come along are valid and named in the README."""
+def test_every_shipped_suite_loads_and_is_documented(path: Path) -> None:
+    """The suites that come along are valid and named in the documentation."""
     assert suite.load(path).name == path.stem
-    assert f"suites/{path.name}" in README
+    assert f"suites/{path.name}" in (DOCS / "reference" / "suite.md").read_text()
 
 
-def test_the_readme_has_every_exit_code() -> None:
+def test_the_reference_has_every_exit_code() -> None:
     """The line on exit codes names those that the command line and its errors end with, and no other."""
-    (line,) = re.findall(r"^Exit codes: (.*?\.)$", README, flags=re.S | re.M)
+    page = (DOCS / "reference" / "commands.md").read_text()
+    (line,) = re.findall(r"^Exit codes: (.*?\.)$", page, flags=re.S | re.M)
     files = [*(ROOT / "greenbench" / "cli").glob("*.py"), ROOT / "greenbench" / "errors.py"]
     source = "".join(file.read_text() for file in files)
     used = set(re.findall(r"typer\.Exit\((\d+)\)|exit_code = (\d+)", source))
     assert {"0", *(a or b for a, b in used)} == set(re.findall(r"\b(\d+) ", line))
 
 
-def test_the_readme_protocols_are_the_protocols() -> None:
-    """The README's table has a column for each protocol."""
-    assert f"| step | {' | '.join(PROTOCOLS)} |" in README
-
-
-def test_every_step_of_a_protocol_is_in_the_readme() -> None:
-    """Each step stands in the table under the name that overrides it."""
-    steps = {name for line in README.splitlines() if line.startswith("| ") for name in re.findall(r"`(\w+)`", line)}
-    assert set(Protocol.__dataclass_fields__) <= steps
+def test_the_protocols_are_the_columns_of_their_table() -> None:
+    """The table has a column for each protocol."""
+    assert f"| step | {' | '.join(PROTOCOLS)} |" in (DOCS / "reference" / "protocols.md").read_text()
 
 
 def test_every_registered_group_is_described() -> None:
-    """The README names each entry-point group."""
-    assert all(f".{group}`" in README or f"greenbench.{group}" in README for group in registry.GROUPS)
+    """The page on plug-ins names each entry-point group."""
+    page = (DOCS / "how-to" / "plug-in.md").read_text()
+    assert [group for group in registry.GROUPS if f"greenbench.{group}" not in page] == []
 
 
 def test_ci_runs_the_readme_line() -> None:
@@ -178,13 +227,11 @@ def test_ci_runs_the_readme_line() -> None:
     assert len(lines) == 1
 
 
-def test_the_page_on_measurement_explains_every_flag_and_energy_source() -> None:
-    """docs/measurement.md has a row for each flag, and names each meter of energy and each scenario."""
-    from greenbench.validity import FLAGS
-
-    page = (ROOT / "docs" / "measurement.md").read_text()
-    rows = re.findall(r"^\| `([a-z-]+)` \|", page, flags=re.M)
-    assert [name for name in rows if name in FLAGS] == list(FLAGS)
+def test_the_docs_explain_every_flag_and_energy_source() -> None:
+    """Each flag has a row that says what to do, and the page on measurement names each meter of energy and scenario."""
+    remedies = (DOCS / "reference" / "flags.md").read_text().partition("## Why a flag matters")[2]
+    assert re.findall(r"^\| `([a-z-]+)` \|", remedies, flags=re.M) == list(FLAGS)
+    page = (DOCS / "explanation" / "measurement.md").read_text()
     for source in ("rapl", "nvml-total-energy", "nvml-power", "external", "hwmon", "battery", "codecarbon-tdp"):
         assert f"`{source}`" in page
     assert all(f"| `{name}` |" in page for name in get_args(Scenario))

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from greenbench.metrics import METRICS
-from greenbench.record import KEYS, PROVENANCE, Record, columns, from_row, to_row
+from greenbench.provenance import PROVENANCE
+from greenbench.record import KEYS, Record, columns, from_row, to_row
 
 KEY = {
     "run_id": "r", "variant": "v", "dataset": "d", "device": "cpu",

@@ -114,7 +114,7 @@ def simulated(rate_hz: float, n: int, rng: np.random.Generator) -> Window:
 
 def documented() -> list[tuple[int, int, float]]:
     """Bound, utterances, and the share of windows at the true rate that hold, from the documentation's table."""
-    text = (Path(__file__).parents[1] / "docs" / "measurement.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[1] / "docs" / "explanation" / "measurement.md").read_text(encoding="utf-8")
     found = re.findall(r"^\| (\d+) \| ([\d,]+) \| [^|]+ \| [^|]+ \| (\d+) % \|$", text, flags=re.M)
     return [(int(bound), int(n.replace(",", "")), int(share) / 100) for bound, n, share in found]
 

@@ -1,4 +1,4 @@
-"""Simulate what the intervals of error rates cover, and write the table into docs/measurement.md.
+"""Simulate what the intervals of error rates cover, and write the table into docs/explanation/measurement.md.
 
     python tools/coverage.py            # a few minutes
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from greenbench import whole
 from greenbench.statistics.intervals import paired_difference, rate_interval
 
-DOCS = Path(__file__).parents[1] / "docs" / "measurement.md"
+DOCS = Path(__file__).parents[1] / "docs" / "explanation" / "measurement.md"
 BEGIN, END = "<!-- coverage: tools/coverage.py -->", "<!-- end -->"
 
 SPEAKERS = (2, 3, 4, 5, 7, 9, 10, 20, 40, 100)

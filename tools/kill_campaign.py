@@ -31,7 +31,7 @@ import yaml
 
 from greenbench import store, whole
 
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "robustness.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "robustness.md"
 BEGIN, END = "<!-- begin: kill campaign -->", "<!-- end: kill campaign -->"
 
 KILLS = {"report": 20, "export": 20, "submit": 18, "merge": 18, "leaderboard": 16, "run": 10, "compress": 8}
@@ -72,7 +72,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, help="of each command, instead of the usual number")
     parser.add_argument("--only", default=",".join(KILLS), help="commands, separated by commas")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--machine", help="write the table into docs/robustness.md, under this name of the machine")
+    parser.add_argument(
+        "--machine", help="write the table into docs/explanation/robustness.md, under this name of the machine"
+    )
     asked = parser.parse_args()
     names = asked.only.split(",")
     with tempfile.TemporaryDirectory() as scratch:

@@ -9,11 +9,11 @@ import argparse
 import re
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import figures
+import reference
 
 from greenbench import whole
 
@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 ASSETS = figures.ASSETS
 DOCUMENTS = (
     ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "results" / "README.md",
     ASSETS / "README.md",
     ASSETS / "teacher" / "README.md",
@@ -28,70 +29,23 @@ DOCUMENTS = (
 )
 PICTURE = ROOT / "docs" / "quickstart.png"
 
-GENERATED = re.compile(r"(<!-- generated: ([\w-]+) -->)(\n?)(.*?)\n?(<!-- end -->)", re.S)
+GENERATED = re.compile(r"(<!-- generated: ([\w-]+) -->)(\n?)\n?(.*?)\n*(<!-- end -->)", re.S)
 """A generated part: a block between lines of its own, or a stretch inside a line (one that begins with it is HTML)."""
-
-
-def metrics_table() -> str:
-    """Return the table of METRICS in Markdown."""
-    from greenbench.metrics import METRICS
-
-    rows = [f"| `{name}` | {m.unit} | {m.better} | {m.about} |" for name, m in METRICS.items()]
-    return "\n".join(["| metric | unit | better | what |", "|---|---|---|---|", *rows])
-
-
-def flags_table() -> str:
-    """Return the table of FLAGS in Markdown."""
-    from greenbench.validity import FLAGS
-
-    return "\n".join(["| flag | what it means |", "|---|---|", *(f"| `{n}` | {text} |" for n, text in FLAGS.items())])
-
-
-DEFAULT = "publish"
-"""The command of a group that may be left out."""
-
-
-def commands() -> dict[str, Any]:
-    """Return the program's commands by name, those of groups as ``group command``."""
-    import typer.main
-
-    from greenbench.cli import app
-
-    found: dict[str, Any] = {}
-    for name, command in typer.main.get_command(app).commands.items():
-        inner = getattr(command, "commands", None) or {"": command}
-        found |= {f"{name} {part}".strip() if part != DEFAULT else name: c for part, c in inner.items()}
-    return found
-
-
-def command_help() -> str:
-    """Return the commands and options with their help, as the program declares them."""
-    lines = ["| command and options | what |", "|---|---|"]
-    for name, command in commands().items():
-        arguments = [p.name.upper() for p in command.params if p.param_type_name == "argument"]
-        lines.append(f"| **`{' '.join(['greenbench', name, *arguments])}`** | {command.help} |")
-        options = [p for p in command.params if p.param_type_name == "option"]
-        lines += [f"| `{' '.join(p.opts)}` | {p.help}{default(p)} |" for p in options]
-    return "\n".join(lines)
-
-
-def default(option: Any) -> str:
-    """Return what an option's help adds about a default that is not a value."""
-    return f" [default: {option.show_default}]" if isinstance(option.show_default, str) else ""
-
-
-DECLARED: Mapping[str, Callable[[], str]] = {"help": command_help, "metrics": metrics_table, "flags": flags_table}
-"""Parts that the program itself declares."""
 
 
 def rewritten(text: str, runs: figures.Runs) -> str:
     """Return a document with each of its generated parts made anew."""
-    return GENERATED.sub(lambda found: f"{found[1]}{found[3]}{part(found[2], runs)}{found[3]}{found[5]}", text)
+    return GENERATED.sub(lambda found: f"{found[1]}{_apart(part(found[2], runs), found[3])}{found[5]}", text)
+
+
+def _apart(content: str, line_end: str) -> str:
+    """Return a block between blank lines, which Markdown needs around tables beside comments, a stretch as it is."""
+    return f"\n\n{content}\n\n" if line_end and content else line_end + content
 
 
 def part(name: str, runs: figures.Runs) -> str:
     """Return one generated part by its name."""
-    return DECLARED[name]() if name in DECLARED else figures.PARTS[name](runs)
+    return reference.PARTS[name]() if name in reference.PARTS else figures.PARTS[name](runs)
 
 
 def parts(text: str) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from greenbench.compress.stored import save
     from greenbench.plugins import Context, Method
 
 _METHODS = {

@@ -21,7 +21,7 @@ from greenbench.leaderboard.ranking import Run
 from greenbench.leaderboard.standing import LEVELS, REPRODUCED
 from greenbench.metrics import INTERVALS, METRICS
 from greenbench.platforms import Platform
-from greenbench.record import PROVENANCE
+from greenbench.provenance import PROVENANCE
 from greenbench.report import frames
 from greenbench.report.figures import quantity
 from greenbench.report.sections import flat

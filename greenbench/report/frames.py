@@ -13,7 +13,8 @@ from greenbench import comparability, references, validity
 from greenbench.accuracy import Cell
 from greenbench.energy import PARTS
 from greenbench.metrics import METRICS
-from greenbench.record import CELL, PROVENANCE
+from greenbench.provenance import PROVENANCE
+from greenbench.record import CELL
 from greenbench.validity import RANKABLE
 
 Numbers = npt.NDArray[Any]

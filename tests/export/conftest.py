@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from greenbench import metrics, record, store
+from greenbench import metrics, provenance, record, store
 
 KEY: dict[str, Any] = {
     "variant": "a", "dataset": "d", "device": "cpu", "scenario": "offline", "batch_size": 8, "round": 0, "repeat": 0,
@@ -47,7 +47,7 @@ def line(run_id: str, status: str = "ok", flags: tuple[str, ...] = (), **changes
         metrics=METRICS | {name: value for name, value in changes.items() if name in metrics.METRICS}
         if status == "ok"
         else {},
-        provenance=PROVENANCE | {name: value for name, value in changes.items() if name in record.PROVENANCE},
+        provenance=PROVENANCE | {name: value for name, value in changes.items() if name in provenance.PROVENANCE},
     )
     return record.to_row(row)
 

@@ -1,7 +1,7 @@
 """Comparisons with a control cell: equal things do not differ because a whole run was slower, and 10 % is still found.
 
 Times of cells have a standard deviation of 2 % between processes, each of a round's two controls one of 1.5 %. The
-machine slows both down by ``MACHINES``. Run as a script this file writes the table of docs/measurement.md.
+machine slows both down by ``MACHINES``. Run as a script this file writes the table of docs/explanation/comparing.md.
 """
 
 import math
@@ -158,7 +158,7 @@ def test_one_controlled_round_is_not_enough() -> None:
 
 
 def table(times: int = 20_000) -> list[str]:
-    """Return the lines of the table in docs/measurement.md."""
+    """Return the lines of the table in docs/explanation/comparing.md."""
     lines = [
         "| machine | rounds | false, no control | false | 10 % found | not compared |",
         "|---|--:|--:|--:|--:|--:|",
