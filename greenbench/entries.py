@@ -14,7 +14,7 @@ from greenbench import ancestry, registry
 from greenbench.ancestry import NAMED, Identity
 from greenbench.datasets.lengths import bucket_name
 from greenbench.errors import GreenbenchError, InputError, did_you_mean
-from greenbench.plugins import Dataset, Variant, VariantFamily
+from greenbench.plugins import Dataset, Step, Variant, VariantFamily
 
 MOST = 1_000_000_000
 """Utterances that a limit may ask for: more than any data set has."""
@@ -105,8 +105,16 @@ def _variant(entry: VariantEntry, family: VariantFamily) -> Variant:
     if entry.builds and not family.takes_builds:
         kind = entry.use.partition("/")[0]
         raise InputError(f"builds: {kind} variants take none; its own settings choose the precision")
-    methods = [(build.label, registry.create("methods", build.use, build.settings)) for build in entry.builds]
-    return family(entry.name or _variant_name(entry, family.label), methods)
+    return family(entry.name or _variant_name(entry, family.label), chain(entry.builds))
+
+
+def chain(builds: Sequence[Build]) -> list[tuple[str, Step]]:
+    """Create the methods of a chain, each with its label.
+
+    Raises:
+        InputError: an unknown method or setting.
+    """
+    return [(build.label, registry.create("methods", build.use, build.settings)) for build in builds]
 
 
 def build_family(entry: VariantEntry, base: Path | None = None) -> VariantFamily:

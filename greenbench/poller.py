@@ -16,8 +16,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from greenbench.plugins import Polled
+from greenbench.plugins import Paced, Polled
 from greenbench.traces import PID, TIME, TIME_END, Trace
+from greenbench.unicode import to_json
 
 CPU = "poller.cpu_s"
 """What the poller itself has used so far, in every sample."""
@@ -149,7 +150,7 @@ def _sees(meter: Polled) -> bool:
 
 def pace_s(period_s: float, polled: Mapping[str, Polled]) -> float:
     """Return the run's period, or the shortest that a meter needs here: joules may depend on it."""
-    needed: list[float | None] = [getattr(meter, "period_s", None) for meter in polled.values()]
+    needed = [meter.period_s for meter in polled.values() if isinstance(meter, Paced)]
     return min([period_s, *(seconds for seconds in needed if seconds is not None)])
 
 
@@ -190,7 +191,7 @@ def poll(path: Path, period_s: float, polled: Mapping[str, Polled], stopped: thr
 def _write(stream: Any, line: Mapping[str, Any], before: str = "") -> None:
     """Write one line in one go; where the disk is full this sample is lost, and the run goes on."""
     with suppress(OSError):
-        stream.write(f"{before}{json.dumps(line, allow_nan=False)}\n".encode())
+        stream.write(f"{before}{to_json(line)}\n".encode())
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from greenbench import powerlog, registry
 from greenbench.bounds import impossible_w
 from greenbench.errors import GreenbenchError, InputError, StoreError
+from greenbench.plugins import Meter, Polled
 
 Ask = Callable[[], float]
 """Returns watts; raises ``OSError`` or ``ValueError`` where the source cannot tell them this moment."""
@@ -36,7 +37,8 @@ def meter(name: str, options: Mapping[str, Any]) -> Ask:
     """
     if name not in METERS:
         raise InputError(f"--source {name}: not a source of the machine's power. Valid: {', '.join(METERS)}.")
-    source = registry.create("meters", name, options)
+    source: Meter = registry.create("meters", name, options)
+    assert isinstance(source, Polled)
     reason = source.unavailable()
     if reason:
         raise SilentError(f"{name}: {reason}")

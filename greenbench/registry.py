@@ -37,6 +37,18 @@ def names(group: str) -> list[str]:
     return sorted(_entries(group))
 
 
+def name_of(group: str, plugin: Any) -> str:
+    """Return the name that a plug-in instance's class is registered as in ``group``, else the class's own.
+
+    Args:
+        group: one of ``GROUPS``.
+        plugin: an instance; nothing is imported.
+    """
+    kind = type(plugin)
+    written = f"{kind.__module__}:{kind.__qualname__}"
+    return next((entry.name for entry in _entries(group).values() if entry.value == written), kind.__name__)
+
+
 def load(group: str, name: str) -> Any:
     """Import the plug-in registered as ``name``.
 

@@ -46,7 +46,7 @@ def _properties(plugin: Any) -> dict[str, Any]:
 def _entry_schema(group: str, name: str, model: type[Entry]) -> dict[str, Any]:
     """Describe the mapping form of one plug-in: the entry's own keys and the plug-in's settings."""
     plugin = registry.load(group, name)
-    presets = [f"{name}/{preset}" for preset in getattr(plugin, "presets", ())]
+    presets = [f"{name}/{preset}" for preset in (plugin.presets if group == "variants" else ())]
     properties = {**model.model_json_schema()["properties"], **_properties(plugin)}
     unquoted = [None] if name == "null" else []  # YAML reads a bare null as None, and a suite may say so
     properties["use"] = {"enum": [name, *unquoted, *presets]}

@@ -190,12 +190,14 @@ def _size(transcriber: Transcriber) -> dict[str, float | int | None]:
     Raises:
         TypeError: it is no transcriber, or a number is none.
     """
-    footprint, batching = getattr(transcriber, "footprint", None), getattr(transcriber, "batching", None)
-    if not callable(transcriber) or not isinstance(footprint, Footprint) or batching not in ("padded", "sequential"):
+    wanted = "a transcriber is called with a batch, has a Footprint, and its batching is padded or sequential"
+    if not isinstance(transcriber, Transcriber):
+        raise TypeError(f"load() gave a {type(transcriber).__name__}: {wanted}")
+    footprint, batching = transcriber.footprint, transcriber.batching
+    if not isinstance(footprint, Footprint) or batching not in ("padded", "sequential"):
         raise TypeError(
             f"load() gave a {type(transcriber).__name__} with footprint {str(footprint)[:60]} and batching "
-            f"{str(batching)[:60]}: a transcriber is called with a batch, has a Footprint, and its batching is padded "
-            "or sequential"
+            f"{str(batching)[:60]}: {wanted}"
         )
     return {name: _number(name, getattr(footprint, name)) for name in ("n_params", "model_bytes")}
 

@@ -294,7 +294,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Wav2Vec2Processor,
     )
 
-    from greenbench.variants.wav2vec2 import VOCABULARY
+    from greenbench.variants.checkpoints import VOCABULARY
 
     folder = tmp_path_factory.mktemp("tiny-wav2vec2")
     vocabulary = folder / "vocab.json"

@@ -1,13 +1,18 @@
 """The contracts: readings add up without hiding what is unknown, and paths in suites find their files."""
 
+import ast
+import inspect
 from itertools import permutations
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
+from typing_extensions import get_protocol_members, is_protocol
 
-from greenbench.plugins import ModelRef, Quantity, Reading, SuitePath, Utterance
+import greenbench
+from greenbench import plugins, registry
+from greenbench.plugins import Chained, ModelRef, Quantity, Reading, SuitePath, Utterance
 
 
 def counter(value: float | None, note: str | None = None) -> Quantity:
@@ -101,3 +106,38 @@ def test_combining_two_origins_is_as_weak_as_the_weaker() -> None:
         reading.add("energy_cpu_j", first)
         reading.add("energy_cpu_j", second)
         assert reading.quantities["energy_cpu_j"] == Quantity(3.0, "estimated", "codecarbon-tdp")
+
+
+# --- the contract as a whole -----------------------------------------------------------------------------
+
+PROTOCOLS = [kind for name in plugins.__all__ if inspect.isclass(kind := getattr(plugins, name)) and is_protocol(kind)]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.__name__)
+def test_a_contract_can_be_read_alone(protocol: type) -> None:
+    """Each protocol, and each thing that it asks for, is described where it is declared."""
+    about = inspect.getdoc(protocol) or ""
+    assert about
+    for name in get_protocol_members(protocol):
+        described = inspect.getdoc(inspect.getattr_static(protocol, name, None)) if name not in about else name
+        assert described, f"{protocol.__name__}.{name} is not described"
+
+
+def test_what_is_asked_of_a_plugin_is_declared() -> None:
+    """No module looks for a member of a contract by its name: what is optional is a protocol of its own."""
+    members = set().union(*map(get_protocol_members, PROTOCOLS))
+    assert {"period_s", "compute_dtype", "footprint", "presets", "outline"} <= members
+    found = [
+        f"{file.name}:{call.lineno}: {call.args[1].value}"
+        for file in Path(greenbench.__file__).parent.rglob("*.py")
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in ("getattr", "hasattr")
+        if isinstance(call.args[1], ast.Constant) and call.args[1].value in members
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("name", registry.names("methods"))
+def test_every_method_of_ours_says_what_it_can_follow(name: str) -> None:
+    """A chain of registered methods is known to be possible, or refused, before anything is loaded."""
+    assert issubclass(registry.load("methods", name), Chained)

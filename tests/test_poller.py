@@ -77,8 +77,8 @@ def test_delays_do_not_add_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_meter_in_the_greatest_hurry_sets_the_pace() -> None:
     """The run's period holds unless a meter needs a shorter one here; one that needs none slows nobody down."""
-    hurried, slow, easy = (SimpleNamespace(period_s=s) for s in (0.05, 1.0, None))
-    assert poller.pace_s(0.1, {"a": easy, "b": SimpleNamespace(), "c": slow}) == 0.1
+    hurried, slow, easy = (SimpleNamespace(period_s=s, sample=dict) for s in (0.05, 1.0, None))
+    assert poller.pace_s(0.1, {"a": easy, "b": Sensor(iter([])), "c": slow}) == 0.1
     assert poller.pace_s(0.1, {"a": easy, "b": hurried, "c": slow}) == 0.05
     assert poller.pace_s(0.02, {"b": hurried}) == 0.02
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from greenbench.compress.stored import save
-    from greenbench.plugins import Context, Method
+    from greenbench.plugins import Context, Step
 
 _METHODS = {
     "Bf16": "precision",
@@ -50,7 +50,7 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-def compress(model: Any, steps: "Sequence[Method]", context: "Context | None" = None) -> Any:
+def compress(model: Any, steps: "Sequence[Step]", context: "Context | None" = None) -> Any:
     """Apply compression methods in order: what changes the shape, what trains after it, the precision last.
 
     Args:
@@ -63,28 +63,40 @@ def compress(model: Any, steps: "Sequence[Method]", context: "Context | None" = 
         The compressed torch module.
 
     Raises:
-        InputError: a step cannot be applied to what the steps before it left.
+        InputError: a step cannot be applied to what the steps before it left; as far as that can be known before,
+            no step has been taken then.
+        MissingError: a step needs what is not installed; no step has been taken.
     """
     from copy import deepcopy
 
+    from greenbench import registry
+    from greenbench.compress.steps import check, outline
     from greenbench.plugins import BARE
 
     context = context or BARE
+    labelled = [(registry.name_of("methods", step), step) for step in steps]
+    needed = {"train": context.train, "folder": context.folder, "extractor": context.extractor}
+    known, teacher = outline(model), model if context.teacher is None else context.teacher
+    lacking = [name for name, given in needed.items() if not given]
+    check(labelled, replace(known, teacher=outline(teacher)), lacking, str(model.device))
     if context.teacher is None and context.train:
         context = replace(context, teacher=deepcopy(model))
-    return take(model, [(type(step).__name__.lower(), step) for step in steps], context)[0]
+    return take(model, labelled, context)[0]
 
 
-def take(model: Any, steps: "Sequence[tuple[str, Method]]", context: "Context") -> tuple[Any, list[list[Any]]]:
+def take(model: Any, steps: "Sequence[tuple[str, Step]]", context: "Context") -> tuple[Any, list[list[Any]]]:
     """Take a model through methods with their labels, each with a folder of its own where the context has one.
+
+    Whether the steps can be taken has been checked before (``compress.steps``).
 
     Returns:
         The model, and what each method reported.
 
     Raises:
-        InputError: two trainings in different precisions, or as each method says.
+        InputError: as each method says.
     """
-    _check_precisions([method for _, method in steps])
+    from greenbench.plugins import Export
+
     reports: list[list[Any]] = []
     for number, (label, method) in enumerate(steps, start=1):
         context.observe("step", {"number": number, "n_steps": len(steps), "label": label})
@@ -92,18 +104,9 @@ def take(model: Any, steps: "Sequence[tuple[str, Method]]", context: "Context") 
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
         told: list[Any] = []
+        assert not isinstance(method, Export)
         model = method(model, replace(context, folder=folder, report=told.append))
         for report in told:
             context.report(report)
         reports.append(told)
     return model, reports
-
-
-def _check_precisions(methods: "Sequence[Method]") -> None:
-    """Refuse what would fail after the first training: accelerate keeps one precision for a whole process."""
-    from greenbench.compress.distill import Distill
-    from greenbench.errors import InputError
-
-    asked = {method.precision for method in methods if isinstance(method, Distill)}
-    if len(asked) > 1:
-        raise InputError(f"distill: precision: {' and '.join(sorted(asked))} in one process; give all steps the same")

@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from greenbench import devices, lock, readback, registry, suitefile, whole
 from greenbench.ancestry import Identity
 from greenbench.compress import speech, take
-from greenbench.compress.stored import check_steps, load_as_float32
+from greenbench.compress.steps import Steps, check_savable
+from greenbench.compress.stored import load_as_float32
 from greenbench.devices import PATTERN
 from greenbench.entries import (
     Builds,
@@ -24,6 +24,7 @@ from greenbench.entries import (
     VariantEntry,
     build_family,
     build_variant,
+    chain,
     identity,
     resolve_dataset,
     resolve_variant,
@@ -31,7 +32,7 @@ from greenbench.entries import (
 from greenbench.environment import accelerator
 from greenbench.errors import InputError, MissingError, StoreError
 from greenbench.plan import digest
-from greenbench.plugins import LINEAGE, METHODS, Context, Method, Utterance
+from greenbench.plugins import LINEAGE, METHODS, Compressible, Context, Utterance
 
 TRAINING, BEGUN = "training", "recipe.json"
 """Within a student's folder: where its trainings are kept, and there the recipe's hash while it is made."""
@@ -78,7 +79,9 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         overrides: single values, as ``steps.0.keep=4``.
 
     Raises:
-        InputError: what is wrong, where, and the nearest valid name.
+        InputError: what is wrong, where, and the nearest valid name; or a step cannot be taken, as far as that is known
+            without a download.
+        MissingError: a model's folder is not whole, or a step needs what is not installed.
     """
     path = Path(source)
     data, base = suitefile.read(path), path.resolve().parent
@@ -94,28 +97,51 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         recipe = Recipe.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
         raise InputError(f"{path}: {registry.first_problem(error)}") from error
-    models = {role: entry for role in ("teacher", "student") if (entry := getattr(recipe, role))}
+    models = _models(recipe)
     for role, entry in models.items():
         if entry.builds:
             raise InputError(f"{path}: {role}: name it without builds; what is done to it are the steps")
         if entry.teacher:
             raise InputError(f"{path}: {role}: `teacher` is for the variants of a suite; the recipe's own is `teacher`")
     try:
-        check_steps([(step.label, method) for step, method in zip(recipe.steps, methods(recipe), strict=True)])
         resolved = {role: resolve_variant(entry, base)[0] for role, entry in models.items()}
         train = [one for given in recipe.train for one in resolve_dataset(given, base)]
+        made = Recipe.model_validate({**recipe.model_dump(), **resolved, "train": train})
+        check(made)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    return Recipe.model_validate({**recipe.model_dump(), **resolved, "train": train})
+    return made
 
 
-def methods(recipe: Recipe) -> list[Method]:
-    """Create the recipe's steps.
+def _models(recipe: Recipe) -> dict[str, VariantEntry]:
+    """Return the recipe's models by their roles."""
+    named = {"teacher": recipe.teacher, "student": recipe.student}
+    return {role: entry for role, entry in named.items() if entry is not None}
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse a recipe of which a step cannot be taken, as far as is known without a download.
 
     Raises:
-        InputError: an unknown method or setting.
+        InputError: one line that names the step.
+        MissingError: a model's folder is not whole, or a step needs what is not installed.
     """
-    return [registry.create("methods", step.use, step.settings) for step in recipe.steps]
+    known = {role: _family(role, entry).outline() for role, entry in _models(recipe).items()}
+    start = replace(known.get("student", known["teacher"]), teacher=known["teacher"])
+    check_savable(_steps(recipe), start, [] if recipe.train else ["train"])
+
+
+def _steps(recipe: Recipe) -> Steps:
+    return chain(recipe.steps)
+
+
+def _family(role: str, entry: VariantEntry) -> Compressible:
+    """Return the settings of a model that can be compressed."""
+    family = build_family(entry)
+    if not isinstance(family, Compressible):
+        kind = entry.use.partition("/")[0]
+        raise InputError(f"{role}: a recipe cannot change models of {kind}: name one of wav2vec2")
+    return family
 
 
 def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], None] = lambda _k, _c: None) -> Path:
@@ -133,7 +159,7 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
         extractor), and ``greenbench.json`` with its lineage.
 
     Raises:
-        InputError: the folder holds something else, such as a student of another recipe.
+        InputError: the folder holds something else, such as a student of another recipe; or a step cannot be taken.
         BusyError: another process makes it.
         MissingError: device, teacher or speech is not here.
     """
@@ -143,8 +169,10 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
     device = accelerator() if recipe.device == "auto" else recipe.device
     if reason := devices.unusable(device):
         raise MissingError(f"device {device}: {reason}. Give another `device`, or auto.")
-    untrained = [*takewhile(lambda step: step.use != "distill", recipe.steps)]
-    build_variant((recipe.student or recipe.teacher).model_copy(update={"builds": untrained})).check()
+    for role, entry in _models(recipe).items():
+        build_variant(entry).check()
+        _fetch(role, entry, observe)
+    check(recipe)  # what has been fetched is known now
     with lock.writing(out / TRAINING) if leads() else nullcontext():
         _make(recipe, out, device, observe)
     return out
@@ -154,8 +182,8 @@ def _make(recipe: Recipe, out: Path, device: str, observe: Callable[[str, Mappin
     (out / TRAINING).mkdir(parents=True, exist_ok=True)
     if leads():
         whole.write(out / TRAINING / BEGUN, json.dumps({"recipe_hash": _hash(recipe)}) + "\n")
-    teacher, extractor, tokenizer = _open(recipe.teacher)
-    model = _open(recipe.student)[0] if recipe.student else deepcopy(teacher)
+    teacher, extractor, tokenizer = _family("teacher", recipe.teacher).open()
+    model = _family("student", recipe.student).open()[0] if recipe.student else deepcopy(teacher)
     train, held_out, data = speech.split(recipe.train, recipe.validation_share)
     context = Context(
         teacher=teacher,
@@ -167,8 +195,7 @@ def _make(recipe: Recipe, out: Path, device: str, observe: Callable[[str, Mappin
         observe=observe if leads() else lambda _kind, _content: None,
     )
     context = replace(context, validation=_with_references(held_out, context), folder=out / TRAINING)
-    steps = [(step.label, method) for step, method in zip(recipe.steps, methods(recipe), strict=True)]
-    model, reports = take(model, steps, context)
+    model, reports = take(model, _steps(recipe), context)
     if leads():
         lineage = json.dumps(_lineage(recipe, reports, data), indent=2, ensure_ascii=False)
         with whole.folder(out, keep=True) as aside:
@@ -178,12 +205,11 @@ def _make(recipe: Recipe, out: Path, device: str, observe: Callable[[str, Mappin
             (aside / LINEAGE).write_text(lineage + "\n", encoding="utf-8")
 
 
-def _open(entry: VariantEntry) -> tuple[Any, Any, Any]:
-    """Return the torch module of a variant, fetched if need be, its feature extractor and its tokeniser."""
-    family: Any = build_family(entry)
-    family.prepare()
-    module, extractor, tokenizer = family.open()
-    return module, extractor, tokenizer
+def _fetch(role: str, entry: VariantEntry, observe: Callable[[str, Mapping[str, Any]], None]) -> None:
+    """Fetch a model that is not here, and say so."""
+    if leads() and (what := build_variant(entry).to_fetch()):
+        observe("phase", {"text": f"fetching the {role}: {what}"})
+    _family(role, entry).prepare()
 
 
 def _hash(recipe: Recipe) -> str:
@@ -255,7 +281,7 @@ def _lineage(recipe: Recipe, reports: Sequence[Sequence[Any]], data: Mapping[str
 
     taken: list[dict[str, Any]] = [
         {"use": step.use, "settings": registry.settings(method), "training": [asdict(progress) for progress in told]}
-        for step, method, told in zip(recipe.steps, methods(recipe), reports, strict=True)
+        for step, (_, method), told in zip(recipe.steps, _steps(recipe), reports, strict=True)
     ]
     trainings = [*_earlier(recipe.student), *(training for step in taken for training in step["training"])]
     joules = [training["energy_j"] for training in trainings]

@@ -1,13 +1,11 @@
 """How a model's folder loads elsewhere: in float32, however its weights are stored."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from greenbench import whole
 from greenbench.errors import InputError
-from greenbench.plugins import Chained, Export, Method, Outline
 
 
 def save(model: Any, extractor: Any, tokenizer: Any, folder: str | Path) -> Path:
@@ -37,32 +35,6 @@ def save(model: Any, extractor: Any, tokenizer: Any, folder: str | Path) -> Path
             part.save_pretrained(aside)
         load_as_float32(aside)
     return folder
-
-
-def check_steps(steps: Sequence[tuple[str, Method]]) -> None:
-    """Refuse steps of which no folder can be made that transformers loads, before any of them is taken.
-
-    Args:
-        steps: each with its label.
-
-    Raises:
-        InputError: another engine would run the model, its weights would be integers, or it would be compiled; or a
-            step cannot follow those before it.
-    """
-    from greenbench.compress.distill import Distill
-
-    outline = Outline()
-    for number, (label, method) in enumerate(steps):
-        try:
-            builds_on = isinstance(method, Chained) and not isinstance(method, Distill)  # a training is no build
-            outline = cast("Chained", method).follow(outline) if builds_on else Outline()
-        except InputError as error:
-            raise InputError(f"steps.{number}: {error}") from error
-        if isinstance(method, Export) or outline.integers or outline.compiled:
-            raise InputError(
-                f"steps.{number}: {label} leaves nothing that a student's folder can hold: end the recipe before it "
-                f"and measure the student as file:FOLDER+{label}"
-            )
 
 
 def _check_savable(model: Any) -> None:

@@ -1,13 +1,16 @@
 """Builds by torchao, the successor of torch's own quantisation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from greenbench.compress.quantize import chosen, integers
 from greenbench.errors import InputError
 from greenbench.plugins import BARE, Context, Inapplicable, Outline
+
+if TYPE_CHECKING:
+    from torch.nn import Linear
 
 
 @dataclass(frozen=True)
@@ -112,20 +115,33 @@ class Int4WeightOnly:
         """Replace the weights of the chosen Linear layers in place.
 
         Raises:
-            InputError: the model is not in bfloat16, or no layer is chosen.
+            InputError: the model is not in bfloat16, or no layer is chosen or fits the size of the groups.
         """
-        import torch
+        layers = self._layers(model)
+
         from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
+
+        how = PrototypeInt4WeightOnlyConfig(group_size=self.group_size, set_inductor_config=False)
+        return _quantize(model, how, layers)
+
+    def _layers(self, model: Any) -> "Mapping[str, Linear]":
+        """Return the chosen layers whose weights can be cut into groups."""
+        import torch
 
         if model.dtype != torch.bfloat16:
             raise InputError(_NEEDS_BFLOAT16)
-        layers = {
+        layers = chosen(model, self.include, self.exclude, "int4-weight-only")
+        fitting = {
             name: layer
-            for name, layer in chosen(model, self.include, self.exclude, "int4-weight-only").items()
+            for name, layer in layers.items()
             if layer.in_features % self.group_size == 0 and layer.out_features % 16 == 0
         }
-        how = PrototypeInt4WeightOnlyConfig(group_size=self.group_size, set_inductor_config=False)
-        return _quantize(model, how, layers)
+        if not fitting:
+            raise InputError(
+                f"int4-weight-only: group_size: no layer has inputs in groups of {self.group_size} and outputs in "
+                "sixteens: give a smaller one, or leave the build out"
+            )
+        return fitting
 
 
 _NEEDS_BFLOAT16 = "int4-weight-only needs a model in bfloat16: put bf16 before it"

@@ -4,8 +4,8 @@ Every plug-in but a normaliser is a *frozen dataclass of settings*: its fields a
 may give it, checked strictly, and written back into ``run.json``. What it does is one or two methods.
 """
 
-from greenbench.plugins.chain import Chained, Outline
-from greenbench.plugins.meters import METHODS, Meter, Origin, Polled, Quantity, Reading, SampledPower
+from greenbench.plugins.chain import Chained, Compressible, Outline, follow, parted
+from greenbench.plugins.meters import METHODS, Meter, Origin, Paced, Polled, Quantity, Reading, SampledPower
 from greenbench.plugins.models import (
     BARE,
     LINEAGE,
@@ -13,7 +13,9 @@ from greenbench.plugins.models import (
     Export,
     Footprint,
     Inapplicable,
+    KnownPrecision,
     Method,
+    Step,
     Transcriber,
     Variant,
     VariantFamily,
@@ -29,22 +31,26 @@ __all__ = [
     "SAMPLE_RATE_HZ",
     "Chained",
     "Clip",
+    "Compressible",
     "Context",
     "Dataset",
     "Export",
     "Fetched",
     "Footprint",
     "Inapplicable",
+    "KnownPrecision",
     "Meter",
     "Method",
     "ModelRef",
     "Origin",
     "Outline",
+    "Paced",
     "Polled",
     "Quantity",
     "Reading",
     "SampledPower",
     "Spoken",
+    "Step",
     "SuitePath",
     "Transcriber",
     "Utterance",
@@ -52,4 +58,6 @@ __all__ = [
     "VariantFamily",
     "VariantInfo",
     "Waveform",
+    "follow",
+    "parted",
 ]

@@ -133,11 +133,18 @@ class Meter(Protocol):
 
 @runtime_checkable
 class Polled(Protocol):
-    """A meter that also answers between a window's edges: the poller's process asks it at a steady pace.
-
-    One that needs a faster pace here than the run's says so by a number ``period_s``, in seconds.
-    """
+    """A meter that also answers between a window's edges (optional): the poller's process asks it at a steady pace."""
 
     def sample(self) -> Mapping[str, float]:
         """Return what can be seen this moment, named ``<source>.<part>.<quantity>_<unit>``; {} where nothing can."""
+        ...
+
+
+@runtime_checkable
+class Paced(Polled, Protocol):
+    """A polled meter that may need a faster pace than the run's (optional)."""
+
+    @property
+    def period_s(self) -> float | None:
+        """The longest time between two samples that its figures allow here, in seconds; None where any will do."""
         ...

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from greenbench.plugins.speech import Spoken, Utterance, Waveform
 
@@ -41,6 +41,7 @@ class Footprint:
     compute_dtype: str | None = None
 
 
+@runtime_checkable
 class Transcriber(Protocol):
     """A loaded model: waveforms in, text out.
 
@@ -131,7 +132,7 @@ class Method(Protocol):
 class Export(Protocol):
     """A build that ends a chain: another engine runs the model, from files that are written once.
 
-    It may have an attribute ``compute_dtype``, as ``Footprint`` has, where it knows what the engine multiplies in.
+    It is registered as a method is, and its settings are a frozen dataclass, too.
     """
 
     def unsupported(self, device: str) -> str | None:
@@ -148,6 +149,20 @@ class Export(Protocol):
 
     def open(self, folder: Path) -> Callable[[Mapping[str, Any]], Any]:
         """Return what runs them: named numpy inputs in, numpy logits ``(n_utterances, n_frames, n_tokens)`` out."""
+        ...
+
+
+Step: TypeAlias = Method | Export
+"""What is chained onto a variant: methods, and at most one export, which ends the chain."""
+
+
+@runtime_checkable
+class KnownPrecision(Protocol):
+    """An export that knows what its engine multiplies in (optional); else the column ``compute_dtype`` is empty."""
+
+    @property
+    def compute_dtype(self) -> str | None:
+        """The precisions in which the engine computes, as in ``Footprint``; None where that is not known."""
         ...
 
 
@@ -211,6 +226,10 @@ class VariantFamily(Protocol):
         """What identifies these settings in a default name, e.g. the hub id."""
         ...
 
-    def __call__(self, name: str, methods: Sequence[tuple[str, Method]]) -> Variant:
-        """Return the variant of these settings with the named methods applied in order."""
+    def __call__(self, name: str, chain: Sequence[tuple[str, Step]]) -> Variant:
+        """Return the variant of these settings with a chain of methods, each with its label, put onto it.
+
+        Raises:
+            InputError: the chain cannot be (see ``plugins.parted``).
+        """
         ...

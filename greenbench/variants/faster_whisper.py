@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal
 
 from greenbench.errors import InputError, MissingError, NotFiniteError
-from greenbench.plugins import Footprint, Inapplicable, Method, ModelRef, Variant, VariantInfo, Waveform
+from greenbench.plugins import Footprint, Inapplicable, ModelRef, Step, Variant, VariantInfo, Waveform
 from greenbench.variants import hub
 from greenbench.variants.arithmetic import named
 
@@ -91,7 +91,7 @@ class FasterWhisper:
         """Fetch the weights if they are not here, and check that nothing is missing beside them."""
         _check_whole(self, _folder(self))
 
-    def __call__(self, name: str, methods: Sequence[tuple[str, Method]]) -> Variant:  # noqa: ARG002
+    def __call__(self, name: str, chain: Sequence[tuple[str, Step]]) -> Variant:  # noqa: ARG002
         """Return the variant."""
         return Variant(
             name=name,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Method, Variant, VariantInfo, Waveform
+from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Step, Variant, VariantInfo, Waveform
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Null:
         parts = [f"rtfx-{self.rtfx:g}"] if self.rtfx else []
         return "-".join([*parts, f"delay-{self.delay_s:g}s"] if self.delay_s else parts) or "instant"
 
-    def __call__(self, name: str, methods: Sequence[tuple[str, Method]]) -> Variant:  # noqa: ARG002
+    def __call__(self, name: str, chain: Sequence[tuple[str, Step]]) -> Variant:  # noqa: ARG002
         """Return the variant."""
         return Variant(
             name=name, load=lambda _device: _Sleeper(self), info=VariantInfo(n_params=0, licence="Apache-2.0")

@@ -1,15 +1,15 @@
 """What a wav2vec 2.0 model's settings and files tell of it before it is loaded."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greenbench import readback
 from greenbench.errors import InputError, StoreError
-from greenbench.plugins import LINEAGE, Chained, Method, Outline
+from greenbench.plugins import LINEAGE, Outline
 from greenbench.variants import folders, hub
-from greenbench.variants.checkpoints import ARCHITECTURES
+from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS
 
 if TYPE_CHECKING:
     from greenbench.variants.wav2vec2 import Wav2Vec2
@@ -37,30 +37,35 @@ def to_fetch(settings: "Wav2Vec2") -> str | None:
     return None if config in ARCHITECTURES else hub.to_fetch(config, settings.revision, kinds=("config.json",))
 
 
-def check(settings: "Wav2Vec2", methods: Sequence[Method]) -> None:
-    """Look at the files that are here, and whether each build can follow what is before it.
+def of(settings: "Wav2Vec2") -> Outline:
+    """Say of a model without its builds what its configuration and its lineage do; its folder is looked into.
 
     Raises:
         MissingError: a file is missing or damaged.
-        InputError: a build cannot follow.
+        InputError: it is a model of another kind.
     """
-    outline = _outline(settings)
-    for method in methods:
-        outline = method.follow(outline) if isinstance(method, Chained) else Outline()
-
-
-def _outline(settings: "Wav2Vec2") -> Outline:
-    """Say of the model without its builds what its configuration and its lineage do."""
-    config = {"model_type": "wav2vec2", "num_hidden_layers": 12, **ARCHITECTURES.get(settings.config or "", {})}
-    if settings.config not in ARCHITECTURES:
-        label, trained = str(settings.model or settings.config), settings.model is not None
-        folder = hub.here(label, settings.revision, hub.WEIGHTS if trained else ("config.json",))
-        if folder is None:
-            return Outline(floats=None if trained else "fp32")
-        config = folders.check(label, folder) if trained else folders.check_type(label, folder)
+    config = _config(settings)
     chosen = [step["use"] for step in lineage(settings.model).get("steps", ()) if step["use"] in HALVES]
+    return Outline(config.get("model_type"), n_layers(config), chosen[-1] if chosen else "fp32")
+
+
+def n_layers(config: Mapping[str, Any]) -> int | None:
+    """Return the transformer layers that a configuration has; None where it does not say so."""
     encoder = config.get("encoder_config")
-    n_layers = (encoder if isinstance(encoder, dict) else config).get("num_hidden_layers")
-    return Outline(
-        config["model_type"], n_layers if isinstance(n_layers, int) else None, chosen[-1] if chosen else "fp32"
-    )
+    n = (encoder if isinstance(encoder, dict) else config).get("num_hidden_layers")
+    return n if isinstance(n, int) else None
+
+
+def _config(settings: "Wav2Vec2") -> Mapping[str, Any]:
+    """Return the configuration of a model as far as it is known here; empty where it is still to be fetched."""
+    if settings.config in ARCHITECTURES:
+        return _published(settings.config)
+    label, trained = str(settings.model or settings.config), settings.model is not None
+    folder = hub.here(label, settings.revision, hub.WEIGHTS if trained else ("config.json",))
+    if folder is None:
+        return _published(dict(CHECKPOINTS.values()).get(label))
+    return folders.check(label, folder) if trained else folders.check_type(label, folder)
+
+
+def _published(architecture: str | None) -> Mapping[str, Any]:
+    return {"model_type": "wav2vec2", "num_hidden_layers": 12, **ARCHITECTURES[architecture]} if architecture else {}

@@ -50,7 +50,7 @@ def test_the_papers_students_have_their_sizes() -> None:
     import torch
     from transformers import AutoModelForCTC, Wav2Vec2Config
 
-    from greenbench.variants.wav2vec2 import ARCHITECTURES
+    from greenbench.variants.checkpoints import ARCHITECTURES
 
     found = []
     for keep in (12, 8, 6, 4):

@@ -14,7 +14,10 @@ import yaml
 from greenbench.compress import recipe, speech
 from greenbench.entries import VariantEntry, build_family, build_variant
 from greenbench.errors import InputError
+from greenbench.plugins import Outline
 from greenbench.suite import load
+from greenbench.variants import hub, outline
+from greenbench.variants.wav2vec2 import Wav2Vec2
 
 
 @pytest.fixture
@@ -363,11 +366,12 @@ def test_another_recipe_does_not_continue_a_student(tmp_path: Path, data: dict[s
 
 
 def test_distill_is_no_build(tiny_model: Path) -> None:
-    """A suite cannot chain a training onto a variant; the reason says what to do."""
+    """A suite cannot chain a training onto a variant, which is refused before anything is loaded."""
     variant = build_variant(
         VariantEntry(use="wav2vec2", model=str(tiny_model), builds=[{"use": "distill", "steps": 1}])
     )
-    assert "greenbench compress" in (variant.unsupported("cpu") or "")
+    with pytest.raises(InputError, match="put it into a recipe and run `greenbench compress`"):
+        variant.check()
 
 
 @pytest.mark.parametrize(("last", "dtype"), [("fp16", "float16"), ("bf16", "bfloat16")])
@@ -449,21 +453,91 @@ def test_a_device_that_is_not_here_is_one_line_and_nothing_is_written(tmp_path: 
 
 
 @pytest.mark.parametrize("last", ["onnx", "openvino-int8", "int8-dynamic", "int8-torchao", "compile"])
+@pytest.mark.parametrize("place", [0, 1, 2])
 def test_steps_that_no_folder_can_hold_are_refused_before_the_training(
-    tmp_path: Path, data: dict[str, Any], last: str
+    tmp_path: Path, data: dict[str, Any], last: str, place: int
 ) -> None:
-    """What transformers could not load again is no step of a recipe: the line says how it is measured instead."""
-    steps = [*data["steps"], {"use": last}]
-    with pytest.raises(InputError, match=rf"steps.2: {last} .* measure the student as file:FOLDER\+{last}"):
-        recipe.load(write(tmp_path, data | {"steps": steps}))
+    """What transformers could not load again is no step of a recipe, at any place: it says how it is measured."""
+    steps = [*data["steps"][:place], {"use": last}, *data["steps"][place:]]
+    refused(tmp_path, data | {"steps": steps}, rf"steps.{place}: {last} .* student as file:FOLDER\+{last}$")
 
 
-def test_steps_that_the_teacher_cannot_take_are_refused_before_the_speech_is_read(
+DISTILL = {"use": "distill", "steps": 1}
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ([{"use": "layer-drop", "keep": 99}, DISTILL], r"steps.0: layer-drop: keep: 99 layers cannot be kept of 2"),
+        ([DISTILL, {"use": "layer-drop", "keep": 3}], r"steps.1: layer-drop: keep: 3 layers cannot be kept of 2"),
+        ([{"use": "layer-drop", "keep": 1}, DISTILL, {"use": "layer-drop", "keep": 2}],
+         r"steps.2: layer-drop: keep: 2 layers cannot be kept of 1"),
+        ([{"use": "layer-drop", "keep": 1}, {**DISTILL, "losses": {"hidden": 1}, "hidden_layers": {"2": 2}}],
+         r"steps.1: distill: hidden_layers: 2: 2: the student has 1 layers, its teacher 2"),
+        ([{**DISTILL, "precision": "bf16"}, DISTILL], r"distill: precision: bf16 and no in one process"),
+    ],
+)  # fmt: skip
+def test_steps_that_the_model_cannot_take_are_refused_before_anything_is_loaded(
+    tmp_path: Path, data: dict[str, Any], steps: list[dict[str, Any]], message: str
+) -> None:
+    """What a configuration tells of layers is enough, also of steps after a training: the line names the step."""
+    refused(tmp_path, data | {"steps": steps}, message)
+
+
+def refused(folder: Path, data: dict[str, Any], message: str) -> None:
+    """A recipe is one line with its file's name as it is read, and its models are not opened."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Wav2Vec2, "open", lambda _self: pytest.fail("a model was loaded"))
+        with pytest.raises(InputError, match=message) as caught:
+            recipe.load(write(folder, data))
+    assert str(caught.value).startswith(f"{folder / 'recipe.yaml'}: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("steps", "change", "message"),
+    [
+        ([{"use": "layer-drop", "keep": 13}], {}, "13 layers cannot be kept of 12"),
+        ([{"use": "layer-drop", "keep": 13}], {"model": "facebook/wav2vec2-large-960h"}, None),
+        ([{"use": "layer-drop", "keep": 25}], {"model": "facebook/wav2vec2-large-960h"}, "25 layers cannot be kept of"),
+        ([{"use": "layer-drop", "keep": 25}], {"model": "owner/unknown"}, None),
+        ([DISTILL], {"train": []}, "distill: a training needs `train`: give it"),
+        (
+            [DISTILL],
+            {"teacher": "null/instant"},
+            "teacher: a recipe cannot change models of null: name one of wav2vec2",
+        ),
+    ],
+)
+def test_what_a_published_model_cannot_take_is_refused_before_it_is_fetched(
+    tmp_path: Path,
+    data: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    steps: list[dict[str, Any]],
+    change: dict[str, Any],
+    message: str | None,
+) -> None:
+    """The layers of a published checkpoint are known by its name; of another one, nothing is claimed."""
+    monkeypatch.setattr(hub, "here", lambda *_args: None)
+    model = change.pop("model", "facebook/wav2vec2-base-960h")
+    asked = {**data, "teacher": {"use": "wav2vec2", "model": model}, "steps": steps, **change}
+    if message is None:
+        assert recipe.load(write(tmp_path, asked)).steps
+    else:
+        refused(tmp_path, asked, message)
+
+
+def test_what_is_known_once_the_model_is_fetched_is_refused_before_speech_is_read(
     tmp_path: Path, data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """More layers than the teacher has are known from its configuration: nothing is loaded or decoded for that."""
-    steps = [{"use": "layer-drop", "keep": 99}, data["steps"][1]]
-    loaded = recipe.load(write(tmp_path, data | {"steps": steps}))
-    monkeypatch.setattr(recipe, "_open", lambda _entry: pytest.fail("the teacher was loaded"))
-    with pytest.raises(InputError, match="layer-drop: keep: 99 layers cannot be kept of 2"):
-        recipe.run(loaded, tmp_path / "student")
+    """A model from the hub is looked at as soon as it is here; no folder is begun, and the fetch was announced."""
+    steps, told = [{"use": "layer-drop", "keep": 99}, data["steps"][1]], []
+    with monkeypatch.context() as patch:
+        patch.setattr(Wav2Vec2, "outline", lambda _self: Outline())
+        loaded = recipe.load(write(tmp_path, data | {"steps": steps}))
+    monkeypatch.setattr(outline, "to_fetch", lambda _settings: "it, from the hub")
+    monkeypatch.setattr(Wav2Vec2, "open", lambda _self: pytest.fail("a model was loaded"))
+    with pytest.raises(InputError, match="steps.0: layer-drop: keep: 99 layers cannot be kept of 2"):
+        recipe.run(loaded, tmp_path / "student", lambda kind, content: told.append((kind, content["text"])))
+    assert told == [("phase", "fetching the teacher: it, from the hub")]
+    assert not (tmp_path / "student").exists()

@@ -56,6 +56,13 @@ def test_four_bits_take_a_fifth_of_the_bytes(tiny_model: Path, teacher: Any, tea
     assert "CPU only, not on cuda:0" in str(ours.Int4WeightOnly().unsupported("cuda:0"))
 
 
+def test_four_bits_of_no_layer_are_refused(tiny_model: Path) -> None:
+    """Where no layer can be cut into groups, the build would be bfloat16 under another name."""
+    model = load(tiny_model, "bf16").model
+    with pytest.raises(InputError, match="group_size: no layer has inputs in groups of 128 .* give a smaller one"):
+        ours.Int4WeightOnly(group_size=128)(model)
+
+
 @installed
 @pytest.mark.parametrize("build", BUILDS)
 def test_the_precision_comes_first(tiny_model: Path, build: str) -> None:

@@ -70,7 +70,7 @@ def test_the_parameters_are_those_of_transformers() -> None:
     import torch
     from transformers import AutoModelForCTC, Wav2Vec2Config
 
-    from greenbench.variants.wav2vec2 import ARCHITECTURES, VOCABULARY
+    from greenbench.variants.checkpoints import ARCHITECTURES, VOCABULARY
 
     for printed in (ORIGINAL, *PRINTED):
         layers = int(printed.name.split(", ")[1].split()[0]) if "layers" in printed.name else 24

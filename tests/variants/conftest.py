@@ -40,7 +40,7 @@ def save_processor() -> Callable[[Path, bool], None]:
     def save(folder: Path, masked: bool) -> None:
         from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2Processor
 
-        from greenbench.variants.wav2vec2 import VOCABULARY
+        from greenbench.variants.checkpoints import VOCABULARY
 
         vocabulary = folder / "vocab.json"
         vocabulary.write_text(json.dumps({token: index for index, token in enumerate(VOCABULARY)}))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
@@ -13,9 +13,12 @@ import numpy as np
 import pytest
 
 from greenbench import registry
+from greenbench.compress import Distill
 from greenbench.entries import VariantEntry, build_variant
 from greenbench.errors import InputError
+from greenbench.plugins import follow
 from greenbench.variants import folders
+from greenbench.variants.wav2vec2 import Wav2Vec2
 
 VOCABULARY = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ"]
 
@@ -249,6 +252,19 @@ def test_every_family_runs_every_build_or_is_refused_first(
         assert jiwer.cer(expected, texts) < 0.5
     assert len(model(short)) == len(short) == len([model([clip])[0] for clip in short])
     assert len(model([*noise, *short])) == len(noise) + len(short)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_trains_or_is_refused_first(family: str, folder: Callable[[str], Path]) -> None:
+    """A recipe knows from a model's configuration what it is, how deep, and whether it can be distilled."""
+    outline = Wav2Vec2(model=str(folder(family))).outline()
+    config = json.loads((folder(family) / "config.json").read_text())
+    assert (outline.model_type, outline.n_layers, outline.floats) == (config["model_type"], 3, "fp32")
+    if FAMILIES[family].kind in ("Wav2Vec2Bert", "Parakeet"):
+        with pytest.raises(InputError, match=f"distill: models of the type {config['model_type']} read spectra"):
+            follow(replace(outline, teacher=outline), [Distill(steps=1)])
+    else:
+        assert follow(replace(outline, teacher=outline), [Distill(steps=1)]).n_layers == 3
 
 
 def test_every_type_that_transformers_loads_is_measured_or_refused_by_name(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def build() -> Callable[..., Any]:
     import torch
     from transformers import AutoModelForCTC, Wav2Vec2Config
 
-    from greenbench.variants.wav2vec2 import ARCHITECTURES
+    from greenbench.variants.checkpoints import ARCHITECTURES
 
     def build(name: str, n_layers: int, device: str = "meta") -> Any:
         torch.manual_seed(1)

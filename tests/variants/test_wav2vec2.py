@@ -13,9 +13,10 @@ import pytest
 from greenbench import registry
 from greenbench.entries import VariantEntry, build_variant
 from greenbench.errors import InputError, MissingError
-from greenbench.variants import wav2vec2
+from greenbench.variants import loading
+from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS, LICENCES, N_PARAMS, VOCABULARY
 from greenbench.variants.ctc import footprint
-from greenbench.variants.wav2vec2 import ARCHITECTURES, CHECKPOINTS, LICENCES, N_PARAMS, VOCABULARY, Wav2Vec2
+from greenbench.variants.wav2vec2 import Wav2Vec2
 
 MB = 1e6
 
@@ -142,7 +143,7 @@ def test_sizes_of_the_paper() -> None:
     et al. 2021, table 1), none of them lost on the way."""
     from greenbench.compress.quantize import Int8Dynamic
 
-    model = wav2vec2._random(Wav2Vec2(config="large", weights="random"))
+    model = loading._random(Wav2Vec2(config="large", weights="random"))
     full = footprint(model)
     small = footprint(Int8Dynamic(exclude=())(model))
     assert full.n_params == small.n_params == N_PARAMS["large"] == pytest.approx(315.46e6, rel=1e-4)
@@ -217,7 +218,7 @@ def test_random_weights_depend_on_the_seed_only(tmp_path: Path, save_model: Call
     (folder / "model.safetensors").unlink()
 
     def head(seed: int) -> Any:
-        return wav2vec2._random(Wav2Vec2(config=str(folder), weights="random", seed=seed)).lm_head.weight
+        return loading._random(Wav2Vec2(config=str(folder), weights="random", seed=seed)).lm_head.weight
 
     assert head(1).equal(head(1))
     assert not head(1).equal(head(2))

@@ -9,7 +9,7 @@ import pytest
 from jiwer import wer
 
 from greenbench.entries import VariantEntry, build_variant
-from greenbench.variants.wav2vec2 import VOCABULARY
+from greenbench.variants.checkpoints import VOCABULARY
 
 TOLERANCE = 0.01
 """What batching may change in the WER of a group-norm model, absolute; CtcTranscriber states it."""

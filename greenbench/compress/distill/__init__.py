@@ -8,6 +8,7 @@ from pydantic import Field
 
 from greenbench.errors import InputError, did_you_mean
 from greenbench.plugins import SAMPLE_RATE_HZ, Context, Outline
+from greenbench.variants.lengths import SPECTRA, n_frames, receptive_field
 
 LOSS_NAMES = ("kl", "kl_near_labels", "feature_penalty", "ctc", "hidden", "hidden_mse")
 """The losses of ``distill.losses``, named here so that a recipe is checked without torch."""
@@ -78,12 +79,19 @@ class Distill:
         return any(name.startswith("hidden") for name in self.losses)
 
     def unsupported(self, device: str) -> str | None:  # noqa: ARG002
-        """Say that a training is no build."""
-        return "distill trains for long: put it into a recipe and run `greenbench compress` once"
+        """Train anywhere."""
+        return None
 
-    def follow(self, before: Outline) -> Outline:  # noqa: ARG002
-        """Refuse to be a build at all; the steps of a recipe are no builds."""
-        raise InputError(self.unsupported("") or "")
+    def follow(self, before: Outline) -> Outline:
+        """Refuse to be a build at all, and models that it cannot train."""
+        if before.teacher is None:
+            raise InputError(_NO_BUILD)
+        if before.integers or before.compiled:
+            raise InputError(f"distill cannot follow {before.integers or 'compile'}: train first, and build then")
+        for model_type in (before.model_type, before.teacher.model_type):
+            _check_type(model_type)
+        self._check_layers(before.n_layers, before.teacher.n_layers)
+        return before
 
     def learning_rate(self, step: int) -> float:
         """Return the rate of a step: up from half over the warm-up, then down linearly, to zero after the last."""
@@ -104,9 +112,9 @@ class Distill:
         from greenbench.compress.distill.training import train
 
         if context.folder is None:
-            raise InputError(str(self.unsupported("")))
+            raise InputError(_NO_BUILD)
         if not context.train:
-            raise InputError("distill: the recipe names no speech: give it `train`")
+            raise InputError("distill: a training needs `train`: give it")
         if "ctc" in self.losses and not all(utterance.reference for utterance in context.train):
             raise InputError("distill: the loss ctc needs transcripts, and some of the training speech has none")
         _check_outputs(model.config, context.teacher.config)
@@ -116,21 +124,27 @@ class Distill:
         context.report(progress)
         return student
 
-    def _check_layers(self, n_ours: int, n_theirs: int) -> None:
-        """Refuse a pair of layers that the two models do not have."""
+    def _check_layers(self, n_ours: int | None, n_theirs: int | None) -> None:
+        """Refuse a pair of layers that the two models do not have, as far as their numbers are known."""
         for ours, theirs in self.hidden_layers.items():
-            if ours > n_ours or theirs > n_theirs:
+            if (n_ours is not None and ours > n_ours) or (n_theirs is not None and theirs > n_theirs):
                 raise InputError(
                     f"distill: hidden_layers: {ours}: {theirs}: the student has {n_ours} layers, its teacher {n_theirs}"
                 )
 
 
+_NO_BUILD = "distill trains for long: put it into a recipe and run `greenbench compress` once"
+
+
+def _check_type(model_type: str | None) -> None:
+    if model_type in SPECTRA:
+        raise InputError(f"distill: models of the type {model_type} read spectra; train one that reads waveforms")
+
+
 def _check_outputs(ours: Any, theirs: Any) -> None:
     """Refuse a student whose outputs cannot be held against its teacher's, frame by frame and token by token."""
-    from greenbench.variants.lengths import n_frames, reads_spectra, receptive_field
-
-    if spectra := next((config.model_type for config in (ours, theirs) if reads_spectra(config)), None):
-        raise InputError(f"distill: models of the type {spectra} read spectra; train one that reads waveforms")
+    for config in (ours, theirs):
+        _check_type(config.model_type)
     if ours.vocab_size != theirs.vocab_size:
         raise InputError(f"distill: the student has {ours.vocab_size} tokens, its teacher {theirs.vocab_size}")
     found = [(receptive_field(config), n_frames(config, 10 * SAMPLE_RATE_HZ)) for config in (ours, theirs)]

@@ -1,0 +1,128 @@
+"""How a wav2vec 2.0 model's settings become a torch module, with its feature extractor and its tokeniser."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from greenbench.errors import MissingError
+from greenbench.plugins import BARE, Method
+from greenbench.variants import fit, folders, hub, outline, widths
+from greenbench.variants.checkpoints import ARCHITECTURES, VOCABULARY
+
+if TYPE_CHECKING:
+    from greenbench.variants.wav2vec2 import Wav2Vec2
+
+
+def trained_folder(settings: "Wav2Vec2") -> Path:
+    """Return the folder of trained weights, fetched if need be and whole as far as can be seen without loading it."""
+    folder = hub.fetch(str(settings.model), settings.revision)
+    folders.check(str(settings.model), folder)
+    return folder
+
+
+def module(settings: "Wav2Vec2", methods: Sequence[Method], device: str) -> Any:
+    """Return the model on a device with the methods applied in order."""
+    from transformers import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    model = _random(settings) if settings.weights == "random" else _trained(settings)
+    model = model.to(device).eval()
+    for method in methods:
+        model = method(model, BARE)
+    return model
+
+
+def _trained(settings: "Wav2Vec2") -> Any:
+    import torch
+    from transformers import AutoModelForCTC
+
+    folder = trained_folder(settings)
+    # float32 whatever a file holds: the builds decide the precision, and for a student those in its lineage did
+    chosen = [step["use"] for step in outline.lineage(settings.model).get("steps", ()) if step["use"] in outline.HALVES]
+    dtype = getattr(torch, outline.HALVES[chosen[-1]]) if chosen else torch.float32
+    with _named_failures(settings):
+        model, found = AutoModelForCTC.from_pretrained(
+            folder, dtype=dtype, ignore_mismatched_sizes=True, output_loading_info=True
+        )
+    misfits = sorted(widths.restore(model, folder, (name for name, *_ in found["mismatched_keys"])))
+    if misfits:
+        raise MissingError(
+            f"model {settings.model}: {misfits[0]} has another shape than its config.json says ({len(misfits)} do not "
+            "fit), so the folder is damaged or holds files of two models. Make or fetch it again."
+        )
+    # transformers fills what a file lacks with random numbers; the mask embedding is for training only
+    untrained = sorted(name for name in found["missing_keys"] if not name.endswith("masked_spec_embed"))
+    if untrained:
+        raise MissingError(
+            f"model {settings.model}: no weights for {untrained[0]} ({len(untrained)} missing), so it is not "
+            "fine-tuned for CTC. Name a fine-tuned model."
+        )
+    return model
+
+
+@contextmanager
+def _named_failures(settings: "Wav2Vec2") -> Iterator[None]:
+    """Turn what transformers raises about a folder into one line that names the model."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, SafetensorError) as error:
+        cause = " ".join(str(error).split())
+        raise MissingError(
+            f"model {settings.model}: does not load as a CTC model: {type(error).__name__}: {cause:.300}"
+        ) from error
+
+
+def config_folder(settings: "Wav2Vec2") -> Path:
+    """Return the folder of the configuration of random weights, fetched if need be."""
+    return hub.fetch(str(settings.config), settings.revision, kinds=("config.json",))
+
+
+def configuration(settings: "Wav2Vec2") -> Any:
+    """Return the configuration of the model."""
+    from transformers import AutoConfig, Wav2Vec2Config
+
+    if settings.config in ARCHITECTURES:
+        return Wav2Vec2Config(**ARCHITECTURES[settings.config], vocab_size=len(VOCABULARY))
+    if settings.weights == "random":
+        folder = config_folder(settings)
+        folders.check_type(str(settings.config), folder)
+        return AutoConfig.from_pretrained(folder)
+    with _named_failures(settings):
+        return AutoConfig.from_pretrained(trained_folder(settings))
+
+
+def _random(settings: "Wav2Vec2") -> Any:
+    import torch
+    from transformers import AutoModelForCTC
+
+    torch.manual_seed(settings.seed)
+    return AutoModelForCTC.from_config(configuration(settings))
+
+
+def fitting_processor(settings: "Wav2Vec2") -> tuple[Any, Any]:
+    """Return the feature extractor and the tokeniser; refuse those that do not fit the model."""
+    extractor, tokenizer = processor(settings)
+    fit.check(settings.label, configuration(settings).vocab_size, extractor, tokenizer)
+    return extractor, tokenizer
+
+
+def processor(settings: "Wav2Vec2") -> tuple[Any, Any]:
+    """Return the feature extractor and the tokeniser; random weights get those of the LibriSpeech checkpoints."""
+    from transformers import AutoFeatureExtractor, AutoTokenizer, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor
+
+    if settings.weights == "trained":
+        folder = trained_folder(settings)
+        with _named_failures(settings):
+            return AutoFeatureExtractor.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    masked = getattr(configuration(settings), "feat_extract_norm", "layer") == "layer"
+    with tempfile.TemporaryDirectory() as scratch:
+        aside = Path(scratch)
+        (aside / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(VOCABULARY)}), "utf-8")
+        tokenizer = Wav2Vec2CTCTokenizer(str(aside / "vocab.json"))
+    return Wav2Vec2FeatureExtractor(return_attention_mask=masked), tokenizer
