@@ -32,7 +32,7 @@ from greenbench.entries import (
 from greenbench.environment import accelerator
 from greenbench.errors import InputError, MissingError, StoreError
 from greenbench.plan import digest
-from greenbench.plugins import LINEAGE, METHODS, Compressible, Context, Utterance
+from greenbench.plugins import LINEAGE, METHODS, Compressible, Context, Outline, Utterance
 
 TRAINING, BEGUN = "training", "recipe.json"
 """Within a student's folder: where its trainings are kept, and there the recipe's hash while it is made."""
@@ -81,7 +81,7 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     Raises:
         InputError: what is wrong, where, and the nearest valid name; or a step cannot be taken, as far as that is known
             without a download.
-        MissingError: a model's folder is not whole, or a step needs what is not installed.
+        MissingError: a step needs what is not installed.
     """
     path = Path(source)
     data, base = suitefile.read(path), path.resolve().parent
@@ -124,11 +124,19 @@ def check(recipe: Recipe) -> None:
 
     Raises:
         InputError: one line that names the step.
-        MissingError: a model's folder is not whole, or a step needs what is not installed.
+        MissingError: a step needs what is not installed.
     """
-    known = {role: _family(role, entry).outline() for role, entry in _models(recipe).items()}
+    known = {role: _outline(role, entry) for role, entry in _models(recipe).items()}
     start = replace(known.get("student", known["teacher"]), teacher=known["teacher"])
     check_savable(_steps(recipe), start, [] if recipe.train else ["train"])
+
+
+def _outline(role: str, entry: VariantEntry) -> Outline:
+    """Return what is known of a model; that its folder is not whole is no matter where the student is there already."""
+    try:
+        return _family(role, entry).outline()
+    except MissingError:
+        return Outline()
 
 
 def _steps(recipe: Recipe) -> Steps:

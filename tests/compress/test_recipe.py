@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 
 from greenbench.compress import recipe, speech
 from greenbench.entries import VariantEntry, build_family, build_variant
-from greenbench.errors import InputError
+from greenbench.errors import InputError, MissingError
 from greenbench.plugins import Outline
 from greenbench.suite import load
 from greenbench.variants import hub, outline
@@ -140,6 +141,17 @@ def test_a_finished_student_is_not_made_again(tmp_path: Path, data: dict[str, An
     with pytest.raises(InputError, match="another recipe"):
         recipe.run(recipe.load(write(tmp_path, data | {"steps": ["fp16"]})), out)
     assert files(out) == before
+
+
+def test_a_finished_student_needs_no_teacher_any_more(tmp_path: Path, data: dict[str, Any], tiny_model: Path) -> None:
+    """A teacher whose files are gone since is missed where something is to be made of it, and not before."""
+    teacher = Path(shutil.copytree(tiny_model, tmp_path / "teacher"))
+    asked = data | {"teacher": {"use": "wav2vec2", "model": str(teacher)}, "steps": data["steps"][:1]}
+    out = recipe.run(recipe.load(write(tmp_path, asked)), tmp_path / "student")
+    (teacher / "model.safetensors").unlink()
+    assert recipe.run(recipe.load(tmp_path / "recipe.yaml"), out) == out
+    with pytest.raises(MissingError, match="safetensors"):
+        recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "another")
 
 
 @pytest.mark.slow
@@ -445,8 +457,6 @@ def test_a_student_carries_the_identity_of_its_teacher(tmp_path: Path, data: dic
 
 def test_a_device_that_is_not_here_is_one_line_and_nothing_is_written(tmp_path: Path, data: dict[str, Any]) -> None:
     """A recipe for a GPU on a machine without one ends before it makes a folder, with the remedy."""
-    from greenbench.errors import MissingError
-
     with pytest.raises(MissingError, match=r"device cuda:99: .* Give another `device`, or auto"):
         recipe.run(recipe.load(write(tmp_path, data | {"device": "cuda:99"})), tmp_path / "student")
     assert not (tmp_path / "student").exists()
