@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from greenbench import devices, meters, privacy, store
+from greenbench import devices, extras, meters, privacy, store
 from greenbench.control_cell import WORK
 from greenbench.corpus import Corpus
 from greenbench.datasets import lengths
@@ -81,7 +81,40 @@ def refuse(foreseen: Iterable[Foreseen]) -> None:
     """
     told = [one for one in foreseen if one.kind in ("wrong", "missing", "lacking")]
     if any(one.kind == "wrong" for one in told):
-        raise InputError("\n".join(map(str, told)))
+        raise InputError("\n".join(map(str, joined(told))))
+
+
+def require(suite: Suite, cells: Iterable[Cell]) -> None:
+    """Refuse a run where no variant can be measured, or no energy estimated, for want of packages.
+
+    Args:
+        suite: of the run.
+        cells: of its plan.
+
+    Raises:
+        MissingError: what is not installed, and the command that installs it.
+    """
+    needed = [variant.extras for _, variant in _each(cells)]
+    estimate = ("codecarbon",) if suite.estimate_energy else ()
+    if extras.missing(estimate) or all(map(extras.missing, needed)):
+        extras.need(*estimate, *(extra for some in needed for extra in some))
+
+
+def joined(foreseen: Iterable[Foreseen]) -> list[Foreseen]:
+    """Return the same with packages that several variants lack named once, for people to read."""
+    by_reason: dict[object, list[Foreseen]] = {}
+    for number, one in enumerate(foreseen):
+        by_reason.setdefault((one.kind, one.reason, one.device) if _is_about_packages(one) else number, []).append(one)
+    return [replace(same[0], variant=_names([str(one.variant) for one in same])) if len(same) > 1 else same[0]
+            for same in by_reason.values()]  # fmt: skip
+
+
+def _is_about_packages(one: Foreseen) -> bool:
+    return one.kind == "lacking" and one.variant is not None
+
+
+def _names(variants: Sequence[str]) -> str:
+    return f"{variants[0]} and {len(variants) - 1} more"
 
 
 # --- looking ---------------------------------------------------------------------------------------------
@@ -95,7 +128,7 @@ def look(cells: Sequence[Cell], on_gpus: bool = False) -> list[Foreseen]:
         on_gpus: ask variants about GPUs too, in this process; it may hold GPU memory from then on, which a run must
             not while it measures.
     """
-    found = [*_devices(cells), *data(cells), *variants(cells)]
+    found = [*_devices(cells), *_uninstalled(cells), *data(cells), *variants(cells)]
     return [*found, *_builds(_able(cells, [one for one in found if one.dataset is None]), on_gpus)]
 
 
@@ -103,6 +136,12 @@ def _devices(cells: Iterable[Cell]) -> Iterator[Foreseen]:
     for device in dict.fromkeys(cell.device for cell in cells):
         if reason := devices.unusable(device):
             yield Foreseen("lacking", reason, device=device)
+
+
+def _uninstalled(cells: Iterable[Cell]) -> Iterator[Foreseen]:
+    for name, variant in _each(cells):
+        if reason := extras.missing(variant.extras):
+            yield Foreseen("lacking", reason, variant=name)
 
 
 def data(cells: Iterable[Cell]) -> Iterator[Foreseen]:
@@ -163,7 +202,7 @@ def variants(cells: Iterable[Cell]) -> Iterator[Foreseen]:
         except Exception as error:
             yield Foreseen("missing", _told(error), variant=name)
         else:
-            if what:
+            if what and not extras.missing(variant.extras):
                 yield Foreseen("fetch", what, variant=name)
 
 

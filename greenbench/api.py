@@ -42,6 +42,7 @@ def run(  # noqa: PLR0913 (the options of a command)
 
     Raises:
         InputError: a name, a setting or an argument is wrong; nothing was run.
+        MissingError: none of the variants can be measured with what is installed; nothing was run.
         StoreError: the results cannot be written, or the folder holds another run.
     """
     from greenbench import runner

@@ -2,6 +2,8 @@
 
 import sys
 
+from greenbench import extras
+
 PATTERN = r"^(cpu|auto|mps|cuda(:\d+)?)$"
 VALID = "auto, cpu, cuda, cuda:0, cuda:1, ..., mps"
 
@@ -15,6 +17,8 @@ def unusable(device: str) -> str | None:
     """Say why torch cannot use a device here, or return None."""
     if device == "cpu":
         return None
+    if reason := extras.missing(["torch"]):
+        return reason
     import torch
 
     if device == "mps":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from greenbench import energy, environment, gpus, meters
+from greenbench import energy, environment, extras, gpus, meters
 from greenbench.meters import thermal
 from greenbench.meters.clock import Clock
 from greenbench.meters.cputime import CpuTime
@@ -94,6 +94,9 @@ def _energy() -> Finding:
 
 
 def _device() -> Finding:
+    if reason := extras.missing(["torch"]):
+        lacking, _, command = reason.partition(": ")
+        return Finding("device", False, f"wav2vec 2.0 models cannot run: {lacking}", command)
     names = [gpu["name"] for gpu in gpus.describe()]
     if names and not environment.torch_has_cuda():
         message = f"{', '.join(names)} stays idle: the installed torch is built without CUDA"

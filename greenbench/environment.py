@@ -93,9 +93,9 @@ def torch_has_cuda() -> bool:
 
 
 def _cpu_model() -> str | None:
-    from codecarbon.core.util import detect_cpu_model
+    from cpuinfo import get_cpu_info
 
-    return detect_cpu_model() or None
+    return get_cpu_info().get("brand_raw") or None
 
 
 def memory_bytes() -> int:

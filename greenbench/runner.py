@@ -63,6 +63,7 @@ def run(
 
     Raises:
         InputError: a name or setting is wrong, or the power log cannot be read; nothing was run.
+        MissingError: none of the variants can be measured with what is installed; nothing was run.
         StoreError: the results cannot be written, or the folder holds another run.
     """
     suite = load_suite(suite)
@@ -72,6 +73,7 @@ def run(
         powerlog.read(options.power_log)  # a meter that is not recording is told of now, not in an hour
     foreseen = ahead.look(cells)
     ahead.refuse(foreseen)
+    ahead.require(suite, cells)
     folder, new_id = _place(suite, options)
     if not (folder / store.RUN).exists():
         _refuse_parent(folder)
@@ -239,6 +241,8 @@ def _prepare(cells: Sequence[Cell], foreseen: Sequence[ahead.Foreseen], observe:
     for one in concerning:
         if one.kind == "doubt":
             observe("warning", {"text": str(one)})
+    for one in ahead.joined(one for one in concerning if one.kind == "lacking"):
+        observe("missing", {"name": one.what, "reason": one.reason})
     return known
 
 

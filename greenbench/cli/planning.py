@@ -33,7 +33,7 @@ def print_plan(suite: "Suite", only: str | None, out: Path | None, as_json: bool
     least_s, controls_s = ahead.least(suite), ahead.controls_s(suite, cells)
     planned = [{**c.key, "expected_s": s, "least_s": least_s} for c, s in zip(cells, known, strict=True)]
     answers = [{"meter": name, "answers": reason or "yes"} for name, reason in meters.survey(suite.meters).items()]
-    _print_foreseen(foreseen)
+    _print_foreseen(ahead.joined(foreseen))
     if as_json:
         found = {"cells": planned, "meters": answers, "foreseen": [asdict(one) for one in foreseen]}
         echo(json.dumps({**found, "controls_s": controls_s}, indent=2))

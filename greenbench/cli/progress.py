@@ -34,7 +34,8 @@ class Progress:
 
     def close(self) -> None:
         """Take the bar away."""
-        self._bar.stop()
+        if self._console.is_terminal:  # rich would print an empty line elsewhere
+            self._bar.stop()
 
     def observe(self, kind: str, content: Mapping[str, Any]) -> None:
         """Take note of an event (see ``process.Observer``)."""

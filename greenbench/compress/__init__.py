@@ -69,10 +69,11 @@ def compress(model: Any, steps: "Sequence[Step]", context: "Context | None" = No
     """
     from copy import deepcopy
 
-    from greenbench import registry
+    from greenbench import extras, registry
     from greenbench.compress.steps import check, outline
-    from greenbench.plugins import BARE
+    from greenbench.plugins import BARE, NeedsExtra
 
+    extras.need("torch", *(step.extra for step in steps if isinstance(step, NeedsExtra)))
     context = context or BARE
     labelled = [(registry.name_of("methods", step), step) for step in steps]
     needed = {"train": context.train, "folder": context.folder, "extractor": context.extractor}

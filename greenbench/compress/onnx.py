@@ -3,10 +3,10 @@
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
+from greenbench import extras
 from greenbench.compress import exported
 from greenbench.plugins import Inapplicable, Outline
 
@@ -19,6 +19,7 @@ class Onnx:
     """The model in ONNX, float32, run by ONNX Runtime on the CPU with the suite's threads."""
 
     compute_dtype: ClassVar[str] = "fp32"
+    extra: ClassVar[str] = "onnx"
 
     def unsupported(self, device: str) -> str | None:
         """Say what is not installed, or that only the CPU is supported."""
@@ -55,6 +56,7 @@ class OnnxInt8:
     exclude: Sequence[str] = ("lm_head",)
 
     compute_dtype: ClassVar[str] = "fp32+int8"
+    extra: ClassVar[str] = "onnx"
 
     def unsupported(self, device: str) -> str | None:
         """Say what is not installed, or that only the CPU is supported."""
@@ -92,9 +94,8 @@ class OnnxInt8:
 
 
 def _unsupported(device: str) -> str | None:
-    missing = [name for name in NEEDS if find_spec(name) is None]
-    if missing:
-        return f"{', '.join(missing)} not installed: pip install 'greenbench[onnx]'"
+    if reason := extras.missing(["onnx"]):
+        return reason
     return None if device == "cpu" else Inapplicable(f"the ONNX builds run on the CPU only, not on {device}")
 
 

@@ -4,15 +4,15 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from greenbench import extras
 from greenbench.compress import exported
 from greenbench.compress.openvino_core import core, preserved_signal_stack
 from greenbench.datasets.quickstart import Quickstart
@@ -38,6 +38,8 @@ class OpenVino:
     precision: Precision = "f32"
     target: str = "CPU"
 
+    extra: ClassVar[str] = "openvino"
+
     @property
     def compute_dtype(self) -> str | None:
         """What OpenVINO multiplies in; what an Intel GPU does at most is not measured."""
@@ -45,7 +47,7 @@ class OpenVino:
 
     def unsupported(self, device: str) -> str | None:
         """Say what is not installed, or which device OpenVINO does not see."""
-        return _unsupported(device, self, ("openvino",))
+        return _unsupported(device, self)
 
     def follow(self, before: Outline) -> Outline:
         """Refuse what cannot be exported."""
@@ -94,6 +96,8 @@ class OpenVinoInt8:
     precision: Precision = "f32"
     target: str = "CPU"
 
+    extra: ClassVar[str] = "openvino"
+
     @property
     def compute_dtype(self) -> str | None:
         """What OpenVINO multiplies in; what an Intel GPU does at most is not measured."""
@@ -101,7 +105,7 @@ class OpenVinoInt8:
 
     def unsupported(self, device: str) -> str | None:
         """Say what is not installed, or which device OpenVINO does not see."""
-        return _unsupported(device, self, ("openvino", "nncf"))
+        return _unsupported(device, self)
 
     def follow(self, before: Outline) -> Outline:
         """Refuse what cannot be exported."""
@@ -149,10 +153,9 @@ class OpenVinoInt8:
         return _open(folder, self)
 
 
-def _unsupported(device: str, build: "OpenVino | OpenVinoInt8", needs: Sequence[str]) -> str | None:
-    missing = [name for name in needs if find_spec(name) is None]
-    if missing:
-        return f"{', '.join(missing)} not installed: pip install 'greenbench[openvino]'"
+def _unsupported(device: str, build: "OpenVino | OpenVinoInt8") -> str | None:
+    if reason := extras.missing(["openvino"]):
+        return reason
     if device != "cpu":
         return Inapplicable(f"OpenVINO does not run on {device}; `target: GPU` is an Intel GPU, under device cpu")
     devices = core().available_devices

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from greenbench import devices, lock, readback, registry, suitefile, whole
+from greenbench import devices, extras, lock, readback, registry, suitefile, whole
 from greenbench.ancestry import Identity
 from greenbench.compress import speech, take
 from greenbench.compress.steps import Steps, check_savable
@@ -32,7 +32,7 @@ from greenbench.entries import (
 from greenbench.environment import accelerator
 from greenbench.errors import InputError, MissingError, StoreError
 from greenbench.plan import digest
-from greenbench.plugins import LINEAGE, METHODS, Compressible, Context, Outline, Utterance
+from greenbench.plugins import LINEAGE, METHODS, Compressible, Context, NeedsExtra, Outline, Utterance
 
 TRAINING, BEGUN = "training", "recipe.json"
 """Within a student's folder: where its trainings are kept, and there the recipe's hash while it is made."""
@@ -169,11 +169,12 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
     Raises:
         InputError: the folder holds something else, such as a student of another recipe; or a step cannot be taken.
         BusyError: another process makes it.
-        MissingError: device, teacher or speech is not here.
+        MissingError: device, teacher, speech or a package is not here.
     """
     if _is_made(recipe, out):
         observe("made", {"folder": out})
         return out
+    extras.need(*_extras(recipe))
     device = accelerator() if recipe.device == "auto" else recipe.device
     if reason := devices.unusable(device):
         raise MissingError(f"device {device}: {reason}. Give another `device`, or auto.")
@@ -184,6 +185,12 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
     with lock.writing(out / TRAINING) if leads() else nullcontext():
         _make(recipe, out, device, observe)
     return out
+
+
+def _extras(recipe: Recipe) -> list[str]:
+    """Return the extras without which the student cannot be made."""
+    of_steps = [method.extra for method in methods(recipe) if isinstance(method, NeedsExtra)]
+    return ["torch", *of_steps, *(["codecarbon"] if recipe.estimate_energy else [])]
 
 
 def _make(recipe: Recipe, out: Path, device: str, observe: Callable[[str, Mapping[str, Any]], None]) -> None:

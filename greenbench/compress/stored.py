@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from greenbench import whole
+from greenbench import extras, whole
 from greenbench.errors import InputError
 
 
@@ -25,7 +25,9 @@ def save(model: Any, extractor: Any, tokenizer: Any, folder: str | Path) -> Path
 
     Raises:
         InputError: something is in the folder, or the model is not a transformers model in float32.
+        MissingError: torch is not installed.
     """
+    extras.need("torch")
     folder = Path(folder)
     _check_savable(model)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):

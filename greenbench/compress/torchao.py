@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from greenbench import extras
 from greenbench.compress.quantize import chosen, integers
 from greenbench.errors import InputError
 from greenbench.plugins import BARE, Context, Inapplicable, Outline
@@ -26,6 +26,8 @@ class Int8WeightOnly:
 
     include: Sequence[str] = ()
     exclude: Sequence[str] = ("lm_head",)
+
+    extra: ClassVar[str] = "torchao"
 
     def unsupported(self, device: str) -> str | None:
         """Say that torchao is not installed, or knows no such device."""
@@ -61,6 +63,8 @@ class Int8TorchAo:
 
     include: Sequence[str] = ()
     exclude: Sequence[str] = ("lm_head",)
+
+    extra: ClassVar[str] = "torchao"
 
     def unsupported(self, device: str) -> str | None:
         """Say that torchao is not installed, or knows no such device."""
@@ -98,6 +102,8 @@ class Int4WeightOnly:
     group_size: Literal[32, 64, 128] = 32
     include: Sequence[str] = ()
     exclude: Sequence[str] = ("lm_head",)
+
+    extra: ClassVar[str] = "torchao"
 
     def unsupported(self, device: str) -> str | None:
         """Say that torchao is not installed, or that this is for the CPU."""
@@ -148,8 +154,8 @@ _NEEDS_BFLOAT16 = "int4-weight-only needs a model in bfloat16: put bf16 before i
 
 
 def _unsupported(device: str) -> str | None:
-    if find_spec("torchao") is None:
-        return "torchao not installed: pip install 'greenbench[torchao]'"
+    if reason := extras.missing(["torchao"]):
+        return reason
     return Inapplicable(f"torchao's int8 runs on the CPU and on CUDA, not on {device}") if device == "mps" else None
 
 

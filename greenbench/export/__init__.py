@@ -6,8 +6,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greenbench import store
-from greenbench.errors import InputError, StoreError, did_you_mean
+from greenbench import extras, store
+from greenbench.errors import InputError, MissingError, StoreError, did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,23 +42,27 @@ class Format:
         about: what it is for.
         exporter: ``module:function`` of an ``Exporter``, imported when it is used.
         per_run: its documents describe one run, so that several runs make several.
+        extra: the extra of greenbench that it needs.
     """
 
     about: str
     exporter: str
     per_run: bool = True
+    extra: str | None = None
 
 
 FORMATS = {
     "csv": Format("every row, for spreadsheets", "tables:csv", per_run=False),
-    "parquet": Format("every row with its types, for data frames", "tables:parquet", per_run=False),
-    "pytest-benchmark": Format("speed, for `pytest-benchmark compare`", "pytest_benchmark:document"),
+    "parquet": Format("every row with its types, for data frames", "tables:parquet", per_run=False, extra="parquet"),
+    "pytest-benchmark": Format("speed, for `pytest-benchmark compare`", "pytest_benchmark:document", extra="pytest"),
     "github-benchmark": Format("medians over time, for github-action-benchmark", "github_benchmark:documents"),
-    "codecarbon": Format("energy, as codecarbon's emissions.csv", "codecarbon:emissions", per_run=False),
+    "codecarbon": Format(
+        "energy, as codecarbon's emissions.csv", "codecarbon:emissions", per_run=False, extra="codecarbon"
+    ),
     "model-index": Format(
         "metadata of Hugging Face model cards, one a variant", "model_index:documents", per_run=False
     ),
-    "boamps": Format("energy reports of Boavizta's BoAmps, one a cell", "boamps:reports"),
+    "boamps": Format("energy reports of Boavizta's BoAmps, one a cell", "boamps:reports", extra="codecarbon"),
 }
 
 
@@ -74,11 +78,14 @@ def write(results: Path, name: str, out: Path) -> list[Path]:
         The files written.
 
     Raises:
-        InputError: an unknown format, a library that it needs is missing, or there is nothing to put into it.
+        InputError: an unknown format, or there is nothing to put into it.
+        MissingError: a library that the format needs is not installed.
         StoreError: there is no run, or a file cannot be written.
     """
     if name not in FORMATS:
         raise InputError(f"--format {name}: unknown. {did_you_mean(name, FORMATS)}")
+    if reason := extras.missing(filter(None, [FORMATS[name].extra])):
+        raise MissingError(f"--format {name}: {reason}")
     documents = _documents(_load(results), FORMATS[name])
     if not documents:
         raise InputError(f"{results}: no row here has what --format {name} is about ({FORMATS[name].about})")

@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from greenbench.errors import InputError
 from greenbench.export import Documents, Results
 from greenbench.metrics import METRICS
 from greenbench.record import CELL
@@ -54,10 +53,8 @@ def _benchmark(cell: pd.DataFrame) -> dict[str, Any]:
 
 
 def _stats(seconds: Sequence[float]) -> dict[str, Any]:
-    try:
-        from pytest_benchmark.stats import Stats
-    except ImportError as error:
-        raise InputError("--format pytest-benchmark needs that library: pip install 'greenbench[pytest]'") from error
+    from pytest_benchmark.stats import Stats
+
     stats = Stats()
     for value in seconds:
         stats.update(value)

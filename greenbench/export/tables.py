@@ -5,7 +5,6 @@ from io import BytesIO
 import pandas as pd
 
 from greenbench import lineage
-from greenbench.errors import InputError
 from greenbench.export import Documents, Results
 from greenbench.metrics import METRICS
 from greenbench.unicode import for_csv
@@ -19,16 +18,9 @@ def csv(results: Results) -> Documents:
 
 
 def parquet(results: Results) -> Documents:
-    """Return all rows as Parquet: counts and bytes are integers, flags a list, what is unknown null.
-
-    Raises:
-        InputError: pyarrow is not installed.
-    """
+    """Return all rows as Parquet: counts and bytes are integers, flags a list, what is unknown null."""
     buffer = BytesIO()
-    try:
-        _typed(results).to_parquet(buffer, engine="pyarrow", index=False)
-    except ImportError as error:
-        raise InputError("--format parquet needs pyarrow: pip install 'greenbench[parquet]'") from error
+    _typed(results).to_parquet(buffer, engine="pyarrow", index=False)
     return {"": buffer.getvalue()}
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from greenbench import extras
 from greenbench.bounds import implausible
 from greenbench.environment import cpu_packages
 from greenbench.plugins import Quantity, Reading
@@ -37,7 +38,9 @@ class CodecarbonEstimate:
     estimates: ClassVar[bool] = True
 
     def unavailable(self) -> str | None:
-        """Say that no TDP is known and what to do about it, or return None."""
+        """Say that codecarbon is not installed or knows no TDP, and what to do about it, or return None."""
+        if reason := extras.missing(["codecarbon"]):
+            return reason
         if self._tdp()[0] is None:
             return "codecarbon cannot tell this CPU's model: give its design power as tdp_w in the suite"
         return None

@@ -166,6 +166,13 @@ class KnownPrecision(Protocol):
         ...
 
 
+@runtime_checkable
+class NeedsExtra(Protocol):
+    """A method that does not run without one of greenbench's own extras, such as ``onnx``."""
+
+    extra: ClassVar[str]
+
+
 @dataclass(frozen=True)
 class Variant:
     """One thing to measure: a model as one build.
@@ -180,6 +187,7 @@ class Variant:
         to_make: says what ``prepare`` would make of the weights; None where that is kept.
         prepare: makes what takes long once the weights are here, such as an export; raises ``MissingError``.
         unsupported: says why the variant cannot run on a device, or returns None.
+        extras: extras of greenbench that it does not run without, such as ``torch``.
         identity: returns what was measured whatever it is called: the digest of the weights by their content, then
             what the settings themselves do to them, as ``int8``; the builds that are chained on are added to it. Empty
             where the weights are not on this machine. None, where a family does not say, stands for its settings.
@@ -201,6 +209,7 @@ class Variant:
     to_make: Callable[[], str | None] = lambda: None
     prepare: Callable[[], None] = lambda: None
     unsupported: Callable[[str], str | None] = lambda _device: None
+    extras: tuple[str, ...] = ()
     identity: Callable[[], tuple[str, ...]] | None = None
     parent: str | None = None
     ancestors: Callable[[], Sequence[tuple[str, ...]]] = tuple

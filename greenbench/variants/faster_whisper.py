@@ -10,6 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal
 
+from greenbench import extras
 from greenbench.errors import InputError, MissingError, NotFiniteError
 from greenbench.plugins import Footprint, Inapplicable, ModelRef, Step, Variant, VariantInfo, Waveform
 from greenbench.variants import hub
@@ -26,8 +27,6 @@ SIZES = {
     "distil-large-v3": "Systran/faster-distil-whisper-large-v3",
 }
 """Published sizes and the hub ids of their converted weights, as faster-whisper itself names them."""
-
-INSTALL = "faster-whisper is not installed. Run `pip install 'greenbench[whisper]'`."
 
 ComputeType = Literal[
     "default", "auto", "float32", "float16", "bfloat16", "int16",
@@ -101,6 +100,7 @@ class FasterWhisper:
             check=self._check,
             prepare=self.prepare,
             unsupported=self._unsupported,
+            extras=("whisper",),
             identity=self._identity,
             steps=COMPUTED.get(self.compute_type, ()),
             decoding=lambda: self.decoding,
@@ -117,10 +117,10 @@ class FasterWhisper:
         return (*weights, *COMPUTED.get(self.compute_type, ())) if weights else ()
 
     def _unsupported(self, device: str) -> str | None:
-        try:
-            import ctranslate2
-        except ImportError:
-            return INSTALL
+        if reason := extras.missing(["whisper"]):
+            return reason
+        import ctranslate2
+
         try:
             supported = ctranslate2.get_supported_compute_types(*_split(device))
         except (RuntimeError, ValueError) as error:
@@ -153,10 +153,9 @@ def _check_whole(settings: FasterWhisper, folder: Path) -> None:
 
 
 def _load(settings: FasterWhisper, device: str) -> "_Whisper":
-    try:
-        from faster_whisper import WhisperModel
-    except ImportError as error:
-        raise MissingError(INSTALL) from error
+    extras.need("whisper")
+    from faster_whisper import WhisperModel
+
     folder = _folder(settings)
     kind, index = _split(device)
     # without cpu_threads CTranslate2 takes OMP_NUM_THREADS, which the runner sets

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from greenbench import cache
+from greenbench import cache, extras
 from greenbench.errors import MissingError
 from greenbench.variants import folders
 
@@ -121,6 +121,8 @@ def _cached(model: str, revision: str | None, kinds: Sequence[str]) -> Path | No
 
 
 def _local(model: str, revision: str | None, kinds: Sequence[str]) -> Path | None:
+    if not _has_client():
+        return None  # what is in the hub's cache is not known, and nothing that needs it can run
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
@@ -162,7 +164,13 @@ def _is_its_blob(path: Path) -> bool:
     return blob.parent.name != "blobs" or not re.fullmatch("[0-9a-f]{64}", blob.name) or cache.digest(blob) == blob.name
 
 
+def _has_client() -> bool:
+    return not (extras.missing(["torch"]) and extras.missing(["whisper"]))
+
+
 def _downloaded(model: str, revision: str | None, kinds: Sequence[str]) -> Path | None:
+    if not _has_client():
+        extras.need("torch")
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     partial = _local(model, revision, kinds) or _part(model, revision)

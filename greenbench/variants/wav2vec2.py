@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Literal
 
-from greenbench import cache, registry
+from greenbench import cache, extras, registry
 from greenbench.compress import exported
 from greenbench.plugins import (
     Export,
     KnownPrecision,
     Method,
     ModelRef,
+    NeedsExtra,
     Outline,
     Step,
     Variant,
@@ -79,8 +80,13 @@ class Wav2Vec2:
             folders.check_type(label, loading.config_folder(settings))
 
     def open(self) -> tuple[Any, Any, Any]:
-        """Return the torch module in float32 on the CPU, its feature extractor and its tokeniser."""
+        """Return the torch module in float32 on the CPU, its feature extractor and its tokeniser.
+
+        Raises:
+            MissingError: torch, or the model, is not here.
+        """
         settings = self.settled()
+        extras.need("torch")
         return (loading.module(settings, (), "cpu").float(), *loading.fitting_processor(settings))
 
     def outline(self) -> Outline:
@@ -106,6 +112,7 @@ class Wav2Vec2:
             to_make=build.to_make,
             prepare=build.prepare,
             unsupported=build.unsupported,
+            extras=build.extras,
             identity=partial(_identity, settings),
             ancestors=partial(checkpoints.ancestors, lineage),
             parent=(base if base != name else f"wav2vec2:{self.label}") if chain else lineage.get("parent"),
@@ -164,13 +171,20 @@ class _Build:
     methods: Sequence[Method]
     export: Export | None
 
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """The extras that it does not run without."""
+        return ("torch", *(build.extra for build in self._chain if isinstance(build, NeedsExtra)))
+
     def check(self) -> None:
         """Look at the files that are here, and whether each build can follow what is before it."""
         follow(outline.of(self.settings), self._chain)
 
     def unsupported(self, device: str) -> str | None:
-        """Say why one of the builds cannot run on a device."""
-        return next(filter(None, (build.unsupported(device) for build in self._chain)), None)
+        """Say what is not installed, or why one of the builds cannot run on a device."""
+        return extras.missing(["torch"]) or next(
+            filter(None, (build.unsupported(device) for build in self._chain)), None
+        )
 
     def to_make(self) -> str | None:
         """Say which export is not kept."""
@@ -190,6 +204,7 @@ class _Build:
 
     def load(self, device: str) -> CtcTranscriber:
         """Load the model ready to run: a torch module on its device, or the files of an export."""
+        extras.need("torch")
         extractor, tokenizer = loading.fitting_processor(self.settings)
         if self.export is None:
             return CtcTranscriber(loading.module(self.settings, self.methods, device), extractor, tokenizer, device)

@@ -256,9 +256,11 @@ def _broken() -> Any:
 
 def test_a_missing_engine_is_a_reason(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
     """Where the engine is not installed, or on a device that it does not know, the row says what to do."""
-    from greenbench.compress import onnx, openvino
+    from greenbench import extras
 
-    for module, build in ((onnx, "onnx"), (openvino, "openvino-int8")):
+    for package, build in (("onnx", "onnx"), ("nncf", "openvino-int8")):
         assert "cuda:0" in (variant(tiny_model, build).unsupported("cuda:0") or "")
-        monkeypatch.setattr(module, "find_spec", lambda name: None)
-        assert "pip install" in (variant(tiny_model, build).unsupported("cpu") or "")
+        with monkeypatch.context() as patch:
+            patch.setattr(extras, "_is_here", lambda module, package=package: module != package)
+            command = f"pip install 'greenbench[{build.partition('-')[0]}]'"
+            assert variant(tiny_model, build).unsupported("cpu") == f"{package} not installed: {command}"

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from greenbench import store
-from greenbench.errors import InputError
+from greenbench.errors import MissingError
 from greenbench.export import write
 from greenbench.lineage import GAINED
 from greenbench.record import columns
@@ -56,6 +56,6 @@ def test_parquet_without_its_library_says_what_to_install(
 ) -> None:
     """The library behind Parquet is optional; without it there is one line with the command."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(InputError, match=r"pip install 'greenbench\[parquet\]'"):
+    with pytest.raises(MissingError, match=r"pip install 'greenbench\[parquet\]'"):
         write(results, "parquet", tmp_path / "out.parquet")
     assert not (tmp_path / "out.parquet").exists()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -62,6 +62,8 @@ class Distill:
     validate_every: Annotated[int, Field(ge=1)] = 250
     patience_steps: int | None = None
     seed: int = 42
+
+    extra: ClassVar[str] = "distill"
 
     def __post_init__(self) -> None:
         """Refuse a loss that is none."""

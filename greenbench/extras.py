@@ -1,0 +1,67 @@
+"""Extras: the packages that each of them installs, and the command that installs what is missing."""
+
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+
+from greenbench.errors import MissingError
+
+PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "torch": ("torch", "transformers"),
+    "codecarbon": ("codecarbon",),
+    "distill": ("accelerate",),
+    "onnx": ("onnx", "onnxruntime"),
+    "openvino": ("openvino", "nncf"),
+    "parquet": ("pyarrow",),
+    "pytest": ("pytest", "pytest_benchmark"),
+    "torchao": ("torchao",),
+    "whisper": ("faster_whisper",),
+}
+"""Extra, as ``pyproject.toml`` has it -> the modules that it is there for."""
+
+INCLUDED: Mapping[str, tuple[str, ...]] = {
+    "torch": ("codecarbon",),
+    **dict.fromkeys(("distill", "onnx", "openvino", "torchao"), ("torch", "codecarbon")),
+}
+"""Extra -> the others that are installed with it."""
+
+
+def missing(extras: Iterable[str]) -> str | None:
+    """Say what is not installed of some extras, with the command that installs it.
+
+    Nothing is imported for it.
+
+    Args:
+        extras: names from ``PACKAGES``, in any order.
+
+    Returns:
+        One line, or None where all is there.
+    """
+    absent = {extra: [name for name in PACKAGES[extra] if not _is_here(name)] for extra in sorted(set(extras))}
+    lacking = [extra for extra, names in absent.items() if names]
+    if not lacking:
+        return None
+    packages = ", ".join(name.replace("_", "-") for extra in lacking for name in absent[extra])
+    included = {other for extra in lacking for other in INCLUDED.get(extra, ())}
+    wanted = ",".join(extra for extra in lacking if extra not in included)
+    return f"{packages} not installed: pip install 'greenbench[{wanted}]'"
+
+
+def need(*extras: str) -> None:
+    """Refuse to go on without some extras.
+
+    Args:
+        extras: names from ``PACKAGES``.
+
+    Raises:
+        MissingError: something of them is not installed; the message has the command.
+    """
+    reason = missing(extras)
+    if reason:
+        raise MissingError(reason)
+
+
+def _is_here(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except (ImportError, ValueError):  # what an import hook refuses, or a module without a specification
+        return False
