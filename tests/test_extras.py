@@ -177,7 +177,7 @@ def test_the_light_base_works_without_extras(absent: Tell, runs: Path) -> None:
     """Every command that measures nothing by a model of torch ends well, and its files are there."""
     failed = {name: absent[name] for name in light(runs) if absent[name].code}
     assert not failed
-    written = ("page.html", "merged", "board/index.html", "entry.zip", "rows.csv", "card.yaml", "null/records.jsonl")
+    written = ("page.html", "merged", "board/index.html", "entry.zip", "rows.csv", "card", "null/records.jsonl")
     assert [name for name in written if not list(runs.glob(f"{name}*"))] == []
     assert [line.split()[0] for line in absent["dashboard"].out.splitlines()[1:]] == ["200", "200"]
 
