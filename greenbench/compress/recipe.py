@@ -189,7 +189,7 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
 
 def _extras(recipe: Recipe) -> list[str]:
     """Return the extras without which the student cannot be made."""
-    of_steps = [method.extra for method in methods(recipe) if isinstance(method, NeedsExtra)]
+    of_steps = [step.extra for _, step in _steps(recipe) if isinstance(step, NeedsExtra)]
     return ["torch", *of_steps, *(["codecarbon"] if recipe.estimate_energy else [])]
 
 

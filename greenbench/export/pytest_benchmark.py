@@ -17,9 +17,6 @@ def document(results: Results) -> Documents:
 
     A time is that of one pass over the data set, since windows differ in how many passes they hold; accuracy,
     energy and memory are medians in ``extra_info``, as the format knows times only.
-
-    Raises:
-        InputError: pytest-benchmark, whose statistics these are, is not installed.
     """
     (run,) = results.runs.values()
     ok = results.rows[results.rows["status"] == "ok"]

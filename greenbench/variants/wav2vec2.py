@@ -182,7 +182,7 @@ class _Build:
 
     def unsupported(self, device: str) -> str | None:
         """Say what is not installed, or why one of the builds cannot run on a device."""
-        return extras.missing(["torch"]) or next(
+        return extras.missing(self.extras) or next(
             filter(None, (build.unsupported(device) for build in self._chain)), None
         )
 
