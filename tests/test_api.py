@@ -14,8 +14,6 @@ import greenbench
 from greenbench.assets import QUICKSTART
 from greenbench.errors import InputError
 
-PAGE = Path(__file__).parents[1] / "docs" / "how-to" / "compress-in-python.md"
-
 
 def test_dir_names_the_api_and_nothing_else() -> None:
     """Completion in a notebook offers what is public, whatever was imported before."""
@@ -113,25 +111,3 @@ def test_a_saved_model_says_the_same(tmp_path: Path) -> None:
     assert [path.name for path in folder.parent.iterdir()] == ["mine"]
     with pytest.raises(InputError, match="there is something here already"):
         save(student, extractor, tokenizer, folder)
-
-
-@pytest.mark.slow
-def test_the_documented_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The block as it stands, on the bundled student and shorter, from the model to the measured rows."""
-    pytest.importorskip("accelerate")
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    (block,) = [block for block in blocks if "save(" in block]
-    shorter = {
-        '"models/mine"': repr(str(QUICKSTART / "students" / "quickstart-2l")), "keep=4": "keep=1",
-        "steps=1000": "steps=2", 'part="unlabelled")': 'part="unlabelled"), limit=4', "limit=20": "limit=2",
-        '"datasets"': '"protocol": {"use": "quick", "repeats": 1, "window_s": 0.1}, "control": False, "datasets"',
-    }  # fmt: skip
-    for old, new in shorter.items():
-        assert old in block, old
-        block = block.replace(old, new)
-    monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    exec(block, names)
-    assert dict(zip(names["frame"]["variant"], names["frame"]["status"], strict=True)) == {
-        "file:models/student": "ok", "file:models/student+int8-dynamic": "ok",
-    }  # fmt: skip

@@ -124,6 +124,18 @@ def test_no_cell_of_the_reference_is_empty(page: Path) -> None:
     assert [row for row in rows if re.search(r"\|\s*\|", row)] == []
 
 
+def test_the_glossary_has_what_is_ours_alone() -> None:
+    """Keys of a row and groups of plug-ins that no other tool has, and the words of suites; in alphabetical order."""
+    page = (DOCS / "reference" / "glossary.md").read_text(encoding="utf-8")
+    entries = [entry.lower() for entry in re.findall(r"^(.+)\n:   \S", page, flags=re.M)]
+    ours = {
+        "suite", "cell", "window", "repeat", "round", "variant", "build", "method", "recipe", "student, teacher",
+        "protocol", "scenario", "meter", "platform", "flag", "gate", "control", "scope", "origin", "lineage",
+    }  # fmt: skip
+    assert ours <= set(entries)
+    assert entries == sorted(entries)
+
+
 def test_the_readme_is_short_and_has_no_generated_part(tool) -> None:
     """It is read in five minutes; what is long is in docs."""
     assert len(README.splitlines()) <= 150
@@ -235,3 +247,17 @@ def test_the_docs_explain_every_flag_and_energy_source() -> None:
     for source in ("rapl", "nvml-total-energy", "nvml-power", "external", "hwmon", "battery", "codecarbon-tdp"):
         assert f"`{source}`" in page
     assert all(f"| `{name}` |" in page for name in get_args(Scenario))
+
+
+@pytest.mark.skipif(
+    not (ROOT / "greenbench" / "harness").is_dir(), reason="the modules have not moved into their rooms"
+)
+def test_the_architecture_names_what_is_there() -> None:
+    """Each path on the page exists, and so does each room in the picture."""
+    page = DOCS / "explanation" / "architecture.md"
+    paths = set(re.findall(r"`(greenbench/[\w./]+)`", page.read_text()))
+    assert len(paths) > 5
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    rooms = re.findall(r"(\w+)/", page.with_name("rooms.svg").read_text().partition("<defs>")[2])
+    assert len(rooms) > 15
+    assert [room for room in rooms if not (ROOT / "greenbench" / room).is_dir()] == []
