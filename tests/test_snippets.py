@@ -83,6 +83,38 @@ def test_every_command_in_prose_exists(document: Path) -> None:
         TOOL.check_inline(code)
 
 
+PLUGINS = ROOT / "docs" / "how-to" / "plug-in.md"
+
+
+def test_the_plugins_of_the_page_are_short() -> None:
+    """A variant, a data set, a meter and a method take at most 15 lines of code each."""
+    lengths = {s.file: sum(bool(line.split("#")[0].strip()) for line in s.text.splitlines())
+               for s in BY_DOCUMENT[PLUGINS] if s.language == "python"}  # fmt: skip
+    assert set(lengths) == {"my_variant.py", "my_dataset.py", "my_meter.py", "my_method.py"}
+    assert max(lengths.values()) <= 15, lengths
+
+
+def test_the_meter_of_the_page_reads_a_counter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives the joules between the window's edges as counted, and says what is missing where nothing counts."""
+    from greenbench.plugins import Reading
+
+    install_plugins(tmp_path, BY_DOCUMENT[PLUGINS])
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry._entries.cache_clear()
+    try:
+        meter = registry.create("meters", "bmc", {"path": str(tmp_path / "energy_j")})
+    finally:
+        registry._entries.cache_clear()
+    assert "start the daemon" in meter.unavailable()
+    (tmp_path / "energy_j").write_text("1000.5\n")
+    assert meter.unavailable() is None
+    reading = Reading()
+    with meter.window(reading):
+        (tmp_path / "energy_j").write_text("1042.5\n")
+    found = reading.quantities["energy_system_j"]
+    assert (found.value, found.method, found.source) == (42.0, "counter", "bmc")
+
+
 WRONG = [
     ("sh", "greenbench rnu suite.yaml\n"), ("sh", "greenbnech run\n"), ("sh", "greenbench run --limt 2\n"),
     ("sh", "cd x && greenbench lineage\n"), ("sh", "greenbench run s.yaml --protocol quik | cat\n"),
