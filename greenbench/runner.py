@@ -3,21 +3,19 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timezone
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-from greenbench import ahead, attach, control_cell, lock, peaks, powerlog, store
-from greenbench.cooldown import Rest, Temperatures, rest, rule, temperatures
+from greenbench import ahead, attach, control_cell, lock, opening, peaks, powerlog, store
+from greenbench.cooldown import Rest, Temperatures, rest, temperatures
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.outcome import shortfall
-from greenbench.plan import NOT_MEASURED, Cell, Job, content_hash, plan
+from greenbench.plan import Cell, Job, plan
 from greenbench.poller import polling
 from greenbench.process import Observer, run_cell
-from greenbench.record import KEYS, to_row
+from greenbench.record import to_row
 from greenbench.rows import not_measured
 from greenbench.suite import Suite, build_protocol
 from greenbench.suite import load as load_suite
@@ -74,12 +72,10 @@ def run(
     foreseen = ahead.look(cells)
     ahead.refuse(foreseen)
     ahead.require(suite, cells)
-    folder, new_id = _place(suite, options)
-    if not (folder / store.RUN).exists():
-        _refuse_parent(folder)
+    folder, new_id = opening.place(suite, options)
     with lock.writing(folder):
         look = _thermometer(suite)
-        run_id = _open(folder, new_id, suite, options, look)
+        run_id = opening.enter(folder, new_id, suite, options, look)
         return _measure(_Place(folder, run_id, look), suite, cells, options, foreseen, observe)
 
 
@@ -109,8 +105,8 @@ def _measure(
     """Run what is left to do of a plan."""
     folder, run_id, look = place.folder, place.run_id, place.look
     start = store.read_run(folder).get("cooldown", {}).get("start", {})
-    done = _done(folder, suite)
-    todo = [(index, cell) for index, cell in enumerate(cells) if _identity(cell.key) not in done]
+    done = opening.done(folder, suite)
+    todo = [(index, cell) for index, cell in enumerate(cells) if opening.identity(cell.key) not in done]
     observe("plan", {"folder": folder, "run_id": run_id, "n_cells": len(cells), "n_todo": len(todo)})
     known = _prepare([cell for _, cell in todo], foreseen, observe)
     devices = [cell.device for _, cell in todo if ahead.obstacle(cell, known) is None]
@@ -253,96 +249,3 @@ def _thermometer(suite: Suite) -> Callable[[], Temperatures]:
     if build_protocol(suite.protocol).cooldown_within_c is None:
         return dict
     return partial(temperatures, meters.select(False, suite.meters))
-
-
-def _place(suite: Suite, options: Options) -> tuple[Path, str]:
-    """Return the folder of the run to resume or of a new one, and the id that a new one gets."""
-    now = datetime.now(timezone.utc)
-    new_id = f"{suite.name}-{now:%Y%m%d-%H%M%S}-{uuid4().hex[:4]}"  # two runs may begin in one second
-    resumed = _latest(suite.name) if options.resume and options.out is None else None
-    return options.out or resumed or Path("results") / new_id, new_id
-
-
-def _open(folder: Path, new_id: str, suite: Suite, options: Options, look: Callable[[], Temperatures]) -> str:
-    """Go on with the run in a folder, or create one there; return its id."""
-    if (folder / store.RUN).exists():
-        if not options.resume:
-            raise InputError(f"--out {folder}: a run is here already. Continue it with --resume, or choose another.")
-        old = store.read_run(folder)
-        _refuse_changes(folder, old, suite)
-        return str(old["run_id"])
-    start = look()
-    cooldown = {"rule": rule(build_protocol(suite.protocol), start), "start": start}
-    described = _describe(suite, new_id, datetime.now(timezone.utc), options)
-    store.write_run(folder, described | {"cooldown": cooldown})
-    return new_id
-
-
-def _refuse_parent(folder: Path) -> None:
-    """Refuse a folder whose runs a new one would lie among, and what is no folder."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--out {folder}: it is a file. Name a new folder.")
-    inside = store.runs(folder) if folder.is_dir() else []
-    if inside:
-        raise InputError(f"--out {folder}: runs are inside this folder ({inside[0].name}). Name one of its own, "
-                         f"such as {folder / 'mine'}.")  # fmt: skip
-
-
-def _latest(name: str) -> Path:
-    """Return the suite's latest run under ``results``."""
-    found = [(run["started_utc"], path) for path in store.runs(Path("results")) for run in [store.read_run(path)]
-             if run["name"] == name]  # fmt: skip
-    if not found:
-        raise InputError(f"--resume: there is no run of suite '{name}' under results/. Name it with --out.")
-    return max(found)[1]
-
-
-def _refuse_changes(folder: Path, old: Mapping[str, Any], suite: Suite) -> None:
-    if old["suite_hash"] == content_hash(suite):
-        return
-    new = suite.model_dump(mode="json")
-    changed = sorted(key for key in new if key not in NOT_MEASURED and old["suite"].get(key) != new[key])
-    raise InputError(
-        f"--resume {folder}: the suite has changed since that run ({', '.join(changed)}). "
-        "Start a new run, or restore the suite."
-    )
-
-
-def _describe(suite: Suite, run_id: str, now: datetime, options: Options) -> dict[str, Any]:
-    """Return the content of ``run.json``: everything that is the same for all rows."""
-    from greenbench import environment, meters
-
-    return {
-        "run_id": run_id,
-        "name": suite.name,
-        "description": suite.description,
-        "started_utc": now.isoformat(timespec="seconds"),
-        "command": options.command,
-        "only": options.only,
-        "suite_hash": content_hash(suite),
-        "suite": suite.model_dump(mode="json"),
-        "protocol": {"name": suite.protocol["use"], **asdict(build_protocol(suite.protocol))},
-        "versions": environment.versions(),
-        "git": environment.git_state(Path.cwd()),
-        "machine": environment.machine(),
-        "meters": meters.survey(suite.meters),
-    }
-
-
-def _identity(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what identifies a cell within a run."""
-    return tuple(row[name] for name in KEYS[1:-1])
-
-
-def _done(folder: Path, suite: Suite) -> set[tuple[Any, ...]]:
-    """Return the cells that need no process: all repeats measured, or skipped for what nothing mends."""
-    repeats = build_protocol(suite.protocol).repeats
-    rows = store.current(store.read_rows(folder / store.RECORDS))
-    counts: dict[tuple[Any, ...], int] = {}
-    for row in rows:
-        status = (
-            "lacking" if row.get("skipped_for") == "lacking" else row["status"]
-        )  # what is installed since, is tried
-        n = {"ok": 1, "skipped": repeats}.get(status, -repeats)
-        counts[_identity(row)] = counts.get(_identity(row), 0) + n
-    return {cell for cell, n in counts.items() if n >= repeats}
