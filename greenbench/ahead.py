@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-from greenbench import devices, extras, meters, privacy, store
+from greenbench import devices, extras, identifiers, meters, store
 from greenbench.control_cell import WORK
 from greenbench.corpus import Corpus
 from greenbench.datasets import lengths
@@ -172,7 +172,7 @@ def _data_set(name: str, entry: DatasetEntry) -> Iterator[Foreseen]:
         return
     if entry.limit is not None and entry.limit > len(ids):
         yield Foreseen("doubt", f"has {len(ids)} utterances, so that a limit of {entry.limit} takes all", dataset=name)
-    private = next(filter(privacy.is_private_id, ids), None)
+    private = next(filter(identifiers.is_private_id, ids), None)
     if private is not None:
         told = f"has paths of this machine for ids ({private}), so that its rows can be neither shared nor"
         told = f"{told} compared with another machine's: give each utterance an id of its own"

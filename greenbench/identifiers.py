@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
+from typing import Any
 
 SYSTEM = ("/sys/", "/proc/", "/dev/")
 """Folders of the kernel, which are alike everywhere."""
@@ -36,6 +37,8 @@ _REVISION = re.compile(
 )
 _HOST_CHARS = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 
+_OUTSIDE = re.compile(r"(?:/(?!/)|~[\w.-]*[/\\]|[A-Za-z]:[\\/]|\.\.[\\/]|\\\\)\S")
+
 
 @dataclass(frozen=True)
 class Pattern:
@@ -57,6 +60,19 @@ def cut(value: str) -> str:
     for pattern in PATTERNS:
         value = pattern.form.sub(pattern.stand_in, value)
     return value
+
+
+def is_path(value: str) -> bool:
+    """Say whether a whole value is a path outside the working directory; a message may begin with one."""
+    if value.startswith(SYSTEM) or "\n" in value or ": " in value:
+        return False
+    is_spaced = " " in value and not re.search(r"[/\\][^/\\]* [^/\\]*[/\\.]", value)
+    return bool(_OUTSIDE.match(value)) and not is_spaced
+
+
+def is_private_id(utterance_id: Any) -> bool:
+    """Say whether an utterance's id is a path on somebody's machine; it cannot be changed, as it is hashed."""
+    return isinstance(utterance_id, str) and is_path(utterance_id)
 
 
 def found(value: str) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from greenbench import platforms, privacy, record, store, validate, whole
+from greenbench import identifiers, platforms, privacy, record, store, validate, whole
 from greenbench.errors import GreenbenchError, InputError, StoreError
 from greenbench.rescore import Key, key_of
 
@@ -237,7 +237,7 @@ def _shared(
         StoreError: two cells would get one name, or utterances are named by paths.
     """
     for row in rows:
-        if privacy.is_private_id(row.get("utterance_id")):
+        if identifiers.is_private_id(row.get("utterance_id")):
             raise StoreError(
                 "its utterances are named by paths outside their manifest's folder, "
                 "which the data hash covers. Give each line of the manifest an id, and measure again; or share it "

@@ -35,8 +35,6 @@ _FREE = (
 )  # fmt: skip
 """What somebody wrote, or was made from a path's folder: the machine's own names may stand in it."""
 
-_OUTSIDE = re.compile(r"(?:/(?!/)|~[\w.-]*[/\\]|[A-Za-z]:[\\/]|\.\.[\\/]|\\\\)\S")
-
 
 @dataclass(frozen=True)
 class Found:
@@ -109,7 +107,7 @@ def search(content: Mapping[str, Any], where: str) -> Iterator[Found]:
 
 def _searched(value: Any, where: str, is_free: bool) -> Iterator[Found]:
     if isinstance(value, str):
-        whole = [("path", value)] if _is_path(value) else identifiers.found(value)
+        whole = [("path", value)] if identifiers.is_path(value) else identifiers.found(value)
         yield from (Found(kind, text, where) for kind, text in whole)
         own = (name for name, _ in _own_names() if is_free and _own(name).search(value))
         yield from (Found("name of this user or machine", name, where) for name in own)
@@ -121,11 +119,6 @@ def _searched(value: Any, where: str, is_free: bool) -> Iterator[Found]:
             yield from _searched(part, where, is_free)
 
 
-def is_private_id(utterance_id: Any) -> bool:
-    """Say whether an utterance's id is a path on somebody's machine; it cannot be changed, as it is hashed."""
-    return isinstance(utterance_id, str) and _is_path(utterance_id)
-
-
 @lru_cache(maxsize=10_000)
 def text(value: str) -> str:
     """Return a text with paths cut to their last name, and a stand-in for whatever ``identifiers`` knows."""
@@ -134,7 +127,7 @@ def text(value: str) -> str:
 
 
 def _cut(value: str) -> str:
-    return identifiers.last_name(value) if _is_path(value) else identifiers.cut(value)
+    return identifiers.last_name(value) if identifiers.is_path(value) else identifiers.cut(value)
 
 
 def _cleaned(name: str, value: Any, is_free: bool = False) -> Any:
@@ -175,14 +168,6 @@ def _command(command: str) -> str:
 def _word(word: str) -> str:
     option, equals, value = word.partition("=")
     return f"{option}={text(value)}" if equals and option.startswith("-") else text(word)
-
-
-def _is_path(value: str) -> bool:
-    """Say whether a whole value is a path outside the working directory; a message may begin with one."""
-    if value.startswith(identifiers.SYSTEM) or "\n" in value or ": " in value:
-        return False
-    is_spaced = " " in value and not re.search(r"[/\\][^/\\]* [^/\\]*[/\\.]", value)
-    return bool(_OUTSIDE.match(value)) and not is_spaced
 
 
 def _unnamed(value: str) -> str:

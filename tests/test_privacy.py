@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenbench import environment, plan, privacy, store
+from greenbench import environment, identifiers, plan, privacy, store
 
 
 @pytest.mark.parametrize(
@@ -206,8 +206,8 @@ def test_what_was_said_stays(whole_run: Path) -> None:
     """Texts and ids count into hashes and error rates, so no sign of them changes."""
     line: dict[str, Any] = {"utterance_id": "u1", "reference": "see /home/jane", "hypothesis": "ask a@b.org"}
     assert privacy.row(line, {}) == line
-    assert privacy.is_private_id("/home/jane/a")
-    assert not privacy.is_private_id("audio/a")
+    assert identifiers.is_private_id("/home/jane/a")
+    assert not identifiers.is_private_id("audio/a")
     header = next(row for row in store.read_rows(whole_run / store.POWER) if "header" in row)
     assert "pid" in header["header"]
     assert "pid" not in privacy.row(header, {})["header"]

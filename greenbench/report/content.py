@@ -45,6 +45,19 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Unread:
+    """A run that the page leaves out.
+
+    Attributes:
+        run: its folder, below the folder that is served.
+        reason: why it cannot be read or shown.
+    """
+
+    run: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Content:
     """What a page is made of.
 

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
@@ -11,7 +10,7 @@ from greenbench.errors import GreenbenchError
 from greenbench.gate import Gate
 from greenbench.report import content as contents
 from greenbench.report import pages
-from greenbench.report.content import Part
+from greenbench.report.content import Part, Unread
 
 WATCHED = (store.RUN, store.RECORDS, store.HYPOTHESES, store.SCORES)
 """The files whose change is news; what is sampled ten times a second is read when one of these has changed."""
@@ -20,19 +19,6 @@ _READ = (*WATCHED, store.POWER, store.WINDOWS)
 
 Stamp = tuple[tuple[str, int, int, int, int], ...]
 """Path, inode, times of the last change (of inode and content) and size of each watched file."""
-
-
-@dataclass(frozen=True)
-class Unread:
-    """A run that the page leaves out.
-
-    Attributes:
-        run: its folder, below the folder that is served.
-        reason: why it cannot be read or shown.
-    """
-
-    run: str
-    reason: str
 
 
 def page_of(folder: Path, gate: Gate) -> Callable[[], tuple[str, bytes]]:

@@ -12,14 +12,12 @@ from greenbench.assets import style
 from greenbench.gate import DEFAULT, Gate
 from greenbench.report import content as contents
 from greenbench.report import data, frames, heard, roofs, sentences, timeline
-from greenbench.report.content import Content
+from greenbench.report.content import Content, Unread
 from greenbench.report.figures import looks
 from greenbench.report.sections import SECTIONS, View
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-
-    from greenbench.report.live import Unread
 
 _SCRIPTS = ("data.js", "charts.js", "table.js", "page.js")
 
@@ -52,7 +50,7 @@ def write(content: Content, out: Path) -> Path:
     return out
 
 
-def render(content: Content, live: bool = False, unread: Sequence["Unread"] = ()) -> str:
+def render(content: Content, live: bool = False, unread: Sequence[Unread] = ()) -> str:
     """Return the page.
 
     Args:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from greenbench import readback
 from greenbench.errors import InputError, StoreError
@@ -11,11 +11,24 @@ from greenbench.plugins import LINEAGE, Outline
 from greenbench.variants import folders, hub
 from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS
 
-if TYPE_CHECKING:
-    from greenbench.variants.wav2vec2 import Wav2Vec2
-
 HALVES = {"fp16": "float16", "bf16": "bfloat16"}
 """Method that leaves a student's weights in 16 bits -> the type that it then runs in."""
+
+
+class Named(Protocol):
+    """Settings of the family, as far as they say which model is meant."""
+
+    @property
+    def model(self) -> str | None:
+        """A folder, or an id on the hub; None where ``config`` is trained from nothing."""
+
+    @property
+    def config(self) -> str | None:
+        """An architecture, or the folder or id of its configuration."""
+
+    @property
+    def revision(self) -> str | None:
+        """Of what the hub has."""
 
 
 def lineage(model: str | None) -> dict[str, Any]:
@@ -29,7 +42,7 @@ def lineage(model: str | None) -> dict[str, Any]:
         raise InputError(f"{error}. Restore the file, or make the student again.") from error
 
 
-def to_fetch(settings: "Wav2Vec2") -> str | None:
+def to_fetch(settings: Named) -> str | None:
     """Say what of a model would be downloaded; None where it is here."""
     if settings.model is not None:
         return hub.to_fetch(settings.model, settings.revision)
@@ -37,7 +50,7 @@ def to_fetch(settings: "Wav2Vec2") -> str | None:
     return None if config in ARCHITECTURES else hub.to_fetch(config, settings.revision, kinds=("config.json",))
 
 
-def of(settings: "Wav2Vec2") -> Outline:
+def of(settings: Named) -> Outline:
     """Say of a model without its builds what its configuration and its lineage do; its folder is looked into.
 
     Raises:
@@ -56,7 +69,7 @@ def n_layers(config: Mapping[str, Any]) -> int | None:
     return n if isinstance(n, int) else None
 
 
-def _config(settings: "Wav2Vec2") -> Mapping[str, Any]:
+def _config(settings: Named) -> Mapping[str, Any]:
     """Return the configuration of a model as far as it is known here; empty where it is still to be fetched."""
     if settings.config in ARCHITECTURES:
         return _published(settings.config)

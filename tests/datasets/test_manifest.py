@@ -13,7 +13,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenbench import privacy, registry
+from greenbench import identifiers, registry
 from greenbench.corpus import Corpus
 from greenbench.datasets.manifest import Manifest
 from greenbench.errors import BadAudioError, InputError, MissingError
@@ -231,7 +231,7 @@ def test_files_above_the_manifest_have_ids_without_dots(write: Write) -> None:
     lines = ("../lib/a.wav", "~/b.wav", r"..\lib\c.wav")
     clips = list(write(*({"audio_filepath": name, "text": "A"} for name in lines))())
     assert clips[2].id == clips[0].id[:-1] + "c"
-    assert not any(privacy.is_private_id(clip.id) or ".." in clip.id or "~" in clip.id for clip in clips)
+    assert not any(identifiers.is_private_id(clip.id) or ".." in clip.id or "~" in clip.id for clip in clips)
 
 
 def test_missing_files_are_named_together(write: Write) -> None:

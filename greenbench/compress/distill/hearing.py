@@ -7,19 +7,17 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from greenbench import cache, energy
 from greenbench.compress.distill.losses import Outputs, paired
+from greenbench.compress.distill.settings import Settings
 from greenbench.compress.distill.spelling import speller
 from greenbench.meters import measure
 from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading, Spoken
 from greenbench.variants.lengths import n_frames, receptive_field
-
-if TYPE_CHECKING:
-    from greenbench.compress.distill import Distill
 
 LOGITS, TOOK = "logits.safetensors", "took.json"
 
@@ -73,7 +71,7 @@ class Teacher:
         n_heard: utterances that went through the model, for those who ask whether keeping pays.
     """
 
-    def __init__(self, model: Any, settings: "Distill", context: Context) -> None:
+    def __init__(self, model: Any, settings: Settings, context: Context) -> None:
         """Freeze the model."""
         self.model, self._context = model.eval().requires_grad_(False), context
         self._hidden = settings.needs_hidden

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from greenbench import whole
 from greenbench.compress.distill.batches import batches
@@ -23,14 +23,12 @@ from greenbench.compress.distill.hearing import (
     took,
 )
 from greenbench.compress.distill.losses import Outputs, Target, combine
+from greenbench.compress.distill.settings import Settings
 from greenbench.compress.distill.spelling import speller
 from greenbench.errors import TrainingError
 from greenbench.meters import measure
 from greenbench.metrics import ratio
 from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading
-
-if TYPE_CHECKING:
-    from greenbench.compress.distill import Distill
 
 BEST, LOG, STATE = "best.pt", "log.csv", "state.json"
 
@@ -67,7 +65,7 @@ class Progress:
 class Run:
     """One training under way."""
 
-    settings: "Distill"
+    settings: Settings
     context: Context
     accelerator: Any
     student: Any
@@ -83,7 +81,7 @@ class Run:
         return self.context.folder
 
 
-def train(settings: "Distill", student: Any, context: Context) -> tuple[Any, Progress]:
+def train(settings: Settings, student: Any, context: Context) -> tuple[Any, Progress]:
     """Train a student to its last step, from the last checkpoint where there is one.
 
     Returns:
@@ -118,7 +116,7 @@ def train(settings: "Distill", student: Any, context: Context) -> tuple[Any, Pro
     return trained.cpu().eval(), run.progress
 
 
-def _open(settings: "Distill", student: Any, context: Context) -> Run:
+def _open(settings: Settings, student: Any, context: Context) -> Run:
     """Set a training up on whatever devices accelerate finds, and resume it where it has a checkpoint."""
     import torch
     from accelerate import Accelerator

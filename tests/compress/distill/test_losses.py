@@ -7,8 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from greenbench.compress.distill import LOSS_NAMES  # noqa: E402
 from greenbench.compress.distill.losses import LOSSES, Outputs, Target, combine  # noqa: E402
+from greenbench.compress.distill.settings import LOSS_NAMES  # noqa: E402
 
 
 @pytest.fixture
