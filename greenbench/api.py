@@ -47,6 +47,7 @@ def run(  # noqa: PLR0913 (the options of a command)
     """
     from greenbench import runner
     from greenbench.assets import quickstart_suite
+    from greenbench.report.pages import write_page
     from greenbench.suite import load
 
     _check(out, limit, only)
@@ -54,7 +55,7 @@ def run(  # noqa: PLR0913 (the options of a command)
     source = Path(source) if isinstance(source, str | os.PathLike) else source
     changes = {"limit": limit, "device": device, "protocol": protocol, "estimate_energy": estimate_energy}
     loaded = load(source, changes=changes)
-    options = runner.Options(None if out is None else Path(out), resume, only)
+    options = runner.Options(None if out is None else Path(out), resume, only, page=write_page)
     if not progress:
         return runner.run(loaded, options)
     from greenbench.cli.progress import Progress

@@ -1,7 +1,6 @@
 """What a run gave, for code that asks for single figures: a test that gates them, or a script."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -110,30 +109,3 @@ class Outcome:
         if math.isnan(line[name]):
             raise MissingError(f"{who}: {name} was not measured; see the meters in {self.folder / 'run.json'}")
         return float(line[name])
-
-
-def run_suite(
-    suite: str | Path | Mapping[str, Any], changes: Mapping[str, Any], folder: Path, only: str | None = None
-) -> Outcome:
-    """Run a suite into a folder.
-
-    Args:
-        suite: a YAML file, or the same as a mapping.
-        changes: see ``greenbench.suite.load``.
-        folder: of the run; new or empty.
-        only: a glob on cells.
-
-    Raises:
-        InputError: a name or setting is wrong; nothing was run.
-        MissingError: nothing was measured, or a device or an extra that the suite asks for is not here; a cell that
-            failed raises where its figures are asked for.
-        StoreError: the results cannot be written.
-    """
-    from greenbench.runner import Options, run
-    from greenbench.suite import load
-
-    rows = run(load(suite, changes=changes), Options(out=folder, only=only))
-    problem = shortfall(rows[rows["status"] != "error"] if anything(rows) else rows)
-    if problem:
-        raise MissingError(f"{folder}: {problem}")
-    return Outcome(rows, folder)

@@ -38,13 +38,41 @@ def greenbench_run(request: pytest.FixtureRequest) -> "Callable[..., Outcome]":
         estimate_energy: bool = False,
         only: str | None = None,
     ) -> "Outcome":
-        from greenbench.outcome import run_suite
-
         changes = {"limit": limit, "device": device, "protocol": protocol, "estimate_energy": estimate_energy}
         source = suite if isinstance(suite, Mapping) else _find(Path(suite), request.config.rootpath)
-        return run_suite(source, changes, _folder(request), only)
+        return _measured(source, changes, _folder(request), only)
 
     return run
+
+
+def _measured(
+    suite: str | Path | Mapping[str, Any], changes: Mapping[str, Any], folder: Path, only: str | None
+) -> "Outcome":
+    """Run a suite into a folder.
+
+    Args:
+        suite: a YAML file, or the same as a mapping.
+        changes: see ``greenbench.suite.load``.
+        folder: of the run; new or empty.
+        only: a glob on cells.
+
+    Raises:
+        InputError: a name or setting is wrong; nothing was run.
+        MissingError: nothing was measured, or a device or an extra that the suite asks for is not here; a cell that
+            failed raises where its figures are asked for.
+        StoreError: the results cannot be written.
+    """
+    from greenbench.errors import MissingError
+    from greenbench.outcome import Outcome, anything, shortfall
+    from greenbench.report.pages import write_page
+    from greenbench.runner import Options, run
+    from greenbench.suite import load
+
+    rows = run(load(suite, changes=changes), Options(out=folder, only=only, page=write_page))
+    problem = shortfall(rows[rows["status"] != "error"] if anything(rows) else rows)
+    if problem:
+        raise MissingError(f"{folder}: {problem}")
+    return Outcome(rows, folder)
 
 
 def _find(suite: Path, root: Path) -> Path:

@@ -34,6 +34,7 @@ class Options:
         only: a glob on cells.
         command: how the run was started, for ``run.json``.
         power_log: what a wall meter writes meanwhile; attached to the rows at the end.
+        page: writes the page of the run's folder into a file at the end; None leaves the page out.
     """
 
     out: Path | None = None
@@ -41,6 +42,7 @@ class Options:
     only: str | None = None
     command: str | None = None
     power_log: powerlog.Source | None = None
+    page: Callable[[Path, Path], object] | None = None
 
 
 def run(
@@ -122,7 +124,7 @@ def _measure(
         peaks.review(folder, suite.threads, observe)
     if options.power_log:
         _attach(folder, options.power_log, observe)
-    return _finish(folder, suite, observe)
+    return _finish(folder, suite, options, observe)
 
 
 def check_only(suite: Suite, cells: Sequence[Cell], only: str | None) -> None:
@@ -209,14 +211,14 @@ def _rests(
         yield rest(steps, start, look)
 
 
-def _finish(folder: Path, suite: Suite, observe: Observer) -> "pd.DataFrame":
+def _finish(folder: Path, suite: Suite, options: Options, observe: Observer) -> "pd.DataFrame":
     """Score the texts in the other ways asked for, write the page and return the rows."""
-    from greenbench.report.pages import write_page
     from greenbench.rescore import rescore_run
 
     rescore_run(folder, suite.also_score)
-    page = write_page(folder, folder / store.REPORT)
-    observe("page", {"path": page})
+    if options.page:
+        options.page(folder, folder / store.REPORT)
+        observe("page", {"path": folder / store.REPORT})
     frame = store.load(folder)
     frame.attrs["folder"] = str(folder)
     frame.attrs["shortfall"] = shortfall(frame)

@@ -198,7 +198,7 @@ def integrate_j(samples: Sequence[Sample], name: str, start_s: float, end_s: flo
     times, watts = series(samples, name)
     if len(times) < 2 or times[0] > start_s or times[-1] < end_s:
         return None
-    return _area_j(times, watts, start_s, end_s)
+    return area_j(times, watts, start_s, end_s)
 
 
 def series(samples: Sequence[Sample], name: str) -> tuple[Numbers, Numbers]:
@@ -235,10 +235,11 @@ def energy_j(
         return None, "the samples of power are out of order"
     if steps.max() > max_gap_s:
         return None, f"there is no sample of power for {steps.max():.1f} s"
-    return _area_j(times, watts, start_s, end_s), None
+    return area_j(times, watts, start_s, end_s), None
 
 
-def _area_j(times: Numbers, watts: Numbers, start_s: float, end_s: float) -> float:
+def area_j(times: Numbers, watts: Numbers, start_s: float, end_s: float) -> float:
+    """Integrate power over a window within its samples: trapezoids, with the power at both edges interpolated."""
     inner = (times > start_s) & (times < end_s)
     at = np.concatenate([[start_s], times[inner], [end_s]])
     return float(np.trapezoid(np.interp(at, times, watts), at))

@@ -16,6 +16,7 @@ from greenbench.control_cell import Bracket, complete
 from greenbench.plan import content_hash
 from greenbench.platforms import platforms
 from greenbench.report import sentences
+from greenbench.report.pages import write_page
 from greenbench.runner import Options, run
 from greenbench.suite import build_protocol, load
 from greenbench.validate import problems
@@ -50,7 +51,7 @@ def steady(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder, left = tmp_path_factory.mktemp("steady") / "run", [100.0, 121.0, 200.0, 200.0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(control_cell, "measure", lambda *_: line(left.pop(0)))
-        run(two_rounds(manifest), Options(out=folder))
+        run(two_rounds(manifest), Options(out=folder, page=write_page))
     assert left == []
     return folder
 

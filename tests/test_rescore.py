@@ -11,6 +11,7 @@ from greenbench.errors import InputError, StoreError
 from greenbench.metrics import ACCURACY
 from greenbench.record import KEYS, Record, to_row
 from greenbench.report import scores
+from greenbench.report.pages import write_page
 from greenbench.rescore import amend, rescore
 from greenbench.runner import Options, run
 from greenbench.text import scorers
@@ -104,7 +105,7 @@ def test_scorers_stand_side_by_side(tmp_path: Path) -> None:
 def test_a_run_scores_as_asked_for(suite_data: dict, tmp_path: Path) -> None:
     """`also_score` writes the further scores at the end of a run, shows them on the page, and may change on resume."""
     loaded = suite.load({**suite_data, "also_score": ["librispeech", "none+compound"]})
-    run(loaded, Options(out=tmp_path / "run"))
+    run(loaded, Options(out=tmp_path / "run", page=write_page))
     found = store.load_scores(tmp_path / "run")
     ids = zip(found["normalizer"], found["scorer"], strict=True)
     assert {scorers.name_of(*pair) for pair in ids} == {"librispeech", "none+compound"}

@@ -16,6 +16,7 @@ import soundfile
 
 from greenbench import ahead, store
 from greenbench.errors import InputError, StoreError
+from greenbench.report.pages import write_page
 from greenbench.runner import Options, run
 from greenbench.traces import Trace
 
@@ -84,7 +85,7 @@ def test_every_repeat_is_a_row_with_its_texts(suite_data: dict, tmp_path: Path) 
         "variants": [{"use": "null", "text": "tone number one", "name": "one"}],
         "normalizer": "librispeech",
     }
-    frame = run(data, Options(out=folder))
+    frame = run(data, Options(out=folder, page=write_page))
     assert list(frame["repeat"]) == [0, 1]
     assert frame["run_id"].nunique() == 1
     texts = store.load_hypotheses(folder)

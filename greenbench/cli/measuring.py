@@ -52,6 +52,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
         print_plan(loaded, only, out, as_json)
         return
     from greenbench.powerlog import Source
+    from greenbench.report.pages import write_page
     from greenbench.runner import Options
     from greenbench.runner import run as run_suite
 
@@ -60,7 +61,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     log = Source(power_log, clock_skew) if power_log else None
     progress = Progress()
     try:
-        frame = run_suite(loaded, Options(out, resume, only, command, log), progress.observe)
+        frame = run_suite(loaded, Options(out, resume, only, command, log, write_page), progress.observe)
     except KeyboardInterrupt:
         kept = (
             f"what was measured is in {progress.folder}. Continue with --resume." if progress.folder else "nothing ran"

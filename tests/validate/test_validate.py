@@ -39,7 +39,6 @@ def fresh(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "trace_hz": 0,
     })  # fmt: skip
     run(loaded, Options(out=folder))
-    (folder / store.REPORT).unlink()
     return folder
 
 
