@@ -141,9 +141,8 @@ def test_work_that_fails_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_waiting_does_not_import_torch() -> None:
     """A measurement of a process without torch does not import it."""
-    code = (
-        "import sys; from greenbench.devices import synchronise; synchronise('cuda');sys.exit('torch' in sys.modules)"
-    )
+    work = "from greenbench.devices import synchronise; synchronise('cuda')"
+    code = f"import sys; {work}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
