@@ -5,25 +5,23 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from greenbench.errors import MissingError
 from greenbench.plugins import BARE, Method
 from greenbench.variants import fit, folders, hub, outline, widths
 from greenbench.variants.checkpoints import ARCHITECTURES, VOCABULARY
-
-if TYPE_CHECKING:
-    from greenbench.variants.wav2vec2 import Wav2Vec2
+from greenbench.variants.outline import Settings
 
 
-def trained_folder(settings: "Wav2Vec2") -> Path:
+def trained_folder(settings: Settings) -> Path:
     """Return the folder of trained weights, fetched if need be and whole as far as can be seen without loading it."""
     folder = hub.fetch(str(settings.model), settings.revision)
     folders.check(str(settings.model), folder)
     return folder
 
 
-def module(settings: "Wav2Vec2", methods: Sequence[Method], device: str) -> Any:
+def module(settings: Settings, methods: Sequence[Method], device: str) -> Any:
     """Return the model on a device with the methods applied in order."""
     from transformers import logging
 
@@ -36,7 +34,7 @@ def module(settings: "Wav2Vec2", methods: Sequence[Method], device: str) -> Any:
     return model
 
 
-def _trained(settings: "Wav2Vec2") -> Any:
+def _trained(settings: Settings) -> Any:
     import torch
     from transformers import AutoModelForCTC
 
@@ -65,7 +63,7 @@ def _trained(settings: "Wav2Vec2") -> Any:
 
 
 @contextmanager
-def _named_failures(settings: "Wav2Vec2") -> Iterator[None]:
+def _named_failures(settings: Settings) -> Iterator[None]:
     """Turn what transformers raises about a folder into one line that names the model."""
     from safetensors import SafetensorError
 
@@ -78,12 +76,12 @@ def _named_failures(settings: "Wav2Vec2") -> Iterator[None]:
         ) from error
 
 
-def config_folder(settings: "Wav2Vec2") -> Path:
+def config_folder(settings: Settings) -> Path:
     """Return the folder of the configuration of random weights, fetched if need be."""
     return hub.fetch(str(settings.config), settings.revision, kinds=("config.json",))
 
 
-def configuration(settings: "Wav2Vec2") -> Any:
+def configuration(settings: Settings) -> Any:
     """Return the configuration of the model."""
     from transformers import AutoConfig, Wav2Vec2Config
 
@@ -97,7 +95,7 @@ def configuration(settings: "Wav2Vec2") -> Any:
         return AutoConfig.from_pretrained(trained_folder(settings))
 
 
-def _random(settings: "Wav2Vec2") -> Any:
+def _random(settings: Settings) -> Any:
     import torch
     from transformers import AutoModelForCTC
 
@@ -105,14 +103,14 @@ def _random(settings: "Wav2Vec2") -> Any:
     return AutoModelForCTC.from_config(configuration(settings))
 
 
-def fitting_processor(settings: "Wav2Vec2") -> tuple[Any, Any]:
+def fitting_processor(settings: Settings) -> tuple[Any, Any]:
     """Return the feature extractor and the tokeniser; refuse those that do not fit the model."""
     extractor, tokenizer = processor(settings)
     fit.check(settings.label, configuration(settings).vocab_size, extractor, tokenizer)
     return extractor, tokenizer
 
 
-def processor(settings: "Wav2Vec2") -> tuple[Any, Any]:
+def processor(settings: Settings) -> tuple[Any, Any]:
     """Return the feature extractor and the tokeniser; random weights get those of the LibriSpeech checkpoints."""
     from transformers import AutoFeatureExtractor, AutoTokenizer, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor
 

@@ -15,8 +15,8 @@ HALVES = {"fp16": "float16", "bf16": "bfloat16"}
 """Method that leaves a student's weights in 16 bits -> the type that it then runs in."""
 
 
-class Named(Protocol):
-    """Settings of the family, as far as they say which model is meant."""
+class Settings(Protocol):
+    """The settings of the family, which say which model is meant."""
 
     @property
     def model(self) -> str | None:
@@ -30,6 +30,18 @@ class Named(Protocol):
     def revision(self) -> str | None:
         """Of what the hub has."""
 
+    @property
+    def weights(self) -> str:
+        """``trained``, ``random`` or ``available``."""
+
+    @property
+    def seed(self) -> int:
+        """Of random weights."""
+
+    @property
+    def label(self) -> str:
+        """The model, as part of a default name."""
+
 
 def lineage(model: str | None) -> dict[str, Any]:
     """Return what a student's folder says about where it comes from; empty for any other model."""
@@ -42,7 +54,7 @@ def lineage(model: str | None) -> dict[str, Any]:
         raise InputError(f"{error}. Restore the file, or make the student again.") from error
 
 
-def to_fetch(settings: Named) -> str | None:
+def to_fetch(settings: Settings) -> str | None:
     """Say what of a model would be downloaded; None where it is here."""
     if settings.model is not None:
         return hub.to_fetch(settings.model, settings.revision)
@@ -50,7 +62,7 @@ def to_fetch(settings: Named) -> str | None:
     return None if config in ARCHITECTURES else hub.to_fetch(config, settings.revision, kinds=("config.json",))
 
 
-def of(settings: Named) -> Outline:
+def of(settings: Settings) -> Outline:
     """Say of a model without its builds what its configuration and its lineage do; its folder is looked into.
 
     Raises:
@@ -69,7 +81,7 @@ def n_layers(config: Mapping[str, Any]) -> int | None:
     return n if isinstance(n, int) else None
 
 
-def _config(settings: Named) -> Mapping[str, Any]:
+def _config(settings: Settings) -> Mapping[str, Any]:
     """Return the configuration of a model as far as it is known here; empty where it is still to be fetched."""
     if settings.config in ARCHITECTURES:
         return _published(settings.config)
