@@ -38,10 +38,10 @@ class DatasetEntry(Entry):
     """Where utterances come from.
 
     Attributes:
-        use: a registered data set.
-        name: the ``dataset`` column; by default the data set names itself.
-        limit: take only the first so many utterances; the name then says so. With ``length_buckets`` so many are
-            taken evenly from the shortest to the longest.
+        use: name of a registered data set.
+        name: name in the column ``dataset``; by default the data set names itself.
+        limit: take only the first N utterances; the name then says so. With ``length_buckets`` N utterances are taken
+            evenly from the shortest to the longest.
         length_buckets: cut the data set by length into so many equal parts, each a data set of its own; four are
             called short, medium, long and longer.
         length_bucket: take one of the parts only, from 1 for the shortest.
@@ -79,7 +79,7 @@ class VariantEntry(Entry):
 
     Attributes:
         use: a registered family (``wav2vec2``) or one of its presets (``wav2vec2/base-960h``).
-        name: the ``variant`` column; by default made from ``use`` and the builds.
+        name: name in the column ``variant``; by default made from ``use`` and the builds.
         builds: registered methods chained on, in order, by name or with settings.
         teacher: the variant that a student made elsewhere comes from, by its name in the suite or its registered name;
             what the student's own files say goes before it.

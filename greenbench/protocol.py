@@ -12,21 +12,21 @@ class Protocol:
     """The steps of a measurement.
 
     Attributes:
-        warmup_batches: batches run before each window, at least.
+        warmup_batches: least number of batches before each window.
         warmup_cv_pct: go on warming up until the last three batches' seconds per audio second vary by less
             than this coefficient of variation; None does not ask.
-        warmup_max_batches: and stop asking after so many batches.
-        warmup_s: seconds under load before each window, at least.
+        warmup_max_batches: most batches of a warm-up, whether or not the pace has become steady.
+        warmup_s: least seconds under load before each window.
         idle_s: seconds of the idle baseline, model loaded (left out where no energy can be read).
         idle_drift_pct: idle again after each window, and once more where the power has changed by more than this;
             None does not check.
-        window_s: seconds a window lasts at least; it always ends after a whole pass over the data set.
+        window_s: least seconds of a window, which always ends after a whole pass over the data set.
         repeats: windows inside one process.
-        rounds: fresh processes a cell.
-        order: of the processes: ``as-written``, or ``interleaved``: every round in its own seeded shuffle.
-        seed: of that shuffle.
+        rounds: fresh processes per cell.
+        order: order of the processes: ``as-written``, or ``interleaved``: every round in its own seeded shuffle.
+        seed: seed of that shuffle.
         cooldown_s: seconds of rest before each process but the first.
-        resamples: of the bootstrap behind the intervals in rows of earlier versions; what is measured now has none.
+        resamples: without effect; intervals in rows of earlier versions came from so many resamples of a bootstrap.
         cooldown_within_c: end that rest as soon as no temperature is more than so many degrees above what it was
             at the run's start (``cooldown_s`` is then the most; where no temperature can be read it stays as it
             is); None does not ask.

@@ -27,12 +27,12 @@ class Server(BaseModel):
         rate_hz: utterances a second; None searches the highest rate that holds the bound.
         latency_base_s: the part of the bound that does not depend on the utterance.
         latency_per_audio_s: the part that grows with each second of audio.
-        percentile: how many of a hundred utterances are to be in time, by MLPerf's rule for independent ones. Waits in
-            a queue are not independent: what is shown is how one window went, not that every window would.
-        min_queries: utterances a window has at least; never fewer than the percentile needs, which is 459, 90 or 44
-            at 99, 95 or 90. The more there are, the less a searched rate owes to luck.
-        seed: of arrivals and order.
-        max_probes: windows that a search may take; each halves what is left between 0 and the model's capacity.
+        percentile: share of the utterances, in percent, that must be in time, by MLPerf's rule for independent ones.
+            Waits in a queue are not independent: what is shown is how one window went, not that every window would.
+        min_queries: least number of utterances in a window; never fewer than the percentile needs, which is 459, 90 or
+            44 at 99, 95 or 90. The more there are, the more exact is the rate that a search finds.
+        seed: seed of arrivals and order.
+        max_probes: most windows of a search; each halves the range of rates that is left.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

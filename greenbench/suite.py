@@ -40,25 +40,25 @@ class Suite(BaseModel):
     """What to run. After ``load`` every entry is resolved: names given, defaults filled in, paths absolute.
 
     Attributes:
-        name: of the suite; part of the run's folder name.
-        description: one line.
+        name: name of the suite, and part of the name of the run's folder.
+        description: one line on what the suite is for.
         protocol: a named protocol, or ``{use: name, step: value, ...}`` to override single steps.
-        datasets: data sets, by name or with settings.
+        datasets: data sets to transcribe, by name or with settings.
         variants: what to measure, by name (``family/preset+build``) or with settings.
         devices: ``cpu``, ``cuda``, ``cuda:N``, ``mps`` or ``auto`` (a GPU where torch has one, else the CPU).
         scenarios: ``offline``, ``single-stream`` and/or ``server``.
         server: arrivals and latency bound of the scenario ``server``.
-        batch_sizes: for offline; in the others it is 1.
-        threads: of torch, OpenMP, MKL, ONNX Runtime and CTranslate2 alike; by default the usable CPUs.
+        batch_sizes: utterances per batch in the scenario ``offline``; the others take one at a time.
+        threads: threads of torch, OpenMP, MKL, ONNX Runtime and CTranslate2 alike; by default the usable CPUs.
         normalizer: what is done to both texts before they are compared, for English by default; ``whisper-basic`` is
             for any language, and ``+compound`` lets words joined or split differently count as right.
-        also_score: further ones, computed from the raw texts once the run is over and written to ``scores.jsonl``.
+        also_score: further normalisers and scorers, applied to the raw texts after the run, into ``scores.jsonl``.
         estimate_energy: use codecarbon's model where no counter answers; rows say ``estimated``.
         meters: settings of meters by name, e.g. ``{codecarbon: {tdp_w: 65}}``.
-        carbon: grid factor with its source.
-        trace_hz: how often a process of its own samples power, temperature, frequency and load; 0 never.
-        control: measure a small fixed workload at the start and end of each round, too, by which a machine that
-            changed is told from a model that did; False costs nothing, and then nobody knows.
+        carbon: grid factor of the electricity, with its source; without it ``co2e_g`` is null.
+        trace_hz: samples of power, temperature, frequency and load per second, taken by a separate process; 0 for none.
+        control: also measure a small fixed workload at the start and end of each round, which separates a change of
+            the machine from a change of the model.
         timeout_s: a process that takes longer is ended and recorded as failed.
     """
 

@@ -44,17 +44,17 @@ class Recipe(BaseModel):
     """How a student is made.
 
     Attributes:
-        name: of the student.
-        description: one line.
-        teacher: a variant of the wav2vec 2.0 family, without builds.
-        student: another one that the steps start from, such as an earlier student, whose training then counts as a
+        name: name of the student.
+        description: one line on what the student is for.
+        teacher: the variant to learn from, of the wav2vec 2.0 family, without builds.
+        student: another variant that the steps start from, such as an earlier student, whose training then counts as a
             part of this one's, or random weights of a smaller configuration with the teacher's tokens and front end;
             the teacher itself where empty.
         train: data sets to train on, for the steps that train.
         validation_share: share of their utterances that is held out to choose by; where an utterance has no
             transcript, what the teacher reads is the reference.
         steps: methods in order: what changes the shape first, what trains after it.
-        device: to train on: ``cpu``, ``cuda:N``, ``mps``, or ``auto``.
+        device: device to train on: ``cpu``, ``cuda:N``, ``mps``, or ``auto``.
         estimate_energy: use codecarbon's model of the training's energy where no counter answers.
     """
 
