@@ -253,7 +253,8 @@ def test_the_blocks_of_a_page_run(document: Path, tmp_path: Path, environment: d
     install_plugins(tmp_path, snippets)
     texts = "\n".join(snippet.text for snippet in snippets)
     for place in RUNS:
-        if f"--out {place}" not in texts and f'out="{place}"' not in texts:
+        is_made = f"--out {place}" in texts or f'out="{place}"' in texts
+        if not is_made and (place in texts or f"{Path(place).parent} " in texts):
             shutil.copytree(measured / ("before" if place.endswith("before") else "after"), tmp_path / place)
     environment = {**environment, "PYTHONPATH": str(tmp_path)}
     for snippet in snippets:
