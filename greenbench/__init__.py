@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from greenbench.api import run
     from greenbench.errors import GreenbenchError, InputError, MissingError, StoreError
     from greenbench.lineage import table as gains
-    from greenbench.store import load
+    from greenbench.resultframes import load
 
 _PUBLIC = {
     "run": ("greenbench.api", "run"),
-    "load": ("greenbench.store", "load"),
+    "load": ("greenbench.resultframes", "load"),
     "gains": ("greenbench.lineage", "table"),
     "GreenbenchError": ("greenbench.errors", "GreenbenchError"),
     "InputError": ("greenbench.errors", "InputError"),

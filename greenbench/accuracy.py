@@ -117,7 +117,7 @@ def count(texts: Texts, rows: Iterable[Row]) -> Counted:
     row = windows.get((spoken[0]["round"], spoken[0]["repeat"])) if spoken else None
     if row is None:
         raise RecountError(f"its texts are not in {store.HYPOTHESES}")
-    how = _scoring(row["normalizer"], row["scorer"])
+    how = scoring_of(row)
     references = tuple(how.normalize(heard["reference"]) for heard in spoken)
     hypotheses = tuple(how.normalize(heard["hypothesis"]) for heard in spoken)
     score = scoring.score(references, hypotheses, str, how.count_words)
@@ -134,6 +134,17 @@ def count(texts: Texts, rows: Iterable[Row]) -> Counted:
 def _edits(row: Row) -> int | None:
     parts = [row[f"n_word_{kind}"] for kind in ("substitutions", "deletions", "insertions")]
     return None if None in parts else sum(parts)
+
+
+def scoring_of(row: Row) -> "Scoring":
+    """Return the installed scoring that a row's words were counted by.
+
+    Raises:
+        RecountError: the row does not name it, or it is not installed.
+    """
+    if row["normalizer"] is None or row["scorer"] is None:
+        raise RecountError("its row does not say how its words were counted (normalizer, scorer)")
+    return _scoring(row["normalizer"], row["scorer"])
 
 
 @cache

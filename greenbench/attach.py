@@ -7,7 +7,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from greenbench import clockskew, energy, powerlog, store, traces, validity
+from greenbench import clockskew, energy, powerlog, resultframes, store, traces, validity
 from greenbench.bounds import implausible
 from greenbench.errors import StoreError
 from greenbench.metrics import ratio
@@ -77,7 +77,9 @@ def attach(folder: Path, log: PowerLog) -> Attached:
 
 def await_log(folder: Path, source: powerlog.Source) -> PowerLog:
     """Read a log that is still written, once it has reached the end of the run's last window or is overdue."""
-    ends = [edges[-1][1] for row in store.read_rows(folder / store.WINDOWS) if (edges := store.segments_utc(row))]
+    ends = [
+        edges[-1][1] for row in store.read_rows(folder / store.WINDOWS) if (edges := resultframes.segments_utc(row))
+    ]
     deadline = time.monotonic() + PATIENCE_S
     while True:
         log = powerlog.read(source)
@@ -96,7 +98,7 @@ def _skew(folder: Path, log: PowerLog, edges: Sequence[Row]) -> clockskew.Skew |
     """Return what the log says of its clock by the run's load, or None where the user has stated the skew."""
     if log.source.skew_s is not None:
         return None
-    spans = [(str(row["kind"]), store.segments_utc(row)) for row in edges]
+    spans = [(str(row["kind"]), resultframes.segments_utc(row)) for row in edges]
     sessions = traces.sessions(store.read_rows(folder / store.POWER))
     windows = [segments for kind, segments in spans if kind == "window"]
     return clockskew.estimate(log, clockskew.load_of(sessions, spans), windows)
@@ -105,7 +107,9 @@ def _skew(folder: Path, log: PowerLog, edges: Sequence[Row]) -> clockskew.Skew |
 def _with_system(row: Row, log: PowerLog, edges: Sequence[Row], steps: Protocol, skew: str) -> Row:
     """Return a row with the machine's energy in its window, and all that derives from it."""
     window, before, after = _edges_of(row, edges)
-    joules, why = _joules(log, store.segments_utc(window)) if window else (None, "the time of this window is not known")
+    joules, why = (
+        _joules(log, resultframes.segments_utc(window)) if window else (None, "the time of this window is not known")
+    )
     note = why or f"{log.source.path.name}, {skew}"
     reading = energy.reading_of(row)
     reading.quantities["energy_system_j"] = Quantity(joules, "sampled", EXTERNAL, note)
@@ -150,5 +154,5 @@ def _power_w(log: PowerLog, idle: Row | None) -> float | None:
     """Return the mean power while the machine was idle."""
     if idle is None:
         return None
-    segments = store.segments_utc(idle)
+    segments = resultframes.segments_utc(idle)
     return ratio(_joules(log, segments)[0], sum(end - start for start, end in segments))

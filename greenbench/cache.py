@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from greenbench import whole
-from greenbench.errors import InputError, MissingError
+from greenbench import readback, whole
+from greenbench.errors import InputError, MissingError, StoreError
+from greenbench.forms import ANY, TEXT, each, form, record
 
 LIMIT_GIB = 20.0
 """Default of ``GREENBENCH_CACHE_GIB``: room for some ten exports of the largest wav2vec 2.0 model."""
@@ -118,12 +119,12 @@ def fault(path: Path, about: Mapping[str, Any]) -> str | None:
 def _described(path: Path) -> dict[str, Any] | None:
     """Return what ``ABOUT`` holds, None where it is not of that form."""
     try:
-        found = json.loads((path / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        return readback.read_object(path / ABOUT, _ABOUT)
+    except StoreError:
         return None
-    if not isinstance(found, dict):
-        return None
-    return found if all(isinstance(found.get(name), dict) for name in ("about", "files")) else None
+
+
+_ABOUT = form(record({"about": each(ANY), "files": each(TEXT)}))
 
 
 def _hashes(path: Path) -> dict[str, str]:

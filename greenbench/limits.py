@@ -16,22 +16,30 @@ class Limits:
     ``GREENBENCH_MAX_<NAME>`` in the environment sets a limit, such as ``GREENBENCH_MAX_LINE_BYTES``.
 
     Attributes:
+        max_file_bytes: of one file of a run; a week of samples at 10 Hz is a third of that.
+        max_file_lines: likewise.
+        max_log_bytes: of a power log, which is held in memory.
+        max_log_lines: likewise; 11 days at 1 Hz.
         max_bytes: an archive unpacked, all files together; 300,000 texts are a third of that.
         max_files: in an archive.
         max_ratio: of a file's bytes to those it takes in an archive; what runs write comes to 10 to 30.
         max_lines: of one file in an archive.
-        max_line_bytes: of one line of JSON; a text of an hour is a tenth of that.
+        max_line_bytes: of one line of JSON; two texts of ``runfiles.MAX_TEXT`` fit.
         max_text_bytes: of a file that is read in one piece: a suite, a recipe, ``run.json``, ``greenbench.json``.
         max_depth: of lists and mappings within each other.
         max_nodes: values of a suite or recipe, those that aliases repeat counted each time.
         max_cells: cells of a suite, each round counted.
     """
 
+    max_file_bytes: int = 2**32
+    max_file_lines: int = 20_000_000
+    max_log_bytes: int = 2**28
+    max_log_lines: int = 1_000_000
     max_bytes: int = 2**28
     max_files: int = 2_000
     max_ratio: float = 200.0
     max_lines: int = 1_000_000
-    max_line_bytes: int = 2**20
+    max_line_bytes: int = 2**21
     max_text_bytes: int = 2**23
     max_depth: int = 60
     max_nodes: int = 200_000

@@ -144,7 +144,7 @@ def beside(rows: "pd.DataFrame", *results: Path) -> "pd.DataFrame":
     """Return rows with the columns ``GAINED`` of their cells, empty where a variant has no teacher here.
 
     Args:
-        rows: as ``store.load`` gives them.
+        rows: as ``resultframes.load`` gives them.
         results: where they are from.
     """
     keys = list(CELL)

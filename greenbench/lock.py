@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
-from greenbench import whole
+from greenbench import readback, whole
 from greenbench.errors import BusyError, StoreError
+from greenbench.forms import TEXT, count, form, record
 
 LOCK, WRITER = ".lock", ".writer.json"
 
@@ -56,8 +57,11 @@ def _sign(folder: Path) -> None:
 def _writer(folder: Path) -> str:
     """Return who writes into a folder, as far as it says."""
     try:
-        told = json.loads((folder / WRITER).read_text(encoding="utf-8"))
-        who = f"{told['command']!r:.80} (process {told['pid']} on {told['host']})"
-        return f"{who} has been writing here since {told['since_utc']}"
-    except (OSError, ValueError, KeyError, TypeError):
+        told = readback.read_object(folder / WRITER, _WRITER)
+    except StoreError:
         return "another process is writing here"
+    who = f"{told['command']!r:.80} (process {told['pid']} on {told['host']:.80})"
+    return f"{who} has been writing here since {told['since_utc']:.80}"
+
+
+_WRITER = form(record({**dict.fromkeys(("command", "host", "since_utc"), TEXT), "pid": count()}))

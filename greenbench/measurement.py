@@ -15,12 +15,10 @@ from greenbench.meters import measure
 from greenbench.metrics import change_pct, ratio
 from greenbench.plugins import SAMPLE_RATE_HZ, Meter, Reading, Transcriber, Utterance
 from greenbench.protocol import Protocol
+from greenbench.runfiles import MAX_TEXT
 from greenbench.scenarios import batches, pace
 from greenbench.statistics.repeats import cv_pct
 from greenbench.unicode import printable
-
-MAX_TEXT = 1_000_000
-"""Characters of one hypothesis: what is said in 15 hours."""
 
 Queue = Sequence[Sequence[Utterance]]
 """The batches of one chunk, in the order in which they are sent."""

@@ -5,12 +5,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
-from typing_extensions import TypedDict
 
 from greenbench.errors import GreenbenchError
-from greenbench.measurement import MAX_TEXT
 from greenbench.plan import Job
-from greenbench.record import faults
+from greenbench.runfiles import HYPOTHESES, RECORDS, WINDOWS, unstorable
 from greenbench.suite import build_protocol
 from greenbench.unicode import from_json, visible
 
@@ -61,58 +59,22 @@ class Overhead(_Message):
     s_per_window: FiniteFloat
 
 
-class _Key(TypedDict):
-    run_id: str
-    variant: str
-    dataset: str
-    device: str
-    scenario: str
-    batch_size: int
-    round: int
-    repeat: int | None
-
-
-class Text(_Key):
-    """A row of ``store.HYPOTHESES``."""
-
-    __pydantic_config__ = ConfigDict(strict=True, extra="forbid")  # type: ignore[misc]
-
-    utterance_id: str
-    speaker: str | None
-    reference: str
-    audio_s: FiniteFloat
-    audio_digest: str
-    hypothesis: Annotated[str, Field(max_length=MAX_TEXT)]
-    latency_s: FiniteFloat | None
-
-
-class Edges(_Key):
-    """A row of ``store.WINDOWS``."""
-
-    __pydantic_config__ = ConfigDict(strict=True, extra="forbid")  # type: ignore[misc]
-
-    kind: Literal["window", "idle"]
-    segments: list[Annotated[list[FiniteFloat], Field(min_length=2, max_length=2)]]
-    t_s: FiniteFloat
-    utc_s: FiniteFloat
-
-
 class Hypotheses(_Message):
-    """The texts of a window."""
+    """The texts of a window, rows of ``runfiles.HYPOTHESES``."""
 
     kind: Literal["hypotheses"]
-    rows: list[Text]
+    rows: list[dict[str, Any]]
 
 
 class Windowed(_Message):
-    """When a window or an idle baseline was."""
+    """When a window or an idle baseline was, a row of ``runfiles.WINDOWS``."""
 
     kind: Literal["window"]
-    row: Edges
+    row: dict[str, Any]
 
 
 class Recorded(_Message):
-    """A row of ``store.RECORDS``."""
+    """A row of ``runfiles.RECORDS``."""
 
     kind: Literal["record"]
     row: dict[str, Any]
@@ -154,10 +116,11 @@ def read(line: bytes, job: Job) -> Message:
         raise UnreadableError(f"a message that cannot be read ({_first(error)}): {_excerpt(line)}") from None
     except (ValueError, RecursionError, MemoryError):
         raise UnreadableError(f"what is no message: {_excerpt(line)}") from None
-    for row in _rows(message):
+    file, rows = _rows(message)
+    for row in rows:
         _check(row, job)
-    for fault in faults(message.row) if isinstance(message, Recorded) else ():
-        raise UnreadableError(f"a row that cannot be stored: {visible(fault)[:200]}")
+        for fault in unstorable(file, row):
+            raise UnreadableError(f"a row that cannot be stored: {visible(fault)[:200]}")
     return message
 
 
@@ -171,10 +134,13 @@ def _excerpt(line: bytes) -> str:
     return json.dumps(visible(line[:60].decode(errors="replace"))) + (" ..." if len(line) > 60 else "")
 
 
-def _rows(message: Message) -> list[Mapping[str, Any]]:
+def _rows(message: Message) -> tuple[str, list[dict[str, Any]]]:
+    """Return the rows of a message, and the file that they are for."""
     if isinstance(message, Hypotheses):
-        return [*message.rows]
-    return [message.row] if isinstance(message, (Windowed, Recorded)) else []
+        return HYPOTHESES, message.rows
+    if isinstance(message, Windowed):
+        return WINDOWS, [message.row]
+    return RECORDS, [message.row] if isinstance(message, Recorded) else []
 
 
 def _check(row: Mapping[str, Any], job: Job) -> None:

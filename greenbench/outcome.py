@@ -28,7 +28,7 @@ def shortfall(rows: "pd.DataFrame") -> str | None:
     What a suite asks for only where it is available (``devices: [auto]``, ``weights: available``) is never wanting.
 
     Args:
-        rows: as ``store.load`` gives them.
+        rows: as ``resultframes.load`` gives them.
     """
     failed, skipped = rows[rows["status"] == "error"], rows[rows["status"] == "skipped"]
     lacking = skipped[~skipped["skipped_for"].isin([name for name in SKIPS if name != "lacking"])]

@@ -1,9 +1,8 @@
 """Record: one tidy row, the same columns for every cell and repeat, whatever became of it."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from greenbench.errors import StoreError
 from greenbench.metrics import METRICS
@@ -16,6 +15,7 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """Version -> what makes of its row one of the next; columns that are new and unknown for old rows need nothing."""
 
 Status = Literal["ok", "error", "skipped"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 KEYS = ("run_id", "variant", "dataset", "device", "scenario", "batch_size", "round", "repeat")
 """The columns that identify a row."""
@@ -111,62 +111,9 @@ def migrate(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**dict.fromkeys(columns()), **current}
 
 
-# --- what a row must be ----------------------------------------------------------------------------------
-
-
-def faults(row: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what keeps a row from being stored: columns, types, its status, and a window that took no time."""
-    other = set(row) ^ set(columns())
-    if other:
-        yield f"its columns are not those of a row ({', '.join(sorted(other)[:3])})"
-        return
-    if not isinstance(row["reason"], (str, type(None))):
-        yield f"reason is {row['reason']!r:.60}, not a text"
-        return
-    wrong = [*wrong_types(row)] or [*wrong_status(row)]
-    yield from wrong
-    for name in MEASURED if row["status"] == "ok" and not wrong else ():
-        if row[name] <= 0:
-            yield f"{name} is {row[name]!r}, not above 0"
-
-
-def wrong_types(row: Mapping[str, Any]) -> Iterator[str]:
-    """Yield each value of a wrong type; a number is finite, and a count is whole."""
-    for name in [name for name in ("flags", "flag_notes") if name in row]:
-        if not (isinstance(row[name], list) and all(isinstance(value, str) for value in row[name])):
-            yield f"{name} is {row[name]!r:.60}, not a list of texts"
-        elif len(row[name]) != len(row["flags"]):
-            yield f"{len(row['flags'])} flags and {len(row[name])} notes on them"
-    for name in METRICS:
-        yield from _wrong_number(name, row.get(name))
-    for name in PROVENANCE:
-        if name.endswith(NUMERIC):
-            yield from _wrong_number(name, row.get(name))
-        elif not isinstance(row.get(name), (str, bool, type(None))):
-            yield f"{name} is {row[name]!r:.60}, not a text, true, false or null"
-
-
-def _wrong_number(name: str, value: Any) -> Iterator[str]:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or _not_finite(value):
-        yield f"{name} is {value!r:.60}, not a number or null"
-    elif name.startswith("n_") and value != int(value):
-        yield f"{name} is {value!r}, a count that is not whole"
-
-
-def _not_finite(value: Any) -> bool:
-    try:
-        return not math.isfinite(value)
-    except OverflowError:  # a whole number of hundreds of digits
-        return True
-
-
 def wrong_status(row: Mapping[str, Any]) -> Iterator[str]:
     """Yield what does not go with a row's status: a measured one has numbers and no reason, others the reverse."""
-    if row["status"] not in ("ok", "error", "skipped"):
-        yield f"status is {row['status']!r:.60}"
-    elif row["status"] == "ok":
+    if row["status"] == "ok":
         absent = [name for name in (*MEASURED, "repeat") if row.get(name) is None]
         if absent:
             yield f"status is ok, and {', '.join(absent)} is null"

@@ -16,8 +16,9 @@ from greenbench.metrics import padding_pct, ratio
 from greenbench.plan import Job, content_hash
 from greenbench.plugins import Reading
 from greenbench.protocol import label
-from greenbench.record import SCHEMA, Record, Status, faults, to_row
+from greenbench.record import SCHEMA, Record, Status, to_row
 from greenbench.roofline import share
+from greenbench.runfiles import RECORDS, unstorable
 from greenbench.scenarios import BATCHING
 from greenbench.statistics.percentiles import median, upper_bound
 from greenbench.suite import build_protocol
@@ -77,7 +78,7 @@ def failed(job: Job, reason: str) -> Record:
     bare = Record(job.key(None), "error", reason, provenance={"order_index": job.order_index})
     with suppress(Exception):  # the plug-in's own
         described = not_measured(job, "error", reason)
-        return bare if any(faults(to_row(described))) else described
+        return bare if unstorable(RECORDS, to_row(described)) else described
     return bare
 
 

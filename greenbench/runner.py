@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greenbench import ahead, attach, control_cell, lock, opening, peaks, powerlog, store
+from greenbench import ahead, attach, control_cell, keptpeaks, lock, opening, powerlog, resultframes, store
 from greenbench.cooldown import Rest, Temperatures, rest, temperatures
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.outcome import shortfall
@@ -112,7 +112,7 @@ def _measure(
     observe("plan", {"folder": folder, "run_id": run_id, "n_cells": len(cells), "n_todo": len(todo)})
     known = _prepare([cell for _, cell in todo], foreseen, observe)
     devices = [cell.device for _, cell in todo if ahead.obstacle(cell, known) is None]
-    limits = peaks.measured(folder, devices, suite.threads, observe)
+    limits = keptpeaks.measured(folder, devices, suite.threads, observe)
     rests = _rests(suite, start, look, bool(done), observe)
     session = _Session(folder, control_cell.next_session(folder), known, rests, observe)
     with polling(folder / store.POWER, suite.trace_hz, suite.meters) as trace:
@@ -121,7 +121,7 @@ def _measure(
         for number, of_round in groupby(enumerate(jobs, start=1), key=lambda item: item[1].cell.round):
             _round(session, number, list(of_round), len(jobs))
     if todo:
-        peaks.review(folder, suite.threads, observe)
+        keptpeaks.review(folder, suite.threads, observe)
     if options.power_log:
         _attach(folder, options.power_log, observe)
     return _finish(folder, suite, options, observe)
@@ -219,7 +219,7 @@ def _finish(folder: Path, suite: Suite, options: Options, observe: Observer) -> 
     if options.page:
         options.page(folder, folder / store.REPORT)
         observe("page", {"path": folder / store.REPORT})
-    frame = store.load(folder)
+    frame = resultframes.load(folder)
     frame.attrs["folder"] = str(folder)
     frame.attrs["shortfall"] = shortfall(frame)
     return frame

@@ -1,23 +1,19 @@
-"""Where results live: a folder a run, append-only JSON lines in it, read back as a pandas frame."""
+"""Where results live: a folder a run, and append-only JSON lines in it."""
 
 import json
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from greenbench import readback, whole
-from greenbench.bounds import BOUNDS
+from greenbench import readback, runfiles, whole
 from greenbench.errors import StoreError
-from greenbench.metrics import ACCURACY, METRICS
-from greenbench.readback import CONTROL, HYPOTHESES, POWER, RECORDS, RUN, SCORES, WINDOWS, Fault, Row
-from greenbench.record import KEYS, SCHEMA, columns
+from greenbench.readback import Fault
+from greenbench.record import KEYS, SCHEMA
+from greenbench.runfiles import CONTROL, HYPOTHESES, POWER, RECORDS, RUN, SCORES, WINDOWS, Row
 from greenbench.unicode import to_json
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 __all__ = ["CONTROL", "HYPOTHESES", "POWER", "RECORDS", "REPORT", "RUN", "SCORES", "WINDOWS", "Row"]
 
@@ -72,7 +68,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     """
     path = folder / RUN
     try:
-        return readback.read_checked(path)
+        return readback.read_object(path, runfiles.FORMS[RUN])
     except StoreError as error:
         why = str(error).removeprefix(f"{path}: ")
         raise StoreError(f"{folder}: not a run: {RUN} cannot be read ({why})") from error
@@ -129,7 +125,7 @@ def amend_rows(folder: Path, known: Callable[[Row], Mapping[str, Any] | None]) -
 
 
 def _amended(line: bytes, known: Callable[[Row], Mapping[str, Any] | None]) -> bytes:
-    row = readback.judged(RECORDS, 0, line)
+    row = readback.judged(runfiles.FORMS[RECORDS], 0, line)
     if isinstance(row, dict):
         changed = known(row)
         if changed is not None:
@@ -187,7 +183,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     """
     if not path.exists():
         return
-    yield from _sound(path, (found for _, found in readback.lines(path)))
+    yield from _sound(path, (found for _, found in readback.lines(path, runfiles.FORMS.get(path.name))))
 
 
 def read_texts(path: Path, wanted: Callable[[Row], bool]) -> Iterator[Row]:
@@ -210,14 +206,14 @@ def _asked_for(path: Path, wanted: Callable[[Row], bool]) -> Iterator[Row | Faul
         if head != last:
             key, last = _key(head), head
             take = key is None or wanted(key)
-        if take and (found := readback.judged(path.name, number, line)) is not None:
+        if take and (found := readback.judged(runfiles.FORMS.get(path.name), number, line)) is not None:
             yield found
 
 
 def _sound(path: Path, found: Iterable[Row | Fault]) -> Iterator[Row]:
     """Yield the rows among what was found, and warn of the others once."""
     first: list[Fault] = []
-    n_faults, unknown = 0, readback.UNKNOWN.get(path.name, {})
+    n_faults, unknown = 0, runfiles.UNKNOWN.get(path.name, {})
     for one in found:
         if isinstance(one, Fault):
             first, n_faults = first or [one], n_faults + 1
@@ -233,7 +229,7 @@ def _key(head: bytes) -> Row | None:
         key = json.loads(head.rstrip(b" ,") + b"}")
     except (ValueError, RecursionError):
         return None
-    return None if readback.faults(readback.KEY, key) else key
+    return None if runfiles.is_key(key) else key
 
 
 def current(rows: Iterable[Row]) -> list[Row]:
@@ -249,116 +245,3 @@ def current(rows: Iterable[Row]) -> list[Row]:
             standing.pop(replaced, None)
         standing[key] = {**row, "mfu_pct": None} if (row.get("mfu_pct") or 0) > 100 else row
     return list(standing.values())
-
-
-def load(folder: str | Path) -> "pd.DataFrame":
-    """Load results as a tidy frame.
-
-    Args:
-        folder: a run's folder, or any parent of runs.
-
-    Returns:
-        One row per cell and repeat, with the columns of ``record.columns()``; metrics are float64 with NaN
-        where nothing was measured. Rows that a resumed run replaced are left out.
-
-    Raises:
-        StoreError: there is no run at or below ``folder``.
-    """
-    found = runs(Path(folder))
-    if not found:
-        raise StoreError(f"{folder}: no runs here (no {RUN} at or below it)")
-    return frame([row for path in found for row in current(read_rows(path / RECORDS))])
-
-
-def frame(rows: Sequence[Row]) -> "pd.DataFrame":
-    """Return rows of ``RECORDS`` as the frame that ``load`` gives."""
-    import pandas as pd
-
-    names = columns()
-    untyped = pd.DataFrame({name: pd.Series([row.get(name) for row in rows], dtype=object) for name in names})
-    typed: pd.DataFrame = untyped.astype(
-        dict.fromkeys(METRICS, "float64") | dict.fromkeys(("batch_size", "round", "repeat"), "Int64")
-    )
-    return typed
-
-
-def load_hypotheses(folder: str | Path) -> "pd.DataFrame":
-    """Load the raw texts of the runs at or below ``folder``, one row per utterance of each cell and repeat."""
-    import pandas as pd
-
-    names = [*KEYS, "utterance_id", "speaker", "reference", "hypothesis", "audio_s", "audio_digest", "latency_s"]
-    frame: pd.DataFrame = pd.DataFrame(_latest(folder, HYPOTHESES, (*KEYS, "utterance_id")), columns=names)
-    return frame
-
-
-def load_scores(folder: str | Path) -> "pd.DataFrame":
-    """Load what the runs at or below ``folder`` score under other normalisers and scorers than their rows'.
-
-    Returns:
-        One row per measured row and scoring: ``KEYS``, ``normalizer``, ``scorer``, ``non_english_pct``,
-        ``wer_ci_unit`` and the metrics of ``ACCURACY``.
-    """
-    import pandas as pd
-
-    names = [*KEYS, "normalizer", "scorer", "non_english_pct", "wer_ci_unit", *ACCURACY]
-    frame: pd.DataFrame = pd.DataFrame(_latest(folder, SCORES, (*KEYS, "normalizer", "scorer")), columns=names)
-    typed: pd.DataFrame = frame.astype(dict.fromkeys(("non_english_pct", *ACCURACY), "float64"))
-    return typed
-
-
-def load_power(folder: str | Path) -> "pd.DataFrame":
-    """Load what was sampled during the runs at or below ``folder``.
-
-    Returns:
-        One row a sample: ``run_id``, ``session`` (a run that was resumed has several), ``utc_s``, and the values
-        seen, each a column as in ``power.jsonl``. Of a counter ``<name>.energy_uj`` there is the mean power since
-        the sample before, too, as ``<name>.power_w``; NaN where the counter wrapped or was reset.
-    """
-    import pandas as pd
-
-    samples: list[Row] = []
-    for path in runs(Path(folder)):
-        origin, session, run_id = 0.0, 0, read_run(path).get("run_id")
-        for row in read_rows(path / POWER):
-            if "header" in row:
-                origin, session = row["header"]["utc_s"] - row["header"]["t_s"], session + 1
-            else:
-                samples.append({"run_id": run_id, "session": session, "utc_s": origin + row["t_s"], **row})
-    frame: pd.DataFrame = pd.DataFrame(samples, columns=None if samples else ["run_id", "session", "utc_s"])
-    pollers = frame.groupby(["run_id", "session"])
-    for counter in [name for name in map(str, frame) if name.endswith(".energy_uj")]:
-        watts = pollers[counter].diff() / 1e6 / pollers["utc_s"].diff()
-        frame[f"{counter.removesuffix('.energy_uj')}.power_w"] = watts.where(
-            (watts >= 0) & (watts <= BOUNDS["package"].highest_w)
-        )
-    return frame
-
-
-def load_windows(folder: str | Path) -> "pd.DataFrame":
-    """Load when the windows and idle baselines of the runs at or below ``folder`` were.
-
-    Returns:
-        One row for each stretch of time: ``kind`` (``window`` or ``idle``), ``KEYS``, ``start_utc_s``, ``end_utc_s``.
-    """
-    import pandas as pd
-
-    stretches = [
-        {**row, "start_utc_s": start, "end_utc_s": end}
-        for path in runs(Path(folder))
-        for row in read_rows(path / WINDOWS)
-        for start, end in segments_utc(row)
-    ]
-    frame: pd.DataFrame = pd.DataFrame(stretches, columns=["kind", *KEYS, "start_utc_s", "end_utc_s"])
-    return frame
-
-
-def segments_utc(edges: Row) -> list[tuple[float, float]]:
-    """Return the segments of a row of ``WINDOWS`` in UTC: it has the time on both clocks at one moment near them."""
-    shift_s = edges["utc_s"] - edges["t_s"]
-    return [(start + shift_s, end + shift_s) for start, end in edges["segments"]]
-
-
-def _latest(folder: str | Path, file: str, key: Sequence[str]) -> list[Row]:
-    """Return of the rows that agree in ``key`` the last, over all runs at or below a folder."""
-    rows = (row for path in runs(Path(folder)) for row in read_rows(path / file))
-    return list({tuple(row.get(name) for name in key): row for row in rows}.values())

@@ -1,17 +1,22 @@
 """Traces: what a separate process saw of the machine at a steady pace, and energy integrated from samples of power."""
 
-import json
 import math
 import time
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+
+from greenbench import readback
+from greenbench.errors import StoreError
+from greenbench.forms import both, each, form, number, record
 
 Numbers = npt.NDArray[np.float64]
 
@@ -60,9 +65,7 @@ class Trace:
     def samples(self, start_s: float, end_s: float) -> list[Sample]:
         """Return the samples from the last one before ``start_s`` to the first one after ``end_s``, in order."""
         found: list[Sample] = []
-        if not self.path.exists():
-            return found
-        with self.path.open("rb") as stream:
+        with suppress(StoreError), readback.open_file(self.path) as stream:
             stream.seek(_last_before(stream, self.begin, start_s))
             for sample in _read(stream):
                 if _ended_s(sample) < start_s:
@@ -100,17 +103,21 @@ class Trace:
 
 def _read(stream: BinaryIO) -> Iterator[Sample]:
     """Yield the samples in whole lines; the last line may be half written, and a full disk tears one off."""
-    for line in stream:
-        if line.endswith(b"\n") and (sample := _parse(line)) is not None:
+    for line in iter(partial(stream.readline, _LINE_BYTES), b""):
+        if line.endswith(b"\n") and isinstance(sample := readback.judged(_SAMPLE, 0, line), dict):
             yield sample
 
 
-def _parse(line: bytes) -> Sample | None:
-    try:
-        sample = json.loads(line)
-    except ValueError:
-        return None
-    return sample if isinstance(sample, dict) and TIME in sample else None
+_LINE_BYTES = 1 << 16
+"""Longer than any sample."""
+
+_SAMPLE = form(both(each(number()), record({TIME: number()})))
+_HEADER = form(record({"header": record({TIME: number(), "utc_s": number(), "period_s": number(0)})}))
+
+
+def line_faults(content: Any) -> list[str]:
+    """Say what is wrong with a line of a poller, its header or a sample; the form of such lines."""
+    return _HEADER(content) if isinstance(content, dict) and "header" in content else _SAMPLE(content)
 
 
 def _last_before(stream: BinaryIO, begin: int, t_s: float) -> int:
@@ -169,7 +176,7 @@ def sessions(rows: Iterable[Mapping[str, Any]]) -> list[Session]:
     """Group the lines of a file of samples by the poller that wrote them; lines of other kinds are left out."""
     found: list[tuple[Mapping[str, Any], list[Sample]]] = []
     for row in rows:
-        if isinstance(row.get("header"), dict):
+        if "header" in row:
             found.append((row["header"], []))
         elif found and TIME in row:
             found[-1][1].append(row)

@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from greenbench.errors import InputError
+from greenbench import readback
+from greenbench.errors import InputError, StoreError
+from greenbench.forms import FLAG, TEXT, above, count, form, number, one_of, or_null, record, several, text
 from greenbench.record import CELL
 from greenbench.validate.moments import impossible
 
@@ -146,11 +149,10 @@ def as_json(found: Verification) -> str:
 
 
 def is_record(path: Path) -> bool:
-    """Say whether a file is a record of this kind; what cannot be read, or is large, is none."""
-    try:
-        return path.stat().st_size <= MAX_BYTES and FORMAT in path.read_text(encoding="utf-8")[:200]
-    except (OSError, ValueError):
-        return False
+    """Say whether a file begins as a record of this kind; what cannot be read is none."""
+    with suppress(OSError, StoreError), readback.open_file(path) as stream:
+        return FORMAT.encode() in stream.read(200)
+    return False
 
 
 def read(path: Path) -> Verification:
@@ -160,46 +162,53 @@ def read(path: Path) -> Verification:
         InputError: it is none, lacks something, or holds what cannot be.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        told = content["format"], content["verdict"]
-        cells = tuple(_cell(cell) for cell in content["cells"])
-        names = [field.name for field in fields(Verification) if field.name != "cells"]
-        found = Verification(**{name: content[name] for name in names}, cells=cells)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise InputError(f"{path}: no verification that can be read: {type(error).__name__}: {error}") from error
-    why = _unsound(found, *told)
-    if why:
-        raise InputError(f"{path}: {why}")
-    return found
+        content = readback.read_object(path, _RECORD, MAX_BYTES)
+    except StoreError as error:
+        raise InputError(f"{path}: no verification that can be read: {str(error).removeprefix(f'{path}: ')}") from error
+    return _verification(content)
 
 
-def _cell(content: Mapping[str, Any]) -> Cell:
-    values = {field.name: content[field.name] for field in fields(Cell)}
-    cell = Cell(**values | {"notes": tuple(map(str, values["notes"]))})
-    numbers = (cell.wer_low, cell.wer_high, cell.rtfx_ratio, cell.rtfx_low, cell.energy_ratio, cell.energy_high)
-    if any(value is not None and not (isinstance(value, float) and abs(value) < MAX_RATIO) for value in numbers):
-        raise ValueError(f"figures of {cell.key} that are none: {numbers}")
-    if any(value is not None and value <= 0 for value in numbers[2:]):
-        raise ValueError(f"ratios of {cell.key} that are not above 0")
-    if not (isinstance(cell.n_equal, int) and isinstance(cell.n_texts, int) and 0 <= cell.n_equal <= cell.n_texts):
-        raise ValueError(f"{cell.n_equal!r} equal texts of {cell.n_texts!r} in {cell.key}")
-    return cell
+def _verification(content: Mapping[str, Any]) -> Verification:
+    cells = tuple(
+        Cell(**{field.name: one[field.name] for field in fields(Cell)} | {"notes": tuple(one["notes"])})
+        for one in content["cells"]
+    )
+    names = [field.name for field in fields(Verification) if field.name != "cells"]
+    return Verification(**{name: content[name] for name in names}, cells=cells)
 
 
 MAX_RATIO = 1e6
 
+_RATIO = or_null(above(0, MAX_RATIO))
+_DIFFERENCE = or_null(number(-MAX_RATIO, MAX_RATIO))
+_CELL = record({
+    **dict.fromkeys(("variant", "dataset", "device", "scenario"), TEXT), "batch_size": count(1),
+    "n_texts": count(), "n_equal": count(), "wer_low": _DIFFERENCE, "wer_high": _DIFFERENCE,
+    **dict.fromkeys(("rtfx_ratio", "rtfx_low", "energy_ratio", "energy_high"), _RATIO),
+    "notes": several(TEXT), "reason": or_null(TEXT),
+})  # fmt: skip
 
-def _unsound(found: Verification, form: str, told: str) -> str | None:
-    """Say what a record cannot be."""
-    texts = (found.entry, found.file, found.by, found.version, found.platform, found.platform_id)
-    if form != FORMAT or not all(isinstance(text, str) and 0 < len(text) <= 200 for text in texts):
-        return f"not of the form {FORMAT}"
-    if found.same_platform not in (True, False):
-        return "same_platform is neither true nor false"
-    if told != found.verdict:
-        return f"its verdict is {told!r}, its figures make it {found.verdict!r}"
-    why = impossible(found.utc)
-    return f"utc is {found.utc!r:.60}: {why}" if why else None
+
+def _unsound(content: Mapping[str, Any]) -> Iterator[str]:
+    """Say what a record of the right types cannot be."""
+    for number_of, cell in enumerate(content["cells"]):
+        if cell["n_equal"] > cell["n_texts"]:
+            yield f"cells.{number_of}: {cell['n_equal']} equal texts of {cell['n_texts']}"
+    found = _verification(content).verdict
+    if content["verdict"] != found:
+        yield f"verdict: {found!r} is expected by the figures, not {content['verdict']!r:.60}"
+    why = impossible(content["utc"])
+    if why:
+        yield f"utc: {content['utc']!r:.60}: {why}"
+
+
+_RECORD = form(
+    record({
+        "format": one_of([FORMAT]), "verdict": TEXT, "utc": TEXT, "same_platform": FLAG, "cells": several(_CELL),
+        **dict.fromkeys(("entry", "file", "by", "version", "platform", "platform_id"), text(200, 1)),
+    }),
+    _unsound,
+)  # fmt: skip
 
 
 def records(results: Sequence[Path]) -> list[Path]:

@@ -230,7 +230,7 @@ def _counted_alone(texts: dict[str, Row], rows: Sequence[Row]) -> Row:
     from greenbench.text import scorers
 
     row = next(r for r in rows if (r["round"], r["repeat"]) == _window(texts))
-    how = scorers.create(scorers.name_of(row["normalizer"], row["scorer"]))
+    how = accuracy.scoring_of(row)
     heard = [(text["reference"], text["hypothesis"], text["speaker"]) for text in texts.values()]
     return {**row, **scorers.accuracy(heard, how)[0]}
 

@@ -24,7 +24,8 @@ from greenbench.metrics import ratio
 from greenbench.overhead import overhead
 from greenbench.plan import Cell, Job
 from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Inapplicable, Meter, Reading, Transcriber, Variant
-from greenbench.record import faults, to_row
+from greenbench.record import to_row
+from greenbench.runfiles import RECORDS, unstorable
 from greenbench.scenarios import batches
 from greenbench.suite import build_protocol
 from greenbench.unicode import to_json, visible
@@ -120,7 +121,7 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ValueError: what a plug-in told of itself is of a wrong type, or not finite.
     """
-    for fault in faults(row):
+    for fault in unstorable(RECORDS, row):
         raise ValueError(f"the row cannot be stored: {fault[:300]}")
     return row
 

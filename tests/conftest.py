@@ -114,15 +114,16 @@ FAKE_PEAKS = {"macs_per_s": {"fp32": 1e12, "bf16": 2e12, "int8": 4e12}, "bytes_p
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What tests make is kept for as long as they run, and not in the user's cache; peaks are there already."""
-    from greenbench import cache, environment, peaks
+    from greenbench import cache, environment, keptpeaks
 
     run = {"machine": environment.machine(), "versions": environment.versions()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GREENBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(peaks, "_elsewhere", lambda _device, threads: FAKE_PEAKS | {"threads": threads})
+        patch.setattr(keptpeaks, "_elsewhere", lambda _device, threads: FAKE_PEAKS | {"threads": threads})
         for threads in {1, 2, environment.usable_cpus()}:  # for the processes that tests start
             content = json.dumps(FAKE_PEAKS | {"threads": threads})
-            cache.artefact(peaks.about(run, "cpu", threads), lambda f, c=content: (f / peaks.FILE).write_text(c))
+            about = keptpeaks.about(run, "cpu", threads)
+            cache.artefact(about, lambda folder, text=content: (folder / keptpeaks.FILE).write_text(text))
         yield
 
 

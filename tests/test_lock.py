@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from greenbench import lock, store
+from greenbench import lock, resultframes, store
 from greenbench.errors import BusyError, StoreError
 from greenbench.rescore import rescore
 from greenbench.runner import Options, run
@@ -107,7 +107,7 @@ def test_whatever_writes_into_a_run_waits_for_no_one_and_is_refused(
         with pytest.raises(BusyError):
             refused()
     assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
-    assert len(store.load(folder))
+    assert len(resultframes.load(folder))
 
 
 @pytest.mark.parametrize("command", ["rescore", "amend", "attach", "report", "validate"])

@@ -13,6 +13,7 @@ import pytest
 
 from greenbench import guard, line, messages, process, record, rows, suite
 from greenbench.plan import Job, plan
+from greenbench.runfiles import MAX_TEXT
 
 Change = Callable[[dict], Any]
 
@@ -47,21 +48,24 @@ def test_a_row_comes_through_as_it_was_sent(job: Job) -> None:
         (lambda row: row | {"run_id": "another"}, "a row of another cell (run_id is"),
         (lambda row: row | {"repeat": 2}, "a row of a repeat that the protocol has not (2)"),
         (lambda row: row | {"repeat": "1"}, "a row of a repeat that the protocol has not"),
-        (lambda row: row | {"wall_s": float("nan")}, "wall_s is nan, not a number or null"),
-        (lambda row: row | {"energy_j": float("inf")}, "energy_j is inf, not a number or null"),
-        (lambda row: row | {"wall_s": -1.0}, "wall_s is -1.0, not above 0"),
-        (lambda row: row | {"audio_s": 0}, "audio_s is 0, not above 0"),
-        (lambda row: row | {"n_params": "many"}, "n_params is 'many', not a number or null"),
-        (lambda row: row | {"n_params": True}, "n_params is True, not a number or null"),
-        (lambda row: row | {"n_passes": 1.5}, "n_passes is 1.5, a count that is not whole"),
-        (lambda row: row | {"n_passes": 10**400}, "not a number or null"),
+        (lambda row: row | {"wall_s": float("nan")}, "wall_s: a finite number is expected, not nan"),
+        (lambda row: row | {"energy_j": float("inf")}, "energy_j: a finite number is expected, not inf"),
+        (lambda row: row | {"wall_s": -1.0}, "wall_s: greater than or equal to 0 is expected, not -1.0"),
+        (lambda row: row | {"audio_s": 0}, "audio_s: a number above 0 is expected, not 0"),
+        (lambda row: row | {"n_params": "many"}, "n_params: a valid number is expected, not 'many'"),
+        (lambda row: row | {"n_params": True}, "n_params: a valid number is expected, not True"),
+        (lambda row: row | {"n_passes": 1.5}, "n_passes: a count, which is whole, is expected, not 1.5"),
+        (lambda row: row | {"n_passes": 10**400}, "n_passes: a "),
         (lambda row: row | {"rtfx": None}, "status is ok, and rtfx is null"),
-        (lambda row: row | {"flags": "spread"}, "flags is 'spread', not a list of texts"),
-        (lambda row: row | {"flags": ["spread"]}, "1 flags and 0 notes on them"),
-        (lambda row: row | {"decoding": {"a": 1}}, "decoding is {'a': 1}, not a text"),
-        (lambda row: row | {"status": "fine"}, "status is 'fine'"),
+        (lambda row: row | {"flags": "spread"}, "flags: a valid list is expected, not 'spread'"),
+        (
+            lambda row: row | {"flags": ["spread"], "flag_notes": ["a", "b"]},
+            "flag_notes: 1 notes on the flags are expected",
+        ),
+        (lambda row: row | {"decoding": {"a": 1}}, "decoding: a text, true or false is expected, not {'a': 1}"),
+        (lambda row: row | {"status": "fine"}, "status: 'ok', 'error' or 'skipped' is expected, not 'fine'"),
         (lambda row: row | {"status": "error"}, "status is error without a reason"),
-        (lambda row: row | {"status": "error", "reason": 5}, "reason is 5, not a text"),
+        (lambda row: row | {"status": "error", "reason": 5}, "reason: a valid string is expected, not 5"),
         (lambda row: row | {"another": 1}, "its columns are not those of a row (another)"),
         (lambda row: {k: v for k, v in row.items() if k != "cer"}, "its columns are not those of a row (cer)"),
         (lambda row: {k: v for k, v in row.items() if k != "status"}, "its columns are not those of a row (status)"),
@@ -83,7 +87,15 @@ def text(job: Job, **changes: Any) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"hypothesis": 5}, {"audio_s": "1"}, {"latency_s": float("nan")}, {"more": 1}, {"run_id": "another"}]
+    "changes",
+    [
+        {"hypothesis": 5},
+        {"hypothesis": "a" * (MAX_TEXT + 1)},
+        {"audio_s": "1"},
+        {"latency_s": float("nan")},
+        {"more": 1},
+        {"run_id": "another"},
+    ],
 )
 def test_texts_and_edges_are_typed(job: Job, changes: dict) -> None:
     """A text passes; one with a value of another type, a column more, or of another cell does not."""

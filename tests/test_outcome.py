@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from greenbench import store
+from greenbench import resultframes, store
 from greenbench.errors import InputError, MissingError
 from greenbench.outcome import Outcome
 from greenbench.record import Record, to_row
@@ -24,7 +24,7 @@ KEY = {
 def outcome(folder: Path, *rows: Record) -> Outcome:
     store.write_run(folder, {"run_id": "r"})
     store.append(folder, [to_row(row) for row in rows])
-    return Outcome(store.load(folder), folder)
+    return Outcome(resultframes.load(folder), folder)
 
 
 def ok(repeat: int, wer: float | None, **key) -> Record:

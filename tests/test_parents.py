@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from greenbench import gate, store
+from greenbench import gate, resultframes
 from greenbench.lineage import descents
 from greenbench.outcome import shortfall
 from greenbench.runner import Options, run
@@ -46,7 +46,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_build_under_a_name_of_its_own_is_held_back_by_the_gate(own: Path) -> None:
     """Its WER is far above its parent's, so it is ranked by WER alone; so is the student whose teacher is stated."""
-    rows = store.load(own).drop_duplicates("variant").set_index("variant")
+    rows = resultframes.load(own).drop_duplicates("variant").set_index("variant")
     assert (rows["status"] == "ok").all(), rows["reason"].tolist()
     assert rows.loc["ours-cut", "wer"] > rows.loc["ours", "wer"] + 0.2
     assert rows["parent"].to_dict() == {"ours": None, "ours-cut": "ours", "elsewhere": "ours"}
@@ -93,7 +93,7 @@ def test_weights_that_are_not_finite_fail_the_cell(broken: Path, tmp_path: Path,
     frame = run(suite({"use": "wav2vec2", "model": str(broken), "builds": builds}), Options(out=tmp_path / "run"))
     assert list(frame["status"]) == ["error"]
     assert "NotFiniteError: the logits of " in frame["reason"][0]
-    first = store.load(tmp_path / "run")["dataset"][0]
+    first = resultframes.load(tmp_path / "run")["dataset"][0]
     assert "are not finite (NaN or infinity)" in frame["reason"][0], first
     assert "make or fetch the model again" in frame["reason"][0]
     assert str(frame.attrs["shortfall"]).startswith("nothing was measured; 1 cell failed: NotFiniteError")
@@ -113,7 +113,7 @@ def test_a_language_model_that_is_not_used_is_said_in_row_and_terminal(tiny_mode
     done = greenbench("run", file, "--out", tmp_path / "run")
     assert done.stderr.count("warning: lm: the language model that the checkpoint brings (language_model) is not used")
     assert done.stderr.count("is not used") == 1
-    assert set(store.load(tmp_path / "run")["decoding"]) == {"greedy, language model not used"}
+    assert set(resultframes.load(tmp_path / "run")["decoding"]) == {"greedy, language model not used"}
 
 
 def test_a_model_that_does_not_fit_its_processor_is_one_line(tiny_model: Path, tmp_path: Path) -> None:
@@ -164,8 +164,8 @@ def test_a_build_that_no_such_device_has_is_not_missing(fake_run: Any) -> None:
         ({"status": "error"}, "1 cell failed: why"),
     ):
         name = str(cell.get("skipped_for") or "error")
-        told = shortfall(store.load(fake_run(name, {"variant": "ok"}, {"variant": "b", **skipped, **cell})))
+        told = shortfall(resultframes.load(fake_run(name, {"variant": "ok"}, {"variant": "b", **skipped, **cell})))
         assert told == expected
-    alone = store.load(fake_run("alone", {**skipped, "skipped_for": "inapplicable"}))
+    alone = resultframes.load(fake_run("alone", {**skipped, "skipped_for": "inapplicable"}))
     assert shortfall(alone) == "nothing was measured"
-    assert shortfall(store.load(fake_run("slow", {**skipped, "skipped_for": "unservable"}))) is None
+    assert shortfall(resultframes.load(fake_run("slow", {**skipped, "skipped_for": "unservable"}))) is None

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from greenbench import cache, peaks, products, store
+from greenbench import cache, keptpeaks, peaks, products, store
 from greenbench.errors import MissingError
 from greenbench.process import THREAD_VARIABLES
 from greenbench.roofline import Peaks, ceiling, of_run
@@ -30,14 +30,14 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Told:
         seen.append((device, threads))
         return {"macs_per_s": {"fp32": 1e9 * len(seen)}, "threads": threads, "foreign_pct": 1.0}
 
-    monkeypatch.setattr(peaks, "_elsewhere", answer)
+    monkeypatch.setattr(keptpeaks, "_elsewhere", answer)
     return seen
 
 
 def look(folder: Path, *devices: str, threads: int = 2, **run: Any) -> dict[str, Peaks]:
     """Ask for the peaks of a run that begins."""
     store.write_run(folder, RUN | run)
-    return dict(peaks.measured(folder, devices, threads, lambda _kind, _content: None))
+    return dict(keptpeaks.measured(folder, devices, threads, lambda _kind, _content: None))
 
 
 def test_they_are_measured_once_and_told_in_the_run(asked: Told, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_resumed_run_keeps_its_own(asked: Told, tmp_path: Path) -> None:
     """Rows of one run are held against one peak, whatever became of the cache meanwhile."""
     first = look(tmp_path / "a", "cpu")
     cache.clear()
-    again = peaks.measured(tmp_path / "a", ["cpu"], 2, lambda _kind, _content: None)
+    again = keptpeaks.measured(tmp_path / "a", ["cpu"], 2, lambda _kind, _content: None)
     assert again == first
     assert len(asked) == 1
 
@@ -75,12 +75,12 @@ def test_a_resumed_run_keeps_its_own(asked: Told, tmp_path: Path) -> None:
 def test_those_of_a_busy_machine_serve_once(monkeypatch: pytest.MonkeyPatch, asked: Told, tmp_path: Path) -> None:
     """Peaks that others spoilt are told with their share of the CPUs, hold for no row, and are measured anew."""
     busy = {"macs_per_s": {"fp32": 1e9}, "foreign_pct": 80.0}
-    quiet = peaks._elsewhere
-    monkeypatch.setattr(peaks, "_elsewhere", lambda _device, _threads: busy)
+    quiet = keptpeaks._elsewhere
+    monkeypatch.setattr(keptpeaks, "_elsewhere", lambda _device, _threads: busy)
     spoilt = look(tmp_path / "a", "cpu")["cpu"]
     assert spoilt.foreign_pct == 80.0
     assert ceiling(spoilt, "fp32") is None
-    monkeypatch.setattr(peaks, "_elsewhere", quiet)
+    monkeypatch.setattr(keptpeaks, "_elsewhere", quiet)
     assert look(tmp_path / "b", "cpu")["cpu"].foreign_pct == 1.0
     assert look(tmp_path / "c", "cpu")["cpu"].foreign_pct == 1.0
     assert len(asked) == 1
@@ -94,7 +94,7 @@ def test_a_device_that_cannot_be_measured_stops_nothing(
     def fail(_device: str, _threads: int | None) -> dict[str, Any]:
         raise MissingError("the peaks of cuda could not be measured: there is no cuda:3")
 
-    monkeypatch.setattr(peaks, "_elsewhere", fail)
+    monkeypatch.setattr(keptpeaks, "_elsewhere", fail)
     assert look(tmp_path / "a", "cuda:3")["cuda:3"].reason == (
         "the peaks of cuda could not be measured: there is no cuda:3"
     )
@@ -113,7 +113,7 @@ def test_the_process_says_why_it_could_not() -> None:
 
 def test_the_process_has_the_suites_threads_and_they_do_not_spin() -> None:
     """Every library gets the thread count, and waits asleep, so that neighbours spoil the peaks less."""
-    variables = peaks._variables(3)
+    variables = keptpeaks._variables(3)
     assert {variables[name] for name in THREAD_VARIABLES} == {"3"}
     assert variables["OMP_WAIT_POLICY"] == "PASSIVE"
 
@@ -180,7 +180,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any], **more: 
         } | more
 
     monkeypatch.setattr(products, "engines", lambda _device: tuple(answers))
-    monkeypatch.setattr(peaks, "_by", by)
+    monkeypatch.setattr(keptpeaks, "_by", by)
     return asked
 
 
@@ -188,10 +188,10 @@ def answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any], **more: 
 def real(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The measuring itself, which conftest replaces, and a cache of its own."""
     monkeypatch.setenv("GREENBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(peaks, "_elsewhere", ELSEWHERE)
+    monkeypatch.setattr(keptpeaks, "_elsewhere", ELSEWHERE)
 
 
-ELSEWHERE = peaks._elsewhere
+ELSEWHERE = keptpeaks._elsewhere
 
 
 @pytest.mark.usefixtures("real")
@@ -226,9 +226,9 @@ def test_all_engines_together_have_their_time(monkeypatch: pytest.MonkeyPatch) -
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(products, "engines", lambda _device: ("torch", "numpy", "openvino"))
-    monkeypatch.setattr(peaks, "_by", by)
-    peaks._elsewhere("cpu", 2)
-    assert left == pytest.approx([peaks.TIMEOUT_S, peaks.TIMEOUT_S - 50, peaks.TIMEOUT_S - 100])
+    monkeypatch.setattr(keptpeaks, "_by", by)
+    keptpeaks._elsewhere("cpu", 2)
+    assert left == pytest.approx([keptpeaks.TIMEOUT_S, keptpeaks.TIMEOUT_S - 50, keptpeaks.TIMEOUT_S - 100])
 
 
 def row(rtfx: float, **changes: Any) -> dict[str, Any]:
@@ -254,7 +254,7 @@ def test_a_row_above_the_peak_has_it_measured_again(monkeypatch: pytest.MonkeyPa
     )
     seen: list[Any] = []
     asked = answering(monkeypatch, {"torch": 9e10, "openvino": 2e11})
-    peaks.review(tmp_path / "a", 2, lambda _kind, content: seen.append(content["text"]))
+    keptpeaks.review(tmp_path / "a", 2, lambda _kind, content: seen.append(content["text"]))
     assert asked == ["torch", "openvino"]
     assert seen == ["measuring again what cpu can do at most: a row was above it"]
     after = list(store.read_rows(tmp_path / "a" / store.RECORDS))
@@ -276,7 +276,7 @@ def test_what_stays_above_the_peak_is_null_with_its_reason(monkeypatch: pytest.M
         look(tmp_path / name, "cpu")
         store.append(tmp_path / name, [row(170.0)])
         answering(monkeypatch, {"torch": again})
-        peaks.review(tmp_path / name, 2, lambda _kind, _content: None)
+        keptpeaks.review(tmp_path / name, 2, lambda _kind, _content: None)
         (after,) = store.read_rows(tmp_path / name / store.RECORDS)
         assert after["mfu_pct"] is None
         assert after["mfu_note"].startswith("170 % of the peak")
@@ -288,7 +288,7 @@ def test_a_run_without_such_a_row_is_not_looked_at_again(asked: Told, tmp_path: 
     look(tmp_path / "a", "cpu")
     store.append(tmp_path / "a", [row(50.0)])
     before = (tmp_path / "a" / store.RECORDS).stat().st_mtime_ns, (tmp_path / "a" / store.RUN).stat().st_mtime_ns
-    peaks.review(tmp_path / "a", 2, lambda _kind, _content: None)
+    keptpeaks.review(tmp_path / "a", 2, lambda _kind, _content: None)
     assert len(asked) == 1
     assert before == (
         (tmp_path / "a" / store.RECORDS).stat().st_mtime_ns,

@@ -205,7 +205,7 @@ def test_meters_that_take_turns_are_several_series(log, column: str, names: tupl
         ('{"t": 1700000000, "watts": true}\n', "wall.csv:1: the power 'True' is not a number"),
         ('{"t": 1700000000, "watts": 40}\n[1, 2]\n', "wall.csv:2: this line is no JSON object"),
         ('{"t": 1700000000, "w": 0.2, "attributes": {"unit_of_measurement": "kW"}}\n', "the unit is kW"),
-        ('{"t": ' + 100_000 * "[" + "\n", "this is no power log"),
+        ('{"t": ' + 100_000 * "[" + "\n", "wall.csv:1: this line is not JSON: nested too deep"),
         ("t,watts\n1700000000," + 200_000 * "4" + "\n", "this is no power log: field larger"),
     ],
 )

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from greenbench import readback, store
+from greenbench import store
 from greenbench.entries import VariantEntry, build_variant
 from greenbench.errors import InputError, StoreError
 from greenbench.limits import limits
+from greenbench.plugins import LINEAGE
 from greenbench.validate.files import read_lines
 
 ROW: dict[str, Any] = {
@@ -36,7 +37,7 @@ ROW: dict[str, Any] = {
         (json.dumps(ROW | {"variant": ["v"]}), "variant: a valid string is expected, not ['v']"),
         (json.dumps({**ROW, "variant": None}), "variant: a valid string is expected, not None"),
         (json.dumps({name: value for name, value in ROW.items() if name != "status"}), "status: missing"),
-        (json.dumps(ROW | {"licence": "x" * (limits().max_line_bytes + 1)}), "longer than 1 MB"),
+        (json.dumps(ROW | {"licence": "x" * (limits().max_line_bytes + 1)}), "longer than 2 MB"),
     ],
     ids=lambda text: text[-24:],
 )  # fmt: skip
@@ -104,8 +105,8 @@ def test_a_run_of_other_types_is_refused(change: dict[str, Any], told: str, tmp_
 )
 def test_a_lineage_of_another_form_is_refused(text: str, told: str, tmp_path: Path) -> None:
     """What a student's folder says of its training is of the right types, or the variant is refused with the place."""
-    (tmp_path / readback.LINEAGE).write_text(text)
+    (tmp_path / LINEAGE).write_text(text)
     with pytest.raises(InputError) as caught:
         build_variant(VariantEntry(use="wav2vec2", model=str(tmp_path)))
     assert told in str(caught.value)
-    assert str(caught.value).startswith(str(tmp_path / readback.LINEAGE))
+    assert str(caught.value).startswith(str(tmp_path / LINEAGE))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from greenbench import store, suite
+from greenbench import resultframes, store, suite
 from greenbench.errors import InputError, StoreError
 from greenbench.metrics import ACCURACY
 from greenbench.record import KEYS, Record, to_row
@@ -48,7 +48,7 @@ def test_texts_are_scored_anew_and_rows_stay(tmp_path: Path) -> None:
     folder = make(tmp_path / "run")
     before = (folder / store.RECORDS).read_bytes()
     assert rescore(tmp_path, ["none", "whisper-english+compound"]) == 2
-    found = store.load_scores(tmp_path)
+    found = resultframes.load_scores(tmp_path)
     assert (folder / store.RECORDS).read_bytes() == before
     assert len(found) == 4
     assert set(found.columns) == {*KEYS, "normalizer", "scorer", "non_english_pct", "wer_ci_unit", *ACCURACY}
@@ -67,7 +67,7 @@ def test_scoring_again_adds_nothing(tmp_path: Path) -> None:
     again = {**KEY, "repeat": 0, "utterance_id": "u2", "speaker": None, "reference": "A B", "hypothesis": "a b"}
     store.append(folder, [again], store.HYPOTHESES)
     rescore(folder, ["librispeech"])
-    assert store.load_scores(folder)["n_word_substitutions"].tolist() == [1.0]
+    assert resultframes.load_scores(folder)["n_word_substitutions"].tolist() == [1.0]
 
 
 def test_random_weights_and_failures_have_no_score(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_random_weights_and_failures_have_no_score(tmp_path: Path) -> None:
     make(tmp_path / "failed", status="error")
     with pytest.raises(StoreError, match="no measured row has its texts"):
         rescore(tmp_path, ["none"])
-    assert store.load_scores(tmp_path).empty
+    assert resultframes.load_scores(tmp_path).empty
 
 
 def test_bad_input_is_one_line(tmp_path: Path) -> None:
@@ -92,13 +92,13 @@ def test_scorers_stand_side_by_side(tmp_path: Path) -> None:
     """A line a cell, a column a scoring, the rows' own first; a score whose row is gone is left out."""
     folder = make(tmp_path / "run")
     rescore(folder, ["librispeech+compound", "none"])
-    (line,) = scores.table(store.load(folder), store.load_scores(folder))
+    (line,) = scores.table(resultframes.load(folder), resultframes.load_scores(folder))
     assert list(line) == ["variant", "dataset", "scenario", "librispeech", "librispeech+compound", "none"]
     assert line["librispeech"] == "50.00"
     assert line["librispeech+compound"].startswith("20.00 [")
     store.append(folder, [to_row(Record({**KEY, "repeat": None}, "error", "it broke"))])
     (folder / store.RECORDS).write_text((folder / store.RECORDS).read_text().splitlines()[0] + "\n")
-    figures = scores.figures(store.load(folder), store.load_scores(folder))
+    figures = scores.figures(resultframes.load(folder), resultframes.load_scores(folder))
     assert figures["wer"].tolist() == [0.5, 0.2, 1.0]
 
 
@@ -106,14 +106,14 @@ def test_a_run_scores_as_asked_for(suite_data: dict, tmp_path: Path) -> None:
     """`also_score` writes the further scores at the end of a run, shows them on the page, and may change on resume."""
     loaded = suite.load({**suite_data, "also_score": ["librispeech", "none+compound"]})
     run(loaded, Options(out=tmp_path / "run", page=write_page))
-    found = store.load_scores(tmp_path / "run")
+    found = resultframes.load_scores(tmp_path / "run")
     ids = zip(found["normalizer"], found["scorer"], strict=True)
     assert {scorers.name_of(*pair) for pair in ids} == {"librispeech", "none+compound"}
     assert len(found) == 4
     assert "WER under other scorers" in (tmp_path / "run" / "report.html").read_text()
     run(loaded.model_copy(update={"also_score": []}), Options(out=tmp_path / "run", resume=True))
     run(loaded.model_copy(update={"also_score": ["none"]}), Options(out=tmp_path / "run", resume=True))
-    assert len(store.load_scores(tmp_path / "run")) == 6
+    assert len(resultframes.load_scores(tmp_path / "run")) == 6
 
 
 def test_rows_of_an_earlier_version_are_amended(sound_run: Callable[..., Path]) -> None:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import soundfile
 
-from greenbench import ahead, store
+from greenbench import ahead, resultframes, store
 from greenbench.errors import InputError, StoreError
 from greenbench.report.pages import write_page
 from greenbench.runner import Options, run
@@ -88,7 +88,7 @@ def test_every_repeat_is_a_row_with_its_texts(suite_data: dict, tmp_path: Path) 
     frame = run(data, Options(out=folder, page=write_page))
     assert list(frame["repeat"]) == [0, 1]
     assert frame["run_id"].nunique() == 1
-    texts = store.load_hypotheses(folder)
+    texts = resultframes.load_hypotheses(folder)
     assert len(texts) == 16
     assert set(texts["reference"]) == {f"TONE NUMBER {n}" for n in range(8)}
     first = texts[texts["repeat"] == 0]
@@ -186,7 +186,7 @@ def test_threads_reach_the_worker(suite_data: dict, tmp_path: Path) -> None:
     """The suite's thread count is torch's thread count in the worker."""
     data = {**suite_data, "variants": [{"use": "bad", "how": "threads"}], "threads": 1}
     run(data, Options(out=tmp_path / "run"))
-    assert set(store.load_hypotheses(tmp_path / "run")["hypothesis"]) == {"1"}
+    assert set(resultframes.load_hypotheses(tmp_path / "run")["hypothesis"]) == {"1"}
 
 
 @pytest.mark.measures
@@ -243,7 +243,7 @@ def test_a_full_disk_keeps_every_earlier_row(suite_data: dict, tmp_path: Path, m
         run(data, Options(out=tmp_path / "run"))
     assert json.loads(caught.value.unsaved.splitlines()[0])["variant"] == "null/instant"
     monkeypatch.undo()
-    assert list(store.load(tmp_path / "run")["status"]) == ["ok", "ok"]
+    assert list(resultframes.load(tmp_path / "run")["status"]) == ["ok", "ok"]
     resumed = run(data, Options(out=tmp_path / "run", resume=True))
     assert list(resumed["variant"]) == ["null/rtfx-100"] * 2 + ["null/instant"] * 2
 
@@ -258,7 +258,7 @@ def test_resume_runs_only_what_is_missing_or_failed(suite_data: dict, tmp_path: 
     run(data, Options(out=folder, resume=True), lambda kind, content: seen.append((kind, dict(content))))
     assert [c["label"].split(" |")[0] for kind, c in seen if kind == "cell"] == ["bad:raise"]
     assert rows(folder)[: len(before)] == before
-    assert list(store.load(folder)["status"]) == ["ok", "ok", "error"]
+    assert list(resultframes.load(folder)["status"]) == ["ok", "ok", "error"]
 
 
 def test_resume_refuses_a_changed_suite(suite_data: dict, tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_an_interrupt_leaves_a_valid_store(suite_data: dict, tmp_path: Path, sig
     said = process.stderr.read()
     assert process.wait() == 130
     assert "Continue with --resume" in said
-    assert list(store.load(tmp_path / "run")["status"]) == ["ok", "ok"]
+    assert list(resultframes.load(tmp_path / "run")["status"]) == ["ok", "ok"]
     assert len(children) == 2, "the worker and the poller"
     assert not any(child.is_running() for child in children)
 

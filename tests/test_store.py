@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from greenbench import store
+from greenbench import resultframes, store
 from greenbench.errors import StoreError
 from greenbench.metrics import METRICS
 from greenbench.record import KEYS, Record, columns, to_row
-from greenbench.store import HYPOTHESES, RECORDS, UnsavedError, append, current, load, load_hypotheses
+from greenbench.resultframes import load, load_hypotheses
+from greenbench.store import HYPOTHESES, RECORDS, UnsavedError, append, current
 
 
 def row(repeat: int | None = 0, status: str = "ok", **metrics) -> dict:
@@ -254,7 +255,7 @@ def test_samples_are_in_utc_whatever_clock_they_were_on(run: Path) -> None:
     sampled(
         run, {"header": {"t_s": 3.0, "utc_s": 2e9, "period_s": 0.1}}, {"t_s": 3.0, "a.power_w": 7.0}
     )  # started anew
-    frame = store.load_power(run.parent)
+    frame = resultframes.load_power(run.parent)
     assert frame["utc_s"].tolist() == [1e9 + 1, 1e9 + 2.5, 2e9]
     assert frame["session"].tolist() == [1, 1, 2]
     assert set(frame["run_id"]) == {"r"}
@@ -267,14 +268,14 @@ def test_power_is_derived_from_counters(run: Path) -> None:
     joules = [(10.0, 1.0), (10.5, 6.0), (11.0, 8.0), (11.5, 0.5), (12.5, 20.5)]
     header = {"header": {"t_s": 0.0, "utc_s": 1e9, "period_s": 0.1}}
     sampled(run, header, *({"t_s": t, counter: int(j * 1e6)} for t, j in joules), header, {"t_s": 13.0, counter: 10**9})
-    watts = store.load_power(run)["rapl.package-0.power_w"]
+    watts = resultframes.load_power(run)["rapl.package-0.power_w"]
     assert watts.fillna(-1).tolist() == pytest.approx([-1, 10, 4, -1, 20, -1])
 
 
 def test_a_run_without_samples_has_an_empty_trace(run: Path) -> None:
     """Where nothing was sampled the frame is empty and has its columns."""
-    assert store.load_power(run).columns.tolist() == ["run_id", "session", "utc_s"]
-    assert len(store.load_windows(run)) == 0
+    assert resultframes.load_power(run).columns.tolist() == ["run_id", "session", "utc_s"]
+    assert len(resultframes.load_windows(run)) == 0
 
 
 def test_every_segment_of_a_window_is_a_row(run: Path) -> None:
@@ -282,7 +283,7 @@ def test_every_segment_of_a_window_is_a_row(run: Path) -> None:
     key = {name: row()[name] for name in store.KEYS}
     edges = {"kind": "window", **key, "segments": [[10, 12], [20, 21.5]], "t_s": 30.0, "utc_s": 1e9 + 30}
     append(run, [edges], store.WINDOWS)
-    frame = store.load_windows(run)
+    frame = resultframes.load_windows(run)
     assert frame[["start_utc_s", "end_utc_s"]].to_numpy().tolist() == [[1e9 + 10, 1e9 + 12], [1e9 + 20, 1e9 + 21.5]]
     assert frame[list(key)].iloc[0].to_dict() == key
 

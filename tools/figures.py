@@ -18,7 +18,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from greenbench import lineage, store
+from greenbench import lineage, resultframes, store
 from greenbench.lineage import Descent
 from greenbench.pairing import Line, middle
 from greenbench.plugins import LINEAGE
@@ -108,7 +108,7 @@ def quickstart(runs: Runs) -> str:
     """Return the table that the terminal shows at the end of the committed quick start."""
     if "quickstart" not in runs.folders:
         return ""
-    rows = store.load(runs.folders["quickstart"])
+    rows = resultframes.load(runs.folders["quickstart"])
     return "\n".join(["```", *terminal.shown(rows, 80), "```"])
 
 

@@ -291,13 +291,13 @@ def _done(*arguments: str) -> None:
 @contextmanager
 def _peaks_at_hand() -> Iterator[None]:
     """Put peaks into the campaign's own cache: to measure them takes long and is not what is killed."""
-    from greenbench import cache, environment, peaks
+    from greenbench import cache, environment, keptpeaks
 
     run = {"machine": environment.machine(), "versions": environment.versions()}
     content = {"macs_per_s": {"fp32": 1e12}, "bytes_per_s": 1e11, "foreign_pct": 0.0}
     for threads in {1, 2, environment.usable_cpus()}:
         text = json.dumps(content | {"threads": threads})
-        cache.artefact(peaks.about(run, "cpu", threads), lambda aside, text=text: _put(aside, text))
+        cache.artefact(keptpeaks.about(run, "cpu", threads), lambda aside, text=text: _put(aside, text))
     yield
 
 

@@ -90,7 +90,7 @@ def flags_table() -> str:
 
 def files_table() -> str:
     """Return the table of what a run's folder holds."""
-    from greenbench.readback import FILES
+    from greenbench.runfiles import FILES
 
     return table(("file", "content"), [(f"`{name}`", about) for name, about in FILES.items()])
 

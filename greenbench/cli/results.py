@@ -95,7 +95,7 @@ def rescore(
 ) -> None:
     """Score measured texts again, without a model: by other rules, or by the present form of the rows' own."""
     from greenbench import rescore as scoring
-    from greenbench import store
+    from greenbench import resultframes
     from greenbench.report import scores
 
     if amend == bool(normalizer):
@@ -104,7 +104,7 @@ def rescore(
         echo(f"{scoring.amend(results)} rows were scored again")
         return
     scoring.rescore(results, normalizer or [])
-    rows, found = store.load(results), store.load_scores(results)
+    rows, found = resultframes.load(results), resultframes.load_scores(results)
     if as_json:
         echo(scores.figures(rows, found).to_json(orient="records", indent=2))
     else:
@@ -194,7 +194,8 @@ def lineage(
     """Say what every compressed variant gained and lost against its base model or teacher, and when training pays."""
     from greenbench import lineage as lines
     from greenbench.report import bigfoot, compression
-    from greenbench.store import load, runs
+    from greenbench.resultframes import load
+    from greenbench.store import runs
 
     if as_json:
         echo(lines.table(*results).to_json(orient="records", indent=2))

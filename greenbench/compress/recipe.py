@@ -33,6 +33,7 @@ from greenbench.environment import accelerator
 from greenbench.errors import InputError, MissingError, StoreError
 from greenbench.plan import digest
 from greenbench.plugins import LINEAGE, METHODS, Compressible, Context, NeedsExtra, Outline, Utterance
+from greenbench.runfiles import FORMS
 
 TRAINING, BEGUN = "training", "recipe.json"
 """Within a student's folder: where its trainings are kept, and there the recipe's hash while it is made."""
@@ -265,7 +266,7 @@ def _is_made(recipe: Recipe, out: Path) -> bool:
         try:
             if not file.exists():
                 continue
-            known = readback.read_checked(file)["recipe_hash"]
+            known = readback.read_object(file, FORMS.get(file.name))["recipe_hash"]
         except (StoreError, KeyError) as error:
             raise InputError(
                 f"--out {out}: {file.name} is something else than a recipe wrote. Choose another."

@@ -1,10 +1,7 @@
 """What a waveform is made of: any file that libsndfile decodes, or a part of one, mixed to mono and resampled."""
 
 import hashlib
-import stat
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from greenbench.datasets import containers
-from greenbench.errors import BadAudioError
+from greenbench.datasets.decoding import MAX_S, bad, blocks_of, opened, too_long
 from greenbench.plugins import SAMPLE_RATE_HZ, Waveform
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
-
-MAX_S = 3 * 3600.0
-"""The longest that one utterance may be: 0.7 GB of samples. Cut longer recordings with ``offset`` and ``duration``."""
 
 MAX_LEVEL = 8.0
 """The largest sample of a float file: full scale is 1, mixing and filters overshoot it; integers stored as floats
@@ -29,7 +23,6 @@ exceed this at once."""
 MIN_MIXED_POWER = 0.05
 """Channels whose mean keeps less of their power than this cancel each other (two independent ones keep half)."""
 
-_BLOCK = 2**18
 _SLACK_S = 0.01  # times in manifests are rounded
 _LOSSY = ("VORBIS", "OPUS", "MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III")
 
@@ -69,7 +62,7 @@ def read_audio(path: Path, offset_s: float | None = None, duration_s: float | No
     Warns:
         AudioWarning: the channels cancel each other.
     """
-    with _opened(path) as sound:
+    with opened(path) as sound:
         _refuse_contradictions(path, sound)
         start = round((offset_s or 0.0) * sound.samplerate)
         asked = None if offset_s is None or duration_s is None else round(duration_s * sound.samplerate)
@@ -80,7 +73,7 @@ def read_audio(path: Path, offset_s: float | None = None, duration_s: float | No
         if offset_s is None and duration_s is not None:
             _refuse_other_length(path, sound, duration_s, n_read / sound.samplerate)
     if not audio.size:
-        raise _bad(path, "it has no samples")
+        raise bad(path, "it has no samples")
     return audio
 
 
@@ -90,18 +83,22 @@ def read_duration_s(path: Path, offset_s: float | None = None, duration_s: float
     Args:
         path: as ``read_audio`` takes it.
         offset_s: likewise.
-        duration_s: likewise; taken at its word for a part.
+        duration_s: likewise; taken at its word for a part of a file of which no header says the length.
 
     Raises:
-        BadAudioError: the file cannot be opened, is no audio, or says no length.
+        BadAudioError: the file cannot be opened, is no audio, says no length, or the part is not within it.
     """
-    with _opened(path) as sound:
+    with opened(path) as sound:
+        start = round((offset_s or 0.0) * sound.samplerate)
+        is_promise = containers.is_promise(path, sound)
         if offset_s is not None and duration_s is not None:
+            asked = round(duration_s * sound.samplerate)
+            if is_promise:
+                _refuse_short(path, sound, start, asked, max(0, min(asked, sound.frames - start)))
             return duration_s
-        if containers.is_promise(path, sound):
-            return float(sound.frames / sound.samplerate) - (offset_s or 0.0)
-        blocks = _blocks(path, sound, round((offset_s or 0.0) * sound.samplerate), None)
-        return sum(map(len, blocks)) / float(sound.samplerate)
+        n_left = sound.frames - start if is_promise else sum(map(len, blocks_of(path, sound, start, None)))
+        _refuse_past_end(path, sound, start, n_left)
+        return float(n_left / sound.samplerate)
 
 
 def audio_digest(path: Path, offset_s: float | None = None, duration_s: float | None = None) -> str | None:
@@ -118,7 +115,7 @@ def audio_digest(path: Path, offset_s: float | None = None, duration_s: float | 
     Raises:
         BadAudioError: as ``read_audio``.
     """
-    with _opened(path) as sound:
+    with opened(path) as sound:
         if sound.subtype in _LOSSY:
             part = "" if offset_s is None else f"{offset_s!r} {duration_s!r}"
             found = path.stat()
@@ -128,7 +125,7 @@ def audio_digest(path: Path, offset_s: float | None = None, duration_s: float | 
         start = round((offset_s or 0.0) * sound.samplerate)
         asked = None if offset_s is None or duration_s is None else round(duration_s * sound.samplerate)
         digest = hashlib.sha256(f"{sound.samplerate} {sound.channels}\n".encode())
-        for block in _blocks(path, sound, start, asked):
+        for block in blocks_of(path, sound, start, asked):
             digest.update(block.data)
     return digest.hexdigest()[:N_DIGEST]
 
@@ -146,73 +143,12 @@ def samples_digest(samples: Any) -> str:
 def _bytes_digest(path: Path, _n_bytes: int, _changed_ns: int) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
+        while block := file.read(2**18):
             digest.update(block)
     return digest.hexdigest()
 
 
-# --- decoding --------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _opened(path: Path) -> "Iterator[SoundFile]":
-    """Open an audio file; whatever fails with it meanwhile is one line that names it."""
-    import soundfile
-
-    try:
-        # Python opens the file because libsndfile calls every failure to open a "System error".
-        if not stat.S_ISREG(path.stat().st_mode):  # a FIFO would wait for ever
-            raise _bad(path, "it is a directory" if path.is_dir() else "it is no regular file but a pipe or a device")
-        with path.open("rb") as file, soundfile.SoundFile(file) as sound:
-            # It seeks after every read otherwise, which fails in FLAC of unknown length.
-            sound.seekable = lambda: False
-            yield sound
-    except soundfile.LibsndfileError as error:
-        raise _bad(path, containers.why_unreadable(path, _cause(error))) from error
-    except OSError as error:
-        raise _bad(path, f"it cannot be opened ({error.strerror})") from error
-    except (TypeError, ValueError, MemoryError) as error:  # headerless format, NUL in the name, absurd length
-        raise _bad(path, f"it cannot be decoded ({error})") from error
-
-
-def _blocks(path: Path, sound: "SoundFile", start: int, n_asked: int | None) -> Iterator[npt.NDArray[np.float32]]:
-    """Yield the samples of a part, shape ``(n_frames, n_channels)`` each, until it or the file ends."""
-    most = int(MAX_S * sound.samplerate)
-    n_skipped = start if _can_seek(path, sound, start) else 0
-    if n_skipped:
-        sound.seek(n_skipped)
-    first, last = start - n_skipped, None if n_asked is None else start - n_skipped + n_asked
-    n_done = 0
-    while last is None or n_done < last:
-        n_wanted = _BLOCK if last is None else min(_BLOCK, last - n_done)
-        block = _read_block(path, sound, n_wanted, n_skipped + n_done)
-        if not len(block):
-            return
-        yield block[max(0, first - n_done) :]
-        n_done += len(block)
-        if n_done - first > most:
-            raise _too_long(path)
-
-
-def _read_block(path: Path, sound: "SoundFile", n_wanted: int, n_before: int) -> npt.NDArray[np.float32]:
-    """Return the next samples, fewer than wanted where the file ends."""
-    import soundfile
-
-    try:
-        block: npt.NDArray[np.float32] = sound.read(out=np.empty((n_wanted, sound.channels), np.float32))
-    except soundfile.LibsndfileError as error:
-        where = f"somewhere after {n_before / sound.samplerate:.1f} s"
-        raise _bad(path, f"it cannot be decoded ({_cause(error)}) {where}") from error
-    return block
-
-
-def _cause(error: Any) -> str:
-    return str(error.error_string).removeprefix("Error : ").rstrip(".")
-
-
-def _can_seek(path: Path, sound: "SoundFile", start: int) -> bool:
-    """Say whether the decoder finds a sample by its number; an estimated length leads it astray."""
-    return type(sound).seekable(sound) and start <= sound.frames and containers.is_promise(path, sound)
+# --- mixing -----------------------------------------------------------------------------------------------
 
 
 def _mixed(path: Path, sound: "SoundFile", start: int, n_asked: int | None) -> tuple[Waveform, int]:
@@ -223,7 +159,7 @@ def _mixed(path: Path, sound: "SoundFile", start: int, n_asked: int | None) -> t
     to_rate = soxr.ResampleStream(sound.samplerate, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
     samples, n_read = bytearray(), 0  # grows in place, where joining blocks would hold them twice
     power, mixed_power = 0.0, 0.0
-    for block in _blocks(path, sound, start, n_asked):
+    for block in blocks_of(path, sound, start, n_asked):
         _refuse_samples(path, block)
         mono = block.mean(axis=1)
         n_read += len(block)
@@ -250,7 +186,7 @@ def _refuse_contradictions(path: Path, sound: "SoundFile") -> None:
     """Refuse a file whose container says that its samples are not what its header declares, or not all."""
     cause = containers.contradiction(path, sound)
     if cause:
-        raise _bad(path, cause)
+        raise bad(path, cause)
 
 
 def _refuse_other_length(
@@ -259,13 +195,13 @@ def _refuse_other_length(
     """Refuse a whole file that is longer than ``MAX_S`` by its header, or lasts otherwise than is stated."""
     header_s = sound.frames / sound.samplerate if containers.is_promise(path, sound) else None
     if header_s is not None and header_s > MAX_S:
-        raise _too_long(path)
+        raise too_long(path)
     found_s = header_s if decoded_s is None else decoded_s
     if stated_s is None or found_s is None or abs(found_s - stated_s) <= max(0.1, 0.01 * stated_s):
         return
     header = "says no length" if header_s is None else f"{header_s:.3f} s at {sound.samplerate} Hz"
     decoder = "" if decoded_s is None else f", the decoder gives {decoded_s:.3f} s"
-    raise _bad(
+    raise bad(
         path, f"the manifest's duration is {stated_s:.3f} s, its header {header}{decoder}; give `offset` to read a part"
     )
 
@@ -274,28 +210,26 @@ def _refuse_short(path: Path, sound: "SoundFile", start: int, asked: int | None,
     """Refuse a file with fewer samples than its header promises, and a part that reaches past the end."""
     promised = containers.is_promise(path, sound)
     if asked is None and promised and start + n_read < sound.frames:
-        raise _bad(path, f"it breaks off after {start + n_read} samples of {sound.frames}")
+        raise bad(path, f"it breaks off after {start + n_read} samples of {sound.frames}")
     if asked is not None and asked - n_read > _SLACK_S * sound.samplerate:
         part = f"{start / sound.samplerate:.3f} to {(start + asked) / sound.samplerate:.3f} s"
         end_s = (sound.frames if promised else start + n_read) / sound.samplerate
-        raise _bad(path, f"the part from {part} reaches past its end, {end_s:.3f} s")
-    if asked is None and start and not n_read:
-        raise _bad(path, f"the part from {start / sound.samplerate:.3f} s on begins at its end or past it")
+        raise bad(path, f"the part from {part} reaches past its end, {end_s:.3f} s")
+    if asked is None:
+        _refuse_past_end(path, sound, start, n_read)
+
+
+def _refuse_past_end(path: Path, sound: "SoundFile", start: int, n_left: int) -> None:
+    """Refuse a part of which nothing is left."""
+    if start and n_left <= 0:
+        raise bad(path, f"the part from {start / sound.samplerate:.3f} s on begins at its end or past it")
 
 
 def _refuse_samples(path: Path, block: npt.NDArray[np.float32]) -> None:
     """Refuse samples that are no numbers, and those whose full scale is not 1."""
     level = max(block.max(initial=0.0), -block.min(initial=0.0))
     if not np.isfinite(level):
-        raise _bad(path, "it has samples that are NaN or infinite")
+        raise bad(path, "it has samples that are NaN or infinite")
     if level > MAX_LEVEL:
         full = next((n for n in (2**15, 2**23, 2**31) if level <= n), level)
-        raise _bad(path, f"it has samples up to {level:.6g}, not within -1..1: divide them (by {full:.10g})")
-
-
-def _too_long(path: Path) -> BadAudioError:
-    return _bad(path, f"it lasts more than {MAX_S / 3600:g} h: cut it, or read parts with `offset` and `duration`")
-
-
-def _bad(path: Path, cause: str) -> BadAudioError:
-    return BadAudioError(f"{path}: bad audio: {cause}")
+        raise bad(path, f"it has samples up to {level:.6g}, not within -1..1: divide them (by {full:.10g})")

@@ -61,7 +61,8 @@ def why_unreadable(path: Path, cause: str) -> str:
     if kind:
         return f"{kind} is not decoded here: convert it to FLAC or WAV (ffmpeg -i {path.name} {path.stem}.flac)"
     wav = _read_wav(path)
-    return (wav and _wav_length(wav)) or f"it cannot be decoded ({cause})"
+    broken = _ogg(path) if head.startswith(b"OggS") else wav and _wav_length(wav)
+    return broken or f"it cannot be decoded ({cause})"
 
 
 def is_promise(path: Path, sound: "SoundFile") -> bool:
@@ -194,16 +195,20 @@ def _headed(path: Path, _heading: _Heading) -> str | None:
         return _JOINED if content.find(content[:8], 8) >= 0 else None
 
 
-def _ogg(path: Path, _heading: _Heading) -> str | None:
-    """Look for a page that begins a stream after pages that go on with one, and for one that is cut."""
-    begun, n_bytes = False, path.stat().st_size
+def _ogg(path: Path, _heading: _Heading | None = None) -> str | None:
+    """Look for a page that begins a stream after pages that go on with one, and for a last page that is none.
+
+    The last page of a stream is marked as such (RFC 3533, section 6); a file that was cut between two pages has none.
+    """
+    begun, flags, n_bytes = False, 4, path.stat().st_size
     for flags, end in _ogg_pages(path):
         if end > n_bytes:
             return f"it breaks off: its last page ends at byte {end}, and the file at {n_bytes}"
         if flags & 2 and begun:
             return _JOINED
         begun = begun or not flags & 2
-    return None
+    remedy = f"if nothing is missing, write it anew (ffmpeg -i {path.name} -c copy new{path.suffix})"
+    return None if flags & 4 else f"it breaks off: its last page is not marked as the last; {remedy}"
 
 
 def _ogg_pages(path: Path) -> Iterator[tuple[int, int]]:

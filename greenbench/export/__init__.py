@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greenbench import extras, store
+from greenbench import extras, resultframes, store
 from greenbench.errors import InputError, MissingError, StoreError, did_you_mean
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ class Results:
     """What there is to export.
 
     Attributes:
-        rows: as ``store.load`` gives them.
+        rows: as ``resultframes.load`` gives them.
         runs: ``run.json`` by run id.
         folder: where they are from.
     """
@@ -96,7 +96,7 @@ def write(results: Path, name: str, out: Path) -> list[Path]:
 
 
 def _load(folder: Path) -> Results:
-    rows = store.load(folder)
+    rows = resultframes.load(folder)
     runs = [store.read_run(run) for run in store.runs(folder)]
     known = {run["run_id"]: run for run in runs}
     strange = [run_id for run_id in rows["run_id"].unique() if run_id not in known]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from greenbench import gate, lineage, merge, pairing, platforms, store, submission, verification, whole
+from greenbench import gate, lineage, merge, pairing, platforms, resultframes, store, submission, verification, whole
 from greenbench.accuracy import cell_of
 from greenbench.errors import InputError, StoreError
 from greenbench.gate import Gate
@@ -163,7 +163,7 @@ def _publication(
         raise StoreError("\n".join(["no run can be taken in:", *(f"{r.what}: {r.reason}" for r in refused)]))
     folders = store.runs(folder)
     runs = [store.read_run(run) for run in folders]
-    rows = store.load(folder)
+    rows = resultframes.load(folder)
     if rows.empty:
         raise StoreError("the runs hold no rows yet. Let a run finish a cell, then publish again.")
     home = lineage.read(folders)

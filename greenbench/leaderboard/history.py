@@ -1,6 +1,6 @@
 """What is new on a board: the changes against the previous publication, and the feed of them."""
 
-import json
+import os
 import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from greenbench.errors import InputError
+from greenbench import readback
+from greenbench.errors import InputError, StoreError
+from greenbench.forms import TEXT, count, form, number, one_of, or_null, record, several
 from greenbench.leaderboard.documents import FORMAT, HEADINGS, covers
+from greenbench.limits import limits
 from greenbench.report.figures import quantity
 
 JSON = "leaderboard.json"
@@ -37,15 +40,44 @@ def previous(path: Path) -> Content | None:
         InputError: the file is something else.
     """
     file = path / JSON if path.is_dir() else path
-    if not file.exists():
+    if not os.path.lexists(file):
         return None
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot read the previous publication: {error}. Name it with --previous.") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise InputError(f"{file}: not a publication of the format {FORMAT}. Name the previous one with --previous.")
-    return content
+        return readback.read_object(file, _PUBLICATION, limits().max_bytes)
+    except StoreError as error:
+        why = str(error).removeprefix(f"{file}: ")
+        raise InputError(
+            f"{file}: not a publication that can be read: {why}. Name the previous one with --previous."
+        ) from error
+
+
+_PLACE = record({"label": TEXT, "rank": count(1), "value": number(), "grade": or_null(TEXT)})
+_RANKING = record({
+    "key": TEXT, "metric": one_of([*HEADINGS]), "scope": or_null(TEXT), "kind": or_null(TEXT),
+    "places": several(_PLACE),
+})  # fmt: skip
+_APART = record({"label": TEXT, "not_ranked_by": several(TEXT), "reason": TEXT})
+_BOARD = record({
+    "id": TEXT, "label": TEXT, "platform": TEXT, "rankings": several(_RANKING), "apart": several(_APART),
+})  # fmt: skip
+_NEWS = record({"published_utc": TEXT, "changes": several(record({"board": TEXT, "what": TEXT}))})
+
+
+def _on_known_platforms(content: Content) -> Iterator[str]:
+    known = {platform["id"] for platform in content["platforms"]}
+    for at, board in enumerate(content["boards"]):
+        if board["platform"] not in known:
+            yield f"boards.{at}.platform: {board['platform']!r:.60} is not among the platforms"
+
+
+_PUBLICATION = form(
+    record({
+        "format": one_of([FORMAT]), "published_utc": TEXT, "history": several(_NEWS), "boards": several(_BOARD),
+        "platforms": several(record({"id": TEXT, "name": TEXT})),
+    }),
+    _on_known_platforms,
+)  # fmt: skip
+"""What of a publication is held against the next one."""
 
 
 def standing(site: Path) -> Content | None:

@@ -40,7 +40,7 @@ def boards(
     """Rank what there is.
 
     Args:
-        rows: as ``store.load`` gives them.
+        rows: as ``resultframes.load`` gives them.
         runs: the ``run.json`` of each run.
         outside: from ``gate.outside``.
         counted: the errors of cells' texts, by which their WER is ranked.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from greenbench import accuracy, pairing, store
+from greenbench import accuracy, pairing, resultframes, store
 from greenbench.accuracy import Cell, Counted, RecountError, Texts
 from greenbench.errors import StoreError
 from greenbench.gate import DEFAULT, Gate, judged, told
@@ -27,12 +27,12 @@ class Part:
 
     Attributes:
         run: its ``run.json``.
-        rows: as ``store.load`` gives them.
+        rows: as ``resultframes.load`` gives them.
         cells: its rows by cell.
         texts: of each cell's first window.
-        scores: as ``store.load_scores`` gives them.
-        power: as ``store.load_power`` gives it.
-        windows: as ``store.load_windows`` gives them.
+        scores: as ``resultframes.load_scores`` gives them.
+        power: as ``resultframes.load_power`` gives it.
+        windows: as ``resultframes.load_windows`` gives them.
     """
 
     run: Mapping[str, Any]
@@ -62,13 +62,13 @@ class Content:
     """What a page is made of.
 
     Attributes:
-        rows: as ``store.load`` gives them, at least one.
+        rows: as ``resultframes.load`` gives them, at least one.
         runs: the ``run.json`` of each run.
         texts: of each cell's first window.
         counted: the errors of the first ``N_COUNTED`` cells that have a WER, or why they cannot be counted.
-        scores: as ``store.load_scores`` gives them.
-        power: as ``store.load_power`` gives it.
-        windows: as ``store.load_windows`` gives them.
+        scores: as ``resultframes.load_scores`` gives them.
+        power: as ``resultframes.load_power`` gives it.
+        windows: as ``resultframes.load_windows`` gives them.
         asked: what is asked of a cell's WER before it is ranked by speed and energy, from ``gate.told``.
         outside: which cells do not meet that, from ``gate.judged``.
         by_parent: whether cells are held against their own parents, see ``Gate.by_parent``.
@@ -93,9 +93,10 @@ def read(folder: Path) -> Part:
     rows = store.current(store.read_rows(folder / store.RECORDS))
     cells = pairing.lines(rows)
     keys = [accuracy.cell_of(line.shared) for line in cells]
+    texts = accuracy.first_windows(folder / store.HYPOTHESES, keys)
     return Part(
-        store.read_run(folder), store.frame(rows), cells, accuracy.first_windows(folder / store.HYPOTHESES, keys),
-        store.load_scores(folder), store.load_power(folder), store.load_windows(folder),
+        store.read_run(folder), resultframes.frame(rows), cells, texts,
+        resultframes.load_scores(folder), resultframes.load_power(folder), resultframes.load_windows(folder),
     )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def summary(rows: pd.DataFrame, outside: Mapping[Cell, str] | None = None, by_pa
     """Reduce the repeats and rounds of each cell to one line.
 
     Args:
-        rows: the columns of ``record.columns()``, as ``store.load`` gives them.
+        rows: the columns of ``record.columns()``, as ``resultframes.load`` gives them.
         outside: why a cell's WER keeps it from being ranked by speed or energy, from ``gate.outside``.
         by_parent: whether cells are held against their own parents, see ``Gate.by_parent``.
 

@@ -16,8 +16,8 @@ def figures(rows: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Return the WER of each cell under each scoring, the rows' own first.
 
     Args:
-        rows: as ``store.load`` gives them.
-        scores: as ``store.load_scores`` gives them; those of rows that are not there (any more) are left out.
+        rows: as ``resultframes.load`` gives them.
+        scores: as ``resultframes.load_scores`` gives them; those of rows that are not there (any more) are left out.
 
     Returns:
         One row per cell and scoring: ``CELL``, ``normalizer``, ``scorer``, ``wer``, ``wer_ci_low`` and

@@ -22,7 +22,7 @@ def figures(rows: pd.DataFrame) -> list[Line]:
     """Return each cell's key, state and median metrics in SI units, None where nothing was measured.
 
     Args:
-        rows: as ``store.load`` gives them.
+        rows: as ``resultframes.load`` gives them.
     """
     names = [
         *KEYS[1:-2],
@@ -44,7 +44,7 @@ def table(rows: pd.DataFrame) -> list[Line]:
     """Return the same for reading: the metrics that matter most, as text.
 
     Args:
-        rows: as ``store.load`` gives them.
+        rows: as ``resultframes.load`` gives them.
     """
     lines = list(_lines(rows))
     decodings = {line["decoding"] for line in lines if line["status"] == "ok" and line["decoding"]}
@@ -70,7 +70,7 @@ def shown(rows: pd.DataFrame, width: int) -> list[str]:
     """Return the lines that show a run: over what its medians are, what all cells share, the rest, and notes below.
 
     Args:
-        rows: as ``store.load`` gives them.
+        rows: as ``resultframes.load`` gives them.
         width: characters in a line.
     """
     lines = [{name: value or "" for name, value in line.items()} for line in table(rows)]
@@ -122,7 +122,7 @@ def title(rows: pd.DataFrame) -> str:
     """Say over what the medians are.
 
     Args:
-        rows: as ``store.load`` gives them.
+        rows: as ``resultframes.load`` gives them.
     """
     counts = {repeats(line) for line in _lines(rows) if line["status"] == "ok"}
     return f"medians over {counts.pop() if len(counts) == 1 else 'repeats'}"

@@ -50,8 +50,8 @@ def draw(power: pd.DataFrame, windows: pd.DataFrame, look: Mapping[str, Look]) -
     """Draw the timeline of every run that was sampled.
 
     Args:
-        power: as ``store.load_power`` gives it.
-        windows: as ``store.load_windows`` gives it.
+        power: as ``resultframes.load_power`` gives it.
+        windows: as ``resultframes.load_windows`` gives it.
         look: how each variant is drawn.
     """
     return [

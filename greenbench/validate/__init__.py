@@ -62,11 +62,12 @@ def _run(folder: Path) -> Iterator[Problem]:
         if not any(problem.severity == "error" for problem in found):
             sound.append(line)
     yield from together.columns(lines[store.RECORDS])
-    yield from together.earlier_intervals(lines[store.RECORDS])
-    yield from together.repeated(lines[store.RECORDS], evidence)
-    yield from together.alike(lines[store.RECORDS])
-    yield from together.whole(lines[store.RECORDS], evidence)
-    yield from together.incomplete(lines[store.RECORDS], evidence)
+    rows = list(map(_completed, lines[store.RECORDS]))
+    yield from together.earlier_intervals(rows)
+    yield from together.repeated(rows, evidence)
+    yield from together.alike(rows)
+    yield from together.whole(rows, evidence)
+    yield from together.incomplete(rows, evidence)
     yield from together.orphans(lines[store.HYPOTHESES], evidence)
     yield from together.batches(sound, folder)
     for line in lines[store.SCORES]:
@@ -79,7 +80,7 @@ def _row(line: Line, evidence: Evidence) -> Iterator[Problem]:
     yield from unreadable
     if unreadable:
         return
-    whole = Line(line.file, line.number, {**dict.fromkeys(columns()), **line.row})
+    whole = _completed(line)
     yield from ask(SENSE, whole, evidence)
     if line.row["status"] == "ok":
         yield from ask((*FIGURES, *POWER, *HARDWARE), whole, evidence)
@@ -88,6 +89,11 @@ def _row(line: Line, evidence: Evidence) -> Iterator[Problem]:
             moments = list(ask(MOMENTS, whole, evidence))
             yield from moments
             yield from ask(JOULES, whole, evidence) if not any(p.severity == "error" for p in moments) else ()
+
+
+def _completed(line: Line) -> Line:
+    """Return a line with every column of a row, null where it has none."""
+    return Line(line.file, line.number, {**dict.fromkeys(columns()), **line.row})
 
 
 def _score(line: Line, evidence: Evidence) -> Iterator[Problem]:

@@ -25,6 +25,13 @@ def rates(row: Row, _evidence: Evidence) -> Iterator[str]:
         yield from differs(rate, row.get(rate), expected, "(S + D + I) / N")
 
 
+def _says_how_counted(row: Row, _evidence: Evidence) -> Iterator[str]:
+    """A row with counts of words names the normaliser and the scorer that they are from."""
+    lacking = [name for name in ("normalizer", "scorer") if row[name] is None]
+    if lacking and row["n_ref_words"] is not None:
+        yield f"{' and '.join(lacking)} is null, and the row has counts of words"
+
+
 def _derived(row: Row, evidence: Evidence) -> Iterator[str]:
     """Speed and every energy figure follow from the seconds and the parts in the row, and the machine's peaks."""
     yield from differs("rtfx", row["rtfx"], ratio(row["audio_s"], row["wall_s"]), "audio_s / wall_s")

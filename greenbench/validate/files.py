@@ -13,6 +13,7 @@ from greenbench.metrics import ACCURACY
 from greenbench.protocol import Protocol
 from greenbench.readback import Fault
 from greenbench.record import SCHEMA
+from greenbench.runfiles import FORMS
 from greenbench.suite import Suite, build_protocol
 from greenbench.validate.evidence import Evidence, Line, Problem
 from greenbench.validate.moments import impossible
@@ -42,6 +43,9 @@ FILES = (
 MAX_FAULTS = 20
 """Lines of one file that cannot be used, and problems of one suite, that are told one by one."""
 
+MAX_UNUSABLE = 1_000
+"""After so many lines of one file that cannot be used the rest of it is not looked at."""
+
 
 def read_run(folder: Path) -> tuple[dict[str, Any] | None, list[Problem]]:
     """Read ``run.json``; return it where it is sound enough to judge rows by, and what is wrong with it."""
@@ -50,7 +54,7 @@ def read_run(folder: Path) -> tuple[dict[str, Any] | None, list[Problem]]:
         run = readback.read_object(path)
     except StoreError as error:
         return None, [Problem("error", str(path), str(error).removeprefix(f"{path}: "), _RESTORE)]
-    unreadable = list(_unreadable(run)) or [(what, _RESTORE) for what in readback.faults(store.RUN, run)]
+    unreadable = list(_unreadable(run)) or [(what, _RESTORE) for what in FORMS[store.RUN](run)]
     told = unreadable or [(what, _RESTORE) for what in _contradictory(run)]
     return (None if unreadable else run), [Problem("error", str(path), what, fix) for what, fix in told]
 
@@ -111,10 +115,12 @@ def read_lines(folder: Path) -> tuple[dict[str, list[Line]], list[Problem]]:
         told: list[Problem] = []
         n_faults = 0
         try:
-            for number, row in readback.lines(path):
+            for number, row in readback.lines(path, FORMS.get(path.name)):
                 fault = row if isinstance(row, Fault) else _lacking(path.name, number, row)
                 if fault is not None:
                     n_faults += 1
+                    if n_faults == MAX_UNUSABLE:
+                        break
                     told += [_fault(path, fault)] if n_faults <= MAX_FAULTS else []
                 elif path.name in lines and isinstance(row, dict):
                     lines[path.name].append(Line(path, number, row))
@@ -122,7 +128,8 @@ def read_lines(folder: Path) -> tuple[dict[str, list[Line]], list[Problem]]:
             told.append(Problem("error", str(path), str(error).removeprefix(f"{path}: "), _RESTORE))
         found += told
         if n_faults > MAX_FAULTS:
-            what = f"{n_faults - MAX_FAULTS} more lines that cannot be used"
+            rest = "; the lines after these were not looked at" if n_faults == MAX_UNUSABLE else ""
+            what = f"{n_faults - MAX_FAULTS} more lines that cannot be used{rest}"
             found.append(Problem("error", str(path), what, _RESTORE))
     return lines, found
 

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from greenbench.metrics import METRICS
 from greenbench.protocol import label
-from greenbench.record import MEASURED, wrong_status, wrong_types
+from greenbench.record import MEASURED, wrong_status
 from greenbench.rows import TIMED_REGION
 from greenbench.scenarios import BATCHING, Server
 from greenbench.server import demand
@@ -34,10 +34,6 @@ def _has_columns(row: Row, _evidence: Evidence) -> Iterator[str]:
     missing = [name for name in ("status", "flags", *MEASURED) if name not in row]
     if missing:
         yield f"lacks the columns {', '.join(missing)}"
-
-
-def _has_types(row: Row, _evidence: Evidence) -> Iterator[str]:
-    yield from wrong_types(row)
 
 
 def _in_range(row: Row, _evidence: Evidence) -> Iterator[str]:
@@ -88,7 +84,6 @@ def _is_a_cell_of_its_suite(row: Row, evidence: Evidence) -> Iterator[str]:
 
 FORM = (
     Check(_has_columns, EDITED),
-    Check(_has_types, EDITED, dependent=True),
     Check(_has_its_status, EDITED, dependent=True),
 )
 """What holds for every row, and lets it be read at all."""

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 
-from greenbench import rescore, store
+from greenbench import rescore, resultframes, store
 from greenbench.validate.evidence import Check, Evidence, Line, Row
 
 FIRST_UTC = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -67,7 +67,7 @@ def _has_its_window(row: Row, evidence: Evidence) -> Iterator[str]:
         return
     if impossible(evidence.run["started_utc"]):
         return
-    spans = store.segments_utc(dict(edges))
+    spans = resultframes.segments_utc(dict(edges))
     began, ended = _time(evidence.run["started_utc"]) - CLOCK, _time(row["timestamp_utc"]) + CLOCK
     if spans[0][0] < began.timestamp() or spans[-1][1] > ended.timestamp():
         told = [_utc(seconds) for seconds in (spans[0][0], spans[-1][1])]

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from greenbench.errors import InputError, MissingError
+from greenbench import readback
+from greenbench.errors import InputError, MissingError, StoreError
 
 TYPES = (
     "data2vec-audio", "hubert", "parakeet_ctc", "sew", "sew-d", "unispeech", "unispeech-sat", "wav2vec2",
@@ -84,8 +85,8 @@ def check_type(label: str, folder: Path) -> dict[str, Any]:
 def _configuration(label: str, folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        found = json.loads(readback.read_whole(path))
+    except (StoreError, ValueError, RecursionError) as error:
         raise MissingError(
             f"model {label}: config.json is not valid JSON ({error}). Make or fetch it again."
         ) from error
@@ -131,8 +132,8 @@ def _of_weights(folder: Path) -> str | None:
 
 def _shards(index: Path) -> Sequence[str]:
     try:
-        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return sorted(set(json.loads(readback.read_whole(index))["weight_map"].values()))
+    except (StoreError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return [index.name + " with a weight_map"]
 
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from greenbench import readback
 from greenbench.errors import InputError, StoreError
 from greenbench.plugins import LINEAGE, Outline
+from greenbench.runfiles import FORMS
 from greenbench.variants import folders, hub
 from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS
 
@@ -49,7 +50,7 @@ def lineage(model: str | None) -> dict[str, Any]:
     if model is None or not os.path.lexists(path):
         return {}
     try:
-        return {name: value for name, value in readback.read_checked(path).items() if value is not None}
+        return {name: value for name, value in readback.read_object(path, FORMS[LINEAGE]).items() if value is not None}
     except StoreError as error:
         raise InputError(f"{error}. Restore the file, or make the student again.") from error
 

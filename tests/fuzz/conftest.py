@@ -6,17 +6,21 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-N = int(os.environ.get("GREENBENCH_FUZZ", "200"))
+N = int(os.environ.get("GREENBENCH_FUZZ", "1000"))
 """Mutations a door; ``nox -s fuzz`` asks for 100,000."""
 
-settings.register_profile(
-    "fuzz",
-    max_examples=N,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-    phases=(Phase.explicit, Phase.generate),  # a mutation is as small as it can be
-)
+N_COMMANDS = max(1, N // 10)
+"""Mutations that go through whole commands, which read by the same doors and take a hundred times as long."""
+
+for _name, _n in (("fuzz", N), ("fuzz-commands", N_COMMANDS)):
+    settings.register_profile(
+        _name,
+        max_examples=_n,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.explicit, Phase.generate),  # a mutation is as small as it can be
+    )
 
 
 class Files(dict[str, bytes]):

@@ -1,20 +1,25 @@
-"""Suites, recipes, lineages, manifests, entries and power logs with any damage: read, or refused with one line."""
+"""Every kind of file but a run's with any damage: suites, recipes, manifests, logs, boards, caches, entries."""
 
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 
-from greenbench import powerlog, suite
+from greenbench import cache, powerlog, suite, traces, verification
 from greenbench.compress import recipe
+from greenbench.compress.distill import training
 from greenbench.datasets.manifest import Manifest
 from greenbench.entries import VariantEntry, build_variant, origin
 from greenbench.errors import GreenbenchError
+from greenbench.leaderboard import history
+from greenbench.leaderboard.documents import FORMAT
 from greenbench.submission import MANIFEST, check
 
 from .mutate import Mutation, mutations, restore, write
@@ -79,6 +84,33 @@ UTTERANCES = "".join(
 ).encode()
 POWER = "".join(f"2026-11-27T00:00:0{n}+00:00,{n}.5,plug\n" for n in range(9)).encode()
 CSV = b"timestamp,watts,sensor\n" + POWER
+LOG = "".join(powerlog.line(1.8e9 + n, n + 0.5) for n in range(9)).encode()
+SAMPLES = b"".join(
+    json.dumps(line).encode() + b"\n"
+    for line in (
+        {"header": {"t_s": 1.0, "utc_s": 1.8e9, "period_s": 0.1, "pid": 7, "meters": ["rapl"]}},
+        *({"t_s": 1 + n / 10, "t_end_s": 1.01 + n / 10, "rapl.package-0.energy_uj": 7 * n} for n in range(9)),
+    )
+)
+PROGRESS = json.dumps(asdict(training.Progress(7, 30.5, 12.0, 99.0, "counter", 0.5, 5))).encode()
+ABOUT = {"build": "a build", "settings": "none"}
+CELL = verification.Cell("v", "d", "cpu", "offline", 1, 9, 9, None, None, 1.1, 0.9, 1.0, 1.2, ("a note",))
+RECORD = verification.as_json(
+    verification.Verification(
+        "ab", "entry.zip", "somebody", "2026-01-02T03:04:05+00:00", "0.1.0", "a board", "ab", True, (CELL,)
+    )
+).encode()
+PLACES = [{"label": f"v{n}", "rank": n, "value": n / 10, "grade": "A"} for n in (1, 2)]
+BOARD = {
+    "id": "b", "label": "a board", "platform": "p", "setting": {},
+    "rankings": [{"key": "wer", "metric": "wer", "scope": None, "kind": None, "places": PLACES}],
+    "apart": [{"label": "v3", "not_ranked_by": ["wer"], "reason": "few words"}],
+}  # fmt: skip
+NEWS = {"published_utc": "2026-01-02T03:04:05+00:00", "changes": [{"board": "a board", "what": "v1 enters"}]}
+BOARDS: dict[str, Any] = {
+    "format": FORMAT, "title": "boards", "boards": [BOARD], "platforms": [{"id": "p", "name": "a machine"}],
+    "published_utc": "2026-01-02T03:04:05+00:00", "history": [NEWS],
+}  # fmt: skip
 
 
 def student(folder: Path) -> None:
@@ -88,12 +120,34 @@ def student(folder: Path) -> None:
     (made.name, made.parent, made.steps, made.info, list(made.ancestors()))
 
 
+def publish(path: Path) -> None:
+    """Hold the next publication against a previous one."""
+    after = {name: BOARDS[name] for name in ("format", "title", "boards", "platforms")}
+    history.feed(history.dated(after, history.previous(path), "2026-02-02T03:04:05+00:00"))
+
+
+def sample(path: Path) -> None:
+    """Read samples as a run does while they are written."""
+    trace = traces.Trace(path)
+    trace.samples(1.2, 1.5), trace.lost_s([(1.2, 1.5)]), trace.present_pid()
+
+
 DOORS: dict[str, tuple[str, bytes, Callable[[Path], Any]]] = {
     "suite": ("suite.yaml", SUITE, suite.load),
     "recipe": ("recipe.yaml", RECIPE, recipe.load),
     "lineage": ("greenbench.json", LINEAGE, lambda path: student(path.parent)),
     "manifest": ("speech.jsonl", UTTERANCES, lambda path: list(Manifest(path)())),
     "power log": ("power.csv", CSV, lambda path: powerlog.read(powerlog.Source(path)).energy_j([(1.0, 2.0)])),
+    "power log in JSON": ("log.jsonl", LOG, lambda path: powerlog.read(powerlog.Source(path)).energy_j([(1.0, 2.0)])),
+    "samples": ("power.jsonl", SAMPLES, sample),
+    "publication": ("leaderboard.json", json.dumps(BOARDS).encode(), publish),
+    "verification": ("verified.json", RECORD, lambda path: verification.records([path]) and verification.read(path)),
+    "checkpoint": ("state.json", PROGRESS, lambda path: training.progress(path.parent)),
+    "cache": (
+        "about.json",
+        json.dumps({"about": ABOUT, "files": {}}).encode(),
+        lambda path: cache.fault(path.parent, ABOUT),
+    ),
 }
 """Kind of file -> its name, a sound one, and what reads it."""
 
@@ -152,7 +206,11 @@ def test_any_damaged_entry_is_judged(
     mutation: Mutation, entry: "Entry", tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """A board's check answers with problems, and raises nothing, whatever the bytes are."""
-    folder = tmp_path_factory.mktemp("unpacked")
+    folder = tmp_path_factory.getbasetemp() / "unpacked"
+    folder.mkdir(exist_ok=True)
     path = folder / "entry.zip"
     write(path, mutation(entry), mutation.n)
-    check(path, folder / "runs")
+    found = check(path, folder / "runs")
+    assert not any("cannot be judged" in problem.what for problem in found), found
+    restore(path, entry)
+    shutil.rmtree(folder / "runs", ignore_errors=True)

@@ -10,7 +10,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenbench import compare, export, lineage, merge, rescore, selection, store, submission, validate
+from greenbench import (
+    compare,
+    export,
+    lineage,
+    merge,
+    platforms,
+    privacy,
+    rescore,
+    resultframes,
+    roofline,
+    selection,
+    store,
+    submission,
+    traces,
+    validate,
+)
 from greenbench.errors import GreenbenchError
 from greenbench.report import content, data, figures, frames, scores, sentences
 
@@ -28,7 +43,7 @@ def report(folder: Path, _out: Path) -> None:
 
 def rescored(folder: Path, _out: Path) -> None:
     rescore.rescore(folder, ["whisper-basic"])
-    scores.table(store.load(folder), store.load_scores(folder))
+    scores.table(resultframes.load(folder), resultframes.load_scores(folder))
 
 
 def compared(folder: Path, _out: Path) -> None:
@@ -81,7 +96,39 @@ def test_a_sound_run_is_no_problem(command: str, place: Path, tmp_path: Path) ->
     assert [f"{p.where}: {p.what}" for p in validate.problems(place) if p.severity == "error"] == []
 
 
+def read(folder: Path) -> str | None:
+    """Read every file of a run as the commands do; return what was refused or warned of."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            run = store.read_run(folder)
+            roofline.of_run(run), platforms.platform_id(run), privacy.run(run)
+            for file in (store.HYPOTHESES, store.SCORES, store.WINDOWS, store.CONTROL):
+                list(store.read_rows(folder / file))
+            store.current(store.read_rows(folder / store.RECORDS))
+            traces.sessions(store.read_rows(folder / store.POWER))
+        except GreenbenchError as error:
+            return f"{type(error).__name__}: {error}"
+    return f"warning: {told[0].message}" if told else None
+
+
 @settings(settings.get_profile("fuzz"))
+@given(mutation=mutations())
+def test_any_damage_is_found(mutation: Mutation, sound: dict[str, bytes], place: Path) -> None:
+    """Reading raises nothing but our errors, nor does ``validate``, and what reading met is a problem."""
+    name = sorted(sound)[int(mutation.file * len(sound))]
+    try:
+        write(place / name, mutation(sound[name]), mutation.n)
+        told = read(place)
+        if (place / store.RUN).exists():
+            found = [problem.what for problem in validate.problems(place)]
+            assert told is None or found, told
+            assert not any(what.startswith("cannot be judged") for what in found), found
+    finally:
+        restore(place / name, sound[name])
+
+
+@settings(settings.get_profile("fuzz-commands"))
 @given(mutation=mutations(), command=st.sampled_from(sorted(COMMANDS)))
 def test_any_damage_is_met_with_one_line(
     mutation: Mutation, command: str, sound: dict[str, bytes], place: Path, tmp_path_factory: pytest.TempPathFactory
@@ -97,5 +144,4 @@ def test_any_damage_is_met_with_one_line(
             assert list(validate.problems(place)), f"{command}: {told}"
     finally:
         shutil.rmtree(out)
-        for each, whole in sound.items():
-            restore(place / each, whole)
+        restore(place / name, sound[name])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenbench import gate, lineage, store
+from greenbench import gate, lineage, resultframes, store
 from greenbench.accuracy import cell_of
 from greenbench.ancestry import NO_REFERENCE
 from greenbench.leaderboard import grades
@@ -21,7 +21,7 @@ Cells = dict[str, dict[str, Any]]
 
 def made(*runs: Path) -> tuple[list[Board], list[Any]]:
     folder = runs[0].parent
-    return boards(store.load(folder), [store.read_run(run) for run in runs], gate.outside(store.runs(folder)))
+    return boards(resultframes.load(folder), [store.read_run(run) for run in runs], gate.outside(store.runs(folder)))
 
 
 def order(board: Board, key: str) -> list[tuple[int, str]]:
@@ -64,7 +64,7 @@ def test_wer_ranks_by_the_same_utterances_where_texts_are_at_hand(
     home = lineage.read([run])
     counted = lineage.recount(home, {cell_of(line.shared) for line in home[run]})
     ((with_texts,), _), ((without,), _) = (
-        boards(store.load(run), [store.read_run(run)], {}, texts) for texts in (counted, {})
+        boards(resultframes.load(run), [store.read_run(run)], {}, texts) for texts in (counted, {})
     )
     assert order(with_texts, "wer") == [(1, "good"), (1, "alike"), (3, "worse")]
     assert order(without, "wer") == [(1, "good"), (1, "alike"), (1, "worse")]
@@ -168,6 +168,6 @@ def test_what_is_held_against_nothing_says_so_beside_its_rank(board: Board, kept
     assert f"| guess ({NO_REFERENCE}) |" in (site / "leaderboard.md").read_text()
     assert f",{NO_REFERENCE}," in (site / "leaderboard.csv").read_text()
     assert any(f"<small>{NO_REFERENCE}</small>" in page.read_text() for page in (site / "boards").glob("*.html"))
-    rows, runs = store.load(kept_results), [store.read_run(run) for run in store.runs(kept_results)]
+    rows, runs = resultframes.load(kept_results), [store.read_run(run) for run in store.runs(kept_results)]
     named, _ = boards(rows, runs, {}, by_parent=gate.Gate(reference="teacher").by_parent)
     assert not any(entry.note for one in named for entry in one.entries)

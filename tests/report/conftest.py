@@ -99,7 +99,7 @@ def row() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def rows() -> Callable[..., pd.DataFrame]:
-    """Make a frame as ``store.load`` does, from keyword sets of ``make_row``."""
+    """Make a frame as ``resultframes.load`` does, from keyword sets of ``make_row``."""
 
     def build(*given: dict[str, Any]) -> pd.DataFrame:
         frame = pd.DataFrame([make_row(**values) for values in given], columns=columns())

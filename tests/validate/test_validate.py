@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from greenbench import attach, control, powerlog, store, suite
+from greenbench import attach, control, powerlog, resultframes, store, suite
 from greenbench.errors import InputError
 from greenbench.record import KEYS
 from greenbench.rescore import rescore
@@ -140,7 +140,7 @@ def test_a_fresh_run_is_clean(fresh: Path) -> None:
         (changed(n_skipped=3), "flag audio-skipped is missing"),
         (changed(flags=["fine"], flag_notes=[""]), "flag fine has no ground, which this version does not know"),
         (changed(flags="short-window"), "flags: a valid list is expected, not 'short-window'"),
-        (changed(flag_notes=["a", "b", "c", "d"]), "notes on them"),
+        (changed(flag_notes=["a", "b", "c", "d"]), "notes on the flags are expected, not 4"),
         (changed(synthetic=True), "random weights have no wer"),
         (changed(normalizer=normalizers.create("librispeech")[0]), "n_ref_chars is"),
         (changed(data_hash="0" * 16), "data_hash is 0000000000000000, the texts' is"),
@@ -169,7 +169,7 @@ def test_a_fresh_run_is_clean(fresh: Path) -> None:
         (changed(load_s=float("inf")), "load_s: a finite number is expected, not inf"),
         (changed(load_s="3.4"), "load_s: a valid number is expected, not '3.4'"),
         (changed(peak_rss_bytes=-1), "peak_rss_bytes: greater than or equal to 0 is expected, not -1"),
-        (changed(n_ref_words=24.5), "n_ref_words is 24.5, a count that is not whole"),
+        (changed(n_ref_words=24.5), "n_ref_words: a count, which is whole, is expected, not 24.5"),
         (changed(latency_p50_s=2.0, latency_p90_s=1.0), "latency_p50_s is 2, above latency_p90_s, 1"),
         (changed(device_name=["a"]), "device_name: a text, true or false is expected, not ['a']"),
         (changed(warmup_s="long"), "warmup_s: a valid number is expected, not 'long'"),
@@ -436,7 +436,7 @@ def _again(line: str, segments: list[list[float]], window: dict[str, Any]) -> st
 
 def test_rows_with_a_wall_meters_energy_are_clean(copy: Path, tmp_path: Path) -> None:
     """Rows that were written anew with the energy of an attached log agree with themselves and replace the others."""
-    spans = [span for row in store.read_rows(copy / store.WINDOWS) for span in store.segments_utc(row)]
+    spans = [span for row in store.read_rows(copy / store.WINDOWS) for span in resultframes.segments_utc(row)]
     times = [spans[0][0] - 1 + n / 50 for n in range(int(50 * (spans[-1][1] - spans[0][0] + 2)))]
     log = tmp_path / "wall.csv"
     log.write_text("timestamp,watts\n" + "".join(f"{t},{20 + n % 3}\n" for n, t in enumerate(times)))

@@ -4,12 +4,12 @@ import csv
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from greenbench import whole
+from greenbench import readback, whole
 from greenbench.compress.distill.batches import batches
 from greenbench.compress.distill.hearing import (
     Batch,
@@ -25,10 +25,11 @@ from greenbench.compress.distill.hearing import (
 from greenbench.compress.distill.losses import Outputs, Target, combine
 from greenbench.compress.distill.settings import Settings
 from greenbench.compress.distill.spelling import speller
-from greenbench.errors import TrainingError
+from greenbench.errors import StoreError, TrainingError, words
+from greenbench.forms import count, form, number, one_of, or_null, record
 from greenbench.meters import measure
 from greenbench.metrics import ratio
-from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading
+from greenbench.plugins import METHODS, SAMPLE_RATE_HZ, Context, Meter, Reading
 
 BEST, LOG, STATE = "best.pt", "log.csv", "state.json"
 
@@ -89,6 +90,7 @@ def train(settings: Settings, student: Any, context: Context) -> tuple[Any, Prog
 
     Raises:
         TrainingError: a loss or the weights are not finite.
+        StoreError: the last checkpoint is damaged.
     """
     import torch
 
@@ -107,7 +109,8 @@ def train(settings: Settings, student: Any, context: Context) -> tuple[Any, Prog
     run.accelerator.wait_for_everyone()
     trained, last = run.accelerator.unwrap_model(run.student), kept(run.folder)
     if last and (last / BEST).exists():
-        trained.load_state_dict(torch.load(last / BEST, weights_only=True, map_location="cpu"))
+        best = last / BEST
+        _loaded(best, lambda: trained.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")))
     if not all(bool(torch.isfinite(weights).all()) for weights in trained.parameters()):
         raise TrainingError(f"distill: the weights are not finite after step {run.progress.step}. Lower `lr`.")
     drop_projections(trained)
@@ -144,12 +147,46 @@ def _open(settings: Settings, student: Any, context: Context) -> Run:
             _account(run, teacher.keep(context.train, run.meters))
     checkpoint = kept(run.folder)
     if checkpoint:
-        accelerator.load_state(str(checkpoint))
-        run.progress = Progress(**json.loads((checkpoint / STATE).read_text("utf-8")))
+        run.progress = progress(checkpoint)
+        _loaded(checkpoint, lambda: accelerator.load_state(str(checkpoint)))
         context.observe("phase", {"text": f"going on after step {run.progress.step}, from {checkpoint}"})
     if accelerator.is_main_process:
         _trim(run.folder / LOG, run.progress.step)
     return run
+
+
+def progress(checkpoint: Path) -> Progress:
+    """Return how far a training had come at a checkpoint.
+
+    Raises:
+        StoreError: its ``STATE`` is damaged.
+    """
+    try:
+        content = readback.read_object(checkpoint / STATE, _PROGRESS)
+    except StoreError as error:
+        raise StoreError(f"{error}. {_BEGIN.format(checkpoint)}") from error
+    return Progress(**{of.name: content[of.name] for of in fields(Progress)})
+
+
+_BEGIN = "Take the folder {} away, and the training begins anew."
+_PROGRESS = form(record({
+    "step": count(), "best_step": count(), "audio_s": number(0), "wall_s": number(0), "energy_j": or_null(number(0)),
+    "energy_method": or_null(one_of(METHODS)), "best_wer": or_null(number(0)),
+}))  # fmt: skip
+
+
+def _loaded(path: Path, load: Callable[[], Any]) -> None:
+    """Load weights or the state of an optimiser.
+
+    Raises:
+        StoreError: they are damaged, or of another model.
+    """
+    try:
+        load()
+    except Exception as error:  # of torch, pickle, zip archives or safetensors
+        folder = path if path.is_dir() else path.parent
+        told = f"{type(error).__name__}: {words(error)[:200]}"
+        raise StoreError(f"{path}: the checkpoint cannot be read ({told}). {_BEGIN.format(folder)}") from error
 
 
 def _checkpointing(model: Any, what: str) -> None:
@@ -274,7 +311,7 @@ def _trim(path: Path, step: int) -> None:
     """Take the rows after a step out of a log: those steps are taken again."""
     if not path.exists():
         return
-    head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
+    head, *rows = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) or [""]
     first = [row.partition(",")[0] for row in rows]
     stay = [row for row, at in zip(rows, first, strict=True) if at.isdigit() and int(at) <= step and row.endswith("\n")]
     if stay:
@@ -312,4 +349,4 @@ def kept(folder: Path) -> Path | None:
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("checkpoint-*") if (path / STATE).exists()]
+    return [path for path in folder.glob(f"checkpoint-{'[0-9]' * 8}") if (path / STATE).exists()]
