@@ -25,6 +25,8 @@ from greenbench.powerrows import (
 )
 from greenbench.traces import Numbers, energy_j
 
+__all__ = ["PowerLog", "Source", "line", "read"]
+
 SERIES_WORDS = {
     "id", "name", "sensor", "device", "meter", "channel", "series", "metric", "topic", "plug", "outlet",
     "socket", "phase", "rail", "domain", "host", "node", "label", "location", "address", "mac", "serial",

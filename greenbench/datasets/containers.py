@@ -61,7 +61,7 @@ def why_unreadable(path: Path, cause: str) -> str:
     if kind:
         return f"{kind} is not decoded here: convert it to FLAC or WAV (ffmpeg -i {path.name} {path.stem}.flac)"
     wav = _read_wav(path)
-    broken = _ogg(path) if head.startswith(b"OggS") else wav and _wav_length(wav)
+    broken = _broken_ogg(path) if head.startswith(b"OggS") else wav and _wav_length(wav)
     return broken or f"it cannot be decoded ({cause})"
 
 
@@ -195,7 +195,11 @@ def _headed(path: Path, _heading: _Heading) -> str | None:
         return _JOINED if content.find(content[:8], 8) >= 0 else None
 
 
-def _ogg(path: Path, _heading: _Heading | None = None) -> str | None:
+def _ogg(path: Path, _heading: _Heading) -> str | None:
+    return _broken_ogg(path)
+
+
+def _broken_ogg(path: Path) -> str | None:
     """Look for a page that begins a stream after pages that go on with one, and for a last page that is none.
 
     The last page of a stream is marked as such (RFC 3533, section 6); a file that was cut between two pages has none.
