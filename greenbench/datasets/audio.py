@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from greenbench.datasets import containers
-from greenbench.datasets.decoding import MAX_S, bad, blocks_of, opened, too_long
+from greenbench.datasets import containers, decoding
+from greenbench.datasets.decoding import bad, blocks_of, opened, too_long
 from greenbench.plugins import SAMPLE_RATE_HZ, Waveform
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _refuse_other_length(
 ) -> None:
     """Refuse a whole file that is longer than ``MAX_S`` by its header, or lasts otherwise than is stated."""
     header_s = sound.frames / sound.samplerate if containers.is_promise(path, sound) else None
-    if header_s is not None and header_s > MAX_S:
+    if header_s is not None and header_s > decoding.MAX_S:
         raise too_long(path)
     found_s = header_s if decoded_s is None else decoded_s
     if stated_s is None or found_s is None or abs(found_s - stated_s) <= max(0.1, 0.01 * stated_s):

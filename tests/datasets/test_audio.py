@@ -13,7 +13,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenbench.datasets import audio as audio_module
+from greenbench.datasets import decoding
 from greenbench.datasets.audio import AudioWarning, audio_digest, read_audio, read_duration_s, samples_digest
 from greenbench.errors import BadAudioError
 
@@ -482,7 +482,7 @@ def test_many_independent_channels_do_not_cancel(tmp_path: Path, recwarn: pytest
 
 def test_a_bomb_is_refused_before_it_takes_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the limit a file is refused by its header, and where that says no length, when the limit is reached."""
-    monkeypatch.setattr(audio_module, "MAX_S", 20.0)
+    monkeypatch.setattr(decoding, "MAX_S", 20.0)
     path = tmp_path / "bomb.flac"
     soundfile.write(path, np.zeros(40 * 16_000), 16_000)
     told = "it lasts more than 0.00555556 h: cut it, or read parts with `offset` and `duration`"

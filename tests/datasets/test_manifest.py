@@ -119,7 +119,7 @@ def test_ids_and_speakers_are_taken_where_given(write: Write) -> None:
         ('{"audio_filepath": "b.wav", "text": "B", "channel": 0}', "write that channel to a file of its own (got 0)"),
         ('{"audio_filepath": "b.wav", "text": "B", "text": "C"}', "the key 'text' is given twice"),
         (f'{{"audio_filepath": "b.wav", "text": "B", "x": {"[" * 99}{"]" * 99}}}', "nested deeper than"),
-        (f'{{"audio_filepath": "b.wav", "text": "{"B" * 2**20}"}}', "the line is longer than 1 MB"),
+        (f'{{"audio_filepath": "b.wav", "text": "{"B" * 2**21}"}}', "the line is longer than 2 MB"),
         ('{"text": "B"}', "audio_filepath"),
         ('{"audio_filepath": "b.wav"}', "text"),
         ('{"audio_filepath": "b.wav", "text": null}', "text"),
