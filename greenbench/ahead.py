@@ -15,7 +15,7 @@ from greenbench.entries import DatasetEntry, VariantEntry, build_dataset, build_
 from greenbench.errors import GreenbenchError, InputError, words
 from greenbench.plan import Cell
 from greenbench.plugins import Fetched, Inapplicable, Variant
-from greenbench.process import Observer
+from greenbench.plugins.events import Observer, Preparing
 from greenbench.protocol import label, least_s
 from greenbench.record import CELL
 from greenbench.suite import Suite, build_protocol
@@ -245,7 +245,7 @@ def prepare(cells: Sequence[Cell], known: Sequence[Foreseen], observe: Observer)
     Args:
         cells: to be run.
         known: of them, from ``look``; nothing is fetched or made for cells that cannot be measured.
-        observe: told ``stage`` as each thing begins that takes long.
+        observe: receives ``Preparing`` as each thing begins that takes long.
 
     Returns:
         What keeps cells from being measured.
@@ -307,8 +307,7 @@ def _take(
         if what is not None:
             spent_s = time.perf_counter() - start
             left_s = spent_s / n_done * (n_long - n_done) if n_done else None
-            text = f"{doing} {n_done + 1}/{n_long}: {about.what}: {what}"
-            observe("stage", {"text": text, "spent_s": spent_s, "left_s": left_s})
+            observe(Preparing(f"{doing} {n_done + 1}/{n_long}: {about.what}: {what}", spent_s, left_s))
         try:
             step()
         except Exception as error:
@@ -343,6 +342,11 @@ def controls_s(suite: Suite, cells: Sequence[Cell]) -> float:
     n_rounds = len({(cell.round, cell.device) for cell in cells})
     rest_s = steps.cooldown_s if steps.cooldown_within_c is None else 0.0
     return 2 * n_rounds * (least_s(work, idles=False) + rest_s) if suite.control else 0.0
+
+
+def least_total_s(suite: Suite, cells: Sequence[Cell]) -> float:
+    """Return the seconds that cells of a suite take at least by its protocol, controls included."""
+    return len(cells) * least(suite) + controls_s(suite, cells)
 
 
 def least(suite: Suite) -> float:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from greenbench.bounds import implausible
 from greenbench.errors import StoreError
 from greenbench.metrics import ratio
 from greenbench.plugins import Quantity
+from greenbench.plugins.events import PowerAttached
 from greenbench.powerlog import PowerLog
 from greenbench.protocol import Protocol
 from greenbench.record import KEYS
@@ -27,22 +27,7 @@ Row = dict[str, Any]
 Segments = Sequence[tuple[float, float]]
 
 
-@dataclass(frozen=True)
-class Attached:
-    """What became of a run's windows.
-
-    Attributes:
-        n_windows: that were measured.
-        n_covered: that the log tells the energy of.
-        reasons: why it does not tell that of the others, each once.
-    """
-
-    n_windows: int
-    n_covered: int
-    reasons: tuple[str, ...]
-
-
-def attach(folder: Path, log: PowerLog) -> Attached:
+def attach(folder: Path, log: PowerLog) -> PowerAttached:
     """Append the rows of a run anew, with the energy of the whole machine from a log.
 
     The rows that were measured stay in the file; attaching again begins from them.
@@ -72,7 +57,7 @@ def attach(folder: Path, log: PowerLog) -> Attached:
     if skew is not None and (problem := skew.problem()):
         raise StoreError(f"{log.source.path}: {problem}. Nothing was changed.")
     store.append(folder, new)
-    return Attached(len(new), len(new) - len(notes), reasons)
+    return PowerAttached(len(new), len(new) - len(notes), reasons)
 
 
 def await_log(folder: Path, source: powerlog.Source) -> PowerLog:

@@ -11,7 +11,8 @@ from greenbench import store
 from greenbench.control import COLUMNS, INTERRUPTED, NAME, columns, summary
 from greenbench.metrics import ratio
 from greenbench.plan import Job, plan
-from greenbench.process import Observer, run_cell
+from greenbench.plugins.events import Observer, Preparing, Unavailable, unobserved
+from greenbench.process import run_cell
 from greenbench.suite import Suite
 from greenbench.suite import load as load_suite
 from greenbench.traces import Trace
@@ -72,11 +73,11 @@ def take(folder: Path, bracket: Bracket, edge: Edge, job: Job, observe: Observer
     Raises:
         StoreError: the line cannot be written.
     """
-    observe("stage", {"text": f"control, {edge} of round {bracket.round + 1} on {bracket.device}"})
+    observe(Preparing(f"control, {edge} of round {bracket.round + 1} on {bracket.device}"))
     found = measure(job.run_id, job.suite, bracket.device, job.trace)
     before = {line["reason"] for line in store.read_rows(folder / store.CONTROL)}
     if found["reason"] and found["reason"] not in before:
-        observe("missing", {"name": "control", "reason": found["reason"]})
+        observe(Unavailable("control", found["reason"]))
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     store.append(folder, [{"edge": edge, **vars(bracket), **found, "timestamp_utc": now}], store.CONTROL)
 
@@ -92,14 +93,10 @@ def measure(run_id: str, suite: Suite, device: str, trace: Trace | None) -> dict
     same = {"threads": suite.threads, "meters": suite.meters, "estimate_energy": suite.estimate_energy}
     work = load_suite({**WORK, **same, "devices": [device]})
     with TemporaryDirectory() as scratch:
-        run_cell(Path(scratch), Job(run_id, 0, work, plan(work)[0], trace), _unobserved)
+        run_cell(Path(scratch), Job(run_id, 0, work, plan(work)[0], trace), unobserved)
         row = next(store.read_rows(Path(scratch) / store.RECORDS))
     figures = ("rtfx", "energy_j_per_audio_s", "energy_method", "energy_scope", "reason")
     return {"control": NAME, **{name: row[name] for name in figures}, "foreign_pct": _foreign_pct(row)}
-
-
-def _unobserved(_kind: str, _content: Mapping[str, Any]) -> None:
-    """Keep a control's own phases and rows from whoever watches the run's."""
 
 
 def _foreign_pct(row: Mapping[str, Any]) -> float | None:

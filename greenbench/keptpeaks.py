@@ -14,7 +14,8 @@ from typing import Any
 
 from greenbench import cache, platforms, products, readback, store
 from greenbench.errors import GreenbenchError, MissingError
-from greenbench.process import THREAD_VARIABLES, Observer
+from greenbench.plugins.events import Observer, Preparing
+from greenbench.process import THREAD_VARIABLES
 from greenbench.roofline import Peaks, best, of_run, read, share
 from greenbench.unicode import IN_UTF8
 
@@ -75,7 +76,8 @@ def review(folder: Path, threads: int | None, observe: Observer) -> None:
     found = of_run(run)
     above = dict.fromkeys(row["device"] for row in store.read_rows(folder / store.RECORDS) if row.get("mfu_note"))
     for device in [name for name in above if name in found]:
-        observe("stage", {"text": f"measuring again what {device} can do at most: a row was above it"})
+        text = f"measuring again what {device} can do at most: a row was above it"
+        observe(Preparing(text, at_most_s=TIMEOUT_S))
         found[device] = _again(about(run, device, threads), device, threads, found[device])
     if above:
         store.amend_run(folder, peaks={device: asdict(peaks) for device, peaks in found.items()})
@@ -116,7 +118,7 @@ def _known(key: Mapping[str, Any], device: str, threads: int | None, observe: Ob
 
 
 def _write(device: str, threads: int | None, observe: Observer, folder: Path) -> None:
-    observe("stage", {"text": f"measuring what {device} can do at most"})
+    observe(Preparing(f"measuring what {device} can do at most", at_most_s=TIMEOUT_S))
     _keep(_elsewhere(device, threads), folder)
 
 

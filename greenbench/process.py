@@ -1,7 +1,7 @@
 """One cell's process, seen from the parent: what it sends is stored, and whatever it does becomes a row."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,14 +11,11 @@ from typing import Any
 from greenbench import messages, store, whole
 from greenbench.line import ENDED, THREAD_VARIABLES, Line, started
 from greenbench.plan import Job
+from greenbench.plugins.events import Observer, Phase, RowStored, Warned
 from greenbench.record import to_row
 from greenbench.suite import build_protocol
 
-__all__ = ["THREAD_VARIABLES", "Observer", "run_cell"]
-
-Observer = Callable[[str, Mapping[str, Any]], None]
-"""Told what happens: ``plan``, ``stage``, ``missing``, ``warning``, ``cell``, ``phase``, ``row``, ``power``,
-``page``; it may print."""
+__all__ = ["THREAD_VARIABLES", "run_cell"]
 
 ENDS_S = 30.0
 """A worker that has sent all is given so long to end by itself."""
@@ -73,7 +70,7 @@ def run_cell(folder: Path, job: Job, observe: Observer) -> None:
         _record_failure(folder, job, _cause(account, job, line.log.last_line()) + _left(account.n_left), observe)
     elif not account.has_ended:
         text = f"{job.cell.label}: its process did not end within {ENDS_S:g} s of its last row, and was ended"
-        observe("warning", {"text": text})
+        observe(Warned(text))
     if not account.is_whole(job) or account.returncode:
         _keep_log(folder, job, line)
 
@@ -117,9 +114,11 @@ def _take(message: messages.Message, account: _Account, folder: Path, observe: O
     elif isinstance(message, messages.Recorded):
         store.append(folder, [message.row])
         account.rows.append(message.row)
-        observe("row", message.row)
-    elif isinstance(message, (messages.Phase, messages.Warned)):
-        observe(message.kind, {"text": message.text})
+        observe(RowStored(message.row))
+    elif isinstance(message, messages.Phase):
+        observe(Phase(message.text))
+    elif isinstance(message, messages.Warned):
+        observe(Warned(message.text))
 
 
 def _record_failure(folder: Path, job: Job, reason: str, observe: Observer) -> None:
@@ -127,7 +126,7 @@ def _record_failure(folder: Path, job: Job, reason: str, observe: Observer) -> N
 
     row = to_row(failed(job, reason))
     store.append(folder, [row])
-    observe("row", row)
+    observe(RowStored(row))
 
 
 def _tell_left(folder: Path, account: _Account) -> None:

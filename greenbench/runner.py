@@ -13,8 +13,20 @@ from greenbench.cooldown import Rest, Temperatures, rest, temperatures
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.outcome import shortfall
 from greenbench.plan import Cell, Job, plan
+from greenbench.plugins.events import (
+    CellStarted,
+    Observer,
+    PageWritten,
+    Phase,
+    Planned,
+    PowerAttached,
+    RowStored,
+    Unavailable,
+    Warned,
+    unobserved,
+)
 from greenbench.poller import polling
-from greenbench.process import Observer, run_cell
+from greenbench.process import run_cell
 from greenbench.record import to_row
 from greenbench.rows import not_measured
 from greenbench.suite import Suite, build_protocol
@@ -48,14 +60,14 @@ class Options:
 def run(
     suite: str | Path | Mapping[str, Any] | Suite,
     options: Options = Options(),
-    observe: Observer = lambda _kind, _content: None,
+    observe: Observer = unobserved,
 ) -> "pd.DataFrame":
     """Run a suite.
 
     Args:
         suite: a YAML file, the same as a mapping, or a loaded Suite.
         options: where to, whether to resume, which cells.
-        observe: told what happens.
+        observe: receives what happens, as events.
 
     Returns:
         The run's rows, as ``load`` gives them; the run's folder is in ``frame.attrs["folder"]``, and in
@@ -109,7 +121,7 @@ def _measure(
     start = store.read_run(folder).get("cooldown", {}).get("start", {})
     done = opening.done(folder, suite)
     todo = [(index, cell) for index, cell in enumerate(cells) if opening.identity(cell.key) not in done]
-    observe("plan", {"folder": folder, "run_id": run_id, "n_cells": len(cells), "n_todo": len(todo)})
+    observe(Planned(folder, run_id, len(cells), len(todo), ahead.least_total_s(suite, [cell for _, cell in todo])))
     known = _prepare([cell for _, cell in todo], foreseen, observe)
     devices = [cell.device for _, cell in todo if ahead.obstacle(cell, known) is None]
     limits = keptpeaks.measured(folder, devices, suite.threads, observe)
@@ -140,9 +152,9 @@ def check_only(suite: Suite, cells: Sequence[Cell], only: str | None) -> None:
 def _attach(folder: Path, source: powerlog.Source, observe: Observer) -> None:
     """Attach a power log; what it cannot tell costs no row that was measured."""
     try:
-        observe("power", asdict(attach.attach(folder, attach.await_log(folder, source))))
+        observe(attach.attach(folder, attach.await_log(folder, source)))
     except GreenbenchError as error:
-        observe("power", {"n_windows": 0, "n_covered": 0, "reasons": (str(error),)})
+        observe(PowerAttached(0, 0, (str(error),)))
 
 
 @dataclass(frozen=True)
@@ -154,7 +166,7 @@ class _Session:
         number: counts the sessions of the run, from 0.
         known: what keeps cells from being measured, from ``ahead.prepare``.
         rests: the rest before each process that is started.
-        observe: told what happens.
+        observe: receives what happens, as events.
     """
 
     folder: Path
@@ -170,7 +182,7 @@ def _round(session: _Session, number: int, jobs: Sequence[tuple[int, Job]], n_ce
     brackets = {control_cell.Bracket(session.number, number, job.cell.device): job for job in able}
     _control(session, brackets, "start")
     for place, job in jobs:
-        session.observe("cell", {"label": job.cell.label, "number": place, "n_cells": n_cells})
+        session.observe(CellStarted(job.cell.label, place, n_cells))
         obstacle = ahead.obstacle(job.cell, session.known)
         if obstacle is not None:
             _leave_out(session, job, obstacle)
@@ -189,7 +201,7 @@ def _leave_out(session: _Session, job: Job, obstacle: ahead.Foreseen) -> None:
     skipped_for = None if obstacle.kind == "missing" else obstacle.kind
     row = to_row(not_measured(job, "skipped" if skipped_for else "error", obstacle.reason, skipped_for))
     store.append(session.folder, [row])
-    session.observe("row", row)
+    session.observe(RowStored(row))
 
 
 def _control(session: _Session, brackets: Mapping[control_cell.Bracket, Job], edge: control_cell.Edge) -> None:
@@ -207,7 +219,7 @@ def _rests(
     steps = build_protocol(suite.protocol)
     while True:
         if steps.cooldown_s:
-            observe("phase", {"text": "cooling down"})
+            observe(Phase(f"cooling down, {steps.cooldown_s:g} s"))
         yield rest(steps, start, look)
 
 
@@ -218,7 +230,7 @@ def _finish(folder: Path, suite: Suite, options: Options, observe: Observer) -> 
     rescore_run(folder, suite.also_score)
     if options.page:
         options.page(folder, folder / store.REPORT)
-        observe("page", {"path": folder / store.REPORT})
+        observe(PageWritten(folder / store.REPORT))
     frame = resultframes.load(folder)
     frame.attrs["folder"] = str(folder)
     frame.attrs["shortfall"] = shortfall(frame)
@@ -235,12 +247,12 @@ def _prepare(cells: Sequence[Cell], foreseen: Sequence[ahead.Foreseen], observe:
     missing = [one for one in known if one.kind == "missing"]
     for reason in dict.fromkeys(one.reason for one in missing):
         what = next(one.what for one in missing if one.reason == reason)
-        observe("missing", {"name": what, "reason": reason})
+        observe(Unavailable(what, reason))
     for one in concerning:
         if one.kind == "doubt":
-            observe("warning", {"text": str(one)})
+            observe(Warned(str(one)))
     for one in ahead.joined(one for one in concerning if one.kind == "lacking"):
-        observe("missing", {"name": one.what, "reason": one.reason})
+        observe(Unavailable(one.what, one.reason))
     return known
 
 

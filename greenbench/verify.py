@@ -10,7 +10,7 @@ from typing import Any
 from greenbench import __version__, accuracy, platforms, privacy, registry, runner, store, submission
 from greenbench.accuracy import RecountError
 from greenbench.errors import InputError
-from greenbench.process import Observer
+from greenbench.plugins.events import Observer, unobserved
 from greenbench.report.frames import ENERGY
 from greenbench.statistics.repeats import Ratio, ratio_by_round, units
 from greenbench.suite import Suite
@@ -60,7 +60,7 @@ class Side:
     platform_id: str
 
 
-def verify(entry: Path, request: Request, observe: Observer = lambda _kind, _content: None) -> Verification:
+def verify(entry: Path, request: Request, observe: Observer = unobserved) -> Verification:
     """Measure an entry again and hold the entry against it.
 
     Args:

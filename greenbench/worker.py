@@ -129,7 +129,7 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
 def _send(job: Job, repeat: int, run: Run, channel: Channel) -> Window:
     """Run the window of a repeat with the utterances sent as fast as they are done."""
     steps = build_protocol(job.suite.protocol)
-    channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}")
+    channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}, at least {steps.window_s:g} s")
     return run(Load(job.cell.scenario, job.cell.batch_size, steps.window_s))
 
 

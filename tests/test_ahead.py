@@ -13,6 +13,7 @@ from greenbench import ahead, runner, suite
 from greenbench.errors import InputError
 from greenbench.plan import plan
 from greenbench.plugins import Variant
+from greenbench.plugins.events import Event, Preparing, unobserved
 from greenbench.protocol import PROTOCOLS, least_s
 from greenbench.runner import Options
 
@@ -197,15 +198,15 @@ def test_everything_is_fetched_and_looked_at_before_anything_is_made(suite_data:
     cells = plan(suite.load({**suite_data, "variants": list(made)}))
     known = ahead.look(cells)
     said.clear()
-    told: list[tuple[str, dict[str, Any]]] = []
-    assert ahead.prepare(cells, known, lambda kind, content: told.append((kind, dict(content)))) == []
+    told: list[Event] = []
+    assert ahead.prepare(cells, known, told.append) == []
     assert [line.split()[0] for line in said] == ["fetch", "fetch", "check", "check", "prepare", "prepare"]
-    assert {kind for kind, _ in told} == {"stage"}
-    texts = [content["text"] for _, content in told]
+    assert {type(event) for event in told} == {Preparing}
+    texts = [event.text for event in told]
     assert texts[0].startswith("fetching 1/2: variant null/instant: weights")
     assert texts[3].startswith("making 2/2: variant null/rtfx-100: an export")
-    assert told[3][1]["left_s"] >= 0
-    assert told[2][1]["left_s"] is None
+    assert told[3].left_s >= 0
+    assert told[2].left_s is None
 
 
 @pytest.mark.parametrize("fails", ["check", "fetch", "prepare"])
@@ -216,7 +217,7 @@ def test_a_plugin_that_raises_costs_its_own_cells_alone(
     said: list[str] = []
     made.update({"null/instant": Made(said, fails), "null/rtfx-100": Made(said)})
     cells = plan(suite.load({**suite_data, "variants": list(made)}))
-    found = ahead.prepare(cells, ahead.look(cells), lambda *_: None)
+    found = ahead.prepare(cells, ahead.look(cells), unobserved)
     assert {(one.variant, one.kind, one.reason) for one in found} == {
         ("null/instant", "missing", f"RuntimeError: {fails} broke")
     }

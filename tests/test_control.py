@@ -15,6 +15,7 @@ from greenbench.control import COLUMNS, INTERRUPTED, columns, summary, told
 from greenbench.control_cell import Bracket, complete
 from greenbench.plan import content_hash
 from greenbench.platforms import platforms
+from greenbench.plugins.events import Unavailable
 from greenbench.report import sentences
 from greenbench.report.pages import write_page
 from greenbench.runner import Options, run
@@ -191,7 +192,7 @@ def test_one_that_was_killed_is_a_reason_and_no_failed_run(
     """The rows of both rounds are measured, and have no figure of the control but the reason, which is said once."""
     answers([100.0, "the worker was killed by SIGKILL", "the worker was killed by SIGKILL", 100.0])
     seen: list[Any] = []
-    frame = run(controlled, Options(out=tmp_path / "run"), lambda kind, content: seen.append((kind, content)))
+    frame = run(controlled, Options(out=tmp_path / "run"), seen.append)
     assert list(frame["status"]) == ["ok"] * 4
     assert set(frame["control_rtfx"]) == {None}
     notes = [
@@ -199,7 +200,7 @@ def test_one_that_was_killed_is_a_reason_and_no_failed_run(
         "start of the round: the worker was killed by SIGKILL",
     ]
     assert [set(frame.loc[frame["round"] == number, "control_note"]) for number in (0, 1)] == [{n} for n in notes]
-    assert seen.count(("missing", {"name": "control", "reason": "the worker was killed by SIGKILL"})) == 1
+    assert seen.count(Unavailable("control", "the worker was killed by SIGKILL")) == 1
     assert list(problems(tmp_path / "run")) == []
 
 

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from greenbench import line, process, registry, store
+from greenbench.plugins.events import Warned
 from greenbench.runner import Options, run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux finds what leaves a process group")
@@ -145,7 +146,7 @@ def test_whatever_a_plugin_does_is_a_row(
     monkeypatch.setattr(process, "ENDS_S", patience(3))
     folder, warned = tmp_path / "run", []
     run(suite(suite_data, list(ENDS), patience(60)), Options(out=folder),
-        lambda kind, content: warned.append(content["text"]) if kind == "warning" else None)  # fmt: skip
+        lambda event: warned.append(event.text) if isinstance(event, Warned) else None)  # fmt: skip
     rows = reasons(folder)
     good = {name: row["status"] for name, row in rows.items() if name.startswith("good-")}
     assert len(good) == len(ENDS) // 10 + 1

@@ -13,6 +13,7 @@ import pytest
 
 from greenbench import cache, keptpeaks, peaks, products, store
 from greenbench.errors import MissingError
+from greenbench.plugins.events import Preparing, unobserved
 from greenbench.process import THREAD_VARIABLES
 from greenbench.roofline import Peaks, ceiling, of_run
 
@@ -37,7 +38,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Told:
 def look(folder: Path, *devices: str, threads: int = 2, **run: Any) -> dict[str, Peaks]:
     """Ask for the peaks of a run that begins."""
     store.write_run(folder, RUN | run)
-    return dict(keptpeaks.measured(folder, devices, threads, lambda _kind, _content: None))
+    return dict(keptpeaks.measured(folder, devices, threads, unobserved))
 
 
 def test_they_are_measured_once_and_told_in_the_run(asked: Told, tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_a_resumed_run_keeps_its_own(asked: Told, tmp_path: Path) -> None:
     """Rows of one run are held against one peak, whatever became of the cache meanwhile."""
     first = look(tmp_path / "a", "cpu")
     cache.clear()
-    again = keptpeaks.measured(tmp_path / "a", ["cpu"], 2, lambda _kind, _content: None)
+    again = keptpeaks.measured(tmp_path / "a", ["cpu"], 2, unobserved)
     assert again == first
     assert len(asked) == 1
 
@@ -254,9 +255,9 @@ def test_a_row_above_the_peak_has_it_measured_again(monkeypatch: pytest.MonkeyPa
     )
     seen: list[Any] = []
     asked = answering(monkeypatch, {"torch": 9e10, "openvino": 2e11})
-    keptpeaks.review(tmp_path / "a", 2, lambda _kind, content: seen.append(content["text"]))
+    keptpeaks.review(tmp_path / "a", 2, seen.append)
     assert asked == ["torch", "openvino"]
-    assert seen == ["measuring again what cpu can do at most: a row was above it"]
+    assert seen == [Preparing("measuring again what cpu can do at most: a row was above it", at_most_s=keptpeaks.TIMEOUT_S)]
     after = list(store.read_rows(tmp_path / "a" / store.RECORDS))
     assert [(r["mfu_pct"], r["mfu_note"]) for r in after] == [
         (pytest.approx(85.0), None), (pytest.approx(25.0), None), (50.0, None), (None, None)
@@ -276,7 +277,7 @@ def test_what_stays_above_the_peak_is_null_with_its_reason(monkeypatch: pytest.M
         look(tmp_path / name, "cpu")
         store.append(tmp_path / name, [row(170.0)])
         answering(monkeypatch, {"torch": again})
-        keptpeaks.review(tmp_path / name, 2, lambda _kind, _content: None)
+        keptpeaks.review(tmp_path / name, 2, unobserved)
         (after,) = store.read_rows(tmp_path / name / store.RECORDS)
         assert after["mfu_pct"] is None
         assert after["mfu_note"].startswith("170 % of the peak")
@@ -288,7 +289,7 @@ def test_a_run_without_such_a_row_is_not_looked_at_again(asked: Told, tmp_path: 
     look(tmp_path / "a", "cpu")
     store.append(tmp_path / "a", [row(50.0)])
     before = (tmp_path / "a" / store.RECORDS).stat().st_mtime_ns, (tmp_path / "a" / store.RUN).stat().st_mtime_ns
-    keptpeaks.review(tmp_path / "a", 2, lambda _kind, _content: None)
+    keptpeaks.review(tmp_path / "a", 2, unobserved)
     assert len(asked) == 1
     assert before == (
         (tmp_path / "a" / store.RECORDS).stat().st_mtime_ns,

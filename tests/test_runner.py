@@ -16,6 +16,7 @@ import soundfile
 
 from greenbench import ahead, resultframes, store
 from greenbench.errors import InputError, StoreError
+from greenbench.plugins.events import CellStarted, Unavailable, Warned
 from greenbench.report.pages import write_page
 from greenbench.runner import Options, run
 from greenbench.traces import Trace
@@ -255,8 +256,8 @@ def test_resume_runs_only_what_is_missing_or_failed(suite_data: dict, tmp_path: 
     folder, seen = tmp_path / "run", []
     run(data, Options(out=folder))
     before = rows(folder)
-    run(data, Options(out=folder, resume=True), lambda kind, content: seen.append((kind, dict(content))))
-    assert [c["label"].split(" |")[0] for kind, c in seen if kind == "cell"] == ["bad:raise"]
+    run(data, Options(out=folder, resume=True), seen.append)
+    assert [event.label.split(" |")[0] for event in seen if isinstance(event, CellStarted)] == ["bad:raise"]
     assert rows(folder)[: len(before)] == before
     assert list(resultframes.load(folder)["status"]) == ["ok", "ok", "error"]
 
@@ -291,10 +292,10 @@ def test_ids_that_are_paths_are_warned_of_before_the_first_cell(suite_data: dict
     (tmp_path / "m.jsonl").write_text(json.dumps(line))
     data = {**suite_data, "datasets": [{"use": "manifest", "path": str(tmp_path / "m.jsonl"), "name": "mine"}]}
     told = []
-    run(data, Options(out=tmp_path / "run"), lambda kind, content: told.append((kind, dict(content))))
-    kinds = [kind for kind, _ in told]
-    assert kinds.index("warning") < kinds.index("cell")
-    assert told[kinds.index("warning")][1]["text"].startswith("data set mine: has paths of this machine for ids")
+    run(data, Options(out=tmp_path / "run"), told.append)
+    kinds = [type(event) for event in told]
+    assert kinds.index(Warned) < kinds.index(CellStarted)
+    assert told[kinds.index(Warned)].text.startswith("data set mine: has paths of this machine for ids")
 
 
 def test_a_missing_thing_is_one_line_and_fails_only_its_cells(suite_data: dict, tmp_path: Path) -> None:
@@ -302,8 +303,12 @@ def test_a_missing_thing_is_one_line_and_fails_only_its_cells(suite_data: dict, 
     absent = {"use": "manifest", "path": str(tmp_path / "none.jsonl"), "name": "absent"}
     data = {**suite_data, "datasets": [*suite_data["datasets"], absent], "variants": ["null/rtfx-100", "null/instant"]}
     missing = []
-    frame = run(data, Options(out=tmp_path / "run"), lambda kind, c: missing.append(c) if kind == "missing" else None)
-    assert [m["name"] for m in missing] == ["data set absent"]
+    frame = run(
+        data,
+        Options(out=tmp_path / "run"),
+        lambda event: missing.append(event) if isinstance(event, Unavailable) else None,
+    )
+    assert [event.name for event in missing] == ["data set absent"]
     failed = frame[frame["dataset"] == "absent"]
     assert list(failed["status"]) == ["error", "error"]
     assert failed["reason"].str.contains("none.jsonl").all()

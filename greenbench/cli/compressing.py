@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from greenbench.cli.console import echo
-from greenbench.cli.output import Json, print_table, tell_training
+from greenbench.cli.output import Json, print_table, print_training
 
 
 def compress(
@@ -25,7 +25,7 @@ def compress(
     folder = out or Path("models") / loaded.name
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        recipes.run(loaded, folder, tell_training)
+        recipes.run(loaded, folder, print_training)
     except KeyboardInterrupt:
         if recipes.leads():
             echo(f"\ninterrupted; {recipes.progress(folder)}", err=True)

@@ -13,6 +13,7 @@ from greenbench.unicode import visible
 
 if TYPE_CHECKING:
     from greenbench.compare import Comparison
+    from greenbench.plugins.events import Event
     from greenbench.thresholds import Regression
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -124,15 +125,18 @@ def _short(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def tell_training(kind: str, content: Mapping[str, Any]) -> None:
+def print_training(event: "Event") -> None:
     """Print a step of a recipe, what begins in it, or a row of a training's log."""
-    if kind == "step":
-        echo(f"[{content['number']}/{content['n_steps']}] {content['label']}", err=True)
-        return
-    if kind in ("phase", "made"):
-        made = f"{content.get('folder')}: already made by this recipe; nothing was changed"
-        echo(made if kind == "made" else f"    {content['text']}", err=True)
-        return
-    told = {name: value for name, value in content.items() if isinstance(value, float) and name != "best_wer"}
-    figures = ", ".join(f"{name} {value:.4g}" for name, value in told.items())
-    echo(f"    step {content['step']}: {figures}", err=True)
+    from greenbench.plugins.events import Phase, StepStarted, StudentFound, TrainingLogged
+
+    match event:
+        case StepStarted(number, n_steps, label):
+            echo(f"[{number}/{n_steps}] {label}", err=True)
+        case StudentFound(folder):
+            echo(f"{folder}: already made by this recipe; nothing was changed", err=True)
+        case Phase(text):
+            echo(f"    {text}", err=True)
+        case TrainingLogged(row):
+            numbers = {name: value for name, value in row.items() if isinstance(value, float) and name != "best_wer"}
+            figures = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+            echo(f"    step {row['step']}: {figures}", err=True)

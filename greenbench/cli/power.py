@@ -1,14 +1,14 @@
 """The command line's part about power meters outside the machine: ``greenbench power``."""
 
 import signal
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from greenbench.cli.console import echo
 from greenbench.errors import InputError, StoreError
+from greenbench.plugins.events import PowerAttached
 
 app = typer.Typer(
     help="Record a wall meter, battery or input rail, and attach what it logged to results.", no_args_is_help=True
@@ -36,8 +36,6 @@ def attach(  # noqa: PLR0913, PLR0917 (options of a command)
     series: Series = None,
 ) -> None:
     """Write the whole machine's energy from a power log into the rows of runs, and their pages anew."""
-    from dataclasses import asdict
-
     from greenbench import attach, lock, powerlog, store
     from greenbench.report.pages import write_page
 
@@ -49,12 +47,12 @@ def attach(  # noqa: PLR0913, PLR0917 (options of a command)
     for folder in folders:
         try:
             with lock.writing(folder):
-                told = asdict(attach.attach(folder, read))
+                found = attach.attach(folder, read)
         except StoreError as error:
             echo(f"error: {error}", err=True)
             continue
         n_attached += 1
-        echo(f"{folder}: {describe_attached(told)}")
+        echo(f"{folder}: {describe_attached(found)}")
         write_page(folder, folder / store.REPORT)
     if not n_attached:
         raise typer.Exit(1)
@@ -88,7 +86,7 @@ def record(  # noqa: PLR0913, PLR0917 (options of a command)
         echo("stopped", err=True)
 
 
-def describe_attached(told: Mapping[str, Any]) -> str:
+def describe_attached(found: PowerAttached) -> str:
     """Say in one line what became of a run's windows."""
-    line = f"power log: the energy of {told['n_covered']} of {told['n_windows']} windows is known"
-    return f"{line}; not of the others: {'; '.join(told['reasons'])}" if told["reasons"] else line
+    line = f"power log: the energy of {found.n_covered} of {found.n_windows} windows is known"
+    return f"{line}; not of the others: {'; '.join(found.reasons)}" if found.reasons else line

@@ -7,6 +7,18 @@ from typing import Any
 
 from greenbench.cli.output import count
 from greenbench.cli.power import describe_attached
+from greenbench.plugins.events import (
+    CellStarted,
+    Event,
+    PageWritten,
+    Phase,
+    Planned,
+    PowerAttached,
+    Preparing,
+    RowStored,
+    Unavailable,
+    Warned,
+)
 from greenbench.unicode import visible
 
 
@@ -37,69 +49,62 @@ class Progress:
         if self._console.is_terminal:  # rich would print an empty line elsewhere
             self._bar.stop()
 
-    def observe(self, kind: str, content: Mapping[str, Any]) -> None:
-        """Take note of an event (see ``process.Observer``)."""
-        show = {
-            "plan": self._plan,
-            "stage": self._stage,
-            "missing": self._missing,
-            "warning": self._warning,
-            "cell": self._cell,
-            "phase": self._phase,
-            "row": self._row,
-            "power": lambda power: self._line(describe_attached(power)),
-            "page": self._written,
-        }.get(kind)
-        if show is not None:
-            show(content)
+    def observe(self, event: Event) -> None:  # noqa: C901 (a case for each kind of event)
+        """Show an event."""
+        match event:
+            case Planned():
+                self._plan(event)
+            case Preparing(text):
+                self._describe(text)
+                self._line(f"{text}{_times(event)}")
+            case Unavailable(name, reason):
+                self._said.add(reason)
+                self._line(f"missing {name}: {reason}")
+            case Warned(text) if text not in self._said:
+                self._said.add(text)  # once, and not for each round
+                self._line(f"warning: {text}")
+            case CellStarted():
+                self._cell(event)
+            case Phase(text):
+                self._describe(text)
+            case RowStored(row):
+                is_said = row["reason"] in self._said
+                self._line("    error: missing, see above" if is_said else f"    {describe_row(row)}")
+            case PowerAttached():
+                self._line(describe_attached(event))
+            case PageWritten(path):
+                self.page = path
         if self._console.is_terminal:
             self._bar.refresh()
 
-    def _plan(self, content: Mapping[str, Any]) -> None:
-        self.folder = content["folder"]
-        self._bar.update(self._task, total=content["n_todo"])
-        skipped = content["n_cells"] - content["n_todo"]
-        self._line(f"{count(content['n_todo'], 'cell')} to run" + (f", {skipped} done before" if skipped else ""))
+    def _plan(self, plan: Planned) -> None:
+        self.folder = plan.folder
+        self._bar.update(self._task, total=plan.n_todo)
+        n_before = plan.n_cells - plan.n_todo
+        least = f", at least {duration(plan.least_s)} by the protocol" if plan.n_todo else ""
+        self._line(f"{count(plan.n_todo, 'cell')} to run{f', {n_before} done before' if n_before else ''}{least}")
 
-    def _written(self, content: Mapping[str, Any]) -> None:
-        self.page = content["path"]
+    def _describe(self, text: str) -> None:
+        self._bar.update(self._task, description=visible(text))
 
-    def _missing(self, content: Mapping[str, Any]) -> None:
-        self._said.add(content["reason"])
-        self._line(f"missing {content['name']}: {content['reason']}")
-
-    def _warning(self, content: Mapping[str, Any]) -> None:
-        if content["text"] not in self._said:
-            self._said.add(content["text"])  # once, and not for each round
-            self._line(f"warning: {content['text']}")
-
-    def _stage(self, content: Mapping[str, Any]) -> None:
-        self._phase(content)
-        self._line(f"{content['text']}{_times(content.get('spent_s'), content.get('left_s'))}")
-
-    def _phase(self, content: Mapping[str, Any]) -> None:
-        self._bar.update(self._task, description=visible(content["text"]))
-
-    def _row(self, content: Mapping[str, Any]) -> None:
-        known = content["reason"] in self._said
-        self._line("    error: missing, see above" if known else f"    {describe_row(content)}")
-
-    def _cell(self, content: Mapping[str, Any]) -> None:
-        """Name the cell that begins, and tell the time, as far as the cells before it show how long one takes."""
+    def _cell(self, cell: CellStarted) -> None:
+        """Name the cell that begins, and the time left as far as the cells before it show how long one takes."""
         now = time.monotonic()
         self._first_cell_s = self._first_cell_s or now
-        n_done, spent_s = content["number"] - 1, now - self._first_cell_s
-        left_s = spent_s / n_done * (content["n_cells"] - n_done) if n_done else None
+        n_done, spent_s = cell.number - 1, now - self._first_cell_s
+        left_s = spent_s / n_done * (cell.n_cells - n_done) if n_done else None
         self._bar.update(self._task, completed=n_done)
-        self._line(f"[{content['number']}/{content['n_cells']}] {content['label']}{_times(spent_s, left_s)}")
+        self._line(f"[{cell.number}/{cell.n_cells}] {cell.label}{_times(Preparing(cell.label, spent_s, left_s))}")
 
     def _line(self, text: str) -> None:
         self._console.print(visible(text), markup=False, soft_wrap=True)
 
 
-def _times(spent_s: float | None, left_s: float | None) -> str:
+def _times(stage: Preparing) -> str:
     """Return what to add to a line about time; nothing where nothing is known of what is left."""
-    return "" if spent_s is None or left_s is None else f"  ({duration(spent_s)} spent, about {duration(left_s)} left)"
+    if stage.spent_s is not None and stage.left_s is not None:
+        return f"  ({duration(stage.spent_s)} spent, about {duration(stage.left_s)} left)"
+    return "" if stage.at_most_s is None else f"  (at most {duration(stage.at_most_s)})"
 
 
 def duration(seconds: float) -> str:

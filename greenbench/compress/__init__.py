@@ -97,10 +97,11 @@ def take(model: Any, steps: "Sequence[tuple[str, Step]]", context: "Context") ->
         InputError: as each method says.
     """
     from greenbench.plugins import Export
+    from greenbench.plugins.events import StepStarted
 
     reports: list[list[Any]] = []
     for number, (label, method) in enumerate(steps, start=1):
-        context.observe("step", {"number": number, "n_steps": len(steps), "label": label})
+        context.observe(StepStarted(number, len(steps), label))
         folder = context.folder and context.folder / f"{number}-{label.partition('(')[0]}"  # without the settings
         if folder:
             folder.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, replace
@@ -33,6 +33,7 @@ from greenbench.environment import accelerator
 from greenbench.errors import InputError, MissingError, StoreError
 from greenbench.plan import digest
 from greenbench.plugins import LINEAGE, METHODS, Compressible, Context, NeedsExtra, Outline, Utterance
+from greenbench.plugins.events import Observer, Phase, StudentFound, unobserved
 from greenbench.runfiles import FORMS
 
 TRAINING, BEGUN = "training", "recipe.json"
@@ -153,15 +154,15 @@ def _family(role: str, entry: VariantEntry) -> Compressible:
     return family
 
 
-def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], None] = lambda _k, _c: None) -> Path:
+def run(recipe: Recipe, out: Path, observe: Observer = unobserved) -> Path:
     """Make the student; a training that was broken off goes on from its last checkpoint, a finished student stays.
 
     Args:
         recipe: from ``load``.
         out: the student's folder, which becomes one in a single step at the end. Until then checkpoints and logs of its
             trainings are in ``out/training``, and beside them which recipe they are of.
-        observe: told ``made`` where the student is there already, else ``step`` before each step, ``phase`` of what
-            takes long or goes on, and ``training`` for each row of a log.
+        observe: receives ``StudentFound`` where the student is there already, else ``StepStarted`` before each step,
+            ``Phase`` for what takes long or goes on, and ``TrainingLogged`` for each row of a log.
 
     Returns:
         ``out``: a folder that transformers loads (``config.json``, ``model.safetensors``, tokeniser, feature
@@ -173,7 +174,7 @@ def run(recipe: Recipe, out: Path, observe: Callable[[str, Mapping[str, Any]], N
         MissingError: device, teacher, speech or a package is not here.
     """
     if _is_made(recipe, out):
-        observe("made", {"folder": out})
+        observe(StudentFound(out))
         return out
     extras.need(*_extras(recipe))
     device = accelerator() if recipe.device == "auto" else recipe.device
@@ -194,7 +195,7 @@ def _extras(recipe: Recipe) -> list[str]:
     return ["torch", *of_steps, *(["codecarbon"] if recipe.estimate_energy else [])]
 
 
-def _make(recipe: Recipe, out: Path, device: str, observe: Callable[[str, Mapping[str, Any]], None]) -> None:
+def _make(recipe: Recipe, out: Path, device: str, observe: Observer) -> None:
     (out / TRAINING).mkdir(parents=True, exist_ok=True)
     if leads():
         whole.write(out / TRAINING / BEGUN, json.dumps({"recipe_hash": _hash(recipe)}) + "\n")
@@ -208,7 +209,7 @@ def _make(recipe: Recipe, out: Path, device: str, observe: Callable[[str, Mappin
         train=train,
         device=device,
         estimate_energy=recipe.estimate_energy,
-        observe=observe if leads() else lambda _kind, _content: None,
+        observe=observe if leads() else unobserved,
     )
     context = replace(context, validation=_with_references(held_out, context), folder=out / TRAINING)
     model, reports = take(model, _steps(recipe), context)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
+from greenbench.plugins.events import Observer, unobserved
 from greenbench.plugins.speech import Spoken, Utterance, Waveform
 
 LINEAGE = "greenbench.json"
@@ -94,7 +95,7 @@ class Context:
         folder: where a training keeps its checkpoints and its log.
         device: ``cpu``, ``cuda:0`` ...
         estimate_energy: use an estimate where no counter answers.
-        observe: told a row of the log, as ``training``, and what else begins, as ``phase``.
+        observe: receives ``TrainingLogged`` for a row of the log, and ``Phase`` for what else begins.
         report: told what a training took, at its end.
     """
 
@@ -106,7 +107,7 @@ class Context:
     folder: Path | None = None
     device: str = "cpu"
     estimate_energy: bool = False
-    observe: Callable[[str, Mapping[str, Any]], None] = lambda _kind, _content: None
+    observe: Observer = unobserved
     report: Callable[[Any], None] = lambda _progress: None
 
 

@@ -13,6 +13,7 @@ from greenbench.compress.onnx import Onnx
 from greenbench.compress.openvino import OpenVinoInt8
 from greenbench.errors import InputError
 from greenbench.plugins import Utterance
+from greenbench.plugins.events import StepStarted
 from greenbench.variants.wav2vec2 import Wav2Vec2
 
 
@@ -25,13 +26,13 @@ def test_shape_healing_and_precision_in_one_call(tiny_model: Path, tmp_path: Pat
     spoken = [Utterance(str(i), 0.1 * rng.standard_normal(16_000).astype("float32"), "") for i in range(3)]
     seen = []
     context = Context(extractor=extractor, tokenizer=tokenizer, train=spoken, folder=tmp_path,
-                      observe=lambda kind, content: seen.append((kind, content.get("label"))))  # fmt: skip
+                      observe=seen.append)  # fmt: skip
     steps = [LayerDrop(keep=1), Distill(steps=2, batch_s=4, log_every=1), Int8Dynamic()]
     student = compress(model, steps, context)
     assert student.config.num_hidden_layers == 1
     assert "DynamicQuantizedLinear" in repr(student)
     assert (tmp_path / "2-distill" / "log.csv").exists()
-    labels = [label for kind, label in seen if kind == "step"]
+    labels = [event.label for event in seen if isinstance(event, StepStarted)]
     assert labels == ["layer-drop", "distill", "int8-dynamic"]
 
 

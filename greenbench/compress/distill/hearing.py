@@ -17,6 +17,7 @@ from greenbench.compress.distill.settings import Settings
 from greenbench.compress.distill.spelling import speller
 from greenbench.meters import measure
 from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading, Spoken
+from greenbench.plugins.events import Phase
 from greenbench.variants.lengths import n_frames, receptive_field
 
 LOGITS, TOOK = "logits.safetensors", "took.json"
@@ -126,7 +127,7 @@ class Teacher:
         from safetensors.torch import save_file
 
         hours = sum(utterance.duration_s for utterance in spoken) / 3600
-        self._context.observe("phase", {"text": f"the teacher hears {hours:.2f} h of speech"})
+        self._context.observe(Phase(f"the teacher transcribes {hours:.2f} h of speech"))
         reading = Reading(device=self._context.device)
         with measure(meters, reading):
             logits = [self._hear(collate([u], self.model, self._context)).logits[0].cpu() for u in spoken]

@@ -9,6 +9,7 @@ from typing import Any
 
 from greenbench.errors import InputError
 from greenbench.plugins import Context, Spoken
+from greenbench.plugins.events import Phase
 
 MAX_UNKNOWN = {"training": 0.01, "validation": 0.5}
 """Share of the letters of transcripts that a vocabulary may lack and that are left out; more than that is refused.
@@ -93,4 +94,4 @@ def check(context: Context, needs_transcripts: bool) -> None:
         if share > MAX_UNKNOWN[name]:
             raise InputError(f"distil: {what} ({examples}): write them as the model does, e.g. numbers as words")
         if unknown:
-            context.observe("phase", {"text": f"{what} and left out ({examples})"})
+            context.observe(Phase(f"{what} and left out ({examples})"))

@@ -30,6 +30,7 @@ from greenbench.forms import count, form, number, one_of, or_null, record
 from greenbench.meters import measure
 from greenbench.metrics import ratio
 from greenbench.plugins import METHODS, SAMPLE_RATE_HZ, Context, Meter, Reading
+from greenbench.plugins.events import Phase, TrainingLogged
 
 BEST, LOG, STATE = "best.pt", "log.csv", "state.json"
 
@@ -149,7 +150,7 @@ def _open(settings: Settings, student: Any, context: Context) -> Run:
     if checkpoint:
         run.progress = progress(checkpoint)
         _loaded(checkpoint, lambda: accelerator.load_state(str(checkpoint)))
-        context.observe("phase", {"text": f"going on after step {run.progress.step}, from {checkpoint}"})
+        context.observe(Phase(f"going on after step {run.progress.step}, from {checkpoint}"))
     if accelerator.is_main_process:
         _trim(run.folder / LOG, run.progress.step)
     return run
@@ -304,7 +305,7 @@ def _log(run: Run, losses: Sequence[Mapping[str, float]], wer: float | None) -> 
         if is_new:
             writer.writeheader()
         writer.writerow(row)
-    run.context.observe("training", row)
+    run.context.observe(TrainingLogged(row))
 
 
 def _trim(path: Path, step: int) -> None:

@@ -70,7 +70,7 @@ def context(tmp_path: Path, train: str, validation: str = "a", letters: str = LO
     spoken = [Utterance(str(i), SILENCE, text) for i, text in enumerate((train, validation))]
     return Context(
         tokenizer=tokenizer_of(tmp_path, letters), train=spoken[:1], validation=spoken[1:], folder=tmp_path,
-        observe=lambda kind, content: told.append(content["text"]),
+        observe=lambda event: told.append(event.text),
     ), told  # fmt: skip
 
 

@@ -1,0 +1,189 @@
+"""Events: what a run, a recipe or a method says while it goes on, for whoever watches; matched by type."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The cells of a run are known, and nothing has run yet.
+
+    Attributes:
+        folder: of the run.
+        run_id: its id.
+        n_cells: of the whole plan.
+        n_todo: of them, those that are not measured yet.
+        least_s: seconds that these take at least by the protocol, controls included.
+    """
+
+    folder: Path
+    run_id: str
+    n_cells: int
+    n_todo: int
+    least_s: float
+
+
+@dataclass(frozen=True)
+class Preparing:
+    """Something that takes long begins before, between or after cells: fetching, exporting, measuring peaks.
+
+    Attributes:
+        text: what.
+        spent_s: seconds that things of the same kind took so far; None where it is the only one.
+        left_s: seconds until all of its kind are done, by those that are; None where none is done.
+        at_most_s: seconds after which it is ended; None where nothing ends it.
+    """
+
+    text: str
+    spent_s: float | None = None
+    left_s: float | None = None
+    at_most_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """What some cells need is not here; they are recorded with this reason.
+
+    Attributes:
+        name: the data set, variant or device.
+        reason: why, and what to do.
+    """
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Warned:
+    """What a user should know, and nothing stops for.
+
+    Attributes:
+        text: one line.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True)
+class CellStarted:
+    """A cell begins.
+
+    Attributes:
+        label: of the cell.
+        number: its place among those to be run, from 1.
+        n_cells: that are to be run.
+    """
+
+    label: str
+    number: int
+    n_cells: int
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of a cell or of a training begins.
+
+    Attributes:
+        text: what, with its seconds where they are known.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True)
+class RowStored:
+    """A row is on the disk: a repeat that was measured, or why a cell was not.
+
+    Attributes:
+        row: as ``store.RECORDS`` holds it.
+    """
+
+    row: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PowerAttached:
+    """What a power log tells of a run's windows.
+
+    Attributes:
+        n_windows: that were measured.
+        n_covered: of them, those whose energy the log tells.
+        reasons: why it does not tell that of the others, each once.
+    """
+
+    n_windows: int
+    n_covered: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PageWritten:
+    """The run's page is written.
+
+    Attributes:
+        path: of the page.
+    """
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class StepStarted:
+    """A step of a recipe begins.
+
+    Attributes:
+        number: its place, from 1.
+        n_steps: of the recipe.
+        label: the method with its settings.
+    """
+
+    number: int
+    n_steps: int
+    label: str
+
+
+@dataclass(frozen=True)
+class TrainingLogged:
+    """A training wrote a row into its log.
+
+    Attributes:
+        row: as the log has it: the step, the losses, the learning rate, the WER where it was computed.
+    """
+
+    row: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StudentFound:
+    """The recipe's student is there already; nothing is made.
+
+    Attributes:
+        folder: of the student.
+    """
+
+    folder: Path
+
+
+Event: TypeAlias = (
+    Planned
+    | Preparing
+    | Unavailable
+    | Warned
+    | CellStarted
+    | Phase
+    | RowStored
+    | PowerAttached
+    | PageWritten
+    | StepStarted
+    | TrainingLogged
+    | StudentFound
+)
+
+Observer: TypeAlias = Callable[[Event], None]
+"""Receives each event as it happens; it may print, and must not raise."""
+
+
+def unobserved(_event: Event) -> None:
+    """Ignore an event: the observer where nobody watches."""

@@ -1,0 +1,74 @@
+"""What a run says while it goes on: each kind of event, its line, and the time left."""
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from greenbench.cli.output import print_training
+from greenbench.cli.progress import Progress
+from greenbench.plugins.events import (
+    CellStarted,
+    Event,
+    PageWritten,
+    Phase,
+    Planned,
+    PowerAttached,
+    Preparing,
+    RowStored,
+    StepStarted,
+    StudentFound,
+    TrainingLogged,
+    Unavailable,
+    Warned,
+)
+
+FAILED = {"status": "error", "reason": "no such folder"}
+
+SHOWN: list[tuple[Event, str]] = [
+    (Planned(Path("results/a"), "a", 3, 2, 90.0), "2 cells to run, 1 done before, at least 90 s by the protocol"),
+    (Preparing("fetching 1/2: the model"), "fetching 1/2: the model"),
+    (Preparing("exporting 2/2: the model", 60.0, 180.0), "exporting 2/2: the model  (60 s spent, about 3 min left)"),
+    (Preparing("measuring what cpu can do", at_most_s=60.0), "measuring what cpu can do  (at most 60 s)"),
+    (Unavailable("data set speech", "no such folder"), "missing data set speech: no such folder"),
+    (Warned("the log lags"), "warning: the log lags"),
+    (CellStarted("null/instant | tone", 1, 2), "[1/2] null/instant | tone"),
+    (RowStored(FAILED), "    error: missing, see above"),
+    (RowStored(FAILED | {"reason": "it was killed"}), "    error: it was killed"),
+    (
+        PowerAttached(3, 2, ("it ended",)),
+        "power log: the energy of 2 of 3 windows is known; not of the others: it ended",
+    ),
+]
+
+OF_RECIPES: list[tuple[Event, str]] = [
+    (StepStarted(1, 2, "layer-drop(keep=6)"), "[1/2] layer-drop(keep=6)"),
+    (Phase("the teacher transcribes 2 h"), "    the teacher transcribes 2 h"),
+    (TrainingLogged({"step": 100, "loss": 0.25, "best_wer": 0.1}), "    step 100: loss 0.25"),
+    (StudentFound(Path("models/a")), "models/a: already made by this recipe; nothing was changed"),
+]
+
+
+def test_every_event_of_a_run_is_a_line(capfd: pytest.CaptureFixture[str]) -> None:
+    """Each is shown once, in order; a second warning of the same text is not."""
+    progress = Progress()
+    for event, _ in SHOWN:
+        progress.observe(event)
+    progress.observe(Warned("the log lags"))
+    progress.observe(PageWritten(Path("results/a/report.html")))
+    progress.close()
+    assert list(filter(None, capfd.readouterr().err.splitlines())) == [line for _, line in SHOWN]
+    assert (progress.folder, progress.page) == (Path("results/a"), Path("results/a/report.html"))
+
+
+def test_every_event_of_a_recipe_is_a_line(capfd: pytest.CaptureFixture[str]) -> None:
+    """The lines that `greenbench compress` prints."""
+    for event, _ in OF_RECIPES:
+        print_training(event)
+    assert capfd.readouterr().err.splitlines() == [line for _, line in OF_RECIPES]
+
+
+def test_no_kind_of_event_is_forgotten() -> None:
+    """A new kind of event gets a line of its own in one of the two."""
+    shown = {type(event) for event, _ in [*SHOWN, *OF_RECIPES]}
+    assert shown | {PageWritten} == set(get_args(Event))
