@@ -1,6 +1,6 @@
 """What is registered, as rows for people: the content of ``greenbench list``."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -10,28 +10,23 @@ from greenbench.metrics import METRICS
 
 Row = dict[str, Any]
 
+KINDS = ("variants", "datasets", "meters", "methods", "normalizers", "scorers", "metrics")
+"""What `greenbench list` lists."""
+
 
 def rows(what: str) -> list[Row]:
     """Return what is registered of one kind.
 
     Args:
-        what: ``variants``, ``datasets``, ``meters``, ``methods``, ``normalizers``, ``scorers`` or ``metrics``.
+        what: one of ``KINDS``.
 
     Raises:
         InputError: there is no such kind.
     """
-    kinds: dict[str, Callable[[], Iterator[Row]]] = {
-        "variants": _variants,
-        "datasets": lambda: _described("datasets"),
-        "meters": _meters,
-        "methods": lambda: _described("methods"),
-        "normalizers": lambda: _described("normalizers"),
-        "scorers": lambda: _described("scorers"),
-        "metrics": _metrics,
-    }
-    if what not in kinds:
-        raise InputError(f"list {what}: nothing of that kind. {did_you_mean(what, kinds)}")
-    return list(kinds[what]())
+    if what not in KINDS:
+        raise InputError(f"list {what}: nothing of that kind. {did_you_mean(what, KINDS)}")
+    own = {"variants": _variants, "meters": _meters, "metrics": _metrics}
+    return list(own[what]() if what in own else _described(what))
 
 
 def _variants() -> Iterator[Row]:

@@ -56,6 +56,8 @@ def enter(folder: Path, new_id: str, suite: Suite, options: "Options", look: Cal
     cooldown = {"rule": rule(build_protocol(suite.protocol), start), "start": start}
     described = _describe(suite, new_id, datetime.now(timezone.utc), options)
     store.write_run(folder, described | {"cooldown": cooldown})
+    if options.made is not None:
+        store.write_file(folder / store.SUITE, options.made, "cannot write the suite", "Choose another --out.")
     return new_id
 
 

@@ -47,6 +47,7 @@ class Options:
         command: how the run was started, for ``run.json``.
         power_log: what a wall meter writes meanwhile; attached to the rows at the end.
         page: writes the page of the run's folder into a file at the end; None leaves the page out.
+        made: the text of a suite that was made for the run, which is kept in its folder.
     """
 
     out: Path | None = None
@@ -55,6 +56,7 @@ class Options:
     command: str | None = None
     power_log: powerlog.Source | None = None
     page: Callable[[Path, Path], object] | None = None
+    made: str | None = None
 
 
 def run(

@@ -15,9 +15,9 @@ from greenbench.record import KEYS, SCHEMA
 from greenbench.runfiles import CONTROL, HYPOTHESES, POWER, RECORDS, RUN, SCORES, WINDOWS, Row
 from greenbench.unicode import to_json
 
-__all__ = ["CONTROL", "HYPOTHESES", "POWER", "RECORDS", "REPORT", "RUN", "SCORES", "WINDOWS", "Row"]
+__all__ = ["CONTROL", "HYPOTHESES", "POWER", "RECORDS", "REPORT", "RUN", "SCORES", "SUITE", "WINDOWS", "Row"]
 
-REPORT = "report.html"
+REPORT, SUITE = "report.html", "suite.yaml"
 
 RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
 """Names that Windows keeps for devices, whatever follows a dot."""

@@ -10,7 +10,7 @@ import typer
 
 from greenbench.cli.compressing import cache, compress
 from greenbench.cli.console import echo
-from greenbench.cli.measuring import doctor, list_, run, schema
+from greenbench.cli.measuring import doctor, init, list_, run, schema
 from greenbench.cli.power import app as power_app
 from greenbench.cli.publishing import leaderboard, merge, submit
 from greenbench.cli.results import compare, dashboard, export, lineage, report, rescore, validate
@@ -21,7 +21,6 @@ app = typer.Typer(
     name="greenbench",
     help="Measure, and shrink, the footprint of speech recognisers.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -39,7 +38,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 
 for command in (
-    run, list_, doctor, report, dashboard, rescore, validate, export, compress, cache, compare, lineage, schema,
+    init, run, list_, doctor, report, dashboard, rescore, validate, export, compress, cache, compare, lineage, schema,
     merge, submit,
 ):  # fmt: skip
     app.command(command.__name__.rstrip("_"))(command)

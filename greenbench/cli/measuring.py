@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from greenbench.cli import completion
 from greenbench.cli.console import echo
 from greenbench.cli.output import Json, check_measured, print_summary, print_table
 from greenbench.cli.planning import print_plan
@@ -16,18 +17,53 @@ from greenbench.cli.power import ClockSkew
 from greenbench.cli.progress import Progress
 
 SuiteFile = Annotated[Path | None, typer.Argument(help="Suite file (YAML).", show_default="the bundled quick start")]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="A registered variant, the folder of a checkpoint, or a hub id (owner/name).",
+        autocompletion=completion.model,
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="A registered data set, a manifest (JSON lines), or the folder of a LibriSpeech subset.",
+        autocompletion=completion.data,
+    ),
+]
+Builds = Annotated[
+    str | None,
+    typer.Option(
+        help="Builds to measure besides, with commas: int8-dynamic,bf16; chains with +.",
+        autocompletion=completion.builds,
+    ),
+]
 
 
 def run(  # noqa: PLR0913, PLR0917 (options of a command)
     suite: SuiteFile = None,
+    model: Model = None,
+    data: Data = None,
+    builds: Builds = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="results/<run_id>")] = None,
     overrides: Annotated[
-        list[str], typer.Option("--set", help="Override one value, after all other options: datasets.0.limit=5")
+        list[str],
+        typer.Option(
+            "--set",
+            help="Override one value, after all other options: datasets.0.limit=5",
+            autocompletion=completion.setting,
+        ),
     ] = [],  # noqa: B006
     limit: Annotated[int | None, typer.Option(min=1, help="Take the first N utterances of every data set.")] = None,
     only: Annotated[str | None, typer.Option(help="Run only the cells whose label or variant matches GLOB.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:N, mps or auto, instead of the suite's.")] = None,
-    protocol: Annotated[str | None, typer.Option(help="quick, standard or official, instead of the suite's.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="cpu, cuda, cuda:N, mps or auto, instead of the suite's.", autocompletion=completion.device),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="quick, standard or official, instead of the suite's.", autocompletion=completion.protocol),
+    ] = None,
     estimate_energy: Annotated[
         bool, typer.Option("--estimate-energy", help="Estimate CPU energy where no counter answers (labelled).")
     ] = False,
@@ -42,12 +78,12 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a suite, write results and page; exit code 1 if a cell failed or a device or extra asked for is missing."""
-    from greenbench.assets import quickstart_suite
-    from greenbench.suite import load
+    """Run a suite, or a model on data without one, write results and page; exit code 1 if a cell failed or lacked."""
+    from greenbench import starter
 
     changes = {"limit": limit, "device": device, "protocol": protocol, "estimate_energy": estimate_energy}
-    loaded = load(suite or quickstart_suite(), overrides, changes)
+    wanted = {"model": model, "data": data, "builds": builds.split(",") if builds else None}
+    loaded, made = starter.load(suite, wanted, changes, overrides)
     if dry_run:
         print_plan(loaded, only, out, as_json)
         return
@@ -61,7 +97,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     log = Source(power_log, clock_skew) if power_log else None
     progress = Progress()
     try:
-        frame = run_suite(loaded, Options(out, resume, only, command, log, write_page), progress.observe)
+        frame = run_suite(loaded, Options(out, resume, only, command, log, write_page, made), progress.observe)
     except KeyboardInterrupt:
         kept = (
             f"what was measured is in {progress.folder}. Continue with --resume." if progress.folder else "nothing ran"
@@ -75,12 +111,38 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     check_measured(frame)
 
 
+def init(
+    out: Annotated[Path, typer.Option(help="The suite file.")] = Path("suite.yaml"),
+    model: Model = None,
+    data: Data = None,
+    builds: Builds = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a commented suite of a model, data and builds, to be changed and run; without options, of what ships."""
+    from greenbench import starter, store
+    from greenbench.errors import InputError
+
+    draft = starter.Draft(model or starter.MODEL, data or starter.DATA, builds.split(",") if builds else ())
+    starter.check(draft)
+    text = starter.text(draft, out.parent)
+    if out.exists() and not force:
+        raise InputError(f"{out}: a file is here already. Choose another --out, or replace it with --force.")
+    store.write_file(out, text, "cannot write the suite", "Choose another --out.")
+    shown = shlex.quote(str(out))
+    echo(f"{out}: look at it, then check it with `greenbench run {shown} --dry-run` and run `greenbench run {shown}`")
+
+
 def _interrupt(_number: int, _frame: Any) -> None:
     raise KeyboardInterrupt
 
 
 def list_(
-    what: Annotated[str, typer.Argument(help="variants, datasets, meters, methods, normalizers, scorers or metrics.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="variants, datasets, meters, methods, normalizers, scorers or metrics.", autocompletion=completion.kind
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
     """List what is registered."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from greenbench.cli import completion
 from greenbench.cli.console import echo
 from greenbench.cli.output import (
     Folder,
@@ -83,7 +84,10 @@ def rescore(
     results: Folder,
     normalizer: Annotated[
         list[str] | None,
-        typer.Option(help="NORMALIZER, or NORMALIZER+SCORER such as whisper-english+compound; repeatable."),
+        typer.Option(
+            help="NORMALIZER, or NORMALIZER+SCORER such as whisper-english+compound; repeatable.",
+            autocompletion=completion.scoring,
+        ),
     ] = None,
     amend: Annotated[
         bool,
@@ -139,7 +143,9 @@ def export(
     form: Annotated[
         str,
         typer.Option(
-            "--format", help="csv, parquet, pytest-benchmark, github-benchmark, codecarbon, boamps or model-index."
+            "--format",
+            help="csv, parquet, pytest-benchmark, github-benchmark, codecarbon, boamps or model-index.",
+            autocompletion=completion.export_format,
         ),
     ],
     out: Annotated[Path, typer.Option(help="The file; a format that needs several puts a word before the suffix.")],
@@ -152,10 +158,23 @@ def export(
 
 
 def compare(
-    baseline: Annotated[str, typer.Argument(help="A run's folder or records.jsonl, latest, latest~1, or RUN:VARIANT.")],
-    new: Annotated[str, typer.Argument(help="The same; a VARIANT may be a glob.")],
+    baseline: Annotated[
+        str,
+        typer.Argument(
+            help="A run's folder or records.jsonl, latest, latest~1, or RUN:VARIANT.",
+            autocompletion=completion.run_folder,
+        ),
+    ],
+    new: Annotated[
+        str, typer.Argument(help="The same; a VARIANT may be a glob.", autocompletion=completion.run_folder)
+    ],
     metrics: Annotated[
-        list[str], typer.Option("--metric", help="Compare this metric instead of the usual ones; repeatable.")
+        list[str],
+        typer.Option(
+            "--metric",
+            help="Compare this metric instead of the usual ones; repeatable.",
+            autocompletion=completion.metric,
+        ),
     ] = [],  # noqa: B006
     across: Annotated[
         list[str], typer.Option(help="What the comparison is about, so it may differ: device_name, threads, ...")

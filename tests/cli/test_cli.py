@@ -371,3 +371,36 @@ def test_help_shows_defaults_that_are_no_values() -> None:
     assert "[default: (the bundled quick start)]" in shown
     sources = (ROOT / "greenbench" / "cli").glob("*.py")
     assert not [path.name for path in sources if "[default:" in path.read_text()], "rich takes it for markup"
+
+
+def test_init_writes_a_suite_and_nothing_over(tmp_path: Path) -> None:
+    """It passes the dry run; a file that is there stays unless --force is given; mistakes are one line and exit 2."""
+    done = greenbench("init", "--model", "null/instant", "--out", "mine.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "greenbench run mine.yaml --dry-run" in done.stdout
+    text = (tmp_path / "mine.yaml").read_text()
+    assert text.count("#") >= 6
+    dry = greenbench("run", "mine.yaml", "--dry-run", cwd=tmp_path)
+    assert dry.returncode == 0, dry.stderr
+    assert "null/instant" in dry.stdout
+    again = greenbench("init", "--out", "mine.yaml", cwd=tmp_path)
+    assert (again.returncode, len(again.stderr.splitlines())) == (2, 1)
+    assert "a file is here already" in again.stderr
+    assert (tmp_path / "mine.yaml").read_text() == text
+    assert greenbench("init", "--out", "mine.yaml", "--force", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "mine.yaml").read_text() != text
+    wrong = greenbench("init", "--builds", "int9", "--out", "other.yaml", cwd=tmp_path)
+    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
+    assert not (tmp_path / "other.yaml").exists()
+
+
+def test_a_model_is_measured_without_a_file(manifest: Path, tmp_path: Path) -> None:
+    """`run --model --data` leaves a suite in the folder; a dry run of it lists the same cells."""
+    options = ("--model", "null/instant", "--data", manifest, "--limit", 1, "--out", "run")
+    done = greenbench("run", *options, "--set", "control=false", "--set", "protocol.repeats=1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    dry = greenbench("run", "run/suite.yaml", "--dry-run", "--json", cwd=tmp_path)
+    (cell,) = json.loads(dry.stdout)["cells"]
+    assert cell["variant"] == "null/instant"
+    both = greenbench("run", "run/suite.yaml", *options, cwd=tmp_path)
+    assert (both.returncode, len(both.stderr.splitlines())) == (2, 1)
