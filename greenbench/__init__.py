@@ -5,30 +5,49 @@
     frame = greenbench.run("suite.yaml", out="results/mine", limit=20, progress=True)   # measure
     frame = greenbench.load("results/mine")                 # read what earlier runs measured
     lines = greenbench.gains("results/mine")               # compressed variants against their teachers
+    with greenbench.measure(device="cpu") as m:             # any code: m.wall_s, m.cpu_s, m.peak_rss_bytes, m.energy_j
+        ...
+    greenbench.show("results/mine")                         # the page, in a notebook
 
     from greenbench.compress import LayerDrop, compress, save     # shrink; save(...) makes a folder to measure
 
 ``run`` measures a suite, ``load`` reads what earlier runs measured; both return a tidy pandas frame with one row per
-cell and repeat. ``gains`` holds compressed variants against their teachers. Whatever a user can get wrong raises an
-``InputError``, whatever is not here a ``MissingError``; both are a ``GreenbenchError``. Importing the package costs
-nothing: the libraries behind these names are imported when one is used. All other modules are internal.
+cell and repeat. ``gains`` compares compressed variants with their teachers, ``measure`` measures any code by the same
+meters, ``show`` puts the page of a run into a notebook. Whatever a user can get wrong raises an ``InputError``,
+whatever is not here a ``MissingError``; both are a ``GreenbenchError``. Importing the package costs nothing: the
+libraries behind these names are imported when one is used. All other modules are internal.
 """
 
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["GreenbenchError", "InputError", "MissingError", "StoreError", "__version__", "gains", "load", "run"]
+__all__ = [
+    "GreenbenchError",
+    "InputError",
+    "MissingError",
+    "StoreError",
+    "__version__",
+    "gains",
+    "load",
+    "measure",
+    "run",
+    "show",
+]
 
 if TYPE_CHECKING:
     from greenbench.api import run
     from greenbench.errors import GreenbenchError, InputError, MissingError, StoreError
+    from greenbench.instrument import measure
     from greenbench.lineage import table as gains
+    from greenbench.report.notebook import show
     from greenbench.resultframes import load
 
 _PUBLIC = {
     "run": ("greenbench.api", "run"),
     "load": ("greenbench.resultframes", "load"),
     "gains": ("greenbench.lineage", "table"),
+    "measure": ("greenbench.instrument", "measure"),
+    "show": ("greenbench.report.notebook", "show"),
     "GreenbenchError": ("greenbench.errors", "GreenbenchError"),
     "InputError": ("greenbench.errors", "InputError"),
     "MissingError": ("greenbench.errors", "MissingError"),

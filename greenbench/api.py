@@ -1,7 +1,7 @@
 """Measuring from Python: what the command ``greenbench run`` does, with its options as keyword arguments."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 def run(  # noqa: PLR0913 (the options of a command)
     suite: "str | os.PathLike[str] | Mapping[str, Any] | Suite | None" = None,
     *,
+    model: str | os.PathLike[str] | None = None,
+    data: str | os.PathLike[str] | None = None,
+    builds: Sequence[str] | None = None,
     out: str | os.PathLike[str] | None = None,
     limit: int | None = None,
     device: str | None = None,
@@ -26,7 +29,11 @@ def run(  # noqa: PLR0913 (the options of a command)
     """Run a suite.
 
     Args:
-        suite: a YAML file, the same as a mapping, or a loaded Suite; None is the bundled quick start.
+        suite: a YAML file, the same as a mapping, or a loaded Suite; None is the bundled quick start, or the suite that
+            ``model`` and ``data`` make.
+        model: instead of a suite: a registered variant, the folder of a checkpoint, or a hub id.
+        data: what it is measured on: a registered data set, a manifest, or the folder of a LibriSpeech subset.
+        builds: methods, or chains of them with ``+``, to measure besides the model as it is.
         out: the run's folder; by default ``results/<run_id>``.
         limit: take the first so many utterances of every data set.
         device: ``cpu``, ``cuda``, ``cuda:N``, ``mps`` or ``auto``, instead of the suite's.
@@ -37,34 +44,43 @@ def run(  # noqa: PLR0913 (the options of a command)
         progress: print what happens to standard error, as the command does.
 
     Returns:
-        The run's rows, one a cell and repeat; the run's folder is in ``frame.attrs["folder"]``, and in
-        ``frame.attrs["shortfall"]`` what it fell short of (None: all was measured).
+        The run's rows, one a cell and repeat, which a notebook shows as a summary with the trade-off drawn. The
+        run's folder is in ``frame.attrs["folder"]``, and in ``frame.attrs["shortfall"]`` what it fell short of (None:
+        all was measured).
 
     Raises:
         InputError: a name, a setting or an argument is wrong; nothing was run.
         MissingError: none of the variants can be measured with what is installed; nothing was run.
         StoreError: the results cannot be written, or the folder holds another run.
     """
-    from greenbench import runner
-    from greenbench.assets import quickstart_suite
+    from greenbench import runner, starter
     from greenbench.report.pages import write_page
-    from greenbench.suite import load
 
     _check(out, limit, only)
-    source = suite if suite is not None else quickstart_suite()
-    source = Path(source) if isinstance(source, str | os.PathLike) else source
+    _check_wanted(model, data, builds)
+    source = Path(suite) if isinstance(suite, str | os.PathLike) else suite
+    wanted = {"model": _text(model), "data": _text(data), "builds": builds}
     changes = {"limit": limit, "device": device, "protocol": protocol, "estimate_energy": estimate_energy}
-    loaded = load(source, changes=changes)
-    options = runner.Options(None if out is None else Path(out), resume, only, page=write_page)
+    loaded, made = starter.load(source, wanted, changes)
+    options = runner.Options(None if out is None else Path(out), resume, only, page=write_page, made=made)
     if not progress:
-        return runner.run(loaded, options)
+        return _as_shown(runner.run(loaded, options))
     from greenbench.cli.progress import Progress
 
     shown = Progress()
     try:
-        return runner.run(loaded, options, shown.observe)
+        return _as_shown(runner.run(loaded, options, shown.observe))
     finally:
         shown.close()
+
+
+def _as_shown(rows: "pd.DataFrame") -> "pd.DataFrame":
+    """Return rows that a notebook shows as a summary."""
+    from greenbench.report.notebook import Rows
+
+    found: pd.DataFrame = Rows(rows)
+    found.attrs = rows.attrs
+    return found
 
 
 def _check(out: Any, limit: Any, only: Any) -> None:
@@ -78,3 +94,18 @@ def _check(out: Any, limit: Any, only: Any) -> None:
         raise InputError(f"limit: a whole number of at least 1 is expected (got {limit!r:.60})")
     if only is not None and not isinstance(only, str):
         raise InputError(f"only: a glob (str) is expected (got {only!r:.60})")
+
+
+def _check_wanted(model: Any, data: Any, builds: Any) -> None:
+    """Refuse what is no name or path, and builds that are no list of names."""
+    from greenbench.errors import InputError
+
+    for name, value in {"model": model, "data": data}.items():
+        if value is not None and not isinstance(value, str | os.PathLike):
+            raise InputError(f"{name}: a name or path (str or Path) is expected (got {value!r:.60})")
+    if builds is not None and not (isinstance(builds, list | tuple) and all(isinstance(one, str) for one in builds)):
+        raise InputError(f"builds: a list of names is expected (got {builds!r:.60})")
+
+
+def _text(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)

@@ -34,6 +34,9 @@ N_RESTARTS = 5
 LOOK_S = 1.0
 """How often the waiting parent looks whether the poller is alive: a microsecond's work."""
 
+PIDS: set[int] = set()
+"""The pollers that this process has started and that still run: no part of the process tree that is measured."""
+
 N_TRIES = 3
 """A sensor refuses to answer now and then; that must not cost it the whole run."""
 
@@ -82,6 +85,7 @@ def _start(orders: bytes) -> "subprocess.Popen[bytes]":
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is for the run; the end of the pipe is for the poller
     )
+    PIDS.add(process.pid)
     assert process.stdin is not None
     with suppress(BrokenPipeError):
         process.stdin.write(orders + b"\n")
@@ -120,6 +124,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:  # a sensor hangs in the driver
         process.kill()
         process.wait()
+    PIDS.discard(process.pid)
 
 
 # --- the poller's end ------------------------------------------------------------------------------------

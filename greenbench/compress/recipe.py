@@ -222,10 +222,10 @@ def _make(recipe: Recipe, out: Path, device: str, observe: Observer) -> None:
             (aside / LINEAGE).write_text(lineage + "\n", encoding="utf-8")
 
 
-def _fetch(role: str, entry: VariantEntry, observe: Callable[[str, Mapping[str, Any]], None]) -> None:
+def _fetch(role: str, entry: VariantEntry, observe: Observer) -> None:
     """Fetch a model that is not here, and say so."""
     if leads() and (what := build_variant(entry).to_fetch()):
-        observe("phase", {"text": f"fetching the {role}: {what}"})
+        observe(Phase(f"fetching the {role}: {what}"))
     _family(role, entry).prepare()
 
 

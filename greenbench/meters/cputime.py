@@ -13,6 +13,7 @@ import psutil
 
 from greenbench.metrics import RESOLVED_S
 from greenbench.plugins import Quantity, Reading
+from greenbench.poller import PIDS
 
 HARNESS = "GREENBENCH_HARNESS_PID"
 """Variable of a worker's environment: the id of the process that waits for it."""
@@ -27,7 +28,7 @@ N_FREQUENCIES = 8
 class CpuTime:
     """CPU seconds spent in the window by four parties, read outside of what counts joules: it walks over processes.
 
-    ``cpu_s`` is the process tree's (ended descendants included), ``harness_cpu_s`` the parent process's,
+    ``cpu_s`` is the process tree's (ended descendants included, pollers not), ``harness_cpu_s`` the parent process's,
     ``poller_cpu_s`` that of the process which samples sensors (where one does), ``foreign_cpu_s`` everybody
     else's on the machine, time stolen by a hypervisor included. All are sums over cores, so they add up over
     segments; dividing by ``wall_s`` gives cores. What others used is unknown in a window of so few of the kernel's
@@ -93,10 +94,12 @@ def _foreign_s(before: _Account, after: _Account) -> float | None:
 
 
 def _tree_cpu_s() -> float:
-    """Return the CPU seconds of this process and its descendants; those that ended are in ``children_*``."""
+    """Return the CPU seconds of this process and its descendants but pollers; the ended are in ``children_*``."""
     own = os.times()
     total = time.process_time() + own.children_user + own.children_system
     for child in psutil.Process().children(recursive=True):
+        if child.pid in PIDS:
+            continue
         with suppress(psutil.Error):
             times = child.cpu_times()
             total += times.user + times.system + times.children_user + times.children_system

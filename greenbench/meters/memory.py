@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, ClassVar
 
 import psutil
 
 from greenbench.plugins import Quantity, Reading
+from greenbench.poller import PIDS
 
 PROC = Path("/proc")
 
@@ -41,19 +43,46 @@ class Memory:
     @contextmanager
     def window(self, reading: Reading) -> Iterator[None]:
         """Set the marks back, run the ``with`` block, read the marks."""
-        was_reset = _reset_rss_peaks()
-        _reset_cuda_peaks()
-        before = _metal_bytes(reading.device)
-        yield
-        reading.peak("peak_rss_bytes", _peak_rss(was_reset))
-        for metric, quantity in {**_cuda_peaks(), **_metal_peak(before, _metal_bytes(reading.device))}.items():
+        with _within(reading) as was_reset:
+            before = _metal_bytes(reading.device)
+            yield
+            _note(reading, was_reset)
+        for metric, quantity in _metal_peak(before, _metal_bytes(reading.device)).items():
             reading.peak(metric, quantity)
 
 
+_OPEN: list[tuple[Reading, bool]] = []
+"""The windows of this process that are open, and whether the marks were set back as each began."""
+
+_LOCK = Lock()
+
+
+@contextmanager
+def _within(reading: Reading) -> Iterator[bool]:
+    """Set the marks back and say whether that worked; windows that are open already note first what they show."""
+    with _LOCK:
+        for outer, was_reset in _OPEN:
+            _note(outer, was_reset)
+        opened = (reading, _reset_rss_peaks())
+        _reset_cuda_peaks()
+        _OPEN.append(opened)
+    try:
+        yield opened[1]
+    finally:
+        with _LOCK:
+            _OPEN[:] = [other for other in _OPEN if other is not opened]
+
+
+def _note(reading: Reading, was_reset: bool) -> None:
+    """Put into a reading what the marks show now, where that is more than it has."""
+    for metric, quantity in {"peak_rss_bytes": _peak_rss(was_reset), **_cuda_peaks()}.items():
+        reading.peak(metric, quantity)
+
+
 def _tree() -> list[int]:
-    """Return the ids of this process and its descendants, its own first."""
+    """Return the ids of this process and its descendants but pollers, its own first."""
     me = psutil.Process()
-    return [me.pid, *(child.pid for child in me.children(recursive=True))]
+    return [me.pid, *(child.pid for child in me.children(recursive=True) if child.pid not in PIDS)]
 
 
 def _put(file: Path, value: bytes) -> None:

@@ -16,6 +16,7 @@ from greenbench.compress import recipe, speech
 from greenbench.entries import VariantEntry, build_family, build_variant
 from greenbench.errors import InputError, MissingError
 from greenbench.plugins import Outline
+from greenbench.plugins.events import Event, Phase, StudentFound
 from greenbench.suite import load
 from greenbench.variants import hub, outline
 from greenbench.variants.wav2vec2 import Wav2Vec2
@@ -132,12 +133,12 @@ def files(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 def test_a_finished_student_is_not_made_again(tmp_path: Path, data: dict[str, Any]) -> None:
     """The same recipe says that it is there and touches nothing; another one into its folder is refused."""
-    told: list[str] = []
+    told: list[Event] = []
     out = recipe.run(recipe.load(write(tmp_path, data | {"steps": data["steps"][:1]})), tmp_path / "student")
     before = files(out)
     assert json.loads(before["greenbench.json"][1])["recipe_hash"]
-    again = recipe.run(recipe.load(tmp_path / "recipe.yaml"), out, lambda kind, _content: told.append(kind))
-    assert (again, told) == (out, ["made"])
+    again = recipe.run(recipe.load(tmp_path / "recipe.yaml"), out, told.append)
+    assert (again, told) == (out, [StudentFound(out)])
     with pytest.raises(InputError, match="another recipe"):
         recipe.run(recipe.load(write(tmp_path, data | {"steps": ["fp16"]})), out)
     assert files(out) == before
@@ -179,11 +180,9 @@ def test_a_training_without_validation_speech_keeps_checkpoints_and_goes_on(
         recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
     monkeypatch.setattr(training, "_keep", keep)
     assert "up to step 2" in recipe.progress(tmp_path / "broken")
-    told: list[str] = []
-    resumed = recipe.run(
-        recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken", lambda kind, c: told.append(c.get("text", kind))
-    )
-    assert any("going on after step 2" in text for text in told)
+    told: list[Event] = []
+    resumed = recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken", told.append)
+    assert any(isinstance(event, Phase) and "going on after step 2" in event.text for event in told)
     assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     rows = csv.DictReader((resumed / "training/2-distill/log.csv").read_text().splitlines())
     assert [int(row["step"]) for row in rows] == [1, 2, 3, 4]
@@ -548,6 +547,6 @@ def test_what_is_known_once_the_model_is_fetched_is_refused_before_speech_is_rea
     monkeypatch.setattr(outline, "to_fetch", lambda _settings: "it, from the hub")
     monkeypatch.setattr(Wav2Vec2, "open", lambda _self: pytest.fail("a model was loaded"))
     with pytest.raises(InputError, match="steps.0: layer-drop: keep: 99 layers cannot be kept of 2"):
-        recipe.run(loaded, tmp_path / "student", lambda kind, content: told.append((kind, content["text"])))
-    assert told == [("phase", "fetching the teacher: it, from the hub")]
+        recipe.run(loaded, tmp_path / "student", told.append)
+    assert told == [Phase("fetching the teacher: it, from the hub")]
     assert not (tmp_path / "student").exists()

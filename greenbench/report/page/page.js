@@ -30,7 +30,7 @@ const isVisible = line => [...form().querySelectorAll("select")].every(({ name, 
 
 function changed() {
   const told = Object.entries(choice).filter(([, value]) => value);
-  history.replaceState(null, "", "#" + new URLSearchParams(told));
+  if (location.protocol !== "about:") history.replaceState(null, "", "#" + new URLSearchParams(told));
   render();
 }
 
