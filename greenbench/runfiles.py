@@ -38,6 +38,7 @@ FILES: dict[str, str] = {
     POWER: "samples of power, temperature, frequency and load, with the times before and after each read",
     WINDOWS: "when each window and idle baseline began and ended, on the same monotonic clock and in UTC",
     CONTROL: "one line per measurement of the control cell, or why there is none",
+    "suite.yaml": "the suite that `run --model --data` made; `greenbench run suite.yaml` measures the same again",
     "report.html": "the page",
     "logs/": "what the process of a failed cell printed",
 }
