@@ -257,7 +257,9 @@ def test_a_row_above_the_peak_has_it_measured_again(monkeypatch: pytest.MonkeyPa
     asked = answering(monkeypatch, {"torch": 9e10, "openvino": 2e11})
     keptpeaks.review(tmp_path / "a", 2, seen.append)
     assert asked == ["torch", "openvino"]
-    assert seen == [Preparing("measuring again what cpu can do at most: a row was above it", at_most_s=keptpeaks.TIMEOUT_S)]
+    assert seen == [
+        Preparing("measuring again what cpu can do at most: a row was above it", at_most_s=keptpeaks.TIMEOUT_S)
+    ]
     after = list(store.read_rows(tmp_path / "a" / store.RECORDS))
     assert [(r["mfu_pct"], r["mfu_note"]) for r in after] == [
         (pytest.approx(85.0), None), (pytest.approx(25.0), None), (50.0, None), (None, None)

@@ -42,7 +42,7 @@ def summary(rows: pd.DataFrame) -> str:
     """Return the summary of a run and WER against its cost, as HTML with inline SVG and no script.
 
     Args:
-        rows: as ``store.load`` gives them.
+        rows: as ``resultframes.load`` gives them.
     """
     lines = frames.summary(rows)
     charts = [found for setting in frames.settings(lines) if (found := _chart(setting)) is not None]

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import greenbench
-from greenbench import store
+from greenbench import resultframes
 from greenbench.errors import InputError, StoreError
 from greenbench.report import notebook
 from greenbench.report.notebook import Rows, show, summary
@@ -23,7 +23,7 @@ EVIL = "</svg><script>alert(1)</script>"
 @pytest.fixture
 def rows(sound_run_in: Any, tmp_path: Path) -> pd.DataFrame:
     """Two variants on one data set, with energy."""
-    return store.load(sound_run_in(tmp_path / "run", *CELLS))
+    return resultframes.load(sound_run_in(tmp_path / "run", *CELLS))
 
 
 CELLS = (
