@@ -9,17 +9,22 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Literal
 
+import numpy as np
+
 from greenbench.datasets.audio import AudioWarning, samples_digest
 from greenbench.datasets.lengths import bucket
 from greenbench.entries import DatasetEntry, build_dataset
 from greenbench.errors import BadAudioError, InputError
-from greenbench.plugins import Clip, Utterance
+from greenbench.plugins import Clip, Utterance, Waveform
 
 N_HASH = 16
 """Hexadecimal digits of a data set's digest."""
 
 HASH_VERSION = 2
 """Of the form of a data set's digest. 1, without a prefix, was of ids, references and lengths; 2 takes in the audio."""
+
+MIN_LEVEL = 1e-4
+"""A waveform that nowhere exceeds this (-80 dB, three steps of 16 bits) is silent, or was divided once too often."""
 
 CHUNK_S = 3600.0
 """Seconds of audio held in memory at once (float32 at 16 kHz: 230 MB)."""
@@ -129,6 +134,7 @@ class Corpus:
             try:
                 with _noting(census.doubts, clip.id):
                     audio = clip.read()
+                census.doubts += _silent(clip, audio)
                 digest = self._digests.get(clip.id) or (clip.digest and clip.digest()) or samples_digest(audio)
             except BadAudioError as error:
                 if self._on_bad_audio == "fail":
@@ -165,6 +171,14 @@ def _noting(doubts: list[str], clip_id: str) -> Iterator[None]:
         if isinstance(warning.message, AudioWarning):
             doubts.append(f"{clip_id}: {warning.message.what}")
         warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def _silent(clip: Clip, audio: Waveform) -> list[str]:
+    """Doubt words over what nobody can hear; silence without words may be meant."""
+    level = float(np.abs(audio).max(initial=0.0))
+    if level >= MIN_LEVEL or not clip.reference.strip():
+        return []
+    return [f"{clip.id}: its loudest sample is {level:.2g} of full scale: silence, or integers divided twice"]
 
 
 def _is_missing(error: BadAudioError) -> bool:

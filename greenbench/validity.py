@@ -55,7 +55,7 @@ FLAGS = {
     "unstable-text": "passes over the same audio gave different texts",
     FEW: f"fewer than {FEW_SPEAKERS} speakers: they tell little of others, and the interval of WER is conservative",
     "audio-skipped": "bad audio files were left out",
-    "audio-doubtful": "audio was read, and little of the speech in it is left: channels that cancel each other",
+    "audio-doubtful": "audio was read that has words and hardly any sound: channels cancel each other, or it is silent",
     "spread": "speed or energy varied over the repeats with a coefficient of variation above 10 %",
     "few-repeats": "fewer windows were measured than the protocol asks for",
 }

@@ -202,6 +202,18 @@ def test_what_audio_is_warned_of_is_counted_and_passed_on() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("level", "reference", "is_doubted"),
+    [(0.0, "WORDS", True), (0.2 / 32768, "WORDS", True), (0.0, "  ", False), (3e-3, "WORDS", False)],
+)
+def test_words_over_silence_are_doubted(level: float, reference: str, is_doubted: bool) -> None:
+    """Integers that were divided twice, or stored in wider ones unscaled, are 90 dB too quiet for any model."""
+    audio = (level * np.sin(np.arange(1600))).astype(np.float32)
+    corpus = Corpus(lambda: iter([Clip("a", lambda: audio, reference)]))
+    ids(corpus)
+    assert [doubt.startswith("a: its loudest sample is") for doubt in corpus.census.doubts] == [True] * is_doubted
+
+
 def test_two_utterances_of_one_id_are_refused() -> None:
     """A data set that uses an id twice cannot be scored by id, so it is an error that names the id."""
     clips = [Clip("same", lambda: np.zeros(160, np.float32), "A"), Clip("same", lambda: np.zeros(160, np.float32), "B")]

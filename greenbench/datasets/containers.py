@@ -4,6 +4,7 @@ import mmap
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -23,9 +24,6 @@ _SIZES = re.compile(r"^ *(?:SSND|Data Size|riff|Riff size) *: (\d+) \(should be 
 
 _UNPACKED = (1, 3, 6, 7, 0xFFFE)
 """Codings of WAV of which every sample takes as many bytes: PCM, float, A-law, mu-law, and extensible."""
-
-_MAX_MP3_FRAME = 1441
-"""Bytes. Some encoders leave the first frame out of their count, so that the last one seems to be too much."""
 
 _MP3_SAMPLES = 1152
 _MP3_SLACK = 6 * _MP3_SAMPLES
@@ -200,17 +198,21 @@ def _ogg(path: Path, _heading: _Heading) -> str | None:
 
 
 def _broken_ogg(path: Path) -> str | None:
-    """Look for a page that begins a stream after pages that go on with one, and for a last page that is none.
+    """Look for a page that begins a stream after others that go on with one, for pages behind junk, for a cut one.
 
     The last page of a stream is marked as such (RFC 3533, section 6); a file that was cut between two pages has none.
     """
-    begun, flags, n_bytes = False, 4, path.stat().st_size
+    begun, flags, end, n_bytes = False, 4, 0, path.stat().st_size
     for flags, end in _ogg_pages(path):
         if end > n_bytes:
             return f"it breaks off: its last page ends at byte {end}, and the file at {n_bytes}"
         if flags & 2 and begun:
             return _JOINED
         begun = begun or not flags & 2
+    with path.open("rb") as file:
+        file.seek(end)
+        if b"OggS" in file.read():
+            return _JOINED
     remedy = f"if nothing is missing, write it anew (ffmpeg -i {path.name} -c copy new{path.suffix})"
     return None if flags & 4 else f"it breaks off: its last page is not marked as the last; {remedy}"
 
@@ -238,23 +240,33 @@ def _mp3(path: Path, heading: _Heading) -> str | None:
 
 
 def _begins_anew(path: Path, end: int) -> bool:
-    """Say whether MP3 frames go on after the end of a recording, or after the tag behind it."""
+    """Say whether a recording goes on after its end: frames of MP3 in a row, whatever is between, or another file."""
     with path.open("rb") as file:
-        n_bytes = file.seek(0, 2)
-        begin = file.seek(min(n_bytes, end))
-        head = file.read(4)
-        if head[:3] == b"TAG":  # ID3v1
-            begin = file.seek(begin + 128)
-            head = file.read(4)
-    is_frame = head[:3] == b"ID3" or (len(head) == 4 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0)
-    return is_frame and n_bytes - begin > 2 * _MAX_MP3_FRAME
+        file.seek(end)
+        rest = file.read()
+    starts = (found.start() for found in _SYNC.finditer(rest))
+    return rest.startswith(_OTHERS) or any(_n_frames(rest, at, N_IN_A_ROW)[0] == N_IN_A_ROW for at in starts)
+
+
+_SYNC = re.compile(rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb]")
+"""How a frame of MP3 begins: MPEG 2.5, 2 and 1, layer III, with and without a checksum."""
+
+_OTHERS = (b"RIFF", b"fLaC", b"OggS", b"FORM")
+"""How files of other formats begin."""
+
+N_IN_A_ROW = 3
+"""So many frames one after the other are no chance, and more than the one that a count may have left out."""
 
 
 def _mp3_samples(path: Path) -> int:
-    """Count the samples of an MP3 file frame by frame, up to where frames end (ISO 11172-3, 13818-3)."""
-    content, n_samples = path.read_bytes(), 0
-    at = _after_id3(path)
-    while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] & 0xE6 == 0xE2:
+    """Count the samples of an MP3 file frame by frame, up to where frames end."""
+    return _n_frames(path.read_bytes(), _after_id3(path))[1]
+
+
+def _n_frames(content: bytes, at: int, most: float = inf) -> tuple[int, int]:
+    """Return how many frames of MP3 follow one another from a byte on, and their samples (ISO 11172-3, 13818-3)."""
+    n_frames = n_samples = 0
+    while n_frames < most and at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] & 0xE6 == 0xE2:
         is_first = content[at + 1] & 0x18 == 0x18  # MPEG 1, of twice the rates and samples a frame
         rate_hz = _MP3_RATES_HZ[content[at + 2] >> 2 & 3] >> {0x18: 0, 0x10: 1}.get(content[at + 1] & 0x18, 2)
         kbps = (_MP3_KBPS_1 if is_first else _MP3_KBPS_2)[content[at + 2] >> 4]
@@ -263,7 +275,8 @@ def _mp3_samples(path: Path) -> int:
         n_of_frame = _MP3_SAMPLES if is_first else _MP3_SAMPLES // 2
         at += n_of_frame // 8 * kbps * 1000 // rate_hz + (content[at + 2] >> 1 & 1)
         n_samples += n_of_frame
-    return n_samples
+        n_frames += 1
+    return n_frames, n_samples
 
 
 def _after_id3(path: Path) -> int:

@@ -10,6 +10,9 @@ from greenbench.plugins import Reading, SampledPower
 
 POWER = "battery.all.power_w"
 
+OUTSIDE = ("Mains", "USB", "Wireless")
+"""Types of supplies that are no batteries (Linux, ``Documentation/ABI/testing/sysfs-class-power``)."""
+
 
 @dataclass(frozen=True)
 class Battery:
@@ -35,6 +38,7 @@ class Battery:
         try:
             if _power_w(self.root) is None:
                 states = ", ".join(f"{battery.name} {_text(battery / 'status').lower()}" for battery in batteries)
+                states += "".join(f", {supply.name} online" for supply in _feeding(self.root))
                 return f"the machine runs on mains ({states}): unplug it to measure by its battery"
         except (OSError, ValueError) as error:
             return f"the battery's power cannot be read: {error}"
@@ -61,13 +65,23 @@ def _is_systems(path: Path) -> bool:
     return _text(path / "scope") != "Device" and _text(path / "present") != "0"
 
 
+def _feeding(root: Path) -> list[Path]:
+    """Return the supplies from outside that are connected: beside a weak one a battery gives a part alone."""
+    outside = [path for path in sorted(root.glob("*")) if _text(path / "type") in OUTSIDE and _is_systems(path)]
+    return [path for path in outside if _text(path / "online") not in ("", "0")]
+
+
 def _power_w(root: Path) -> float | None:
-    """Return the power of all batteries, or None where one is charged or none gives anything."""
+    """Return the power of all batteries; None where one is charged, none gives anything, or mains give a part.
+
+    Where one of them is said to give and its gauge stands at 0, so does the sum: it is no figure without that one.
+    """
     states = {battery: _text(battery / "status") for battery in _batteries(root)}
     giving = [battery for battery, state in states.items() if state == "Discharging"]
-    if not giving or "Charging" in states.values():
+    if not giving or "Charging" in states.values() or _feeding(root):
         return None
-    return sum(_battery_w(battery) for battery in giving)
+    watts = [_battery_w(battery) for battery in giving]
+    return sum(watts) if all(watts) else 0.0
 
 
 def _battery_w(battery: Path) -> float:

@@ -231,6 +231,9 @@ def _used_uj(span: _Span, window: _Window) -> tuple[int | None, str | None]:
 
 def _step_uj(zone: _Zone, earlier: _Seen, later: _Seen) -> tuple[int | None, str | None]:
     """Return what was used between two looks, one wrap included; None and why where it wrapped twice or was reset."""
+    for uj in (earlier.uj, later.uj):
+        if not 0 <= uj <= zone.range_uj:
+            return None, f"a counter stands at {uj / 1e6:.6g} J, outside its range of {zone.range_uj / 1e6:.6g} J"
     seconds = later.end_s - earlier.begin_s
     if seconds >= zone.safe_s:
         return None, (

@@ -326,6 +326,37 @@ def test_joined_recordings_are_refused(tmp_path: Path, suffix: str) -> None:
     assert len(read_audio(two)) == 32_000 if suffix == "mp3" else True
 
 
+@pytest.mark.parametrize(
+    ("suffix", "between", "seconds"),
+    [
+        ("mp3", b"APETAGEX" + struct.pack("<4I", 2000, 32, 0, 1 << 31) + bytes(8), 2.0),
+        ("mp3", bytes(1000), 2.0),
+        ("mp3", b"", 0.1),
+        ("mp3", b"LYRICSBEGIN" + b"x" * 3000 + b"LYRICS200", 2.0),
+        ("ogg", bytes(50), 2.0),
+    ],
+)
+def test_what_is_between_joined_recordings_hides_none(
+    tmp_path: Path, suffix: str, between: bytes, seconds: float
+) -> None:
+    """Behind tags, padding or in a tenth of a second there is speech that decoding of the first never comes to."""
+    one, two = noise(tmp_path / f"one.{suffix}"), tmp_path / f"two.{suffix}"
+    soundfile.write(two, np.random.default_rng(1).uniform(-0.5, 0.5, int(16_000 * seconds)), 16_000)
+    joined = tmp_path / f"joined.{suffix}"
+    joined.write_bytes(one.read_bytes() + between + two.read_bytes())
+    assert "several files joined end to end" in refusal(joined)
+    if suffix == "mp3":
+        joined.write_bytes(one.read_bytes() + between)
+        assert len(read_audio(joined)) == 32_000
+
+
+def test_a_file_of_another_format_behind_mp3_is_no_tag(tmp_path: Path) -> None:
+    """Whatever wrote a WAV behind an MP3 meant it to be heard."""
+    one, two = noise(tmp_path / "one.mp3"), noise(tmp_path / "two.wav")
+    one.write_bytes(one.read_bytes() + two.read_bytes())
+    assert "several files joined end to end" in refusal(one)
+
+
 def test_mp3_without_a_count_of_frames_is_read_to_its_end(tmp_path: Path) -> None:
     """Where the length is an estimate, what the decoder gives is all there is, in parts and in whole."""
     path = tmp_path / "plain.mp3"

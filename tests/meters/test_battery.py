@@ -35,6 +35,7 @@ def tree(root, **supplies):
         ({"CMB0": VOLTS | {"current_now": -1_000_000}}, 11.4),
         ({"BAT0": WATTS, "BAT1": VOLTS}, 23.9),
         ({"BAT0": WATTS, "BAT1": VOLTS | {"status": "Not charging"}}, 12.5),
+        ({"BAT0": WATTS, "USB0": {"type": "USB", "online": 0}, "phone": MAINS | {"scope": "Device"}}, 12.5),
         ({"BAT0": VOLTS | {"power_now": "rubbish"}}, 11.4),
         ({"BAT0": VOLTS | {"power_now": ""}}, 11.4),
         ({"BAT0": WATTS, "BAT1": WATTS | {"present": 0}}, 12.5),
@@ -58,6 +59,8 @@ def test_a_sample_is_what_the_batteries_give(tmp_path, supplies, watts):
         ({"BAT0": WATTS | {"status": "Charging"}}, "runs on mains (BAT0 charging): unplug it"),
         ({"BAT0": WATTS | {"status": "Full", "power_now": 0}}, "runs on mains (BAT0 full): unplug it"),
         ({"BAT0": WATTS, "BAT1": WATTS | {"status": "Charging"}}, "(BAT0 discharging, BAT1 charging)"),
+        ({"BAT0": WATTS, "AC": MAINS}, "runs on mains (BAT0 discharging, AC online): unplug it"),
+        ({"BAT0": WATTS, "usb": {"type": "USB", "online": 1}}, "(BAT0 discharging, usb online)"),
         ({"BAT0": WATTS | {"power_now": "rubbish"}}, "cannot be read"),
         ({"BAT0": {"type": "Battery", "status": "Discharging"}}, "cannot be read"),
     ],
@@ -65,6 +68,12 @@ def test_a_sample_is_what_the_batteries_give(tmp_path, supplies, watts):
 def test_why_there_is_no_measurement(tmp_path, supplies, reason):
     """On mains, without a battery or with one that does not tell its power, the reason says which of these it is."""
     assert reason in Battery(tree(tmp_path / "supply", **supplies)).unavailable()
+
+
+def test_one_gauge_of_two_that_stands_at_0_leaves_no_sum(tmp_path):
+    """A battery that is said to give and tells 0 W gives something: the other one's 12.5 W are not the machine's."""
+    root = tree(tmp_path / "supply", BAT0=WATTS, BAT1=WATTS | {"power_now": 0})
+    assert Battery(root).sample() == {"battery.all.power_w": 0.0}  # which no window takes for a power
 
 
 def test_a_gauge_that_refuses_its_power_is_read_by_volts_and_amperes(tmp_path, monkeypatch):

@@ -213,6 +213,18 @@ def test_a_reset_that_the_edges_do_not_show_is_seen_by_the_poller(tmp_path, hand
     assert "stepped back from 74 to 10 J" in reading.quantities["energy_cpu_j"].note
 
 
+@pytest.mark.parametrize(("before_j", "after_j"), [(1_000, 51_200), (60_000, 60_003), (49_999, 50_001), (-5, 1)])
+def test_a_counter_outside_its_range_is_no_counter(tmp_path, hand, before_j, after_j):
+    """Of 0 to 50,000 J: whoever takes the rest by the range makes 200 J of 50,200, and believes what cannot be read."""
+    root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"}, before_j * 10**6, range_uj=50_000 * 10**6)
+    reading = Reading()
+    with measure([Rapl(root)], reading):
+        (root / "intel-rapl:0" / "energy_uj").write_text(str(after_j * 10**6))
+        hand[0] += 2.0
+    assert reading.value("energy_cpu_j") is None
+    assert "outside its range of 50000 J" in reading.quantities["energy_cpu_j"].note
+
+
 @pytest.mark.parametrize(("joules", "is_known"), [(1999.0, True), (2010.0, False), (0.001, False), (0.03, True)])
 def test_joules_that_no_package_draws_are_none(tmp_path, hand, joules, is_known):
     """In 2 s a package draws at most 2,000 J, give or take an update, and not under a hundredth of a watt."""
