@@ -33,6 +33,29 @@ def total_j(device: str, reading: Reading) -> float | None:
     return sum(known) if len(known) == len(parts) else None
 
 
+MEASURED_SHARE = 0.9
+"""A machine's meter and the counters of its parts may disagree by the rest."""
+
+
+def less_than_parts(system_j: float | None, columns: Mapping[str, Any]) -> str | None:
+    """Say that a whole machine is told to have drawn less than its parts did by their counters, or return None.
+
+    Args:
+        system_j: of the machine.
+        columns: of a row: joules and method of each part.
+    """
+    counted = [
+        columns.get(f"energy_{part}_j") for part in PARTS[1:] if columns.get(f"energy_{part}_method") == "counter"
+    ]
+    parts_j = sum(joules for joules in counted if joules is not None)
+    if system_j is None or system_j >= MEASURED_SHARE * parts_j:
+        return None
+    return (
+        f"{system_j:.4g} J of the machine are less than the {parts_j:.4g} J that its parts drew by their counters: "
+        "is it this machine's meter, and in W?"
+    )
+
+
 def provenance(device: str, reading: Reading) -> dict[str, Any]:
     """Return the origin columns: method, source and note of each part, scope and method of the total.
 

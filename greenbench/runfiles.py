@@ -46,8 +46,8 @@ FILES: dict[str, str] = {
 
 Row = dict[str, Any]
 
-SIGNED = ("energy_net_j",)
-"""Metrics that may be below 0, beside temperatures."""
+SIGNED = ("energy_net_j", "cooldown_excess_c", "control_drift_pct")
+"""Columns that may be below 0, beside metrics that are temperatures."""
 
 MAX_TEXT = 250_000
 """Characters of the text of one utterance: what is said in 4 hours. A line with two such texts is within
@@ -65,7 +65,9 @@ def _metric(name: str) -> Schema:
 def _origin(name: str) -> Schema:
     if name.startswith("n_"):
         return whole()
-    return number() if name.endswith(NUMERIC) else either([TEXT, FLAG], "a text, true or false")
+    if name.endswith(NUMERIC):
+        return number() if name in SIGNED else number(0)
+    return either([TEXT, FLAG], "a text, true or false")
 
 
 KEY: dict[str, Schema] = {

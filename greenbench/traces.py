@@ -82,15 +82,8 @@ class Trace:
 
     def lost_s(self, segments: Iterable[Sequence[float]]) -> float:
         """Return how many seconds of these stretches lie in gaps, longer than ``max_gap_s``, without any sample."""
-        return sum(self._lost_s(start_s, end_s) for start_s, end_s in segments)
-
-    def _lost_s(self, start_s: float, end_s: float) -> float:
-        times = [sample[TIME] for sample in self.samples(start_s, end_s)]
-        edges = [] if times and times[0] <= start_s else [-math.inf]
-        # The sample after the window may not be written yet: until one is overdue nothing is lost.
-        points = [*edges, *times, *([end_s] if not times or times[-1] < end_s else [])]
-        gaps = [(a, b) for a, b in pairwise(points) if b - a > self.max_gap_s]
-        return sum(max(0.0, min(b, end_s) - max(a, start_s)) for a, b in gaps)
+        known = (([sample[TIME] for sample in self.samples(start, end)], start, end) for start, end in segments)
+        return sum(lost_s(times, start, end, self.max_gap_s) for times, start, end in known)
 
     def await_sample(self, after_s: float) -> None:
         """Sleep until there is a sample later than ``after_s``, or one must have been missed."""
@@ -99,6 +92,15 @@ class Trace:
             if latest and latest[0][TIME] > after_s:
                 return
             time.sleep(_STEP_S)
+
+
+def lost_s(times: Sequence[float], start_s: float, end_s: float, max_gap_s: float) -> float:
+    """Return how many seconds of a window lie in gaps, longer than ``max_gap_s``, between the times of samples."""
+    edges = [] if times and times[0] <= start_s else [-math.inf]
+    # The sample after the window may not be written yet: until one is overdue nothing is lost.
+    points = [*edges, *times, *([end_s] if not times or times[-1] < end_s else [])]
+    gaps = [(a, b) for a, b in pairwise(points) if b - a > max_gap_s]
+    return sum(max(0.0, min(b, end_s) - max(a, start_s)) for a, b in gaps)
 
 
 def _read(stream: BinaryIO) -> Iterator[Sample]:

@@ -364,6 +364,146 @@ def more_work_than_the_machine_can(files: Files) -> None:
     rows(files, change)
 
 
+# --- what is left out, or contradicted by another file ----------------------------------------------------
+
+
+def power_json(files: Files, change: Callable[[Row], Row | None]) -> None:
+    """Change each sample; None takes it out."""
+    told = [json.loads(line) for line in files["honest/power.jsonl"].splitlines()]
+    kept = [row if "header" in row else change(row) for row in told]
+    files["honest/power.jsonl"] = "".join(json.dumps(row) + "\n" for row in kept if row is not None).encode()
+
+
+@forgery("power.jsonl has no samples of 3.2 s of this window, trace_lost_s is 0")
+def joules_without_their_samples(files: Files) -> None:
+    rows(files, lambda row: scale_joules(row, 0.25), of=["a"])
+    power_json(files, lambda _row: None)
+
+
+@forgery("power.jsonl has no samples of")
+def joules_with_a_hole_in_their_samples(files: Files) -> None:
+    rows(files, lambda row: scale_joules(row, 0.25), of=["a"])
+    power_json(files, lambda row: row if row["t_s"] % 3 >= 2.5 else None)
+
+
+@forgery("none of them of rapl")
+def joules_without_their_counter(files: Files) -> None:
+    rows(files, lambda row: scale_joules(row, 0.25), of=["a"])
+    power_json(files, lambda row: {name: value for name, value in row.items() if not name.startswith("rapl")})
+
+
+def metered(files: Files, watts: float) -> None:
+    """Add a log of the whole machine's power."""
+
+    def change(row: Row) -> None:
+        row.update(energy_system_j=watts * row["wall_s"], energy_system_method="sampled", energy_scope="system",
+                   energy_system_source="external", energy_system_note="log.csv, clock skew 0 s",
+                   energy_method="sampled")  # fmt: skip
+        scale_joules(row, 1)
+
+    rows(files, change, of=["a"])
+
+
+@forgery("less than the 64 J that its parts drew by their counters")
+def a_machine_that_draws_less_than_its_cpu(files: Files) -> None:
+    metered(files, 5)
+
+
+def rests(files: Files, watts: float) -> None:
+    rows(files, lambda row: row.update(idle_power_w=watts, energy_net_j=row["energy_j"] - watts * row["wall_s"]),
+         of=["a"])  # fmt: skip
+
+
+@forgery("windows.jsonl has no idle baseline before this window")
+def idle_power_of_no_baseline(files: Files) -> None:
+    rests(files, 19.9)
+
+
+@forgery("which cpu cannot draw: 0.01 to 1,000 W")
+def idle_power_of_nothing(files: Files) -> None:
+    rests(files, 0.0)
+
+
+@forgery("the samples in power.jsonl make it 8.82 to 12.24 W at rest")
+def idle_power_beside_its_samples(files: Files) -> None:
+    """The machine rested for 2 s at 10 W before its first window; it is said to have drawn 19 W, for a small net."""
+    windows = [json.loads(line) for line in files["honest/windows.jsonl"].splitlines()]
+    start_s = windows[0]["segments"][0][0] - 3
+    idle = windows[0] | {"kind": "idle", "repeat": None, "segments": [[start_s, start_s + 2]]}
+    files["honest/windows.jsonl"] = b"".join(json.dumps(row).encode() + b"\n" for row in [idle, *windows])
+    samples = [{"t_s": start_s + n / 10, "rapl.package-0.energy_uj": 10**6 * n} for n in range(-2, 24)]
+    lines = files["honest/power.jsonl"].splitlines(keepends=True)
+    files["honest/power.jsonl"] = b"".join([lines[0], *(json.dumps(s).encode() + b"\n" for s in samples), *lines[1:]])
+    rests(files, 19.0)
+
+
+@forgery("run.json does not say what memory_bytes the machine has")
+def a_machine_that_is_silent_about_its_memory(files: Files) -> None:
+    rows(files, lambda row: row.update(peak_rss_bytes=10**14))
+    run_json(files, lambda run: run["machine"].pop("memory_bytes"))
+
+
+@forgery("run.json does not say how many CPUs the machine has")
+def a_machine_that_is_silent_about_its_cpus(files: Files) -> None:
+    rows(files, lambda row: row.update(cpu_s=1e4))
+    run_json(files, lambda run: run["machine"].pop("n_cpus_logical"))
+
+
+@forgery("power.jsonl has them 55% busy")
+def a_machine_of_more_cpus(files: Files) -> None:
+    """Among 512 CPUs what others used is no tenth."""
+    run_json(files, lambda run: run["machine"].update(n_cpus_logical=512))
+
+
+@forgery("cpu_s is null, and its meter, cpu-time, could measure")
+def no_cpu_seconds(files: Files) -> None:
+    run_json(files, lambda run: run["meters"].update({"cpu-time": None}))
+    rows(files, lambda row: row.update(cpu_s=None))
+
+
+for size in (1, 1_900_000):
+
+    def _small(files: Files, size: int = size) -> None:
+        rows(files, lambda row: row.update(peak_rss_bytes=size))
+
+    _small.__name__ = f"a_process_of_{size}_bytes"
+    forgery("less than a process with a model of 4e+06 bytes takes")(_small)
+
+
+@forgery("hypotheses.jsonl has no latencies of this row")
+def latencies_of_batches(files: Files) -> None:
+    rows(files, lambda row: row.update(dict.fromkeys([f"latency_p{n}_s" for n in (50, 90, 95, 99)], 1e-6)))
+
+
+@forgery("the latencies in hypotheses.jsonl make it")
+def latencies_beside_those_of_the_texts(files: Files) -> None:
+    """80 ms an utterance by the texts, 1 ms by the row."""
+    rows(files, lambda row: row.update(latency_s=0.08), store.HYPOTHESES)
+    rows(files, lambda row: row.update(latency_p50_s=0.001))
+
+
+@forgery("server_rate_hz is 100000, and the scenario is offline")
+def a_rate_of_no_server(files: Files) -> None:
+    rows(files, lambda row: row.update(server_rate_hz=1e5))
+
+
+@forgery("training_energy_j: greater than or equal to 0 is expected")
+def a_training_that_gave_energy(files: Files) -> None:
+    rows(files, lambda row: row.update(training_energy_j=-1e6, training_energy_method="counter"))
+
+
+for number, alike in enumerate(
+    ["LibriSpeech/test-clean", "librispeech\u2215test-clean", "librisp\u0435ech/test-clean", "librispeech test_clean",
+     "\uff2cibriSpeech/test-clean\u200b", "librispeech//test-clean.", "Quickstart/Seen"]
+):  # fmt: skip
+
+    def _alike(files: Files, name: str = alike) -> None:
+        renamed_data(files, name)
+
+    _alike.__name__ = f"a_name_that_reads_alike_{number}"
+    forgery("utterances, this has 40: other data needs another name")(_alike)
+
+
 def under_the_id(files: Files, run_id: str) -> None:
     """Give the run, and its folder, another id."""
     for file in (store.RECORDS, store.HYPOTHESES, store.WINDOWS):

@@ -6,6 +6,8 @@ data hash is made of ids, transcripts and samples (``corpus.data_hash``), no mor
 every machine, in whatever folder and lossless format it lies. What is bundled is pinned by a test that passes over it.
 """
 
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -56,18 +58,33 @@ def contradiction(dataset: str, data_hash: str, references: Sequence[str]) -> st
     Returns:
         What differs; None where nothing does, or where the name is no published data set's.
     """
-    known = KNOWN.get(dataset)
+    name = meant(dataset)
+    known = KNOWN.get(name or "")
     if known is None:
         return None
     n_words = sum(len(text.split()) for text in references)
     for what, found, right in (("utterances", len(references), known.n_utterances), ("words", n_words, known.n_words)):
         if found != right:
-            return f"{dataset} has {right} {what}, this has {found}: other data needs another name"
+            return f"{name} has {right} {what}, this has {found}: other data needs another name"
     if known.data_hash and hash_version(data_hash) == hash_version(known.data_hash) and data_hash != known.data_hash:
-        return f"the data hash of {dataset} is {known.data_hash}, this is {data_hash}"
+        return f"the data hash of {name} is {known.data_hash}, this is {data_hash}"
     return None
+
+
+def meant(dataset: str) -> str | None:
+    """Return the published data set that a name reads as, or None.
+
+    Case, blanks, signs between words, Unicode's forms and what nobody sees make no other name, and a letter of another
+    script stands for whichever it looks like.
+    """
+    seen = "".join(c for c in unicodedata.normalize("NFKC", dataset).casefold() if unicodedata.category(c) != "Cf")
+    words = re.sub(r"[^a-z0-9]+", lambda gap: "-" if gap[0].isascii() else f".{{{len(gap[0])}}}", seen).strip("-")
+    if 2 * sum(c.isascii() for c in seen) <= len(seen):
+        return None
+    return next((name for name in KNOWN if re.fullmatch(words, name.replace("/", "-"))), None)
 
 
 def is_pinned(dataset: str) -> bool:
     """Say whether the data behind a name can be told from other data of the same size."""
-    return dataset in KNOWN and KNOWN[dataset].data_hash is not None
+    name = meant(dataset)
+    return name is not None and KNOWN[name].data_hash is not None

@@ -8,13 +8,16 @@ from greenbench.errors import InputError
 from greenbench.record import columns
 from greenbench.rescore import key_of
 from greenbench.validate import files, together
+from greenbench.validate.descent import descent
 from greenbench.validate.evidence import Evidence, Line, Problem, ask
 from greenbench.validate.figures import FIGURES, rates
 from greenbench.validate.form import FORM, SENSE
 from greenbench.validate.hardware import HARDWARE
 from greenbench.validate.joules import JOULES
+from greenbench.validate.latencies import TIMES
 from greenbench.validate.moments import MOMENTS
 from greenbench.validate.power import POWER
+from greenbench.validate.resting import RESTING
 from greenbench.validate.texts import TEXTS, has_its_intervals, recounted
 
 __all__ = ["Problem", "problems"]
@@ -68,6 +71,7 @@ def _run(folder: Path) -> Iterator[Problem]:
     yield from together.alike(rows)
     yield from together.whole(rows, evidence)
     yield from together.incomplete(rows, evidence)
+    yield from descent(rows, evidence)
     yield from together.orphans(lines[store.HYPOTHESES], evidence)
     yield from together.batches(sound, folder)
     for line in lines[store.SCORES]:
@@ -85,10 +89,12 @@ def _row(line: Line, evidence: Evidence) -> Iterator[Problem]:
     if line.row["status"] == "ok":
         yield from ask((*FIGURES, *POWER, *HARDWARE), whole, evidence)
         if evidence.rows[key_of(line.row)] is line.row:  # the texts are those of the last row with this key
-            yield from ask(TEXTS, whole, evidence)
+            yield from ask((*TEXTS, *TIMES), whole, evidence)
             moments = list(ask(MOMENTS, whole, evidence))
             yield from moments
-            yield from ask(JOULES, whole, evidence) if not any(p.severity == "error" for p in moments) else ()
+            yield from (
+                ask((*JOULES, *RESTING), whole, evidence) if not any(p.severity == "error" for p in moments) else ()
+            )
 
 
 def _completed(line: Line) -> Line:

@@ -86,7 +86,11 @@ class Evidence:
     def samples(self, row: Row) -> list[list[Sample]]:
         """Return what was sampled during each segment of a row's window, with one sample more at either end."""
         edges = self.window(row)
-        if edges is None or not self.trace:
+        return [] if edges is None else self.samples_over(edges)
+
+    def samples_over(self, edges: Row) -> list[list[Sample]]:
+        """Return the same of any line of ``windows.jsonl``."""
+        if not self.trace:
             return []
         offset_s = edges["utc_s"] - edges["t_s"]
         session = min(self.trace, key=lambda session: abs(session.offset_s - offset_s))

@@ -12,6 +12,9 @@ SLACK_S = 0.1
 SHARED_MEMORY = 1.1
 """The processes of a tree count the pages that they share once each."""
 
+LEAST_BYTES = 4e6
+"""No process that runs Python takes less."""
+
 MAX_BITS = 128
 MAX_BESIDE_BYTES = 1e8
 """What a parameter takes at most, and what is stored beside them: vocabulary, configuration, an engine's code."""
@@ -22,6 +25,8 @@ CPU_SECONDS = ("cpu_s", "harness_cpu_s", "poller_cpu_s", "foreign_cpu_s")
 def _is_on_its_machine(row: Row, evidence: Evidence) -> Iterator[str]:
     """The device is one of the machine's."""
     machine, name = evidence.run["machine"], row.get("device_name")
+    if row["device"] == "mps" and machine.get("os") not in (None, "Darwin"):
+        yield f"device is mps, which {machine['os']} does not have"
     if row["device"] == "cpu" and name != machine.get("cpu_model"):
         yield f"device_name is {name!r}, in run.json the CPU is {machine.get('cpu_model')!r}"
     if str(row["device"]).startswith("cuda"):
@@ -43,13 +48,26 @@ def _fits_the_memory(row: Row, evidence: Evidence) -> Iterator[str]:
     for name, limit in limits.items():
         if isinstance(limit, (int, float)) and (row.get(name) or 0) > SHARED_MEMORY * limit:
             yield f"{name} is {row[name]:g}, the machine has {limit:g}"
+        elif limit is None and name == "peak_rss_bytes" and row.get(name) is not None:
+            yield f"{name} is {row[name]:g}, run.json does not say what memory_bytes the machine has"
+
+
+def _holds_its_model(row: Row, _evidence: Evidence) -> Iterator[str]:
+    """A process is not smaller than an interpreter, nor than half of the model that it holds in the same memory."""
+    peak, model = row.get("peak_rss_bytes"), row.get("model_bytes") or 0
+    least = max(LEAST_BYTES, model / 2 if row["device"] == "cpu" else 0)
+    if peak is not None and peak < least:
+        yield f"peak_rss_bytes is {peak:g}, less than a process with a model of {model:g} bytes takes"
 
 
 def _fits_the_cpus(row: Row, evidence: Evidence) -> Iterator[str]:
     """The CPU seconds of a window are at most its seconds on every CPU."""
     n_cpus = evidence.run["machine"].get("n_cpus_logical")
     if not isinstance(n_cpus, int):
+        yield f"run.json does not say how many CPUs the machine has (n_cpus_logical is {n_cpus!r})"
         return
+    if row.get("cpu_s") is None and evidence.run["meters"].get("cpu-time", "absent") is None:
+        yield "cpu_s is null, and its meter, cpu-time, could measure by run.json"
     most_s = n_cpus * (row["wall_s"] + SLACK_S)
     for name in CPU_SECONDS:
         if (row.get(name) or 0.0) > most_s:
@@ -101,6 +119,7 @@ def _says_how_it_was_warmed(row: Row, evidence: Evidence) -> Iterator[str]:
 HARDWARE = (
     Check(_is_on_its_machine, EDITED),
     Check(_fits_the_memory, EDITED),
+    Check(_holds_its_model, EDITED),
     Check(_fits_the_cpus, EDITED),
     Check(_fits_its_parameters, EDITED),
     Check(_saw_what_it_accounts, EDITED),

@@ -21,6 +21,9 @@ SOURCES = {
 }
 """What a part's joules may come from: the meter, its method, and how the names of its samples begin."""
 
+EDGE_S = 0.1
+"""A poller may be late by so much."""
+
 SLOWEST_S = 0.5
 """A shorter window is not held against samples: at ten a second too few are in it."""
 
@@ -44,7 +47,11 @@ IDLE_SHARE = 0.5
 _TDP = re.compile(r"TDP (?P<watts>[\d.eE+-]+) W \((?:codecarbon's default of (?P<each>[\d.]+) W a thread)?")
 
 
-def _local(row: Row) -> list[str]:
+Spans = Sequence[tuple[float, float, list[Sample]]]
+"""Stretches of time, each with the samples over it."""
+
+
+def local(row: Row) -> list[str]:
     """Return the parts whose joules a meter of the machine told."""
     return [p for p in energy.PARTS if row.get(f"energy_{p}_method") and row.get(f"energy_{p}_source") != EXTERNAL]
 
@@ -78,7 +85,7 @@ _NO_JOULES = {"clock", "cpu-time", "memory", "thermal", "gpu"}
 
 def _has_its_samples(row: Row, evidence: Evidence) -> Iterator[str]:
     """What a suite samples is there, where joules come from the machine's own meters."""
-    parts = [part for part in _local(row) if row.get(f"energy_{part}_j") is not None]
+    parts = [part for part in local(row) if row.get(f"energy_{part}_j") is not None]
     sampled = [part for part in parts if row[f"energy_{part}_method"] == "sampled"]
     hz = evidence.run["suite"].get("trace_hz", 0)
     if sampled and not hz:
@@ -87,17 +94,46 @@ def _has_its_samples(row: Row, evidence: Evidence) -> Iterator[str]:
         yield f"power.jsonl is not there: the suite samples at {hz:g} Hz, and energy_{parts[0]}_j hangs on it"
     elif sampled and not _covered(row, evidence):
         yield f"energy_{sampled[0]}_j is sampled, and power.jsonl has no samples over this window"
+    elif _counted(row) and hz:
+        yield from _hides_no_samples(row, evidence)
 
 
-def _covered(row: Row, evidence: Evidence) -> list[tuple[float, float, list[Sample]]]:
+def _counted(row: Row) -> list[str]:
+    """Return the sources of a row's joules that are counters of the machine, which are sampled, too."""
+    parts = [part for part in local(row) if row.get(f"energy_{part}_j") is not None]
+    return [str(row[f"energy_{part}_source"]) for part in parts if row[f"energy_{part}_method"] == "counter"]
+
+
+def _hides_no_samples(row: Row, evidence: Evidence) -> Iterator[str]:
+    """What a row's window lacks in samples it says itself, and those that are there have the counter."""
+    edges, told_s = evidence.window(row), row.get("trace_lost_s") or 0.0
+    parts = evidence.samples(row)
+    if edges is None:
+        return
+    longest_s = traces.MAX_MISSED * max(session.period_s for session in evidence.trace)
+    spans = zip(edges["segments"], parts, strict=True)
+    known = [traces.lost_s([s[TIME] for s in samples], start, end, longest_s) for (start, end), samples in spans]
+    if (lost_s := sum(known)) > told_s + EDGE_S:
+        yield f"power.jsonl has no samples of {lost_s:.3g} s of this window, trace_lost_s is {told_s:.3g}"
+        return
+    for source in dict.fromkeys(_counted(row)):
+        prefix = SOURCES[source][2] if source in SOURCES else ""
+        if any(parts) and not any(name.startswith(prefix) for part in parts for sample in part for name in sample):
+            yield f"power.jsonl has samples over this window, none of them of {source}"
+
+
+def _covered(row: Row, evidence: Evidence) -> Spans:
     """Return each segment of a row's window with its samples; nothing where they do not reach over all of them."""
     edges = evidence.window(row)
-    if edges is None or not evidence.trace:
+    return [] if edges is None or not evidence.trace else reach(edges, evidence.samples(row))
+
+
+def reach(edges: Row, parts: Sequence[list[Sample]]) -> Spans:
+    """Return the segments of a line of ``windows.jsonl``, each with its samples, where these reach over all."""
+    if not parts:
         return []
-    parts = evidence.samples(row)
     spans = [(*segment, samples) for segment, samples in zip(edges["segments"], parts, strict=True)]
-    reach = all(s and s[0][TIME] <= start and s[-1][TIME] >= end for start, end, s in spans)
-    return spans if reach and spans else []
+    return spans if all(s and s[0][TIME] <= start and s[-1][TIME] >= end for start, end, s in spans) else []
 
 
 def _agrees_with_its_samples(row: Row, evidence: Evidence) -> Iterator[str]:
@@ -105,9 +141,9 @@ def _agrees_with_its_samples(row: Row, evidence: Evidence) -> Iterator[str]:
     spans = _covered(row, evidence)
     if row["wall_s"] < SLOWEST_S or not spans or min(len(samples) for _, _, samples in spans) < MIN_SAMPLES:
         return
-    for part in _local(row):
+    for part in local(row):
         joules, source = row.get(f"energy_{part}_j"), str(row[f"energy_{part}_source"])
-        bounds = _bounds_j(part, source, spans)
+        bounds = bounds_j(part, source, spans)
         if joules is None or bounds is None:
             continue
         low, high = bounds
@@ -118,7 +154,7 @@ def _agrees_with_its_samples(row: Row, evidence: Evidence) -> Iterator[str]:
             )
 
 
-def _bounds_j(part: str, source: str, spans: Sequence[tuple[float, float, list[Sample]]]) -> tuple[float, float] | None:
+def bounds_j(part: str, source: str, spans: Spans) -> tuple[float, float] | None:
     """Return between what the samples have a part's joules; None where they tell nothing of them."""
     if source == "rapl":
         return _counted_j(part, spans)
@@ -138,7 +174,7 @@ def _bounds_j(part: str, source: str, spans: Sequence[tuple[float, float, list[S
     return (1 - share) * min(few), (1 + share) * sum(totals)
 
 
-def _counted_j(part: str, spans: Sequence[tuple[float, float, list[Sample]]]) -> tuple[float, float] | None:
+def _counted_j(part: str, spans: Spans) -> tuple[float, float] | None:
     """Return the least and the most that RAPL's counters went on by, one sample more at either edge for the slack."""
     names = {n for _, _, s in spans for one in s for n in one if n.startswith("rapl.") and n.endswith(".energy_uj")}
     own = sorted(name for name in names if ("dram" in name) == (part == "dram"))
@@ -203,6 +239,12 @@ def _draws_more_than_idle(row: Row, _evidence: Evidence) -> Iterator[str]:
         yield f"energy_j is {joules / row['wall_s']:.3g} W over the window, under half of idle_power_w, {idle_w:.3g}"
 
 
+def _holds_its_parts(row: Row, _evidence: Evidence) -> Iterator[str]:
+    """A machine draws no less than its parts do by their counters."""
+    if why := energy.less_than_parts(row.get("energy_system_j"), row):
+        yield f"energy_system_j cannot be: {why}"
+
+
 def _hides_no_energy(row: Row, evidence: Evidence) -> Iterator[str]:
     """A counter that was sampled over a window was read at its edges, too: its row has joules, or why not."""
     if row.get("energy_cpu_method") is None and any("rapl." in n for p in evidence.samples(row) for s in p for n in s):
@@ -215,6 +257,7 @@ JOULES = (
     Check(_agrees_with_its_samples, EDITED, dependent=True),
     Check(_agrees_with_its_model, EDITED, dependent=True),
     Check(_draws_more_than_idle, EDITED),
+    Check(_holds_its_parts, EDITED),
     Check(_hides_no_energy, EDITED),
 )
 """What holds between a row's joules, its meters and what was sampled."""

@@ -1,7 +1,7 @@
 """When a row was measured: times that can be, windows one after the other, and as long as they say."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 from greenbench import rescore, resultframes, store
@@ -123,23 +123,11 @@ def _ended_when_it_could(row: Row, evidence: Evidence) -> Iterator[str]:
         )
 
 
-def _latencies_fill_the_window(row: Row, evidence: Evidence) -> Iterator[str]:
-    """Where utterances are sent one by one, the latencies of a pass are the seconds of a pass."""
-    texts: Sequence[Mapping[str, object]] = evidence.texts.get(rescore.key_of(row), ())
-    seconds = [float(str(t["latency_s"])) for t in texts if isinstance(t.get("latency_s"), (int, float))]
-    if row["scenario"] != "single-stream" or not texts or len(seconds) != len(texts):
-        return
-    pass_s = row["wall_s"] / row["n_passes"]
-    if sum(seconds) > 3 * pass_s + EDGE_S or sum(seconds) < pass_s / 3 - EDGE_S:
-        yield f"the latencies of a pass are {sum(seconds):.3g} s, wall_s / n_passes is {pass_s:.3g} s"
-
-
 MOMENTS = (
     Check(_is_dated, MEASURE),
     Check(_has_its_window, MEASURE, dependent=True),
     Check(_is_apart, "Restore windows.jsonl, or measure again."),
     Check(_fills_its_window, "Restore the row from its run, or measure again."),
     Check(_ended_when_it_could, "Restore the row from its run, or measure again."),
-    Check(_latencies_fill_the_window, "Restore the row from its run, or measure again."),
 )
 """What holds of the time of a measured row."""

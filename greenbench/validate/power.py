@@ -35,11 +35,13 @@ def _idle_power_can_be(row: Row, evidence: Evidence) -> Iterator[str]:
     """Idle power is that of the row's scope, so it is within what all its parts draw at most."""
     parts = [part for part in energy.PARTS if row.get(f"energy_{part}_method") is not None]
     domains = {part: domain_of(part, row.get(f"energy_{part}_source")) for part in parts}
+    least_w = min((BOUNDS[domain].lowest_w for domain in domains.values()), default=0.0)
     most_w = sum(BOUNDS[domain].highest_w * _n_units(domain, evidence) for domain in domains.values())
     for name in ("idle_power_w", "idle_power_after_w"):
         watts = row.get(name)
-        if watts is not None and domains and (watts < 0 or watts > most_w):
-            yield f"{name} is {watts:,.6g}, which {' + '.join(domains)} cannot draw: at most {most_w:,g} W"
+        if watts is not None and domains and not least_w <= watts <= most_w:
+            told = f"{least_w:g} to {most_w:,g} W"
+            yield f"{name} is {watts:,.6g}, which {' + '.join(domains)} cannot draw: {told}"
 
 
 def _samples_can_be(row: Row, evidence: Evidence) -> Iterator[str]:

@@ -95,12 +95,13 @@ def _is_the_known_data(row: Row, evidence: Evidence) -> Iterator[str]:
     why = known.contradiction(row["dataset"], str(row.get("data_hash")), [str(text["reference"]) for text in texts])
     if why:
         yield f"the data is not what it is called: {why}"
-    elif str(row["dataset"]).startswith("librispeech/") and texts:
+    elif texts and _LIBRISPEECH.match(str(row["dataset"])):
         odd = next((text for text in texts if not _LIBRISPEECH_ID.fullmatch(text["utterance_id"])), None)
         if odd:
             yield f"the data is not what it is called: {odd['utterance_id']!r:.60} is no utterance of LibriSpeech"
 
 
+_LIBRISPEECH = re.compile(r"\W*libri\W?speech\W", re.IGNORECASE)
 _LIBRISPEECH_ID = re.compile(r"\d+-\d+-\d{4}")
 
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from greenbench.corpus import Corpus
-from greenbench.datasets.known import KNOWN, contradiction, is_pinned
+from greenbench.datasets.known import KNOWN, contradiction, is_pinned, meant
 from greenbench.datasets.librispeech import ARCHIVES
 from greenbench.datasets.quickstart import Quickstart
 
@@ -45,6 +45,24 @@ def test_every_evaluation_split_of_librispeech_is_known() -> None:
 def test_other_data_under_the_name_is_told(name: str, data_hash: str, references: list[str], told: str) -> None:
     """Another number of utterances or words, or another hash, is no data of that name; both figures are said."""
     assert told in str(contradiction(name, data_hash, references))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("LibriSpeech/test-clean", "librispeech/test-clean"),
+        ("librisp\u0435ech/test-clean", "librispeech/test-clean"),
+        ("quickstart-seen ", "quickstart/seen"),
+        ("test-clean", None),
+        ("librispeech/test-clean[:40]", None),
+        ("mine/test-clean", None),
+        ("\u8a9e\u97f3" * 5, None),
+        ("quick", None),
+    ],
+)
+def test_a_name_that_reads_like_a_published_one_means_it(name: str, expected: str | None) -> None:
+    """Case, signs, what nobody sees and letters of other scripts make no other name; parts and one's own are others."""
+    assert meant(name) == expected
 
 
 def test_what_cannot_be_held_against_anything_is_not_refused() -> None:

@@ -1,0 +1,67 @@
+"""Latencies and rates of a row: only where its scenario has them, and those that its texts have."""
+
+from collections.abc import Iterator, Sequence
+from math import isclose
+from typing import Any
+
+from greenbench import rescore, store
+from greenbench.statistics.percentiles import median, upper_bound
+from greenbench.validate.evidence import Check, Evidence, Row
+from greenbench.validate.form import EDITED
+
+LATENCIES = {50: "latency_p50_s", 90: "latency_p90_s", 95: "latency_p95_s", 99: "latency_p99_s"}
+
+EDGE_S = 0.1
+SLACK = 3.0
+"""A first pass may be so many times slower or quicker than all together."""
+
+
+def _seconds(row: Row, evidence: Evidence) -> list[float]:
+    """Return the latencies that the texts of a row's first pass have, all or none."""
+    texts: Sequence[Row] = evidence.texts.get(rescore.key_of(row), ())
+    seconds = [float(t["latency_s"]) for t in texts if isinstance(t.get("latency_s"), (int, float))]
+    return seconds if len(seconds) == len(texts) else []
+
+
+def _fill_the_window(row: Row, evidence: Evidence) -> Iterator[str]:
+    """Where utterances are sent one by one, the latencies of a pass are the seconds of a pass."""
+    seconds = _seconds(row, evidence)
+    if row["scenario"] != "single-stream" or not seconds:
+        return
+    pass_s = row["wall_s"] / row["n_passes"]
+    if sum(seconds) > SLACK * pass_s + EDGE_S or sum(seconds) < pass_s / SLACK - EDGE_S:
+        yield f"the latencies of a pass are {sum(seconds):.3g} s, wall_s / n_passes is {pass_s:.3g} s"
+
+
+def _are_the_texts(row: Row, evidence: Evidence) -> Iterator[str]:
+    """A latency of a row follows from those of its texts: exactly where there was one pass, else the median nearly."""
+    told = {pct: row[name] for pct, name in LATENCIES.items() if row.get(name) is not None}
+    if not told:
+        return
+    seconds = _seconds(row, evidence)
+    if not seconds:
+        yield f"{LATENCIES[min(told)]} is {told[min(told)]:g}, {store.HYPOTHESES} has no latencies of this row"
+        return
+    known: dict[int, Any] = {pct: upper_bound(seconds, pct) for pct in told} | {50: median(seconds)}
+    for pct, found in told.items():
+        right = known[pct]
+        if row["n_passes"] == 1 and (right is None or not isclose(found, right, rel_tol=1e-6)):
+            yield f"{LATENCIES[pct]} is {found:g}, the latencies in {store.HYPOTHESES} make it {right}"
+        elif pct == 50 and right and row["scenario"] == "single-stream" and not right / SLACK <= found <= SLACK * right:
+            yield f"{LATENCIES[pct]} is {found:g}, its median in {store.HYPOTHESES} is {right:.3g} in the first pass"
+
+
+def _rate_was_tried(row: Row, _evidence: Evidence) -> Iterator[str]:
+    """A server's rate is the highest of those that were tried and held, which the row lists."""
+    rate_hz, probes = row.get("server_rate_hz"), str(row.get("server_probes") or "")
+    if rate_hz is None:
+        return
+    held = [probe.partition(" Hz")[0] for probe in probes.split("; ") if " Hz held " in probe]
+    if row["scenario"] != "server":
+        yield f"server_rate_hz is {rate_hz:g}, and the scenario is {row['scenario']}"
+    elif f"{rate_hz:.4g}" not in held:
+        yield f"server_rate_hz is {rate_hz:.4g}, held by server_probes: {', '.join(held) or 'none'}"
+
+
+TIMES = (Check(_fill_the_window, EDITED), Check(_are_the_texts, EDITED), Check(_rate_was_tried, EDITED))
+"""What holds of the latencies and rates of a measured row."""
