@@ -95,6 +95,8 @@ def _with_system(row: Row, log: PowerLog, edges: Sequence[Row], steps: Protocol,
     joules, why = (
         _joules(log, resultframes.segments_utc(window)) if window else (None, "the time of this window is not known")
     )
+    why = why or energy.less_than_parts(joules, row)
+    joules = None if why else joules
     note = why or f"{log.source.path.name}, {skew}"
     reading = energy.reading_of(row)
     reading.quantities["energy_system_j"] = Quantity(joules, "sampled", EXTERNAL, note)

@@ -1,6 +1,7 @@
 """Which parts of the machine an energy total covers, what it may claim about itself, and what derives from it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from greenbench.metrics import co2e_g, energy_net_j, ratio
@@ -54,6 +55,16 @@ def less_than_parts(system_j: float | None, columns: Mapping[str, Any]) -> str |
         f"{system_j:.4g} J of the machine are less than the {parts_j:.4g} J that its parts drew by their counters: "
         "is it this machine's meter, and in W?"
     )
+
+
+def hold_system(reading: Reading) -> None:
+    """Leave no joules of a whole machine in a reading where its parts drew more, by their counters."""
+    known = {part: found for part in PARTS if (found := reading.quantities.get(f"energy_{part}_j"))}
+    columns: dict[str, Any] = {f"energy_{part}_j": found.value for part, found in known.items()}
+    columns |= {f"energy_{part}_method": found.method for part, found in known.items()}
+    if why := less_than_parts(reading.value("energy_system_j"), columns):
+        system = reading.quantities["energy_system_j"]
+        reading.quantities["energy_system_j"] = replace(system, value=None, note=why)
 
 
 def provenance(device: str, reading: Reading) -> dict[str, Any]:

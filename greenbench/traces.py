@@ -174,6 +174,12 @@ class Session:
         return list(self.samples[max(first, 0) : last])
 
 
+def together(several: Sequence[Session], start_s: float, end_s: float) -> Session:
+    """Return what pollers that share a clock wrote around a stretch of time, as one wrote it."""
+    found = sorted((sample for session in several for sample in session.over(start_s, end_s)), key=_time)
+    return Session(several[0].offset_s, max(session.period_s for session in several), found)
+
+
 def sessions(rows: Iterable[Mapping[str, Any]]) -> list[Session]:
     """Group the lines of a file of samples by the poller that wrote them; lines of other kinds are left out."""
     found: list[tuple[Mapping[str, Any], list[Sample]]] = []

@@ -139,3 +139,19 @@ def test_a_part_without_a_meter_says_why() -> None:
     reading = Reading(absent={"energy_cpu_j": "rapl: no counter", "energy_gpu_j": "nvml: no driver"})
     assert energy.provenance("cpu", reading) == {"energy_cpu_note": "rapl: no counter", "energy_unread": None}
     assert energy.provenance("cuda", reading)["energy_gpu_note"] == "nvml: no driver"
+
+
+@pytest.mark.parametrize(
+    ("system_j", "method", "is_known"),
+    [(16.0, "counter", False), (60.0, "counter", True), (90.0, "counter", True), (16.0, "estimated", True)],
+)
+def test_a_machine_draws_no_less_than_its_parts(system_j: float, method: str, is_known: bool) -> None:
+    """A meter of 16 J beside packages of 64 J is another machine's, or not in W; an estimate contradicts nothing."""
+    reading = Reading()
+    reading.add("energy_cpu_j", Quantity(60.0, method, "x"))
+    reading.add("energy_dram_j", Quantity(4.0, method, "x"))
+    reading.add("energy_system_j", Quantity(system_j, "sampled", "hwmon"))
+    energy.hold_system(reading)
+    assert (reading.value("energy_system_j") is not None) is is_known
+    assert is_known or "less than the 64 J" in str(reading.quantities["energy_system_j"].note)
+    assert (energy.total_j("cpu", reading) is not None) is is_known  # not the parts' sum: cells do not mix scopes

@@ -386,6 +386,16 @@ def joules_with_a_hole_in_their_samples(files: Files) -> None:
     power_json(files, lambda row: row if row["t_s"] % 3 >= 2.5 else None)
 
 
+@forgery("the samples in power.jsonl make it")
+def joules_under_a_poller_that_began_anew(files: Files) -> None:
+    """As in a resumed run there are two pollers on one clock: the samples of both count."""
+    rows(files, lambda row: scale_joules(row, 0.25), of=["a"])
+    lines = files["honest/power.jsonl"].splitlines(keepends=True)
+    header = json.loads(lines[0])
+    header["header"]["utc_s"] -= 1e-3
+    files["honest/power.jsonl"] = b"".join([*lines, json.dumps(header).encode() + b"\n"])
+
+
 @forgery("none of them of rapl")
 def joules_without_their_counter(files: Files) -> None:
     rows(files, lambda row: scale_joules(row, 0.25), of=["a"])

@@ -9,9 +9,12 @@ from greenbench import rescore
 from greenbench.protocol import Protocol
 from greenbench.record import KEYS
 from greenbench.rescore import key_of
-from greenbench.traces import Sample, Session
+from greenbench.traces import Sample, Session, together
 
 Row = Mapping[str, Any]
+
+SAME_CLOCK_S = 60.0
+"""Clocks that differ by less from UTC were read between the same two starts of the machine."""
 
 Severity = Literal["error", "warning"]
 
@@ -89,12 +92,12 @@ class Evidence:
         return [] if edges is None else self.samples_over(edges)
 
     def samples_over(self, edges: Row) -> list[list[Sample]]:
-        """Return the same of any line of ``windows.jsonl``."""
-        if not self.trace:
-            return []
+        """Return the same of any line of ``windows.jsonl``, by all pollers on its clock: a resumed run has several."""
         offset_s = edges["utc_s"] - edges["t_s"]
-        session = min(self.trace, key=lambda session: abs(session.offset_s - offset_s))
-        return [session.over(start, end) for start, end in edges["segments"]]
+        near = [session for session in self.trace if abs(session.offset_s - offset_s) < SAME_CLOCK_S]
+        if not near:
+            return []
+        return [together(near, start, end).over(start, end) for start, end in edges["segments"]]
 
 
 Rule = Callable[[Row, Evidence], Iterator[str]]

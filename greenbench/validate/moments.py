@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 from greenbench import rescore, resultframes, store
-from greenbench.validate.evidence import Check, Evidence, Line, Row
+from greenbench.validate.evidence import SAME_CLOCK_S, Check, Evidence, Line, Row
 
 FIRST_UTC = datetime(2026, 1, 1, tzinfo=timezone.utc)
 """Before, there was no greenbench."""
@@ -21,9 +21,6 @@ EDGE_S, EDGE_SHARE = 0.1, 0.005
 
 OVERLAP_S = 0.1
 """Two windows may overlap by so much, since each was brought to UTC by its own look at the clock."""
-
-SAME_CLOCK_S = 60.0
-"""Two windows whose clocks differ by less were timed between the same two starts of the machine."""
 
 MIN_WINDOW_S = 1.0
 MAX_LAST_PASS = 4.0
