@@ -24,6 +24,8 @@ class Limits:
         max_files: in an archive.
         max_ratio: of a file's bytes to those it takes in an archive; what runs write comes to 10 to 30.
         max_lines: of one file in an archive.
+        max_aligned: characters of references times those of hypotheses, over the texts of an archive, each pair once;
+            so many are aligned again in a few seconds. 44 recordings of an hour are a little less.
         max_line_bytes: of one line of JSON; two texts of ``runfiles.MAX_TEXT`` fit.
         max_text_bytes: of a file that is read in one piece: a suite, a recipe, ``run.json``, ``greenbench.json``.
         max_depth: of lists and mappings within each other.
@@ -39,6 +41,7 @@ class Limits:
     max_files: int = 2_000
     max_ratio: float = 200.0
     max_lines: int = 1_000_000
+    max_aligned: int = 150_000_000_000
     max_line_bytes: int = 2**21
     max_text_bytes: int = 2**23
     max_depth: int = 60

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,8 +18,10 @@ from greenbench.errors import GreenbenchError, InputError, StoreError
 from greenbench.limits import Limits
 from greenbench.limits import limits as present_limits
 from greenbench.privacy import Found
-from greenbench.readback import open_file
+from greenbench.readback import Fault, lines, open_file
+from greenbench.runfiles import FORMS
 from greenbench.validate import Problem
+from greenbench.validate.files import MAX_FAULTS
 
 FORMAT = "greenbench-submission/1"
 MANIFEST = "submission.json"
@@ -195,9 +198,24 @@ def unpack(file: Path, folder: Path, limits: Limits | None = None) -> str:
             hashes = _manifest(file, archive)
             for name, expected in hashes.items():
                 _extract(file, archive.open(name), expected, folder / name, limits)
+        _refuse_dear(file, folder, limits.max_aligned)
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
         raise InputError(f"{file}: cannot be read as an entry: {error}. {_PACK}") from error
     return digest(hashes)
+
+
+def _refuse_dear(file: Path, folder: Path, most: int) -> None:
+    """Refuse texts that take long to be counted again, or of which too many lines cannot be used (InputError)."""
+    seen, n_steps, n_faults = set[int](), 0, 0
+    for _, row in chain.from_iterable(lines(path, FORMS[path.name]) for path in folder.glob(f"*/{store.HYPOTHESES}")):
+        n_faults += isinstance(row, Fault)
+        if isinstance(row, dict) and (pair := hash((row["reference"], row["hypothesis"]))) not in seen:
+            seen.add(pair)
+            n_steps += len(row["reference"]) * len(row["hypothesis"])
+        if n_steps > most:
+            raise InputError(f"{file}: its texts take too long to be counted again. Pack fewer runs in one entry.")
+        if n_faults > MAX_FAULTS:
+            raise InputError(f"{file}: more than {MAX_FAULTS} lines of {store.HYPOTHESES} cannot be used. {_PACK}")
 
 
 def read_digest(file: Path) -> str:
@@ -268,8 +286,8 @@ def _extract(file: Path, stream: IO[bytes], expected: str, target: Path, limits:
     target.parent.mkdir(parents=True, exist_ok=True)
     name, hashed = f"{target.parent.name}/{target.name}", hashlib.sha256()
     with stream, target.open("xb") as out:
-        lines = iter(partial(stream.readline, limits.max_line_bytes + 1), b"")
-        for number, line in enumerate(lines, start=1):
+        found = iter(partial(stream.readline, limits.max_line_bytes + 1), b"")
+        for number, line in enumerate(found, start=1):
             if number > limits.max_lines:
                 raise InputError(
                     f"{file}: {name} has more than {limits.max_lines} lines. Pack fewer runs in one entry."

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import stat
 import tracemalloc
 import zipfile
@@ -11,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from greenbench import store, submission
+from greenbench import readback, store, submission
 from greenbench.errors import InputError
 from greenbench.limits import Limits
 from greenbench.submission import MANIFEST, check, digest, pack
+from greenbench.validate import texts
 
 CELL: dict[str, Any] = {"variant": "a", "n_wrong": 2,
                         "rounds": [{"wall_s": 1.0 + i / 100, "energy_cpu_j": 9.0} for i in range(3)]}  # fmt: skip
@@ -249,6 +251,7 @@ def test_links_and_twins_are_refused(entry: Path, tmp_path: Path) -> None:
         (Limits(max_files=3), "at most 3"),
         (Limits(max_lines=20), "has more than 20 lines"),
         (Limits(max_line_bytes=500), "has a line of more than 500 bytes"),
+        (Limits(max_aligned=20), "its texts take too long to be counted again"),
     ],
 )
 def test_what_an_entry_may_cost_is_a_setting(limits: Limits, expected: str, entry: Path, tmp_path: Path) -> None:
@@ -270,6 +273,34 @@ def test_bombs_cost_next_to_nothing(content: bytes, entry: Path, tmp_path: Path)
     assert tracemalloc.get_traced_memory()[1] < 5e6
     tracemalloc.stop()
     assert not (tmp_path / "unpacked").exists()
+
+
+@pytest.mark.parametrize("dear", ["long texts", "short lines"])
+def test_dear_archives_are_refused_before_they_are_judged(
+    dear: str, entry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within the ratio of sizes an archive of 90 kB still holds hours of work: it is not begun.
+
+    The seconds are counted as what they are made of: pairs of characters to align, and lines that are parsed.
+    """
+    files, rng = read(entry), random.Random(3)
+    noise = "".join(rng.choices("0123456789abcdef", k=120_000))  # what a member of that ratio needs
+    text = json.loads(files["r1/hypotheses.jsonl"].splitlines()[0])
+    if dear == "long texts":
+        rows = [text | {"utterance_id": str(n), "reference": "ab cd " * 41_000, "hypothesis": f"{n} ba " * 49_000}
+                for n in range(12)]  # fmt: skip
+    else:
+        rows = [{}] * 900_000
+    files["r1/hypotheses.jsonl"] = "\n".join(json.dumps(row) for row in [text | {"speaker": noise}, *rows]).encode()
+    assert repack(entry, files, zipfile.ZIP_DEFLATED).stat().st_size < 120_000
+    parsed = []
+    judged = readback.judged
+    monkeypatch.setattr(readback, "judged", lambda *a: parsed.append(0) or judged(*a))
+    monkeypatch.setattr(texts, "_score", lambda *_a: pytest.fail("these texts are aligned"))
+    assert ("counted again" if dear == "long texts" else "lines of hypotheses.jsonl cannot be used") in told(
+        entry, tmp_path
+    )
+    assert len(parsed) < 10_000
 
 
 def test_a_member_that_unpacks_to_more_than_it_says_is_refused(entry: Path, tmp_path: Path) -> None:
