@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from greenbench import powerlog
 from greenbench.errors import InputError
+from greenbench.limits import limits
 from greenbench.powerlog import Source, read
 
 NOON = 1_700_000_000.0
@@ -220,3 +221,44 @@ def test_a_column_of_another_unit_is_no_watts(log, column: str) -> None:
     """What a name says not to be watts is not taken for them, even where it was asked for."""
     with pytest.raises(InputError, match="is not in W by its name"):
         read(log(f"t,{column}\n1700000000,4\n", power_name=column))
+
+
+@pytest.mark.parametrize("column", ["messpunkt", "wo", "beside"])
+def test_meters_that_take_turns_are_several_whatever_their_column_is_called(log, column: str) -> None:
+    """No list of words has every name; meters that are asked one after the other show themselves."""
+    text = lines_of_two(column, "Pult", "Schrank") + lines_of_two(column, "Pult", "Schrank").partition("\n")[2]
+    with pytest.raises(InputError, match="several series in one log: Pult, Schrank"):
+        read(log(text))
+    assert set(read(log(text, series="pult")).watts) == {40}
+
+
+def test_a_state_that_stays_is_no_meter(log) -> None:
+    """What a plug says of itself changes seldom."""
+    states = ["on"] * 5 + ["standby"] * 3
+    rows = "".join(f"{NOON + n},{state},{n}\n" for n, state in enumerate(states))
+    assert read(log("t,state,watts\n" + rows)).watts.tolist() == list(range(8))
+
+
+def test_two_columns_of_different_times_are_refused(log) -> None:
+    """Which of two times is the meter's nobody can know; the same time twice, one cut to seconds, is one."""
+    apart = f"timestamp,time,watts\n{NOON},{NOON + 3600},20\n{NOON + 1},{NOON + 3601},22\n"
+    with pytest.raises(InputError, match=r"wall.csv:2: time and timestamp are different times: choose with --time-col"):
+        read(log(apart))
+    assert read(log(apart, time_name="time")).times[0] == NOON + 3600
+    same = f"timestamp,time,watts\n{NOON + 0.9},2023-11-14T22:13:20Z,20\n"
+    assert read(log(same)).times.tolist() == [NOON + 0.9]
+
+
+@pytest.mark.parametrize(("limit", "what"), [("LOG_LINES", "more than 2 lines"), ("LOG_BYTES", "more than 0 MB")])
+def test_a_log_larger_than_the_limits_is_refused(limit: str, what: str, log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before its lines become rows in memory, with what to do."""
+    source = log(f"t,watts\n{NOON},20\n{NOON + 1},22\n")
+    assert len(read(source).times) == 2
+    monkeypatch.setenv(f"GREENBENCH_MAX_{limit}", "2")
+    limits.cache_clear()
+    with pytest.raises(
+        InputError, match=rf"{what}: cut the log to the hours of the run, or raise GREENBENCH_MAX_{limit}"
+    ):
+        read(source)
+    monkeypatch.undo()
+    limits.cache_clear()

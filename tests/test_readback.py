@@ -12,6 +12,8 @@ from greenbench.entries import VariantEntry, build_variant
 from greenbench.errors import InputError, StoreError
 from greenbench.limits import limits
 from greenbench.plugins import LINEAGE
+from greenbench.runfiles import MAX_TEXT
+from greenbench.validate import files
 from greenbench.validate.files import read_lines
 
 ROW: dict[str, Any] = {
@@ -110,3 +112,43 @@ def test_a_lineage_of_another_form_is_refused(text: str, told: str, tmp_path: Pa
         build_variant(VariantEntry(use="wav2vec2", model=str(tmp_path)))
     assert told in str(caught.value)
     assert str(caught.value).startswith(str(tmp_path / LINEAGE))
+
+
+@pytest.mark.parametrize("limit", ["FILE_LINES", "FILE_BYTES"])
+def test_a_file_larger_than_the_limits_is_refused(limit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading stops with the limit to raise, and to ``validate`` it is an error."""
+    path = tmp_path / store.RECORDS
+    path.write_text(f"{json.dumps(ROW)}\n" * 3)
+    assert len(list(store.read_rows(path))) == 3
+    monkeypatch.setenv(f"GREENBENCH_MAX_{limit}", "2")
+    limits.cache_clear()
+    with pytest.raises(StoreError, match=f"raise GREENBENCH_MAX_{limit} to read them"):
+        list(store.read_rows(path))
+    assert [problem.where for problem in read_lines(tmp_path)[1]] == [str(path)]
+    monkeypatch.undo()
+    limits.cache_clear()
+
+
+def test_lines_that_cannot_be_used_are_not_read_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``validate`` says how many it found, and that it stopped there."""
+    monkeypatch.setattr(files, "MAX_UNUSABLE", 30)
+    (tmp_path / store.RECORDS).write_text("{}\n" * 100)
+    *listed, last = read_lines(tmp_path)[1]
+    assert len(listed) == 20
+    assert last.what == "10 more lines that cannot be used; the lines after these were not looked at"
+
+
+def test_a_control_without_its_figures_is_refused(tmp_path: Path) -> None:
+    """What a page shows of the controls is there, or null."""
+    (tmp_path / store.RUN).write_text(json.dumps({"run_id": "r", "control": {"cpu": {"control": "c/1", "rtfx": 9.0}}}))
+    with pytest.raises(StoreError, match=r"control.cpu.rtfx_min: missing"):
+        store.read_run(tmp_path)
+
+
+def test_every_text_of_a_worker_can_be_read_back(tmp_path: Path) -> None:
+    """The longest text that a message may hold makes a line within the limit of a line, whatever its letters."""
+    row = ROW | {"utterance_id": "u", "reference": "\U0001f642" * MAX_TEXT, "hypothesis": "я" * MAX_TEXT}
+    row = {name: row[name] for name in row if name not in ("status", "wer")}
+    store.append(tmp_path, [row], store.HYPOTHESES)
+    (found,) = store.read_rows(tmp_path / store.HYPOTHESES)
+    assert len(found["hypothesis"]) == MAX_TEXT

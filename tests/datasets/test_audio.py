@@ -621,3 +621,23 @@ def test_an_ogg_file_cut_within_a_page_is_refused(tmp_path: Path, subtype: str) 
     path.write_bytes(whole[:-100])
     with pytest.raises(BadAudioError, match="it breaks off: its last page"):
         read_audio(path)
+    pages = [found.start() for found in re.finditer(b"OggS", whole)]
+    assert len(pages) > 2
+    path.write_bytes(whole[: pages[-1]])  # between two pages, so that each that is there is whole
+    with pytest.raises(BadAudioError, match="its last page is not marked as the last"):
+        read_audio(path)
+
+
+@pytest.mark.parametrize("part", [(2.0, None), (3.5, None), (1.5, 1.0), (5.0, 0.5)])
+def test_the_length_of_a_part_past_the_end_is_refused(part: tuple[float, float | None], tmp_path: Path) -> None:
+    """As reading it is; it is not negative, nor what the manifest says."""
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.random.default_rng(3).uniform(-0.1, 0.1, 32_000), 16_000)
+    assert read_duration_s(path, 1.5, None) == 0.5
+    assert read_duration_s(path, 1.5, 0.5) == 0.5
+    told = []
+    for ask in (read_audio, read_duration_s):
+        with pytest.raises(BadAudioError) as refused:
+            ask(path, *part)
+        told.append(str(refused.value))
+    assert told[0] == told[1]

@@ -1,5 +1,6 @@
 """Training: the teacher is heard once an utterance, and says of it what it says whatever it is batched with."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,9 @@ import numpy as np
 import pytest
 
 from greenbench import cache
-from greenbench.compress.distill import Distill
+from greenbench.compress.distill import Distill, training
 from greenbench.compress.distill.hearing import LOGITS, Teacher, Took, collate, forward
-from greenbench.errors import InputError
+from greenbench.errors import InputError, StoreError
 from greenbench.meters.clock import Clock
 from greenbench.plugins import Context, Utterance
 from greenbench.variants.wav2vec2 import Wav2Vec2
@@ -186,3 +187,19 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step(losses: dict[str, floa
     training._check_finite({"kl": 1e30}, 1)
     with pytest.raises(TrainingError, match=f"step 7: the loss {broken} is not finite"):
         training._check_finite(losses, 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "not JSON"), ("[]", "a JSON object is expected, not a list"), ('{"step": 3}', "best_step: missing"),
+        ('{"step": "3", "best_step": 0, "audio_s": 0, "wall_s": 0, "energy_j": null, "energy_method": null, '
+         '"best_wer": null}', "step: a valid integer is expected, not '3'"),
+    ],
+)  # fmt: skip
+def test_a_damaged_checkpoint_says_what_to_do(text: str, told: str, tmp_path: Path) -> None:
+    """A training does not go on from what nobody can read, nor end in a traceback."""
+    (tmp_path / training.STATE).write_text(text)
+    with pytest.raises(StoreError, match=re.escape(told)) as refused:
+        training.progress(tmp_path)
+    assert str(refused.value).endswith(f"Take the folder {tmp_path} away, and the training begins anew.")
