@@ -44,7 +44,7 @@ def matrix(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Damage every kind of file that is read back 100,000 times; CI does so 200 times each."""
+    """Damage every kind of file that is read back 100,000 times; CI does so 1,000 times each."""
     session.install("-e", ".[test]")
     session.run("pytest", "tests/fuzz", "--timeout", "0", *session.posargs, env={"GREENBENCH_FUZZ": "100000"})
 

@@ -137,6 +137,7 @@ FIGURES = (
     Check(_is_below_the_peak, PEAK, severity="warning"),
     Check(_is_near_the_peak, EDITED),
     Check(rates, EDITED),
+    Check(_says_how_counted, EDITED),
     Check(_random_weights_have_no_wer, EDITED),
     Check(_has_its_flags, EDITED),
     Check(_has_its_controls, EDITED),

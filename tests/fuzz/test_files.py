@@ -165,6 +165,7 @@ def test_a_sound_file_is_read(door: str, tmp_path: Path) -> None:
 @given(mutation=mutations())
 @example(mutation=Mutation(0.0, "shape", 0.0, 2, 0.0))  # a pipe is not waited for
 @example(mutation=Mutation(0.0, "shape", 0.0, 4, 0.0))  # a link to itself
+@example(mutation=Mutation(0.0, "shape", 0.0, 1, 0.0))  # a folder
 @example(mutation=Mutation(0.588, "insert", 0.731, 8010, 0.512))  # a carriage return in a field of CSV
 @example(mutation=Mutation(0.094, "value", 0.747, 5238, 0.048))  # a text tagged as a mapping
 def test_any_damage_is_one_line(door: str, mutation: Mutation, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -1,5 +1,6 @@
 """A run's folder with any damage: every command goes on or stops with one line, and ``validate`` finds what it met."""
 
+import json
 import shutil
 import warnings
 from collections.abc import Callable
@@ -144,4 +145,43 @@ def test_any_damage_is_met_with_one_line(
             assert list(validate.problems(place)), f"{command}: {told}"
     finally:
         shutil.rmtree(out)
+        restore(place / name, sound[name])
+
+
+def changed(content: bytes, file: str, change: Callable[[dict[str, Any]], Any]) -> bytes:
+    """Return a file with a change of its object, or of that in every line."""
+    values = [json.loads(text) for text in ([content] if file == store.RUN else content.splitlines())]
+    for value in values:
+        change(value)
+    return b"".join(json.dumps(value).encode() + b"\n" for value in values)
+
+
+KEPT: dict[str, tuple[str, Callable[[dict[str, Any]], Any], str]] = {
+    "the row does not say how its words were counted": (
+        store.RECORDS, lambda row: row.update(normalizer=None), "export csv",
+    ),
+    "a row without the count of utterances": (store.RECORDS, lambda row: row.pop("n_utterances"), "lineage"),
+    "controls without their lowest rate": (
+        store.RUN, lambda run: [found.pop("rtfx_min") for found in run["control"].values()], "report",
+    ),
+    "a design power that is a text": (
+        store.RUN, lambda run: run["suite"]["meters"]["codecarbon"].update(tdp_w="many"), "report",
+    ),
+}  # fmt: skip
+"""Damages by which something ended in a traceback once: file, change, command."""
+
+
+@pytest.mark.parametrize("case", KEPT)
+def test_what_was_a_traceback_once_is_a_problem(
+    case: str, sound: dict[str, bytes], place: Path, tmp_path: Path
+) -> None:
+    """The command goes on or stops with one line, and ``validate`` names the damage."""
+    name, change, command = KEPT[case]
+    try:
+        (place / name).write_bytes(changed(sound[name], name, change))
+        met(place, tmp_path, command)
+        found = [problem.what for problem in validate.problems(place) if problem.severity == "error"]
+        assert found
+        assert not any(what.startswith("cannot be judged") for what in found)
+    finally:
         restore(place / name, sound[name])
