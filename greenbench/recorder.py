@@ -1,6 +1,5 @@
 """Recording: a power source that this machine can ask, written down at a pace as a log that can be attached."""
 
-import json
 import math
 import time
 import urllib.request
@@ -8,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from greenbench import powerlog, registry
+from greenbench import powerlog, readback, registry
 from greenbench.bounds import impossible_w
 from greenbench.errors import GreenbenchError, InputError, StoreError
 from greenbench.plugins import Meter, Polled
@@ -68,9 +67,19 @@ def plug(url: str, path: str, timeout_s: float = 2.0) -> Ask:
 
     def ask() -> float:
         with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 (checked above)
-            return _at(json.load(answer), path)
+            content = answer.read(MAX_ANSWER_BYTES + 1)
+        if len(content) > MAX_ANSWER_BYTES:
+            raise ValueError(f"the answer has more than {MAX_ANSWER_BYTES} bytes")
+        try:
+            return _at(readback.parse(content), path)
+        except KeyError as twice:
+            raise ValueError(f"the answer has the key {twice} twice") from twice
 
     return ask
+
+
+MAX_ANSWER_BYTES = 100_000
+"""A plug says all that it knows in a few thousand."""
 
 
 def _at(answer: Any, path: str) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from greenbench import runner, store, suite, verification
+from greenbench import runner, store, submission, suite, validate, verification
 from greenbench.cli import app
 from greenbench.errors import InputError
 from greenbench.leaderboard import history, publish
@@ -255,3 +255,15 @@ def invent_texts(run: Path) -> None:
     heard = [(row["reference"], row["hypothesis"], row["speaker"]) for row in store.read_rows(run / store.HYPOTHESES)]
     figures, unit = scorers.accuracy(heard, scorers.create("whisper-english"))
     rewrite(run, store.RECORDS, lambda row: row.update(figures, wer_ci_unit=unit))
+
+
+def test_a_damaged_record_among_runs_is_a_problem(entry: Entry, tmp_path: Path) -> None:
+    """What a board refuses of the records beside its runs, ``validate`` names, and nothing of a sound one."""
+    submission.unpack(entry(CELL), tmp_path / "runs")
+    path = tmp_path / "runs" / "v.json"
+    path.write_text(verification.as_json(RECORD))
+    assert [problem for problem in validate.problems(tmp_path / "runs") if problem.severity == "error"] == []
+    path.write_text(verification.as_json(RECORD).replace('"utc": "20', '"utc": "x20'))
+    (problem,) = (one for one in validate.problems(tmp_path / "runs") if one.severity == "error")
+    assert problem.where == str(path)
+    assert "utc: " in problem.what

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from greenbench import readback
 from greenbench.datasets.archives import fetch_folder
 from greenbench.datasets.audio import audio_digest, read_audio, read_duration_s
 from greenbench.errors import InputError, MissingError
@@ -135,7 +136,7 @@ def _transcripts(chapter: Path) -> dict[str, str]:
     texts: dict[str, str] = {}
     pattern = re.compile(rf"({re.escape(chapter.parent.name)}-{re.escape(chapter.name)}-\d+)\s+(\S.*)")
     for path in sorted(_visible(chapter, "*.trans.txt")):
-        for number, line in enumerate(path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines(), 1):
+        for number, line in enumerate(readback.read_whole(path).removeprefix(codecs.BOM_UTF8).splitlines(), 1):
             if not line.strip():
                 continue
             found = pattern.fullmatch(_decode(line).rstrip())

@@ -37,6 +37,19 @@ def problems(results: Path) -> Iterator[Problem]:
         raise InputError(f"{results}: no runs here (no {store.RUN} at or below it)")
     for folder in found:
         yield from _judged(folder)
+    yield from _records(results)
+
+
+def _records(results: Path) -> Iterator[Problem]:
+    """Read the verifications that lie among runs."""
+    from greenbench import verification
+
+    for path in verification.records([results]):
+        try:
+            verification.read(path)
+        except InputError as error:
+            what = str(error).removeprefix(f"{path}: ")
+            yield Problem("error", str(path), what, "Take the file away, or verify the entry again.")
 
 
 def _judged(folder: Path) -> list[Problem]:
