@@ -1,24 +1,47 @@
 """Where a run is kept: a folder that is made or gone on with, what it says of itself, and what of it is still to do."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
-from greenbench import store
+from greenbench import powerlog, store
 from greenbench.cooldown import Temperatures, rule
 from greenbench.errors import InputError
 from greenbench.plan import NOT_MEASURED, content_hash
 from greenbench.record import KEYS
 from greenbench.suite import Suite, build_protocol
 
-if TYPE_CHECKING:
-    from greenbench.runner import Options
+
+@dataclass(frozen=True)
+class Options:
+    """How a run is carried out, as opposed to what it measures.
+
+    Attributes:
+        out: the run's folder; by default ``results/<run_id>``.
+        resume: continue the run in ``out`` (by default the suite's latest), running what is missing or failed.
+        only: a glob on cells.
+        command: how the run was started, for ``run.json``.
+        power_log: what a wall meter writes meanwhile; attached to the rows at the end.
+        page: writes the page of the run's folder into a file at the end; None leaves the page out.
+        made: the text of a suite that was made for the run, which is kept in its folder.
+    """
+
+    out: Path | None = None
+    resume: bool = False
+    only: str | None = None
+    command: str | None = None
+    power_log: powerlog.Source | None = None
+    page: Callable[[Path, Path], object] | None = None
+    made: str | None = None
 
 
-def place(suite: Suite, options: "Options") -> tuple[Path, str]:
+DEFAULTS = Options()
+
+
+def place(suite: Suite, options: Options) -> tuple[Path, str]:
     """Return the folder of the run to resume or of a new one, and the id that a new one gets.
 
     Raises:
@@ -33,7 +56,7 @@ def place(suite: Suite, options: "Options") -> tuple[Path, str]:
     return folder, new_id
 
 
-def enter(folder: Path, new_id: str, suite: Suite, options: "Options", look: Callable[[], Temperatures]) -> str:
+def enter(folder: Path, new_id: str, suite: Suite, options: Options, look: Callable[[], Temperatures]) -> str:
     """Go on with the run in a folder, or create one there; return its id.
 
     Args:
@@ -104,7 +127,7 @@ def _refuse_changes(folder: Path, old: Mapping[str, Any], suite: Suite) -> None:
     )
 
 
-def _describe(suite: Suite, run_id: str, now: datetime, options: "Options") -> dict[str, Any]:
+def _describe(suite: Suite, run_id: str, now: datetime, options: Options) -> dict[str, Any]:
     """Return the content of ``run.json``: everything that is the same for all rows."""
     from greenbench import environment, meters
 

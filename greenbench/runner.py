@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from greenbench import ahead, attach, control_cell, keptpeaks, lock, opening, powerlog, resultframes, store
 from greenbench.cooldown import Rest, Temperatures, rest, temperatures
 from greenbench.errors import GreenbenchError, InputError
+from greenbench.opening import DEFAULTS, Options
 from greenbench.outcome import shortfall
 from greenbench.plan import Cell, Job, plan
 from greenbench.plugins.events import (
@@ -36,32 +37,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
-class Options:
-    """How a run is carried out, as opposed to what it measures.
-
-    Attributes:
-        out: the run's folder; by default ``results/<run_id>``.
-        resume: continue the run in ``out`` (by default the suite's latest), running what is missing or failed.
-        only: a glob on cells.
-        command: how the run was started, for ``run.json``.
-        power_log: what a wall meter writes meanwhile; attached to the rows at the end.
-        page: writes the page of the run's folder into a file at the end; None leaves the page out.
-        made: the text of a suite that was made for the run, which is kept in its folder.
-    """
-
-    out: Path | None = None
-    resume: bool = False
-    only: str | None = None
-    command: str | None = None
-    power_log: powerlog.Source | None = None
-    page: Callable[[Path, Path], object] | None = None
-    made: str | None = None
+__all__ = ["Options", "check_only", "run"]
 
 
 def run(
     suite: str | Path | Mapping[str, Any] | Suite,
-    options: Options = Options(),
+    options: Options = DEFAULTS,
     observe: Observer = unobserved,
 ) -> "pd.DataFrame":
     """Run a suite.

@@ -236,7 +236,7 @@ def _hash(recipe: Recipe) -> str:
 
 def progress(out: Path) -> str:
     """Say what a recipe that was interrupted has kept, and how it goes on."""
-    from greenbench.compress.distill.training import kept
+    from greenbench.compress.distill.progress import kept
 
     found = [(path.name, last) for path in sorted(out.glob(f"{TRAINING}/*/")) if (last := kept(path))]
     if not found:

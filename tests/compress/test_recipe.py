@@ -169,16 +169,16 @@ def test_a_training_without_validation_speech_keeps_checkpoints_and_goes_on(
     whole = recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "whole")
     lineage = json.loads((whole / "greenbench.json").read_text())
     assert lineage["steps"][1]["training"][0]["step"] == 4, "no patience ends what is never validated"
-    keep = training._keep
+    keep = training.keep
 
     def break_off(*args: Any) -> None:
         keep(*args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_keep", break_off)
+    monkeypatch.setattr(training, "keep", break_off)
     with pytest.raises(KeyboardInterrupt):
         recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
-    monkeypatch.setattr(training, "_keep", keep)
+    monkeypatch.setattr(training, "keep", keep)
     assert "up to step 2" in recipe.progress(tmp_path / "broken")
     told: list[Event] = []
     resumed = recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken", told.append)
@@ -196,7 +196,7 @@ def test_the_last_checkpoint_survives_a_kill_during_the_next(
     pytest.importorskip("accelerate", reason="accelerate is not installed")
     import accelerate
 
-    from greenbench.compress.distill import training
+    from greenbench.compress.distill import progress
 
     write(tmp_path, data)
     whole = recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "whole")
@@ -213,7 +213,7 @@ def test_the_last_checkpoint_survives_a_kill_during_the_next(
     with pytest.raises(KeyboardInterrupt):
         recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
     monkeypatch.setattr(accelerate.Accelerator, "save_state", save)
-    last = training.kept(tmp_path / "broken/training/2-distill")
+    last = progress.kept(tmp_path / "broken/training/2-distill")
     assert last is not None
     assert last.name.endswith("2")
     resumed = recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
@@ -243,7 +243,7 @@ def test_a_student_of_another_width_learns_hidden_states_through_projections(
     from greenbench.compress.distill import training
 
     whole = recipe.run(recipe.load(write(tmp_path, narrow)), tmp_path / "whole")
-    add, drop, keep, seen = training.add_projections, training.drop_projections, training._keep, []
+    add, drop, keep, seen = training.add_projections, training.drop_projections, training.keep, []
 
     def break_off(run: Any, wer: float) -> None:
         keep(run, wer)
@@ -257,10 +257,10 @@ def test_a_student_of_another_width_learns_hidden_states_through_projections(
         if not others:
             drop(student)
 
-    monkeypatch.setattr(training, "_keep", break_off)
+    monkeypatch.setattr(training, "keep", break_off)
     with pytest.raises(KeyboardInterrupt):
         recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
-    for name, patched in (("_keep", keep), ("add_projections", told), ("drop_projections", told)):
+    for name, patched in (("keep", keep), ("add_projections", told), ("drop_projections", told)):
         monkeypatch.setattr(training, name, patched)
     resumed = recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
     assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 
 from greenbench import cache, powerlog, suite, traces, verification
 from greenbench.compress import recipe
-from greenbench.compress.distill import training
+from greenbench.compress.distill import progress
 from greenbench.datasets.manifest import Manifest
 from greenbench.entries import VariantEntry, build_variant, origin
 from greenbench.errors import GreenbenchError
@@ -92,7 +92,7 @@ SAMPLES = b"".join(
         *({"t_s": 1 + n / 10, "t_end_s": 1.01 + n / 10, "rapl.package-0.energy_uj": 7 * n} for n in range(9)),
     )
 )
-PROGRESS = json.dumps(asdict(training.Progress(7, 30.5, 12.0, 99.0, "counter", 0.5, 5))).encode()
+PROGRESS = json.dumps(asdict(progress.Progress(7, 30.5, 12.0, 99.0, "counter", 0.5, 5))).encode()
 ABOUT = {"build": "a build", "settings": "none"}
 CELL = verification.Cell("v", "d", "cpu", "offline", 1, 9, 9, None, None, 1.1, 0.9, 1.0, 1.2, ("a note",))
 RECORD = verification.as_json(
@@ -142,7 +142,7 @@ DOORS: dict[str, tuple[str, bytes, Callable[[Path], Any]]] = {
     "samples": ("power.jsonl", SAMPLES, sample),
     "publication": ("leaderboard.json", json.dumps(BOARDS).encode(), publish),
     "verification": ("verified.json", RECORD, lambda path: verification.records([path]) and verification.read(path)),
-    "checkpoint": ("state.json", PROGRESS, lambda path: training.progress(path.parent)),
+    "checkpoint": ("state.json", PROGRESS, lambda path: progress.progress(path.parent)),
     "cache": (
         "about.json",
         json.dumps({"about": ABOUT, "files": {}}).encode(),

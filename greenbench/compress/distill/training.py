@@ -1,15 +1,13 @@
 """How a student learns from its teacher: steps, checkpoints, a log, and the energy that went into it."""
 
 import csv
-import json
 import math
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from greenbench import readback, whole
+from greenbench import whole
 from greenbench.compress.distill.batches import batches
 from greenbench.compress.distill.hearing import (
     Batch,
@@ -23,64 +21,16 @@ from greenbench.compress.distill.hearing import (
     took,
 )
 from greenbench.compress.distill.losses import Outputs, Target, combine
+from greenbench.compress.distill.progress import BEST, Progress, Run, keep, kept, loaded, progress
 from greenbench.compress.distill.settings import Settings
 from greenbench.compress.distill.spelling import speller
-from greenbench.errors import StoreError, TrainingError, words
-from greenbench.forms import count, form, number, one_of, or_null, record
+from greenbench.errors import TrainingError
 from greenbench.meters import measure
 from greenbench.metrics import ratio
-from greenbench.plugins import METHODS, SAMPLE_RATE_HZ, Context, Meter, Reading
+from greenbench.plugins import SAMPLE_RATE_HZ, Context, Reading
 from greenbench.plugins.events import Phase, TrainingLogged
 
-BEST, LOG, STATE = "best.pt", "log.csv", "state.json"
-
-CHECKPOINT = "checkpoint-{:08d}"
-"""Folder of a checkpoint by its step: it gets this name once it is complete, and the one before goes after that."""
-
-_UNFINISHED = "checkpoint.tmp"
-
-
-@dataclass
-class Progress:
-    """How far a training has come; kept with each checkpoint.
-
-    Attributes:
-        step: optimiser steps taken.
-        audio_s: heard, padding left out.
-        wall_s: of training and validation.
-        energy_j: gross joules of it; None where no meter answers.
-        energy_method: ``counter``, ``sampled`` or ``estimated``.
-        best_wer: lowest WER on the validation speech.
-        best_step: where that was.
-    """
-
-    step: int = 0
-    audio_s: float = 0.0
-    wall_s: float = 0.0
-    energy_j: float | None = 0.0
-    energy_method: str | None = None
-    best_wer: float | None = None
-    best_step: int = 0
-
-
-@dataclass
-class Run:
-    """One training under way."""
-
-    settings: Settings
-    context: Context
-    accelerator: Any
-    student: Any
-    optimizer: Any
-    teacher: Teacher
-    meters: Sequence[Meter]
-    progress: Progress = field(default_factory=Progress)
-
-    @property
-    def folder(self) -> Path:
-        """Where checkpoints and the log are."""
-        assert self.context.folder is not None
-        return self.context.folder
+LOG = "log.csv"
 
 
 def train(settings: Settings, student: Any, context: Context) -> tuple[Any, Progress]:
@@ -106,12 +56,12 @@ def train(settings: Settings, student: Any, context: Context) -> tuple[Any, Prog
         _account(run, took(reading))
         _log(run, losses, wer)
         if _is_due(run):
-            _keep(run, wer)
+            keep(run, wer)
     run.accelerator.wait_for_everyone()
     trained, last = run.accelerator.unwrap_model(run.student), kept(run.folder)
     if last and (last / BEST).exists():
         best = last / BEST
-        _loaded(best, lambda: trained.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")))
+        loaded(best, lambda: trained.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")))
     if not all(bool(torch.isfinite(weights).all()) for weights in trained.parameters()):
         raise TrainingError(f"distill: the weights are not finite after step {run.progress.step}. Lower `lr`.")
     drop_projections(trained)
@@ -149,45 +99,11 @@ def _open(settings: Settings, student: Any, context: Context) -> Run:
     checkpoint = kept(run.folder)
     if checkpoint:
         run.progress = progress(checkpoint)
-        _loaded(checkpoint, lambda: accelerator.load_state(str(checkpoint)))
+        loaded(checkpoint, lambda: accelerator.load_state(str(checkpoint)))
         context.observe(Phase(f"going on after step {run.progress.step}, from {checkpoint}"))
     if accelerator.is_main_process:
         _trim(run.folder / LOG, run.progress.step)
     return run
-
-
-def progress(checkpoint: Path) -> Progress:
-    """Return how far a training had come at a checkpoint.
-
-    Raises:
-        StoreError: its ``STATE`` is damaged.
-    """
-    try:
-        content = readback.read_object(checkpoint / STATE, _PROGRESS)
-    except StoreError as error:
-        raise StoreError(f"{error}. {_BEGIN.format(checkpoint)}") from error
-    return Progress(**{of.name: content[of.name] for of in fields(Progress)})
-
-
-_BEGIN = "Take the folder {} away, and the training begins anew."
-_PROGRESS = form(record({
-    "step": count(), "best_step": count(), "audio_s": number(0), "wall_s": number(0), "energy_j": or_null(number(0)),
-    "energy_method": or_null(one_of(METHODS)), "best_wer": or_null(number(0)),
-}))  # fmt: skip
-
-
-def _loaded(path: Path, load: Callable[[], Any]) -> None:
-    """Load weights or the state of an optimiser.
-
-    Raises:
-        StoreError: they are damaged, or of another model.
-    """
-    try:
-        load()
-    except Exception as error:  # of torch, pickle, zip archives or safetensors
-        folder = path if path.is_dir() else path.parent
-        told = f"{type(error).__name__}: {words(error)[:200]}"
-        raise StoreError(f"{path}: the checkpoint cannot be read ({told}). {_BEGIN.format(folder)}") from error
 
 
 def _checkpointing(model: Any, what: str) -> None:
@@ -319,35 +235,3 @@ def _trim(path: Path, step: int) -> None:
         whole.write(path, "".join([head, *stay]))
     else:
         path.unlink()
-
-
-def _keep(run: Run, wer: float | None) -> None:
-    """Keep the state to resume from, and the weights where they read best so far, before the last ones go."""
-    main, before, now = run.accelerator.is_main_process, kept(run.folder), CHECKPOINT.format(run.progress.step)
-    aside, model = run.folder / _UNFINISHED, run.accelerator.unwrap_model(run.student)
-    if main:
-        shutil.rmtree(aside, ignore_errors=True)
-    run.accelerator.wait_for_everyone()
-    run.accelerator.save_state(str(aside), safe_serialization=True)
-    if wer is not None and (run.progress.best_wer is None or wer < run.progress.best_wer):
-        run.progress.best_wer, run.progress.best_step = wer, run.progress.step
-        run.accelerator.save(model.state_dict(), aside / BEST)
-    elif main and before and (before / BEST).exists():
-        whole.link(before / BEST, aside / BEST)
-    run.accelerator.wait_for_everyone()
-    if main:
-        (aside / STATE).write_text(json.dumps(asdict(run.progress)), encoding="utf-8")
-        whole.rename(aside, run.folder / now)
-        for old in _checkpoints(run.folder):
-            if old.name != now:
-                shutil.rmtree(old, ignore_errors=True)
-    run.accelerator.wait_for_everyone()
-
-
-def kept(folder: Path) -> Path | None:
-    """Return the last checkpoint in the folder of a training; None where there is none."""
-    return max(_checkpoints(folder), key=lambda path: path.name, default=None)
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    return [path for path in folder.glob(f"checkpoint-{'[0-9]' * 8}") if (path / STATE).exists()]
