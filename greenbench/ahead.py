@@ -2,10 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 from greenbench import devices, extras, identifiers, meters, store
 from greenbench.control_cell import WORK
@@ -13,6 +11,7 @@ from greenbench.corpus import Corpus
 from greenbench.datasets import lengths
 from greenbench.entries import DatasetEntry, VariantEntry, build_dataset, build_variant
 from greenbench.errors import GreenbenchError, InputError, words
+from greenbench.foreseen import Foreseen, obstacle
 from greenbench.plan import Cell
 from greenbench.plugins import Fetched, Inapplicable, Variant
 from greenbench.plugins.events import Observer, Preparing
@@ -20,68 +19,8 @@ from greenbench.protocol import label, least_s
 from greenbench.record import CELL
 from greenbench.suite import Suite, build_protocol
 
-Kind = Literal["wrong", "missing", "lacking", "inapplicable", "fetch", "doubt"]
-
 N_FIRST = 8
 """Files of a data set that are looked for."""
-
-
-@dataclass(frozen=True)
-class Foreseen:
-    """One thing that is known before anything runs, and the cells that it concerns.
-
-    Attributes:
-        kind: ``wrong``: the suite asks for what cannot be, and nothing is run; ``missing``: data or weights are not
-            here, and the cells are errors; ``lacking`` and ``inapplicable``: the cells are skipped, as
-            ``outcome.SKIPS`` says; ``fetch``: it is downloaded first; ``doubt``: it is measured all the same.
-        reason: why, and what to do.
-        variant: of the cells; all where None.
-        dataset: theirs.
-        device: theirs.
-    """
-
-    kind: Kind
-    reason: str
-    variant: str | None = None
-    dataset: str | None = None
-    device: str | None = None
-
-    @property
-    def what(self) -> str:
-        """What it is about, in words."""
-        named = {"variant": self.variant, "data set": self.dataset, "device": self.device}
-        return ", ".join(f"{kind} {name}" for kind, name in named.items() if name is not None)
-
-    @property
-    def stops(self) -> bool:
-        """Whether its cells cannot be measured."""
-        return self.kind not in ("fetch", "doubt")
-
-    def concerns(self, cell: Cell) -> bool:
-        """Say whether a cell is one of these."""
-        key = cell.key
-        named = {"variant": self.variant, "dataset": self.dataset, "device": self.device}
-        return all(name is None or key[part] == name for part, name in named.items())
-
-    def __str__(self) -> str:
-        """Return both in one line."""
-        return f"{self.what}: {self.reason}"
-
-
-def obstacle(cell: Cell, foreseen: Iterable[Foreseen]) -> Foreseen | None:
-    """Return what keeps a cell from being measured, or None."""
-    return next((one for one in foreseen if one.stops and one.concerns(cell)), None)
-
-
-def refuse(foreseen: Iterable[Foreseen]) -> None:
-    """Refuse a suite that asks for what cannot be.
-
-    Raises:
-        InputError: a line for each thing that is wrong, and for each that would be missing besides.
-    """
-    told = [one for one in foreseen if one.kind in ("wrong", "missing", "lacking")]
-    if any(one.kind == "wrong" for one in told):
-        raise InputError("\n".join(map(str, joined(told))))
 
 
 def require(suite: Suite, cells: Iterable[Cell]) -> None:
@@ -98,23 +37,6 @@ def require(suite: Suite, cells: Iterable[Cell]) -> None:
     estimate = ("codecarbon",) if suite.estimate_energy else ()
     if extras.missing(estimate) or all(map(extras.missing, needed)):
         extras.need(*estimate, *(extra for some in needed for extra in some))
-
-
-def joined(foreseen: Iterable[Foreseen]) -> list[Foreseen]:
-    """Return the same with packages that several variants lack named once, for people to read."""
-    by_reason: dict[object, list[Foreseen]] = {}
-    for number, one in enumerate(foreseen):
-        by_reason.setdefault((one.kind, one.reason, one.device) if _is_about_packages(one) else number, []).append(one)
-    return [replace(same[0], variant=_names([str(one.variant) for one in same])) if len(same) > 1 else same[0]
-            for same in by_reason.values()]  # fmt: skip
-
-
-def _is_about_packages(one: Foreseen) -> bool:
-    return one.kind == "lacking" and one.variant is not None
-
-
-def _names(variants: Sequence[str]) -> str:
-    return f"{variants[0]} and {len(variants) - 1} more"
 
 
 # --- looking ---------------------------------------------------------------------------------------------

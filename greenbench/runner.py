@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from greenbench import ahead, attach, control_cell, keptpeaks, lock, opening, powerlog, resultframes, store
 from greenbench.cooldown import Rest, Temperatures, rest, temperatures
 from greenbench.errors import GreenbenchError, InputError
+from greenbench.foreseen import Foreseen, joined, obstacle, refuse
 from greenbench.opening import DEFAULTS, Options
 from greenbench.outcome import shortfall
 from greenbench.plan import Cell, Job, plan
@@ -67,7 +68,7 @@ def run(
     if options.power_log:
         powerlog.read(options.power_log)  # a meter that is not recording is told of now, not in an hour
     foreseen = ahead.look(cells)
-    ahead.refuse(foreseen)
+    refuse(foreseen)
     ahead.require(suite, cells)
     folder, new_id = opening.place(suite, options)
     with lock.writing(folder):
@@ -96,7 +97,7 @@ def _measure(
     suite: Suite,
     cells: Sequence[Cell],
     options: Options,
-    foreseen: Sequence[ahead.Foreseen],
+    foreseen: Sequence[Foreseen],
     observe: Observer,
 ) -> "pd.DataFrame":
     """Run what is left to do of a plan."""
@@ -106,7 +107,7 @@ def _measure(
     todo = [(index, cell) for index, cell in enumerate(cells) if opening.identity(cell.key) not in done]
     observe(Planned(folder, run_id, len(cells), len(todo), ahead.least_total_s(suite, [cell for _, cell in todo])))
     known = _prepare([cell for _, cell in todo], foreseen, observe)
-    devices = [cell.device for _, cell in todo if ahead.obstacle(cell, known) is None]
+    devices = [cell.device for _, cell in todo if obstacle(cell, known) is None]
     limits = keptpeaks.measured(folder, devices, suite.threads, observe)
     rests = _rests(suite, start, look, bool(done), observe)
     session = _Session(folder, control_cell.next_session(folder), known, rests, observe)
@@ -154,21 +155,21 @@ class _Session:
 
     folder: Path
     number: int
-    known: Sequence[ahead.Foreseen]
+    known: Sequence[Foreseen]
     rests: Iterator[Rest]
     observe: Observer
 
 
 def _round(session: _Session, number: int, jobs: Sequence[tuple[int, Job]], n_cells: int) -> None:
     """Measure what is left to do of one round, between two controls on each device."""
-    able = [job for _, job in jobs if job.suite.control and ahead.obstacle(job.cell, session.known) is None]
+    able = [job for _, job in jobs if job.suite.control and obstacle(job.cell, session.known) is None]
     brackets = {control_cell.Bracket(session.number, number, job.cell.device): job for job in able}
     _control(session, brackets, "start")
     for place, job in jobs:
         session.observe(CellStarted(job.cell.label, place, n_cells))
-        obstacle = ahead.obstacle(job.cell, session.known)
-        if obstacle is not None:
-            _leave_out(session, job, obstacle)
+        found = obstacle(job.cell, session.known)
+        if found is not None:
+            _leave_out(session, job, found)
             continue
         weigh = "harness_overhead" not in store.read_run(session.folder)
         rested = next(session.rests)
@@ -179,7 +180,7 @@ def _round(session: _Session, number: int, jobs: Sequence[tuple[int, Job]], n_ce
         control_cell.complete(session.folder, bracket)
 
 
-def _leave_out(session: _Session, job: Job, obstacle: ahead.Foreseen) -> None:
+def _leave_out(session: _Session, job: Job, obstacle: Foreseen) -> None:
     """Record a cell that is known to be impossible, without a process."""
     skipped_for = None if obstacle.kind == "missing" else obstacle.kind
     row = to_row(not_measured(job, "skipped" if skipped_for else "error", obstacle.reason, skipped_for))
@@ -223,7 +224,7 @@ def _finish(folder: Path, suite: Suite, options: Options, observe: Observer) -> 
 # --- before the cells ------------------------------------------------------------------------------------
 
 
-def _prepare(cells: Sequence[Cell], foreseen: Sequence[ahead.Foreseen], observe: Observer) -> list[ahead.Foreseen]:
+def _prepare(cells: Sequence[Cell], foreseen: Sequence[Foreseen], observe: Observer) -> list[Foreseen]:
     """Fetch and make what the cells need; what is missing or doubtful is told of once."""
     concerning = [one for one in foreseen if any(map(one.concerns, cells))]
     known = ahead.prepare(cells, concerning, observe)
@@ -234,7 +235,7 @@ def _prepare(cells: Sequence[Cell], foreseen: Sequence[ahead.Foreseen], observe:
     for one in concerning:
         if one.kind == "doubt":
             observe(Warned(str(one)))
-    for one in ahead.joined(one for one in concerning if one.kind == "lacking"):
+    for one in joined(one for one in concerning if one.kind == "lacking"):
         observe(Unavailable(one.what, one.reason))
     return known
 

@@ -11,6 +11,7 @@ import pytest
 
 from greenbench import ahead, runner, suite
 from greenbench.errors import InputError
+from greenbench.foreseen import Foreseen, refuse
 from greenbench.plan import plan
 from greenbench.plugins import Variant
 from greenbench.plugins.events import Event, Preparing, unobserved
@@ -20,7 +21,7 @@ from greenbench.runner import Options
 RANDOM = {"use": "wav2vec2", "config": "base", "weights": "random"}
 
 
-def look(data: dict[str, Any], **changes: Any) -> list[ahead.Foreseen]:
+def look(data: dict[str, Any], **changes: Any) -> list[Foreseen]:
     return ahead.look(plan(suite.load({**data, **changes})))
 
 
@@ -56,7 +57,7 @@ def test_chains_that_cannot_be_are_wrong(suite_data: dict, builds: tuple, reason
     assert [(one.kind, one.variant) for one in found if one.kind == "wrong"] == [("wrong", "it")]
     assert reason in next(one.reason for one in found if one.kind == "wrong")
     with pytest.raises(InputError, match="variant it: "):
-        ahead.refuse(found)
+        refuse(found)
 
 
 @pytest.mark.parametrize(

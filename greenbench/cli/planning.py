@@ -13,7 +13,7 @@ from greenbench.cli.output import count, print_table
 from greenbench.cli.progress import duration
 
 if TYPE_CHECKING:
-    from greenbench.ahead import Foreseen
+    from greenbench.foreseen import Foreseen
     from greenbench.suite import Suite
 
 
@@ -23,6 +23,7 @@ def print_plan(suite: "Suite", only: str | None, out: Path | None, as_json: bool
     Exits with 2 where a run would be refused, and with 1 where cells could not be measured.
     """
     from greenbench import ahead, meters
+    from greenbench.foreseen import joined
     from greenbench.plan import plan
     from greenbench.runner import check_only
 
@@ -33,7 +34,7 @@ def print_plan(suite: "Suite", only: str | None, out: Path | None, as_json: bool
     least_s, controls_s = ahead.least(suite), ahead.controls_s(suite, cells)
     planned = [{**c.key, "expected_s": s, "least_s": least_s} for c, s in zip(cells, known, strict=True)]
     answers = [{"meter": name, "answers": reason or "yes"} for name, reason in meters.survey(suite.meters).items()]
-    _print_foreseen(ahead.joined(foreseen))
+    _print_foreseen(joined(foreseen))
     if as_json:
         found = {"cells": planned, "meters": answers, "foreseen": [asdict(one) for one in foreseen]}
         echo(json.dumps({**found, "controls_s": controls_s}, indent=2))
