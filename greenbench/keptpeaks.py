@@ -14,8 +14,8 @@ from typing import Any
 
 from greenbench import cache, platforms, products, readback, store
 from greenbench.errors import GreenbenchError, MissingError
+from greenbench.line import THREAD_VARIABLES
 from greenbench.plugins.events import Observer, Preparing
-from greenbench.process import THREAD_VARIABLES
 from greenbench.roofline import Peaks, best, of_run, read, share
 from greenbench.unicode import IN_UTF8
 

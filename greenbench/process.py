@@ -9,13 +9,11 @@ from signal import Signals
 from typing import Any
 
 from greenbench import messages, store, whole
-from greenbench.line import ENDED, THREAD_VARIABLES, Line, started
+from greenbench.line import ENDED, Line, started
 from greenbench.plan import Job
 from greenbench.plugins.events import Observer, Phase, RowStored, Warned
 from greenbench.record import to_row
 from greenbench.suite import build_protocol
-
-__all__ = ["THREAD_VARIABLES", "run_cell"]
 
 ENDS_S = 30.0
 """A worker that has sent all is given so long to end by itself."""

@@ -13,8 +13,8 @@ import pytest
 
 from greenbench import cache, keptpeaks, peaks, products, store
 from greenbench.errors import MissingError
+from greenbench.line import THREAD_VARIABLES
 from greenbench.plugins.events import Preparing, unobserved
-from greenbench.process import THREAD_VARIABLES
 from greenbench.roofline import Peaks, ceiling, of_run
 
 RUN = {"run_id": "r", "machine": {"cpu_model": "Test CPU"}, "versions": {"torch": "2.9"}}
