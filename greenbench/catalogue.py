@@ -48,9 +48,15 @@ def _variants() -> Iterator[Row]:
 
 def _described(group: str) -> Iterator[Row]:
     for name in registry.names(group):
-        about = (registry.load(group, name).__doc__ or "").strip().partition("\n")[0]
+        about = _about(registry.load(group, name).__doc__ or "")
         settings = None if group in ("normalizers", "scorers") else _settings(group, name)
         yield {group[:-1]: name, "about": about, "settings": settings}
+
+
+def _about(docstring: str) -> str:
+    """Return the first line of a docstring as people read it: what a function returns, without markup."""
+    line = docstring.strip().partition("\n")[0].replace("``", "").removeprefix("Return ")
+    return f"{line[:1].upper()}{line[1:]}"
 
 
 def _meters() -> Iterator[Row]:

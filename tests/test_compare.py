@@ -287,4 +287,4 @@ def test_two_decodings_of_one_variant_are_not_compared_and_of_two_variants_are_t
     )
     told = compare(select(f"{both}:v"), select(f"{both}:w"), ["wer"])
     assert told.pairs[0].findings[0].verdict != "not comparable"
-    assert {"note": "decoding greedy against beam 5"} in differences.blocks(told)[0][1]
+    assert "decoding greedy against beam 5" in differences.blocks(told)[0].remarks

@@ -1,5 +1,6 @@
 """What reaches the terminal: text whose control characters are escapes, whoever wrote it."""
 
+import os
 from typing import Any
 
 import typer
@@ -13,5 +14,6 @@ def echo(text: Any = "", err: bool = False, nl: bool = True) -> None:
 
 
 def styled(text: str, **style: Any) -> None:
-    """Print a text in bold or a colour, where the terminal has them."""
-    typer.secho(for_terminal(text), **style)
+    """Print a text in bold or a colour, where the terminal has them and NO_COLOR (no-color.org) does not forbid it."""
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    typer.secho(for_terminal(text), **({} if is_plain else style))

@@ -14,6 +14,7 @@ from greenbench.unicode import visible
 if TYPE_CHECKING:
     from greenbench.compare import Comparison
     from greenbench.plugins.events import Event
+    from greenbench.report.differences import Block
     from greenbench.thresholds import Regression
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -67,9 +68,11 @@ def print_comparison(comparison: "Comparison", failures: "Sequence[Regression]",
     if as_json:
         echo(json.dumps(differences.plain(comparison, failures), indent=2, ensure_ascii=False))
     else:
-        echo(differences.title(comparison))
-        _print_blocks(differences.blocks(comparison), differences.COLUMNS)
-        echo("\n".join(["", differences.LEGEND, *differences.hints(comparison)]))
+        print_text(differences.title(comparison))
+        _print_blocks(differences.blocks(comparison))
+        echo()
+        for text in (*differences.LEGEND, *differences.hints(comparison)):
+            print_text(text)
     for side, unpaired in (("baseline", comparison.only_a), ("new", comparison.only_b)):
         for line in unpaired:
             echo(f"only in {side}: {differences.alone(line)}", err=True)
@@ -77,18 +80,26 @@ def print_comparison(comparison: "Comparison", failures: "Sequence[Regression]",
         echo(f"regressed: {differences.regressed(failure)}", err=True)
 
 
-def _print_blocks(blocks: "Sequence[tuple[str, Sequence[Mapping[str, str]]]]", columns: Sequence[str]) -> None:
-    """Print blocks of lines under common headings; a line without columns is printed as it is."""
-    full = [line for _, lines in blocks for line in lines if len(line) > 1]
-    widths = {name: max(len(name), *(len(line[name]) for line in full)) for name in columns} if full else {}
-    if full:
-        echo(f"\n  {'  '.join(name.ljust(width) for name, width in widths.items()).rstrip()}")
+def _print_blocks(blocks: "Sequence[Block]") -> None:
+    """Print blocks of lines under one heading, each with its own, and its remarks below."""
+    from greenbench.report import layout
+
     colours = {"better": "green", "worse": "red"}
-    for heading, lines in blocks:
-        styled(heading, bold=True)
-        for line in lines:
-            texts = [line[name].ljust(width) for name, width in widths.items()] if len(line) > 1 else [*line.values()]
-            styled(f"  {'  '.join(texts).rstrip()}", fg=colours.get(line.get("verdict", "")))
+    laid = layout.lay([block.lines for block in blocks], _width())
+    _print_lines("", laid.heading)
+    for block, rows in zip(blocks, laid.blocks, strict=True):
+        print_text(block.heading, bold=True)
+        for line, texts in zip(block.lines, rows, strict=True):
+            styled("\n".join(texts), fg=colours.get(line["verdict"]))
+        for remark in block.remarks:
+            print_text(remark)
+
+
+def print_text(text: str, **style: Any) -> None:
+    """Print a text, wrapped between words where it is wider than the terminal."""
+    from greenbench.report import layout
+
+    styled("\n".join(layout.paragraph(visible(text), _width())), **style)
 
 
 def print_table(title: str, rows: Iterable[Mapping[str, Any]], as_json: bool) -> None:
@@ -104,7 +115,7 @@ def print_table(title: str, rows: Iterable[Mapping[str, Any]], as_json: bool) ->
 
 
 def _print_lines(title: str, lines: Iterable[str]) -> None:
-    styled(title, bold=True)
+    print_text(title, bold=True)
     for line in lines:
         echo(line)
 

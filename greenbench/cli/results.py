@@ -17,6 +17,7 @@ from greenbench.cli.output import (
     print_comparison,
     print_misfits,
     print_table,
+    print_text,
 )
 from greenbench.errors import InputError
 
@@ -225,9 +226,9 @@ def lineage(
              "`teacher: NAME` into the entry of a student that was made elsewhere")  # fmt: skip
         check_not_empty(*map(load, results))
         return
-    print_table("against the base model or teacher", compression.table(descents), as_json)
+    print_table(*compression.shown(descents), as_json)
     for line in (compression.LEGEND, *compression.notes(descents)):
-        echo(line)
-    beside = bigfoot.beside(descents)
+        print_text(line)
+    beside = bigfoot.shown(descents)
     if beside:
         print_table('beside "Shrinking Bigfoot" (2021)', beside, as_json)

@@ -85,6 +85,15 @@ def beside(descents: Iterable[Descent]) -> list[dict[str, str]]:
     return [line for printed, descent in found for line in _lines(printed, descent)]
 
 
+def shown(descents: Iterable[Descent]) -> list[dict[str, str]]:
+    """Return the same for a terminal: where ours was measured stands with the model."""
+    ratios = ("ratio", "paper", "here")
+    return [
+        {"model": f"{line['model']}: {line['measured']}"} | {name: line[name] for name in ratios}
+        for line in beside(descents)
+    ]
+
+
 def beyond(descents: Iterable[Descent]) -> list[Descent]:
     """Return the students of the paper's teacher that the paper has no line for, such as fewer layers in int8."""
     of_teacher = [d for d in descents if _n_params(d.teacher.rows) == TEACHER]

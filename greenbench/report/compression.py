@@ -5,10 +5,13 @@ from typing import Any
 
 from greenbench.ancestry import is_stated
 from greenbench.lineage import GAINS, Descent, Gain
-from greenbench.report import terminal
+from greenbench.report import layout, terminal
 
 HEADINGS = {"size": "smaller", "n_params": "fewer parameters", "speed": "faster", "energy": "less energy"}
 """Name from ``lineage.GAINS`` -> its column."""
+
+PAYS_BACK = "pays back after"
+_PLACE = ("against", "dataset", "scenario")
 
 LEGEND = (
     "factors are reference / variant (of speed variant / reference) with 95 % intervals over rounds, WER is the "
@@ -31,6 +34,19 @@ def table(descents: Iterable[Descent]) -> list[dict[str, Any]]:
     return [{name: line[name] for name in used} for line in lines]
 
 
+def shown(descents: Sequence[Descent]) -> tuple[str, list[dict[str, str]]]:
+    """Return a title that says what all descents share, and their table for a terminal without it."""
+    lines = [{name: value or "" for name, value in line.items()} for line in table(descents)]
+    for line in lines:
+        line["against"] = f"against {line['against']}"
+        line.update({PAYS_BACK: line[PAYS_BACK].replace(" of audio", "")} if PAYS_BACK in line else {})
+    same, lines = layout.folded(lines, _PLACE)
+    method, lines = layout.unmarked(lines, (HEADINGS["energy"], PAYS_BACK))
+    for line in lines:
+        line["variant"] = " | ".join([line["variant"], *(line.pop(name) for name in _PLACE if name in line)])
+    return "; ".join([*same, *([f"energy {method}"] if method else [])]), lines
+
+
 def _line(descent: Descent) -> dict[str, str | None]:
     shared = descent.student.shared
     return {
@@ -40,7 +56,7 @@ def _line(descent: Descent) -> dict[str, str | None]:
         "scenario": terminal.scenario(shared),
         **{HEADINGS[name]: energy(descent) if name == "energy" else factor(descent.gains[name]) for name in GAINS},
         "WER, points": difference(descent),
-        "pays back after": pay_back(descent),
+        PAYS_BACK: pay_back(descent),
     }
 
 

@@ -1,7 +1,7 @@
 """What a comparison says on a terminal: a block a pair, a line a metric, in units people read."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
@@ -12,12 +12,11 @@ from greenbench.record import CELL
 from greenbench.report.figures import number, quantity
 from greenbench.thresholds import Regression
 
-COLUMNS = ("metric", "baseline", "new", "difference", "verdict", "p", "n", "resolves")
 LEGEND = (
     "difference: of wer and cer in percentage points on the same utterances, of the others new / baseline by round, "
-    "with 95 % intervals\n"
-    "p: adjusted over all pairs of a metric (Holm)   n: utterances, or rounds   "
-    "resolves: the smallest difference that 4 of 5 such comparisons find"
+    "with 95 % intervals",
+    "p: adjusted over all pairs of a metric (Holm); n: utterances, or rounds; resolves: the smallest difference that "
+    "4 of 5 such comparisons find",
 )
 HINTS = {
     "too few repeats": "one process a side does not show how processes differ; run both with --protocol standard, "
@@ -29,6 +28,21 @@ HINTS = {
 _PLACE = ("dataset", "device", "scenario")
 
 
+@dataclass(frozen=True)
+class Block:
+    """A pair on a terminal.
+
+    Attributes:
+        heading: names it.
+        lines: a metric each, text by column.
+        remarks: refusals, what the controls say, how the two decode.
+    """
+
+    heading: str
+    lines: tuple[dict[str, str], ...]
+    remarks: tuple[str, ...]
+
+
 def title(comparison: Comparison) -> str:
     """Name both runs, and what all pairs have in common."""
     first = comparison.pairs[0]
@@ -36,10 +50,17 @@ def title(comparison: Comparison) -> str:
     return " | ".join([" -> ".join(runs), *(_part(first.b, name) for name in _PLACE if _common(comparison, name))])
 
 
-def blocks(comparison: Comparison) -> list[tuple[str, list[dict[str, str]]]]:
-    """Return a heading and the lines of each pair; a refusal stands alone, metrics that share it together."""
+def blocks(comparison: Comparison) -> list[Block]:
+    """Return each pair: its metrics, and what is said of it; metrics that share a refusal share a remark."""
     shown = [name for name in _PLACE if not _common(comparison, name)]
-    return [(_heading(pair, shown), list(_lines(pair))) for pair in comparison.pairs]
+    return [
+        Block(_heading(pair, shown), tuple(_line(f) for f in pair.findings if not _refused(f)), tuple(_remarks(pair)))
+        for pair in comparison.pairs
+    ]
+
+
+def _refused(finding: Finding) -> str | None:
+    return finding.why if finding.verdict == "not comparable" else None
 
 
 def hints(comparison: Comparison) -> list[str]:
@@ -78,18 +99,16 @@ def _part(line: Line, name: str) -> str:
     return f"{line.shared[name]}{batch}"
 
 
-def _lines(pair: Pair) -> Iterator[dict[str, str]]:
+def _remarks(pair: Pair) -> Iterator[str]:
     if pair.failure:
-        yield {"refusal": f"not comparable: {pair.failure}"}
-    for refusal, findings in groupby(pair.findings, key=lambda f: f.why if f.verdict == "not comparable" else None):
-        if refusal is None:
-            yield from map(_line, findings)
-        else:
-            yield {"refusal": f"{', '.join(f.metric for f in findings)}: not comparable: {refusal}"}
-    yield from ({"control": said} for said in _controls(pair))
+        yield f"not comparable: {pair.failure}"
+    for refusal, findings in groupby(pair.findings, key=_refused):
+        if refusal is not None:
+            yield f"{', '.join(f.metric for f in findings)}: not comparable: {refusal}"
+    yield from _controls(pair)
     decoded = comparability.decodings(pair.a.shared, pair.b.shared)
     if decoded and pair.a.shared["variant"] != pair.b.shared["variant"]:
-        yield {"note": comparability.told(decoded)}
+        yield comparability.told(decoded)
 
 
 def _controls(pair: Pair) -> list[str]:

@@ -60,14 +60,16 @@ def _findings(view: View) -> Context:
     }
 
 
+def _tradeoffs(view: View) -> Context | None:
+    return {} if view.settings else None
+
+
 def _charts(view: View) -> Context | None:
-    """Return what the charts need to know: of all but the timeline only whether there is anything to draw."""
+    """Return what the other charts need to know: of all but the timeline only whether there is anything to draw."""
     if not view.settings:
         return None
-    ok, counted = (
-        view.lines[view.lines["status"] == "ok"],
-        [h for h in view.heard if not isinstance(h.counted, Exception)],
-    )
+    ok = view.lines[view.lines["status"] == "ok"]
+    counted = [h for h in view.heard if not isinstance(h.counted, Exception)]
     return {
         "has_latencies": bool(heard.latencies(view.heard)),
         "groups": [(kind, {"speaker": "speaker or voice", "length": "length"}[kind]) for kind in heard.groups(counted)],
@@ -145,9 +147,10 @@ def _reproduce(view: View) -> Context:
 
 SECTIONS: Mapping[str, Callable[[View], Context | None]] = {
     "findings": _findings,
-    "charts": _charts,
-    "cells": _cells,
+    "tradeoffs": _tradeoffs,
     "compression": _compression,
+    "cells": _cells,
+    "charts": _charts,
     "bigfoot": _bigfoot,
     "scores": _scores,
     "texts": _texts,

@@ -1,6 +1,5 @@
 """The summary that a terminal shows: a line a cell, medians over the repeats, in units people read."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from greenbench.record import KEYS
 from greenbench.report import layout
 from greenbench.report.frames import summary
 from greenbench.report.sentences import repeats
+from greenbench.validity import FLAGS
 
 Line = dict[str, Any]
 
@@ -73,37 +73,15 @@ def shown(rows: pd.DataFrame, width: int) -> list[str]:
         rows: as ``resultframes.load`` gives them.
         width: characters in a line.
     """
-    lines = [{name: value or "" for name, value in line.items()} for line in table(rows)]
-    for line in lines:
-        del line["notes"]
+    lines = [{name: value or "" for name, value in line.items() if name != "notes"} for line in table(rows)]
     beside = [line["flags"] or [line["reason"] or line["reference_note"] or ""] for line in _lines(rows)]
-    same = [_shared(lines, name) for name in ("decoding", "dataset", "scenario")]
+    same, lines = layout.folded(lines, ("decoding", "dataset", "scenario"))
+    method, lines = layout.unmarked(lines, [JOULES])
     names = [" ".join(_named(line)) for line in lines]
-    method = _shared_method(lines)
-    told = [part for part in (*same, method and f"energy {method}") if part]
+    told = [*same, *([f"energy {method}"] if method else [])]
     notes = [line for note in _notes(names, beside) for line in layout.paragraph(note, width)]
     heading = layout.paragraph("; ".join([title(rows), *told]), width)
     return [*heading, *layout.table(lines, width), *(["", *notes] if notes else [])]
-
-
-def _shared(lines: Sequence[Line], name: str) -> str | None:
-    """Take a column that is the same in all lines out of them, and return what it says."""
-    values = {line.get(name) for line in lines}
-    if len(values) != 1:
-        return None
-    for line in lines:
-        line.pop(name, None)
-    return values.pop()
-
-
-def _shared_method(lines: Sequence[Line]) -> str | None:
-    """Take the method of the energies out of lines that share it, and return it."""
-    methods = {found[1] for line in lines if (found := re.search(r" \((.*)\)$", line[JOULES]))}
-    if len(methods) != 1:
-        return None
-    for line in lines:
-        line[JOULES] = line[JOULES].partition(" (")[0]
-    return methods.pop()
 
 
 def _named(line: Line) -> list[str]:
@@ -112,10 +90,11 @@ def _named(line: Line) -> list[str]:
 
 
 def _notes(names: Sequence[str], notes: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield each note once, with the lines that it is about."""
+    """Yield each note once, after the lines that it is about; of a flag the name comes first."""
     for note in dict.fromkeys(note for own in notes for note in own if note):
         about = [name for name, own in zip(names, notes, strict=True) if note in own]
-        yield f"{note}: {'all' if len(about) == len(names) > 1 else ', '.join(about)}"
+        whose = "all" if len(about) == len(names) > 1 else ", ".join(about)
+        yield f"{note}: {whose}" if note in FLAGS else f"{whose}: {note}"
 
 
 def title(rows: pd.DataFrame) -> str:
@@ -125,6 +104,8 @@ def title(rows: pd.DataFrame) -> str:
         rows: as ``resultframes.load`` gives them.
     """
     counts = {repeats(line) for line in _lines(rows) if line["status"] == "ok"}
+    if not counts:
+        return "nothing was measured"
     return f"medians over {counts.pop() if len(counts) == 1 else 'repeats'}"
 
 

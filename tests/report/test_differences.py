@@ -25,8 +25,8 @@ def line(flags: tuple[str, ...] = (), **changes: Any) -> Line:
 def test_numbers_are_written_in_the_units_people_use() -> None:
     """Rates change by percentage points, all else by per cent, each with its interval; p is never 0."""
     pair = Pair(line(), line(run_id="r2"), (WER, RTFX, SIZE))
-    ((_, lines),) = differences.blocks(Comparison((pair,), (), ()))
-    assert [list(entry.values()) for entry in lines] == [
+    (block,) = differences.blocks(Comparison((pair,), (), ()))
+    assert [list(entry.values()) for entry in block.lines] == [
         ["wer", "20.00 %", "21.25 %", "+1.25 pp [-0.10, +2.60]", "no difference shown", "0.400", "40", "1.90 pp"],
         ["rtfx", "100", "90.0", "-10.0 % [-12.0, -8.00]", "worse", "<0.001", "5", "5.00 %"],
         ["model_bytes", "24.0 MB", "12.0 MB", "-50.0 %", "better", "", "", ""],
@@ -36,8 +36,9 @@ def test_numbers_are_written_in_the_units_people_use() -> None:
 def test_metrics_refused_for_one_reason_share_a_line() -> None:
     """What differs is told once, with every metric that it concerns."""
     pair = Pair(line(), line(run_id="r2"), (RTFX, *REFUSED))
-    ((_, lines),) = differences.blocks(Comparison((pair,), (), ()))
-    assert lines[1:] == [{"refusal": "load_s, cpu_s: not comparable: threads 2 against 4"}]
+    (block,) = differences.blocks(Comparison((pair,), (), ()))
+    assert [entry["metric"] for entry in block.lines] == ["rtfx"]
+    assert block.remarks == ("load_s, cpu_s: not comparable: threads 2 against 4",)
 
 
 def test_headings_say_what_differs_between_pairs_and_the_title_what_does_not() -> None:
@@ -48,7 +49,7 @@ def test_headings_say_what_differs_between_pairs_and_the_title_what_does_not() -
     )
     compared = Comparison(pairs, (), ())
     assert differences.title(compared) == "r1 | d | cpu"
-    assert [heading for heading, _ in differences.blocks(compared)] == [
+    assert [block.heading for block in differences.blocks(compared)] == [
         "v -> w | offline x8  (flags of both: throttled; new: spread)",
         "v -> w | single-stream",
     ]
@@ -57,8 +58,8 @@ def test_headings_say_what_differs_between_pairs_and_the_title_what_does_not() -
 def test_a_cell_that_gave_nothing_is_a_line_with_its_reason() -> None:
     """A failed cell has a line that says so."""
     pair = Pair(line(), line(run_id="r2"), failure="the new cell gave nothing: killed")
-    ((_, lines),) = differences.blocks(Comparison((pair,), (), ()))
-    assert lines == [{"refusal": "not comparable: the new cell gave nothing: killed"}]
+    (block,) = differences.blocks(Comparison((pair,), (), ()))
+    assert (block.lines, block.remarks) == ((), ("not comparable: the new cell gave nothing: killed",))
 
 
 def test_missing_verdicts_come_with_what_would_help() -> None:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from greenbench.errors import StoreError
 from greenbench.gate import Gate
 from greenbench.report.frames import ENERGY
 from greenbench.report.pages import write_page
-from greenbench.report.sections import flat
+from greenbench.report.sections import SECTIONS, flat
 
 Folder = Callable[..., Path]
 
@@ -285,3 +286,17 @@ def test_speed_leads_where_rounds_show_it(
         for v, rates in (("a", slow), ("b", fast))
     ]
     assert says in write(fake_run("r1", *cells)).text
+
+
+def test_what_decides_comes_first(folder: Folder) -> None:
+    """Findings, trade-offs, gains and the table come before what explains them; the roofline comes after latency."""
+    wanted = ["findings", "tradeoff", "bars", "compression", "cells", "latency", "groups", "roofline", "timeline",
+              "bigfoot", "scorers", "texts", "machine", "reproduce"]  # fmt: skip
+    templates = resources.files("greenbench.report") / "page" / "sections"
+    texts = [(templates / f"{name}.html.jinja").read_text(encoding="utf-8") for name in SECTIONS]
+    assert [id_ for text in texts for id_ in re.findall(r'<h2 id="(\w+)"', text)] == wanted
+    where = folder({"variant": "a", "wer": 0.1, "rtfx": 2.0})
+    write(where)
+    shown = re.findall(r'<h2 id="(\w+)"', (where / "report.html").read_text(encoding="utf-8"))
+    assert shown == [name for name in wanted if name in shown]
+    assert {"findings", "tradeoff", "cells", "machine"} <= set(shown)
