@@ -22,9 +22,11 @@ def unusable(device: str) -> str | None:
     import torch
 
     if device == "mps":
-        return None if torch.backends.mps.is_available() else f"torch {torch.__version__} sees no GPU of Apple's (MPS)"
+        why = f"torch {torch.__version__} sees no Apple GPU (MPS): give another device"
+        return None if torch.backends.mps.is_available() else why
     if not torch.cuda.is_available():
-        return f"torch {torch.__version__} sees no CUDA device"
+        remedy = "install a build of torch with CUDA" if torch.version.cuda is None else "check the NVIDIA driver"
+        return f"torch {torch.__version__} sees no CUDA device: {remedy}, or give another device"
     n_devices = torch.cuda.device_count()
     return f"there is no {device}: torch sees {n_devices} CUDA device(s)" if number(device) >= n_devices else None
 

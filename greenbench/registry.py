@@ -100,7 +100,9 @@ def create(group: str, name: str, options: Mapping[str, Any], base: Path | None 
     try:
         return _checked(TypeAdapter(plugin), dict(options), {"base": base})
     except ValidationError as error:
-        raise InputError(first_problem(error)) from error
+        is_missing = error.errors()[0]["type"] == "missing"
+        whose = f"; {group[:-1]} '{name}' needs it" if is_missing else ""
+        raise InputError(f"{first_problem(error)}{whose}") from error
 
 
 def _checked(adapter: Any, options: dict[str, Any], context: Mapping[str, Any]) -> Any:

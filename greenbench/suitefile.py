@@ -127,4 +127,6 @@ def entry(given: Any, group: str) -> Any:
 
 def _folder(use: str, name: str) -> dict[str, Any]:
     """Return the long form of ``file:FOLDER``: a wav2vec 2.0 model in a folder, called as it is written."""
-    return {"use": "wav2vec2", "model": use.removeprefix("file:"), "name": name}
+    folder = use.removeprefix("file:")
+    is_bare = not folder.startswith((".", "/", "~"))  # which may also be meant as a hub id
+    return {"use": "wav2vec2", "model": f"./{folder}" if is_bare else folder, "name": name}

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from greenbench import devices, messages, rows, server
 from greenbench.corpus import Census, Corpus, corpus_of
 from greenbench.entries import build_variant
-from greenbench.errors import AnswerError, words
+from greenbench.errors import AnswerError, GreenbenchError, words
 from greenbench.measurement import Load, Window, idle_after_w, idle_power_w, run_window, transcribe, warm_up
 from greenbench.meters import absent, select
 from greenbench.metrics import ratio
@@ -258,7 +258,8 @@ def _explain(job: Job, channel: Channel, error: BaseException) -> None:
 def _reason(job: Job, error: BaseException) -> str:
     """Say in one line what was raised, whatever its own words do."""
     of = f"{job.cell.variant.name}: " if isinstance(error, AnswerError) else ""
-    return visible(f"{type(error).__name__}: {of}{words(error)}".removesuffix(": "))[:MAX_REASON]
+    kind = "" if isinstance(error, GreenbenchError) else f"{type(error).__name__}: "
+    return visible(f"{kind}{of}{words(error)}".removesuffix(": "))[:MAX_REASON]
 
 
 if __name__ == "__main__":

@@ -123,7 +123,10 @@ def test_length_buckets_are_data_sets_of_their_own(write, entry: dict, names: li
             {"variants": [{"use": "wav2vec2/base-960h", "builds": [{"use": "layer-drop", "kep": 4}]}]},
             r"variants.0: kep: unknown key for method 'layer-drop'. Did you mean 'keep'\?",
         ),
-        ({"variants": ["wav2vec2/base-960h+layer-drop"]}, "variants.0: keep: it is missing"),
+        (
+            {"variants": ["wav2vec2/base-960h+layer-drop"]},
+            "variants.0: keep: it is missing; method 'layer-drop'",
+        ),
         ({"variants": ["faster-whisper/tiny.en+bf16"]}, "variants.0: builds: faster-whisper variants take none"),
         ({"variants": [{"use": "wav2vec2", "modle": "x"}]}, r"variants.0: modle: unknown key .* mean 'model'\?"),
         ({"variants": [{"use": "wav2vec2"}]}, "variants.0: give `model`"),

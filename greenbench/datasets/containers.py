@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from greenbench.datasets import flac
+from greenbench.pointers import stand_in
 
 if TYPE_CHECKING:
     from soundfile import SoundFile
@@ -52,9 +53,11 @@ def why_unreadable(path: Path, cause: str) -> str:
         cause: in the decoder's words.
     """
     with path.open("rb") as file:
-        head = file.read(12)
+        head = file.read(64)
     if not head:
         return "it is empty"
+    if other := stand_in(head):
+        return other
     kind = next((name for magic, name in _FOREIGN.items() if head.startswith(magic) or head[4:8] == magic), None)
     if kind:
         return f"{kind} is not decoded here: convert it to FLAC or WAV (ffmpeg -i {path.name} {path.stem}.flac)"

@@ -68,8 +68,9 @@ def _read_block(path: Path, sound: "SoundFile", n_wanted: int, n_before: int) ->
     try:
         block: npt.NDArray[np.float32] = sound.read(out=np.empty((n_wanted, sound.channels), np.float32))
     except soundfile.LibsndfileError as error:
-        where = f"somewhere after {n_before / sound.samplerate:.1f} s"
-        raise bad(path, f"it cannot be decoded ({_cause(error)}) {where}") from error
+        where = f"somewhere after {n_before / sound.samplerate:.1f} s ({_cause(error)})"
+        remedy = f"another decoder may read it: ffmpeg -i {path.name} {path.stem}.flac"
+        raise bad(path, f"it is damaged {where}; {remedy}") from error
     return block
 
 

@@ -18,6 +18,7 @@ from greenbench.datasets.audio import audio_digest, read_audio, read_duration_s
 from greenbench.errors import InputError, MissingError
 from greenbench.limits import limits
 from greenbench.plugins import Clip, SuitePath
+from greenbench.pointers import stand_in
 from greenbench.registry import first_problem
 
 _PART = "says which part is meant: write it as `offset` and `duration`, in seconds"
@@ -233,6 +234,12 @@ def _object(line: bytes) -> dict[str, Any]:
 _NO_ARRAY = "a manifest is JSON lines: one object a line, not an array, nor an object over several lines"
 
 
+_NO_TABLE = (
+    "a manifest is JSON lines, not a table (CSV, TSV) or plain text: write one object a line, such as "
+    '{"audio_filepath": "a.wav", "text": "what is said"}'
+)
+
+
 def _json(line: bytes) -> Any:
     if b"\0" in line:
         raise ValueError("it looks like UTF-16: save the file as UTF-8")
@@ -244,6 +251,8 @@ def _json(line: bytes) -> Any:
             f"not UTF-8: byte 0x{byte:02x} ({bytes([byte]).decode('cp1252', 'replace')!r} in Windows-1252) at column "
             f"{error.start + 1}: save the file as UTF-8"
         ) from error
+    if other := stand_in(line):
+        raise ValueError(other)
     try:
         return readback.parse(line)
     except KeyError as twice:
@@ -253,7 +262,10 @@ def _json(line: bytes) -> Any:
             raise ValueError(_NO_ARRAY) from error
         if line.endswith(b",") and _is_json(line[:-1]):
             raise ValueError("a comma after the object: one object a line, and nothing between them") from error
-        raise ValueError(f"invalid JSON: {re.sub(r'line 1 ', '', str(error))}") from error
+        if not line.startswith(b"{"):
+            raise ValueError(_NO_TABLE) from error
+        what = re.sub(r"line 1 | \(char \d+\)", "", str(error))
+        raise ValueError(f"invalid JSON: {what[:1].lower()}{what[1:]}") from error
 
 
 def _is_json(text: bytes) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from greenbench import readback
 from greenbench.errors import InputError, MissingError, StoreError
+from greenbench.pointers import LFS
 
 TYPES = (
     "data2vec-audio", "hubert", "parakeet_ctc", "sew", "sew-d", "unispeech", "unispeech-sat", "wav2vec2",
@@ -26,8 +27,6 @@ BESIDE: dict[str, tuple[tuple[str, ...], str]] = {
     ),
 }
 """What a model does not run without: the files of which one must be there, and what writes it in transformers."""
-
-POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def check(label: str, folder: Path) -> dict[str, Any]:
@@ -107,7 +106,7 @@ def _has(folder: Path, *names: str) -> bool:
 
 def _pointers(folder: Path) -> Iterator[str]:
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.stat().st_size < 1024 and path.read_bytes().startswith(POINTER):
+        if path.is_file() and path.stat().st_size < 1024 and path.read_bytes().startswith(LFS):
             yield path.name
 
 

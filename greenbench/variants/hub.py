@@ -17,8 +17,6 @@ WEIGHTS = ("*.safetensors", "*.bin")
 BESIDE = ("*.json", "*.txt")
 """What is fetched with them: configuration, vocabulary, feature extractor."""
 
-NO_FOLDER = "model {}: no such folder. Correct `model` (a folder or a hub id)."
-
 _CTC = (("config.json",), *(names for names, _ in folders.BESIDE.values()))
 
 NEEDS: Mapping[str, Sequence[Sequence[str]]] = {
@@ -47,7 +45,7 @@ def fetch(model: str, revision: str | None = None, kinds: Sequence[str] = WEIGHT
     if Path(model).is_dir():
         return Path(model)
     if _is_path(model):
-        raise MissingError(NO_FOLDER.format(model))
+        raise _no_such(model)
     folder = _cached(model, revision, kinds) or _downloaded(model, revision, kinds)
     if folder is None:
         raise MissingError(f"model {model}: its repository has no {' or '.join(kinds)}. Name another model.")
@@ -92,7 +90,7 @@ def here(model: str, revision: str | None = None, kinds: Sequence[str] = WEIGHTS
         MissingError: there is no such folder.
     """
     if _is_path(model) and not Path(model).is_dir():
-        raise MissingError(NO_FOLDER.format(model))
+        raise _no_such(model)
     return Path(model) if Path(model).is_dir() else _cached(model, revision, kinds)
 
 
@@ -183,10 +181,22 @@ def _downloaded(model: str, revision: str | None, kinds: Sequence[str]) -> Path 
         which = f"{model}, revision {revision}" if revision else model
         here = f"in the local hub cache {problem}" if problem else f"{_no_folder(model)}not in the local hub cache"
         raise MissingError(
-            f"model {which}: {here}, and the hub did not give it "
-            f"({type(cause).__name__}: {' '.join(str(cause).split()):.120}). Fetch it where there is a network "
+            f"model {which}: {here}, and {_why_not(cause)}. Fetch it where there is a network "
             f"(`hf download {model}`), or point `model` at a folder."
         ) from error
+
+
+def _why_not(cause: BaseException) -> str:
+    """Say why the hub did not give a model, in the words of its client."""
+    if type(cause).__name__ == "OfflineModeIsEnabled":
+        return "HF_HUB_OFFLINE keeps it from being fetched"
+    return f"the hub did not give it ({type(cause).__name__}: {' '.join(str(cause).split()):.120})"
+
+
+def _no_such(model: str) -> MissingError:
+    """Return the error of a folder that is not there."""
+    what = _no_folder(model).removesuffix(", ") or "no such folder"
+    return MissingError(f"model {model}: {what}. Correct `model` (a folder or a hub id).")
 
 
 def _no_folder(model: str) -> str:

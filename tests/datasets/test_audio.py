@@ -135,11 +135,19 @@ def test_an_empty_file_is_refused_as_empty(tmp_path: Path) -> None:
     assert refusal(path) == "it is empty"
 
 
-def test_text_is_refused(tmp_path: Path) -> None:
-    """A web page saved as audio is refused with the decoder's reason."""
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("<html>404</html>\n" * 20, "it is a web page, as a download that failed leaves it: fetch it again"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "run `git lfs pull`"),
+        ("of no format\n" * 20, "it cannot be decoded ("),
+    ],
+)
+def test_text_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    """A web page or a git-lfs pointer in place of audio is called so, with the remedy; else the decoder's reason."""
     path = tmp_path / "page.flac"
-    path.write_text("<html>404</html>\n" * 20)
-    assert "it cannot be decoded (" in refusal(path)
+    path.write_text(text)
+    assert reason in refusal(path)
 
 
 def test_headerless_audio_is_refused(tmp_path: Path) -> None:
@@ -186,7 +194,8 @@ def test_damage_in_the_middle_is_refused(tmp_path: Path) -> None:
     contents = bytearray(path.read_bytes())
     contents[len(contents) // 2 : len(contents) // 2 + 3000] = bytes(3000)
     path.write_bytes(contents)
-    assert "it cannot be decoded (" in refusal(path)
+    cause = refusal(path)
+    assert re.search(r"it is damaged somewhere after \d\.\d s \(.+\); another decoder may read it: ffmpeg", cause)
 
 
 def test_an_absurd_length_is_refused(tmp_path: Path) -> None:

@@ -80,7 +80,11 @@ def test_ids_and_speakers_are_taken_where_given(write: Write) -> None:
     ("line", "problem"),
     [
         ('{"audio_filepath": "b.wav", "text": "B"', "invalid JSON"),
-        ("b.wav B", "invalid JSON: Expecting value: column 1"),
+        ("b.wav B", "a manifest is JSON lines, not a table"),
+        ("path,sentence", "a manifest is JSON lines, not a table (CSV, TSV) or plain text"),
+        ("version https://git-lfs.github.com/spec/v1", "a git-lfs pointer, not the file: run `git lfs pull`"),
+        ("<!DOCTYPE html>", "a web page, as a download that failed leaves it"),
+        ('{"audio_filepath" "b.wav"}', "invalid JSON: expecting ':' delimiter: column 19"),
         ('["b.wav", "B"]', "one object a line, not an array"),
         ("[", "one object a line, not an array, nor an object over several lines"),
         ("{", "one object a line, not an array, nor an object over several lines"),

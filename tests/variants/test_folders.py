@@ -9,6 +9,7 @@ import pytest
 
 from greenbench.entries import VariantEntry, build_variant
 from greenbench.errors import GreenbenchError, InputError, MissingError
+from greenbench.suitefile import entry
 from greenbench.variants import folders, hub
 
 WEIGHTS = "model.safetensors"
@@ -141,5 +142,7 @@ def test_a_missing_folder_beside_others_is_called_one(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MissingError, match=r"model models/nope: no such folder \(did you mean models/nopes\?\)"):
         hub.fetch("models/nope")
+    with pytest.raises(MissingError, match=r"model \./models/nope: no such folder \(did you mean models/nopes\?\)"):
+        build_variant(VariantEntry(**entry("file:models/nope", "variants"))).check()  # which is no hub id
     with pytest.raises(GreenbenchError, match="model other/nope: not in the local hub cache"):
         hub.fetch("other/nope")
