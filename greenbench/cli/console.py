@@ -16,4 +16,4 @@ def echo(text: Any = "", err: bool = False, nl: bool = True) -> None:
 def styled(text: str, **style: Any) -> None:
     """Print a text in bold or a colour, where the terminal has them and NO_COLOR (no-color.org) does not forbid it."""
     is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    typer.secho(for_terminal(text), **({} if is_plain else style))
+    typer.echo(for_terminal(text) if is_plain or not any(style.values()) else typer.style(for_terminal(text), **style))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from greenbench.cli.console import echo
-from greenbench.cli.output import count, print_table
+from greenbench.cli.output import count, print_table, print_text
 from greenbench.cli.progress import duration
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def print_plan(suite: "Suite", only: str | None, out: Path | None, as_json: bool
         echo(json.dumps({**found, "controls_s": controls_s}, indent=2))
     else:
         print_table(f"{suite.name}: {count(len(cells), 'cell')}", [_shown(line) for line in planned], as_json=False)
-        echo(f"expected time: {expected(known, least_s, controls_s)}\n")
+        print_text(f"expected time: {expected(known, least_s, controls_s)}")
+        echo()
         print_table("meters", answers, as_json=False)
     if any(one.kind in ("wrong", "missing", "lacking") for one in foreseen):
         raise typer.Exit(2 if any(one.kind == "wrong" for one in foreseen) else 1)
