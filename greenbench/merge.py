@@ -80,28 +80,48 @@ def merge(sources: Sequence[Path], out: Path, keep_private: bool = False) -> Mer
     Args:
         sources: folders of runs, or parents of such folders.
         out: a new or empty folder; it gets a folder a run, and ``merge.json`` with what was taken in and what not.
+            Where it holds this very merge, as after a kill at the last moment, nothing is changed.
         keep_private: copy names, paths and addresses too.
 
     Raises:
-        InputError: there is no run, or ``out`` holds something.
+        InputError: there is no run, or ``out`` holds something else.
         StoreError: ``out`` cannot be written.
     """
-    if out.exists() and (not out.is_dir() or any(not path.name.startswith(_STAGED) for path in out.iterdir())):
-        raise InputError(f"{out}: something is there already. Choose a new folder: merging begins anew each time.")
+    earlier = _earlier(out)
     found = [run for source in sources for run in store.runs(source)]
     if not found:
         raise InputError(f"{', '.join(map(str, sources))}: no runs here (no {store.RUN} at or below)")
     merged = Merged()
     try:
-        with whole.folder(out) as aside:
+        with whole.folder(out) if earlier is None else tempfile.TemporaryDirectory() as made:
+            aside = Path(made)
             with tempfile.TemporaryDirectory(dir=aside) as staging:
                 for number, source in enumerate(found):
                     _take(source, Path(staging) / str(number), merged, keep_private)
-            manifest = json.dumps(_manifest(aside, merged), indent=2, ensure_ascii=False)
-            (aside / MERGED).write_text(manifest + "\n", encoding="utf-8")
+            manifest = json.dumps(_manifest(aside, merged), indent=2, ensure_ascii=False) + "\n"
+            if earlier not in (None, manifest):
+                raise _occupied(out)
+            (aside / MERGED).write_text(manifest, encoding="utf-8")
     except OSError as error:
         raise StoreError(f"{out}: cannot write: {error.strerror}. Choose another --out.") from error
     return merged
+
+
+def _earlier(out: Path) -> str | None:
+    """Return the manifest of the merge that a folder holds; None where it is new or empty.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    if not out.exists() or (out.is_dir() and all(path.name.startswith(_STAGED) for path in out.iterdir())):
+        return None
+    if not (out / MERGED).is_file():
+        raise _occupied(out)
+    return (out / MERGED).read_text(encoding="utf-8", errors="replace")
+
+
+def _occupied(out: Path) -> InputError:
+    return InputError(f"{out}: something else is there already. Choose a new folder: merging begins anew each time.")
 
 
 def _take(source: Path, staged: Path, merged: Merged, keep_private: bool) -> None:

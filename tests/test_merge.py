@@ -189,7 +189,7 @@ def test_older_rows_are_brought_up_to_date(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_folder_in_use_is_not_merged_into(sound_run: Callable[..., Path], tmp_path: Path) -> None:
     """What is there already stays as it is, and a folder without runs is an error."""
     run = sound_run("r1", CELL)
-    with pytest.raises(InputError, match="something is there"):
+    with pytest.raises(InputError, match="something else is there"):
         merge([run], tmp_path / "results")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no runs here"):
@@ -206,3 +206,15 @@ def test_a_merge_that_was_killed_can_be_repeated(whole_run: Path, tmp_path: Path
     merged = merge([whole_run], tmp_path / "out")
     assert {p.name for p in (tmp_path / "out").iterdir()} == {*merged.runs, merging.MERGED}
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_merge_that_was_killed_when_it_was_done_can_be_repeated(
+    whole_run: Path, sound_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    """The same merge into the folder that holds it already changes nothing; another one into it is refused."""
+    first = merge([whole_run], tmp_path / "out")
+    before = {p: (p.stat().st_ino, p.read_bytes()) for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert merge([whole_run], tmp_path / "out") == first
+    with pytest.raises(InputError, match="something else is there"):
+        merge([whole_run, sound_run("r2", CELL)], tmp_path / "out")
+    assert {p: (p.stat().st_ino, p.read_bytes()) for p in (tmp_path / "out").rglob("*") if p.is_file()} == before

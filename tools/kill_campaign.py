@@ -1,9 +1,9 @@
 """Kill commands at random moments of their work on the disk, and check what is left: `python tools/kill_campaign.py`.
 
-Each trial starts from the same old output. A command is killed with SIGKILL at a step on the disk (an open, a rename,
-an exchange, ...) that is drawn from those that it takes when it is left alone, or a few milliseconds after it. Then
-what was there must be the old output or the new one, no row that was shown may be lost, and the same command must
-succeed.
+Each trial starts from the same old output. A command is killed with SIGKILL, in turn at a step on the disk (an open, a
+rename, an exchange, ...) that is drawn from those that it takes when it is left alone, or a few milliseconds after it,
+and at a moment drawn from the time that it then takes. What is left must be the old output or the new one, no row that
+was shown may be lost, and the same command must succeed.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -34,9 +34,11 @@ from greenbench import store, whole
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "robustness.md"
 BEGIN, END = "<!-- begin: kill campaign -->", "<!-- end: kill campaign -->"
 
-KILLS = {"report": 20, "export": 20, "submit": 18, "merge": 18, "leaderboard": 16, "run": 10, "compress": 8}
+KILLS = {"report": 18, "export": 16, "submit": 16, "merge": 16, "leaderboard": 12, "run": 10, "compress": 12}
 STEPS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "greenbench.exchange"}
 DELAYS_S = (0.0, 0.0003, 0.002)
+N_TRIES = 8
+"""How often a kill is tried that comes too late, as the command was quicker this time; each one a third earlier."""
 
 LOADED = ("greenbench.cli", "greenbench.leaderboard", "greenbench.report.pages", "greenbench.submission",
           "greenbench.export.tables", "pandas", "plotly.graph_objects", "jinja2", "scipy.stats")  # fmt: skip
@@ -54,6 +56,24 @@ class Tally:
     new: int = 0
     begun: int = 0
     faults: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Kill:
+    """When a command is killed: ``after_s`` after its step on the disk, or after its start where that is 0."""
+
+    step: int
+    after_s: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: exit code, steps on the disk, rows or training steps that it showed, and seconds."""
+
+    code: int
+    n_steps: int
+    n_shown: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -112,46 +132,85 @@ def campaign(name: str, trial: Trial, n_kills: int, dice: random.Random) -> Tall
     """Kill one command again and again."""
     trial.old()
     old = trial.state()
-    code, n_steps, _ = command(trial, None)
+    command(trial, None)  # the first one reads every file from the disk
+    trial.old()
+    alone = command(trial, None)
     new, tally = trial.state(), Tally()
-    if code or old == new or not n_steps:
-        raise SystemExit(f"{name}: cannot be judged: exit code {code}, {n_steps} steps on the disk")
-    for number in range(n_kills):
-        trial.old()
-        at = 1 + (number * n_steps // n_kills + dice.randrange(max(1, n_steps // n_kills))) % n_steps
-        code, _, said = command(trial, (at, dice.choice(DELAYS_S)))
-        what, left = f"{name}, kill {number} at step {at} of {n_steps}", trial.state()
-        tally.kills += code == -signal.SIGKILL
+    if alone.code or old == new or not alone.n_steps:
+        raise SystemExit(f"{name}: cannot be judged: exit code {alone.code}, {alone.n_steps} steps on the disk")
+    for number, kill in enumerate(kills(alone, n_kills, dice)):
+        ended = killed(trial, kill)
+        left, what = trial.state(), f"{name}, kill {number} at {kill} of {alone}"
+        tally.kills += ended.code == -signal.SIGKILL
         if left in (old, new):
             tally.old, tally.new = tally.old + (left == old), tally.new + (left == new)
-        elif isinstance(left, Progress) and left.rows >= said:
+        elif isinstance(left, Progress) and left.n_shown >= ended.n_shown:
             tally.begun += 1
         else:
             tally.faults.append(f"{what}: neither old nor new: {str(left)[:200]}")
-        if command(trial, None)[0] or trial.state() != new:
+        if command(trial, None).code or trial.state() != new:
             tally.faults.append(f"{what}: the command repeated does not end in the new output")
-        print(f"{what}: {code}", *tally.faults[-1:], file=sys.stderr, flush=True)
+        print(f"{what}: {ended.code}, {describe(left, old, new)}", *tally.faults[-1:], file=sys.stderr, flush=True)
     return tally
 
 
-def command(trial: Trial, kill: tuple[int, float] | None) -> tuple[int, int, int]:
-    """Run a command in a fork, to its end or its kill; return exit code, steps on the disk, and rows that it showed."""
+def describe(left: Any, old: Any, new: Any) -> str:
+    """Name a state in the log."""
+    return "old" if left == old else "new" if left == new else str(left)[:60]
+
+
+def kills(alone: Ended, n_kills: int, dice: random.Random) -> Iterator[Kill]:
+    """Yield kills that are spread over a command's steps on the disk and, every second one, over its time."""
+    for number in range(n_kills):
+        part = (number + dice.random()) / n_kills
+        if number % 2:
+            yield Kill(0, part * alone.seconds)
+        else:
+            yield Kill(1 + int(part * alone.n_steps), dice.choice(DELAYS_S))
+
+
+def killed(trial: Trial, kill: Kill) -> Ended:
+    """Run a command from the old output until it is killed; one that ended before is run again, and killed earlier."""
+    for number in range(N_TRIES):
+        trial.old()
+        at = kill if kill.step else replace(kill, after_s=kill.after_s * (2 / 3) ** number)
+        ended = command(trial, at)
+        if ended.code == -signal.SIGKILL:
+            break
+    return ended
+
+
+def command(trial: Trial, kill: Kill | None) -> Ended:
+    """Run a command in a fork, to its end or its kill."""
     with tempfile.TemporaryDirectory() as folder:
         log, count = Path(folder, "log"), Path(folder, "count")
         log.touch()
+        start = time.monotonic()
         pid = os.fork()
         if pid == 0:
             _child(trial, kill, log, count)
-        _, status = os.waitpid(pid, 0)
-        text = log.read_text(encoding="utf-8", errors="replace")
-        code = os.waitstatus_to_exitcode(status)
+        code = _wait(pid, kill)
+        seconds, text = time.monotonic() - start, log.read_text(encoding="utf-8", errors="replace")
         if code > 0:
             print(text[-3000:], file=sys.stderr)
-        return code, len(count.read_bytes()) if count.exists() else 0, len(re.findall(r"^\s+repeat \d", text, re.M))
+        n_steps = len(count.read_bytes()) if count.exists() else 0
+        return Ended(code, n_steps, len(re.findall(r"^\s+(?:repeat|step) \d", text, re.M)), seconds)
 
 
-def _child(trial: Trial, kill: tuple[int, float] | None, log: Path, count: Path) -> None:
-    """Count each step on the disk that has to do with the output, and die at the one that was drawn."""
+def _wait(pid: int, kill: Kill | None) -> int:
+    """Return the exit code of a fork, which is killed from here where it is a matter of time."""
+    timer = threading.Timer(kill.after_s, os.kill, (pid, signal.SIGKILL)) if kill and not kill.step else None
+    if timer:
+        timer.start()
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # its id stays taken until the timer is off
+    if timer:
+        timer.cancel()
+        timer.join()
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _child(trial: Trial, kill: Kill | None, log: Path, count: Path) -> None:
+    """Count each step on the disk that has to do with the output, and die at the one that was drawn, if any."""
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
@@ -163,9 +222,9 @@ def _child(trial: Trial, kill: tuple[int, float] | None, log: Path, count: Path)
         if event in STEPS and trial.place.name in str(arguments[0]) + str(arguments[1:2]):
             seen += 1
             os.write(steps, b".")
-            if kill and seen == kill[0]:
+            if kill and seen == kill.step:
                 end = lambda: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
-                threading.Timer(kill[1], end).start() if kill[1] else end()
+                threading.Timer(kill.after_s, end).start() if kill.after_s else end()
 
     sys.addaudithook(hook)
     sys.argv = ["greenbench", *trial.arguments]
@@ -180,7 +239,7 @@ def _child(trial: Trial, kill: tuple[int, float] | None, log: Path, count: Path)
     except BaseException:
         traceback.print_exc()  # what a fork would keep to itself
     finally:
-        if kill and kill[1] and seen >= kill[0]:
+        if kill and kill.after_s and seen >= kill.step > 0:
             time.sleep(1)  # the timer has not fired yet
         sys.stdout.flush()
         sys.stderr.flush()
@@ -192,9 +251,13 @@ def _child(trial: Trial, kill: tuple[int, float] | None, log: Path, count: Path)
 
 @dataclass(frozen=True)
 class Progress:
-    """What is neither old nor new and yet whole: a run under way with its rows, a training with its checkpoint."""
+    """What is neither old nor new and yet whole: a run under way with its rows, a training with its checkpoint.
 
-    rows: int
+    Attributes:
+        n_shown: rows, or steps of a training, that may have been shown.
+    """
+
+    n_shown: int
 
 
 def prepare(home: Path, names: list[str]) -> dict[str, Trial]:
@@ -267,12 +330,13 @@ def _run_state(out: Path) -> Any:
 
 
 def _student_state(out: Path) -> Any:
-    """Return "none", the weights of a student that is complete, or that one is being made."""
+    """Return "none", the weights of a student that is complete, or how many steps of its training may be shown."""
     if not out.exists() or not any(path for path in out.rglob("*") if path.is_file() and path.name != ".lock"):
         return "none"
     known = {path.name for path in out.iterdir()} - {"training"}
     if not known:
-        return Progress(0)
+        steps = [int(path.parent.name.rpartition("-")[2]) for path in out.glob("training/*/checkpoint-*/state.json")]
+        return Progress(max(steps, default=0) + 1)  # a step is shown before its checkpoint is complete
     lineage = json.loads((out / "greenbench.json").read_bytes()) if "greenbench.json" in known else {}
     complete = {"config.json", "model.safetensors", "greenbench.json", "preprocessor_config.json"} <= known
     return (out / "model.safetensors").read_bytes() if complete and lineage.get("steps") else f"half: {sorted(known)}"
@@ -284,7 +348,7 @@ N_ROWS = 2
 def _done(*arguments: str) -> None:
     """Run a command whose success is a condition."""
     trial = Trial(arguments, Path("no such place"), lambda: None, lambda: None)
-    if command(trial, None)[0]:
+    if command(trial, None).code:
         raise SystemExit(f"greenbench {' '.join(arguments)}: failed")
 
 

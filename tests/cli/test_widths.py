@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from greenbench import catalogue, store
+from greenbench import cache, catalogue, store
 from greenbench.cli import app, output
 
 ENTRIES = Path(__file__).parents[2] / "results" / "entries"
@@ -29,7 +29,8 @@ def entries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def widest(text: str) -> int:
-    return max(map(len, text.splitlines()))
+    """Return the width of a text; a line that is one word, such as a path, is as wide as that is."""
+    return max(len(line) for line in text.splitlines() if " " in line.strip())
 
 
 def printed(*arguments: str) -> str:
@@ -94,9 +95,8 @@ def test_lists_fit(kind: str, columns: int) -> None:
 def test_plans_health_and_the_cache_fit(columns: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The cells of a dry run, the meters, what `doctor` says and what is kept fit."""
     monkeypatch.setenv("GREENBENCH_CACHE", str(tmp_path))
-    kept = tmp_path / "artefacts" / ("long-name-of-an-export-" + "0" * 32)
-    kept.mkdir(parents=True)
-    (kept / "model.onnx").write_bytes(b"0" * 2_000_000)
+    about = {"build": "openvino-int8", "settings": {"precision": "bf16", "smoothness": 0.95}}
+    cache.artefact(about, lambda aside: (aside / "model.onnx").write_bytes(b"0" * 2_500_000))
     suite = tmp_path / "suite.yaml"
     suite.write_text(
         "name: s\nprotocol: quick\ndatasets: [quickstart]\nvariants: [null/rtfx-100, wav2vec2/quickstart-6l]\n"
@@ -104,6 +104,7 @@ def test_plans_health_and_the_cache_fit(columns: int, monkeypatch: pytest.Monkey
     )
     texts = [printed("run", str(suite), "--dry-run"), printed("doctor"), printed("cache")]
     assert "expected" in texts[0]
+    assert "2.5" in texts[2].split()  # MB
     for text in texts:
         assert widest(text) <= columns
 
