@@ -22,11 +22,11 @@ def unusable(device: str) -> str | None:
     import torch
 
     if device == "mps":
-        why = f"torch {torch.__version__} sees no Apple GPU (MPS): give another device"
+        why = f"torch {torch.__version__} sees no Apple GPU (MPS)"
         return None if torch.backends.mps.is_available() else why
     if not torch.cuda.is_available():
         remedy = "install a build of torch with CUDA" if torch.version.cuda is None else "check the NVIDIA driver"
-        return f"torch {torch.__version__} sees no CUDA device: {remedy}, or give another device"
+        return f"torch {torch.__version__} sees no CUDA device: {remedy}"
     n_devices = torch.cuda.device_count()
     return f"there is no {device}: torch sees {n_devices} CUDA device(s)" if number(device) >= n_devices else None
 
