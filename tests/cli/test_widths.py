@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from greenbench import cache, catalogue, store
+from greenbench import cache, catalogue, resultframes
 from greenbench.cli import app, output
 
 ENTRIES = Path(__file__).parents[2] / "results" / "entries"
@@ -78,7 +78,7 @@ def test_summaries_of_runs_fit(
     entries: dict[str, Path], name: str, columns: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What `run` prints at its end fits, notes included."""
-    output.print_summary(store.load(entries[name]), as_json=False)
+    output.print_summary(resultframes.load(entries[name]), as_json=False)
     text = capsys.readouterr().out
     assert "RTFx" in text
     assert widest(text) <= columns
