@@ -5,6 +5,7 @@ import json
 import os.path
 import re
 import stat
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache, partial
@@ -167,7 +168,8 @@ class Manifest:
         name = line.id if line.id is not None else _name(audio.relative_to(folder), line)
         text = (line.text or "") if self.transcribed else ""
         read, duration_s = partial(read_audio, audio, *part), partial(read_duration_s, audio, *part)
-        return Clip(name, read, text, line.speaker, duration_s, partial(audio_digest, audio, *part))
+        speaker = line.speaker if (line.speaker or "").strip() else None
+        return Clip(name, read, text, speaker, duration_s, partial(audio_digest, audio, *part))
 
     def audio(self, line: _Line) -> Path:
         """Return where a line's audio is, without links followed."""
@@ -198,7 +200,7 @@ def _common_folder(manifest: Manifest, _n_bytes: int, _changed_ns: int) -> Path:
 
 def _name(path: Path, line: _Line) -> str:
     """Return the default id of a line: its file, and the part of it."""
-    stem = (path.parent / path.stem).as_posix()
+    stem = unicodedata.normalize("NFC", (path.parent / path.stem).as_posix())  # macOS stores names decomposed
     if line.offset is None:
         return stem
     end = "" if line.duration is None else f"{line.offset + line.duration:.3f}"

@@ -10,7 +10,9 @@ FEW_SPEAKERS = 5
 EARLIER = ("speaker", "utterance")
 """What rows of earlier versions say, whose intervals are bootstrap intervals over these."""
 
-_SPEAKERS = re.compile(r"speakers like these (\d+)(?:, conservative)?")
+_UNNAMED = ", those not known as one"
+
+_SPEAKERS = re.compile(rf"speakers like these (\d+)(?:{_UNNAMED})?(?:, conservative)?")
 _ONE = "utterances of this 1 speaker"
 
 
@@ -32,15 +34,17 @@ def population(speakers: Sequence[str | None]) -> Population:
     """Return whom the utterances of these speakers stand for.
 
     Args:
-        speakers: of each utterance, None where not known; one that is not known leaves only utterances as units.
+        speakers: of each utterance, None where not known. Where only some are not known these are taken for one more
+            speaker: as units of their own a single one of them would make many of few speakers.
     """
-    known = [speaker for speaker in speakers if speaker is not None]
-    if len(known) < len(speakers) or not known:
+    if all(speaker is None for speaker in speakers):
         return Population(None, f"utterances like these {len(speakers)}, speakers unknown")
-    n = len(set(known))
+    n = len(set(speakers))
     if n == 1:
         return Population(None, _ONE)
-    return Population(tuple(known), f"speakers like these {n}{', conservative' * (n < FEW_SPEAKERS)}")
+    blocks = tuple("" if speaker is None else f"={speaker}" for speaker in speakers)
+    told = _UNNAMED * (None in speakers) + ", conservative" * (n < FEW_SPEAKERS)
+    return Population(blocks, f"speakers like these {n}{told}")
 
 
 def n_speakers(unit: str | None) -> int | None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -230,6 +231,23 @@ def test_ids_are_alike_wherever_the_audio_lies(tmp_path: Path) -> None:
     assert len(hashes) == 1
 
 
+def test_ids_are_alike_however_a_system_stores_names(tmp_path: Path) -> None:
+    """macOS decomposes letters in the names of files; the ids of one corpus are the same there and on Linux."""
+    ids = set()
+    for form in ("NFC", "NFD"):
+        name = unicodedata.normalize(form, "caf\u00e9.wav")
+        soundfile.write(tmp_path / name, np.full(160, 0.1), 16_000)
+        (tmp_path / "m.jsonl").write_text(json.dumps({"audio_filepath": name, "text": "A"}))
+        ids |= {clip.id for clip in Manifest(tmp_path / "m.jsonl")()}
+    assert ids == {"caf\u00e9"}
+
+
+@pytest.mark.parametrize("speaker", ["", "  ", None])
+def test_a_blank_speaker_is_not_known(write: Write, speaker: str | None) -> None:
+    """A column that is left empty names nobody: it makes no single speaker of a whole corpus."""
+    assert [clip.speaker for clip in write({"audio_filepath": "a.wav", "text": "A", "speaker": speaker})()] == [None]
+
+
 def test_files_above_the_manifest_have_ids_without_dots(write: Write) -> None:
     """A path that climbs is no part of an id; nor is a home folder."""
     lines = ("../lib/a.wav", "~/b.wav", r"..\lib\c.wav")
@@ -334,7 +352,9 @@ def test_any_text_survives(entries: list[tuple[str, str, str | None]]) -> None:
         )
         path.write_bytes("\n".join(lines).encode())
         clips = list(Manifest(path)())
-    assert [(clip.id, clip.reference, clip.speaker) for clip in clips] == entries
+    assert [(clip.id, clip.reference, clip.speaker) for clip in clips] == [
+        (name, text, speaker if (speaker or "").strip() else None) for name, text, speaker in entries
+    ]
 
 
 @pytest.mark.parametrize("key", ["Offset", "DURATION", " speaker", "End"])

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenbench.text.population import n_speakers
 from greenbench.text.scoring import Counts, metrics, score, total
 
 texts = st.text("ab \t\n\u00a0", max_size=12)
@@ -125,7 +126,8 @@ def test_unequal_lists_are_refused() -> None:
         ([f"s{i % 7}" for i in range(40)], "speakers like these 7"),
         ([f"s{i % 3}" for i in range(40)], "speakers like these 3, conservative"),
         (["s"] * 40, "utterances of this 1 speaker"),
-        ([None] + [f"s{i % 7}" for i in range(39)], "utterances like these 40, speakers unknown"),
+        ([None] + [f"s{i % 7}" for i in range(39)], "speakers like these 8, those not known as one"),
+        ([None] + ["s", "t"] * 19 + ["s"], "speakers like these 3, those not known as one, conservative"),
         ([None] * 40, "utterances like these 40, speakers unknown"),
     ],
 )
@@ -142,3 +144,16 @@ def test_one_utterance_has_no_interval() -> None:
     """A single utterance has a WER and nothing that would vary."""
     found, told = metrics(score(["a b"], ["a"], str), ["s"])
     assert (found["wer"], found["wer_ci_low"], told) == (0.5, None, None)
+
+
+def test_a_speaker_who_is_not_known_makes_no_sample_of_few() -> None:
+    """Of two speakers one is always misheard: an utterance without a label does not make forty units of them."""
+    speakers = [f"s{i % 2}" for i in range(40)]
+    texts = ["a b" if i % 2 else "a c" for i in range(40)]
+    of_two, _ = metrics(score(["a b"] * 40, texts, str), speakers)
+    found, told = metrics(score(["a b"] * 40, texts, str), [None, *speakers[1:]])
+    assert n_speakers(told) == 3
+    assert n_speakers("speakers like these 12, those not known as one") == 12
+    assert found["wer_ci_high"] - found["wer_ci_low"] > (of_two["wer_ci_high"] - of_two["wer_ci_low"]) / 3
+    by_utterance, _ = metrics(score(["a b"] * 40, texts, str), [None] * 40)
+    assert found["wer_ci_high"] > 2 * by_utterance["wer_ci_high"]

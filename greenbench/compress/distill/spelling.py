@@ -40,7 +40,8 @@ def speller(tokenizer: Any) -> Callable[[str], Spelt]:
     """Return what spells a transcript in the vocabulary of a CTC tokeniser.
 
     A letter is taken in the case that the vocabulary has, dashes become spaces and other marks are left out where it
-    has none, and so are letters that it lacks. A vocabulary of pieces longer than a character is left to its tokeniser.
+    has none, and so are letters that it lacks. A vocabulary of pieces longer than a character is left to its tokeniser,
+    in the case in which that knows most of it.
 
     Args:
         tokenizer: a transformers tokeniser.
@@ -49,8 +50,19 @@ def speller(tokenizer: Any) -> Callable[[str], Spelt]:
     delimiter = getattr(tokenizer, "word_delimiter_token", None) or " "
     known = frozenset(written - {delimiter, *tokenizer.all_special_tokens})
     if any(len(token) > 1 for token in known):
-        return lambda text: Spelt(text, 0, "")
+        return lambda text: _in_pieces(text, tokenizer)
     return lambda text: _spelt(text, known, " " if delimiter in written else "")
+
+
+def _in_pieces(text: str, tokenizer: Any) -> Spelt:
+    """Return a text in the case of which a tokeniser knows most; a piece that it does not know counts as a letter."""
+    n_unknown = {
+        form: tokenizer(form).input_ids.count(tokenizer.unk_token_id)
+        for form in dict.fromkeys((text, text.lower(), text.upper()))
+    }
+    best = min(n_unknown, key=lambda form: n_unknown[form])
+    n_letters = sum(unicodedata.category(char)[0] in "LN" for char in text)
+    return Spelt(best, n_letters, "\ufffd" * min(n_unknown[best], n_letters))
 
 
 def _spelt(text: str, known: frozenset[str], space: str) -> Spelt:

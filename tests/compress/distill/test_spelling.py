@@ -51,6 +51,21 @@ def test_texts_are_written_as_the_vocabulary_can(
     assert tokenizer.unk_token_id not in tokenizer(found.text).input_ids
 
 
+@pytest.mark.parametrize("piece", ["ch", "[MUSIC]"])
+def test_a_token_of_several_letters_does_not_hide_the_case(tmp_path: Path, piece: str) -> None:
+    """Capitals before a vocabulary of small letters are folded, and what it lacks is counted, whatever else it has."""
+    plain = tokenizer_of(tmp_path, LOWER)
+    vocabulary = plain.get_vocab()
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary | {piece: len(vocabulary)}))
+    tokenizer = type(plain)(
+        str(tmp_path / "vocab.json"),
+        pad_token=plain.pad_token, unk_token=plain.unk_token, word_delimiter_token=plain.word_delimiter_token,
+    )  # fmt: skip
+    found = speller(tokenizer)("THE FULL DUCK")
+    assert (found.text, found.n_letters, found.unknown) == ("the full duck", 11, "")
+    assert len(speller(tokenizer)("\u043c\u0438\u0440 a").unknown) == 3
+
+
 def test_a_vocabulary_without_a_delimiter_has_no_spaces(tmp_path: Path) -> None:
     """Where words are not separated in the vocabulary, a space is no unknown token."""
     tokenizer = tokenizer_of(tmp_path, LOWER, delimiter="")
