@@ -33,7 +33,7 @@ class Quickstart:
 
     def prepare(self) -> None:
         """Check that the package is whole."""
-        Manifest(self._path()).prepare()
+        Manifest(self._path(), transcribed=self.part == "evaluation").prepare()
 
     def __call__(self) -> Iterator[Clip]:
         """Yield the clips in the order of the manifest."""

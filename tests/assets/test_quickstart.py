@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from greenbench.datasets.quickstart import Quickstart
+
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "greenbench" / "assets" / "quickstart"
 
@@ -67,6 +69,12 @@ def test_training_voices_are_none_that_judge_the_teacher():
     assert not {(v.engine, v.voice) for v in trained} & {(v.engine, v.voice) for v in held_out}
     parts = {part for voice in trained for part in voice.voice.split("+")}
     assert not parts & {part for voice in voices.VALID_VOICES for part in voice.voice.split("+")}
+
+
+@pytest.mark.parametrize("part", ["evaluation", "unlabelled"])
+def test_each_part_can_be_prepared(part):
+    """Recipes train on the unlabelled part, whose lines have no text; neither part is refused."""
+    Quickstart(part=part).prepare()
 
 
 def test_unlabelled_speech_tells_no_text():
