@@ -23,7 +23,6 @@ from greenbench.forms import (
     whole,
 )
 from greenbench.metrics import ACCURACY, METRICS
-from greenbench.plugins import LINEAGE, METHODS
 from greenbench.provenance import PROVENANCE
 from greenbench.record import KEYS, MEASURED, NUMERIC, STATUSES, columns, wrong_status
 
@@ -135,21 +134,6 @@ _RUN = record(
 
 # --- the others ------------------------------------------------------------------------------------------
 
-_METHOD = one_of(METHODS)
-_TRAINING = {**dict.fromkeys(("wall_s", "audio_s", "energy_j"), number(0)), "energy_method": _METHOD}
-_LINEAGE = record(
-    {},
-    {
-        **dict.fromkeys(("name", "description", "parent", "started_from", "made_utc", "recipe_hash"), TEXT),
-        "ancestors": several(several(TEXT)), "data": _SETTINGS, "versions": _TEXTS,
-        "training_s": number(0), "training_energy_j": number(0), "training_energy_method": _METHOD,
-        "steps": several(record(
-            {"use": TEXT}, {"settings": _SETTINGS, "training": several(record({}, _TRAINING))}
-        )),
-    },
-)  # fmt: skip
-
-
 is_key = form(record(KEY))
 """Judges the keys that a line begins with."""
 
@@ -168,7 +152,6 @@ FORMS: dict[str, Form] = {
          **dict.fromkeys(("energy_method", "energy_scope", "reason"), TEXT)},
     )),
     POWER: traces.line_faults,
-    LINEAGE: form(_LINEAGE),
 }  # fmt: skip
 """File -> what it holds as a whole, or in each line."""
 

@@ -34,7 +34,7 @@ from greenbench.errors import InputError, MissingError, StoreError
 from greenbench.plan import digest
 from greenbench.plugins import LINEAGE, METHODS, Compressible, Context, NeedsExtra, Outline, Utterance
 from greenbench.plugins.events import Observer, Phase, StudentFound, unobserved
-from greenbench.runfiles import FORMS
+from greenbench.variants.lineage import FORM
 
 TRAINING, BEGUN = "training", "recipe.json"
 """Within a student's folder: where its trainings are kept, and there the recipe's hash while it is made."""
@@ -267,7 +267,7 @@ def _is_made(recipe: Recipe, out: Path) -> bool:
         try:
             if not file.exists():
                 continue
-            known = readback.read_object(file, FORMS.get(file.name))["recipe_hash"]
+            known = readback.read_object(file, FORM if file.name == LINEAGE else None)["recipe_hash"]
         except (StoreError, KeyError) as error:
             raise InputError(
                 f"--out {out}: {file.name} is something else than a recipe wrote. Choose another."

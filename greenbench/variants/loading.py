@@ -9,7 +9,7 @@ from typing import Any
 
 from greenbench.errors import MissingError
 from greenbench.plugins import BARE, Method
-from greenbench.variants import fit, folders, hub, outline, widths
+from greenbench.variants import fit, folders, hub, lineage, outline, widths
 from greenbench.variants.checkpoints import ARCHITECTURES, VOCABULARY
 from greenbench.variants.outline import Settings
 
@@ -40,7 +40,7 @@ def _trained(settings: Settings) -> Any:
 
     folder = trained_folder(settings)
     # float32 whatever a file holds: the builds decide the precision, and for a student those in its lineage did
-    chosen = [step["use"] for step in outline.lineage(settings.model).get("steps", ()) if step["use"] in outline.HALVES]
+    chosen = [step["use"] for step in lineage.read(settings.model).get("steps", ()) if step["use"] in outline.HALVES]
     dtype = getattr(torch, outline.HALVES[chosen[-1]]) if chosen else torch.float32
     with _named_failures(settings):
         model, found = AutoModelForCTC.from_pretrained(

@@ -1,15 +1,10 @@
 """What a wav2vec 2.0 model's settings and files tell of it before it is loaded."""
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Protocol
 
-from greenbench import readback
-from greenbench.errors import InputError, StoreError
-from greenbench.plugins import LINEAGE, Outline
-from greenbench.runfiles import FORMS
-from greenbench.variants import folders, hub
+from greenbench.plugins import Outline
+from greenbench.variants import folders, hub, lineage
 from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS
 
 HALVES = {"fp16": "float16", "bf16": "bfloat16"}
@@ -44,17 +39,6 @@ class Settings(Protocol):
         """The model, as part of a default name."""
 
 
-def lineage(model: str | None) -> dict[str, Any]:
-    """Return what a student's folder says about where it comes from; empty for any other model."""
-    path = Path(model or "") / LINEAGE
-    if model is None or not os.path.lexists(path):
-        return {}
-    try:
-        return {name: value for name, value in readback.read_object(path, FORMS[LINEAGE]).items() if value is not None}
-    except StoreError as error:
-        raise InputError(f"{error}. Restore the file, or make the student again.") from error
-
-
 def to_fetch(settings: Settings) -> str | None:
     """Say what of a model would be downloaded; None where it is here."""
     if settings.model is not None:
@@ -71,7 +55,7 @@ def of(settings: Settings) -> Outline:
         InputError: it is a model of another kind.
     """
     config = _config(settings)
-    chosen = [step["use"] for step in lineage(settings.model).get("steps", ()) if step["use"] in HALVES]
+    chosen = [step["use"] for step in lineage.read(settings.model).get("steps", ()) if step["use"] in HALVES]
     return Outline(config.get("model_type"), n_layers(config), chosen[-1] if chosen else "fp32")
 
 

@@ -21,7 +21,7 @@ from greenbench.plugins import (
     follow,
     parted,
 )
-from greenbench.variants import checkpoints, fit, folders, hub, loading, outline
+from greenbench.variants import checkpoints, fit, folders, hub, lineage, loading, outline
 from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS, LICENCES, N_PARAMS
 from greenbench.variants.ctc import CtcTranscriber
 
@@ -101,7 +101,7 @@ class Wav2Vec2:
         """
         base, labels = name.removesuffix("".join(f"+{label}" for label, _ in chain)), [label for label, _ in chain]
         settings = self.settled()
-        lineage = outline.lineage(settings.model)
+        known = lineage.read(settings.model)
         build = _Build(settings, *parted(chain))
         return Variant(
             name=name,
@@ -114,12 +114,12 @@ class Wav2Vec2:
             unsupported=build.unsupported,
             extras=build.extras,
             identity=partial(_identity, settings),
-            ancestors=partial(checkpoints.ancestors, lineage),
-            parent=(base if base != name else f"wav2vec2:{self.label}") if chain else lineage.get("parent"),
-            steps=(*(step["use"] for step in lineage.get("steps", ())), *labels),
+            ancestors=partial(checkpoints.ancestors, known),
+            parent=(base if base != name else f"wav2vec2:{self.label}") if chain else known.get("parent"),
+            steps=(*(step["use"] for step in known.get("steps", ())), *labels),
             decoding=lambda: "greedy, language model not used" if _language_model(settings) else "greedy",
             warnings=partial(_warnings, settings),
-            info=settings._info(lineage),
+            info=settings._info(known),
         )
 
     def _info(self, lineage: Mapping[str, Any]) -> VariantInfo:
