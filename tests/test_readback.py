@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from greenbench.entries import VariantEntry, build_variant
 from greenbench.errors import InputError, StoreError
 from greenbench.limits import limits
 from greenbench.plugins import LINEAGE
-from greenbench.runfiles import MAX_TEXT
+from greenbench.record import KEYS, Record, columns, to_row
+from greenbench.runfiles import FORMS, MAX_TEXT, unstorable
 from greenbench.validate import files
 from greenbench.validate.files import read_lines
 
@@ -152,3 +154,14 @@ def test_every_text_of_a_worker_can_be_read_back(tmp_path: Path) -> None:
     store.append(tmp_path, [row], store.HYPOTHESES)
     (found,) = store.read_rows(tmp_path / store.HYPOTHESES)
     assert len(found["hypothesis"]) == MAX_TEXT
+
+
+@pytest.mark.parametrize("name", [name for name in columns() if name not in KEYS])
+def test_a_column_of_another_type_is_refused_at_both_ends(name: str) -> None:
+    """No column of a row takes an object: neither where a worker sends it nor where it is read, in the same words."""
+    row = to_row(Record({key: ROW[key] for key in KEYS} | {"repeat": None}, "skipped", "why"))
+    assert unstorable(store.RECORDS, row) == FORMS[store.RECORDS](row) == []
+    sent, read = (judge(row | {name: {"a": 1}}) for judge in (partial(unstorable, store.RECORDS), FORMS[store.RECORDS]))
+    assert sent == read
+    assert len(sent) == 1
+    assert sent[0].startswith(f"{name}: ")
