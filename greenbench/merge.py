@@ -6,23 +6,17 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from greenbench import identifiers, platforms, privacy, record, store, validate, whole
+from greenbench import platforms, privacy, record, share, store, validate, whole
 from greenbench.errors import GreenbenchError, InputError, StoreError
 from greenbench.rescore import Key, key_of
-
-FILES = (store.RECORDS, store.HYPOTHESES, store.SCORES, store.WINDOWS, store.POWER, store.CONTROL)
-"""What goes along with ``run.json``; logs and pages stay."""
 
 MERGED = "merge.json"
 
 _STAGED = ".merging-"
 """What earlier versions left behind when they were killed."""
-
-_Names = dict[tuple[Any, ...], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -127,7 +121,7 @@ def _occupied(out: Path) -> InputError:
 def _take(source: Path, staged: Path, merged: Merged, keep_private: bool) -> None:
     """Take one run in, or note why not; of two copies of a run the one that went on further stays."""
     try:
-        run_id = share(source, staged, keep_private)
+        run_id = share.copy(source, staged, keep_private)
         refused = list(_drop_unsound(staged))
         rows, measured = _fingerprints(staged), _measurements(staged)
         if rows <= merged.rows.get(run_id, set()) and run_id in merged.rows:
@@ -217,71 +211,7 @@ def _move(staged: Path, aside: Path) -> Taken:
     shutil.rmtree(aside, ignore_errors=True)
     staged.rename(aside)
     n_rows = len(store.current(store.read_rows(aside / store.RECORDS)))
-    return Taken(aside.name, digest(aside), platforms.platform_id(store.read_run(aside)), n_rows)
-
-
-# --- one run ---------------------------------------------------------------------------------------------
-
-
-def share(source: Path, target: Path, keep_private: bool = False) -> str:
-    """Copy a run's files as they may be shared, its rows as this version writes them; return the run's id.
-
-    Raises:
-        StoreError: it is no run, a newer version wrote it, or it cannot be shared as it is.
-    """
-    original = store.read_run(source)
-    if not isinstance(original, dict):
-        raise StoreError(f"{store.RUN} holds no JSON object")
-    run_id = original.get("run_id")
-    why = store.refused_id(run_id) if isinstance(run_id, str) else "it is no text"
-    if why or not isinstance(run_id, str):
-        raise StoreError(f"run_id {run_id!r:.60} is no name for a folder: {why}")
-    record.migrate({"schema": original.get("schema")})  # refuses what is newer
-    shared = original if keep_private else privacy.run(original)
-    store.write_run(target, {**shared, "schema": record.SCHEMA})
-    hashes = {str(original.get("suite_hash")): str(shared.get("suite_hash"))}
-    names: _Names = {}
-    for file in FILES:
-        rows = (row for row in store.read_rows(source / file) if isinstance(row, dict))
-        lines = rows if keep_private else _shared(rows, hashes, names)
-        _write_lines(target / file, map(record.migrate, lines) if file == store.RECORDS else lines)
-    return run_id
-
-
-def _shared(
-    rows: Iterable[Mapping[str, Any]], suite_hashes: Mapping[str, str], names: _Names
-) -> Iterator[dict[str, Any]]:
-    """Yield lines as they may be shared; ``names`` gets each cell's key as shared -> as it was.
-
-    Raises:
-        StoreError: two cells would get one name, or utterances are named by paths.
-    """
-    for row in rows:
-        if identifiers.is_private_id(row.get("utterance_id")):
-            raise StoreError(
-                "its utterances are named by paths outside their manifest's folder, "
-                "which the data hash covers. Give each line of the manifest an id, and measure again; or share it "
-                "with --keep-private."
-            )
-        shared = privacy.row(row, suite_hashes)
-        before, after = (tuple(str(content.get(name)) for name in record.CELL) for content in (row, shared))
-        if names.setdefault(after, before) != before:
-            raise StoreError(
-                f"two of its variants or data sets are '{after[1]}' on '{after[2]}' without their paths. Name them in "
-                "the suite and measure again, or share it with --keep-private."
-            )
-        yield shared
-
-
-def _write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a file of lines; none where there is no line."""
-    lines = iter(rows)
-    first = next(lines, None)
-    if first is None:
-        path.unlink(missing_ok=True)
-        return
-    with whole.file(path) as aside, aside.open("x", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in chain([first], lines))
+    return Taken(aside.name, share.digest(aside), platforms.platform_id(store.read_run(aside)), n_rows)
 
 
 def _drop_unsound(folder: Path) -> Iterator[Refused]:
@@ -298,7 +228,7 @@ def _drop_unsound(folder: Path) -> Iterator[Refused]:
         rows = dict(enumerate(store.read_rows(folder / file), start=1))
         reasons = {number: _reasons(errors, f"{folder / file}:{number}") for number in rows}
         if any(reasons.values()):
-            _write_lines(folder / file, [row for number, row in rows.items() if not reasons[number]])
+            share.write_lines(folder / file, [row for number, row in rows.items() if not reasons[number]])
         for number, told in reasons.items():
             if told and file == store.RECORDS:
                 key = ", ".join(str(rows[number].get(name)) for name in record.KEYS[1:])
@@ -307,15 +237,6 @@ def _drop_unsound(folder: Path) -> Iterator[Refused]:
 
 def _reasons(errors: Iterable[validate.Problem], line: str) -> list[str]:
     return [error.what for error in errors if error.where == line or error.where.startswith(f"{line} (")]
-
-
-def digest(folder: Path) -> str:
-    """Return the SHA-256 over the names and contents of a run's files."""
-    whole = hashlib.sha256()
-    for path in (folder / name for name in (store.RUN, *FILES)):
-        if path.exists():
-            whole.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return whole.hexdigest()
 
 
 def _manifest(out: Path, merged: Merged) -> dict[str, Any]:

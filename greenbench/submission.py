@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
-from greenbench import merge, privacy, store, validate, whole
+from greenbench import merge, privacy, share, store, validate, whole
 from greenbench.errors import GreenbenchError, InputError, StoreError
 from greenbench.limits import Limits
 from greenbench.limits import limits as present_limits
@@ -27,7 +27,7 @@ FORMAT = "greenbench-submission/1"
 MANIFEST = "submission.json"
 
 _MEMBER = re.compile(
-    rf"(?P<run>[A-Za-z0-9][A-Za-z0-9._-]*)/(?P<file>{'|'.join(map(re.escape, (store.RUN, *merge.FILES)))})"
+    rf"(?P<run>[A-Za-z0-9][A-Za-z0-9._-]*)/(?P<file>{'|'.join(map(re.escape, (store.RUN, *share.FILES)))})"
 )
 _PACK = "Pack the runs again with `greenbench submit`."
 _BLOCK_BYTES = 2**20

@@ -8,7 +8,19 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from greenbench import gate, lineage, merge, pairing, platforms, resultframes, store, submission, verification, whole
+from greenbench import (
+    gate,
+    lineage,
+    merge,
+    pairing,
+    platforms,
+    resultframes,
+    share,
+    store,
+    submission,
+    verification,
+    whole,
+)
 from greenbench.accuracy import cell_of
 from greenbench.errors import InputError, StoreError
 from greenbench.gate import Gate
@@ -142,7 +154,7 @@ def _turn(run: Path, published: Mapping[str, str]) -> tuple[bool, bool, str, str
         name, started = str(content.get("run_id")), str(content.get("started_utc"))
     except (StoreError, AttributeError):
         name, started = run.name, ""
-    return merge.digest(run) not in published.values(), name not in published, started, str(run)
+    return share.digest(run) not in published.values(), name not in published, started, str(run)
 
 
 def _entries(results: Sequence[Path]) -> list[Path]:
