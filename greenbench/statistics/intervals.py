@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greenbench.statistics import student
+from greenbench.statistics.distributions import gamma_quantile
 
 _Array = npt.NDArray[np.float64]
 
@@ -117,8 +118,6 @@ def paired_difference(
 
 def _rate(errors: _Array, words: _Array) -> _Rate:
     """Return the ratio of the sums over units, with its interval."""
-    from scipy.special import gammaincinv
-
     total, n = words.sum(), len(words)
     value = float(errors.sum() / total)
     changes = sqrt((n - 1) / n) * (errors - value * words) / (total - words)
@@ -126,9 +125,9 @@ def _rate(errors: _Array, words: _Array) -> _Rate:
     counted = value / variance if variance > 0 else float(total)  # the words of as many independent errors
     counted *= (_NORMAL / student.quantile(_freedom(words))) ** 2
     if value == 0:  # the rule of three: the lower end cannot miss, so the upper one may in 5 %
-        return _Rate(value, changes, 0.0, float(gammaincinv(1, 0.95)) / counted)
-    low, high = gammaincinv(value * counted, 0.025), gammaincinv(value * counted + 1, 0.975)
-    return _Rate(value, changes, float(low) / counted, float(high) / counted)
+        return _Rate(value, changes, 0.0, gamma_quantile(1, 0.95) / counted)
+    low, high = gamma_quantile(value * counted, 0.025), gamma_quantile(value * counted + 1, 0.975)
+    return _Rate(value, changes, low / counted, high / counted)
 
 
 def _mover(more: _Rate, fewer: _Rate) -> tuple[float, float]:

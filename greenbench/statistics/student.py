@@ -4,6 +4,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from greenbench.statistics.distributions import gamma_quantile, normal_below, t_critical, t_two_tailed
+
 LEVEL = 0.05
 """The most that p, adjusted over all comparisons, may be where a difference counts as shown."""
 
@@ -12,6 +14,8 @@ POWER = 0.8
 
 _N_SPREADS = 200
 
+_NEAR = 1e-4
+
 
 def quantile(freedom: float) -> float:
     """Return the 97.5th percentile of Student's t.
@@ -19,18 +23,14 @@ def quantile(freedom: float) -> float:
     Args:
         freedom: degrees of freedom, above 0; need not be whole.
     """
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, 0.975))
+    return t_critical(freedom, LEVEL)
 
 
 def p_value(estimate: float, error: float, freedom: float) -> float:
     """Return the two-tailed p of the hypothesis that an estimate with this standard error is of 0."""
-    from scipy.special import stdtr
-
     if error == 0:
         return float(estimate == 0)
-    return float(2 * stdtr(freedom, -abs(estimate) / error))
+    return t_two_tailed(freedom, estimate / error)
 
 
 @lru_cache(maxsize=2**10)
@@ -46,14 +46,12 @@ def resolvable(freedom: float) -> float:
     Args:
         freedom: degrees of freedom of the standard error.
     """
-    from scipy.optimize import brentq
-    from scipy.special import chdtri, ndtr
-
-    middles = (np.arange(_N_SPREADS) + 0.5) / _N_SPREADS
-    spreads = np.sqrt(chdtri(freedom, middles) / freedom)  # what a sample estimates, over what is true
+    middles = [(number + 0.5) / _N_SPREADS for number in range(_N_SPREADS)]
+    squares = [2 * gamma_quantile(freedom / 2, p) / freedom for p in middles]  # chi squared over its freedom
+    spreads = np.sqrt(squares)  # what a sample estimates, over what is true
     limits = quantile(freedom) * spreads  # of the other sample, in which the difference must stand out
-
-    def missing(c: float) -> float:
-        return POWER - float(ndtr(c * spreads[:, None] - limits).mean())
-
-    return float(brentq(missing, 0.1, 1e4, xtol=1e-4))
+    low, high = 0.1, 1e4
+    while high - low > _NEAR:
+        c = (low + high) / 2
+        low, high = (c, high) if float(normal_below(c * spreads[:, None] - limits).mean()) < POWER else (low, c)
+    return (low + high) / 2
