@@ -19,7 +19,10 @@ from greenbench.errors import GreenbenchError
 from greenbench.readback import FILES
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "AGENTS.md", "SKILL.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 
 
 def load_tool():
