@@ -141,3 +141,14 @@ def test_what_is_asked_of_a_plugin_is_declared() -> None:
 def test_every_method_of_ours_says_what_it_can_follow(name: str) -> None:
     """A chain of registered methods is known to be possible, or refused, before anything is loaded."""
     assert issubclass(registry.load("methods", name), Chained)
+
+
+def test_the_page_on_plugins_lists_what_is_optional() -> None:
+    """Each protocol that a plug-in may leave out is in the page's table, with all that it asks for."""
+    page = (Path(__file__).parents[1] / "docs" / "how-to" / "plug-in.md").read_text(encoding="utf-8")
+    optional = [protocol for protocol in PROTOCOLS if "(optional)" in (inspect.getdoc(protocol) or "")]
+    assert {"Chained", "Compressible", "Fetched", "NeedsExtra", "Paced"} <= {kind.__name__ for kind in optional}
+    for protocol in optional:
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{protocol.__name__}` |")]
+        inherited = set().union(*(get_protocol_members(base) for base in protocol.__bases__ if base in PROTOCOLS))
+        assert all(f"`{name}`" in row for name in get_protocol_members(protocol) - inherited), row

@@ -169,7 +169,7 @@ class KnownPrecision(Protocol):
 
 @runtime_checkable
 class NeedsExtra(Protocol):
-    """A method that does not run without one of greenbench's own extras, such as ``onnx``."""
+    """A method that does not run without one of greenbench's own extras, such as ``onnx`` (optional)."""
 
     extra: ClassVar[str]
 

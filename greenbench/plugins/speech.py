@@ -113,7 +113,7 @@ class Dataset(Protocol):
 
 @runtime_checkable
 class Fetched(Protocol):
-    """A data set that ``prepare`` downloads where it is not here."""
+    """A data set that ``prepare`` downloads where it is not here (optional)."""
 
     def to_fetch(self) -> str | None:
         """Say what ``prepare`` would download and from where; None where it is here."""
