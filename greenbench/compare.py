@@ -1,90 +1,28 @@
 """Whether one side of a comparison is better than the other: cells are paired, each metric gets a verdict."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import geometric_mean
-from typing import Literal
 
 from greenbench import accuracy, comparability, steadiness
 from greenbench.accuracy import Cell, Counted, RecountError, cell_of
 from greenbench.comparability import CROSSABLE, FIXED, differing, told
 from greenbench.errors import InputError, did_you_mean
+from greenbench.findings import RATES, Comparison, Finding, Pair
 from greenbench.metrics import METRICS
 from greenbench.pairing import Line, by_unit, middle, pair
 from greenbench.selection import Side
 from greenbench.statistics.repeats import ratio_by_round
 from greenbench.statistics.student import LEVEL
-from greenbench.steadiness import Control
 
 DEFAULT_METRICS = (
     "wer", "rtfx", "latency_p50_s", "server_rate_hz", "energy_j_per_audio_s", "peak_rss_bytes", "model_bytes",
 )  # fmt: skip
 
-RATES = ("wer", "cer")
-"""The metrics that are compared by utterance, and by their difference; all others by round, and by their ratio."""
-
 _ONLY_P = "p is small and the interval holds 0: the errors differ in these texts, which other speakers may not confirm"
 _ONLY_INTERVAL = "the interval excludes 0 and p is not small: with so many pairs, or errors so few, chance can do this"
 
 _Heard = tuple[Counted | RecountError | None, Counted | RecountError | None]
-
-Verdict = Literal[
-    "better", "worse", "no difference shown", "too few repeats", "too few utterances", "not comparable"
-]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a pair of cells says of one metric.
-
-    Attributes:
-        metric: name from METRICS.
-        baseline, new: of a rate over the first window, of what varies the geometric mean over the rounds that both
-            have, so that ``difference`` is their quotient; otherwise the median over rounds and repeats.
-        difference: of a rate new - baseline, a fraction of the words; of another metric new / baseline - 1.
-        low, high: its 95 % interval.
-        p: that so large a difference comes by chance, adjusted over all pairs after Holm: of ``wer`` MAPSSWE's, of
-            ``cer`` that of a t test over speakers, of the others of one on the logarithms; None where nothing varies.
-        smallest: the smallest difference that so much evidence resolves with a power of 80 % (in one pair).
-        n: utterances, or rounds.
-        verdict: what follows.
-        why: what is missing or differs, for verdicts that need a reason; where interval and p disagree, that.
-        control: what the control cells of the rounds say of the machine; None where that does not matter.
-        unit: whom the interval of a rate speaks of, see ``text.population``; None for other metrics.
-    """
-
-    metric: str
-    baseline: float | None
-    new: float | None
-    difference: float | None = None
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-    smallest: float | None = None
-    n: int | None = None
-    verdict: Verdict = "no difference shown"
-    why: str | None = None
-    control: Control | None = None
-    unit: str | None = None
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A cell of each side and what came of each metric; ``failure`` is set where one of them never worked."""
-
-    a: Line
-    b: Line
-    findings: tuple[Finding, ...] = ()
-    failure: str | None = None
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The whole: all pairs, and the cells of either side that have no partner."""
-
-    pairs: tuple[Pair, ...]
-    only_a: tuple[Line, ...]
-    only_b: tuple[Line, ...]
 
 
 def compare(a: Side, b: Side, metrics: Sequence[str] = DEFAULT_METRICS, across: Collection[str] = ()) -> Comparison:

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from greenbench.compare import RATES, Comparison, Finding, Pair, check_metrics
+from greenbench.compare import check_metrics
 from greenbench.errors import InputError
+from greenbench.findings import RATES, Comparison, Finding, Pair
 from greenbench.metrics import METRICS
 
 _FORM = re.compile(r"(?P<metric>\w+):(?P<sign>[+-])(?P<number>\d+(?:\.\d+)?)(?P<unit>%|pp)")

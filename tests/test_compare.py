@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from greenbench import store
-from greenbench.compare import DEFAULT_METRICS, Comparison, Finding, check_comparable, compare
+from greenbench.compare import DEFAULT_METRICS, check_comparable, compare
 from greenbench.errors import InputError
+from greenbench.findings import Comparison, Finding
 from greenbench.pairing import pair
 from greenbench.report import differences
 from greenbench.selection import Side, select

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from greenbench import store
-from greenbench.compare import Comparison, compare
+from greenbench.compare import compare
+from greenbench.findings import Comparison
 from greenbench.record import KEYS, Record, to_row
 from greenbench.selection import Side
 from greenbench.text import scorers

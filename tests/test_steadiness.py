@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from greenbench import control_cell
 from greenbench.cli import app
-from greenbench.compare import Comparison, Finding, compare
+from greenbench.compare import compare
+from greenbench.findings import Comparison, Finding
 from greenbench.runner import Options, run
 from greenbench.selection import select
 from greenbench.steadiness import UNKNOWN

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from greenbench.compare import Comparison, check_across, check_metrics, compare
+from greenbench.compare import check_across, check_metrics, compare
 from greenbench.errors import InputError
+from greenbench.findings import Comparison
 from greenbench.selection import select
 from greenbench.thresholds import check_decided, n_blind, parse, regressions
 

@@ -12,7 +12,7 @@ from greenbench.cli.console import echo, styled
 from greenbench.unicode import visible
 
 if TYPE_CHECKING:
-    from greenbench.compare import Comparison
+    from greenbench.findings import Comparison
     from greenbench.plugins.events import Event
     from greenbench.report.differences import Block
     from greenbench.thresholds import Regression

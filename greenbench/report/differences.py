@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from greenbench import comparability
-from greenbench.compare import RATES, Comparison, Finding, Pair
+from greenbench.findings import RATES, Comparison, Finding, Pair
 from greenbench.pairing import Line
 from greenbench.record import CELL
 from greenbench.report.figures import number, quantity

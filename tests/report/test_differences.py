@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from greenbench.compare import Comparison, Finding, Pair
+from greenbench.findings import Comparison, Finding, Pair
 from greenbench.pairing import Line
 from greenbench.report import differences
 from greenbench.thresholds import Regression, parse
