@@ -37,6 +37,15 @@ def commands() -> dict[str, Any]:
     return found
 
 
+def program_options() -> list[str]:
+    """Return the options of the program itself."""
+    import typer.main
+
+    from greenbench.cli import app
+
+    return [option for parameter in typer.main.get_command(app).params for option in parameter.opts]
+
+
 def command_help() -> str:
     """Return a section for each command: how it is called, what it does, its options."""
     return "\n\n".join(_command(name, command) for name, command in sorted(commands().items()))

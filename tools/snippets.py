@@ -30,6 +30,9 @@ PROGRAMS = (
 
 COMMANDS = reference.commands()
 
+PROGRAM = {"--help", "COMMAND", *reference.program_options()}
+"""What may follow the program's name in place of a command."""
+
 
 @dataclass(frozen=True)
 class Snippet:
@@ -188,7 +191,7 @@ def command_of(arguments: list[str]) -> str | None:
     Raises:
         ValueError: there is no such command.
     """
-    if arguments and arguments[0] in ("--help", "--version", "COMMAND"):
+    if arguments and arguments[0] in PROGRAM:
         return None
     name = next((" ".join(arguments[:n]) for n in (2, 1) if " ".join(arguments[:n]) in COMMANDS), None)
     if name is None:
@@ -208,9 +211,7 @@ def check_inline(code: str) -> None:
     if words[:1] != ["greenbench"] or len(words) == 1:
         return
     name = command_of(words[1:])
-    valid = (
-        {option for p in COMMANDS[name].params for option in p.opts} | {"--help"} if name else {"--help", "--version"}
-    )
+    valid = {option for p in COMMANDS[name].params for option in p.opts} | {"--help"} if name else PROGRAM
     unknown = {word.partition("=")[0] for word in words if word.startswith("--")} - valid
     if unknown:
         raise ValueError(f"{code}: no such option: {', '.join(sorted(unknown))}")
