@@ -13,6 +13,7 @@ import pytest
 
 from greenbench import guard, line, messages, process, record, rows, suite
 from greenbench.plan import Job, plan
+from greenbench.plugins.events import Event, Phase
 from greenbench.runfiles import MAX_TEXT
 
 Change = Callable[[dict], Any]
@@ -122,9 +123,9 @@ class Flood:
 def test_a_flood_of_messages_does_not_hold_up_the_time_limit(suite_data: dict, tmp_path: Path) -> None:
     """There is always one more; the time is up all the same."""
     loaded = suite.load({**suite_data, "timeout_s": 0.05})
-    seen: list[str] = []
-    account = process._converse(Flood(), tmp_path, Job("r", 0, loaded, plan(loaded)[0]), lambda k, _: seen.append(k))
-    assert set(seen) == {"phase"}
+    seen: list[Event] = []
+    account = process._converse(Flood(), tmp_path, Job("r", 0, loaded, plan(loaded)[0]), seen.append)
+    assert set(seen) == {Phase("x")}
     assert not account.has_ended
 
 
