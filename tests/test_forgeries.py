@@ -325,7 +325,11 @@ def a_whole_number_too_long_to_calculate_with(files: Files) -> None:
 
 @forgery("audio_s: a finite number is expected, not inf")
 def a_text_of_no_length(files: Files) -> None:
-    rows(files, lambda row: row.update(audio_s=float("inf")), store.HYPOTHESES)
+    rows(
+        files,
+        lambda row: row.update(audio_s=float("inf")) if row["utterance_id"] == "u000" else None,
+        store.HYPOTHESES,
+    )
 
 
 @forgery("power.jsonl has them 55% busy")
