@@ -279,7 +279,7 @@ def test_the_python_interface_raises_the_same_line(monkeypatch: pytest.MonkeyPat
     import greenbench
     from greenbench.compress import LayerDrop, compress, save
     from greenbench.entries import VariantEntry, build_variant
-    from greenbench.outcome import run_suite
+    from greenbench.pytest_plugin import _measured
     from greenbench.variants.wav2vec2 import Wav2Vec2
 
     refused(monkeypatch, "torch", "transformers")
@@ -290,7 +290,7 @@ def test_the_python_interface_raises_the_same_line(monkeypatch: pytest.MonkeyPat
         "compress": lambda: compress(object(), [LayerDrop(keep=1)]),
         "save": lambda: save(object(), None, None, tmp_path / "out"),
         "load": lambda: build_variant(VariantEntry(use="wav2vec2/quickstart")).load("cpu"),
-        "pytest": lambda: run_suite(suite, {}, tmp_path / "out"),
+        "pytest": lambda: _measured(suite, {}, tmp_path / "out", None),
     }
     with pytest.raises(MissingError) as caught:
         calls[call]()
