@@ -113,7 +113,7 @@ def test_paths_lead_from_the_file(manifest: Path, tmp_path: Path, monkeypatch: p
         (Draft(data="HERE/empty"), r"data .*/empty: it is a folder.*Name a manifest: a file of JSON lines"),
         (Draft(data="HERE"), r"data .*: it is a folder.*Name one of .*/dev-clean, .*/m.jsonl"),
         (Draft(builds=["int8-dynamc"]), r"builds: int8-dynamc: unknown method.*Did you mean 'int8-dynamic'\?"),
-        (Draft(builds=["layer-drop"]), r"builds: layer-drop: layer-drop needs settings \(keep: it is missing\)"),
+        (Draft(builds=["layer-drop"]), r"builds: layer-drop: layer-drop needs settings .keep: it is missing"),
         (Draft(builds=["bf16+"]), r"builds: bf16\+: unknown method ''"),
     ],
 )
