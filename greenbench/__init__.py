@@ -20,7 +20,8 @@ libraries behind these names are imported when one is used. All other modules ar
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from greenbench.version import __version__
+
 __all__ = [
     "GreenbenchError",
     "InputError",
@@ -35,18 +36,18 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from greenbench.analysis.gains import table as gains
     from greenbench.api import run
     from greenbench.errors import GreenbenchError, InputError, MissingError, StoreError
-    from greenbench.instrument import measure
-    from greenbench.lineage import table as gains
+    from greenbench.harness.instrument import measure
     from greenbench.report.notebook import show
-    from greenbench.resultframes import load
+    from greenbench.results.frames import load
 
 _PUBLIC = {
     "run": ("greenbench.api", "run"),
-    "load": ("greenbench.resultframes", "load"),
-    "gains": ("greenbench.lineage", "table"),
-    "measure": ("greenbench.instrument", "measure"),
+    "load": ("greenbench.results.frames", "load"),
+    "gains": ("greenbench.analysis.gains", "table"),
+    "measure": ("greenbench.harness.instrument", "measure"),
     "show": ("greenbench.report.notebook", "show"),
     "GreenbenchError": ("greenbench.errors", "GreenbenchError"),
     "InputError": ("greenbench.errors", "InputError"),

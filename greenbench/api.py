@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from greenbench.suite import Suite
+    from greenbench.suite.config import Suite
 
 
 def run(  # noqa: PLR0913 (the options of a command)
@@ -53,8 +53,9 @@ def run(  # noqa: PLR0913 (the options of a command)
         MissingError: none of the variants can be measured with what is installed; nothing was run.
         StoreError: the results cannot be written, or the folder holds another run.
     """
-    from greenbench import runner, starter
+    from greenbench.harness import runner
     from greenbench.report.pages import write_page
+    from greenbench.suite import starter
 
     _check(out, limit, only)
     _check_wanted(model, data, builds)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from greenbench import readback, whole
 from greenbench.errors import InputError, MissingError, StoreError
-from greenbench.forms import ANY, TEXT, each, form, record
+from greenbench.files import readback, whole
+from greenbench.files.forms import ANY, TEXT, each, form, record
 
 LIMIT_GIB = 20.0
 """Default of ``GREENBENCH_CACHE_GIB``: room for some ten exports of the largest wav2vec 2.0 model."""

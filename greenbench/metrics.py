@@ -1,7 +1,7 @@
 """The one table of metrics: what each number is called, its unit, which way is better, and its formula."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Better = Literal["lower", "higher", "neither"]
 
@@ -159,3 +159,8 @@ def co2e_g(energy_j: float | None, g_per_kwh: float | None, pue: float = 1.0) ->
     if energy_j is None or g_per_kwh is None:
         return None
     return energy_j / J_PER_KWH * g_per_kwh * pue
+
+
+def missing(value: Any) -> bool:
+    """Say whether a value is one of those that stand for none: None, NaN, pandas' NA."""
+    return value is None or str(value) in ("nan", "<NA>")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from greenbench.outcome import Outcome
+    from greenbench.analysis.outcome import Outcome
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,7 +52,7 @@ def _measured(
 
     Args:
         suite: a YAML file, or the same as a mapping.
-        changes: see ``greenbench.suite.load``.
+        changes: see ``greenbench.suite.config.load``.
         folder: of the run; new or empty.
         only: a glob on cells.
 
@@ -62,11 +62,12 @@ def _measured(
             failed raises where its figures are asked for.
         StoreError: the results cannot be written.
     """
+    from greenbench.analysis.outcome import Outcome
     from greenbench.errors import MissingError
-    from greenbench.outcome import Outcome, anything, shortfall
+    from greenbench.harness.runner import Options, run
     from greenbench.report.pages import write_page
-    from greenbench.runner import Options, run
-    from greenbench.suite import load
+    from greenbench.results.shortfall import anything, shortfall
+    from greenbench.suite.config import load
 
     rows = run(load(suite, changes=changes), Options(out=folder, only=only, page=write_page))
     problem = shortfall(rows[rows["status"] != "error"] if anything(rows) else rows)

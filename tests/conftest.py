@@ -22,7 +22,7 @@ import pytest
 import soundfile
 from hypothesis import settings
 
-from greenbench import gpus
+from greenbench.hardware import gpus
 from greenbench.provenance import PROVENANCE
 
 SAID = [f"this is what number {i} said to us" for i in range(40)]
@@ -114,16 +114,18 @@ FAKE_PEAKS = {"macs_per_s": {"fp32": 1e12, "bf16": 2e12, "int8": 4e12}, "bytes_p
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What tests make is kept for as long as they run, and not in the user's cache; peaks are there already."""
-    from greenbench import cache, environment, keptpeaks
+    from greenbench import cache
+    from greenbench.hardware import environment
+    from greenbench.harness import kept_peaks
 
     run = {"machine": environment.machine(), "versions": environment.versions()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GREENBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(keptpeaks, "_elsewhere", lambda _device, threads: FAKE_PEAKS | {"threads": threads})
+        patch.setattr(kept_peaks, "_elsewhere", lambda _device, threads: FAKE_PEAKS | {"threads": threads})
         for threads in {1, 2, environment.usable_cpus()}:  # for the processes that tests start
             content = json.dumps(FAKE_PEAKS | {"threads": threads})
-            about = keptpeaks.about(run, "cpu", threads)
-            cache.artefact(about, lambda folder, text=content: (folder / keptpeaks.FILE).write_text(text))
+            about = kept_peaks.about(run, "cpu", threads)
+            cache.artefact(about, lambda folder, text=content: (folder / kept_peaks.FILE).write_text(text))
         yield
 
 
@@ -137,7 +139,7 @@ FAKE_CONTROL = {
 @pytest.fixture(scope="session", autouse=True)
 def _own_control() -> Iterator[None]:
     """The control of runs inside this process is a stand-in; those of processes switch it off in their suite."""
-    from greenbench import control_cell
+    from greenbench.harness import control_cell
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(control_cell, "measure", lambda *_: dict(FAKE_CONTROL))
@@ -256,11 +258,11 @@ def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def whole_run(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real run of the null family with everything a run writes; not to be changed."""
-    from greenbench import suite
-    from greenbench.runner import Options, run
+    from greenbench.harness.runner import Options, run
+    from greenbench.suite import config as suite_config
 
     folder = tmp_path_factory.mktemp("whole") / "run"
-    loaded = suite.load({
+    loaded = suite_config.load({
         "name": "tiny",
         "protocol": {"use": "quick", "rounds": 2, "repeats": 1, "window_s": 0.15, "idle_s": 0.15, "resamples": 100},
         "datasets": [{"use": "manifest", "path": str(manifest), "name": "tones"}],
@@ -314,7 +316,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def teacher() -> Any:
     """The bundled teacher in float32, opened once; no test changes it."""
-    from greenbench.entries import VariantEntry, build_variant
+    from greenbench.suite.entries import VariantEntry, build_variant
 
     return build_variant(VariantEntry(use="wav2vec2/quickstart")).load("cpu")
 
@@ -349,8 +351,8 @@ def write_fake_run(folder: Path, cells: list[dict], changes: dict) -> Path:
 
     What else a cell has, and what ``changes`` has for all, are columns of its rows, or its status, reason and flags.
     """
-    from greenbench import store
-    from greenbench.record import Record, to_row
+    from greenbench.results import store
+    from greenbench.results.record import Record, to_row
     from greenbench.text import scorers
 
     how = scorers.create("none")
@@ -397,9 +399,12 @@ def write_sound_run(folder: Path, cells: list[dict], run: dict) -> Path:
     """
     from dataclasses import asdict
 
-    from greenbench import plan, store, suite
+    from greenbench.results import store
+    from greenbench.suite import config as suite_config
+    from greenbench.suite import plan
+    from greenbench.suite import protocol as suite_protocol
 
-    loaded = suite.load({
+    loaded = suite_config.load({
         "name": "sound",
         "protocol": {"use": "quick", "rounds": 3, "repeats": 1, "window_s": 0.1, "idle_s": 0, "resamples": 200},
         "datasets": [{"use": "quickstart", "name": "said"}],
@@ -411,7 +416,7 @@ def write_sound_run(folder: Path, cells: list[dict], run: dict) -> Path:
         "run_id": folder.name, "name": loaded.name, "description": "", "started_utc": "2026-01-02T03:04:05+00:00",
         "command": "greenbench run sound.yaml", "only": None, "suite_hash": plan.content_hash(loaded),
         "suite": loaded.model_dump(mode="json"),
-        "protocol": {"name": "quick", **asdict(suite.build_protocol(loaded.protocol))},
+        "protocol": {"name": "quick", **asdict(suite_protocol.build_protocol(loaded.protocol))},
         "versions": {"greenbench": "0.1.0", "torch": "2.9"}, "git": {"commit": "c0ffee", "dirty": False},
         "machine": MACHINE, "meters": {"clock": None, "rapl": None, "codecarbon": None}, **run,
     }  # fmt: skip
@@ -434,7 +439,7 @@ def _utc_s(run: dict) -> float:
 
 def _write_sound_window(folder: Path, run: dict, key: dict, cell: dict, start_s: float) -> float:
     """Write when a window was and, where rapl told its joules, what its counter showed; return when it ended."""
-    from greenbench import store
+    from greenbench.results import store
 
     end_s = start_s + cell["wall_s"] + zlib.crc32(run["run_id"].encode()) % 997 * 1e-7  # no two runs take equally long
     edges = {"kind": "window", **key, "segments": [[start_s, end_s]], "t_s": BOOT_S, "utc_s": _utc_s(run)}
@@ -452,14 +457,16 @@ def _write_sound_window(folder: Path, run: dict, key: dict, cell: dict, start_s:
 
 def _write_sound_row(folder: Path, run: dict, cell: dict, clock_s: float) -> float:
     """Write a row as the worker does, with its texts and the edges of its window; return when it was done."""
-    from greenbench import corpus, energy, protocol, store, suite, validity
+    from greenbench.datasets import corpus
+    from greenbench.meters import energy
     from greenbench.metrics import ACCURACY, METRICS
     from greenbench.plugins import Quantity, Reading
-    from greenbench.record import Record, to_row
-    from greenbench.rows import TIMED_REGION
+    from greenbench.results import flags, store
+    from greenbench.results.record import TIMED_REGION, Record, to_row
+    from greenbench.suite import protocol
     from greenbench.text import scorers
 
-    steps, how = suite.build_protocol(run["suite"]["protocol"]), scorers.create("none")
+    steps, how = protocol.build_protocol(run["suite"]["protocol"]), scorers.create("none")
     key = {"run_id": run["run_id"], "variant": cell["variant"], "dataset": "said", "device": "cpu",
            "scenario": "offline", "batch_size": 8, "round": cell["round"]}  # fmt: skip
     planned = {"suite": run["name"], "suite_hash": run["suite_hash"], "schema": 1, "threads": 2,
@@ -492,7 +499,7 @@ def _write_sound_row(folder: Path, run: dict, cell: dict, clock_s: float) -> flo
         "data_hash": corpus.data_hash((f"u{i:03}", s, 32000, f"{i:016}") for i, s in enumerate(SAID)),
         **{name: cell[name] for name in cell if name in PROVENANCE},
     }  # fmt: skip
-    raised = validity.flags(validity.Measured(metrics, provenance, steps, run["machine"]["n_cpus_logical"]))
+    raised = flags.flags(flags.Measured(metrics, provenance, steps, run["machine"]["n_cpus_logical"]))
     if provenance.get("synthetic"):
         metrics = {name: value for name, value in metrics.items() if name not in ACCURACY}
     key["repeat"] = 0

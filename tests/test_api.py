@@ -98,7 +98,7 @@ def test_a_saved_model_says_the_same(tmp_path: Path) -> None:
     import numpy as np
 
     from greenbench.compress import LayerDrop, compress, save
-    from greenbench.variants.ctc import CtcTranscriber
+    from greenbench.models.ctc import CtcTranscriber
     from greenbench.variants.wav2vec2 import Wav2Vec2
 
     model, extractor, tokenizer = Wav2Vec2(model=str(QUICKSTART / "students" / "quickstart-2l")).open()

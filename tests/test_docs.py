@@ -9,12 +9,14 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from greenbench import __version__, registry, suite
+from greenbench import registry
 from greenbench.metrics import METRICS
-from greenbench.protocol import PROTOCOLS, Protocol
 from greenbench.provenance import PROVENANCE
-from greenbench.scenarios import Scenario
-from greenbench.validity import FLAGS
+from greenbench.results.flags import FLAGS
+from greenbench.suite import config
+from greenbench.suite.protocol import PROTOCOLS, Protocol
+from greenbench.suite.scenarios import Scenario
+from greenbench.version import __version__
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -112,7 +114,7 @@ def test_the_reference_has_every_table_of_the_program() -> None:
     assert described("row.md") == set(PROVENANCE)
     assert described("flags.md") == set(FLAGS)
     assert described("protocols.md") == set(Protocol.__dataclass_fields__)
-    assert {*suite.Suite.model_fields, *registry.names("datasets"), *registry.names("meters")} <= described("suite.md")
+    assert {*config.Suite.model_fields, *registry.names("datasets"), *registry.names("meters")} <= described("suite.md")
     assert {f"greenbench {name}" for name in COMMANDS} <= described("commands.md")
     assert set(registry.names("methods")) <= described("builds.md")
 
@@ -208,7 +210,7 @@ def test_the_changelog_knows_this_version() -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "suites").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_shipped_suite_loads_and_is_documented(path: Path) -> None:
     """The suites that come along are valid and named in the documentation."""
-    assert suite.load(path).name == path.stem
+    assert config.load(path).name == path.stem
     assert f"suites/{path.name}" in (DOCS / "reference" / "suite.md").read_text()
 
 
@@ -249,9 +251,6 @@ def test_the_docs_explain_every_flag_and_energy_source() -> None:
     assert all(f"| `{name}` |" in page for name in get_args(Scenario))
 
 
-@pytest.mark.skipif(
-    not (ROOT / "greenbench" / "harness").is_dir(), reason="the modules have not moved into their rooms"
-)
 def test_the_architecture_names_what_is_there() -> None:
     """Each path on the page exists, and so does each room in the picture."""
     page = DOCS / "explanation" / "architecture.md"

@@ -6,8 +6,8 @@ import jiwer
 import pytest
 from whisper_normalizer.english import EnglishTextNormalizer
 
-from greenbench import resultframes
-from greenbench.runner import Options, run
+from greenbench.harness.runner import Options, run
+from greenbench.results import frames
 
 
 @pytest.mark.speech
@@ -25,7 +25,7 @@ def test_whisper_scores_what_the_library_scores(speech: Path, whisper_folder: Pa
         "variants": [{"use": "faster-whisper", "model": str(whisper_folder), "compute_type": "int8"}],
     }
     frame = run(suite, Options(out=tmp_path / "run"))
-    row, texts = frame.iloc[0], resultframes.load_hypotheses(tmp_path / "run")
+    row, texts = frame.iloc[0], frames.load_hypotheses(tmp_path / "run")
     assert row["status"] == "ok"
     normalize = EnglishTextNormalizer()
     recount = jiwer.process_words(list(map(normalize, texts["reference"])), list(map(normalize, texts["hypothesis"])))

@@ -278,8 +278,8 @@ def test_the_python_interface_raises_the_same_line(monkeypatch: pytest.MonkeyPat
     """From Python it is a ``MissingError``, and no folder was made."""
     import greenbench
     from greenbench.compress import LayerDrop, compress, save
-    from greenbench.entries import VariantEntry, build_variant
     from greenbench.pytest_plugin import _measured
+    from greenbench.suite.entries import VariantEntry, build_variant
     from greenbench.variants.wav2vec2 import Wav2Vec2
 
     refused(monkeypatch, "torch", "transformers")

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from greenbench import energy, leaderboard, store, submission
+from greenbench import leaderboard
 from greenbench.leaderboard import history
-from greenbench.submission import MANIFEST, digest, pack
+from greenbench.meters import energy
+from greenbench.results import store
+from greenbench.sharing import submission
+from greenbench.sharing.submission import MANIFEST, digest, pack
 
 Files = dict[str, bytes]
 Row = dict[str, Any]
@@ -159,7 +162,7 @@ def more_watts_than_a_package_draws(files: Files) -> None:
 
 def renamed_data(files: Files, name: str) -> None:
     """Call the data otherwise everywhere."""
-    from greenbench import plan
+    from greenbench.suite import plan
 
     for file in (store.RECORDS, store.HYPOTHESES, store.WINDOWS):
         rows(files, lambda row: row.update(dataset=name), file)
@@ -186,7 +189,7 @@ def quick_texts_under_the_name_of_a_part(files: Files) -> None:
 @forgery("the suite takes 40")
 def one_utterance(files: Files) -> None:
     """The easiest utterance alone, everything recounted from it."""
-    from greenbench import corpus
+    from greenbench.datasets import corpus
     from greenbench.text import scorers
 
     told = [json.loads(line) for line in files["honest/hypotheses.jsonl"].splitlines()]
@@ -642,7 +645,7 @@ def test_committed_entries_hold(entry: Path, tmp_path: Path) -> None:
 
 def pack_said(folder: Path, sound_run_in: Callable[..., Path], run_id: str, cell: Row, n: int) -> Path:
     """Pack a run of the first so many utterances of a data set of the same name."""
-    from greenbench import corpus
+    from greenbench.datasets import corpus
     from greenbench.text import scorers
 
     run = sound_run_in(folder / "runs" / run_id, cell)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from greenbench import registry
-from greenbench.runner import Options, run
+from greenbench.harness.runner import Options, run
 
 WATTS = 150
 COUNTER = "nvmlDeviceGetTotalEnergyConsumption"

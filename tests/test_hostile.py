@@ -10,9 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from greenbench import line, process, registry, store
+from greenbench import registry
+from greenbench.harness import line, process
+from greenbench.harness.runner import Options, run
 from greenbench.plugins.events import Warned
-from greenbench.runner import Options, run
+from greenbench.results import store
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux finds what leaves a process group")
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from greenbench import store
+from greenbench.results import store
 
 WATTS = 9.5
 Start = Callable[..., "subprocess.Popen[Any]"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from greenbench.metrics import METRICS, co2e_g, energy_net_j, padding_pct, ratio
 from greenbench.provenance import PROVENANCE
-from greenbench.record import KEYS
+from greenbench.results.record import KEYS
 
 UNITS = {"s": "s", "j": "J", "w": "W", "g": "g", "bytes": "bytes", "hz": "Hz", "pct": "%", "c": "°C", "macs": "1"}
 PURE = {"wer", "wer_ci_low", "wer_ci_high", "cer", "cer_ci_low", "cer_ci_high", "rtfx"}

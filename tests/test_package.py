@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from greenbench import __version__, extras
+from greenbench import extras
+from greenbench.version import __version__
 
 ROOT = Path(__file__).parents[1]
 
-NOT_SHIPPED = re.compile(r"(^|/)(tests|results|site|\.git|\.ci|__pycache__|\.[a-z]+_cache)/|\.py[co]$")
+NOT_SHIPPED = re.compile(r"^(tests|results|site)/|(^|/)(\.git|\.ci|__pycache__|\.[a-z]+_cache)/|\.py[co]$")
 
 
 def tracked(*folders: str) -> set[str]:

@@ -7,7 +7,7 @@ from importlib.metadata import entry_points
 import pytest
 import yaml
 
-from greenbench import store
+from greenbench.results import store
 
 pytest_plugins = ["pytester"]
 

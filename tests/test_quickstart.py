@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from greenbench import store
 from greenbench.assets import QUICKSTART
-from greenbench.corpus import Corpus
+from greenbench.datasets.corpus import Corpus
 from greenbench.datasets.quickstart import Quickstart
-from greenbench.entries import VariantEntry, build_variant
-from greenbench.text import scoring
+from greenbench.results import store
+from greenbench.suite.entries import VariantEntry, build_variant
+from greenbench.text import wer as text_wer
 
 TEACHER = QUICKSTART / "teacher"
 STUDENTS = sorted((QUICKSTART / "students").glob("quickstart-*"))
@@ -55,13 +55,13 @@ def test_the_teacher_is_small_and_deep() -> None:
 def heard(transcriber: Any) -> dict[str, tuple[int, ...]]:
     """Words and errors by kind of each voice, and of seen and unseen voices, at float32 and batch size 1."""
     seen = {clip.speaker for clip in Quickstart("seen")()}
-    slices: dict[str, list[scoring.Counts]] = {}
+    slices: dict[str, list[text_wer.Counts]] = {}
     for chunk in Corpus(Quickstart()).chunks():
         for utterance in chunk:
-            (counts,) = scoring.score([utterance.reference], transcriber([utterance.audio]), str).words
+            (counts,) = text_wer.score([utterance.reference], transcriber([utterance.audio]), str).words
             for name in (str(utterance.speaker), "seen voices" if utterance.speaker in seen else "unseen voices"):
                 slices.setdefault(name, []).append(counts)
-    totals = {name: scoring.total(counts) for name, counts in slices.items()}
+    totals = {name: text_wer.total(counts) for name, counts in slices.items()}
     return {name: (c.n, c.substitutions, c.deletions, c.insertions) for name, c in totals.items()}
 
 

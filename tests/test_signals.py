@@ -20,9 +20,10 @@ import pytest
 from pydantic import TypeAdapter
 
 import greenbench
-from greenbench import suite
 from greenbench.compress import openvino_core
-from greenbench.plan import Job, plan
+from greenbench.harness.job import Job
+from greenbench.suite import config
+from greenbench.suite.plan import plan
 
 Start = Callable[..., "subprocess.Popen[Any]"]
 
@@ -53,7 +54,7 @@ while cores:
 """
 
 ONE_CELL = """
-from greenbench import worker
+from greenbench.harness import worker
 worker.main()
 """
 
@@ -80,7 +81,7 @@ def handled(work: str, *arguments: object, given: str = "") -> str:
 
 def job(manifest: Path, variant: Any) -> str:
     """Return what a worker reads: a job that takes a moment, and an answer to whatever it asks."""
-    loaded = suite.load({
+    loaded = config.load({
         "name": "tiny",
         "protocol": {"use": "quick", "repeats": 1, "window_s": 0.1, "idle_s": 0},
         "datasets": [{"use": "manifest", "path": str(manifest), "limit": 2}],
@@ -168,7 +169,7 @@ def test_ctrl_c_ends_an_export(start: Start, tmp_path: Path) -> None:
 EXPORT = """
 import sys
 from functools import partial
-from greenbench.compress.exported import Source, files
+from greenbench.models.exported import Source, files
 from greenbench.compress.onnx import Onnx
 files(Source(partial(exec, f"open({sys.argv[1]!r}, 'w').close(); import time; time.sleep(600)"), {}), Onnx())
 """

@@ -16,7 +16,7 @@ import pytest
 from greenbench import registry
 from greenbench.assets import QUICKSTART
 from greenbench.errors import GreenbenchError
-from greenbench.runfiles import FILES
+from greenbench.results.runfiles import FILES
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [

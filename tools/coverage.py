@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from greenbench import whole
+from greenbench.files import whole
 from greenbench.statistics.intervals import paired_difference, rate_interval
 
 DOCS = Path(__file__).parents[1] / "docs" / "explanation" / "measurement.md"

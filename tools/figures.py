@@ -18,12 +18,14 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from greenbench import lineage, resultframes, store
-from greenbench.lineage import Descent
-from greenbench.pairing import Line, middle
+from greenbench.analysis import gains as analysis_gains
+from greenbench.analysis.gains import Descent
+from greenbench.analysis.pairing import Line, middle
 from greenbench.plugins import LINEAGE
 from greenbench.report import bigfoot, compression, terminal
-from greenbench.text import scorers, scoring
+from greenbench.results import frames, store
+from greenbench.text import scorers
+from greenbench.text import wer as text_wer
 
 ROOT = Path(__file__).parents[1]
 ENTRIES = ROOT / "results" / "entries"
@@ -54,7 +56,7 @@ class Runs:
     @cached_property
     def descents(self) -> Mapping[str, list[Descent]]:
         """What each compressed variant gained, by suite."""
-        return {name: lineage.descents([folder]) for name, folder in self.folders.items()}
+        return {name: analysis_gains.descents([folder]) for name, folder in self.folders.items()}
 
 
 @contextmanager
@@ -108,7 +110,7 @@ def quickstart(runs: Runs) -> str:
     """Return the table that the terminal shows at the end of the committed quick start."""
     if "quickstart" not in runs.folders:
         return ""
-    rows = resultframes.load(runs.folders["quickstart"])
+    rows = frames.load(runs.folders["quickstart"])
     return "\n".join(["```", *terminal.shown(rows, 80), "```"])
 
 
@@ -205,7 +207,7 @@ def _by_voice(folder: Path, row: Mapping[str, Any]) -> tuple[float, float]:
     rates = []
     for known in (True, False):
         pairs = [(t["reference"], t["hypothesis"]) for t in texts if (t["speaker"] in seen) == known]
-        counted = scoring.total(scoring.score(*zip(*pairs, strict=True), how.normalize, how.count_words).words)
+        counted = text_wer.total(text_wer.score(*zip(*pairs, strict=True), how.normalize, how.count_words).words)
         rates.append(counted.edits / counted.n)
     return rates[0], rates[1]
 

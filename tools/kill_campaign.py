@@ -29,7 +29,8 @@ import numpy as np
 import soundfile
 import yaml
 
-from greenbench import store, whole
+from greenbench.files import whole
+from greenbench.results import store
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "robustness.md"
 BEGIN, END = "<!-- begin: kill campaign -->", "<!-- end: kill campaign -->"
@@ -40,7 +41,7 @@ DELAYS_S = (0.0, 0.0003, 0.002)
 N_TRIES = 8
 """How often a kill is tried that comes too late, as the command was quicker this time; each one a third earlier."""
 
-LOADED = ("greenbench.cli", "greenbench.leaderboard", "greenbench.report.pages", "greenbench.submission",
+LOADED = ("greenbench.cli", "greenbench.leaderboard", "greenbench.report.pages", "greenbench.sharing.submission",
           "greenbench.export.tables", "pandas", "plotly.graph_objects", "jinja2", "scipy.stats")  # fmt: skip
 
 _DATES = re.compile(rb"\d{4}-\d\d-\d\d(T[\d:+.Z]+)?|[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f-]{22}")
@@ -355,13 +356,15 @@ def _done(*arguments: str) -> None:
 @contextmanager
 def _peaks_at_hand() -> Iterator[None]:
     """Put peaks into the campaign's own cache: to measure them takes long and is not what is killed."""
-    from greenbench import cache, environment, keptpeaks
+    from greenbench import cache
+    from greenbench.hardware import environment
+    from greenbench.harness import kept_peaks
 
     run = {"machine": environment.machine(), "versions": environment.versions()}
     content = {"macs_per_s": {"fp32": 1e12}, "bytes_per_s": 1e11, "foreign_pct": 0.0}
     for threads in {1, 2, environment.usable_cpus()}:
         text = json.dumps(content | {"threads": threads})
-        cache.artefact(keptpeaks.about(run, "cpu", threads), lambda aside, text=text: _put(aside, text))
+        cache.artefact(kept_peaks.about(run, "cpu", threads), lambda aside, text=text: _put(aside, text))
     yield
 
 

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import get_args
 
-from greenbench.corpus import Corpus
+from greenbench.datasets.corpus import Corpus
 from greenbench.datasets.librispeech import ARCHIVES, LibriSpeech, Subset
 
 

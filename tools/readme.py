@@ -15,7 +15,7 @@ from pathlib import Path
 import figures
 import reference
 
-from greenbench import whole
+from greenbench.files import whole
 
 ROOT = Path(__file__).parents[1]
 ASSETS = figures.ASSETS

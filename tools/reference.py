@@ -92,14 +92,14 @@ def provenance_table() -> str:
 
 def flags_table() -> str:
     """Return the table of FLAGS."""
-    from greenbench.validity import FLAGS
+    from greenbench.results.flags import FLAGS
 
     return table(("flag", "meaning"), [(f"`{name}`", about) for name, about in FLAGS.items()])
 
 
 def files_table() -> str:
     """Return the table of what a run's folder holds."""
-    from greenbench.runfiles import FILES
+    from greenbench.results.runfiles import FILES
 
     return table(("file", "content"), [(f"`{name}`", about) for name, about in FILES.items()])
 
@@ -109,28 +109,28 @@ def files_table() -> str:
 
 def suite_keys() -> str:
     """Return the keys of a suite."""
-    from greenbench.suite import Suite
+    from greenbench.suite.config import Suite
 
     return keys(Suite)
 
 
 def carbon_keys() -> str:
     """Return the keys of ``carbon``."""
-    from greenbench.suite import Carbon
+    from greenbench.suite.config import Carbon
 
     return keys(Carbon)
 
 
 def server_keys() -> str:
     """Return the keys of ``server``."""
-    from greenbench.scenarios import Server
+    from greenbench.suite.scenarios import Server
 
     return keys(Server)
 
 
 def protocol_keys() -> str:
     """Return the steps of a protocol with the value that each named protocol gives them."""
-    from greenbench.protocol import PROTOCOLS, Protocol
+    from greenbench.suite.protocol import PROTOCOLS, Protocol
 
     about = attributes(Protocol)
     rows = [
@@ -142,21 +142,21 @@ def protocol_keys() -> str:
 
 def dataset_keys() -> str:
     """Return the keys that every entry of ``datasets`` takes."""
-    from greenbench.entries import DatasetEntry
+    from greenbench.suite.entries import DatasetEntry
 
     return keys(DatasetEntry)
 
 
 def variant_keys() -> str:
     """Return the keys that every entry of ``variants`` takes."""
-    from greenbench.entries import VariantEntry
+    from greenbench.suite.entries import VariantEntry
 
     return keys(VariantEntry)
 
 
 def recipe_keys() -> str:
     """Return the keys of a recipe."""
-    from greenbench.compress.recipe import Recipe
+    from greenbench.recipes.recipe import Recipe
 
     return keys(Recipe)
 

@@ -31,8 +31,8 @@ def measure(folder: Path) -> Path:
 
 def pack(runs: list[Path]) -> None:
     """Pack every run as an entry of its name."""
-    from greenbench import store
-    from greenbench.submission import pack as pack_entry
+    from greenbench.results import store
+    from greenbench.sharing.submission import pack as pack_entry
 
     found = [run for folder in runs for run in store.runs(folder)]
     for run in found:

@@ -234,19 +234,19 @@ def _check_scoring(name: str) -> None:
 
 def _check_assignment(text: str) -> None:
     """Check the first key of ``--set``; the rest is checked where the file is read."""
-    from greenbench.compress.recipe import Recipe
-    from greenbench.suite import Suite
+    from greenbench.recipes.recipe import Recipe
+    from greenbench.suite.config import Suite
 
     _among(lambda: {**Suite.model_fields, **Recipe.model_fields})(text.partition("=")[0].partition(".")[0])
 
 
 def _values() -> Mapping[str, Callable[[Any], Any]]:
-    from greenbench import gate, thresholds
-    from greenbench.comparability import CROSSABLE
-    from greenbench.devices import PATTERN
+    from greenbench.analysis import gate, thresholds
     from greenbench.export import FORMATS
+    from greenbench.hardware.devices import PATTERN
     from greenbench.metrics import METRICS
-    from greenbench.protocol import PROTOCOLS
+    from greenbench.results.comparability import CROSSABLE
+    from greenbench.suite.protocol import PROTOCOLS
 
     return {
         "protocol": _among(lambda: PROTOCOLS), "form": _among(lambda: FORMATS), "metric": _among(lambda: METRICS),
@@ -276,14 +276,14 @@ def check_yaml(text: str, folder: Path) -> None:
     Raises:
         ValueError, GreenbenchError: what is wrong.
     """
-    from greenbench import suite
-    from greenbench.compress import recipe
+    from greenbench.recipes import recipe
+    from greenbench.suite import config
 
     data = yaml.safe_load(text)
     path = folder / "checked.yaml"
     path.write_text(text, encoding="utf-8")
     if "variants" in data:
-        suite.load(path)
+        config.load(path)
     elif "steps" in data:
         recipe.load(path)
     elif "jobs" in data and set(data) <= WORKFLOW:

@@ -15,7 +15,7 @@ from greenbench.cli.power import app as power_app
 from greenbench.cli.publishing import leaderboard, merge, submit
 from greenbench.cli.results import compare, dashboard, export, lineage, report, rescore, validate
 from greenbench.errors import GreenbenchError
-from greenbench.unicode import for_terminal
+from greenbench.files.unicode import for_terminal
 
 app = typer.Typer(
     name="greenbench",
@@ -31,7 +31,7 @@ app.add_typer(leaderboard, name="leaderboard")
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     if version:
-        from greenbench import __version__
+        from greenbench.version import __version__
 
         echo(f"greenbench {__version__}")
         raise typer.Exit
@@ -46,7 +46,7 @@ for command in (
 
 def main() -> None:
     """Run the command line; every error a user can meet is one line and an exit code."""
-    from greenbench.store import UnsavedError
+    from greenbench.results.store import UnsavedError
 
     _read_names_in_utf8()
     _print_anything()

@@ -19,13 +19,13 @@ def _names(find: Callable[[], Iterable[str]]) -> Names:
 
 
 def _variants() -> list[str]:
-    from greenbench.starter import variants
+    from greenbench.suite.starter import variants
 
     return variants()
 
 
 def _datasets() -> list[str]:
-    from greenbench.starter import datasets
+    from greenbench.suite.starter import datasets
 
     return datasets()
 
@@ -37,7 +37,7 @@ def _methods() -> list[str]:
 
 
 def _kinds() -> Iterable[str]:
-    from greenbench.catalogue import KINDS
+    from greenbench.cli.catalogue import KINDS
 
     return KINDS
 
@@ -49,7 +49,7 @@ def _formats() -> Iterable[str]:
 
 
 def _protocols() -> Iterable[str]:
-    from greenbench.protocol import PROTOCOLS
+    from greenbench.suite.protocol import PROTOCOLS
 
     return PROTOCOLS
 
@@ -70,8 +70,8 @@ def _settings() -> list[str]:
     """Return what ``--set`` begins with: the keys of a suite, and the values that are known of some."""
     from typing import get_args
 
-    from greenbench.scenarios import Scenario
-    from greenbench.suite import Suite
+    from greenbench.suite.config import Suite
+    from greenbench.suite.scenarios import Scenario
 
     known = [f"scenarios=[{scenario}]" for scenario in get_args(Scenario)]
     known += [f"protocol.use={name}" for name in _protocols()]
@@ -82,7 +82,7 @@ def _runs() -> list[str]:
     """Return what ``compare`` takes: the runs below ``results``, and the latest."""
     from pathlib import Path
 
-    from greenbench.store import runs
+    from greenbench.results.store import runs
 
     return ["latest", "latest~1", *(str(folder) for folder in runs(Path("results")))]
 

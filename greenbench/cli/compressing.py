@@ -19,7 +19,7 @@ def compress(
     ] = [],  # noqa: B006
 ) -> None:
     """Make a student by a recipe; the same command goes on with a training that was broken off."""
-    from greenbench.compress import recipe as recipes
+    from greenbench.recipes import recipe as recipes
 
     loaded = recipes.load(recipe, overrides)
     folder = out or Path("models") / loaded.name

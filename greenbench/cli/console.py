@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from greenbench.unicode import for_terminal
+from greenbench.files.unicode import for_terminal
 
 
 def echo(text: Any = "", err: bool = False, nl: bool = True) -> None:

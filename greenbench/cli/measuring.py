@@ -79,7 +79,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     as_json: Json = False,
 ) -> None:
     """Run a suite, or a model on data without one, write results and page; exit code 1 if a cell failed or lacked."""
-    from greenbench import starter
+    from greenbench.suite import starter
 
     changes = {"limit": limit, "device": device, "protocol": protocol, "estimate_energy": estimate_energy}
     wanted = {"model": model, "data": data, "builds": builds.split(",") if builds else None}
@@ -87,10 +87,10 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     if dry_run:
         print_plan(loaded, only, out, as_json)
         return
-    from greenbench.powerlog import Source
+    from greenbench.harness.runner import Options
+    from greenbench.harness.runner import run as run_suite
+    from greenbench.power.log import Source
     from greenbench.report.pages import write_page
-    from greenbench.runner import Options
-    from greenbench.runner import run as run_suite
 
     signal.signal(signal.SIGTERM, _interrupt)
     command = shlex.join(["greenbench", *sys.argv[1:]])
@@ -119,8 +119,9 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a commented suite of a model, data and builds, to be changed and run; without options, of what ships."""
-    from greenbench import starter, store
     from greenbench.errors import InputError
+    from greenbench.results import store
+    from greenbench.suite import starter
 
     draft = starter.Draft(model or starter.MODEL, data or starter.DATA, builds.split(",") if builds else ())
     starter.check(draft)
@@ -146,7 +147,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List what is registered."""
-    from greenbench import catalogue
+    from greenbench.cli import catalogue
 
     print_table(what, catalogue.rows(what), as_json)
 
@@ -155,7 +156,7 @@ def doctor(as_json: Json = False) -> None:
     """Say what can be measured here and what would spoil it, with remedies; exit code 1 if official cannot hold."""
     from dataclasses import asdict
 
-    from greenbench.doctor import findings, verdict
+    from greenbench.doctor.checks import findings, verdict
 
     found = findings()
     if as_json:
@@ -171,6 +172,6 @@ def doctor(as_json: Json = False) -> None:
 
 def schema() -> None:
     """Print the JSON Schema of suite files, for editors."""
-    from greenbench.schema import json_schema
+    from greenbench.suite.schema import json_schema
 
     echo(json.dumps(json_schema(), indent=2))

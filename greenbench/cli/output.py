@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from greenbench.cli.console import echo, styled
-from greenbench.unicode import visible
+from greenbench.files.unicode import visible
 
 if TYPE_CHECKING:
-    from greenbench.findings import Comparison
+    from greenbench.analysis.findings import Comparison
+    from greenbench.analysis.thresholds import Regression
     from greenbench.plugins.events import Event
     from greenbench.report.differences import Block
-    from greenbench.thresholds import Regression
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Folder = Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")]
@@ -44,7 +44,7 @@ def print_misfits(rows: Any) -> None:
 
 def check_not_empty(*frames: Any) -> None:
     """Exit with 1 where results hold nothing that was measured, so that no pipeline takes a page of it for a result."""
-    from greenbench.outcome import anything
+    from greenbench.results.shortfall import anything
 
     if not any(map(anything, frames)):
         echo("error: nothing was measured in these results", err=True)
@@ -53,7 +53,7 @@ def check_not_empty(*frames: Any) -> None:
 
 def check_measured(frame: Any) -> None:
     """Exit with 1 where rows fall short of what was asked for, and say in what."""
-    from greenbench.outcome import shortfall
+    from greenbench.results.shortfall import shortfall
 
     problem = shortfall(frame)
     if problem:

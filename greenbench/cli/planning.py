@@ -13,8 +13,8 @@ from greenbench.cli.output import count, print_table, print_text
 from greenbench.cli.progress import duration
 
 if TYPE_CHECKING:
-    from greenbench.foreseen import Foreseen
-    from greenbench.suite import Suite
+    from greenbench.harness.foreseen import Foreseen
+    from greenbench.suite.config import Suite
 
 
 def print_plan(suite: "Suite", only: str | None, out: Path | None, as_json: bool) -> None:
@@ -22,10 +22,11 @@ def print_plan(suite: "Suite", only: str | None, out: Path | None, as_json: bool
 
     Exits with 2 where a run would be refused, and with 1 where cells could not be measured.
     """
-    from greenbench import ahead, meters
-    from greenbench.foreseen import joined
-    from greenbench.plan import plan
-    from greenbench.runner import check_only
+    from greenbench import meters
+    from greenbench.harness import ahead
+    from greenbench.harness.foreseen import joined
+    from greenbench.harness.runner import check_only
+    from greenbench.suite.plan import plan
 
     cells = plan(suite, only)
     check_only(suite, cells, only)

@@ -36,10 +36,12 @@ def attach(  # noqa: PLR0913, PLR0917 (options of a command)
     series: Series = None,
 ) -> None:
     """Write the whole machine's energy from a power log into the rows of runs, and their pages anew."""
-    from greenbench import attach, lock, powerlog, store
+    from greenbench.files import lock
+    from greenbench.power import log as power_log
     from greenbench.report.pages import write_page
+    from greenbench.results import attach, store
 
-    read = powerlog.read(powerlog.Source(log, clock_skew, max_gap, time_column, power_column, series))
+    read = power_log.read(power_log.Source(log, clock_skew, max_gap, time_column, power_column, series))
     folders = store.runs(results)
     if not folders:
         raise InputError(f"{results}: no runs here to attach a power log to.")
@@ -72,7 +74,7 @@ def record(  # noqa: PLR0913, PLR0917 (options of a command)
     samples: Annotated[int | None, typer.Option(min=1, help="Stop after so many.", show_default="at Ctrl-C")] = None,
 ) -> None:
     """Record a power source until Ctrl-C, as a log that `power attach` and `run --power-log` read."""
-    from greenbench import recorder
+    from greenbench.power import recorder
 
     if (source is None) == (url is None):
         raise InputError("power record: give either --source hwmon|battery or --url with the address of a smart plug")

@@ -7,6 +7,7 @@ from typing import Any
 
 from greenbench.cli.output import count
 from greenbench.cli.power import describe_attached
+from greenbench.files.unicode import visible
 from greenbench.plugins.events import (
     CellStarted,
     Event,
@@ -19,7 +20,6 @@ from greenbench.plugins.events import (
     Unavailable,
     Warned,
 )
-from greenbench.unicode import visible
 
 
 class Progress:
@@ -117,7 +117,7 @@ def duration(seconds: float) -> str:
 
 def describe_row(row: Mapping[str, Any]) -> str:
     """Say in one line what became of a cell or repeat."""
-    from greenbench.validity import explain
+    from greenbench.results.flags import explain
 
     if row["status"] != "ok":
         return f"{row['status']}: {row['reason']}"

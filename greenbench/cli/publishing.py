@@ -16,10 +16,10 @@ from greenbench.cli.progress import Progress
 from greenbench.errors import InputError
 
 if TYPE_CHECKING:
-    from greenbench.limits import Limits
-    from greenbench.merge import Refused
-    from greenbench.submission import Preview
-    from greenbench.verification import Cell
+    from greenbench.files.limits import Limits
+    from greenbench.sharing.merge import Refused
+    from greenbench.sharing.submission import Preview
+    from greenbench.validate.verification import Cell
 
 KeepPrivate = Annotated[
     bool, typer.Option("--keep-private", help="Keep host and user names, addresses and paths, which are left out.")
@@ -37,7 +37,7 @@ def merge(
     keep_private: KeepPrivate = False,
 ) -> None:
     """Bring runs of many machines together: each once, checked, and without what names a machine or a person."""
-    from greenbench.merge import merge as bring_together
+    from greenbench.sharing.merge import merge as bring_together
 
     merged = bring_together(results, out, keep_private)
     _tell_refused(merged.refused)
@@ -58,7 +58,7 @@ def submit(
     ] = False,
 ) -> None:
     """Pack runs for a leaderboard, if it would take them: whole, checked, with the hash of every file."""
-    from greenbench.submission import pack, preview
+    from greenbench.sharing.submission import pack, preview
 
     _agree(preview(results, keep_private), keep_private, yes)
     packed = pack(results, out, keep_private)
@@ -149,7 +149,7 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
         return
     from dataclasses import replace
 
-    from greenbench.limits import limits as present_limits
+    from greenbench.files.limits import limits as present_limits
 
     asked = {"max_bytes": max_entry_mb and int(1e6 * max_entry_mb), "max_lines": max_entry_lines}
     limits = replace(present_limits(), **{name: value for name, value in asked.items() if value})
@@ -158,7 +158,7 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
         return
     if not results:
         raise InputError("leaderboard: name folders of runs, or packed entries.")
-    from greenbench import gate as gates
+    from greenbench.analysis import gate as gates
     from greenbench.leaderboard import publish as write_site
 
     published = write_site(results, out, gates.parse(gate, reference), title, previous, limits)
@@ -193,10 +193,10 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     as_json: Json = False,
 ) -> None:
     """Measure an entry again where its models can be had; exit 3 where it is not reproduced, 1 where only part was."""
-    from greenbench import verification
-    from greenbench.store import write_file
-    from greenbench.verify import Request
-    from greenbench.verify import verify as measure_again
+    from greenbench.results.store import write_file
+    from greenbench.sharing.verify import Request
+    from greenbench.sharing.verify import verify as measure_again
+    from greenbench.validate import verification
 
     progress = Progress()
     try:
@@ -218,7 +218,7 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
 
 def _tell_verified(cell: "Cell", same_platform: bool) -> None:
     """Print what came of a cell: its verdict, how many texts are equal, the ratios, and what contradicts the entry."""
-    from greenbench.verification import contradictions, verdict
+    from greenbench.validate.verification import contradictions, verdict
 
     told = [f"{cell.n_equal} of {cell.n_texts} texts equal"] if cell.n_texts else []
     ratios = (("RTFx", cell.rtfx_ratio), ("J per audio s", cell.energy_ratio))
@@ -232,7 +232,7 @@ def _tell_verified(cell: "Cell", same_platform: bool) -> None:
 
 def _check(entries: Iterable[Path], limits: "Limits") -> None:
     """Judge packed entries; exit with 1 where one is refused."""
-    from greenbench.submission import check
+    from greenbench.sharing.submission import check
 
     n_problems = 0
     for entry in entries:

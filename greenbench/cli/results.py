@@ -39,9 +39,10 @@ def report(
     table: Annotated[Path | None, typer.Option(help="File for the results as a table: .tex or .md.")] = None,
 ) -> None:
     """Write the page of one or several runs, and what a paper needs of it; exit code 1 if nothing was measured."""
-    from greenbench import gate as gates
-    from greenbench.report import content, frames, pages, snapshots, tables
-    from greenbench.store import REPORT
+    from greenbench.analysis import gate as gates
+    from greenbench.analysis import summary
+    from greenbench.report import content, pages, snapshots, tables
+    from greenbench.results.store import REPORT
 
     asked = gates.parse(gate, reference)
     if figures is not None:
@@ -49,7 +50,7 @@ def report(
     found = content.load(results, asked)
     written = [pages.write(found, out or results[0] / REPORT)]
     if table is not None:
-        written.append(tables.write(frames.summary(found.rows, found.outside, found.by_parent), table))
+        written.append(tables.write(summary.summary(found.rows, found.outside, found.by_parent), table))
     if figures is not None:
         written += snapshots.write(written[0], figures)
     for path in written:
@@ -66,7 +67,7 @@ def dashboard(
     gate: Gate = GATE,
 ) -> None:
     """Serve the page of all runs below a folder, filling in while they run, until Ctrl-C."""
-    from greenbench import gate as gates
+    from greenbench.analysis import gate as gates
     from greenbench.report import dashboard as served
 
     if not results.exists() and results != Path("results"):
@@ -99,9 +100,9 @@ def rescore(
     as_json: Json = False,
 ) -> None:
     """Score measured texts again, without a model: by other rules, or by the present form of the rows' own."""
-    from greenbench import rescore as scoring
-    from greenbench import resultframes
     from greenbench.report import scores
+    from greenbench.results import frames as results_frames
+    from greenbench.results import rescore as scoring
 
     if amend == bool(normalizer):
         raise InputError("rescore: name a --normalizer, or give --amend, and not both")
@@ -109,7 +110,7 @@ def rescore(
         echo(f"{scoring.amend(results)} rows were scored again")
         return
     scoring.rescore(results, normalizer or [])
-    rows, found = resultframes.load(results), resultframes.load_scores(results)
+    rows, found = results_frames.load(results), results_frames.load_scores(results)
     if as_json:
         echo(scores.figures(rows, found).to_json(orient="records", indent=2))
     else:
@@ -186,9 +187,9 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Say of each cell what got better or worse, and what is within noise."""
-    from greenbench import compare as comparing
-    from greenbench import thresholds
-    from greenbench.selection import select
+    from greenbench.analysis import compare as comparing
+    from greenbench.analysis import thresholds
+    from greenbench.analysis.selection import select
 
     limits = [thresholds.parse(text) for text in fail_on]
     comparing.check_metrics(metrics, "--metric")
@@ -212,10 +213,10 @@ def lineage(
     as_json: Json = False,
 ) -> None:
     """Say what every compressed variant gained and lost against its base model or teacher, and when training pays."""
-    from greenbench import lineage as lines
+    from greenbench.analysis import gains as lines
     from greenbench.report import bigfoot, compression
-    from greenbench.resultframes import load
-    from greenbench.store import runs
+    from greenbench.results.frames import load
+    from greenbench.results.store import runs
 
     if as_json:
         echo(lines.table(*results).to_json(orient="records", indent=2))

@@ -6,8 +6,8 @@ from typing import Any, Literal
 import numpy as np
 
 from greenbench.errors import InputError
+from greenbench.models.frames import SPECTRA
 from greenbench.plugins import BARE, Context, Outline
-from greenbench.variants.lengths import SPECTRA
 
 Select = Literal["every_k", "first_k", "last_k", "spaced"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from greenbench import extras
-from greenbench.compress import exported
+from greenbench.models import exported
 from greenbench.plugins import Inapplicable, Outline
 
 NEEDS = ("onnx", "onnxruntime")

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from pydantic import Field
 
 from greenbench import extras
-from greenbench.compress import exported
 from greenbench.compress.openvino_core import core, preserved_signal_stack
 from greenbench.datasets.quickstart import Quickstart
 from greenbench.metrics import ratio
+from greenbench.models import exported
 from greenbench.plugins import SAMPLE_RATE_HZ, Clip, Inapplicable, Outline
-from greenbench.text.scoring import count_chars, total
+from greenbench.text.wer import count_chars, total
 
 FILE = "model.xml"
 

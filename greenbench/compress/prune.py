@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from greenbench.compress.layers import set_weight
 from greenbench.errors import InputError
+from greenbench.models.feed_forward import feed_forwards, resize
 from greenbench.plugins import BARE, Context, Outline
-from greenbench.variants.widths import feed_forwards, resize
 
 PAPER = {
     "*conv*": 0.1,

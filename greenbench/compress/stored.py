@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from greenbench import extras, whole
+from greenbench import extras
 from greenbench.errors import InputError
+from greenbench.files import whole
 
 
 def save(model: Any, extractor: Any, tokenizer: Any, folder: str | Path) -> Path:

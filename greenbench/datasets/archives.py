@@ -7,8 +7,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from greenbench import whole
 from greenbench.errors import MissingError
+from greenbench.files import whole
 
 _TIMEOUT_S = (5, 30)
 """To connect, and between two packets; there are no retries, so that a machine without a network says so at once."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from greenbench.datasets import flac
-from greenbench.pointers import stand_in
+from greenbench.files.pointers import stand_in
 
 if TYPE_CHECKING:
     from soundfile import SoundFile

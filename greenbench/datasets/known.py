@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from greenbench.corpus import hash_version
+from greenbench.datasets.corpus import hash_version
 
 
 @dataclass(frozen=True)

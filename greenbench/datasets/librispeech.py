@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from greenbench import readback
 from greenbench.datasets.archives import fetch_folder
 from greenbench.datasets.audio import audio_digest, read_audio, read_duration_s
 from greenbench.errors import InputError, MissingError
+from greenbench.files import readback
 from greenbench.plugins import Clip, SuitePath
 
 OPENSLR_URL = "https://www.openslr.org/resources"

@@ -14,12 +14,12 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
-from greenbench import readback
 from greenbench.datasets.audio import audio_digest, read_audio, read_duration_s
 from greenbench.errors import InputError, MissingError
-from greenbench.limits import limits
+from greenbench.files import readback
+from greenbench.files.limits import limits
+from greenbench.files.pointers import stand_in
 from greenbench.plugins import Clip, SuitePath
-from greenbench.pointers import stand_in
 from greenbench.registry import first_problem
 
 _PART = "says which part is meant: write it as `offset` and `duration`, in seconds"

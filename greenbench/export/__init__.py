@@ -6,8 +6,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greenbench import extras, resultframes, store
+from greenbench import extras
 from greenbench.errors import InputError, MissingError, StoreError, did_you_mean
+from greenbench.results import frames, store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,7 @@ class Results:
     """What there is to export.
 
     Attributes:
-        rows: as ``resultframes.load`` gives them.
+        rows: as ``frames.load`` gives them.
         runs: ``run.json`` by run id.
         folder: where they are from.
     """
@@ -96,7 +97,7 @@ def write(results: Path, name: str, out: Path) -> list[Path]:
 
 
 def _load(folder: Path) -> Results:
-    rows = resultframes.load(folder)
+    rows = frames.load(folder)
     runs = [store.read_run(run) for run in store.runs(folder)]
     known = {run["run_id"]: run for run in runs}
     strange = [run_id for run_id in rows["run_id"].unique() if run_id not in known]

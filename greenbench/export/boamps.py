@@ -8,10 +8,10 @@ from uuid import NAMESPACE_URL, uuid5
 
 import pandas as pd
 
-from greenbench.energy import PARTS
 from greenbench.export import Documents, Results
+from greenbench.meters.energy import PARTS
 from greenbench.metrics import J_PER_KWH
-from greenbench.record import CELL
+from greenbench.results.record import CELL
 
 QUALITY = {"counter": "high", "sampled": "medium", "estimated": "low"}
 """BoAmps' word for an error up to 10, 25 and 50 %, by how the weakest part was read."""

@@ -9,8 +9,8 @@ from io import StringIO
 from typing import Any
 
 from greenbench.export import Documents, Results
+from greenbench.files.unicode import for_csv
 from greenbench.metrics import J_PER_KWH, ratio
-from greenbench.unicode import for_csv
 
 OWN = ("energy_method", "energy_scope", "energy_cpu_source", "energy_gpu_source", "variant", "dataset", "flags")
 """Columns after codecarbon's: its file does not say whether a figure was measured or modelled, this one does."""

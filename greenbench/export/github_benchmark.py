@@ -6,12 +6,13 @@ from typing import Any
 
 import pandas as pd
 
+from greenbench.analysis import summary
 from greenbench.export import Documents, Results
 from greenbench.metrics import METRICS
-from greenbench.report import frames, terminal
+from greenbench.report import terminal
 
 TRACKED = (
-    "wer", "cer", "rtfx", frames.ENERGY, "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s",
+    "wer", "cer", "rtfx", summary.ENERGY, "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s",
     "server_rate_hz", "first_utterance_s", "load_s", "peak_rss_bytes", "peak_gpu_bytes", "model_bytes",
 )  # fmt: skip
 """The metrics that mean the same however long a window was."""
@@ -26,7 +27,7 @@ def documents(results: Results) -> Documents:
     benchmark-action/github-action-benchmark). Estimated energy has a name of its own, so that it never shares
     a chart with measured energy.
     """
-    lines = frames.summary(results.rows)
+    lines = summary.summary(results.rows)
     found: dict[str, list[dict[str, Any]]] = {}
     for line in lines[lines["status"] == "ok"].to_dict("records"):
         for metric in TRACKED:
@@ -36,8 +37,8 @@ def documents(results: Results) -> Documents:
 
 
 def _entry(line: Mapping[Any, Any], metric: str) -> dict[str, Any]:
-    low, high = frames.interval(line, metric)
-    estimated = " (estimated)" if metric == frames.ENERGY and line["energy_method"] == "estimated" else ""
+    low, high = summary.interval(line, metric)
+    estimated = " (estimated)" if metric == summary.ENERGY and line["energy_method"] == "estimated" else ""
     cell = f"{line['variant']} | {line['dataset']} | {terminal.scenario(line)}"
     unit = METRICS[metric].unit
     return {

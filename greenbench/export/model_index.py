@@ -7,12 +7,13 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from greenbench import comparability
+from greenbench.analysis import summary
+from greenbench.analysis.summary import ENERGY
 from greenbench.export import Documents, Results
 from greenbench.metrics import METRICS
-from greenbench.report import frames, terminal
-from greenbench.report.frames import ENERGY
-from greenbench.validity import ESTIMATED
+from greenbench.report import terminal
+from greenbench.results import comparability
+from greenbench.results.flags import ESTIMATED
 
 TASK = {"type": "automatic-speech-recognition", "name": "Automatic Speech Recognition"}
 
@@ -27,8 +28,8 @@ def documents(results: Results) -> Documents:
     The form is that of ``huggingface_hub.EvalResult``. Figures are medians. A cell that failed or carries a flag is
     left out: a card has no place for the reason. Estimated energy says so in its name and its arguments.
     """
-    lines = frames.summary(results.rows)
-    fit = lines[frames.rankable(lines)]
+    lines = summary.summary(results.rows)
+    fit = lines[summary.rankable(lines)]
     found: dict[str, bytes] = {}
     for variant, own in fit.groupby("variant", sort=False):
         entries = [_result(line) for line in own.to_dict("records")]
@@ -56,7 +57,7 @@ def _result(line: Mapping[Any, Any]) -> dict[str, Any]:
 def _metric(line: Mapping[Any, Any], name: str) -> dict[str, Any]:
     scale = 100 if name in _PERCENT else 1
     told = {key: _plain(comparability.value(line, key)) for key in _conditions(name)}
-    told["interval"] = [round(scale * float(end), 9) for end in frames.interval(line, name)]
+    told["interval"] = [round(scale * float(end), 9) for end in summary.interval(line, name)]
     return {
         "type": name,
         "value": round(scale * float(line[name]), 9),

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from greenbench.analysis.summary import summary
 from greenbench.export import Documents, Results
 from greenbench.metrics import METRICS
-from greenbench.record import CELL
-from greenbench.report.frames import summary
+from greenbench.results.record import CELL
 
 
 def document(results: Results) -> Documents:

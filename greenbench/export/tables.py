@@ -4,10 +4,10 @@ from io import BytesIO
 
 import pandas as pd
 
-from greenbench import lineage
+from greenbench.analysis import gains
 from greenbench.export import Documents, Results
+from greenbench.files.unicode import for_csv
 from greenbench.metrics import METRICS
-from greenbench.unicode import for_csv
 
 
 def csv(results: Results) -> Documents:
@@ -26,7 +26,7 @@ def parquet(results: Results) -> Documents:
 
 def _typed(results: Results) -> pd.DataFrame:
     """Join the gains, and give whole numbers their type back, which a missing one among them takes away."""
-    rows = lineage.beside(results.rows, results.folder)
+    rows = gains.beside(results.rows, results.folder)
     whole = [name for name in METRICS if name.startswith("n_") or name.endswith("_bytes")]
     typed: pd.DataFrame = rows.astype(dict.fromkeys(whole, "Int64"))
     return typed

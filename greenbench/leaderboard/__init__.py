@@ -8,27 +8,19 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from greenbench import (
-    gate,
-    lineage,
-    merge,
-    pairing,
-    platforms,
-    resultframes,
-    share,
-    store,
-    submission,
-    verification,
-    whole,
-)
-from greenbench.accuracy import cell_of
+from greenbench.analysis import gains, gate, pairing
+from greenbench.analysis.error_rates import cell_of
+from greenbench.analysis.gate import Gate
 from greenbench.errors import InputError, StoreError
-from greenbench.gate import Gate
+from greenbench.files import whole
+from greenbench.files.limits import Limits
+from greenbench.hardware import platforms
 from greenbench.leaderboard import among, documents, history, ranking, site, standing
-from greenbench.limits import Limits
-from greenbench.merge import Refused
-from greenbench.validate import Problem
-from greenbench.verification import Verification
+from greenbench.results import frames, store
+from greenbench.sharing import merge, share, submission
+from greenbench.sharing.merge import Refused
+from greenbench.validate import Problem, verification
+from greenbench.validate.verification import Verification
 
 __all__ = ["Published", "publish"]
 
@@ -70,7 +62,7 @@ def publish(
         asked: what a cell's WER must be before its speed, energy and size are ranked.
         title: of the site.
         previous: the previous publication, its JSON or its site; by default what is in ``out``.
-        limits: what an entry may cost; by default what ``greenbench.limits`` says.
+        limits: what an entry may cost; by default what ``greenbench.files.limits`` says.
 
     Raises:
         InputError: there is no run, or the previous publication cannot be read.
@@ -175,13 +167,13 @@ def _publication(
         raise StoreError("\n".join(["no run can be taken in:", *(f"{r.what}: {r.reason}" for r in refused)]))
     folders = store.runs(folder)
     runs = [store.read_run(run) for run in folders]
-    rows = resultframes.load(folder)
+    rows = frames.load(folder)
     if rows.empty:
         raise StoreError("the runs hold no rows yet. Let a run finish a cell, then publish again.")
-    home = lineage.read(folders)
+    home = gains.read(folders)
     cells = [line for of_run in home.values() for line in of_run]
     with_wer = {cell_of(line.shared) for line in cells if pairing.middle(line, "wer") is not None}
-    counted = lineage.recount(home, with_wer)
+    counted = gains.recount(home, with_wer)
     outside = gate.judged(cells, asked, lambda _wanted: counted)
     boards, failed = ranking.boards(rows, runs, outside, counted, asked.by_parent)
     return documents.Publication(

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from greenbench import store
-from greenbench.merge import Refused
+from greenbench.results import store
+from greenbench.sharing.merge import Refused
 
 Row = Mapping[str, Any]
 

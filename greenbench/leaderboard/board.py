@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from greenbench.accuracy import Counted
-from greenbench.report.frames import ENERGY
+from greenbench.analysis.error_rates import Counted
+from greenbench.analysis.summary import ENERGY
 
 Line = Mapping[str, Any]
-"""A line of ``frames.summary``."""
+"""A line of ``summary.summary``."""
 
 RANKED = (ENERGY, "rtfx", "model_bytes", "wer")
 """The metrics that a board ranks by; all but WER only among those whose WER is good enough."""
@@ -38,7 +38,7 @@ class Entry:
     Attributes:
         id: digest of the cell, fit for a file's name.
         label: the variant, and the run where that alone would leave doubt.
-        line: of ``frames.summary``.
+        line: of ``summary.summary``.
         scores: by metric of ``RANKED``; what is not there was not measured, or cannot be told.
         counted: the errors of its texts, by which WER is ranked; None where they are not at hand.
     """

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from greenbench.analysis.summary import ENERGY
+from greenbench.files.unicode import for_csv, for_markdown
+from greenbench.hardware.platforms import Platform
 from greenbench.leaderboard import grades
 from greenbench.leaderboard.board import Board, Entry, Line, Place, Ranking
 from greenbench.leaderboard.standing import LEVELS, Standing
-from greenbench.merge import Refused
 from greenbench.metrics import METRICS
-from greenbench.platforms import Platform
 from greenbench.report.figures import number, scale
-from greenbench.report.frames import ENERGY
-from greenbench.unicode import for_csv, for_markdown
+from greenbench.sharing.merge import Refused
 
 FORMAT = "greenbench-leaderboard/1"
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from greenbench import readback
 from greenbench.errors import InputError, StoreError
-from greenbench.forms import TEXT, count, form, number, one_of, or_null, record, several
+from greenbench.files import readback
+from greenbench.files.forms import TEXT, count, form, number, one_of, or_null, record, several
+from greenbench.files.limits import limits
 from greenbench.leaderboard.documents import FORMAT, HEADINGS, covers
-from greenbench.limits import limits
 from greenbench.report.figures import quantity
 
 JSON = "leaderboard.json"

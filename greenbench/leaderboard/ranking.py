@@ -9,17 +9,19 @@ from typing import Any
 
 import pandas as pd
 
-from greenbench import comparability, contest, platforms
-from greenbench.accuracy import Cell, Counted, RecountError, cell_of
-from greenbench.contest import Contestant
+from greenbench import metrics
+from greenbench.analysis import contest, summary
+from greenbench.analysis.contest import Contestant
+from greenbench.analysis.error_rates import Cell, Counted, RecountError, cell_of
+from greenbench.analysis.summary import ENERGY
+from greenbench.hardware import platforms
 from greenbench.leaderboard import grades
 from greenbench.leaderboard.board import RANKED, Apart, Board, Entry, Line, Place, Ranking, Score
 from greenbench.metrics import METRICS
-from greenbench.record import CELL
-from greenbench.report import frames
-from greenbench.report.frames import ENERGY
+from greenbench.results import comparability
+from greenbench.results.flags import RANKABLE, explain
+from greenbench.results.record import CELL
 from greenbench.statistics.repeats import summarise, units
-from greenbench.validity import RANKABLE, explain
 
 Run = Mapping[str, Any]
 
@@ -40,7 +42,7 @@ def boards(
     """Rank what there is.
 
     Args:
-        rows: as ``resultframes.load`` gives them.
+        rows: as ``frames.load`` gives them.
         runs: the ``run.json`` of each run.
         outside: from ``gate.outside``.
         counted: the errors of cells' texts, by which their WER is ranked.
@@ -49,7 +51,7 @@ def boards(
     Returns:
         The boards, platform by platform, and the lines of cells that gave no result.
     """
-    lines = frames.summary(rows, outside, by_parent)
+    lines = summary.summary(rows, outside, by_parent)
     homes = {run["run_id"]: platforms.platform_id(run) for run in runs}
     started = {str(run["run_id"]): str(run.get("started_utc") or "") for run in runs}
     platform = lines["run_id"].map(homes)
@@ -58,7 +60,7 @@ def boards(
              if isinstance(of_cell, Counted)}  # fmt: skip
     found: list[Board] = []
     for home in platform.unique():
-        settings = frames.settings(lines[platform == home])
+        settings = summary.settings(lines[platform == home])
         own = [_board(home, setting, scores, started, texts) for setting in settings]
         found += sorted(own, key=lambda board: not board.rankings)  # those on which nothing is ranked come last
     failed = lines[lines["status"] != "ok"].to_dict("records")
@@ -67,7 +69,7 @@ def boards(
 
 def _board(
     home: str,
-    setting: frames.Setting,
+    setting: summary.Setting,
     scores: Mapping[str, dict[str, Score]],
     started: Mapping[str, str],
     texts: Mapping[str, Counted],
@@ -134,7 +136,7 @@ def _not_by(metric: str, entry: Entry) -> str | None:
         return str(line["outside"])
     if "wer" not in entry.scores:
         return "no WER, so nobody knows what it recognises"
-    if comparability.missing(line[metric]):
+    if metrics.missing(line[metric]):
         return "not measured"
     if metric not in entry.scores or (metric in REPEATED and line["n_rounds"] < MIN_PROCESSES):
         return "measured in one process, which does not tell how processes differ: use protocol standard, or rounds: 3"
@@ -219,7 +221,7 @@ def _score(metric: str, line: Mapping[Any, Any], windows: Iterable[Mapping[Any, 
     if pd.isna(value):
         return None
     if metric == "wer":
-        low, high = frames.interval(line, metric)
+        low, high = summary.interval(line, metric)
         return Score(float(value), float(low), float(high), int(line["n_utterances"]))
     if metric not in REPEATED:
         return Score(float(value), float(value), float(value), 1)
@@ -241,7 +243,7 @@ def _named(entries: Sequence[Entry]) -> list[Entry]:
 
 def known_as(line: Line) -> str:
     """Return what tells a line's model from another of its name: its weights, by the name of its parent if unknown."""
-    return str(line["parent"] if comparability.missing(line["identity"]) else line["identity"])
+    return str(line["parent"] if metrics.missing(line["identity"]) else line["identity"])
 
 
 def entry_id(row: Mapping[Any, Any]) -> str:

@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from greenbench import __version__
+from greenbench.analysis import summary
 from greenbench.assets import style
-from greenbench.energy import PARTS
+from greenbench.hardware.platforms import Platform
 from greenbench.leaderboard import grades, history
-from greenbench.leaderboard.across import comparisons
 from greenbench.leaderboard.board import RANKED, Board, Entry, Place, Ranking
+from greenbench.leaderboard.cross_platform import comparisons
 from greenbench.leaderboard.documents import Publication, heading, interval, span, told
 from greenbench.leaderboard.ranking import Run
 from greenbench.leaderboard.standing import LEVELS, REPRODUCED
+from greenbench.meters.energy import PARTS
 from greenbench.metrics import INTERVALS, METRICS
-from greenbench.platforms import Platform
 from greenbench.provenance import PROVENANCE
-from greenbench.report import frames
 from greenbench.report.figures import quantity
 from greenbench.report.sections import flat
 from greenbench.report.sentences import repeats
-from greenbench.validity import FLAGS
+from greenbench.results.flags import FLAGS
+from greenbench.version import __version__
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -135,7 +135,7 @@ def _entry(board: Board, entry: Entry, run: Run, sha256: str) -> dict[str, Any]:
         "flags": [(flag, FLAGS.get(flag, "not known to this version of greenbench")) for flag in line["flags"]],
         "repeats": repeats(line),
         "figures": [_figure(line, name) for name in METRICS if name not in INTERVALS and not pd.isna(line[name])],
-        "energy": frames.energy_details(line) if pd.notna(line[frames.ENERGY]) else _unread(line),
+        "energy": summary.energy_details(line) if pd.notna(line[summary.ENERGY]) else _unread(line),
         "provenance": [(n.replace("_", " "), line[n]) for n in PROVENANCE if n in line and _is_told(line[n])],
         "run_facts": [*facts, ("SHA-256 of the run", sha256)],
         "command": command if isinstance(command, str) else None,
@@ -155,7 +155,7 @@ def _unread(line: Mapping[str, Any]) -> str:
 
 def _figure(line: Mapping[str, Any], metric: str) -> tuple[str, str, str | None, str]:
     """Return a metric's label, value, range and meaning."""
-    low, high = frames.interval(line, metric)
+    low, high = summary.interval(line, metric)
     told = _count if metric.startswith("n_") and metric != "n_params" else partial(quantity, metric)
     varies = f"{told(low)} – {told(high)}" if low != high else None
     return METRICS[metric].label, told(line[metric]), varies, METRICS[metric].about

@@ -5,16 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from greenbench import energy, store, validate, verification
-from greenbench.attach import EXTERNAL
+from greenbench import validate
 from greenbench.datasets import known
 from greenbench.errors import InputError
 from greenbench.leaderboard import among
 from greenbench.leaderboard.ranking import entry_id
-from greenbench.merge import Refused
-from greenbench.record import KEYS
+from greenbench.meters import energy
+from greenbench.power.log import EXTERNAL
+from greenbench.results import store
+from greenbench.results.record import KEYS
+from greenbench.sharing.merge import Refused
+from greenbench.validate import verification
 from greenbench.validate.joules import SOURCES
-from greenbench.verification import NAMES, REPRODUCED, Verification
+from greenbench.validate.verification import NAMES, REPRODUCED, Verification
 
 REPORTED, CHECKED = "self-reported", "checked"
 

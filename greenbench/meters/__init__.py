@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from greenbench import registry
-from greenbench.devices import synchronise
+from greenbench.hardware.devices import synchronise
 from greenbench.meters import sampled
 from greenbench.plugins import Meter, Reading
 

@@ -11,9 +11,9 @@ from typing import ClassVar
 
 import psutil
 
+from greenbench.meters.poller import PIDS
 from greenbench.metrics import RESOLVED_S
 from greenbench.plugins import Quantity, Reading
-from greenbench.poller import PIDS
 
 HARNESS = "GREENBENCH_HARNESS_PID"
 """Variable of a worker's environment: the id of the process that waits for it."""

@@ -11,8 +11,8 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from greenbench import extras
-from greenbench.bounds import implausible
-from greenbench.environment import cpu_packages
+from greenbench.hardware.bounds import implausible
+from greenbench.hardware.environment import cpu_packages
 from greenbench.plugins import Quantity, Reading
 
 MIN_WINDOW_S = 0.1

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import psutil
 
-from greenbench.gpus import Board, in_use, polled_boards
+from greenbench.hardware.gpus import Board, in_use, polled_boards
 from greenbench.plugins import Quantity, Reading
-from greenbench.traces import Trace, series
+from greenbench.plugins.traces import Trace, series
 
 PROC = Path("/proc")
 

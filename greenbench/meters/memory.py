@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import psutil
 
+from greenbench.meters.poller import PIDS
 from greenbench.plugins import Quantity, Reading
-from greenbench.poller import PIDS
 
 PROC = Path("/proc")
 

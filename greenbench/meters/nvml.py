@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import ClassVar
 
-from greenbench.bounds import implausible
-from greenbench.gpus import Board, explain, in_use, polled_boards
+from greenbench.hardware.bounds import implausible
+from greenbench.hardware.gpus import Board, explain, in_use, polled_boards
 from greenbench.plugins import Quantity, Reading, SampledPower
-from greenbench.traces import Trace, inside
+from greenbench.plugins.traces import Trace, inside
 
 UPDATE_S = 0.1
 """How often the counter and the power move (arXiv 2312.02741); what is shorter cannot be seen."""

@@ -9,9 +9,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
-from greenbench.bounds import BOUNDS, implausible
+from greenbench.hardware.bounds import BOUNDS, implausible
 from greenbench.plugins import Quantity, Reading
-from greenbench.traces import Trace, inside
+from greenbench.plugins.traces import Trace, inside
 
 MIRROR_TOLERANCE_UJ = 1_000_000
 """Two reads of one counter, one after the other, differ by less than this (1 J: 1 ms at a package's most)."""

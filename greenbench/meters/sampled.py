@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 
-from greenbench.bounds import domain_of, implausible, impossible_w
+from greenbench.hardware.bounds import domain_of, implausible, impossible_w
 from greenbench.plugins import Quantity, Reading, SampledPower
-from greenbench.traces import Numbers, Trace, energy_j, series
+from greenbench.plugins.traces import Trace, series
+from greenbench.statistics.integration import Numbers, energy_j
 
 FEW = 10
 """Fewer samples than this leave much of a window to interpolation: the note says so."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from greenbench.plugins import Quantity, Reading
-from greenbench.traces import inside
+from greenbench.plugins.traces import inside
 
 CHIPS = {"coretemp": "Package", "k10temp": "Tdie", "zenpower": "Tdie"}
 """hwmon drivers of CPUs (Intel, AMD), and how the label begins of the sensor to prefer: an AMD ``Tctl`` may carry

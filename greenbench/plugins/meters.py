@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
 
-from greenbench.traces import Trace
+from greenbench.plugins.traces import Trace
 
 Origin = Literal["counter", "sampled", "estimated"]
 METHODS: tuple[Origin, ...] = get_args(Origin)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from greenbench.lineage import Descent
+from greenbench.analysis.gains import Descent
 from greenbench.report.compression import difference, energy, factor
 
 TEACHER = 315_461_792
@@ -74,7 +74,7 @@ def beside(descents: Iterable[Descent]) -> list[dict[str, str]]:
     """Set each line of the paper's tables beside the same model measured here.
 
     Args:
-        descents: as ``lineage.descents`` gives them.
+        descents: as ``gains.descents`` gives them.
 
     Returns:
         One line for each model and ratio to the original that either has: ``model`` with its table, ``ratio``,

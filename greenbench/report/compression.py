@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from greenbench.ancestry import is_stated
-from greenbench.lineage import GAINS, Descent, Gain
+from greenbench.analysis.gains import GAINS, Descent, Gain
+from greenbench.models.ancestry import is_stated
 from greenbench.report import layout, terminal
 
 HEADINGS = {"size": "smaller", "n_params": "fewer parameters", "speed": "faster", "energy": "less energy"}
-"""Name from ``lineage.GAINS`` -> its column."""
+"""Name from ``gains.GAINS`` -> its column."""
 
 PAYS_BACK = "pays back after"
 _PLACE = ("against", "dataset", "scenario")
@@ -24,7 +24,7 @@ def table(descents: Iterable[Descent]) -> list[dict[str, Any]]:
     """Return each descent as text by column; columns in which nothing is known are left out.
 
     Args:
-        descents: as ``lineage.descents`` gives them.
+        descents: as ``gains.descents`` gives them.
     """
     ordered = sorted(
         descents, key=lambda d: [str(d.student.shared[name]) for name in ("dataset", "scenario", "variant")]

@@ -7,12 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from greenbench import accuracy, pairing, resultframes, store
-from greenbench.accuracy import Cell, Counted, RecountError, Texts
+from greenbench.analysis import error_rates, pairing
+from greenbench.analysis.error_rates import Cell, Counted, RecountError, Texts
+from greenbench.analysis.gains import Descent, held
+from greenbench.analysis.gate import DEFAULT, Gate, judged, told
+from greenbench.analysis.pairing import Line
 from greenbench.errors import StoreError
-from greenbench.gate import DEFAULT, Gate, judged, told
-from greenbench.lineage import Descent, held
-from greenbench.pairing import Line
+from greenbench.results import frames as results_frames
+from greenbench.results import store
 
 N_HELD = 200
 """Compressed cells that are held against their teachers."""
@@ -27,12 +29,12 @@ class Part:
 
     Attributes:
         run: its ``run.json``.
-        rows: as ``resultframes.load`` gives them.
+        rows: as ``frames.load`` gives them.
         cells: its rows by cell.
         texts: of each cell's first window.
-        scores: as ``resultframes.load_scores`` gives them.
-        power: as ``resultframes.load_power`` gives it.
-        windows: as ``resultframes.load_windows`` gives them.
+        scores: as ``frames.load_scores`` gives them.
+        power: as ``frames.load_power`` gives it.
+        windows: as ``frames.load_windows`` gives them.
     """
 
     run: Mapping[str, Any]
@@ -62,13 +64,13 @@ class Content:
     """What a page is made of.
 
     Attributes:
-        rows: as ``resultframes.load`` gives them, at least one.
+        rows: as ``frames.load`` gives them, at least one.
         runs: the ``run.json`` of each run.
         texts: of each cell's first window.
         counted: the errors of the first ``N_COUNTED`` cells that have a WER, or why they cannot be counted.
-        scores: as ``resultframes.load_scores`` gives them.
-        power: as ``resultframes.load_power`` gives it.
-        windows: as ``resultframes.load_windows`` gives them.
+        scores: as ``frames.load_scores`` gives them.
+        power: as ``frames.load_power`` gives it.
+        windows: as ``frames.load_windows`` gives them.
         asked: what is asked of a cell's WER before it is ranked by speed and energy, from ``gate.told``.
         outside: which cells do not meet that, from ``gate.judged``.
         by_parent: whether cells are held against their own parents, see ``Gate.by_parent``.
@@ -92,11 +94,11 @@ def read(folder: Path) -> Part:
     """Read one run's folder."""
     rows = store.current(store.read_rows(folder / store.RECORDS))
     cells = pairing.lines(rows)
-    keys = [accuracy.cell_of(line.shared) for line in cells]
-    texts = accuracy.first_windows(folder / store.HYPOTHESES, keys)
+    keys = [error_rates.cell_of(line.shared) for line in cells]
+    texts = error_rates.first_windows(folder / store.HYPOTHESES, keys)
     return Part(
-        store.read_run(folder), resultframes.frame(rows), cells, texts,
-        resultframes.load_scores(folder), resultframes.load_power(folder), resultframes.load_windows(folder),
+        store.read_run(folder), results_frames.frame(rows), cells, texts,
+        results_frames.load_scores(folder), results_frames.load_power(folder), results_frames.load_windows(folder),
     )  # fmt: skip
 
 
@@ -124,11 +126,11 @@ def load(folders: Iterable[Path], gate: Gate = DEFAULT) -> Content:
 def together(parts: Sequence[Part], gate: Gate) -> Content:
     """Return what several runs hold together, at least one of them a row."""
     texts = {cell: of_cell for each in parts for cell, of_cell in each.texts.items()}
-    lines = {accuracy.cell_of(line.shared): line for each in parts for line in each.cells}
+    lines = {error_rates.cell_of(line.shared): line for each in parts for line in each.cells}
     counted: dict[Cell, Counted | RecountError] = {}
 
     def count(wanted: Collection[Cell]) -> Mapping[Cell, Counted | RecountError]:
-        counted.update(accuracy.recounted(texts, {c: lines[c].rows for c in wanted if c not in counted}))
+        counted.update(error_rates.recounted(texts, {c: lines[c].rows for c in wanted if c not in counted}))
         return counted
 
     outside = judged(lines.values(), gate, count)

@@ -14,8 +14,8 @@ from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
+from greenbench.analysis.gate import DEFAULT, Gate
 from greenbench.errors import InputError
-from greenbench.gate import DEFAULT, Gate
 from greenbench.report import pages
 from greenbench.report.live import page_of
 

@@ -9,12 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from greenbench import comparability, references
-from greenbench.energy import PARTS
+from greenbench import metrics
+from greenbench.analysis import references, summary
+from greenbench.analysis.summary import Setting
+from greenbench.meters.energy import PARTS
 from greenbench.metrics import ACCURACY, ENERGY_UNITS, METRICS
-from greenbench.report import frames, sentences
+from greenbench.report import sentences
 from greenbench.report.figures import BARS, LEADING, TABLE, TOTALS, Look, scale
-from greenbench.report.frames import Setting
+from greenbench.results import comparability
 
 FILTERS = {
     "device_name": "platform", "device": "device", "dataset": "data set", "scenario": "scenario",
@@ -34,7 +36,7 @@ def drawn(lines: pd.DataFrame, settings: Sequence[Setting], look: Mapping[str, L
     """Return what the scripts need of a summary.
 
     Args:
-        lines: from ``frames.summary``, with rows numbered from 0.
+        lines: from ``summary.summary``, with rows numbered from 0.
         settings: of these lines.
         look: how each variant is drawn.
 
@@ -64,7 +66,7 @@ def pack(data: Any) -> str:
 
 def facts(lines: pd.DataFrame, settings: Sequence[Setting]) -> dict[str, list[Any]]:
     """Return what a line is, where it was measured, whether it is ranked and where its figures come from, as text."""
-    known = frames.conditions(lines, [*_SOURCE, "energy_kind", "device_name"])
+    known = summary.conditions(lines, [*_SOURCE, "energy_kind", "device_name"])
     labels, places, numbers = lines["variant"].to_dict(), dict.fromkeys(lines.index), dict.fromkeys(lines.index)
     parents: dict[Any, Any] = dict.fromkeys(lines.index)
     relations: dict[Any, Any] = dict.fromkeys(lines.index)
@@ -72,7 +74,7 @@ def facts(lines: pd.DataFrame, settings: Sequence[Setting]) -> dict[str, list[An
         labels |= setting.lines["label"].to_dict()
         places |= dict.fromkeys(setting.lines.index, setting.label)
         numbers |= dict.fromkeys(setting.lines.index, number)
-        own = setting.lines[list(frames.LINKS)].to_dict("records")
+        own = setting.lines[list(summary.LINKS)].to_dict("records")
         found = references.parents(own)
         parents |= dict(zip(setting.lines.index, (row and row["variant"] for row in found), strict=True))
         kinds = (row and references.relation(line, row) for line, row in zip(own, found, strict=True))
@@ -89,10 +91,10 @@ def facts(lines: pd.DataFrame, settings: Sequence[Setting]) -> dict[str, list[An
         "device_name": known["device_name"].tolist(),
         "protocol": known["protocol"].tolist(),
         "energy": [kind or "not read" for kind in known["energy_kind"]],
-        "contest": [str(list(c)) for c in frames.conditions(lines, comparability.ENERGY).itertuples(index=False)],
+        "contest": [str(list(c)) for c in summary.conditions(lines, comparability.ENERGY).itertuples(index=False)],
         "standing": [word for word, _ in standing],
         "note": [note for _, note in standing],
-        "origin": [frames.energy_details(line) if kind else "" for line, kind in zip(narrow, known["energy_kind"],
+        "origin": [summary.energy_details(line) if kind else "" for line, kind in zip(narrow, known["energy_kind"],
                                                                                       strict=True)],
         "repeats": [sentences.repeats(line) if line["n_repeats"] else "" for line in narrow],
         "source": [_source(line) for line in known.to_dict("records")],
@@ -108,7 +110,7 @@ _READ = (
 
 def coded(column: Sequence[Any]) -> dict[str, list[Any]]:
     """Return a column as its different values, and each entry's place among them; most repeat all the time."""
-    known = [None if comparability.missing(value) else value for value in column]
+    known = [None if metrics.missing(value) else value for value in column]
     places = {value: place for place, value in enumerate(dict.fromkeys(known))}
     return {"values": list(places), "codes": [places[value] for value in known]}
 

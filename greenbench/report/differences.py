@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
-from greenbench import comparability
-from greenbench.findings import RATES, Comparison, Finding, Pair
-from greenbench.pairing import Line
-from greenbench.record import CELL
+from greenbench.analysis.findings import RATES, Comparison, Finding, Pair
+from greenbench.analysis.pairing import Line
+from greenbench.analysis.thresholds import Regression
 from greenbench.report.figures import number, quantity
-from greenbench.thresholds import Regression
+from greenbench.results import comparability
+from greenbench.results.record import CELL
 
 LEGEND = (
     "difference: of wer and cer in percentage points on the same utterances, of the others new / baseline by round, "

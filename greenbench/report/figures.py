@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from greenbench.analysis.summary import ENERGY
 from greenbench.metrics import METRICS
-from greenbench.report.frames import ENERGY
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from greenbench import contest
-from greenbench.accuracy import Cell, Counted, RecountError, cell_of
-from greenbench.contest import Contestant
+from greenbench.analysis import contest
+from greenbench.analysis.contest import Contestant
+from greenbench.analysis.error_rates import Cell, Counted, RecountError, cell_of
+from greenbench.analysis.summary import contests, interval
 from greenbench.metrics import METRICS
-from greenbench.record import CELL
-from greenbench.report.frames import contests, interval
+from greenbench.results.record import CELL
 from greenbench.statistics.intervals import Difference
 from greenbench.statistics.repeats import Unit, ratio_by_round, summarise, units
 from greenbench.statistics.student import LEVEL
@@ -92,7 +92,7 @@ def _close_rounds(line: AnyLine, others: Sequence[AnyLine], metric: str) -> tupl
 
     Of cells of other runs, which share no round, the 95 % intervals of the means must not overlap.
     """
-    from greenbench.statistics.significance import holm
+    from greenbench.statistics.multiple_testing import holm
 
     own, shared, p_values = _units(line, metric), True, list[float]()
     for other in others:

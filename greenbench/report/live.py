@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Lock
 
-from greenbench import store
+from greenbench.analysis.gate import Gate
 from greenbench.errors import GreenbenchError
-from greenbench.gate import Gate
 from greenbench.report import content as contents
 from greenbench.report import pages
 from greenbench.report.content import Part, Unread
+from greenbench.results import store
 
 WATCHED = (store.RUN, store.RECORDS, store.HYPOTHESES, store.SCORES)
 """The files whose change is news; what is sampled ten times a second is read when one of these has changed."""

@@ -7,14 +7,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from greenbench import store
+from greenbench.analysis import summary
+from greenbench.analysis.gate import DEFAULT, Gate
 from greenbench.assets import style
-from greenbench.gate import DEFAULT, Gate
 from greenbench.report import content as contents
-from greenbench.report import data, frames, heard, roofs, sentences, timeline
+from greenbench.report import data, roofline, sentences, timeline, utterances
 from greenbench.report.content import Content, Unread
 from greenbench.report.figures import looks
 from greenbench.report.sections import SECTIONS, View
+from greenbench.results import store
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -60,16 +61,16 @@ def render(content: Content, live: bool = False, unread: Sequence[Unread] = ()) 
     """
     from markupsafe import Markup
 
-    lines = frames.summary(content.rows, content.outside, content.by_parent)
-    settings = frames.settings(lines)
-    known = heard.heard(lines, content.texts, content.counted)
+    lines = summary.summary(content.rows, content.outside, content.by_parent)
+    settings = summary.settings(lines)
+    known = utterances.heard(lines, content.texts, content.counted)
     view = View(content, lines, settings, known)
     look = looks(lines["variant"])
     drawn = data.drawn(lines, settings, look) | {
-        "shares": heard.SHARES,
-        "latencies": heard.latencies(known),
-        "groups": heard.groups(known),
-        **roofs.drawn(lines, content.runs),
+        "shares": utterances.SHARES,
+        "latencies": utterances.latencies(known),
+        "groups": utterances.groups(known),
+        **roofline.drawn(lines, content.runs),
         "timelines": [
             {"run": line.run_id, "note": line.note, "figure": json.loads(line.figure.to_json())}
             for line in timeline.draw(content.power, content.windows, look)

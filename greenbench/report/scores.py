@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from greenbench.record import CELL, KEYS
 from greenbench.report import terminal
+from greenbench.results.record import CELL, KEYS
 from greenbench.text import scorers
 
 SCORING = ["normalizer", "scorer"]
@@ -16,8 +16,8 @@ def figures(rows: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
     """Return the WER of each cell under each scoring, the rows' own first.
 
     Args:
-        rows: as ``resultframes.load`` gives them.
-        scores: as ``resultframes.load_scores`` gives them; those of rows that are not there (any more) are left out.
+        rows: as ``frames.load`` gives them.
+        scores: as ``frames.load_scores`` gives them; those of rows that are not there (any more) are left out.
 
     Returns:
         One row per cell and scoring: ``CELL``, ``normalizer``, ``scorer``, ``wer``, ``wer_ci_low`` and

@@ -8,13 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from greenbench.analysis.summary import Setting
 from greenbench.metrics import METRICS
-from greenbench.report import bigfoot, compression, heard, sentences
+from greenbench.report import bigfoot, compression, sentences, utterances
 from greenbench.report import scores as report_scores
 from greenbench.report.content import N_COUNTED, N_HELD, Content
 from greenbench.report.figures import TABLE, TOTALS, scale
-from greenbench.report.frames import Setting
-from greenbench.report.heard import Heard
+from greenbench.report.utterances import Heard
 
 N_FINDINGS = 12
 """Settings whose leaders are told; the charts and the table have the others."""
@@ -71,8 +71,10 @@ def _charts(view: View) -> Context | None:
     ok = view.lines[view.lines["status"] == "ok"]
     counted = [h for h in view.heard if not isinstance(h.counted, Exception)]
     return {
-        "has_latencies": bool(heard.latencies(view.heard)),
-        "groups": [(kind, {"speaker": "speaker or voice", "length": "length"}[kind]) for kind in heard.groups(counted)],
+        "has_latencies": bool(utterances.latencies(view.heard)),
+        "groups": [
+            (kind, {"speaker": "speaker or voice", "length": "length"}[kind]) for kind in utterances.groups(counted)
+        ],
         "n_counted": N_COUNTED if ok["wer"].notna().sum() > N_COUNTED else None,
         "has_power": len(view.content.power) > 1,
         "has_roofs": bool(view.lines["mfu_pct"].notna().any()),
@@ -114,7 +116,7 @@ def _scores(view: View) -> Context | None:
 
 
 def _texts(view: View) -> Context | None:
-    return {"datasets": heard.worst(view.heard)} if view.heard else None
+    return {"datasets": utterances.worst(view.heard)} if view.heard else None
 
 
 def _machine(view: View) -> Context:
@@ -128,7 +130,7 @@ def _machine(view: View) -> Context:
 
 
 def _reproduce(view: View) -> Context:
-    from greenbench import __version__
+    from greenbench.version import __version__
 
     provenance = _provenance(view.lines)
     cited = {name: dict(provenance).get(name, "not stated") for name in ("suite hash", "protocol")}

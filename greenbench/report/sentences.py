@@ -6,14 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from greenbench import control, references, roofline
+from greenbench.analysis import references, summary
+from greenbench.analysis.summary import ENERGY, Setting
+from greenbench.hardware import control, roofline
 from greenbench.metrics import METRICS
-from greenbench.report import frames, leaders
+from greenbench.report import leaders
 from greenbench.report.figures import number, quantity
-from greenbench.report.frames import ENERGY, Setting
 from greenbench.report.leaders import Leader
+from greenbench.results.flags import FLAGS, RANKABLE, explain
 from greenbench.text import normalizers
-from greenbench.validity import FLAGS, RANKABLE, explain
 
 N_NAMED = 3
 """Rivals of a leader that are named; of more, the number is."""
@@ -34,7 +35,7 @@ def compared(lines: pd.DataFrame) -> list[tuple[str, str]]:
 
 def tally(lines: pd.DataFrame) -> str:
     """Say in one sentence how many cells there are, and what became of them."""
-    status, ranked = lines["status"], frames.rankable(lines)
+    status, ranked = lines["status"], summary.rankable(lines)
     n_ranked, n_outside = int(ranked.sum()), int((ranked & lines["outside"].notna()).sum())
     fates = {
         "can be ranked": n_ranked - n_outside,
@@ -91,7 +92,7 @@ def _lead(leader: Leader) -> str:
     """Name what was led; a field of one has no best."""
     kind = ""
     if leader.metric == ENERGY:
-        kind = ", estimated" if frames.is_estimated(leader.line) else ", measured"
+        kind = ", estimated" if summary.is_estimated(leader.line) else ", measured"
     if leader.n_ranked == 1:
         return f"{heading(leader.metric)}{kind} (the only one ranked)"
     return _LEADS[leader.metric] + kind
@@ -106,7 +107,7 @@ def _caveat(leader: Leader) -> str:
         spread = f"{low}–{high} over {repeats} repeats" if repeats > 1 else "one repeat, spread unknown"
     rivals = _rivals(leader).removeprefix("; ")
     among = f"first of {leader.n_ranked} ranked" if leader.n_ranked > 1 else ""
-    origin = frames.energy_details(leader.line) if leader.metric == ENERGY else None
+    origin = summary.energy_details(leader.line) if leader.metric == ENERGY else None
     return "; ".join(part for part in (spread, among, rivals, origin) if part)
 
 
@@ -124,7 +125,7 @@ def headline(settings: Sequence[Setting], counted: leaders.Counts) -> tuple[str,
     """
     if not settings:
         return "", []
-    main = max(settings, key=lambda setting: int(frames.rankable(setting.lines).sum()))
+    main = max(settings, key=lambda setting: int(summary.rankable(setting.lines).sum()))
     best = next(iter(leaders.leaders(main.lines, "wer", counted)), None)
     if best is None:
         return main.label, []
@@ -132,9 +133,9 @@ def headline(settings: Sequence[Setting], counted: leaders.Counts) -> tuple[str,
     fastest = next(iter(leaders.leaders(main.lines, "rtfx")), None)
     if fastest:
         told.append(_against(fastest, field, _Claim("is fastest", "be fastest", _times_as_fast)))
-    thriftiest = sorted(leaders.leaders(main.lines, ENERGY), key=lambda leader: frames.is_estimated(leader.line))
+    thriftiest = sorted(leaders.leaders(main.lines, ENERGY), key=lambda leader: summary.is_estimated(leader.line))
     for leader in thriftiest[:1]:
-        kind = "estimated" if frames.is_estimated(leader.line) else f"measured, scope {leader.line['energy_scope']}"
+        kind = "estimated" if summary.is_estimated(leader.line) else f"measured, scope {leader.line['energy_scope']}"
         claim = _Claim(f"needs least energy ({kind})", f"need least energy ({kind})", _less_energy)
         told.append(_against(leader, field, claim))
     return main.label, told

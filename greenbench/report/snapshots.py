@@ -10,8 +10,8 @@ from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
 
-from greenbench import store
 from greenbench.errors import InputError, StoreError
+from greenbench.results import store
 
 BROWSERS = (
     "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome",

@@ -6,13 +6,14 @@ from typing import Any
 
 import pandas as pd
 
-from greenbench import store
+from greenbench.analysis import summary
+from greenbench.analysis.summary import ENERGY
 from greenbench.errors import InputError
+from greenbench.files.unicode import for_markdown, visible
 from greenbench.metrics import ENERGY_UNITS, METRICS
-from greenbench.report import frames, sentences
+from greenbench.report import sentences
 from greenbench.report.figures import number, scale
-from greenbench.report.frames import ENERGY
-from greenbench.unicode import for_markdown, visible
+from greenbench.results import store
 
 COLUMNS = ("wer", "rtfx", ENERGY, "latency_p50_s", "server_rate_hz", "peak_rss_bytes", "peak_gpu_bytes", "model_bytes")
 """The metrics of a paper's table, where there is data."""
@@ -29,7 +30,7 @@ def write(lines: pd.DataFrame, path: Path) -> Path:
     """Write the ok lines of a summary.
 
     Args:
-        lines: from ``frames.summary``.
+        lines: from ``summary.summary``.
         path: ends in ``.tex`` (needs the package booktabs) or ``.md``.
 
     Raises:
@@ -56,7 +57,7 @@ def table(ok: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     body = [
         [line["variant"] + ("" if ranked else " †"), *(str(line[name]) for name in places)]
         + [_entry(line, name) for name in metrics]
-        for line, ranked in zip(ok.to_dict("records"), frames.rankable(ok), strict=True)
+        for line, ranked in zip(ok.to_dict("records"), summary.rankable(ok), strict=True)
     ]
     return heading, body
 
@@ -64,9 +65,9 @@ def table(ok: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
 def _entry(line: Mapping[Any, Any], metric: str) -> str:
     if pd.isna(line[metric]):
         return "–"
-    low, high = (number(metric, end) for end in frames.interval(line, metric))
+    low, high = (number(metric, end) for end in summary.interval(line, metric))
     spread = f" [{low}, {high}]" if low != high else ""
-    guess = " *" if METRICS[metric].unit in ENERGY_UNITS and frames.is_estimated(line) else ""
+    guess = " *" if METRICS[metric].unit in ENERGY_UNITS and summary.is_estimated(line) else ""
     return number(metric, line[metric]) + spread + guess
 
 
@@ -84,8 +85,8 @@ def notes(ok: pd.DataFrame) -> list[str]:
         f"{label}: {sentences.listed(ok[name].dropna())}" for name, label in rules.items() if ok[name].notna().any()
     ]
     marks = [
-        *(["†: carries a flag, not ranked"] if not frames.rankable(ok).all() else []),
-        *(["*: estimated, not measured"] if frames.estimated(ok).any() else []),
+        *(["†: carries a flag, not ranked"] if not summary.rankable(ok).all() else []),
+        *(["*: estimated, not measured"] if summary.estimated(ok).any() else []),
     ]
     spread = "Medians; in brackets the 95 % interval of WER, else least and most over the repeats."
     return [part for part in (spread, "; ".join([*same, *told]), "; ".join(marks)) if part]

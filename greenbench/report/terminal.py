@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 
+from greenbench.analysis.summary import summary
 from greenbench.metrics import METRICS
-from greenbench.record import KEYS
 from greenbench.report import layout
-from greenbench.report.frames import summary
 from greenbench.report.sentences import repeats
-from greenbench.validity import FLAGS
+from greenbench.results.flags import FLAGS
+from greenbench.results.record import KEYS
 
 Line = dict[str, Any]
 
@@ -22,7 +22,7 @@ def figures(rows: pd.DataFrame) -> list[Line]:
     """Return each cell's key, state and median metrics in SI units, None where nothing was measured.
 
     Args:
-        rows: as ``resultframes.load`` gives them.
+        rows: as ``frames.load`` gives them.
     """
     names = [
         *KEYS[1:-2],
@@ -44,7 +44,7 @@ def table(rows: pd.DataFrame) -> list[Line]:
     """Return the same for reading: the metrics that matter most, as text.
 
     Args:
-        rows: as ``resultframes.load`` gives them.
+        rows: as ``frames.load`` gives them.
     """
     lines = list(_lines(rows))
     decodings = {line["decoding"] for line in lines if line["status"] == "ok" and line["decoding"]}
@@ -70,7 +70,7 @@ def shown(rows: pd.DataFrame, width: int) -> list[str]:
     """Return the lines that show a run: over what its medians are, what all cells share, the rest, and notes below.
 
     Args:
-        rows: as ``resultframes.load`` gives them.
+        rows: as ``frames.load`` gives them.
         width: characters in a line.
     """
     lines = [{name: value or "" for name, value in line.items() if name != "notes"} for line in table(rows)]
@@ -101,7 +101,7 @@ def title(rows: pd.DataFrame) -> str:
     """Say over what the medians are.
 
     Args:
-        rows: as ``resultframes.load`` gives them.
+        rows: as ``frames.load`` gives them.
     """
     counts = {repeats(line) for line in _lines(rows) if line["status"] == "ok"}
     if not counts:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from greenbench.poller import CPU
+from greenbench.meters.poller import CPU
 from greenbench.report.figures import Look, blank, translucent
-from greenbench.traces import Numbers
+from greenbench.statistics.integration import Numbers
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -50,8 +50,8 @@ def draw(power: pd.DataFrame, windows: pd.DataFrame, look: Mapping[str, Look]) -
     """Draw the timeline of every run that was sampled.
 
     Args:
-        power: as ``resultframes.load_power`` gives it.
-        windows: as ``resultframes.load_windows`` gives it.
+        power: as ``frames.load_power`` gives it.
+        windows: as ``frames.load_windows`` gives it.
         look: how each variant is drawn.
     """
     return [

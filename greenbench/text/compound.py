@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from greenbench.text.scoring import Counts
+from greenbench.text.wer import Counts
 
 MAX_JOINED = 3
 """Most words that may stand for one; MLPerf Inference's Whisper benchmark takes the same

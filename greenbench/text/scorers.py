@@ -8,8 +8,8 @@ from typing import Any
 from greenbench import registry
 from greenbench.errors import did_you_mean
 from greenbench.text import compound as compounds
-from greenbench.text import normalizers, scoring
-from greenbench.text.scoring import Counts
+from greenbench.text import normalizers, wer
+from greenbench.text.wer import Counts
 
 PLAIN = "words"
 """The scorer of a scoring that names none."""
@@ -36,7 +36,7 @@ class Scorer:
 
 def words() -> Scorer:
     """Return plain word counting: every word that differs is an edit."""
-    return Scorer(f"jiwer-{version('jiwer')}", scoring.count_words)
+    return Scorer(f"jiwer-{version('jiwer')}", wer.count_words)
 
 
 def compound() -> Scorer:
@@ -44,7 +44,7 @@ def compound() -> Scorer:
 
     def count(reference: str, hypothesis: str) -> Counts:
         sides = reference.split(), hypothesis.split()
-        return compounds.count(*sides) if compounds.may_join(*sides) else scoring.count_words(reference, hypothesis)
+        return compounds.count(*sides) if compounds.may_join(*sides) else wer.count_words(reference, hypothesis)
 
     return Scorer(f"1-jiwer-{version('jiwer')}", count)
 
@@ -79,10 +79,10 @@ def create(name: str) -> Scoring:
 
 
 def accuracy(heard: Sequence[Heard], how: Scoring) -> tuple[dict[str, Any], str | None]:
-    """Derive the accuracy metrics of a corpus from its texts; returns what ``scoring.metrics`` does."""
+    """Derive the accuracy metrics of a corpus from its texts; returns what ``wer.metrics`` does."""
     references, hypotheses, speakers = zip(*heard, strict=True)
-    counted = scoring.score(references, hypotheses, how.normalize, how.count_words)
-    return scoring.metrics(counted, speakers)
+    counted = wer.score(references, hypotheses, how.normalize, how.count_words)
+    return wer.metrics(counted, speakers)
 
 
 def name_of(normalizer: str, scorer: str) -> str:

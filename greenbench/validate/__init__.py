@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from greenbench import store
 from greenbench.errors import InputError
-from greenbench.record import columns
-from greenbench.rescore import key_of
+from greenbench.results import store
+from greenbench.results.record import columns, key_of
 from greenbench.validate import files, together
 from greenbench.validate.descent import descent
 from greenbench.validate.evidence import Evidence, Line, Problem, ask
@@ -42,7 +41,7 @@ def problems(results: Path) -> Iterator[Problem]:
 
 def _records(results: Path) -> Iterator[Problem]:
     """Read the verifications that lie among runs."""
-    from greenbench import verification
+    from greenbench.validate import verification
 
     for path in verification.records([results]):
         try:

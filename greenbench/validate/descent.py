@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from greenbench import ancestry
-from greenbench.rescore import key_of
+from greenbench.models import ancestry
+from greenbench.results.record import key_of
 from greenbench.validate.evidence import Evidence, Line, Problem
 from greenbench.validate.form import EDITED
 

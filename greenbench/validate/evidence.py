@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from greenbench import rescore
-from greenbench.protocol import Protocol
-from greenbench.record import KEYS
-from greenbench.rescore import key_of
-from greenbench.traces import Sample, Session, together
+from greenbench.plugins.traces import Sample, Session, together
+from greenbench.results import record
+from greenbench.results.record import KEYS, key_of
+from greenbench.suite.protocol import Protocol
 
 Row = Mapping[str, Any]
 
@@ -35,7 +34,7 @@ class Problem:
     where: str
     what: str
     fix: str
-    key: rescore.Key | None = None
+    key: record.Key | None = None
 
 
 @dataclass(frozen=True)
@@ -73,12 +72,12 @@ class Evidence:
     folder: Path
     run: Row
     steps: Protocol
-    texts: Mapping[rescore.Key, Sequence[Row]]
-    segments: Mapping[rescore.Key, Sequence[Sequence[float]]]
-    rows: Mapping[rescore.Key, Row]
+    texts: Mapping[record.Key, Sequence[Row]]
+    segments: Mapping[record.Key, Sequence[Sequence[float]]]
+    rows: Mapping[record.Key, Row]
     controls: Sequence[Row] = ()
     edges: Sequence[Line] = ()
-    at: Mapping[rescore.Key, int] = field(default_factory=dict)
+    at: Mapping[record.Key, int] = field(default_factory=dict)
     trace: Sequence[Session] = ()
 
     def window(self, row: Row) -> Row | None:

@@ -4,9 +4,11 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from greenbench import control, energy, roofline, store, validity
+from greenbench.hardware import control, roofline
+from greenbench.meters import energy
 from greenbench.metrics import ACCURACY, METRICS, mfu_pct, ratio
 from greenbench.plugins import METHODS
+from greenbench.results import flags, store
 from greenbench.validate.evidence import Check, Evidence, Row
 from greenbench.validate.form import EDITED
 
@@ -101,9 +103,9 @@ def _has_its_flags(row: Row, evidence: Evidence) -> Iterator[str]:
     """Flags are those that the rules raise; whether a later pass gave other texts only the row knows."""
     n_cpus = evidence.run["machine"].get("n_cpus_logical") or 1
     unstable = "unstable-text" in row["flags"]
-    raised = set(validity.flags(validity.Measured(row, row, evidence.steps, n_cpus, unstable)))
+    raised = set(flags.flags(flags.Measured(row, row, evidence.steps, n_cpus, unstable)))
     for flag in sorted(raised ^ set(row["flags"])):
-        known = "" if flag in validity.FLAGS else ", which this version does not know"
+        known = "" if flag in flags.FLAGS else ", which this version does not know"
         yield f"flag {flag} {'is missing' if flag in raised else f'has no ground{known}'}"
 
 

@@ -7,14 +7,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from greenbench import control, plan, readback, rescore, store, traces
 from greenbench.errors import StoreError
+from greenbench.files import readback
+from greenbench.files.readback import Fault
+from greenbench.hardware import control
 from greenbench.metrics import ACCURACY
-from greenbench.protocol import Protocol
-from greenbench.readback import Fault
-from greenbench.record import SCHEMA
-from greenbench.runfiles import FORMS
-from greenbench.suite import Suite, build_protocol
+from greenbench.plugins import traces
+from greenbench.results import record, store
+from greenbench.results.record import SCHEMA
+from greenbench.results.runfiles import FORMS
+from greenbench.suite import plan
+from greenbench.suite.config import Suite
+from greenbench.suite.protocol import Protocol, build_protocol
 from greenbench.validate.evidence import Evidence, Line, Problem
 from greenbench.validate.moments import impossible
 
@@ -151,18 +155,18 @@ def _lacking(file: str, number: int, row: Mapping[str, Any]) -> Fault | None:
 
 def evidence(folder: Path, run: Mapping[str, Any], lines: Mapping[str, Sequence[Line]]) -> Evidence:
     """Bring what a run holds beside its rows under the rows' keys."""
-    texts: dict[rescore.Key, dict[str, Mapping[str, Any]]] = {}
+    texts: dict[record.Key, dict[str, Mapping[str, Any]]] = {}
     for line in lines[store.HYPOTHESES]:
-        texts.setdefault(rescore.key_of(line.row), {})[line.row["utterance_id"]] = line.row
+        texts.setdefault(record.key_of(line.row), {})[line.row["utterance_id"]] = line.row
     edges = lines[store.WINDOWS]
-    at = {rescore.key_of(line.row): n for n, line in enumerate(edges) if line.row["kind"] == "window"}
+    at = {record.key_of(line.row): n for n, line in enumerate(edges) if line.row["kind"] == "window"}
     return Evidence(
         folder,
         run,
         _steps(run),
         {key: list(found.values()) for key, found in texts.items()},
         {key: edges[n].row["segments"] for key, n in at.items()},
-        {rescore.key_of(line.row): line.row for line in lines[store.RECORDS]},
+        {record.key_of(line.row): line.row for line in lines[store.RECORDS]},
         [line.row for line in lines[store.CONTROL]],
         edges,
         at,

@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from greenbench.metrics import METRICS
-from greenbench.protocol import label
-from greenbench.record import MEASURED, wrong_status
-from greenbench.rows import TIMED_REGION
-from greenbench.scenarios import BATCHING, Server
-from greenbench.server import demand
+from greenbench.results.record import MEASURED, TIMED_REGION, wrong_status
+from greenbench.suite.protocol import label
+from greenbench.suite.scenarios import BATCHING, Server, demand
 from greenbench.validate.evidence import Check, Evidence, Row
 
 EDITED = "Restore the row from its run, or measure again."

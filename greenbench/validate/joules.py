@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import isclose
 
-from greenbench import energy, traces
-from greenbench.attach import EXTERNAL
-from greenbench.traces import TIME, Sample
+from greenbench.meters import energy
+from greenbench.plugins import traces
+from greenbench.plugins.traces import TIME, Sample
+from greenbench.power.log import EXTERNAL
 from greenbench.validate.evidence import Check, Evidence, Row
 from greenbench.validate.form import EDITED
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from math import isclose
 from typing import Any
 
-from greenbench import rescore, store
+from greenbench.results import record, store
 from greenbench.statistics.percentiles import median, upper_bound
 from greenbench.validate.evidence import Check, Evidence, Row
 from greenbench.validate.form import EDITED
@@ -18,7 +18,7 @@ SLACK = 3.0
 
 def _seconds(row: Row, evidence: Evidence) -> list[float]:
     """Return the latencies that the texts of a row's first pass have, all or none."""
-    texts: Sequence[Row] = evidence.texts.get(rescore.key_of(row), ())
+    texts: Sequence[Row] = evidence.texts.get(record.key_of(row), ())
     seconds = [float(t["latency_s"]) for t in texts if isinstance(t.get("latency_s"), (int, float))]
     return seconds if len(seconds) == len(texts) else []
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
-from greenbench import rescore, resultframes, store
+from greenbench.results import frames, record, store
 from greenbench.validate.evidence import SAME_CLOCK_S, Check, Evidence, Line, Row
 
 FIRST_UTC = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -64,7 +64,7 @@ def _has_its_window(row: Row, evidence: Evidence) -> Iterator[str]:
         return
     if impossible(evidence.run["started_utc"]):
         return
-    spans = resultframes.segments_utc(dict(edges))
+    spans = frames.segments_utc(dict(edges))
     began, ended = _time(evidence.run["started_utc"]) - CLOCK, _time(row["timestamp_utc"]) + CLOCK
     if spans[0][0] < began.timestamp() or spans[-1][1] > ended.timestamp():
         told = [_utc(seconds) for seconds in (spans[0][0], spans[-1][1])]
@@ -83,7 +83,7 @@ def _utc(seconds: float) -> str:
 
 def _is_apart(row: Row, evidence: Evidence) -> Iterator[str]:
     """A machine measures one window at a time: each begins after what stands before it has ended."""
-    at = evidence.at.get(rescore.key_of(row), 0)
+    at = evidence.at.get(record.key_of(row), 0)
     before, line = (evidence.edges[at - 1], evidence.edges[at]) if at else (None, None)
     if before and line and (overlap_s := _overlap_s(before, line)):
         yield f"its window begins {overlap_s:.3g} s before that of {store.WINDOWS}:{before.number} ends"
@@ -99,7 +99,7 @@ def _overlap_s(before: Line, line: Line) -> float | None:
 
 def _fills_its_window(row: Row, evidence: Evidence) -> Iterator[str]:
     """The seconds of a row are those between the edges of its window."""
-    segments = evidence.segments.get(rescore.key_of(row))
+    segments = evidence.segments.get(record.key_of(row))
     if segments is None:
         return
     between_s = sum(end - start for start, end in segments)

@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from greenbench import energy, store
-from greenbench.bounds import BOUNDS, domain_of, implausible, impossible_w
-from greenbench.rescore import key_of
-from greenbench.traces import Trace
+from greenbench.hardware.bounds import BOUNDS, domain_of, implausible, impossible_w
+from greenbench.meters import energy
+from greenbench.plugins.traces import Trace
+from greenbench.results import store
+from greenbench.results.record import key_of
 from greenbench.validate.evidence import Check, Evidence, Row
 
 UNREAD = "These joules are none: the counter was reset, the sensor is at fault or the unit is wrong. Measure again."

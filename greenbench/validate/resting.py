@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from greenbench import store
-from greenbench.attach import EXTERNAL
-from greenbench.record import KEYS
-from greenbench.rescore import key_of
+from greenbench.power.log import EXTERNAL
+from greenbench.results import store
+from greenbench.results.record import KEYS, key_of
 from greenbench.validate.evidence import Check, Evidence, Row
 from greenbench.validate.form import EDITED
 from greenbench.validate.joules import Spans, bounds_j, local, reach

@@ -5,15 +5,16 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from greenbench import corpus, environment, rescore
-from greenbench.datasets import known
+from greenbench.datasets import corpus, known
+from greenbench.hardware import environment
 from greenbench.metrics import ACCURACY, INTERVALS
 from greenbench.plugins import SAMPLE_RATE_HZ
+from greenbench.results import record
 from greenbench.statistics.bootstrap import blocks, bootstrap_rate
 from greenbench.text import scorers
 from greenbench.text.population import EARLIER
 from greenbench.text.scorers import Heard
-from greenbench.text.scoring import score
+from greenbench.text.wer import score
 from greenbench.validate.evidence import Check, Evidence, Row
 from greenbench.validate.figures import differs
 
@@ -29,7 +30,7 @@ NOT_RECOUNTED = "Install the versions that the row names, or `greenbench rescore
 
 def _has_texts(row: Row, evidence: Evidence) -> Iterator[str]:
     """The texts of a measured row are those of its data set, whole passes of which make its audio."""
-    texts = evidence.texts.get(rescore.key_of(row), ())
+    texts = evidence.texts.get(record.key_of(row), ())
     if len(texts) != row["n_utterances"]:
         yield f"n_utterances is {row['n_utterances']}, hypotheses.jsonl has {len(texts)} of this row"
         return
@@ -79,19 +80,19 @@ def _has_its_bootstrap(row: Row, evidence: Evidence) -> Iterator[str]:
 
 def _expected(row: Row, evidence: Evidence) -> Mapping[str, Any]:
     """Count a row's texts again; empty where there are none to count, or the scoring is not installed."""
-    if evidence.texts.get(rescore.key_of(row)) is None or row.get("synthetic"):
+    if evidence.texts.get(record.key_of(row)) is None or row.get("synthetic"):
         return {}
     return _score(_texts(row, evidence), str(row["normalizer"]), str(row["scorer"]))
 
 
 def _texts(row: Row, evidence: Evidence) -> tuple[Heard, ...]:
-    texts = evidence.texts[rescore.key_of(row)]
+    texts = evidence.texts[record.key_of(row)]
     return tuple((text["reference"], text["hypothesis"], text["speaker"]) for text in texts)
 
 
 def _is_the_known_data(row: Row, evidence: Evidence) -> Iterator[str]:
     """Data with the name of a published data set is that data set, or a part of it."""
-    texts = evidence.texts.get(rescore.key_of(row)) or ()
+    texts = evidence.texts.get(record.key_of(row)) or ()
     why = known.contradiction(row["dataset"], str(row.get("data_hash")), [str(text["reference"]) for text in texts])
     if why:
         yield f"the data is not what it is called: {why}"
@@ -107,7 +108,7 @@ _LIBRISPEECH_ID = re.compile(r"\d+-\d+-\d{4}")
 
 def _varies(row: Row, evidence: Evidence) -> Iterator[str]:
     """An interval has a width where utterances, or speakers, differ in their rate of errors."""
-    texts, counted = evidence.texts.get(rescore.key_of(row)) or (), _expected(row, evidence)
+    texts, counted = evidence.texts.get(record.key_of(row)) or (), _expected(row, evidence)
     some_are_right = any(text["reference"] == text["hypothesis"] for text in texts)
     for low, high in (("wer_ci_low", "wer_ci_high"), ("cer_ci_low", "cer_ci_high")):
         is_point = row.get(low) is not None and row.get(low) == row.get(high)
@@ -117,7 +118,7 @@ def _varies(row: Row, evidence: Evidence) -> Iterator[str]:
 
 def _is_plausible(row: Row, evidence: Evidence) -> Iterator[str]:
     """A recogniser that writes every letter and sign of every reference may have been given them."""
-    texts = evidence.texts.get(rescore.key_of(row)) or ()
+    texts = evidence.texts.get(record.key_of(row)) or ()
     if len(texts) >= MANY and all(text["hypothesis"] == text["reference"] for text in texts):
         yield f"all {len(texts)} texts are their references, letter by letter"
 

@@ -6,12 +6,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from greenbench import plan, record, store
-from greenbench.attach import EXTERNAL
 from greenbench.datasets.known import KNOWN
-from greenbench.record import KEYS
-from greenbench.rescore import Key, key_of
-from greenbench.suite import Suite
+from greenbench.power.log import EXTERNAL
+from greenbench.results import record, store
+from greenbench.results.record import KEYS, Key, key_of
+from greenbench.suite import plan
+from greenbench.suite.config import Suite
 from greenbench.text.population import EARLIER
 from greenbench.validate.evidence import Evidence, Line, Problem
 

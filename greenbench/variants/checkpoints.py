@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from greenbench.ancestry import NAMED
 from greenbench.assets import QUICKSTART
 from greenbench.errors import MissingError
-from greenbench.variants import hub
+from greenbench.models import hub
+from greenbench.models.ancestry import NAMED
 
 _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
 

@@ -12,9 +12,9 @@ from typing import Any, BinaryIO, ClassVar, Literal
 
 from greenbench import extras
 from greenbench.errors import InputError, MissingError, NotFiniteError
+from greenbench.models import hub
+from greenbench.models.precision import named
 from greenbench.plugins import Footprint, Inapplicable, ModelRef, Step, Variant, VariantInfo, Waveform
-from greenbench.variants import hub
-from greenbench.variants.arithmetic import named
 
 SIZES = {
     "tiny.en": "Systran/faster-whisper-tiny.en",

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from greenbench.errors import MissingError
+from greenbench.models import feed_forward, folders, hub, lineage
 from greenbench.plugins import BARE, Method
-from greenbench.variants import fit, folders, hub, lineage, outline, widths
+from greenbench.variants import fit, outline
 from greenbench.variants.checkpoints import ARCHITECTURES, VOCABULARY
 from greenbench.variants.outline import Settings
 
@@ -46,7 +47,7 @@ def _trained(settings: Settings) -> Any:
         model, found = AutoModelForCTC.from_pretrained(
             folder, dtype=dtype, ignore_mismatched_sizes=True, output_loading_info=True
         )
-    misfits = sorted(widths.restore(model, folder, (name for name, *_ in found["mismatched_keys"])))
+    misfits = sorted(feed_forward.restore(model, folder, (name for name, *_ in found["mismatched_keys"])))
     if misfits:
         raise MissingError(
             f"model {settings.model}: {misfits[0]} has another shape than its config.json says ({len(misfits)} do not "

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from greenbench.models import folders, hub, lineage
 from greenbench.plugins import Outline
-from greenbench.variants import folders, hub, lineage
 from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS
 
 HALVES = {"fp16": "float16", "bf16": "bfloat16"}

@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any, ClassVar, Literal
 
 from greenbench import cache, extras, registry
-from greenbench.compress import exported
+from greenbench.models import exported, folders, hub, lineage
+from greenbench.models.ctc import CtcTranscriber
 from greenbench.plugins import (
     Export,
     KnownPrecision,
@@ -21,9 +22,8 @@ from greenbench.plugins import (
     follow,
     parted,
 )
-from greenbench.variants import checkpoints, fit, folders, hub, lineage, loading, outline
+from greenbench.variants import checkpoints, fit, loading, outline
 from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS, LICENCES, N_PARAMS
-from greenbench.variants.ctc import CtcTranscriber
 
 
 @dataclass(frozen=True)

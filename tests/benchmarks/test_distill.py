@@ -16,8 +16,8 @@ from greenbench.compress.distill import Distill
 from greenbench.compress.distill.batches import batches
 from greenbench.compress.layers import LayerDrop
 from greenbench.datasets.quickstart import Quickstart
-from greenbench.entries import VariantEntry, build_family
 from greenbench.plugins import SAMPLE_RATE_HZ, Context, Utterance
+from greenbench.suite.entries import VariantEntry, build_family
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("accelerate", reason="accelerate is not installed")

@@ -4,8 +4,9 @@ import time
 
 import numpy as np
 
-from greenbench.corpus import Corpus
-from greenbench.measurement import Load, run_window
+from greenbench.datasets.corpus import Corpus
+from greenbench.harness.load import Load
+from greenbench.harness.window import run_window
 from greenbench.meters import select
 from greenbench.plugins import Clip, Footprint
 

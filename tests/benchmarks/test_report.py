@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from greenbench import store
 from greenbench.metrics import METRICS
-from greenbench.record import Record, to_row
 from greenbench.report.pages import write_page
+from greenbench.results import store
+from greenbench.results.record import Record, to_row
 from greenbench.text import scorers
 
 N_RUNS, N_VARIANTS, DATASETS, N_ROUNDS, N_UTTERANCES = 10, 20, ("clean", "other"), 10, 50

@@ -300,7 +300,7 @@ def test_every_command_and_option_has_help() -> None:
 
 def test_version() -> None:
     """--version prints the package's version."""
-    from greenbench import __version__
+    from greenbench.version import __version__
 
     assert greenbench("--version").stdout == f"greenbench {__version__}\n"
 

@@ -12,10 +12,12 @@ import pytest
 import soundfile as sf
 import yaml
 
-from greenbench import messages, store
-from greenbench import suite as suites
-from greenbench.plan import Job, plan
-from greenbench.unicode import from_json, printable, to_json
+from greenbench.files.unicode import from_json, printable, to_json
+from greenbench.harness import messages
+from greenbench.harness.job import Job
+from greenbench.results import store
+from greenbench.suite import config as suites
+from greenbench.suite.plan import plan
 
 ROOT = Path(__file__).parents[2]
 
@@ -205,7 +207,7 @@ def _lacks_encoding(call: ast.Call) -> bool:
 
 def test_a_process_may_be_called_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the kernel says of other programs and of boards is bytes: those that are no UTF-8 cost no measurement."""
-    from greenbench import environment
+    from greenbench.hardware import environment
 
     (tmp_path / "product_name").write_bytes(b"Caf\xe9 board\n")
     assert environment.read(tmp_path / "product_name") == "Caf\ufffd board"

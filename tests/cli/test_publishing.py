@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from greenbench import store
 from greenbench.cli import app
 from greenbench.errors import InputError
+from greenbench.results import store
 
 CELL: dict[str, Any] = {"variant": "a", "n_wrong": 1, "rounds": [{"wall_s": 1.0 + i / 100} for i in range(3)]}
 

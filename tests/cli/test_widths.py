@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from greenbench import cache, catalogue, resultframes
-from greenbench.cli import app, output
+from greenbench import cache
+from greenbench.cli import app, catalogue, output
+from greenbench.results import frames
 
 ENTRIES = Path(__file__).parents[2] / "results" / "entries"
 
@@ -78,7 +79,7 @@ def test_summaries_of_runs_fit(
     entries: dict[str, Path], name: str, columns: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What `run` prints at its end fits, notes included."""
-    output.print_summary(resultframes.load(entries[name]), as_json=False)
+    output.print_summary(frames.load(entries[name]), as_json=False)
     text = capsys.readouterr().out
     assert "RTFx" in text
     assert widest(text) <= columns

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from greenbench.compress.compile import Compile
-from greenbench.entries import VariantEntry, build_variant
+from greenbench.suite.entries import VariantEntry, build_variant
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and transformers warn each other while tracing
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from greenbench.compress.precision import Bf16, Fp16, Fp32
-from greenbench.entries import VariantEntry, build_variant
 from greenbench.errors import InputError
+from greenbench.suite.entries import VariantEntry, build_variant
 
 
 @pytest.fixture(scope="module")

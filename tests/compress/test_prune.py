@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from greenbench.compress.prune import PAPER, PruneFfn, PruneMagnitude
-from greenbench.entries import VariantEntry, build_variant
 from greenbench.errors import InputError
+from greenbench.suite.entries import VariantEntry, build_variant
 
 torch = pytest.importorskip("torch")
 

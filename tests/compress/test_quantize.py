@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from greenbench.compress.quantize import Int8Dynamic
-from greenbench.entries import VariantEntry, build_variant
 from greenbench.errors import InputError
+from greenbench.suite.entries import VariantEntry, build_variant
 
 EVERY_LAYER = {"use": "int8-dynamic", "exclude": []}
 

@@ -9,8 +9,8 @@ import pytest
 from greenbench import extras
 from greenbench.compress import torchao as ours
 from greenbench.datasets.quickstart import Quickstart
-from greenbench.entries import VariantEntry, build_variant
 from greenbench.errors import InputError
+from greenbench.suite.entries import VariantEntry, build_variant
 
 Reads = Callable[[Any], str]
 BUILDS = ("int8-weight-only", "int8-torchao")

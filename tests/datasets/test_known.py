@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from greenbench.corpus import Corpus
+from greenbench.datasets.corpus import Corpus
 from greenbench.datasets.known import KNOWN, contradiction, is_pinned, meant
 from greenbench.datasets.librispeech import ARCHIVES
 from greenbench.datasets.quickstart import Quickstart

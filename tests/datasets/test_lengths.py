@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenbench.corpus import Corpus
+from greenbench.datasets.corpus import Corpus
 from greenbench.datasets.lengths import bucket, bucket_name
 from greenbench.errors import BadAudioError, InputError
 from greenbench.plugins import Clip, Waveform

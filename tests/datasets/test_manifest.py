@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenbench import identifiers, registry
-from greenbench.corpus import Corpus
+from greenbench.datasets.corpus import Corpus
 from greenbench.datasets.manifest import Manifest
 from greenbench.errors import BadAudioError, InputError, MissingError
 

@@ -1,6 +1,6 @@
 """The bundled speech is what its documentation says it is."""
 
-from greenbench.corpus import Corpus
+from greenbench.datasets.corpus import Corpus
 from greenbench.datasets.quickstart import Quickstart
 
 

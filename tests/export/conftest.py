@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from greenbench import metrics, provenance, record, store
+from greenbench import metrics, provenance
+from greenbench.results import record, store
 
 KEY: dict[str, Any] = {
     "variant": "a", "dataset": "d", "device": "cpu", "scenario": "offline", "batch_size": 8, "round": 0, "repeat": 0,

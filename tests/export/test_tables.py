@@ -7,17 +7,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from greenbench import resultframes
+from greenbench.analysis.gains import GAINED
 from greenbench.errors import MissingError
 from greenbench.export import write
-from greenbench.lineage import GAINED
-from greenbench.record import columns
+from greenbench.results import frames
+from greenbench.results.record import columns
 
 
 def test_csv_has_every_row_and_column(results: Path, tmp_path: Path) -> None:
     """Numbers come back exactly, counts without a fraction, and what is unknown is empty, never 0."""
     (path,) = write(results, "csv", tmp_path / "out.csv")
-    read, rows = pd.read_csv(path), resultframes.load(results)
+    read, rows = pd.read_csv(path), frames.load(results)
     assert list(read.columns) == [*columns(), *GAINED]
     assert read["rtfx"].tolist()[:3] == rows["rtfx"].tolist()[:3]
     assert read["flags"].fillna("").tolist() == ["", "", "energy-estimated", ""]
@@ -43,7 +43,7 @@ def test_parquet_keeps_types(results: Path, tmp_path: Path) -> None:
     """Counts are integers, flags are lists and what is unknown is null."""
     pytest.importorskip("pyarrow", reason="pyarrow is not installed")
     (path,) = write(results, "parquet", tmp_path / "out.parquet")
-    read, rows = pd.read_parquet(path), resultframes.load(results)
+    read, rows = pd.read_parquet(path), frames.load(results)
     assert list(read.columns) == [*columns(), *GAINED]
     assert read["peak_rss_bytes"].dtype == "Int64"
     assert read["peak_rss_bytes"].isna().tolist() == [False] * 3 + [True]

@@ -33,11 +33,11 @@ class Files(dict[str, bytes]):
 @pytest.fixture(scope="session")
 def sound(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Files:
     """Every file of a small run of a teacher and its student, by name."""
-    from greenbench import suite
-    from greenbench.runner import Options, run
+    from greenbench.harness.runner import Options, run
+    from greenbench.suite import config
 
     folder = tmp_path_factory.mktemp("sound") / "run"
-    loaded = suite.load({
+    loaded = config.load({
         "name": "tiny",
         "protocol": {"use": "quick", "rounds": 2, "repeats": 1, "window_s": 0.1, "idle_s": 0.1, "resamples": 50},
         "datasets": [{"use": "manifest", "path": str(manifest), "name": "tones", "limit": 3}],

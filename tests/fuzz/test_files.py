@@ -12,15 +12,19 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 
-from greenbench import cache, powerlog, suite, traces, verification
-from greenbench.compress import recipe
+from greenbench import cache
 from greenbench.compress.distill import progress
 from greenbench.datasets.manifest import Manifest
-from greenbench.entries import VariantEntry, build_variant, origin
 from greenbench.errors import GreenbenchError
 from greenbench.leaderboard import history
 from greenbench.leaderboard.documents import FORMAT
-from greenbench.submission import MANIFEST, check
+from greenbench.plugins import traces
+from greenbench.power import log
+from greenbench.recipes import recipe
+from greenbench.sharing.submission import MANIFEST, check
+from greenbench.suite import config
+from greenbench.suite.entries import VariantEntry, build_variant, origin
+from greenbench.validate import verification
 
 from .mutate import Mutation, mutations, restore, write
 
@@ -84,7 +88,7 @@ UTTERANCES = "".join(
 ).encode()
 POWER = "".join(f"2026-11-27T00:00:0{n}+00:00,{n}.5,plug\n" for n in range(9)).encode()
 CSV = b"timestamp,watts,sensor\n" + POWER
-LOG = "".join(powerlog.line(1.8e9 + n, n + 0.5) for n in range(9)).encode()
+LOG = "".join(log.line(1.8e9 + n, n + 0.5) for n in range(9)).encode()
 SAMPLES = b"".join(
     json.dumps(line).encode() + b"\n"
     for line in (
@@ -133,12 +137,12 @@ def sample(path: Path) -> None:
 
 
 DOORS: dict[str, tuple[str, bytes, Callable[[Path], Any]]] = {
-    "suite": ("suite.yaml", SUITE, suite.load),
+    "suite": ("suite.yaml", SUITE, config.load),
     "recipe": ("recipe.yaml", RECIPE, recipe.load),
     "lineage": ("greenbench.json", LINEAGE, lambda path: student(path.parent)),
     "manifest": ("speech.jsonl", UTTERANCES, lambda path: list(Manifest(path)())),
-    "power log": ("power.csv", CSV, lambda path: powerlog.read(powerlog.Source(path)).energy_j([(1.0, 2.0)])),
-    "power log in JSON": ("log.jsonl", LOG, lambda path: powerlog.read(powerlog.Source(path)).energy_j([(1.0, 2.0)])),
+    "power log": ("power.csv", CSV, lambda path: log.read(log.Source(path)).energy_j([(1.0, 2.0)])),
+    "power log in JSON": ("log.jsonl", LOG, lambda path: log.read(log.Source(path)).energy_j([(1.0, 2.0)])),
     "samples": ("power.jsonl", SAMPLES, sample),
     "publication": ("leaderboard.json", json.dumps(BOARDS).encode(), publish),
     "verification": ("verified.json", RECORD, lambda path: verification.records([path]) and verification.read(path)),

@@ -11,40 +11,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenbench import (
-    compare,
-    export,
-    lineage,
-    merge,
-    platforms,
-    privacy,
-    rescore,
-    resultframes,
-    roofline,
-    selection,
-    store,
-    submission,
-    traces,
-    validate,
-)
+from greenbench import export, validate
+from greenbench.analysis import compare, gains, selection, summary
 from greenbench.errors import GreenbenchError
-from greenbench.report import content, data, figures, frames, scores, sentences
+from greenbench.hardware import platforms, roofline
+from greenbench.plugins import traces
+from greenbench.report import content, data, figures, scores, sentences
+from greenbench.results import frames as results_frames
+from greenbench.results import rescore, store
+from greenbench.sharing import merge, privacy, submission
 
 from .mutate import Mutation, mutations, restore, write
 
 
 def report(folder: Path, _out: Path) -> None:
     found = content.load([folder])
-    lines = frames.summary(found.rows, found.outside, found.by_parent)
-    data.pack(data.drawn(lines, frames.settings(lines), figures.looks(lines["variant"])))
-    sentences.headline(frames.settings(lines), found.counted)
+    lines = summary.summary(found.rows, found.outside, found.by_parent)
+    data.pack(data.drawn(lines, summary.settings(lines), figures.looks(lines["variant"])))
+    sentences.headline(summary.settings(lines), found.counted)
     for run in found.runs:
         sentences.harness(run), sentences.controls(run), sentences.peaks(run)
 
 
 def rescored(folder: Path, _out: Path) -> None:
     rescore.rescore(folder, ["whisper-basic"])
-    scores.table(resultframes.load(folder), resultframes.load_scores(folder))
+    scores.table(results_frames.load(folder), results_frames.load_scores(folder))
 
 
 def compared(folder: Path, _out: Path) -> None:
@@ -59,7 +50,7 @@ COMMANDS: dict[str, Callable[[Path, Path], Any]] = {
     "report": report,
     "rescore": rescored,
     "compare": compared,
-    "lineage": lambda folder, _out: lineage.table(folder),
+    "lineage": lambda folder, _out: gains.table(folder),
     "merge": lambda folder, out: merge.merge([folder], out / "merged"),
     "submit": lambda folder, out: submission.pack([folder], out / "entry.zip"),
     **{f"export {form}": exported(form) for form in export.FORMATS if form != "parquet"},

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from greenbench import store
 from greenbench.leaderboard import publish
+from greenbench.results import store
 
 Cells = dict[str, dict[str, Any]]
 EVIL = "<img src=x onerror=alert(1)>|=1+1"

@@ -8,20 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenbench import gate, lineage, resultframes, store
-from greenbench.accuracy import cell_of
-from greenbench.ancestry import NO_REFERENCE
+from greenbench.analysis import gains, gate
+from greenbench.analysis.error_rates import cell_of
+from greenbench.analysis.summary import ENERGY
 from greenbench.leaderboard import grades
 from greenbench.leaderboard.board import RANKED, Board, Score
 from greenbench.leaderboard.ranking import boards, ranks
-from greenbench.report.frames import ENERGY
+from greenbench.models.ancestry import NO_REFERENCE
+from greenbench.results import frames, store
 
 Cells = dict[str, dict[str, Any]]
 
 
 def made(*runs: Path) -> tuple[list[Board], list[Any]]:
     folder = runs[0].parent
-    return boards(resultframes.load(folder), [store.read_run(run) for run in runs], gate.outside(store.runs(folder)))
+    return boards(frames.load(folder), [store.read_run(run) for run in runs], gate.outside(store.runs(folder)))
 
 
 def order(board: Board, key: str) -> list[tuple[int, str]]:
@@ -61,10 +62,10 @@ def test_wer_ranks_by_the_same_utterances_where_texts_are_at_hand(
     """Ten errors more in the same texts are a rank, though both intervals overlap; without the texts they are none."""
     named = {"good": 10, "worse": 20, "alike": 11}
     run = sound_run_in(tmp_path / "r1", *({**cells["guess"], "variant": v, "n_wrong": n} for v, n in named.items()))
-    home = lineage.read([run])
-    counted = lineage.recount(home, {cell_of(line.shared) for line in home[run]})
+    home = gains.read([run])
+    counted = gains.recount(home, {cell_of(line.shared) for line in home[run]})
     ((with_texts,), _), ((without,), _) = (
-        boards(resultframes.load(run), [store.read_run(run)], {}, texts) for texts in (counted, {})
+        boards(frames.load(run), [store.read_run(run)], {}, texts) for texts in (counted, {})
     )
     assert order(with_texts, "wer") == [(1, "good"), (1, "alike"), (3, "worse")]
     assert order(without, "wer") == [(1, "good"), (1, "alike"), (1, "worse")]
@@ -130,7 +131,7 @@ def test_another_model_of_the_same_name_has_a_place_of_its_own(sound_run: Callab
 
 def test_platforms_and_settings_never_share_a_board(sound_run: Callable[..., Path], cells: Cells) -> None:
     """Another machine, and other threads on the same one, make other boards."""
-    from greenbench.platforms import platform_id
+    from greenbench.hardware.platforms import platform_id
 
     here = sound_run("r1", cells["teacher"])
     machine = store.read_run(here)["machine"]
@@ -168,6 +169,6 @@ def test_what_is_held_against_nothing_says_so_beside_its_rank(board: Board, kept
     assert f"| guess ({NO_REFERENCE}) |" in (site / "leaderboard.md").read_text()
     assert f",{NO_REFERENCE}," in (site / "leaderboard.csv").read_text()
     assert any(f"<small>{NO_REFERENCE}</small>" in page.read_text() for page in (site / "boards").glob("*.html"))
-    rows, runs = resultframes.load(kept_results), [store.read_run(run) for run in store.runs(kept_results)]
+    rows, runs = frames.load(kept_results), [store.read_run(run) for run in store.runs(kept_results)]
     named, _ = boards(rows, runs, {}, by_parent=gate.Gate(reference="teacher").by_parent)
     assert not any(entry.note for one in named for entry in one.entries)

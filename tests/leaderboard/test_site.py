@@ -15,11 +15,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from greenbench import store, submission
 from greenbench.errors import InputError, StoreError
+from greenbench.files.unicode import for_csv
 from greenbench.leaderboard import documents, history, publish
 from greenbench.leaderboard.board import RANKED
-from greenbench.unicode import for_csv
+from greenbench.results import store
+from greenbench.sharing import submission
 
 Cells = dict[str, dict[str, Any]]
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -192,7 +193,7 @@ def test_what_cannot_be_published_is_an_error(kept_results: Path, tmp_path: Path
 
 def test_a_reference_holds_all_to_one_wer(kept_results: Path, tmp_path: Path) -> None:
     """With a reference the gate is asked of every variant, so a peer without a teacher is not its own measure."""
-    from greenbench.gate import parse
+    from greenbench.analysis.gate import parse
 
     publish([kept_results], tmp_path / "site", parse("margin:1.0pp", "teacher"))
     (board, _) = content(tmp_path / "site")["boards"]

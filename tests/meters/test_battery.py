@@ -10,7 +10,7 @@ from greenbench import meters
 from greenbench.meters import measure
 from greenbench.meters.battery import Battery
 from greenbench.plugins import Polled, Reading
-from greenbench.traces import Trace
+from greenbench.plugins.traces import Trace
 
 WATTS = {"type": "Battery", "status": "Discharging", "power_now": 12_500_000}
 VOLTS = {"type": "Battery", "status": "Discharging", "voltage_now": 11_400_000, "current_now": 1_000_000}

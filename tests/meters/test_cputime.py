@@ -13,7 +13,7 @@ import pytest
 from greenbench.meters import cputime
 from greenbench.meters.cputime import CpuTime
 from greenbench.plugins import Reading
-from greenbench.traces import Trace
+from greenbench.plugins.traces import Trace
 
 CpuTimes = namedtuple("CpuTimes", "user nice system idle iowait steal guest guest_nice")
 

@@ -13,7 +13,7 @@ import pytest
 from greenbench.meters import gpu
 from greenbench.meters.gpu import Gpu
 from greenbench.plugins import Polled, Reading
-from greenbench.traces import Trace
+from greenbench.plugins.traces import Trace
 
 COUNTER = "nvmlDeviceGetViolationStatus"
 PROCESSES = "nvmlDeviceGetComputeRunningProcesses_v3"

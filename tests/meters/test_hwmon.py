@@ -8,7 +8,7 @@ from greenbench import meters
 from greenbench.meters import measure
 from greenbench.meters.hwmon import Hwmon
 from greenbench.plugins import Polled, Reading
-from greenbench.traces import Trace
+from greenbench.plugins.traces import Trace
 
 ORIN_NX = {
     "name": "ina3221",

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pynvml
 import pytest
 
-from greenbench import gpus, poller
-from greenbench.meters import measure
+from greenbench.hardware import gpus
+from greenbench.meters import measure, poller
 from greenbench.meters.nvml import Nvml
 from greenbench.plugins import Polled, Reading
-from greenbench.traces import Trace
+from greenbench.plugins.traces import Trace
 
 COUNTER = "nvmlDeviceGetTotalEnergyConsumption"
 POWER = "nvmlDeviceGetPowerUsage"

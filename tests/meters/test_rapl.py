@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from greenbench.meters import measure, rapl
 from greenbench.meters.rapl import Rapl
 from greenbench.plugins import Reading
-from greenbench.traces import Trace
+from greenbench.plugins.traces import Trace
 
 RANGE_UJ = 262_143_328_850
 DESKTOP = {

@@ -10,7 +10,7 @@ import pytest
 
 from greenbench.meters import measure
 from greenbench.plugins import Quantity, Reading, SampledPower
-from greenbench.traces import Trace
+from greenbench.plugins.traces import Trace
 
 
 class Source:

@@ -8,7 +8,7 @@ import pytest
 
 from greenbench.meters.thermal import Thermal, hottest_c, n_throttles
 from greenbench.plugins import Polled, Quantity, Reading
-from greenbench.traces import Trace
+from greenbench.plugins.traces import Trace
 
 
 def write(path: Path, text: object) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from greenbench import store
 from greenbench.metrics import METRICS
-from greenbench.record import Record, columns, to_row
+from greenbench.results import store
+from greenbench.results.record import Record, columns, to_row
 
 KEY: dict[str, Any] = {
     "run_id": "r1",
@@ -99,7 +99,7 @@ def row() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def rows() -> Callable[..., pd.DataFrame]:
-    """Make a frame as ``resultframes.load`` does, from keyword sets of ``make_row``."""
+    """Make a frame as ``frames.load`` does, from keyword sets of ``make_row``."""
 
     def build(*given: dict[str, Any]) -> pd.DataFrame:
         frame = pd.DataFrame([make_row(**values) for values in given], columns=columns())

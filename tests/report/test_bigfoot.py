@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from greenbench.lineage import Descent, descents
+from greenbench.analysis.gains import Descent, descents
 from greenbench.report import bigfoot
 from greenbench.report.bigfoot import ORIGINAL, PRINTED, TEACHER
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from greenbench import store
-from greenbench.gate import Gate
+from greenbench.analysis.gate import Gate
+from greenbench.analysis.summary import ENERGY
 from greenbench.report import snapshots
 from greenbench.report.dashboard import Server
-from greenbench.report.frames import ENERGY
 from greenbench.report.pages import write_page
+from greenbench.results import store
 from greenbench.text import scorers
 
 Visit = Callable[..., Any]

@@ -18,10 +18,10 @@ from typing import Any
 
 import pytest
 
-from greenbench import store
 from greenbench.errors import InputError
 from greenbench.report import content
 from greenbench.report.dashboard import Limits, Server, is_loopback
+from greenbench.results import store
 
 Folder = Callable[..., Path]
 Start = Callable[..., "subprocess.Popen[Any]"]

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from greenbench.findings import Comparison, Finding, Pair
-from greenbench.pairing import Line
+from greenbench.analysis.findings import Comparison, Finding, Pair
+from greenbench.analysis.pairing import Line
+from greenbench.analysis.thresholds import Regression, parse
 from greenbench.report import differences
-from greenbench.thresholds import Regression, parse
 
 KEY = {"run_id": "r1", "variant": "v", "dataset": "d", "device": "cpu", "scenario": "offline", "batch_size": 8}
 RTFX = Finding("rtfx", 100.0, 90.0, -0.1, -0.12, -0.08, 0.0004, 0.05, 5, "worse")

@@ -2,8 +2,8 @@
 
 import pytest
 
+from greenbench.analysis.summary import ENERGY
 from greenbench.report import figures
-from greenbench.report.frames import ENERGY
 
 
 def test_every_variant_has_its_own_look() -> None:

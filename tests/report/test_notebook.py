@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 import greenbench
-from greenbench import resultframes
 from greenbench.errors import InputError, StoreError
 from greenbench.report import notebook
 from greenbench.report.notebook import Rows, show, summary
+from greenbench.results import frames
 
 EVIL = "</svg><script>alert(1)</script>"
 
@@ -23,7 +23,7 @@ EVIL = "</svg><script>alert(1)</script>"
 @pytest.fixture
 def rows(sound_run_in: Any, tmp_path: Path) -> pd.DataFrame:
     """Two variants on one data set, with energy."""
-    return resultframes.load(sound_run_in(tmp_path / "run", *CELLS))
+    return frames.load(sound_run_in(tmp_path / "run", *CELLS))
 
 
 CELLS = (

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from greenbench import store
+from greenbench.analysis.gate import Gate
+from greenbench.analysis.summary import ENERGY
 from greenbench.errors import StoreError
-from greenbench.gate import Gate
-from greenbench.report.frames import ENERGY
 from greenbench.report.pages import write_page
 from greenbench.report.sections import SECTIONS, flat
+from greenbench.results import store
 
 Folder = Callable[..., Path]
 

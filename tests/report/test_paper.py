@@ -7,15 +7,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from greenbench.analysis import summary
+from greenbench.analysis.summary import ENERGY
 from greenbench.errors import InputError, StoreError
-from greenbench.report import frames, snapshots, tables
-from greenbench.report.frames import ENERGY
+from greenbench.report import snapshots, tables
 
 Rows = Callable[..., pd.DataFrame]
 
 
 def table(rows: pd.DataFrame, path: Path) -> str:
-    return tables.write(frames.summary(rows), path).read_text(encoding="utf-8")
+    return tables.write(summary.summary(rows), path).read_text(encoding="utf-8")
 
 
 def test_markdown_has_intervals_and_marks(rows: Rows, tmp_path: Path, estimate: Any) -> None:
@@ -46,7 +47,7 @@ def test_latex_escapes_what_it_would_obey(rows: Rows, tmp_path: Path) -> None:
 def test_another_ending_is_refused(rows: Rows, tmp_path: Path) -> None:
     """The message names the two that are known."""
     with pytest.raises(InputError, match=r"t\.docx: the file must end in \.tex or \.md"):
-        tables.write(frames.summary(rows({"wer": 0.1})), tmp_path / "t.docx")
+        tables.write(summary.summary(rows({"wer": 0.1})), tmp_path / "t.docx")
 
 
 def test_no_browser_is_one_clear_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

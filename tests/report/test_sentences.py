@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from greenbench import references
-from greenbench.report import frames, sentences, terminal
+from greenbench.analysis import references, summary
+from greenbench.report import sentences, terminal
 
 Rows = Callable[..., pd.DataFrame]
 
@@ -36,14 +36,14 @@ def test_the_table_is_titled_with_what_its_medians_are_over(rows: Rows) -> None:
 
 def test_the_tally_says_how_cells_were_repeated(rows: Rows) -> None:
     """The page's first sentence has the structure of the repeats."""
-    lines = frames.summary(rows(*({"repeat": n} for n in range(3))))
+    lines = summary.summary(rows(*({"repeat": n} for n in range(3))))
     assert sentences.tally(lines) == "Of 1 cell (1 process x 3 windows each), 1 can be ranked."
 
 
 def test_a_line_that_does_not_rank_says_by_how_much(rows: Rows) -> None:
     """The small print has each flag's figures; a flag that has none stands alone."""
     frame = rows({"flags": ("not-warm", "unstable-text"), "flag_notes": ("CV 7.1 %", "")})
-    (line,) = frames.summary(frame).to_dict("records")
+    (line,) = summary.summary(frame).to_dict("records")
     assert sentences.standing(line) == ("not ranked", "not-warm (CV 7.1 %), unstable-text")
 
 
@@ -68,7 +68,7 @@ def test_a_server_shows_the_rate_it_held_and_keeps_its_name(rows: Rows) -> None:
     frame = rows({"scenario": "server", "batch_size": 1, "server_rate_hz": 12.345}, {"scenario": "server"})
     held, missed = terminal.table(frame)[0], terminal.table(rows({"scenario": "server"}))[0]
     assert (held["scenario"], missed["scenario"]) == ("server 12.3/s", "server")
-    assert {terminal.scenario(line) for line in frames.summary(frame).to_dict("records")} == {"server"}
+    assert {terminal.scenario(line) for line in summary.summary(frame).to_dict("records")} == {"server"}
 
 
 def test_servers_of_different_bounds_are_apart(rows: Rows) -> None:
@@ -76,7 +76,7 @@ def test_servers_of_different_bounds_are_apart(rows: Rows) -> None:
     asked = [
         {"scenario": "server", "variant": v, "run_id": f"r{p}", "arrivals": f"p{p}"} for v in "ab" for p in (90, 99)
     ]
-    labels = [setting.label for setting in frames.settings(frames.summary(rows(*asked)))]
+    labels = [setting.label for setting in summary.settings(summary.summary(rows(*asked)))]
     assert len(labels) == 2
     assert all("arrivals p9" in label for label in labels)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from greenbench.poller import CPU
+from greenbench.meters.poller import CPU
 from greenbench.report import timeline
 from greenbench.report.figures import looks
 from greenbench.report.timeline import N_BUCKETS, draw

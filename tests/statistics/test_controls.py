@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from greenbench.analysis.steadiness import MAX_CHANGE_PCT
 from greenbench.statistics.controls import hull
 from greenbench.statistics.repeats import Ratio, ratio_by_round
-from greenbench.steadiness import MAX_CHANGE_PCT
 
 CELL_SD, CONTROL_SD = 0.02, 0.015
 

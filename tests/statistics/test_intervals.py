@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenbench.accuracy import smallest_difference
+from greenbench.analysis.error_rates import smallest_difference
 from greenbench.statistics import student
 from greenbench.statistics.intervals import paired_difference, rate_interval
 from greenbench.text.population import FEW_SPEAKERS

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 
 from greenbench.text.alignment import GAP, SUBSTITUTION, Pair, align
-from greenbench.text.scoring import score
+from greenbench.text.wer import score
 
 texts = st.lists(st.sampled_from("abcd"), max_size=9)
 LETTER = {"correct": "C", "substitution": "S", "deletion": "D", "insertion": "I"}

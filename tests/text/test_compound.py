@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenbench.text import compound
-from greenbench.text.scoring import Counts, count_words
+from greenbench.text.wer import Counts, count_words
 
 words = st.lists(st.text("ab", min_size=1, max_size=3), max_size=6).map(tuple)
 

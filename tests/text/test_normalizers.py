@@ -9,7 +9,8 @@ import pytest
 
 from greenbench import registry
 from greenbench.errors import InputError
-from greenbench.text import normalizers, scorers, scoring
+from greenbench.text import normalizers, scorers
+from greenbench.text import wer as text_wer
 
 GOLDEN = Path(__file__).parent / "golden"
 BUILT_IN = ("librispeech", "none", "whisper-basic", "whisper-english")
@@ -70,7 +71,7 @@ def test_the_plain_normalisers(name: str, expected: str) -> None:
 def wer(name: str, reference: str, hypothesis: str) -> tuple[int, int]:
     """Return the word errors and the words of one pair."""
     how = scorers.create(name)
-    counted = scoring.total(scoring.score([reference], [hypothesis], how.normalize, how.count_words).words)
+    counted = text_wer.total(text_wer.score([reference], [hypothesis], how.normalize, how.count_words).words)
     return counted.edits, counted.n
 
 
@@ -84,7 +85,7 @@ def test_the_form_in_which_letters_are_stored_is_no_error(name: str, text: str) 
     forms = [unicodedata.normalize(form, text) for form in ("NFC", "NFD")] + [text]
     for reference in forms:
         for hypothesis in forms:
-            score = scoring.score([reference], [hypothesis], how.normalize, how.count_words)
+            score = text_wer.score([reference], [hypothesis], how.normalize, how.count_words)
             assert [counts.edits for counts in (*score.words, *score.chars)] == [0, 0]
 
 

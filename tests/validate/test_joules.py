@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from greenbench.protocol import PROTOCOLS
-from greenbench.record import KEYS
-from greenbench.traces import Session
+from greenbench.plugins.traces import Session
+from greenbench.results.record import KEYS
+from greenbench.suite.protocol import PROTOCOLS
 from greenbench.validate.evidence import Evidence, Line
 from greenbench.validate.joules import _agrees_with_its_samples
 

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from greenbench import attach, control, powerlog, resultframes, store, suite
 from greenbench.errors import InputError
-from greenbench.record import KEYS
-from greenbench.rescore import rescore
-from greenbench.runner import Options, run
+from greenbench.hardware import control
+from greenbench.harness.runner import Options, run
+from greenbench.power import log as power_log
+from greenbench.results import attach, frames, store
+from greenbench.results.record import KEYS
+from greenbench.results.rescore import rescore
 from greenbench.statistics.bootstrap import bootstrap_rate
+from greenbench.suite import config
 from greenbench.text import normalizers
 from greenbench.validate import Problem, problems
 
@@ -25,7 +28,7 @@ Edit = Callable[[dict[str, Any]], Any]
 def fresh(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with every kind of figure: both scenarios, rounds and repeats, energy, CO2e and several scorers."""
     folder = tmp_path_factory.mktemp("fresh") / "run"
-    loaded = suite.load({
+    loaded = config.load({
         "name": "tiny",
         "protocol": {"use": "quick", "rounds": 2, "repeats": 2, "window_s": 0.15, "idle_s": 0.15},
         "datasets": [{"use": "manifest", "path": str(manifest)}],
@@ -437,11 +440,11 @@ def _again(line: str, segments: list[list[float]], window: dict[str, Any]) -> st
 
 def test_rows_with_a_wall_meters_energy_are_clean(copy: Path, tmp_path: Path) -> None:
     """Rows that were written anew with the energy of an attached log agree with themselves and replace the others."""
-    spans = [span for row in store.read_rows(copy / store.WINDOWS) for span in resultframes.segments_utc(row)]
+    spans = [span for row in store.read_rows(copy / store.WINDOWS) for span in frames.segments_utc(row)]
     times = [spans[0][0] - 1 + n / 50 for n in range(int(50 * (spans[-1][1] - spans[0][0] + 2)))]
     log = tmp_path / "wall.csv"
     log.write_text("timestamp,watts\n" + "".join(f"{t},{20 + n % 3}\n" for n, t in enumerate(times)))
-    attach.attach(copy, powerlog.read(powerlog.Source(log)))
+    attach.attach(copy, power_log.read(power_log.Source(log)))
     assert found(copy) == []
     rows = store.current(store.read_rows(copy / store.RECORDS))
     assert {row["energy_scope"] for row in rows} == {"system"}

@@ -14,10 +14,10 @@ import pytest
 
 from greenbench import registry
 from greenbench.compress import Distill
-from greenbench.entries import VariantEntry, build_variant
 from greenbench.errors import InputError
+from greenbench.models import folders
 from greenbench.plugins import follow
-from greenbench.variants import folders
+from greenbench.suite.entries import VariantEntry, build_variant
 from greenbench.variants.wav2vec2 import Wav2Vec2
 
 VOCABULARY = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQZ"]
@@ -168,7 +168,7 @@ SHORT = [NOISE[0][:1], NOISE[0][:300], NOISE[0][:1700]]
 @pytest.fixture(scope="module", autouse=True)
 def _here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep exports in a folder of this module's, and make them in this process, which has imported torch already."""
-    from greenbench.compress import exported
+    from greenbench.models import exported
 
     def here(source: exported.Source, build: Any, into: Path) -> None:
         exported._export(source.load, build, into)
@@ -292,7 +292,7 @@ def test_an_export_takes_what_the_feature_extractor_gives(
     """Waveforms or spectra, with a mask or without: whatever the norm of the front end would suggest."""
     from transformers import AutoFeatureExtractor
 
-    from greenbench.compress.exported import graph
+    from greenbench.models.exported import graph
 
     module, example = graph(_model(folder(family)), AutoFeatureExtractor.from_pretrained(folder(family)))
     assert list(example) == names
@@ -307,7 +307,7 @@ def test_the_work_of_other_families_is_that_of_a_real_run(family: str, folder: C
     from torch.utils.flop_counter import FlopCounterMode
     from transformers import AutoFeatureExtractor
 
-    from greenbench.variants.macs import count_macs
+    from greenbench.models.macs import count_macs
 
     model, extractor = _model(folder(family)), AutoFeatureExtractor.from_pretrained(folder(family))
     inputs = extractor([NOISE[0]], sampling_rate=16000, return_tensors="pt")

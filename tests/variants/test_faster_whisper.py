@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from greenbench.entries import VariantEntry, build_variant
 from greenbench.errors import InputError, MissingError
 from greenbench.plugins import Footprint
+from greenbench.suite.entries import VariantEntry, build_variant
 from greenbench.variants.faster_whisper import SIZES, FasterWhisper, _footprint
 
 

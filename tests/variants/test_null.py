@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from greenbench import registry
-from greenbench.entries import VariantEntry, build_variant
 from greenbench.errors import InputError
 from greenbench.plugins import Footprint
+from greenbench.suite.entries import VariantEntry, build_variant
 from greenbench.variants.null import Null
 
 

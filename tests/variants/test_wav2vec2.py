@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from greenbench import registry
-from greenbench.entries import VariantEntry, build_variant
 from greenbench.errors import InputError, MissingError
+from greenbench.models.ctc import footprint
+from greenbench.suite.entries import VariantEntry, build_variant
 from greenbench.variants import loading
 from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS, LICENCES, N_PARAMS, VOCABULARY
-from greenbench.variants.ctc import footprint
 from greenbench.variants.wav2vec2 import Wav2Vec2
 
 MB = 1e6
@@ -36,7 +36,7 @@ def test_building_every_preset_imports_no_torch() -> None:
     script = """
 import sys
 from greenbench import registry
-from greenbench.entries import VariantEntry, build_variant
+from greenbench.suite.entries import VariantEntry, build_variant
 presets = registry.load("variants", "wav2vec2").presets
 for preset in presets:
     for build in ([], ["fp32"], ["fp16"], ["bf16"], ["int8-dynamic"], ["compile"]):
@@ -52,7 +52,7 @@ def test_preparing_a_hub_id_imports_no_torch(tmp_path: Path) -> None:
     script = """
 import sys
 from greenbench.errors import MissingError
-from greenbench.entries import VariantEntry, build_variant
+from greenbench.suite.entries import VariantEntry, build_variant
 for entry in ({"use": "wav2vec2/base-960h"}, {"use": "faster-whisper/tiny.en"}):
     try:
         build_variant(VariantEntry(**entry)).prepare()
@@ -308,7 +308,7 @@ def test_a_frame_without_a_finite_best_logit_is_an_error(
     import torch
 
     from greenbench.errors import NotFiniteError
-    from greenbench.variants import ctc
+    from greenbench.models import ctc
 
     loaded = load(tiny_model)
     logits = torch.zeros(2, 49, 32, dtype=getattr(torch, dtype))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jiwer import wer
 
-from greenbench.entries import VariantEntry, build_variant
+from greenbench.suite.entries import VariantEntry, build_variant
 from greenbench.variants.checkpoints import VOCABULARY
 
 TOLERANCE = 0.01
@@ -105,8 +105,8 @@ def test_batching_keeps_the_wer_of_a_group_norm_model(
 ) -> None:
     """In batches of 8 sorted by length, as the harness forms them, WER stays within 0.01 of batch size 1; in
     batches of mixed lengths, which hold more padding, it does not."""
+    from greenbench.harness.load import batches
     from greenbench.plugins import Utterance
-    from greenbench.scenarios import batches
 
     model = load(tone_model)
     utterances = [Utterance(str(i), w, text) for i, (w, text) in enumerate(zip(*tone_corpus, strict=True))]

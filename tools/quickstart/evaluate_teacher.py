@@ -11,9 +11,9 @@ import torch
 from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
 from transformers.utils import logging as transformers_logging
 
-from greenbench import whole
+from greenbench.files import whole
 from greenbench.statistics.bootstrap import bootstrap_rate
-from greenbench.text import scoring
+from greenbench.text import wer
 
 ASSETS = Path(__file__).resolve().parents[2] / "greenbench" / "assets" / "quickstart"
 
@@ -47,8 +47,8 @@ def score(model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, manifest: Path) -
 def rates(said_heard: list[tuple[str, str]]) -> dict[str, float]:
     """Return utterances, words, errors by kind, WER with its 95 % interval over utterances, and CER of one slice."""
     references, hypotheses = zip(*said_heard, strict=True)
-    result = scoring.score(references, hypotheses, str)
-    words, letters = scoring.total(result.words), scoring.total(result.chars)
+    result = wer.score(references, hypotheses, str)
+    words, letters = wer.total(result.words), wer.total(result.chars)
     low, high = bootstrap_rate([c.edits for c in result.words], [c.n for c in result.words], blocks=None)
     return {
         "utterances": len(references),

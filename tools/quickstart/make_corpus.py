@@ -14,7 +14,7 @@ import soundfile
 import synthesize
 from synthesize import MORE_VOICES, SAMPLE_RATE, VALID_VOICES, VOICES, Voice
 
-from greenbench import whole
+from greenbench.files import whole
 
 ASSETS = Path(__file__).resolve().parents[2] / "greenbench" / "assets" / "quickstart"
 ENCODINGS = {"flac": ("FLAC", "PCM_16", 1.0), "opus": ("OGG", "OPUS", 0.9)}  # container, subtype, level

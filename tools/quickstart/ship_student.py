@@ -7,7 +7,7 @@ import teacher_model
 import torch
 from transformers import Wav2Vec2ForCTC
 
-from greenbench import whole
+from greenbench.files import whole
 from greenbench.plugins import LINEAGE
 
 STUDENTS = Path(__file__).resolve().parents[2] / "greenbench" / "assets" / "quickstart" / "students"

@@ -13,8 +13,8 @@ from transformers import (
     Wav2Vec2Processor,
 )
 
-from greenbench import whole
 from greenbench.compress.stored import load_as_float32
+from greenbench.files import whole
 
 CHARACTERS = ["<pad>", "<unk>", "|", "'", *"abcdefghijklmnopqrstuvwxyz"]
 FILTERS, PHASES, TAPS = 32, 4, 64

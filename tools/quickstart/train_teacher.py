@@ -22,7 +22,7 @@ from torch.nn.functional import ctc_loss
 from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
 from transformers.utils import logging as transformers_logging
 
-from greenbench import whole
+from greenbench.files import whole
 
 COLUMNS = [
     "stage",

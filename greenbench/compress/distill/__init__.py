@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 from greenbench.compress.distill.settings import Settings
 from greenbench.errors import InputError
+from greenbench.models.frames import SPECTRA, n_frames, receptive_field
 from greenbench.plugins import SAMPLE_RATE_HZ, Context, Outline
-from greenbench.variants.lengths import SPECTRA, n_frames, receptive_field
 
 
 @dataclass(frozen=True)

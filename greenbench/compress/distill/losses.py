@@ -95,7 +95,7 @@ def hidden(student: Outputs, target: Target) -> "Tensor":
     """Return L1 minus log-sigmoid of cosine similarity between hidden states, mean over layers and frames.
 
     DistilHuBERT's hint (Chang, Yang and Lee, 2022, eq. 1 with lambda 1), on the layers that ``Target`` pairs. Both
-    must be of one width: a narrower student's are projected to its teacher's before (``hearing.project``).
+    must be of one width: a narrower student's are projected to its teacher's before (``teacher.project``).
     """
     from torch.nn.functional import cosine_similarity, logsigmoid
 

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from greenbench import readback, whole
-from greenbench.compress.distill.hearing import Teacher
 from greenbench.compress.distill.settings import Settings
+from greenbench.compress.distill.teacher import Teacher
 from greenbench.errors import StoreError, words
-from greenbench.forms import count, form, number, one_of, or_null, record
+from greenbench.files import readback, whole
+from greenbench.files.forms import count, form, number, one_of, or_null, record
 from greenbench.plugins import METHODS, Context, Meter
 
 BEST, STATE = "best.pt", "state.json"

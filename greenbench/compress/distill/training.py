@@ -7,9 +7,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from greenbench import whole
 from greenbench.compress.distill.batches import batches
-from greenbench.compress.distill.hearing import (
+from greenbench.compress.distill.losses import Outputs, Target, combine
+from greenbench.compress.distill.progress import BEST, Progress, Run, keep, kept, loaded, progress
+from greenbench.compress.distill.settings import Settings
+from greenbench.compress.distill.spelling import speller
+from greenbench.compress.distill.teacher import (
     Batch,
     Teacher,
     Took,
@@ -20,11 +23,8 @@ from greenbench.compress.distill.hearing import (
     project,
     took,
 )
-from greenbench.compress.distill.losses import Outputs, Target, combine
-from greenbench.compress.distill.progress import BEST, Progress, Run, keep, kept, loaded, progress
-from greenbench.compress.distill.settings import Settings
-from greenbench.compress.distill.spelling import speller
 from greenbench.errors import TrainingError
+from greenbench.files import whole
 from greenbench.meters import measure
 from greenbench.metrics import ratio
 from greenbench.plugins import SAMPLE_RATE_HZ, Context, Reading
@@ -180,7 +180,7 @@ def _stalled(run: Run) -> bool:
 
 def _validate(run: Run) -> float | None:
     """Return the greedy WER on the validation speech, or None without any."""
-    from greenbench.text.scoring import score, total
+    from greenbench.text.wer import score, total
 
     if not run.context.validation:
         return None

@@ -10,7 +10,7 @@ import pytest
 
 from greenbench import cache
 from greenbench.compress.distill import Distill, training
-from greenbench.compress.distill.hearing import LOGITS, Teacher, Took, collate, forward
+from greenbench.compress.distill.teacher import LOGITS, Teacher, Took, collate, forward
 from greenbench.errors import InputError, StoreError
 from greenbench.meters.clock import Clock
 from greenbench.plugins import Context, Utterance

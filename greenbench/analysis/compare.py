@@ -1,0 +1,241 @@
+"""Whether one side of a comparison is better than the other: cells are paired, each metric gets a verdict."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from statistics import geometric_mean
+
+from greenbench.analysis import error_rates, steadiness
+from greenbench.analysis.error_rates import Cell, Counted, RecountError, cell_of
+from greenbench.analysis.findings import RATES, Comparison, Finding, Pair
+from greenbench.analysis.pairing import Line, by_unit, middle, pair
+from greenbench.analysis.selection import Side
+from greenbench.errors import InputError, did_you_mean
+from greenbench.metrics import METRICS
+from greenbench.results import comparability
+from greenbench.results.comparability import CROSSABLE, FIXED, differing, told
+from greenbench.statistics.repeats import ratio_by_round
+from greenbench.statistics.student import LEVEL
+
+DEFAULT_METRICS = (
+    "wer", "rtfx", "latency_p50_s", "server_rate_hz", "energy_j_per_audio_s", "peak_rss_bytes", "model_bytes",
+)  # fmt: skip
+
+_ONLY_P = "p is small and the interval holds 0: the errors differ in these texts, which other speakers may not confirm"
+_ONLY_INTERVAL = "the interval excludes 0 and p is not small: with so many pairs, or errors so few, chance can do this"
+
+_Heard = tuple[Counted | RecountError | None, Counted | RecountError | None]
+
+
+def compare(a: Side, b: Side, metrics: Sequence[str] = DEFAULT_METRICS, across: Collection[str] = ()) -> Comparison:
+    """Compare two sides, the first of which is the baseline.
+
+    Cells are paired by variant, data set, device, scenario and batch size. A variant that ``a`` names is set
+    against every variant of ``b`` instead.
+
+    Args:
+        a: the baseline.
+        b: the other.
+        metrics: names from METRICS that have a better direction.
+        across: columns from ``comparability.CROSSABLE`` that may differ.
+
+    Raises:
+        InputError: an unknown metric or column, or no cell has a partner.
+    """
+    pairs, only_a, only_b = pair(a, b)
+    if not pairs and a.texts == b.texts:
+        names = ", ".join(dict.fromkeys(str(row["variant"]) for row in a.rows))
+        raise InputError(
+            f"{a.name} and {b.name} are one run, and a cell is not compared with itself. Name another run, or one of "
+            f"its variants as the baseline, as in FOLDER:VARIANT. There: {names}."
+        )
+    if not pairs:
+        raise InputError(f"{a.name} and {b.name} have no cell in common. {_choice(a, b)}")
+    heard_a = _heard(a, [x for x, _ in pairs], metrics)
+    heard_b = _heard(b, [y for _, y in pairs], metrics)
+    compared = [_compared((x, y), (heard_a.get(cell_of(x.shared)), heard_b.get(cell_of(y.shared))), metrics, across)
+                for x, y in pairs]  # fmt: skip
+    return Comparison(tuple(_judged(compared)), tuple(only_a), tuple(only_b))
+
+
+def _choice(a: Side, b: Side) -> str:
+    """Say which variants there are to name."""
+    names = [", ".join(dict.fromkeys(str(row["variant"]) for row in side.rows)) for side in (a, b)]
+    return f"There: {names[0]}; {names[1]}. Name the baseline's variant, as in FOLDER:VARIANT."
+
+
+def check_metrics(metrics: Iterable[str], option: str) -> None:
+    """Refuse names that are no metric, and metrics of which neither direction is better.
+
+    Raises:
+        InputError: says which, and what was probably meant.
+    """
+    valid = [name for name, metric in METRICS.items() if metric.better != "neither"]
+    for name in metrics:
+        if name in METRICS and name not in valid:
+            raise InputError(f"{option} {name}: neither direction is better, so there is nothing to judge")
+        if name not in METRICS:
+            raise InputError(f"{option} {name}: unknown metric. {did_you_mean(name, valid)}")
+
+
+def check_across(columns: Iterable[str]) -> None:
+    """Refuse columns that a comparison cannot be about.
+
+    Raises:
+        InputError: says which there are.
+    """
+    for name in columns:
+        if name not in CROSSABLE:
+            raise InputError(f"--across {name}: this may not differ. {did_you_mean(name, CROSSABLE)}")
+
+
+def check_comparable(comparison: Comparison) -> None:
+    """Refuse a comparison of which nothing is left, other than what a variant weighs anywhere.
+
+    Raises:
+        InputError: names what differs.
+    """
+    findings = [f for pair in comparison.pairs for f in pair.findings]
+    measured = [f for f in findings if f.metric not in FIXED] or findings
+    if all(f.verdict == "not comparable" for f in measured):
+        reasons = dict.fromkeys(str(reason) for reason in (*(p.failure for p in comparison.pairs),
+                                                           *(f.why for f in measured)) if reason)  # fmt: skip
+        raise InputError(
+            f"nothing here can be compared: {'; '.join(reasons) or 'none of these metrics was measured'}. "
+            f"What may differ on purpose is named with --across ({', '.join(CROSSABLE)})."
+        )
+
+
+# --- evidence --------------------------------------------------------------------------------------------
+
+
+def _heard(side: Side, wanted: Sequence[Line], metrics: Collection[str]) -> dict[Cell, Counted | RecountError]:
+    """Count the texts of a side's cells again, where a rate is asked for."""
+    known = [line for line in wanted if any(row[rate] is not None for row in line.rows for rate in RATES)]
+    cells = {cell_of(line.shared): line.rows for line in known if set(RATES) & set(metrics)}
+    return error_rates.count_all(side.texts, cells)
+
+
+def _compared(pair: tuple[Line, Line], heard: _Heard, metrics: Sequence[str], across: Collection[str]) -> Pair:
+    """Gather what a pair says of each metric that either side has, before it is judged."""
+    sides = {"baseline": pair[0], "new": pair[1]}
+    failures = [f"the {name} cell gave nothing: {line.failure}" for name, line in sides.items() if not line.rows]
+    if failures:
+        return Pair(*pair, failure="; ".join(failures))
+    return Pair(*pair, findings=tuple(_findings(pair, heard, metrics, across)))
+
+
+def _findings(
+    pair: tuple[Line, Line], heard: _Heard, metrics: Sequence[str], across: Collection[str]
+) -> Iterator[Finding]:
+    for metric in metrics:
+        baseline, new = (middle(line, metric) for line in pair)
+        if baseline is None and new is None:
+            continue
+        finding = Finding(metric, baseline, new)
+        refusal = _refusal(finding, pair, across)
+        if refusal is not None:
+            yield replace(finding, verdict="not comparable", why=refusal)
+        elif metric in RATES:
+            yield _rate(finding, heard)
+        else:
+            yield _fixed(finding) if metric in FIXED else _repeated(finding, pair, across)
+
+
+def _refusal(finding: Finding, pair: tuple[Line, Line], across: Collection[str]) -> str | None:
+    """Say why a metric of the two must not be compared, or return None."""
+    a, b = pair
+    differences = differing(a.shared, b.shared, comparability.columns(finding.metric), across)
+    if finding.metric not in FIXED and a.shared["variant"] == b.shared["variant"] and "decoding" not in across:
+        differences |= comparability.decodings(a.shared, b.shared)
+    if None in (finding.baseline, finding.new):  # then nothing is known of its energy's scope either
+        conditions = {name: values for name, values in differences.items() if name not in comparability.ENERGY}
+        return told(conditions) or f"measured in the {'baseline' if finding.new is None else 'new one'} alone"
+    return told(differences) or None
+
+
+def _rate(finding: Finding, heard: _Heard) -> Finding:
+    """Compare error rates utterance by utterance."""
+    try:
+        a, b = (error_rates.known(side) for side in heard if side is not None)
+        found = error_rates.difference(a, b, finding.metric)
+    except RecountError as error:
+        return replace(finding, verdict="not comparable", why=str(error))
+    if found is None:
+        return replace(finding, n=len(a.ids), verdict="too few utterances")
+    return replace(
+        finding,
+        baseline=error_rates.rate(a, finding.metric),
+        new=error_rates.rate(b, finding.metric),
+        difference=found.value,
+        low=found.low,
+        high=found.high,
+        p=error_rates.p_value(a, b, found) if finding.metric == "wer" else found.p,
+        smallest=error_rates.smallest_difference(found),
+        n=len(a.ids),
+        unit=error_rates.unit(a),
+    )
+
+
+def _fixed(finding: Finding) -> Finding:
+    """Compare what does not vary: any difference is one."""
+    assert finding.baseline is not None
+    assert finding.new is not None
+    if finding.baseline == 0:
+        return replace(finding, verdict="not comparable", why="the baseline is 0")
+    change = finding.new / finding.baseline - 1
+    return replace(finding, difference=change, low=change, high=change)
+
+
+def _repeated(finding: Finding, pair: tuple[Line, Line], across: Collection[str]) -> Finding:
+    """Compare by the ratio within each round; the windows of one process do not tell how processes differ."""
+    name = finding.metric
+    control = steadiness.check(pair, name, across)
+    finding = replace(finding, control=control)
+    if control and control.refusal:
+        return replace(finding, verdict="not comparable", why=control.refusal)
+    left_out = control.rounds_out if control else ()
+    a, b = ({unit: x for unit, x in by_unit(line, name).items() if unit[0] not in left_out} for line in pair)
+    n_processes = min(len({number for number, _ in side}) for side in (a, b))
+    ratio = ratio_by_round(a, b)
+    if ratio is None:
+        if n_processes == 1:
+            return replace(finding, n=n_processes, verdict="too few repeats")
+        return replace(finding, verdict="not comparable", why="no round in common where both are above 0")
+    baseline, new = (geometric_mean(side[unit] for unit in a.keys() & b.keys()) for side in (a, b))
+    finding = replace(finding, baseline=baseline, new=new, n=n_processes, difference=ratio.value - 1)
+    ratio = steadiness.widened((a, b), pair, name, ratio) if control and control.is_used else ratio
+    if ratio.low is None or ratio.high is None or n_processes == 1:
+        return replace(finding, verdict="too few repeats")
+    low, high = ratio.low - 1, ratio.high - 1
+    return replace(finding, n=ratio.n, low=low, high=high, p=ratio.p, smallest=ratio.smallest)
+
+
+# --- judgement -------------------------------------------------------------------------------------------
+
+
+def _judged(pairs: Sequence[Pair]) -> list[Pair]:
+    """Adjust p over all pairs of a metric, then give every finding with an interval its verdict."""
+    from greenbench.statistics.multiple_testing import holm
+
+    tested = [(i, f.metric, f.p) for i, pair in enumerate(pairs) for f in pair.findings if f.p is not None]
+    adjusted: dict[tuple[int, str], float] = {}
+    for metric in dict.fromkeys(metric for _, metric, _ in tested):
+        family = [(i, p) for i, name, p in tested if name == metric]
+        adjusted |= zip(((i, metric) for i, _ in family), holm([p for _, p in family]), strict=True)
+    return [
+        replace(pair, findings=tuple(_verdict(replace(f, p=adjusted.get((i, f.metric)))) for f in pair.findings))
+        for i, pair in enumerate(pairs)
+    ]
+
+
+def _verdict(finding: Finding) -> Finding:
+    """Decide which way a difference goes, where it is beyond noise."""
+    f = finding
+    if f.low is None or f.high is None or f.difference is None:
+        return f
+    if f.low <= 0 <= f.high:
+        return replace(f, why=_ONLY_P) if f.p is not None and f.p <= LEVEL else f
+    if f.p is not None and f.p > LEVEL:
+        return replace(f, why=_ONLY_INTERVAL)
+    rises_well = METRICS[f.metric].better == "higher"
+    return replace(f, verdict="better" if (f.difference > 0) == rises_well else "worse")

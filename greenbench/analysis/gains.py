@@ -1,0 +1,280 @@
+"""What a compressed variant gained and lost: its cell held against its teacher's, and when its training pays back."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from greenbench.analysis import error_rates
+from greenbench.analysis.error_rates import Cell, Counted, RecountError, cell_of
+from greenbench.analysis.pairing import Line, by_unit, lines, middle
+from greenbench.models import ancestry
+from greenbench.plugins import METHODS
+from greenbench.results import comparability, store
+from greenbench.results.comparability import told
+from greenbench.results.record import CELL
+from greenbench.statistics.repeats import ratio_by_round
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Alike = Mapping[tuple[str, ...], Sequence[Line]]
+"""Measured lines by weights and by name, and by the values in which two must agree before a metric may be compared."""
+
+Count = Callable[[Collection[Cell]], Mapping[Cell, Counted | RecountError]]
+"""Counts the texts of cells anew."""
+
+ENERGY = "energy_j_per_audio_s"
+
+GAINS = {"size": "model_bytes", "n_params": "n_params", "speed": "rtfx", "energy": ENERGY}
+"""What a student may gain -> the metric behind it; every gain is a factor, above 1 where the student is better off."""
+
+
+GAINED = (
+    "teacher", *(f"{name}_{part}" for name in GAINS for part in ("gain", "gain_low", "gain_high")),
+    "wer_difference", "wer_difference_low", "wer_difference_high", "payback_audio_h", "payback_method",
+)  # fmt: skip
+"""The columns of ``table`` that its rows do not have themselves: only when all of a run is there can they be known."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How many times better off a student is than its teacher.
+
+    Attributes:
+        value: teacher / student for size, parameters and joules, student / teacher for speed; None where it is not
+            known.
+        low, high: its 95 % interval over rounds (over windows where there is one round); None where nothing varies.
+        why: why it is not known.
+    """
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True)
+class Descent:
+    """One compressed cell beside its teacher's.
+
+    Attributes:
+        student: the cell.
+        teacher: the cell it is held against: of the variant furthest up its line that was measured alike.
+        gains: by the names of ``GAINS``.
+        wer: WER of the student less that of the teacher, a fraction of the words, on the same utterances.
+        wer_low, wer_high: its 95 % interval over speakers, on the same utterances.
+        payback_audio_h: hours of audio after which the joules of its training are earned back, see ``payback``.
+        payback_method: how those joules are known, the weakest way that took part: ``counter``, ``sampled`` or
+            ``estimated``.
+    """
+
+    student: Line
+    teacher: Line
+    gains: Mapping[str, Gain]
+    wer: float | None = None
+    wer_low: float | None = None
+    wer_high: float | None = None
+    payback_audio_h: float | None = None
+    payback_method: str | None = None
+
+
+def payback(training_j: float | None, teacher_j: float | None, student_j: float | None) -> float | None:
+    """Return the hours of audio after which the energy of a training is earned back.
+
+    Args:
+        training_j: joules that the training took.
+        teacher_j: joules a second of audio of the teacher.
+        student_j: the same of the student.
+
+    Returns:
+        training / (teacher - student) / 3600; None where a figure is missing or the student saves nothing.
+    """
+    if training_j is None or teacher_j is None or student_j is None or teacher_j <= student_j:
+        return None
+    return training_j / (teacher_j - student_j) / 3600
+
+
+def descents(folders: Iterable[Path]) -> list[Descent]:
+    """Hold every measured cell that has a teacher against it.
+
+    Args:
+        folders: runs; a teacher may be in another than its student, if the two are comparable.
+    """
+    home = read(folders)
+    return held([line for of_run in home.values() for line in of_run], partial(recount, home))
+
+
+def held(cells: Iterable[Line], count: Count, most: int | None = None) -> list[Descent]:
+    """Do the same with lines that were read already.
+
+    Args:
+        cells: of all runs.
+        count: counts the texts of the cells that are held against each other.
+        most: hold no more than the first so many.
+    """
+    measured = [line for line in cells if line.rows]
+    known = alike(measured, "rtfx")
+    taught = ((line, teacher_of(line, known, "rtfx")) for line in measured)
+    pairs = list(islice(((line, teacher) for line, teacher in taught if teacher is not None), most))
+    with_wer = [line for pair in pairs for line in pair if all(middle(x, "wer") is not None for x in pair)]
+    heard = count({cell_of(line.shared) for line in with_wer})
+    return [_descent(student, teacher, heard) for student, teacher in pairs]
+
+
+def table(*results: str | Path) -> "pd.DataFrame":
+    """Return what every compressed cell gained and lost, a line a cell.
+
+    Args:
+        results: folders of runs, or parents of such folders.
+
+    Returns:
+        The columns of ``record.CELL``, then ``teacher``, ``steps``, of each gain ``<name>_gain``, ``_low`` and
+        ``_high`` (factors, above 1 is better), ``wer_difference`` with ``_low`` and ``_high`` (fractions), the
+        training's ``training_s``, ``training_energy_j`` and ``training_energy_method``, ``payback_audio_h`` and
+        ``payback_method``.
+    """
+    import pandas as pd
+
+    found: pd.DataFrame = pd.DataFrame([_row(descent) for descent in descents(store.runs(*map(Path, results)))])
+    return found
+
+
+def beside(rows: "pd.DataFrame", *results: Path) -> "pd.DataFrame":
+    """Return rows with the columns ``GAINED`` of their cells, empty where a variant has no teacher here.
+
+    Args:
+        rows: as ``frames.load`` gives them.
+        results: where they are from.
+    """
+    keys = list(CELL)
+    gained = table(*results).reindex(columns=[*keys, *GAINED]).astype(rows[keys].dtypes)
+    joined: pd.DataFrame = rows.merge(gained, on=keys, how="left")
+    return joined
+
+
+def alike(measured: Iterable[Line], metric: str) -> Alike:
+    """Sort lines by what they are found by and by everything in which two must agree to compare ``metric``."""
+    found: dict[tuple[str, ...], list[Line]] = {}
+    for line in measured:
+        for handle in ancestry.handles(line.shared):
+            found.setdefault(_key(line, handle, metric), []).append(line)
+    return found
+
+
+def teacher_of(line: Line, known: Alike, metric: str) -> Line | None:
+    """Find the cell that a line descends from, as far up as was measured alike, whatever each is called.
+
+    A build of a student is held against the teacher too, or a lossy student's builds would pass for being as lossy.
+
+    Args:
+        line: the student.
+        known: where to look, from ``alike`` for the same metric.
+        metric: for which the two must be comparable.
+    """
+    seen, found = {cell_of(line.shared)}, None
+    parent = parent_of(line, known, metric)
+    while parent is not None and cell_of(parent.shared) not in seen:
+        found = parent
+        seen.add(cell_of(found.shared))
+        parent = parent_of(found, known, metric)
+    return found
+
+
+def parent_of(line: Line, known: Alike, metric: str) -> Line | None:
+    """Find the nearest cell that a line descends from among those measured alike, in the same run where it can be."""
+    keys = [_key(line, handle, metric) for handle in ancestry.sought(line.shared)]
+    alike_ones = {id(one): one for key in keys for one in known.get(key, ())}
+    return ancestry.nearest(line.shared, alike_ones.values(), lambda one: one.shared)
+
+
+def comparable(line: Line, variant: str | None, known: Alike, metric: str) -> Line | None:
+    """Find the comparable line of a variant, in the same run where there is one; a variant is not held to itself."""
+    is_other = variant not in (None, line.shared["variant"])
+    named = known.get(_key(line, f"{ancestry.NAMED}{variant}", metric), ()) if is_other else ()
+    return min(named, key=lambda x: x.shared["run_id"] != line.shared["run_id"], default=None)
+
+
+def _key(line: Line, handle: str, metric: str) -> tuple[str, ...]:
+    return (handle, *(str(comparability.value(line.shared, name)) for name in comparability.columns(metric)))
+
+
+def read(folders: Iterable[Path]) -> dict[Path, list[Line]]:
+    """Return the lines of each run."""
+    return {folder: lines(store.current(store.read_rows(folder / store.RECORDS))) for folder in folders}
+
+
+def recount(home: Mapping[Path, Sequence[Line]], wanted: Collection[Cell]) -> dict[Cell, Counted | RecountError]:
+    """Count the texts of cells that are held against each other, each cell once.
+
+    Args:
+        home: from ``read``.
+        wanted: the cells.
+    """
+    heard: dict[Cell, Counted | RecountError] = {}
+    for folder, of_run in home.items():
+        texts = {cell_of(line.shared): line.rows for line in of_run if cell_of(line.shared) in wanted}
+        heard |= error_rates.count_all(folder / store.HYPOTHESES, texts)
+    return heard
+
+
+def _descent(student: Line, teacher: Line, heard: Mapping[Cell, Counted | RecountError]) -> Descent:
+    gains = {name: _gain(student, teacher, metric) for name, metric in GAINS.items()}
+    wer = _wer(heard.get(cell_of(student.shared)), heard.get(cell_of(teacher.shared)))
+    joules = (middle(teacher, ENERGY), middle(student, ENERGY)) if gains["energy"].value else (None, None)
+    hours = payback(student.shared["training_energy_j"], *joules)
+    methods = [
+        str(student.shared["training_energy_method"]),
+        *(str(x.shared["energy_method"]) for x in (student, teacher)),
+    ]
+    weakest = max((method for method in METHODS if method in methods), key=METHODS.index, default=None)
+    return Descent(student, teacher, gains, *wer, hours, weakest if hours is not None else None)
+
+
+def _gain(student: Line, teacher: Line, metric: str) -> Gain:
+    differences = comparability.differing(teacher.shared, student.shared, comparability.columns(metric))
+    if differences:
+        return Gain(why=told(differences))
+    better_high = metric == "rtfx"
+    if metric in comparability.FIXED:
+        theirs, ours = middle(teacher, metric), middle(student, metric)
+        return Gain(theirs / ours) if theirs and ours else Gain(why="not measured")
+    over, under = (student, teacher) if better_high else (teacher, student)
+    ratio = ratio_by_round(by_unit(under, metric), by_unit(over, metric))
+    return Gain(ratio.value, ratio.low, ratio.high) if ratio else Gain(why="not measured")
+
+
+def _wer(
+    student: Counted | RecountError | None, teacher: Counted | RecountError | None
+) -> tuple[float | None, float | None, float | None]:
+    """Return the difference of the error rates with its interval; nothing where the texts do not allow it."""
+    if not isinstance(student, Counted) or not isinstance(teacher, Counted):
+        return None, None, None
+    try:
+        found = error_rates.difference(teacher, student, "wer")
+    except RecountError:
+        return None, None, None
+    return (None, None, None) if found is None else (found.value, found.low, found.high)
+
+
+def _row(descent: Descent) -> dict[str, Any]:
+    shared = descent.student.shared
+    gains = {
+        f"{name}_{part}": getattr(gain, field)
+        for name, gain in descent.gains.items()
+        for part, field in (("gain", "value"), ("gain_low", "low"), ("gain_high", "high"))
+    }
+    return {
+        **{name: shared[name] for name in CELL},
+        "teacher": descent.teacher.shared["variant"],
+        "steps": shared["steps"],
+        **gains,
+        "wer_difference": descent.wer,
+        "wer_difference_low": descent.wer_low,
+        "wer_difference_high": descent.wer_high,
+        **{name: shared[name] for name in ("training_s", "training_energy_j", "training_energy_method")},
+        "payback_audio_h": descent.payback_audio_h,
+        "payback_method": descent.payback_method,
+    }

@@ -1,0 +1,163 @@
+"""Which cells may be ranked by what they save: those shown to recognise about as well as their teacher."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from greenbench.analysis import error_rates
+from greenbench.analysis.error_rates import Cell, Counted, RecountError, cell_of, known
+from greenbench.analysis.gains import Alike, Count, alike, comparable, read, recount, teacher_of
+from greenbench.analysis.pairing import Line, middle
+from greenbench.errors import InputError, did_you_mean
+from greenbench.text.population import n_speakers
+
+MLPERF_SHARE = 0.99
+"""The share of the reference's word accuracy that MLPerf Inference asks of a closed-division model."""
+
+
+@dataclass(frozen=True)
+class Gate:
+    """How good a cell must be before its speed and energy are ranked.
+
+    Attributes:
+        rule: ``margin``: the 95 % interval of its WER less its reference's ends below the margin (non-inferiority;
+            a lower WER is always inside). ``mlperf-99``: 1 - WER is at least 99 % of the reference's. ``none``.
+        margin: of the first rule, a fraction of the words.
+        reference: the variant that all are held against; by default each against its own teacher, and a variant
+            whose teacher is not among the results is its own reference.
+    """
+
+    rule: Literal["margin", "mlperf-99", "none"] = "margin"
+    margin: float = 0.01
+    reference: str | None = None
+
+    @property
+    def by_parent(self) -> bool:
+        """Whether every cell is held against its own parent, so that one without any is held against nothing."""
+        return self.rule != "none" and self.reference is None
+
+
+DEFAULT = Gate()
+
+
+def parse(text: str, reference: str | None = None) -> Gate:
+    """Read ``margin:1.0pp``, ``mlperf-99`` or ``none``.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    margin = re.fullmatch(r"margin(?::(\d+(?:\.\d+)?)pp)?", text)
+    if margin:
+        return Gate("margin", float(margin[1] or 1) / 100, reference)
+    if text == "mlperf-99":
+        return Gate("mlperf-99", reference=reference)
+    if text == "none":
+        return Gate("none")
+    raise InputError(f"--gate '{text}': write margin:1.0pp (percentage points), mlperf-99 or none")
+
+
+def told(gate: Gate) -> str | None:
+    """Say in a sentence what the gate asks; None where it asks nothing."""
+    whose = (
+        f"that of {gate.reference}"
+        if gate.reference
+        else "its reference's (the base model, or the teacher of a student), where that was measured"
+    )
+    rules = {
+        "margin": f"whose WER is shown to be at most {100 * gate.margin:.1f} pp above {whose} "
+        "(95 % interval over speakers, on the same utterances)",
+        "mlperf-99": f"whose word accuracy (1 - WER) is at least 99 % of {whose} (MLPerf's rule)",
+    }
+    return f"Speed and energy are ranked among the cells {rules[gate.rule]}." if gate.rule in rules else None
+
+
+def outside(folders: Iterable[Path], gate: Gate = DEFAULT) -> dict[Cell, str]:
+    """Say of each cell that the gate keeps from being ranked by speed or energy why.
+
+    Args:
+        folders: runs; a teacher may be in another than its student, if the two are comparable.
+        gate: what is asked.
+
+    Raises:
+        InputError: the reference that the gate names is in none of the runs.
+    """
+    if gate.rule == "none":
+        return {}
+    home = read(folders)
+    return judged([line for of_run in home.values() for line in of_run], gate, partial(recount, home))
+
+
+def judged(cells: Iterable[Line], gate: Gate, count: Count) -> dict[Cell, str]:
+    """Say the same of lines that were read already.
+
+    Args:
+        cells: of all runs.
+        gate: what is asked.
+        count: counts the texts of the cells that are held against each other.
+
+    Raises:
+        InputError: the reference that the gate names is among none of the lines.
+    """
+    measured = [line for line in cells if middle(line, "wer") is not None]
+    if gate.rule == "none":
+        return {}
+    if gate.reference is not None:
+        _check_reference(gate.reference, measured)
+    known_lines = alike(measured, "wer")
+    pairs = [(line, _reference(line, gate.reference, known_lines)) for line in measured]
+    held = [line for pair in pairs if pair[1] is not None for line in pair]
+    heard = count({cell_of(line.shared) for line in held if line is not None}) if gate.rule == "margin" else {}
+    reasons = {cell_of(line.shared): _reason(line, reference, gate, heard) for line, reference in pairs}
+    return {cell: reason for cell, reason in reasons.items() if reason is not None}
+
+
+def _reason(line: Line, reference: Line | None, gate: Gate, heard: Mapping[Cell, Counted | RecountError]) -> str | None:
+    """Say why a cell is kept out, or return None; without a reference it is its own, unless the gate names one."""
+    if reference is None:
+        own = gate.reference in (None, line.shared["variant"])
+        return None if own else f"no comparable cell of {gate.reference} to hold its WER against"
+    if gate.rule == "mlperf-99":
+        return _below_share(line, reference)
+    return _beyond_margin(gate.margin, heard[cell_of(line.shared)], heard[cell_of(reference.shared)])
+
+
+def _check_reference(name: str, measured: Iterable[Line]) -> None:
+    valid = {str(line.shared["variant"]) for line in measured}
+    if name not in valid:
+        raise InputError(f"--reference {name}: no cell of that variant has a WER here. {did_you_mean(name, valid)}")
+
+
+def _reference(line: Line, name: str | None, measured: Alike) -> Line | None:
+    """Find what a line is held against: the named variant, or its teacher's teacher as far up as was measured."""
+    return comparable(line, name, measured, "wer") if name is not None else teacher_of(line, measured, "wer")
+
+
+def _beyond_margin(margin: float, heard: Counted | RecountError, reference: Counted | RecountError) -> str | None:
+    """Say why a cell is not shown to be inside the margin, or return None."""
+    try:
+        found = error_rates.difference(known(reference), known(heard), "wer")
+    except RecountError as error:
+        return f"its WER cannot be held against its reference's: {error}"
+    if found is None:
+        return "too few utterances to hold its WER against its reference's"
+    if n_speakers(error_rates.unit(known(heard))) == 1:
+        return "all utterances are of one speaker, so nobody knows what its WER costs others"
+    if found.high <= margin:
+        return None
+    where = "outside" if found.low > margin else "not shown to be inside"
+    value, low, high = (100 * x for x in (found.value, found.low, found.high))
+    return f"{where} the WER margin: {value:+.1f} pp [{low:.1f}, {high:.1f}] against {100 * margin:.1f} pp"
+
+
+def _below_share(line: Line, reference: Line) -> str | None:
+    """Say by how much a cell misses MLPerf's share of its reference's word accuracy, or return None."""
+    wer, reference_wer = middle(line, "wer"), middle(reference, "wer")
+    assert wer is not None
+    assert reference_wer is not None
+    if 1 - wer >= MLPERF_SHARE * (1 - reference_wer):
+        return None
+    share = f"{100 * (1 - wer):.2f} % against 99 % of {100 * (1 - reference_wer):.2f} %"
+    return f"below 99 % of the word accuracy of {reference.shared['variant']}: {share}"

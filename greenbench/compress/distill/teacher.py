@@ -1,0 +1,211 @@
+"""What a training hears: batches of speech, what models make of them, and the teacher's answers, kept once heard."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from greenbench import cache
+from greenbench.compress.distill.losses import Outputs, paired
+from greenbench.compress.distill.settings import Settings
+from greenbench.compress.distill.spelling import speller
+from greenbench.meters import energy, measure
+from greenbench.models.frames import n_frames, receptive_field
+from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading, Spoken
+from greenbench.plugins.events import Phase
+
+LOGITS, TOOK = "logits.safetensors", "took.json"
+
+PROJECTIONS = "hint_projections"
+"""What a student is given while it trains, where its hidden states are of another width than its teacher's."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Audio of like length, padded, and what is known about it."""
+
+    inputs: Mapping[str, Any]
+    mask: Any
+    labels: Sequence[Any]
+    utterances: Sequence[Spoken]
+
+    @property
+    def audio_s(self) -> float:
+        """Seconds of audio, padding left out."""
+        return sum(utterance.duration_s for utterance in self.utterances)
+
+
+@dataclass(frozen=True)
+class Took:
+    """What a stretch of a training took.
+
+    Attributes:
+        wall_s: seconds.
+        energy_j: gross joules; None where no meter answers.
+        energy_method: ``counter``, ``sampled`` or ``estimated``.
+    """
+
+    wall_s: float
+    energy_j: float | None
+    energy_method: str | None
+
+
+def took(reading: Reading) -> Took:
+    """Return the seconds and joules that the meters read."""
+    device = reading.device or "cpu"
+    joules = energy.total_j(device, reading)
+    method = energy.provenance(device, reading).get("energy_method") if joules is not None else None
+    return Took(reading.value("wall_s") or 0.0, joules, method)
+
+
+class Teacher:
+    """The model to learn from, frozen.
+
+    Attributes:
+        model: the torch module.
+        n_heard: utterances that went through the model, for those who ask whether keeping pays.
+    """
+
+    def __init__(self, model: Any, settings: Settings, context: Context) -> None:
+        """Freeze the model."""
+        self.model, self._context = model.eval().requires_grad_(False), context
+        self._hidden = settings.needs_hidden
+        self._kept: dict[str, Any] = {}
+        self.n_heard = 0
+
+    def __call__(self, batch: Batch) -> Outputs:
+        """Return the teacher's outputs for a batch: what is kept of each utterance, else what it hears in the batch."""
+        import torch
+
+        if not self._kept:
+            return self._hear(batch)
+        rows = [self._kept[utterance.id] for utterance in batch.utterances]
+        padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(batch.mask.device)
+        missing = batch.mask.shape[1] - padded.shape[1]
+        return Outputs(torch.nn.functional.pad(padded, (0, 0, 0, missing)))
+
+    def keep(self, spoken: Sequence[Spoken], meters: Sequence[Meter]) -> Took:
+        """Hear every utterance once and alone, and keep its logits, so that it says the same in every batch.
+
+        They are kept on the disk (``greenbench cache``): the next student of this teacher and speech finds them.
+
+        Args:
+            spoken: the training speech.
+            meters: to measure by.
+
+        Returns:
+            What the hearing took when it was done, for each student to count as its own.
+        """
+        import torch
+        from safetensors.torch import load_file
+
+        about = {
+            "build": "teacher's logits",
+            "settings": f"{len(spoken)} utterances, {sum(u.duration_s for u in spoken) / 3600:.2f} h",
+            "teacher": _digest(tensor.cpu().numpy().tobytes() for tensor in self.model.state_dict().values()),
+            "config": self.model.config.to_json_string(),
+            "speech": _digest(utterance.audio.tobytes() for utterance in spoken),
+            "extractor": self._context.extractor.to_json_string(),
+            "device": self._context.device,
+            "versions": {name: version(name) for name in ("torch", "transformers")},
+            "estimate_energy": self._context.estimate_energy,
+        }
+        folder = cache.artefact(about, partial(self._hear_all, spoken, meters))
+        found = load_file(folder / LOGITS)
+        logits = torch.split(found["logits"], found["n_frames"].tolist())
+        self._kept = dict(zip((utterance.id for utterance in spoken), logits, strict=True))
+        return Took(**json.loads((folder / TOOK).read_text(encoding="utf-8")))
+
+    def _hear_all(self, spoken: Sequence[Spoken], meters: Sequence[Meter], aside: Path) -> None:
+        import torch
+        from safetensors.torch import save_file
+
+        hours = sum(utterance.duration_s for utterance in spoken) / 3600
+        self._context.observe(Phase(f"the teacher transcribes {hours:.2f} h of speech"))
+        reading = Reading(device=self._context.device)
+        with measure(meters, reading):
+            logits = [self._hear(collate([u], self.model, self._context)).logits[0].cpu() for u in spoken]
+        n_heard = torch.tensor([len(row) for row in logits])
+        save_file({"logits": torch.cat(logits), "n_frames": n_heard}, aside / LOGITS)
+        (aside / TOOK).write_text(json.dumps(asdict(took(reading))), encoding="utf-8")
+
+    def _hear(self, batch: Batch) -> Outputs:
+        import torch
+
+        self.n_heard += len(batch.utterances)
+        with torch.no_grad():
+            return forward(self.model, batch, hidden=self._hidden)
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    """Return one digest of several parts, which also tells where each ends."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(hashlib.sha256(part).digest())
+    return found.hexdigest()
+
+
+def forward(model: Any, batch: Batch, hidden: bool = False, features: bool = False) -> Outputs:
+    """Run a transformers CTC model on a batch and return what the losses may ask for."""
+    caught: list[Any] = []
+    front = getattr(model, "module", model).base_model.feature_extractor
+    hook = front.register_forward_hook(lambda _module, _inputs, output: caught.append(output)) if features else None
+    try:
+        found = model(**batch.inputs, output_hidden_states=hidden)
+    finally:
+        if hook is not None:
+            hook.remove()
+    convolved = caught[0].transpose(1, 2).float() if caught else None
+    return Outputs(found.logits.float(), convolved, found.hidden_states or ())
+
+
+def add_projections(student: Any, teacher: Any, layers: Mapping[int, int]) -> None:
+    """Give a student of another width a learned linear map to its teacher's for each layer that is paired with one.
+
+    It is a part of the student until ``drop_projections``, so that it trains, and is kept and resumed, with it.
+
+    Args:
+        student: a transformers CTC model.
+        teacher: another.
+        layers: layer of the student -> layer of the teacher; evenly where empty.
+    """
+    from torch.nn import Linear, ModuleDict
+
+    ours, theirs = student.config, teacher.config
+    if ours.hidden_size != theirs.hidden_size:
+        pairs = paired(layers, ours.num_hidden_layers, theirs.num_hidden_layers)
+        maps = {str(layer): Linear(ours.hidden_size, theirs.hidden_size) for layer in pairs}
+        student.add_module(PROJECTIONS, ModuleDict(maps))
+
+
+def drop_projections(student: Any) -> None:
+    """Take them out again."""
+    if hasattr(student, PROJECTIONS):
+        delattr(student, PROJECTIONS)
+
+
+def project(student: Any, outputs: Outputs) -> Outputs:
+    """Return the outputs with the hidden states as wide as the teacher's, for which the student has projections."""
+    maps = getattr(student, PROJECTIONS, {})
+    hidden = [maps[str(i)](state) if str(i) in maps else state for i, state in enumerate(outputs.hidden)]
+    return replace(outputs, hidden=hidden)
+
+
+def collate(utterances: Sequence[Spoken], model: Any, context: Context) -> Batch:
+    """Pad utterances to one batch on the model's device, each to a frame at least as ``CtcTranscriber`` does."""
+    import torch
+
+    shortest, spell = receptive_field(model.config), speller(context.tokenizer)
+    waveforms = [np.pad(u.audio, (0, max(0, shortest - u.n_samples))) for u in utterances]
+    inputs = context.extractor(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")
+    lengths = [n_frames(model.config, len(waveform)) for waveform in waveforms]
+    mask = torch.arange(n_frames(model.config, inputs["input_values"].shape[1]))[None] < torch.tensor(lengths)[:, None]
+    labels = [torch.tensor(context.tokenizer(spell(u.reference).text).input_ids, dtype=torch.long) for u in utterances]
+    device = next(model.parameters()).device
+    return Batch(inputs.to(device), mask.to(device), labels, utterances)

@@ -1,0 +1,196 @@
+"""The one reader of files that others wrote: what a file or a line of it holds, or what is wrong with it and where."""
+
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from greenbench.errors import StoreError
+from greenbench.files.forms import Form, kind
+from greenbench.files.limits import PREFIX, limits
+from greenbench.files.unicode import from_json
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a file, or with one line of it, which is left out.
+
+    Attributes:
+        line: its number, from 1; None where it is about the whole file.
+        what: is wrong, and what is expected.
+        is_torn: the line is no JSON, as a crash or a full disk leaves it.
+    """
+
+    line: int | None
+    what: str
+    is_torn: bool = False
+
+
+def parse(content: bytes) -> Any:
+    """Return what JSON holds; an object that has a key twice is none.
+
+    Raises:
+        ValueError: it is not JSON in UTF-8, has a key twice, or is nested too deep.
+    """
+    try:
+        value = from_json(content, _once)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if _is_deeper(value, limits().max_depth):
+        raise ValueError(f"nested deeper than {limits().max_depth}")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for n, (key, _) in enumerate(pairs) if any(key == other for other, _ in pairs[:n]))
+        raise KeyError(twice)
+    return found
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    if not isinstance(value, (dict, list)):
+        return False
+    return depth == 0 or any(
+        _is_deeper(one, depth - 1) for one in (value.values() if isinstance(value, dict) else value)
+    )
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading; what is no plain file is refused, for a pipe would be waited for.
+
+    Raises:
+        StoreError: it cannot be read, or is no file.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise StoreError(f"{path}: cannot be read: a file is expected, and this is none")
+        return path.open("rb")
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def read_whole(path: Path, most: int | None = None) -> bytes:
+    """Return the bytes of a file that is read in one piece.
+
+    Args:
+        path: the file.
+        most: bytes that it may have; by default ``Limits.max_text_bytes``.
+
+    Raises:
+        StoreError: it cannot be read, or is larger.
+    """
+    most = most or limits().max_text_bytes
+    try:
+        with open_file(path) as stream:
+            content = stream.read(most + 1)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) > most:
+        raise StoreError(f"{path}: larger than {most / 1e6:.0f} MB, which no such file is")
+    return content
+
+
+def read_object(path: Path, form: Form | None = None, most: int | None = None) -> dict[str, Any]:
+    """Return the JSON object that is a whole file.
+
+    Args:
+        path: the file.
+        form: what the object must be.
+        most: bytes that it may have; by default ``Limits.max_text_bytes``.
+
+    Raises:
+        StoreError: it cannot be read, or is no JSON object of this form.
+    """
+    try:
+        content = parse(read_whole(path, most))
+    except KeyError as twice:
+        raise StoreError(f"{path}: not JSON: the key {twice} is given twice") from twice
+    except ValueError as error:
+        raise StoreError(f"{path}: not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise StoreError(f"{path}: a JSON object is expected, not {kind(content)}")
+    if form is not None and (found := form(content)):
+        raise StoreError(f"{path}: {'; '.join(found)}")
+    return content
+
+
+def numbered(path: Path) -> Iterator[tuple[int, bytes | None]]:
+    """Yield each line of a file with its number, None for one that is longer than ``Limits.max_line_bytes``.
+
+    Raises:
+        StoreError: the file cannot be read, is no file, or has more bytes or lines than ``Limits`` allow.
+    """
+    most = limits()
+    try:
+        with open_file(path) as stream:
+            number, n_bytes = 0, 0
+            while line := stream.readline(most.max_line_bytes + 1):
+                number, n_bytes = number + 1, n_bytes + len(line)
+                is_longer = len(line) > most.max_line_bytes
+                while is_longer and not line.endswith(b"\n") and line:
+                    line = stream.readline(most.max_line_bytes + 1)
+                    n_bytes += len(line)
+                _refuse_more(path, number, n_bytes)
+                yield number, None if is_longer else line
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _refuse_more(path: Path, n_lines: int, n_bytes: int) -> None:
+    most = limits()
+    if n_lines > most.max_file_lines:
+        raise StoreError(f"{path}: more than {most.max_file_lines} lines: raise {PREFIX}FILE_LINES to read them")
+    if n_bytes > most.max_file_bytes:
+        raise StoreError(f"{path}: more than {most.max_file_bytes / 1e6:.0f} MB: raise {PREFIX}FILE_BYTES to read them")
+
+
+def judged(form: Form | None, number: int, line: bytes | None) -> Row | Fault | None:
+    """Return the row that a line holds, what is wrong with it, or None where it is blank.
+
+    Args:
+        form: what the row must be; None takes any object.
+        number: of the line.
+        line: None where it is too long.
+    """
+    if line is None:
+        return Fault(number, f"longer than {limits().max_line_bytes / 1e6:.0f} MB, which no line is")
+    if not line.strip():
+        return None
+    try:
+        row = parse(line)
+    except KeyError as twice:
+        return Fault(number, f"the key {twice} is given twice")
+    except ValueError as error:
+        is_deep = str(error).startswith("nested")
+        return Fault(number, str(error) if is_deep else "torn line", not is_deep)
+    if not isinstance(row, dict):
+        return Fault(number, f"a JSON object is expected, not {kind(row)}")
+    found = [] if form is None else form(row)
+    return Fault(number, "; ".join(found)) if found else row
+
+
+def lines(path: Path, form: Form | None) -> Iterator[tuple[int, Row | Fault]]:
+    """Yield the number of each line of a file that is not blank, and its row or what is wrong with it.
+
+    Args:
+        path: a file of JSON lines.
+        form: what a row must be; None takes any object.
+
+    Raises:
+        StoreError: the file cannot be read, is no file, or is larger than ``Limits`` allow.
+    """
+    for number, line in numbered(path):
+        found = judged(form, number, line)
+        if found is not None:
+            yield number, found
+
+
+def told(path: Path, first: Fault, n_faults: int) -> str:
+    """Say in one line what of a file is left out."""
+    others = "" if n_faults == 1 else f", and {n_faults - 1} more lines of this file"
+    return f"{path}:{first.line}: {first.what} skipped{others}; `greenbench validate` lists them"

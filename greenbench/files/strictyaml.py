@@ -1,0 +1,109 @@
+"""Strict YAML: plain data of bounded size, or one line that says what is wrong and where."""
+
+import math
+import re
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+from greenbench.files.limits import Limits, limits
+
+_TAG = "tag:yaml.org,2002:"
+_TAGS = {None, "!", *(_TAG + name for name in ("str", "int", "float", "bool", "null", "map", "seq", "merge"))}
+MOST = 2**63
+"""No number is larger: what is, no counter and no setting holds."""
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice, where YAML would silently keep the last, and keys that are no text."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if key_node.tag == f"{_TAG}merge":  # `<<: *anchor`, whose keys may be given again
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise _error(f"a key is a text, not {key!r:.60}: write it in quotes", key_node.start_mark)
+            if key in seen:
+                raise _error(f"key '{key}' is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            value = super().construct_object(node, deep=deep)
+        except (ValueError, TypeError, ArithmeticError, LookupError, AttributeError) as error:
+            kind = node.tag.removeprefix(_TAG)
+            raise _error(f"{str(node.value)!r:.60} is no {kind}", node.start_mark) from error
+        problem = unsound_number(value)
+        if problem:
+            raise _error(problem, node.start_mark)
+        return value
+
+
+# YAML 1.1 takes 5e-4, 1e3 and -1E+2 for texts, since it asks for a point and a sign; YAML 1.2 and everybody does not
+_Loader.add_implicit_resolver(
+    f"{_TAG}float", re.compile(r"^[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def _error(problem: str, mark: Any) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, problem, mark)
+
+
+def unsound_number(value: Any) -> str | None:
+    """Say why a number is no setting, or return None; so it is for what is no number."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is no finite number, or too large for one"
+    if isinstance(value, int) and abs(value) >= MOST:
+        return "a whole number of at most 18 digits is expected: this is too large"
+    return None
+
+
+def parse(text: str) -> Any:
+    """Return the plain data that YAML holds: mappings with texts as keys, lists, texts, numbers, true, false, null.
+
+    Raises:
+        yaml.YAMLError: it is not YAML, holds anything else, or is larger than ``Limits`` allow.
+    """
+    _measure(text, limits())
+    return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+
+
+def problem(error: yaml.YAMLError) -> tuple[int | None, str]:
+    """Return the line of an error, from 1, and what is wrong there."""
+    mark = getattr(error, "problem_mark", None)
+    what = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
+    return (mark.line + 1 if mark else None), " ".join(what.split())
+
+
+def _measure(text: str, most: Limits) -> None:
+    """Count depth and values from the events, aliases as often as they repeat what they name; nothing is built.
+
+    Raises:
+        yaml.YAMLError: the YAML is beyond the limits, repeats itself within itself, or holds a tag of another kind.
+    """
+    n_values: dict[str, int] = {}  # by anchor, once what it names is whole
+    begun: list[tuple[str | None, int]] = []
+    total = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            if any(anchor == event.anchor for anchor, _ in begun):
+                raise _error(f"*{event.anchor} is within &{event.anchor} itself", event.start_mark)
+            total += n_values.get(str(event.anchor), 1)
+        elif isinstance(event, yaml.NodeEvent):
+            tag = getattr(event, "tag", None)
+            if tag not in _TAGS:
+                raise _error(f"the tag {str(tag).removeprefix(_TAG)} is not for such a file", event.start_mark)
+            begun.append((event.anchor, total))
+            total += 1
+        if begun and isinstance(event, (yaml.ScalarEvent, yaml.CollectionEndEvent)):
+            anchor, before = begun.pop()
+            if anchor is not None:
+                n_values[anchor] = total - before
+        if len(begun) > most.max_depth:
+            raise _error(f"nested deeper than {most.max_depth}", event.start_mark)
+        if total > most.max_nodes:
+            raise _error(f"more than {most.max_nodes} values, what aliases repeat included", event.start_mark)

@@ -1,0 +1,1 @@
+"""The harness: a process for each cell, the window in it, and the row that comes of it."""

@@ -1,0 +1,46 @@
+"""What the parent hands to the process of one cell."""
+
+import time
+from typing import Any
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from greenbench.hardware.roofline import Peaks
+from greenbench.harness.cooldown import Rest
+from greenbench.plugins.traces import Trace
+from greenbench.suite.config import Suite
+from greenbench.suite.plan import Cell
+
+
+@dataclass(frozen=True)
+class Job:
+    """One cell of one run: what the parent tells its process, as JSON, and all that its rows share.
+
+    Attributes:
+        run_id: of the run.
+        order_index: the cell's place in the order of the run.
+        suite: resolved.
+        cell: what to measure.
+        trace: what the poller sees meanwhile; None where none runs.
+        power_logged: whether a meter outside logs the machine's power, so that an idle baseline is of use.
+        rest: how the machine cooled down before.
+        weigh: whether its process also measures what the harness costs.
+        peaks: what the cell's device does at most; None where nobody looked.
+        started_s: when its process began, on the monotonic clock.
+    """
+
+    run_id: str
+    order_index: int
+    suite: Suite
+    cell: Cell
+    trace: Trace | None = None
+    power_logged: bool = False
+    rest: Rest = Rest()
+    weigh: bool = False
+    peaks: Peaks | None = None
+    started_s: float = Field(default_factory=time.perf_counter, exclude=True)
+
+    def key(self, repeat: int | None) -> dict[str, Any]:
+        """Return the key columns of one row; ``repeat`` is None where no window was measured."""
+        return {"run_id": self.run_id, **self.cell.key, "repeat": repeat}

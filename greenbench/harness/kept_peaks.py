@@ -1,0 +1,181 @@
+"""The peaks of a run's devices: measured in processes of their own, kept, and measured again where a row is above."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from greenbench import cache
+from greenbench.errors import GreenbenchError, MissingError
+from greenbench.files import readback
+from greenbench.files.unicode import IN_UTF8
+from greenbench.hardware import platforms
+from greenbench.hardware.roofline import Peaks, best, of_run, read, share
+from greenbench.harness import products
+from greenbench.harness.line import THREAD_VARIABLES
+from greenbench.plugins.events import Observer, Preparing
+from greenbench.results import store
+
+FORM = 2
+"""Version of how peaks are measured; those of another are not taken from the cache."""
+
+FILE = "peaks.json"
+
+TIMEOUT_S = 60.0
+"""What all engines together may take: a machine so busy that torch takes longer has no peak to be held against."""
+
+
+def measured(folder: Path, devices: Iterable[str], threads: int | None, observe: Observer) -> Mapping[str, Peaks]:
+    """Return the peaks of a run's devices; what ``run.json`` has not yet is looked up or measured, and added to it.
+
+    Args:
+        folder: of the run.
+        devices: as its cells name them.
+        threads: of its cells.
+        observe: told where something is measured.
+    """
+    run = store.read_run(folder)
+    found = of_run(run)
+    new = [device for device in dict.fromkeys(devices) if device not in found]
+    for device in new:
+        found[device] = _known(about(run, device, threads), device, threads, observe)
+    if new:
+        store.amend_run(folder, peaks={device: asdict(peaks) for device, peaks in found.items()})
+    return found
+
+
+def about(run: Mapping[str, Any], device: str, threads: int | None) -> dict[str, Any]:
+    """Return what decides on the peaks, by which they are kept: hardware, its clocks, the engines, the threads."""
+    machine, versions = run.get("machine") or {}, run.get("versions") or {}
+    return {
+        "build": "peaks",
+        "settings": f"{device}, {threads} threads",
+        "form": FORM,
+        "hardware": platforms.hardware(run),
+        "clocks": [machine.get("cpu_governor"), machine.get("turbo")],
+        "engines": {name: versions.get(name) for packages in products.NEEDS.values() for name in packages},
+        "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
+    }
+
+
+def review(folder: Path, threads: int | None, observe: Observer) -> None:
+    """Measure peaks again that a row of the run was above, and hold the rows of these devices against the new ones.
+
+    Args:
+        folder: of the run.
+        threads: of its cells.
+        observe: told where something is measured.
+
+    Raises:
+        StoreError: the run cannot be written.
+    """
+    run = store.read_run(folder)
+    found = of_run(run)
+    above = dict.fromkeys(row["device"] for row in store.read_rows(folder / store.RECORDS) if row.get("mfu_note"))
+    for device in [name for name in above if name in found]:
+        text = f"measuring again what {device} can do at most: a row was above it"
+        observe(Preparing(text, at_most_s=TIMEOUT_S))
+        found[device] = _again(about(run, device, threads), device, threads, found[device])
+    if above:
+        store.amend_run(folder, peaks={device: asdict(peaks) for device, peaks in found.items()})
+        store.amend_rows(folder, partial(_held_against, found, above))
+
+
+def _held_against(found: Mapping[str, Peaks], devices: Iterable[str], row: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the share of a row, where it is of one of these devices and was measured."""
+    if row["status"] != "ok" or row["device"] not in devices:
+        return None
+    of = found.get(row["device"])
+    mfu_pct, note = share(row["macs_per_audio_s"], row["rtfx"], of, row["compute_dtype"])
+    return {"mfu_pct": mfu_pct, "mfu_note": note}
+
+
+def _again(key: Mapping[str, Any], device: str, threads: int | None, old: Peaks) -> Peaks:
+    """Measure once more; what was reached once can be reached, so of each precision the faster counts and is kept."""
+    try:
+        both = best([old, read(_elsewhere(device, threads))])
+        path: Path = cache.artefact(key, partial(_keep, asdict(old)))
+        shutil.rmtree(path, ignore_errors=True)
+        cache.artefact(key, partial(_keep, asdict(both)))
+    except (GreenbenchError, OSError, ValueError):
+        return old
+    return both
+
+
+def _known(key: Mapping[str, Any], device: str, threads: int | None, observe: Observer) -> Peaks:
+    """Return kept peaks, or measure and keep them; those of a machine that others used are not kept."""
+    try:
+        path = cache.artefact(key, partial(_write, device, threads, observe))
+        found = read(readback.read_object(path / FILE))
+    except (GreenbenchError, OSError, ValueError) as error:
+        return Peaks(threads=threads, reason=str(error))
+    if found.is_spoilt:
+        shutil.rmtree(path, ignore_errors=True)
+    return found
+
+
+def _write(device: str, threads: int | None, observe: Observer, folder: Path) -> None:
+    observe(Preparing(f"measuring what {device} can do at most", at_most_s=TIMEOUT_S))
+    _keep(_elsewhere(device, threads), folder)
+
+
+def _keep(content: Mapping[str, Any], aside: Path) -> None:
+    (aside / FILE).write_text(json.dumps(content), encoding="utf-8")
+
+
+def _elsewhere(device: str, threads: int | None) -> dict[str, Any]:
+    """Measure with each engine in a process of its own, so that neither their memory nor their signals are another's.
+
+    Returns:
+        The best of them, as JSON has ``Peaks``.
+
+    Raises:
+        MissingError: torch failed; the message says why. What another engine failed with is in ``failed``.
+    """
+    end = time.monotonic() + TIMEOUT_S
+    found, failed = list[Peaks](), dict[str, str]()
+    for engine in products.engines(device) or ("torch",):
+        try:
+            found.append(read(_by(engine, device, threads, end - time.monotonic())))
+        except MissingError as error:
+            if engine == "torch":
+                raise
+            failed[engine] = str(error)
+    return asdict(best(found)) | {"failed": failed, "n_measured": 1}
+
+
+def _by(engine: str, device: str, threads: int | None, timeout_s: float) -> dict[str, Any]:
+    """Measure what one engine reaches, with the suite's threads.
+
+    Raises:
+        MissingError: it failed; the message says why.
+    """
+    command = [sys.executable, "-m", "greenbench.harness.peaks", device, engine]
+    how: dict[str, Any] = {"env": _variables(threads), "timeout": max(timeout_s, 0.1)}
+    try:
+        done = subprocess.run(command, **how, capture_output=True, encoding="utf-8", errors="replace", check=False)
+    except subprocess.TimeoutExpired as error:
+        raise MissingError(f"measuring the peaks of {device} took longer than {TIMEOUT_S:.0f} s") from error
+    lines = done.stdout.splitlines()
+    if done.returncode or not lines:
+        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise MissingError(f"the peaks of {device} could not be measured: {last[0]}")
+    found: dict[str, Any] = json.loads(lines[-1])
+    return found
+
+
+def _variables(threads: int | None) -> dict[str, str]:
+    """Return the environment of that process: the suite's threads, which sleep while they wait for each other.
+
+    Threads that spin keep the one that they wait for from running where others use the CPUs, too: on two CPUs under
+    heavy load products were hundreds of times slower so, and the peaks with them. On an idle machine a product of
+    ``LONG_S`` does not tell the difference.
+    """
+    return {**os.environ, **IN_UTF8, **dict.fromkeys(THREAD_VARIABLES, str(threads)), "OMP_WAIT_POLICY": "PASSIVE"}

@@ -1,0 +1,184 @@
+"""One cell's process, seen from the parent: what it sends is stored, and whatever it does becomes a row."""
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from signal import Signals
+from typing import Any
+
+from greenbench.files import whole
+from greenbench.harness import messages
+from greenbench.harness.job import Job
+from greenbench.harness.line import ENDED, Line, started
+from greenbench.plugins.events import Observer, Phase, RowStored, Warned
+from greenbench.results import store
+from greenbench.results.record import to_row
+from greenbench.suite.protocol import build_protocol
+
+ENDS_S = 30.0
+"""A worker that has sent all is given so long to end by itself."""
+
+EXPLAINS_S = 1.0
+"""One that sent what is no message: its end, if it comes so soon, says why."""
+
+
+@dataclass
+class _Account:
+    """What became of a cell so far.
+
+    Attributes:
+        rows: what it sent for ``store.RECORDS``.
+        fault: what the worker sent that is no message of its cell.
+        is_done: whether it has sent all.
+        has_ended: whether it ended by itself.
+        returncode: its exit code, or minus the signal that killed it; None where that is not known.
+        n_left: processes that it left behind, and that were ended.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    fault: str | None = None
+    is_done: bool = False
+    has_ended: bool = False
+    returncode: int | None = None
+    n_left: int = 0
+
+    def is_whole(self, job: Job) -> bool:
+        """Say whether the cell is accounted for: every repeat measured, or a row that says why not."""
+        measured = {row["repeat"] for row in self.rows if row["status"] == "ok"}
+        is_explained = any(row["status"] != "ok" for row in self.rows)
+        return self.fault is None and (is_explained or len(measured) == build_protocol(job.suite.protocol).repeats)
+
+
+def run_cell(folder: Path, job: Job, observe: Observer) -> None:
+    """Run one cell in a process of its own, to its end; a death without a row of its own becomes one.
+
+    Args:
+        folder: of the run; rows go there.
+        job: the cell.
+        observe: told what happens.
+
+    Raises:
+        StoreError: a row could not be written; the process is ended.
+    """
+    with started(job) as line:
+        account = _converse(line, folder, job, observe)
+    if account.n_left:
+        _tell_left(folder, account)
+    if not account.is_whole(job):
+        _record_failure(folder, job, _cause(account, job, line.log.last_line()) + _left(account.n_left), observe)
+    elif not account.has_ended:
+        text = f"{job.cell.label}: its process did not end within {ENDS_S:g} s of its last row, and was ended"
+        observe(Warned(text))
+    if not account.is_whole(job) or account.returncode:
+        _keep_log(folder, job, line)
+
+
+def _converse(line: Line, folder: Path, job: Job, observe: Observer) -> _Account:
+    """Store what the worker sends, asleep in between, until it has ended or its time is up."""
+    account, has_begun = _Account(), False
+    deadline = time.monotonic() + job.suite.timeout_s
+    while (left_s := deadline - time.monotonic()) > 0 and (received := line.receive(left_s)) is not None:
+        if received is ENDED:
+            account.has_ended = True
+            account.returncode = line.process.returncode if account.returncode is None else account.returncode
+            break
+        assert isinstance(received, bytes)
+        try:
+            message = messages.read(received, job)
+        except messages.UnreadableError as error:
+            if has_begun and account.fault is None and received.strip():  # before: what Python's start prints
+                account.fault, deadline = str(error), min(deadline, time.monotonic() + EXPLAINS_S)
+            continue
+        has_begun = True
+        if isinstance(message, messages.End):
+            account.returncode, account.n_left = message.returncode, message.n_left
+        elif isinstance(message, messages.Done):
+            account.is_done, deadline = True, min(deadline, time.monotonic() + ENDS_S)
+        elif account.fault is None:
+            _take(message, account, folder, observe)
+            if message.ack:
+                line.send()
+    return account
+
+
+def _take(message: messages.Message, account: _Account, folder: Path, observe: Observer) -> None:
+    """Store what a message brings, or pass it on."""
+    if isinstance(message, messages.Hypotheses):
+        store.append(folder, message.rows, store.HYPOTHESES)
+    elif isinstance(message, messages.Windowed):
+        store.append(folder, [message.row], store.WINDOWS)
+    elif isinstance(message, messages.Overhead):
+        store.amend_run(folder, harness_overhead=message.model_dump(include={"s_per_batch", "s_per_window"}))
+    elif isinstance(message, messages.Recorded):
+        store.append(folder, [message.row])
+        account.rows.append(message.row)
+        observe(RowStored(message.row))
+    elif isinstance(message, messages.Phase):
+        observe(Phase(message.text))
+    elif isinstance(message, messages.Warned):
+        observe(Warned(message.text))
+
+
+def _record_failure(folder: Path, job: Job, reason: str, observe: Observer) -> None:
+    from greenbench.harness.rows import failed
+
+    row = to_row(failed(job, reason))
+    store.append(folder, [row])
+    observe(RowStored(row))
+
+
+def _tell_left(folder: Path, account: _Account) -> None:
+    """Write into the cell's rows how many processes it left behind: their work is in nobody's account."""
+    from greenbench.results.flags import flagged, processes_left
+
+    def known(row: dict[str, Any]) -> Mapping[str, Any] | None:
+        if row not in account.rows:
+            return None
+        told = {"n_processes_left": account.n_left}
+        if row["status"] != "ok":
+            return {**told, "reason": f"{row['reason']}{_left(account.n_left)}"}
+        return {**told, **flagged(row, "processes-left", processes_left(account.n_left))}
+
+    if account.rows:
+        store.amend_rows(folder, known)
+
+
+def _left(n_left: int) -> str:
+    from greenbench.results.flags import processes_left
+
+    return f"; it left {processes_left(n_left)} behind, now ended" if n_left else ""
+
+
+def _cause(account: _Account, job: Job, last: str) -> str:
+    """Say why a cell has no row of its own."""
+    said = f"; its last words: {last}" if last else ""
+    if account.fault is not None:
+        death = f"{_death(account)}; before, it" if account.returncode else "the worker"
+        return f"{death} sent {account.fault}"
+    if not account.has_ended and account.returncode is None:
+        if account.is_done:
+            return "the worker sent no row for every repeat, and did not end"
+        return f"took longer than timeout_s: {job.suite.timeout_s:g}"
+    return _death(account) + said
+
+
+def _death(account: _Account) -> str:
+    """Say how a worker died."""
+    code = account.returncode or 0
+    if code == messages.LOST:
+        return "the worker lost the line to its parent: something in it closes file descriptors that are not its own"
+    if code >= 0:
+        return f"the worker ended early with exit code {code}"
+    name = Signals(-code).name if -code in set(Signals) else f"signal {-code}"
+    hint = " (out of memory, or killed from outside)" if name == "SIGKILL" else ""
+    return f"the worker was killed by {name}{hint}"
+
+
+def _keep_log(folder: Path, job: Job, line: Line) -> None:
+    """Keep what a failed worker printed; a full disk must not hide the failure itself."""
+    with suppress(OSError):
+        logs = folder / "logs"
+        logs.mkdir(exist_ok=True)
+        whole.write(logs / f"cell-{job.order_index}.log", line.log.text())

@@ -1,0 +1,231 @@
+"""How a row comes about: what a window gave, turned into metrics, provenance and flags."""
+
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from greenbench.datasets.corpus import Census
+from greenbench.hardware.roofline import share
+from greenbench.harness import server
+from greenbench.harness.idle import WarmUp
+from greenbench.harness.job import Job
+from greenbench.harness.window import Window
+from greenbench.meters import energy
+from greenbench.metrics import padding_pct, ratio
+from greenbench.plugins import Reading
+from greenbench.results import flags
+from greenbench.results.record import SCHEMA, TIMED_REGION, Record, Status, to_row
+from greenbench.results.runfiles import RECORDS, unstorable
+from greenbench.statistics.percentiles import median, upper_bound
+from greenbench.suite import scenarios
+from greenbench.suite.entries import build_variant, origin
+from greenbench.suite.plan import content_hash
+from greenbench.suite.protocol import build_protocol, label
+from greenbench.suite.scenarios import BATCHING
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a row tells beside what its window gave.
+
+    Attributes:
+        census: of the data set.
+        engine_batching: how the engine runs a batch.
+        device_name: product name of the device.
+        metrics: load time, first utterance, idle power and size.
+        compute_dtype: the precisions that the engine multiplies in.
+        decoding: how the loaded model's output becomes text.
+        done: provenance of the steps around the window.
+    """
+
+    census: Census
+    engine_batching: str
+    device_name: str | None
+    metrics: Mapping[str, float | int | None]
+    compute_dtype: str | None = None
+    decoding: str | None = None
+    done: Mapping[str, float | int | None] = field(default_factory=dict)
+
+
+def beside(setting: Setting, warmth: WarmUp, idle_w: float | None, idle_after_w: float | None) -> Setting:
+    """Add to a cell's setting what was done around one of its windows."""
+    powers = {"idle_power_w": idle_w, "idle_power_after_w": idle_after_w}
+    return replace(setting, metrics={**setting.metrics, **powers}, done=asdict(warmth))
+
+
+def not_measured(job: Job, status: Status, reason: str, skipped_for: str | None = None) -> Record:
+    """Return the row of a cell that gave no (further) window.
+
+    Args:
+        job: the cell.
+        status: ``error`` or ``skipped``.
+        reason: why.
+        skipped_for: from ``shortfall.SKIPS``.
+    """
+    return Record(job.key(None), status, reason, provenance={**_planned(job), "skipped_for": skipped_for})
+
+
+def failed(job: Job, reason: str) -> Record:
+    """Return the row of a failure; a plug-in that cannot describe itself has none of its provenance.
+
+    Args:
+        job: the cell.
+        reason: why.
+    """
+    bare = Record(job.key(None), "error", reason, provenance={"order_index": job.order_index})
+    with suppress(Exception):  # the plug-in's own
+        described = not_measured(job, "error", reason)
+        return bare if unstorable(RECORDS, to_row(described)) else described
+    return bare
+
+
+def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:
+    """Derive the row of one window."""
+    accuracy, scored = _accuracy(job, window)
+    speed = _speed(window)
+    work = setting.metrics.get("macs_per_audio_s")
+    mfu_pct, mfu_note = share(work, speed["rtfx"], job.peaks, setting.compute_dtype)
+    metrics = {
+        **setting.metrics,
+        **{name: quantity.value for name, quantity in window.reading.quantities.items()},
+        **speed,
+        "padding_pct": _padding_pct(setting, window),
+        "mfu_pct": mfu_pct,
+        **energy.derived(
+            job.cell.device, window.reading, setting.metrics.get("idle_power_w"), window.audio_s, _factor(job)
+        ),
+        **accuracy,
+        "trace_lost_s": _trace_lost_s(job, window.reading),
+        "n_utterances": setting.census.n_utterances,
+        "n_skipped": len(setting.census.skipped),
+    }
+    provenance = {
+        **_planned(job),
+        **setting.done,
+        **scored,
+        **_peaks(window.reading),
+        **energy.provenance(job.cell.device, window.reading),
+        "batching": BATCHING[job.cell.scenario],
+        "server_probes": server.told(window.probes) or None,
+        "engine_batching": setting.engine_batching,
+        "compute_dtype": setting.compute_dtype,
+        "mfu_note": mfu_note,
+        "decoding": setting.decoding,
+        "device_name": setting.device_name,
+        "data_hash": setting.census.data_hash,
+        "audio_doubts": _doubts(setting.census),
+        "cell_s": time.perf_counter() - job.started_s,
+        "timestamp_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    steps = build_protocol(job.suite.protocol)
+    raised = flags.flags(flags.Measured(metrics, provenance, steps, os.cpu_count() or 1, window.unstable))
+    return Record(job.key(repeat), "ok", None, tuple(raised), metrics, provenance, tuple(raised.values()))
+
+
+def _doubts(census: Census) -> str | None:
+    """Say what audio was warned of: the first, and how many there are."""
+    n_more = len(census.doubts) - 1
+    return census.doubts[0] + (f" (and {n_more} more)" if n_more else "") if census.doubts else None
+
+
+def hypotheses(job: Job, repeat: int, window: Window) -> list[dict[str, Any]]:
+    """Return the raw texts of a window's first pass, one row an utterance, in the order of the data set."""
+    latency_s = dict(reversed(window.latencies_s))  # the first pass wins
+    return [
+        {
+            **job.key(repeat),
+            **asdict(spoken),
+            "hypothesis": window.texts[spoken.utterance_id],
+            "latency_s": latency_s.get(spoken.utterance_id),
+        }
+        for spoken in window.spoken
+    ]
+
+
+def window_edges(job: Job, repeat: int | None, reading: Reading) -> dict[str, Any]:
+    """Return when a window was (of the idle baseline where ``repeat`` is None), for what is set against it later.
+
+    ``segments`` are on the monotonic clock; ``t_s`` and ``utc_s`` are one moment on that clock and in UTC.
+    """
+    now = {"t_s": time.perf_counter(), "utc_s": time.time()}
+    kind = "idle" if repeat is None else "window"
+    return {"kind": kind, **job.key(repeat), "segments": reading.segments, **now}
+
+
+def _speed(window: Window) -> dict[str, Any]:
+    seconds = [s for _, s in window.latencies_s]
+    complete = len(seconds) == window.n_passes * len(window.spoken)  # a last batch of one is no latency sample
+    return {
+        "audio_s": window.audio_s,
+        "n_passes": window.n_passes,
+        "rtfx": ratio(window.audio_s, window.reading.value("wall_s")),
+        "latency_p50_s": median(seconds) if complete else None,
+        **{f"latency_p{pct}_s": upper_bound(seconds, pct) if complete else None for pct in (90, 95, 99)},
+        "server_rate_hz": max((probe.rate_hz for probe in window.probes if probe.held), default=None),
+    }
+
+
+def _trace_lost_s(job: Job, reading: Reading) -> float | None:
+    """Return the seconds of the window without samples, or None where the suite asks for none."""
+    return None if job.trace is None else job.trace.lost_s(reading.segments)
+
+
+def _padding_pct(setting: Setting, window: Window) -> float | None:
+    """Return how much of what was computed is padding, where the engine runs a batch together."""
+    return padding_pct(window.audio_s, window.padded_s) if setting.engine_batching == "padded" else None
+
+
+def _factor(job: Job) -> tuple[float, float] | None:
+    carbon = job.suite.carbon
+    return (carbon.g_per_kwh, carbon.pue) if carbon else None
+
+
+def _accuracy(job: Job, window: Window) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Score the first pass; random weights have no accuracy."""
+    from greenbench.text import normalizers, scorers
+
+    how = scorers.create(job.suite.normalizer)
+    foreign = normalizers.non_english_pct(spoken.reference for spoken in window.spoken)
+    scored: dict[str, Any] = {"normalizer": how.normalizer, "scorer": how.scorer, "non_english_pct": foreign}
+    if build_variant(job.cell.variant).info.synthetic:
+        return {}, scored
+    heard = [(spoken.reference, window.texts[spoken.utterance_id], spoken.speaker) for spoken in window.spoken]
+    metrics, unit = scorers.accuracy(heard, how)
+    return metrics, {**scored, "wer_ci_unit": unit}
+
+
+def _peaks(reading: Reading) -> dict[str, str]:
+    """Name the origin of each high-water mark that was read."""
+    kinds = [kind for kind in ("rss", "gpu") if f"peak_{kind}_bytes" in reading.quantities]
+    return {f"peak_{kind}_source": reading.quantities[f"peak_{kind}_bytes"].source for kind in kinds}
+
+
+def _planned(job: Job) -> dict[str, Any]:
+    """Return the provenance that is known before anything runs."""
+    suite, variant = job.suite, build_variant(job.cell.variant)
+    steps = build_protocol(suite.protocol)
+    carbon = {f"carbon_{key}": value for key, value in (suite.carbon.model_dump() if suite.carbon else {}).items()}
+    return {
+        "suite": suite.name,
+        "suite_hash": content_hash(suite),
+        "schema": SCHEMA,
+        "protocol": label(suite.protocol["use"], steps),
+        "n_windows": steps.rounds * steps.repeats,
+        **asdict(job.rest),
+        "order_index": job.order_index,
+        **{name: value for name, value in origin(job.cell.variant, suite.variants).items() if name != "variant"},
+        "steps": "+".join(variant.steps) or None,
+        "licence": variant.info.licence,
+        "synthetic": variant.info.synthetic,
+        "training_s": variant.info.training_s,
+        "training_energy_j": variant.info.training_energy_j,
+        "training_energy_method": variant.info.training_energy_method,
+        "threads": suite.threads,
+        "timed_region": TIMED_REGION,
+        "arrivals": scenarios.demand(suite.server) if job.cell.scenario == "server" else None,
+        **carbon,
+    }

@@ -1,0 +1,254 @@
+"""A run: what is missing is fetched, every cell gets its process, and what was measured can be resumed."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from greenbench.errors import GreenbenchError, InputError
+from greenbench.files import lock
+from greenbench.harness import ahead, control_cell, kept_peaks, opening
+from greenbench.harness.cooldown import Rest, Temperatures, rest, temperatures
+from greenbench.harness.foreseen import Foreseen, joined, obstacle, refuse
+from greenbench.harness.job import Job
+from greenbench.harness.opening import DEFAULTS, Options
+from greenbench.harness.process import run_cell
+from greenbench.harness.rows import not_measured
+from greenbench.meters.poller import polling
+from greenbench.plugins.events import (
+    CellStarted,
+    Observer,
+    PageWritten,
+    Phase,
+    Planned,
+    PowerAttached,
+    RowStored,
+    Unavailable,
+    Warned,
+    unobserved,
+)
+from greenbench.power import log
+from greenbench.results import attach, frames, store
+from greenbench.results.record import to_row
+from greenbench.results.shortfall import shortfall
+from greenbench.suite.config import Suite
+from greenbench.suite.config import load as load_suite
+from greenbench.suite.plan import Cell, plan
+from greenbench.suite.protocol import build_protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+__all__ = ["Options", "check_only", "run"]
+
+
+def run(
+    suite: str | Path | Mapping[str, Any] | Suite,
+    options: Options = DEFAULTS,
+    observe: Observer = unobserved,
+) -> "pd.DataFrame":
+    """Run a suite.
+
+    Args:
+        suite: a YAML file, the same as a mapping, or a loaded Suite.
+        options: where to, whether to resume, which cells.
+        observe: receives what happens, as events.
+
+    Returns:
+        The run's rows, as ``load`` gives them; the run's folder is in ``frame.attrs["folder"]``, and in
+        ``frame.attrs["shortfall"]`` what it fell short of (None: all was measured), by which the command exits with 1.
+
+    Raises:
+        InputError: a name or setting is wrong, or the power log cannot be read; nothing was run.
+        MissingError: none of the variants can be measured with what is installed; nothing was run.
+        StoreError: the results cannot be written, or the folder holds another run.
+    """
+    suite = load_suite(suite)
+    cells = plan(suite, options.only)
+    check_only(suite, cells, options.only)
+    if options.power_log:
+        log.read(options.power_log)  # a meter that is not recording is told of now, not in an hour
+    foreseen = ahead.look(cells)
+    refuse(foreseen)
+    ahead.require(suite, cells)
+    folder, new_id = opening.place(suite, options)
+    with lock.writing(folder):
+        look = _thermometer(suite)
+        run_id = opening.enter(folder, new_id, suite, options, look)
+        return _measure(_Place(folder, run_id, look), suite, cells, options, foreseen, observe)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a run is kept.
+
+    Attributes:
+        folder: of the run; nobody else writes into it.
+        run_id: its id.
+        look: reads the temperatures that may end a rest.
+    """
+
+    folder: Path
+    run_id: str
+    look: Callable[[], Temperatures]
+
+
+def _measure(
+    place: _Place,
+    suite: Suite,
+    cells: Sequence[Cell],
+    options: Options,
+    foreseen: Sequence[Foreseen],
+    observe: Observer,
+) -> "pd.DataFrame":
+    """Run what is left to do of a plan."""
+    folder, run_id, look = place.folder, place.run_id, place.look
+    start = store.read_run(folder).get("cooldown", {}).get("start", {})
+    done = opening.done(folder, suite)
+    todo = [(index, cell) for index, cell in enumerate(cells) if opening.identity(cell.key) not in done]
+    observe(Planned(folder, run_id, len(cells), len(todo), ahead.least_total_s(suite, [cell for _, cell in todo])))
+    known = _prepare([cell for _, cell in todo], foreseen, observe)
+    devices = [cell.device for _, cell in todo if obstacle(cell, known) is None]
+    limits = kept_peaks.measured(folder, devices, suite.threads, observe)
+    rests = _rests(suite, start, look, bool(done), observe)
+    session = _Session(folder, control_cell.next_session(folder), known, rests, observe)
+    with polling(folder / store.POWER, suite.trace_hz, suite.meters) as trace:
+        logged = options.power_log is not None
+        jobs = [Job(run_id, index, suite, cell, trace, logged, peaks=limits.get(cell.device)) for index, cell in todo]
+        for number, of_round in groupby(enumerate(jobs, start=1), key=lambda item: item[1].cell.round):
+            _round(session, number, list(of_round), len(jobs))
+    if todo:
+        kept_peaks.review(folder, suite.threads, observe)
+    if options.power_log:
+        _attach(folder, options.power_log, observe)
+    return _finish(folder, suite, options, observe)
+
+
+def check_only(suite: Suite, cells: Sequence[Cell], only: str | None) -> None:
+    """Refuse a glob that no cell of a suite matches.
+
+    Raises:
+        InputError: there are no cells.
+    """
+    if not cells:
+        raise InputError(f"--only {only}: no cell of suite '{suite.name}' matches")
+
+
+def _attach(folder: Path, source: log.Source, observe: Observer) -> None:
+    """Attach a power log; what it cannot tell costs no row that was measured."""
+    try:
+        observe(attach.attach(folder, attach.await_log(folder, source)))
+    except GreenbenchError as error:
+        observe(PowerAttached(0, 0, (str(error),)))
+
+
+@dataclass(frozen=True)
+class _Session:
+    """One go at a run, from its beginning or from where it was resumed.
+
+    Attributes:
+        folder: of the run.
+        number: counts the sessions of the run, from 0.
+        known: what keeps cells from being measured, from ``ahead.prepare``.
+        rests: the rest before each process that is started.
+        observe: receives what happens, as events.
+    """
+
+    folder: Path
+    number: int
+    known: Sequence[Foreseen]
+    rests: Iterator[Rest]
+    observe: Observer
+
+
+def _round(session: _Session, number: int, jobs: Sequence[tuple[int, Job]], n_cells: int) -> None:
+    """Measure what is left to do of one round, between two controls on each device."""
+    able = [job for _, job in jobs if job.suite.control and obstacle(job.cell, session.known) is None]
+    brackets = {control_cell.Bracket(session.number, number, job.cell.device): job for job in able}
+    _control(session, brackets, "start")
+    for place, job in jobs:
+        session.observe(CellStarted(job.cell.label, place, n_cells))
+        found = obstacle(job.cell, session.known)
+        if found is not None:
+            _leave_out(session, job, found)
+            continue
+        weigh = "harness_overhead" not in store.read_run(session.folder)
+        rested = next(session.rests)
+        now = time.perf_counter()
+        run_cell(session.folder, replace(job, rest=rested, weigh=weigh, started_s=now), session.observe)
+    _control(session, brackets, "end")
+    for bracket in brackets:
+        control_cell.complete(session.folder, bracket)
+
+
+def _leave_out(session: _Session, job: Job, obstacle: Foreseen) -> None:
+    """Record a cell that is known to be impossible, without a process."""
+    skipped_for = None if obstacle.kind == "missing" else obstacle.kind
+    row = to_row(not_measured(job, "skipped" if skipped_for else "error", obstacle.reason, skipped_for))
+    store.append(session.folder, [row])
+    session.observe(RowStored(row))
+
+
+def _control(session: _Session, brackets: Mapping[control_cell.Bracket, Job], edge: control_cell.Edge) -> None:
+    for bracket, job in brackets.items():
+        next(session.rests)
+        control_cell.take(session.folder, bracket, edge, job, session.observe)
+
+
+def _rests(
+    suite: Suite, start: Temperatures, look: Callable[[], Temperatures], has_begun: bool, observe: Observer
+) -> Iterator[Rest]:
+    """Let the machine rest before each process but the run's first."""
+    if not has_begun:
+        yield Rest()
+    steps = build_protocol(suite.protocol)
+    while True:
+        if steps.cooldown_s:
+            observe(Phase(f"cooling down, {steps.cooldown_s:g} s"))
+        yield rest(steps, start, look)
+
+
+def _finish(folder: Path, suite: Suite, options: Options, observe: Observer) -> "pd.DataFrame":
+    """Score the texts in the other ways asked for, write the page and return the rows."""
+    from greenbench.results.rescore import rescore_run
+
+    rescore_run(folder, suite.also_score)
+    if options.page:
+        options.page(folder, folder / store.REPORT)
+        observe(PageWritten(folder / store.REPORT))
+    frame = frames.load(folder)
+    frame.attrs["folder"] = str(folder)
+    frame.attrs["shortfall"] = shortfall(frame)
+    return frame
+
+
+# --- before the cells ------------------------------------------------------------------------------------
+
+
+def _prepare(cells: Sequence[Cell], foreseen: Sequence[Foreseen], observe: Observer) -> list[Foreseen]:
+    """Fetch and make what the cells need; what is missing or doubtful is told of once."""
+    concerning = [one for one in foreseen if any(map(one.concerns, cells))]
+    known = ahead.prepare(cells, concerning, observe)
+    missing = [one for one in known if one.kind == "missing"]
+    for reason in dict.fromkeys(one.reason for one in missing):
+        what = next(one.what for one in missing if one.reason == reason)
+        observe(Unavailable(what, reason))
+    for one in concerning:
+        if one.kind == "doubt":
+            observe(Warned(str(one)))
+    for one in joined(one for one in concerning if one.kind == "lacking"):
+        observe(Unavailable(one.what, one.reason))
+    return known
+
+
+def _thermometer(suite: Suite) -> Callable[[], Temperatures]:
+    """Return what reads the temperatures that may end a rest: none where the protocol does not ask for them."""
+    from greenbench import meters
+
+    if build_protocol(suite.protocol).cooldown_within_c is None:
+        return dict
+    return partial(temperatures, meters.select(False, suite.meters))

@@ -1,0 +1,270 @@
+"""The child process of one cell: load, warm up, measure, score, and hand each row over the moment it exists."""
+
+import json
+import math
+import os
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from numbers import Integral, Real
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from greenbench.datasets.corpus import Census, Corpus
+from greenbench.errors import AnswerError, GreenbenchError, words
+from greenbench.files.unicode import to_json, visible
+from greenbench.hardware import devices, environment
+from greenbench.harness import messages, rows, server
+from greenbench.harness.idle import idle_after_w, idle_power_w, warm_up
+from greenbench.harness.job import Job
+from greenbench.harness.load import Load, batches
+from greenbench.harness.overhead import overhead
+from greenbench.harness.window import Window, run_window, transcribe
+from greenbench.meters import absent, select
+from greenbench.metrics import ratio
+from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Inapplicable, Meter, Reading, Transcriber, Variant
+from greenbench.results.record import to_row
+from greenbench.results.runfiles import RECORDS, unstorable
+from greenbench.suite import scenarios
+from greenbench.suite.entries import build_variant, corpus_of
+from greenbench.suite.plan import Cell
+from greenbench.suite.protocol import build_protocol
+
+MAX_REASON = 2000
+"""Characters of a reason, which is a line in tables."""
+
+Run = Callable[[Load], Window]
+"""Runs one window with the warm model on the corpus, under the meters."""
+
+
+class Channel:
+    """The line to the parent: JSON lines out, and one acknowledgement in for each ``ask``.
+
+    Whatever libraries print goes to standard error, and what they read is empty, so that neither garbles the messages.
+    """
+
+    def __init__(self) -> None:
+        """Take over standard input and output."""
+        self._in, self._out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+
+    def job(self) -> Job:
+        """Read what to measure."""
+        return TypeAdapter(Job).validate_python(json.loads(self._in.readline()))
+
+    def send(self, kind: str, **content: Any) -> None:
+        """Send one message."""
+        self._out.write(to_json({"kind": kind, **content}) + "\n")
+        self._out.flush()
+
+    def ask(self, kind: str, **content: Any) -> None:
+        """Send a message and wait until the parent has dealt with it and gone back to sleep."""
+        self.send(kind, ack=True, **content)
+        if not self._in.readline():
+            raise SystemExit("the parent is gone")
+
+
+def run_cell(job: Job, channel: Channel) -> None:
+    """Measure one cell: a row, and the texts behind it, for each repeat."""
+    variant = build_variant(job.cell.variant)
+    reason = devices.unusable(job.cell.device) or variant.unsupported(job.cell.device)
+    if reason:
+        why = "inapplicable" if isinstance(reason, Inapplicable) else "lacking"
+        channel.send("record", row=to_row(rows.not_measured(job, "skipped", reason, why)))
+        return
+    corpus = _decode(job.cell, channel)
+    transcriber, metrics = _load(variant, job.cell, corpus, channel)
+    product = environment.product(job.cell.device)  # torch then knows the GPU's identity, which meters ask for
+    assert corpus.census is not None
+    dtype = transcriber.footprint.compute_dtype
+    for warning in variant.warnings():
+        channel.send("warning", text=f"{variant.name}: {warning}")
+    setting = rows.Setting(corpus.census, transcriber.batching, product, metrics, dtype, variant.decoding())
+    _measure(job, transcriber, corpus, setting, channel)
+
+
+def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, setting: rows.Setting, channel: Channel) -> None:
+    """Measure the cell's windows; idling comes before the warm-up, for a model that has rested is not warm."""
+    steps = build_protocol(job.suite.protocol)
+    meters = select(job.suite.estimate_energy, job.suite.meters)
+    why_not = absent(meters, job.suite.meters)
+    if job.weigh:
+        channel.send("overhead", **overhead(meters))
+    idle = partial(_idle_power_w, job, meters, channel)
+    idle_w = idle()
+
+    def run(load: Load) -> Window:
+        fresh = Reading(trace=job.trace, device=job.cell.device, absent=why_not)
+        return run_window(transcriber, corpus, load, meters, fresh)
+
+    for repeat in range(steps.repeats):
+        channel.send("phase", text="warming up")
+        queue = batches(job.cell.scenario, next(corpus.chunks()), job.cell.batch_size)
+        warmth = warm_up(transcriber, queue, steps)
+        window = (_serve if job.cell.scenario == "server" else _send)(job, repeat, run, channel)
+        if window is None:
+            return
+        channel.send("window", row=rows.window_edges(job, repeat, window.reading))
+        after_w = idle_after_w(idle, idle_w, steps.idle_drift_pct, job.power_logged)
+        told = rows.beside(setting, warmth, idle_w, after_w)
+        channel.send("hypotheses", rows=rows.hypotheses(job, repeat, window))
+        channel.send("record", row=_checked(to_row(rows.measured(job, repeat, told, window))))
+        idle_w = idle_w if after_w is None else after_w
+
+
+def _checked(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row that can be stored.
+
+    Raises:
+        ValueError: what a plug-in told of itself is of a wrong type, or not finite.
+    """
+    for fault in unstorable(RECORDS, row):
+        raise ValueError(f"the row cannot be stored: {fault[:300]}")
+    return row
+
+
+def _send(job: Job, repeat: int, run: Run, channel: Channel) -> Window:
+    """Run the window of a repeat with the utterances sent as fast as they are done."""
+    steps = build_protocol(job.suite.protocol)
+    channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}, at least {steps.window_s:g} s")
+    return run(Load(job.cell.scenario, job.cell.batch_size, steps.window_s))
+
+
+def _serve(job: Job, repeat: int, run: Run, channel: Channel) -> Window | None:
+    """Find the rate that the model can serve; one that is too slow for any is skipped, and returns None.
+
+    All probes of a repeat draw the same arrivals, only faster or slower; other repeats and rounds draw others.
+    """
+    steps, asked = build_protocol(job.suite.protocol), job.suite.server
+    phase, n = f"measuring {repeat + 1}/{steps.repeats}", scenarios.n_queries(asked)
+    channel.ask("phase", text=f"{phase}: without a queue")
+    alone = run(Load("single-stream", 1, 0.0))
+    reason = server.unservable(asked, alone)
+    if reason:
+        channel.send("record", row=to_row(rows.not_measured(job, "skipped", reason, "unservable")))
+        return None
+
+    def probe(rate_hz: float) -> Window:
+        channel.ask("phase", text=f"{phase}: {rate_hz:.3g}/s for about {max(steps.window_s, n / rate_hz):.0f} s")
+        seed = f"{asked.seed}-{job.cell.round}-{repeat}"
+        return run(Load(job.cell.scenario, 1, steps.window_s, n, rate_hz, seed))
+
+    return server.search(asked, server.capacity_hz(alone), probe)
+
+
+def _decode(cell: Cell, channel: Channel) -> Corpus:
+    """Pass over the data set once: it is counted and hashed, and kept if it fits into memory."""
+    channel.send("phase", text="decoding")
+    corpus = corpus_of(cell.dataset)
+    deque(corpus.chunks(), maxlen=0)  # keeps no chunk while the next is decoded
+    return corpus
+
+
+def _load(
+    variant: Variant, cell: Cell, corpus: Corpus, channel: Channel
+) -> tuple[Transcriber, dict[str, float | int | None]]:
+    """Load the model and run its first utterance, cold."""
+    first = next(corpus.chunks())[0]
+    channel.send("phase", text="loading")
+    start = time.perf_counter()
+    transcriber = variant.load(cell.device)
+    loaded = time.perf_counter()
+    size = _size(transcriber)
+    channel.send("phase", text="first utterance")
+    first_start = time.perf_counter()
+    transcribe(transcriber, [first])
+    return transcriber, {
+        "load_s": loaded - start,
+        "first_utterance_s": time.perf_counter() - first_start,
+        **size,
+        "n_nonzero_params": _number("n_nonzero_params", transcriber.footprint.n_nonzero_params()),
+        "macs_per_audio_s": _number("macs", _macs_per_audio_s(transcriber.footprint, corpus.census)),
+    }
+
+
+def _size(transcriber: Transcriber) -> dict[str, float | int | None]:
+    """Return what a loaded model says of its size.
+
+    Raises:
+        TypeError: it is no transcriber, or a number is none.
+    """
+    wanted = "a transcriber is called with a batch, has a Footprint, and its batching is padded or sequential"
+    if not isinstance(transcriber, Transcriber):
+        raise TypeError(f"load() gave a {type(transcriber).__name__}: {wanted}")
+    footprint, batching = transcriber.footprint, transcriber.batching
+    if not isinstance(footprint, Footprint) or batching not in ("padded", "sequential"):
+        raise TypeError(
+            f"load() gave a {type(transcriber).__name__} with footprint {str(footprint)[:60]} and batching "
+            f"{str(batching)[:60]}: {wanted}"
+        )
+    return {name: _number(name, getattr(footprint, name)) for name in ("n_params", "model_bytes")}
+
+
+def _number(name: str, value: Any) -> float | int | None:
+    """Return a number of a footprint as JSON has it, numpy's included."""
+    if value is None:
+        return None
+    if type(value) is not bool and isinstance(value, Integral):
+        return int(value)
+    if type(value) is not bool and isinstance(value, Real) and math.isfinite(value):
+        return float(value)
+    raise TypeError(f"footprint.{name} is {str(value)[:60]!r}: it must be a finite number, or None where it is unknown")
+
+
+def _macs_per_audio_s(footprint: Footprint, census: Census | None) -> float | None:
+    """Return the work for a second of audio in an utterance of the data set's mean length."""
+    assert census is not None
+    n_samples = round(census.audio_s / census.n_utterances * SAMPLE_RATE_HZ)
+    return ratio(footprint.macs(n_samples), n_samples / SAMPLE_RATE_HZ)
+
+
+def _idle_power_w(job: Job, meters: list[Meter], channel: Channel) -> float | None:
+    channel.ask("phase", text="idle baseline")
+    reading = Reading(trace=job.trace, device=job.cell.device)
+    watts = idle_power_w(meters, build_protocol(job.suite.protocol).idle_s, reading, job.power_logged)
+    if reading.segments:
+        channel.send("window", row=rows.window_edges(job, None, reading))
+    return watts
+
+
+def main() -> None:
+    """Read one job from standard input and run it; every exception becomes an ``error`` row."""
+    channel = Channel()
+    job = channel.job()
+    try:
+        run_cell(job, channel)
+        channel.send("done")
+    except BaseException as error:
+        _explain(job, channel, error)
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        raise SystemExit(1) from None
+
+
+def _explain(job: Job, channel: Channel, error: BaseException) -> None:
+    """Send the row of a failure; where the line is gone, the exit code says so."""
+    with suppress(Exception):  # standard error may be closed, or anything else
+        traceback.print_exception(error)
+    try:
+        channel.send("record", row=to_row(rows.failed(job, _reason(job, error))))
+        channel.send("done")
+    except (OSError, ValueError):
+        os._exit(messages.LOST)
+
+
+def _reason(job: Job, error: BaseException) -> str:
+    """Say in one line what was raised, whatever its own words do."""
+    of = f"{job.cell.variant.name}: " if isinstance(error, AnswerError) else ""
+    kind = "" if isinstance(error, GreenbenchError) else f"{type(error).__name__}: "
+    return visible(f"{kind}{of}{words(error)}".removesuffix(": "))[:MAX_REASON]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""The same work on several platforms, side by side: nothing is ranked, and no two energy scopes share a column."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from greenbench.analysis.summary import ENERGY
+from greenbench.hardware.platforms import Platform
+from greenbench.leaderboard.board import RANKED, Board, Entry, Score
+from greenbench.leaderboard.documents import covers
+from greenbench.leaderboard.ranking import energy_scope, known_as
+from greenbench.metrics import METRICS
+from greenbench.report.figures import number, quantity
+from greenbench.results import comparability
+
+VARYING = ("device", "device_name", "threads")
+"""What makes a platform, and so may differ between the rows of a comparison."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """An entry's line: its platform, and of each heading the text and the number that it sorts by."""
+
+    entry: str
+    platform: str
+    cells: tuple[tuple[str, float | None], ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One variant, data set and protocol on several platforms."""
+
+    label: str
+    headings: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def comparisons(boards: Iterable[Board], platforms: Mapping[str, Platform]) -> list[Comparison]:
+    """Return what was measured alike, and is fit, on at least two platforms."""
+    groups: dict[str, list[tuple[Board, Entry]]] = {}
+    for board in boards:
+        unfit = {one.entry.id for one in board.apart if one.metrics == RANKED}
+        for entry in board.entries:
+            if entry.id not in unfit:
+                groups.setdefault(_key(entry), []).append((board, entry))
+    several = [group for group in groups.values() if len({board.platform for board, _ in group}) > 1]
+    return [_comparison(group, platforms) for group in several]
+
+
+def _key(entry: Entry) -> str:
+    names = [name for name in comparability.KEY if name not in VARYING]
+    identity = [*(str(entry.line[name]) for name in ("variant", "steps", "n_params")), known_as(entry.line)]
+    return str([*identity, *(str(comparability.value(entry.line, name)) for name in names)])
+
+
+def _comparison(group: Sequence[tuple[Board, Entry]], platforms: Mapping[str, Platform]) -> Comparison:
+    scopes = list(dict.fromkeys(energy_scope(entry.line) for _, entry in group if ENERGY in entry.scores))
+    line = group[0][1].line
+    named = [str(line["variant"]), str(line["dataset"]), str(line["scenario"]), f"batch size {line['batch_size']}"]
+    return Comparison(
+        label=" · ".join([*named, str(comparability.value(line, "protocol"))]),
+        headings=("device", "threads", METRICS["rtfx"].label, *_energies(scopes), "WER"),
+        rows=tuple(
+            Row(entry.id, platforms[board.platform].name, tuple(_cells(entry, scopes))) for board, entry in group
+        ),
+    )  # fmt: skip
+
+
+def _energies(scopes: Iterable[tuple[str | None, str | None]]) -> list[str]:
+    return [f"J per audio s, {covers(scope)}, {kind}" for scope, kind in scopes]
+
+
+def _cells(entry: Entry, scopes: Sequence[tuple[str | None, str | None]]) -> Iterable[tuple[str, float | None]]:
+    line, scores = entry.line, entry.scores
+    threads = comparability.value(line, "threads")
+    yield str(comparability.value(line, "device")), None
+    yield str(threads), threads
+    yield _figure("rtfx", scores.get("rtfx"))
+    for one in scopes:
+        yield _figure(ENERGY, scores.get(ENERGY) if energy_scope(line) == one else None)
+    yield _figure("wer", scores.get("wer"))
+
+
+def _figure(metric: str, score: Score | None) -> tuple[str, float | None]:
+    if score is None:
+        return "–", None
+    span = f" [{number(metric, score.low)}, {number(metric, score.high)}]" if score.low != score.high else ""
+    return f"{quantity(metric, score.value)}{span}", score.value

@@ -1,0 +1,1 @@
+"""Models: what families of recognisers and methods both need of a torch CTC model."""

@@ -1,0 +1,107 @@
+"""A loaded CTC model, a torch module or an exported one: how it turns waveforms into text, and what it weighs."""
+
+import io
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from greenbench.errors import NotFiniteError
+from greenbench.models import exported
+from greenbench.models.frames import n_frames, receptive_field
+from greenbench.models.macs import count_macs
+from greenbench.models.precision import compute_dtype
+from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Waveform
+
+
+class CtcTranscriber:
+    """A CTC model with its feature extractor and tokeniser; greedy decoding, no language model.
+
+    Whether a batch gets an attention mask follows the model's own feature extractor. Models with layer norm in
+    the front end have one and read a batch as they read each utterance alone (but data2vec, whose positional
+    convolutions let padding into the last frames). Models with group norm (base-960h, large-960h) were trained
+    without one and are padded with zeros. The statistics of their group norm then take in the padding, which no
+    mask mends: a batch reads a little differently. That is what batching does to these models wherever they run,
+    so it is measured as it is; in batches of 8 sorted by length WER stays within 0.01 of batch size 1, in batches
+    of mixed lengths it need not. Frames that stand for padding are cut off before decoding in all cases.
+    """
+
+    batching = "padded"
+
+    def __init__(self, model: Any, extractor: Any, tokenizer: Any, device: str) -> None:
+        """Take a model that is ready to run: a torch module on its device, or an exported one."""
+        self.model, self.extractor, self.tokenizer, self.device = model, extractor, tokenizer, device
+        elsewhere = isinstance(model, exported.Exported)
+        weights = () if elsewhere else model.parameters()
+        self.dtype = next((p.dtype for p in weights if p.is_floating_point()), None)
+        self.footprint = model.footprint if elsewhere else footprint(model)
+        self.min_samples = receptive_field(model.config)
+
+    def __call__(self, batch: Sequence[Waveform]) -> list[str]:
+        """Transcribe a batch; reading the tokens back waits for the device.
+
+        Raises:
+            NotFiniteError: the best logit of a frame is NaN or infinite. That is looked for on the device, in the
+                maxima that greedy decoding takes anyway, and comes back as a token of -1: a comparison and a choice a
+                frame, beside the millions of multiplications that each frame took.
+        """
+        import torch
+
+        waveforms = [np.pad(w, (0, max(0, self.min_samples - len(w)))) for w in batch]
+        inputs = self.extractor(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")
+        inputs = inputs.to(self.device, self.dtype)
+        with torch.inference_mode():
+            best = self.model(**inputs).logits.max(dim=-1)  # values and indices, each (n_utterances, n_frames)
+            tokens = torch.where(torch.isfinite(best.values), best.indices, -1).cpu()
+        rows = [row[: n_frames(self.model.config, len(w))].tolist() for row, w in zip(tokens, waveforms, strict=True)]
+        broken = [position for position, row in enumerate(rows) if -1 in row]
+        if broken:
+            raise NotFiniteError(broken)
+        texts: list[str] = self.tokenizer.batch_decode(rows)
+        return texts
+
+
+def footprint(model: Any) -> Footprint:
+    """Count a torch module's parameters, quantised ones included, and the bytes of its serialised state."""
+    import torch
+
+    buffer = _ByteCounter()
+    torch.save(model.state_dict(), buffer)  # type: ignore[arg-type]
+    n_params = sum(tensor.numel() for tensor in _tensors(model))
+    return Footprint(
+        n_params, buffer.n_bytes, partial(count_macs, model), partial(_n_nonzero, model), compute_dtype(model)
+    )
+
+
+def _tensors(model: Any) -> list[Any]:
+    """Return a torch module's parameters, those of dynamically quantised layers included."""
+    from torch.ao.nn.quantized import Linear
+
+    quantized: list[Any] = [module for module in model.modules() if isinstance(module, Linear)]
+    return [*model.parameters(), *(t for m in quantized for t in (m.weight(), m.bias()) if t is not None)]
+
+
+def _n_nonzero(model: Any) -> int | None:
+    """Count the parameters that are not zero, an integer weight by its integers; None where they are packed."""
+    import torch
+
+    plain = (torch.Tensor, torch.nn.Parameter)
+    try:
+        tensors = [t.detach() if type(t) in plain and not t.is_quantized else t.dequantize() for t in _tensors(model)]
+    except (AttributeError, NotImplementedError, TypeError):
+        return None
+    return sum(int(torch.count_nonzero(tensor)) for tensor in tensors)
+
+
+class _ByteCounter(io.RawIOBase):
+    """A file that counts what is written to it, so that sizing a large model takes no disk."""
+
+    n_bytes = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.n_bytes += len(data)
+        return len(data)

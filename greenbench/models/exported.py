@@ -1,0 +1,183 @@
+"""Builds that another engine runs: the model is written once as files, which are kept and opened from then on."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from greenbench import cache
+from greenbench.errors import InputError, MissingError
+from greenbench.files.unicode import IN_UTF8
+from greenbench.models.macs import macs_of_work, work
+from greenbench.plugins import SAMPLE_RATE_HZ, Export, Footprint, Outline
+
+Run = Callable[[Mapping[str, npt.NDArray[Any]]], npt.NDArray[np.float32]]
+"""An engine's session: named inputs in, logits ``(n_utterances, n_frames, n_tokens)`` out."""
+
+SIZE = "size.json"
+
+FORM = 4
+"""Version of what is kept; 2: the work beside the files, 3: what stays floats in OpenVINO's builds as float16, 4: the
+feature extractor's inputs."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model to be exported.
+
+    Attributes:
+        load: returns the torch module on the CPU and its feature extractor; picklable.
+        about: what decides its content, JSON types only.
+    """
+
+    load: Callable[[], tuple[Any, Any]]
+    about: Mapping[str, Any]
+
+
+def files(source: Source, build: Export) -> Path:
+    """Return the folder of an exported model, exporting it in a process of its own if it is not kept.
+
+    Only so is what a measured process holds in memory the same whether the export was at hand or not.
+
+    Raises:
+        MissingError: the export failed; the last line that it wrote says why.
+    """
+    return cache.artefact(_about(source, build), partial(_export_elsewhere, source, build))
+
+
+def are_kept(source: Source, build: Export) -> bool:
+    """Say whether the files of an exported model are kept, so that ``files`` has nothing to export."""
+    return cache.holds(_about(source, build))
+
+
+def _about(source: Source, build: Export) -> dict[str, Any]:
+    how = {"build": type(build).__name__, "settings": repr(build), "versions": build.versions(), "form": FORM}
+    return {**source.about, **how}
+
+
+def follow(before: Outline, build: str) -> Outline:
+    """Refuse to export what the exporters of torch cannot trace.
+
+    Args:
+        before: what is exported.
+        build: the export's name.
+
+    Raises:
+        InputError: the model is compiled, or has weights that are integers.
+    """
+    if before.compiled:
+        raise InputError(f"{build} cannot follow compile, since another engine runs the model: leave compile out")
+    if before.integers:
+        raise InputError(f"{build} cannot follow {before.integers}, since it takes a model in floats: leave it out")
+    return before
+
+
+def _export_elsewhere(source: Source, build: Export, folder: Path) -> None:
+    command = [sys.executable, "-m", "greenbench.models.exported"]
+    order, env = pickle.dumps((source.load, build, folder)), {**os.environ, **IN_UTF8}
+    done = subprocess.run(command, input=order, env=env, capture_output=True, check=False)
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise MissingError(f"{type(build).__name__}: the model could not be exported: {last[0]}")
+
+
+def _export(load: Callable[[], tuple[Any, Any]], build: Export, aside: Path) -> None:
+    """Write the model's files, and beside them what they weigh and how much work they are."""
+    model, extractor = load()
+    model = model.float()  # in which the engines take a model; its weights may come from a half
+    counted = {"n_params": sum(p.numel() for p in model.parameters()), "work": work(model)}
+    build.export(model, extractor, aside)
+    size = {**counted, "model_bytes": sum(f.stat().st_size for f in aside.iterdir())}
+    (aside / SIZE).write_text(json.dumps(size), encoding="utf-8")
+
+
+class Exported:
+    """What a transcriber asks of a torch model, answered by another engine.
+
+    Attributes:
+        config: of the transformers model.
+        footprint: parameters and work of the model that was exported, bytes of the files that run, and what the
+            engine multiplies in.
+    """
+
+    def __init__(self, run: Run, config: Any, folder: Path, compute_dtype: str | None = None) -> None:
+        """Take an opened session and the folder it came from."""
+        self._run, self.config = run, config
+        size = json.loads((folder / SIZE).read_text(encoding="utf-8"))
+        macs = partial(macs_of_work, config, size.pop("work"))
+        self.footprint = Footprint(**size, macs=macs, compute_dtype=compute_dtype)
+
+    def __call__(self, **inputs: Any) -> Any:
+        """Run the inputs of the transformers model; return an object with ``logits``."""
+        import torch
+
+        logits = self._run({name: tensor.numpy() for name, tensor in inputs.items()})
+        return SimpleNamespace(logits=torch.from_numpy(logits))
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """Return the installed versions of packages, and of what every export depends on."""
+    return {name: version(name) for name in ("torch", "transformers", *packages)}
+
+
+def graph(model: Any, extractor: Any) -> tuple[Any, dict[str, Any]]:
+    """Return a module whose ``forward`` gives the logits alone, and example inputs by name.
+
+    The inputs are those that the feature extractor gives, which will feed the engine: waveforms or spectra, with an
+    attention mask or without, whatever the model's own layers would suggest.
+    """
+    import torch
+
+    noise = np.random.default_rng(0)
+    waveforms = [noise.standard_normal(n * SAMPLE_RATE_HZ).astype(np.float32) for n in (3, 2)]
+    example = dict(extractor(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt"))
+
+    class Logits(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+            _forget_positions(self.model)
+            logits: torch.Tensor = self.model(**dict(zip(example, inputs, strict=True))).logits
+            return logits
+
+    return Logits().eval(), example
+
+
+def _forget_positions(model: Any) -> None:
+    """Let rotary embeddings be computed anew: they are kept for the next input of the same length.
+
+    A graph that is traced with them at hand would hold them as a constant, right for that one length alone.
+    """
+    for module in model.modules():
+        if "cached_sequence_length" in vars(module):
+            module.cached_sequence_length = None
+
+
+def main() -> None:
+    """Export what standard input describes; for ``files``.
+
+    Ctrl-C ends it at once, without a handler: what it began is removed by its parent, and while NNCF works a handler
+    could find no stack to run on (see ``openvino_core``).
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the shell asked for it to be ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    load, build, folder = pickle.load(sys.stdin.buffer)  # noqa: S301 (from the parent process)
+    _export(load, build, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""What a CTC model's folder must hold, and which of its files are not what their names say: seen without loading it."""
+
+import json
+import zipfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from greenbench.errors import InputError, MissingError, StoreError
+from greenbench.files import readback
+from greenbench.files.pointers import LFS
+
+TYPES = (
+    "data2vec-audio", "hubert", "parakeet_ctc", "sew", "sew-d", "unispeech", "unispeech-sat", "wav2vec2",
+    "wav2vec2-bert", "wav2vec2-conformer", "wavlm",
+)  # fmt: skip
+"""Model types that are measured, of those that transformers' ``AutoModelForCTC`` loads."""
+
+BESIDE: dict[str, tuple[tuple[str, ...], str]] = {
+    "feature extractor": (
+        ("preprocessor_config.json", "processor_config.json"),
+        "AutoFeatureExtractor.from_pretrained('BASE').save_pretrained('{folder}')",
+    ),
+    "tokeniser": (
+        ("vocab.json", "tokenizer.json", "vocab.txt"),
+        "AutoTokenizer.from_pretrained('BASE').save_pretrained('{folder}')",
+    ),
+}
+"""What a model does not run without: the files of which one must be there, and what writes it in transformers."""
+
+
+def check(label: str, folder: Path) -> dict[str, Any]:
+    """Refuse a folder that holds another kind of model, or not the whole of it.
+
+    Args:
+        label: names the model in the message.
+        folder: to look into.
+
+    Returns:
+        Its configuration.
+
+    Raises:
+        InputError: it is a model of another kind.
+        MissingError: a file is missing, or not what its name says; one line with the remedy.
+    """
+    refused = f"model {label}: does not load as a CTC model: "
+    if pointer := next(_pointers(folder), None):
+        raise MissingError(f"{refused}{pointer} is a git-lfs pointer, not the file: run `git lfs pull` in {folder}.")
+    if not (folder / "config.json").is_file():
+        if _has(folder, "model.bin"):
+            raise InputError(refused + _for_ctranslate(label))
+        raise MissingError(f"{refused}config.json is missing: {_in_a_subfolder(folder)}.")
+    config = check_type(label, folder)
+    if problem := _of_weights(folder):
+        raise MissingError(f"{refused}{problem}.")
+    for part, (names, how) in BESIDE.items():
+        if not _has(folder, *names):
+            raise MissingError(
+                f"{refused}{names[0]} is missing: it has no {part}, as the checkpoints of a Trainer that was not given "
+                f"it. Add that of the model it was trained from: {how.format(folder=folder)}."
+            )
+    return config
+
+
+def check_type(label: str, folder: Path) -> dict[str, Any]:
+    """Return a folder's configuration, and refuse one of models that are not measured.
+
+    Raises:
+        InputError: its type is another one; the message says what is for Whisper.
+        MissingError: it is not there, or no JSON object.
+    """
+    config = _configuration(label, folder)
+    kind = config.get("model_type")
+    if kind == "whisper" or (kind is None and "alignment_heads" in config):
+        raise InputError(f"model {label}: does not load as a CTC model: {_for_ctranslate(label, kind)}")
+    if kind not in TYPES:
+        raise InputError(
+            f"model {label}: does not load as a CTC model: its config.json is of the type {kind!r}. Measured are "
+            f"CTC models of the types {', '.join(TYPES)}."
+        )
+    return config
+
+
+def _configuration(label: str, folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        found = json.loads(readback.read_whole(path))
+    except (StoreError, ValueError, RecursionError) as error:
+        raise MissingError(
+            f"model {label}: config.json is not valid JSON ({error}). Make or fetch it again."
+        ) from error
+    if not isinstance(found, dict):
+        raise MissingError(f"model {label}: config.json is no JSON object. Make or fetch it again.")
+    return found
+
+
+def _for_ctranslate(label: str, kind: str | None = None) -> str:
+    convert = f"ct2-transformers-converter --model {label} --output_dir FOLDER --copy_files tokenizer.json"
+    how = f"convert it (`{convert} preprocessor_config.json`) and " if kind else ""
+    return f"it is a Whisper model: {how}give `use: faster-whisper`, with `model` the {'new ' if kind else ''}folder."
+
+
+def _has(folder: Path, *names: str) -> bool:
+    return any((folder / name).is_file() for name in names)
+
+
+def _pointers(folder: Path) -> Iterator[str]:
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.stat().st_size < 1024 and path.read_bytes().startswith(LFS):
+            yield path.name
+
+
+def _in_a_subfolder(folder: Path) -> str:
+    """Say where the model may be instead: a Trainer's folder keeps its checkpoints one level down."""
+    below = sorted(path.parent.name for path in folder.glob("*/config.json"))
+    return f"give {folder / below[-1]}, which has one" if below else "save the model there with `save_pretrained`"
+
+
+def _of_weights(folder: Path) -> str | None:
+    """Say which weight file is missing or cut; None where all are whole as far as their headers tell."""
+    for index in sorted(folder.glob("*.index.json")):
+        lost = [name for name in _shards(index) if not (folder / name).is_file()]
+        if lost:
+            return f"{lost[0]} is missing, which {index.name} names ({len(lost)} are): fetch the model again"
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    if not files:
+        return "*.safetensors or *.bin is missing: save the model there with `save_pretrained`"
+    cut = [path for path in files if not _is_whole(path)]
+    return f"{cut[0].name} is cut short or damaged: make or fetch it again" if cut else None
+
+
+def _shards(index: Path) -> Sequence[str]:
+    try:
+        return sorted(set(json.loads(readback.read_whole(index))["weight_map"].values()))
+    except (StoreError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return [index.name + " with a weight_map"]
+
+
+def _is_whole(path: Path) -> bool:
+    """Say whether a weight file ends where its own header or directory says."""
+    if path.suffix != ".safetensors":
+        with path.open("rb") as file:
+            return zipfile.is_zipfile(path) or file.read(2) not in (b"PK", b"")
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np"):
+            return True
+    except (SafetensorError, OSError):
+        return False

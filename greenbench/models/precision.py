@@ -1,0 +1,45 @@
+"""In which precisions a model multiplies: what its row says as ``compute_dtype``."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from greenbench.hardware.roofline import PRECISIONS
+
+_NAMES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+
+
+def compute_dtype(model: Any) -> str | None:
+    """Name the precisions of a torch module's matrix products and convolutions.
+
+    They are those of the parameters of more than one dimension. Layers that quantise their inputs, too, multiply
+    integers; weights that are only kept as integers are multiplied as floats. On CUDA torch runs convolutions of
+    float32 in TF32 where the GPU has it, unless that is turned off.
+
+    Args:
+        model: a ``torch.nn.Module`` on its device.
+
+    Returns:
+        E.g. ``fp32+int8``; None where nothing is multiplied.
+    """
+    from torch.ao.nn.quantized import Linear
+
+    kinds = {"int8" for module in model.modules() if isinstance(module, Linear)}
+    for weight in (parameter.data for parameter in model.parameters() if parameter.ndim > 1):
+        is_dynamic = getattr(weight, "act_quant_kwargs", None) is not None  # a tensor of torchao's
+        kinds.add("int8" if is_dynamic else str(weight.dtype).removeprefix("torch."))
+        if weight.dtype.itemsize == 4 and weight.device.type == "cuda" and _has_tf32(weight.device):
+            kinds.add("tf32")
+    return named(kinds)
+
+
+def _has_tf32(device: Any) -> bool:
+    import torch
+
+    is_allowed = torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
+    return bool(is_allowed and torch.cuda.get_device_capability(device)[0] >= 8)
+
+
+def named(kinds: Iterable[str]) -> str | None:
+    """Join names of types, as torch or CTranslate2 have them, in the order of ``PRECISIONS``; others come last."""
+    names = {_NAMES.get(kind, kind) for kind in kinds}
+    return "+".join([*(n for n in PRECISIONS if n in names), *sorted(names - set(PRECISIONS))]) or None

@@ -1,0 +1,1 @@
+"""Power meters outside the machine: their logs, and recording one."""

@@ -1,0 +1,208 @@
+"""What the texts say beyond one error rate: latencies, errors by speaker and by length, and the worst utterances."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from greenbench.analysis.error_rates import Cell, Counted, RecountError, Texts
+from greenbench.report.data import short
+from greenbench.results.record import CELL
+from greenbench.results.store import Row
+from greenbench.text.alignment import Pair, align
+
+SHARES = (0, 1, 2, 5, *range(10, 100, 10), 95, 98, 99, 100)
+"""The percentiles that stand for a cell's latencies, however many utterances it has."""
+
+N_GROUPS = 20
+"""Speakers of a data set that are shown by themselves: those with most words; the others are one group."""
+
+N_WORST, N_DATASETS, N_READINGS = 8, 6, 6
+"""Utterances of a data set whose words are shown, data sets, and different texts of an utterance."""
+
+_LENGTHS = ("shortest quarter", "second quarter", "third quarter", "longest quarter")
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The texts of a cell's first window.
+
+    Attributes:
+        line: the cell's line in the summary.
+        variant: of the cell.
+        dataset: of the cell.
+        rows: of ``hypotheses.jsonl``, in the order of their ids.
+        counted: their errors, or why they cannot be counted.
+    """
+
+    line: int
+    variant: str
+    dataset: str
+    rows: Sequence[Row]
+    counted: Counted | RecountError
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A text that one or several variants wrote for an utterance: their names, lines of the summary, and its words."""
+
+    variants: tuple[str, ...]
+    lines: tuple[int, ...]
+    words: tuple[Pair, ...]
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """An utterance that was heard badly, with every different text; ``n_errors`` is their sum over the variants."""
+
+    id: str
+    speaker: str | None
+    audio_s: float | None
+    n_errors: int
+    readings: tuple[Reading, ...]
+    n_more: int
+
+
+def heard(
+    lines: pd.DataFrame, texts: Mapping[Cell, Texts], counted: Mapping[Cell, Counted | RecountError]
+) -> list[Heard]:
+    """Bring the lines of a summary that have a WER together with what their cells wrote.
+
+    Args:
+        lines: from ``summary.summary``, with rows numbered from 0.
+        texts: from ``error_rates.first_windows``.
+        counted: from ``error_rates.count_all``.
+    """
+    cells = zip(lines[list(CELL)].itertuples(index=False, name=None), lines["wer"].notna(), strict=True)
+    known = [(line, cell, texts[cell]) for line, (cell, has_wer) in enumerate(cells) if has_wer and texts.get(cell)]
+    unknown = RecountError("it has no row to count by")
+    return [
+        Heard(line, str(cell[1]), str(cell[2]), [of_cell[i] for i in sorted(of_cell)], counted.get(cell, unknown))
+        for line, cell, of_cell in known
+    ]
+
+
+def latencies(cells: Iterable[Heard]) -> dict[int, list[float | int]]:
+    """Return the percentiles ``SHARES`` of the seconds that each line's utterances took, where each was timed."""
+    timed = {cell.line: [row.get("latency_s") for row in cell.rows] for cell in cells}
+    known = {line: [s for s in seconds if s is not None] for line, seconds in timed.items()}
+    complete = {line: seconds for line, seconds in known.items() if len(seconds) == len(timed[line]) > 1}
+    return {line: [short(s) for s in np.percentile(seconds, SHARES)] for line, seconds in complete.items()}
+
+
+def groups(cells: Sequence[Heard]) -> dict[str, dict[int, list[list[Any]]]]:
+    """Count each line's errors by speaker and by length of the utterance.
+
+    Returns:
+        ``speaker`` and ``length`` -> line -> of each group ``[name, errors, reference words, utterances]``.
+    """
+    found: dict[str, dict[int, list[list[Any]]]] = {"speaker": {}, "length": {}}
+    for of_set in _by_dataset(cells):
+        for kind, name_of in (("speaker", _by_speaker(of_set)), ("length", _by_length(of_set))):
+            if name_of is not None:
+                found[kind] |= {cell.line: _counts(cell, name_of) for cell in of_set}
+    return {kind: lines for kind, lines in found.items() if lines}
+
+
+def _by_dataset(cells: Iterable[Heard]) -> list[list[Heard]]:
+    """Group the cells that could be counted."""
+    sets = defaultdict[str, list[Heard]](list)
+    for cell in cells:
+        if isinstance(cell.counted, Counted):
+            sets[cell.dataset].append(cell)
+    return list(sets.values())
+
+
+def _by_speaker(cells: Sequence[Heard]) -> Callable[[Row], str] | None:
+    """Return how speakers are named, None where fewer than two are known."""
+    words = defaultdict[str, int](int)
+    for row in {row["utterance_id"]: row for cell in cells for row in cell.rows}.values():
+        words[str(row.get("speaker") or "")] += len(row["reference"].split())
+    words.pop("", None)
+    if len(words) < 2:
+        return None
+    shown = set(sorted(words, key=lambda name: -words[name])[: N_GROUPS if len(words) > N_GROUPS + 1 else len(words)])
+    rest = f"{len(words) - len(shown)} others"
+    return lambda row: str(row["speaker"]) if str(row.get("speaker")) in shown else rest
+
+
+def _by_length(cells: Sequence[Heard]) -> Callable[[Row], str] | None:
+    """Return the quarter of the data set that an utterance is in by its length, None where lengths are not known."""
+    lengths = {row["utterance_id"]: row.get("audio_s") for cell in cells for row in cell.rows}
+    known = [length for length in lengths.values() if length is not None]
+    if len(known) < len(lengths) or len(set(known)) < len(_LENGTHS):
+        return None
+    edges = np.percentile(known, (25, 50, 75))
+    ends = [f"{a:.1f}–{b:.1f} s" for a, b in zip([min(known), *edges], [*edges, max(known)], strict=True)]
+    names = [f"{name}, {end}" for name, end in zip(_LENGTHS, ends, strict=True)]
+    return lambda row: names[int(np.searchsorted(edges, row["audio_s"]))]
+
+
+def _counts(cell: Heard, name_of: Callable[[Row], str]) -> list[list[Any]]:
+    assert isinstance(cell.counted, Counted)
+    sums = defaultdict[str, list[int]](lambda: [0, 0, 0])
+    for row, counts in zip(cell.rows, cell.counted.words, strict=True):
+        total = sums[name_of(row)]
+        total[0], total[1], total[2] = total[0] + counts.edits, total[1] + counts.n, total[2] + 1
+    return [[name, *total] for name, total in sorted(sums.items())]
+
+
+# --- the worst utterances --------------------------------------------------------------------------------
+
+
+def worst(cells: Sequence[Heard]) -> list[tuple[str, bool, list[Utterance]]]:
+    """Return of each data set the utterances that were heard worst, over one cell of each variant.
+
+    Returns:
+        Name of the data set, whether its words are as the normaliser left them, and the utterances, worst first.
+    """
+    sets = defaultdict[str, dict[str, Heard]](dict)
+    for cell in cells:
+        sets[cell.dataset].setdefault(cell.variant, cell)
+    return [
+        (name, all(isinstance(cell.counted, Counted) for cell in of_set.values()), _worst(list(of_set.values())))
+        for name, of_set in list(sets.items())[:N_DATASETS]
+    ]
+
+
+def _worst(cells: Sequence[Heard]) -> list[Utterance]:
+    """Bring each utterance's texts together, and keep those with the most errors."""
+    said = defaultdict[str, list[tuple[Heard, Row, str, str, int]]](list)
+    for cell in cells:
+        for row, reference, hypothesis, errors in _texts(cell):
+            said[row["utterance_id"]].append((cell, row, reference, hypothesis, errors))
+    totals = {utterance: sum(text[-1] for text in texts) for utterance, texts in said.items()}
+    most = sorted((i for i in said if totals[i]), key=lambda i: -totals[i])[:N_WORST]
+    return [_utterance(i, totals[i], said[i]) for i in most]
+
+
+def _texts(cell: Heard) -> Iterable[tuple[Row, str, str, int]]:
+    """Return reference, text and errors of each utterance; as they were written where they cannot be counted."""
+    if isinstance(cell.counted, Counted):
+        counted = cell.counted
+        errors = [counts.edits for counts in counted.words]
+        return zip(cell.rows, counted.references, counted.hypotheses, errors, strict=True)
+    pairs = [(row, str(row["reference"]), str(row["hypothesis"])) for row in cell.rows]
+    return [(*pair, sum(step.kind != "correct" for step in _aligned(*pair[1:]))) for pair in pairs]
+
+
+@lru_cache(maxsize=2**14)
+def _aligned(reference: str, hypothesis: str) -> tuple[Pair, ...]:
+    return tuple(align(reference.split(), hypothesis.split()))
+
+
+def _utterance(name: str, n_errors: int, texts: Sequence[tuple[Heard, Row, str, str, int]]) -> Utterance:
+    different = defaultdict[tuple[str, str], list[Heard]](list)
+    for cell, _, reference, hypothesis, _ in texts:
+        different[reference, hypothesis].append(cell)
+    readings = [
+        Reading(tuple(cell.variant for cell in of), tuple(cell.line for cell in of), _aligned(*pair))
+        for pair, of in list(different.items())[:N_READINGS]
+    ]
+    row = texts[0][1]
+    audio_s, n_more = row.get("audio_s"), len(different) - len(readings)
+    return Utterance(name, row.get("speaker"), audio_s, n_errors, tuple(readings), n_more)

@@ -1,0 +1,116 @@
+"""Which rows may be set against each other: the columns in which they must agree, and what to say where they do not."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from greenbench.metrics import ACCURACY, ENERGY_UNITS, METRICS, missing
+
+WORK = ("dataset", "data_hash", "scenario", "batch_size", "device")
+"""What was done: the same utterances, sent alike, on the same kind of device."""
+
+COUNTING = ("normalizer", "scorer")
+"""How errors are counted."""
+
+TIMING = ("device_name", "threads", "batching", "arrivals", "timed_region", "protocol")
+"""How speed, memory and energy are measured, and on what."""
+
+ENERGY = ("energy_scope", "energy_gpu_scope", "energy_kind")
+"""What joules cover, and whether they were measured or estimated."""
+
+READ = ("energy_method", "energy_scope")
+"""What ``value`` reads beside the column that it is asked for."""
+
+KEY = (*WORK, *COUNTING, *TIMING)
+"""Rows that agree in all of these may share a chart; their energies must agree in ``ENERGY`` too."""
+
+CONTROL = "control"
+"""What is crossed where a change of the machine or its libraries is the subject, so that the controls may differ."""
+
+CROSSABLE = (
+    "scenario", "batch_size", "device", "device_name", "threads", "batching", "arrivals", "protocol",
+    "energy_scope", "decoding", CONTROL,
+)  # fmt: skip
+"""What a comparison may be about, when asked for: the same texts by the same ruler under other conditions.
+
+Other utterances, another ruler or timed region, and estimates beside measurements are never compared.
+"""
+
+EVIDENCE = ("repeats", "rounds", "seed", "idle_s", "idle_drift_pct", "resamples")
+"""Steps of a protocol that change how much is known, and not what a window sees: they do not separate rows."""
+
+_OTHER_HASH = "hashes of two versions, which cannot be compared: measure the older run again"
+
+FIXED: dict[str, tuple[str, ...]] = {
+    "model_bytes": (), "n_params": (), "macs_per_audio_s": ("dataset", "data_hash"), "padding_pct": (*WORK, "batching"),
+}  # fmt: skip
+"""What does not vary from window to window -> the columns in which two rows must agree for it."""
+
+
+def columns(metric: str) -> tuple[str, ...]:
+    """Return the columns in which two rows must agree before ``metric`` of the one says anything of the other's."""
+    if metric in FIXED:
+        return FIXED[metric]
+    if metric in ACCURACY:
+        return (*WORK, *COUNTING)
+    return (*WORK, *TIMING, *(ENERGY if METRICS[metric].unit in ENERGY_UNITS else ()))
+
+
+def value(row: Mapping[Any, Any], name: str) -> Any:
+    """Return what a row has in a column of the key; None where it does not say.
+
+    Args:
+        row: a row, or a line that sums rows up.
+        name: from ``KEY`` or ``ENERGY``.
+    """
+    if name == "energy_kind":
+        method = row.get("energy_method")
+        return None if missing(method) else "estimated" if "estimated" in str(method) else "measured"
+    found = row.get(name)
+    if missing(found) or (name == "energy_gpu_scope" and "gpu" not in str(row.get("energy_scope"))):
+        return None
+    if isinstance(found, float) and found.is_integer():  # pandas makes floats of integers beside missing ones
+        return int(found)
+    return conditions(str(found)) if name == "protocol" else found
+
+
+def conditions(protocol: str) -> str:
+    """Leave out of a protocol's label the steps that do not separate rows: ``quick(rounds=3)`` is ``quick``."""
+    name, _, rest = protocol.partition("(")
+    steps = [step for step in rest.removesuffix(")").split(", ") if step and step.partition("=")[0] not in EVIDENCE]
+    return f"{name}({', '.join(steps)})" if steps else name
+
+
+def differing(
+    a: Mapping[Any, Any], b: Mapping[Any, Any], names: Iterable[str], across: Collection[str] = ()
+) -> dict[str, tuple[Any, Any]]:
+    """Return in what two rows differ and may not: column -> both values.
+
+    Args:
+        a: a row, or a line that sums rows up.
+        b: another one.
+        names: the columns in question, from ``columns(metric)`` or ``KEY``.
+        across: columns that the comparison is about, which may differ.
+    """
+    pairs = {name: (value(a, name), value(b, name)) for name in names if name not in across}
+    return {name: pair for name, pair in pairs.items() if str(pair[0]) != str(pair[1])}
+
+
+def decodings(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return how two rows were decoded, where both are known and differ, as ``differing`` does.
+
+    Variants may differ in it on purpose, and are compared; two runs of one variant then are of two recognisers.
+    """
+    found = differing(a, b, ["decoding"])
+    return {} if any(None in pair for pair in found.values()) else found
+
+
+def told(differences: Mapping[str, tuple[Any, Any]]) -> str:
+    """Say in what two rows differ: ``threads 2 against 4, protocol quick against standard``."""
+    known = {name: ["unknown" if value is None else value for value in pair] for name, pair in differences.items()}
+    return ", ".join(f"{name} {a} against {b}{_about_hashes(name, a, b)}" for name, (a, b) in known.items())
+
+
+def _about_hashes(name: str, a: Any, b: Any) -> str:
+    """Say of two digests of data that they are of two versions, where they are."""
+    versions = {str(value).rpartition("-")[0] for value in (a, b)}
+    return f" ({_OTHER_HASH})" if name == "data_hash" and len(versions) > 1 and "unknown" not in (a, b) else ""

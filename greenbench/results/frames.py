@@ -1,0 +1,128 @@
+"""The results of runs as pandas frames: rows, texts, scores, samples of power and windows."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from greenbench.errors import StoreError
+from greenbench.hardware.bounds import BOUNDS
+from greenbench.metrics import ACCURACY, METRICS
+from greenbench.results.record import KEYS, columns
+from greenbench.results.runfiles import HYPOTHESES, POWER, RECORDS, RUN, SCORES, WINDOWS, Row
+from greenbench.results.store import current, read_rows, read_run, runs
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def load(folder: str | Path) -> "pd.DataFrame":
+    """Load results as a tidy frame.
+
+    Args:
+        folder: a run's folder, or any parent of runs.
+
+    Returns:
+        One row per cell and repeat, with the columns of ``record.columns()``; metrics are float64 with NaN
+        where nothing was measured. Rows that a resumed run replaced are left out.
+
+    Raises:
+        StoreError: there is no run at or below ``folder``.
+    """
+    found = runs(Path(folder))
+    if not found:
+        raise StoreError(f"{folder}: no runs here (no {RUN} at or below it)")
+    return frame([row for path in found for row in current(read_rows(path / RECORDS))])
+
+
+def frame(rows: Sequence[Row]) -> "pd.DataFrame":
+    """Return rows of ``RECORDS`` as the frame that ``load`` gives."""
+    import pandas as pd
+
+    names = columns()
+    untyped = pd.DataFrame({name: pd.Series([row.get(name) for row in rows], dtype=object) for name in names})
+    typed: pd.DataFrame = untyped.astype(
+        dict.fromkeys(METRICS, "float64") | dict.fromkeys(("batch_size", "round", "repeat"), "Int64")
+    )
+    return typed
+
+
+def load_hypotheses(folder: str | Path) -> "pd.DataFrame":
+    """Load the raw texts of the runs at or below ``folder``, one row per utterance of each cell and repeat."""
+    import pandas as pd
+
+    names = [*KEYS, "utterance_id", "speaker", "reference", "hypothesis", "audio_s", "audio_digest", "latency_s"]
+    frame: pd.DataFrame = pd.DataFrame(_latest(folder, HYPOTHESES, (*KEYS, "utterance_id")), columns=names)
+    return frame
+
+
+def load_scores(folder: str | Path) -> "pd.DataFrame":
+    """Load what the runs at or below ``folder`` score under other normalisers and scorers than their rows'.
+
+    Returns:
+        One row per measured row and scoring: ``KEYS``, ``normalizer``, ``scorer``, ``non_english_pct``,
+        ``wer_ci_unit`` and the metrics of ``ACCURACY``.
+    """
+    import pandas as pd
+
+    names = [*KEYS, "normalizer", "scorer", "non_english_pct", "wer_ci_unit", *ACCURACY]
+    frame: pd.DataFrame = pd.DataFrame(_latest(folder, SCORES, (*KEYS, "normalizer", "scorer")), columns=names)
+    typed: pd.DataFrame = frame.astype(dict.fromkeys(("non_english_pct", *ACCURACY), "float64"))
+    return typed
+
+
+def load_power(folder: str | Path) -> "pd.DataFrame":
+    """Load what was sampled during the runs at or below ``folder``.
+
+    Returns:
+        One row a sample: ``run_id``, ``session`` (a run that was resumed has several), ``utc_s``, and the values
+        seen, each a column as in ``power.jsonl``. Of a counter ``<name>.energy_uj`` there is the mean power since
+        the sample before, too, as ``<name>.power_w``; NaN where the counter wrapped or was reset.
+    """
+    import pandas as pd
+
+    samples: list[Row] = []
+    for path in runs(Path(folder)):
+        origin, session, run_id = 0.0, 0, read_run(path).get("run_id")
+        for row in read_rows(path / POWER):
+            if "header" in row:
+                origin, session = row["header"]["utc_s"] - row["header"]["t_s"], session + 1
+            else:
+                samples.append({"run_id": run_id, "session": session, "utc_s": origin + row["t_s"], **row})
+    frame: pd.DataFrame = pd.DataFrame(samples, columns=None if samples else ["run_id", "session", "utc_s"])
+    pollers = frame.groupby(["run_id", "session"])
+    for counter in [name for name in map(str, frame) if name.endswith(".energy_uj")]:
+        watts = pollers[counter].diff() / 1e6 / pollers["utc_s"].diff()
+        frame[f"{counter.removesuffix('.energy_uj')}.power_w"] = watts.where(
+            (watts >= 0) & (watts <= BOUNDS["package"].highest_w)
+        )
+    return frame
+
+
+def load_windows(folder: str | Path) -> "pd.DataFrame":
+    """Load when the windows and idle baselines of the runs at or below ``folder`` were.
+
+    Returns:
+        One row for each stretch of time: ``kind`` (``window`` or ``idle``), ``KEYS``, ``start_utc_s``, ``end_utc_s``.
+    """
+    import pandas as pd
+
+    stretches = [
+        {**row, "start_utc_s": start, "end_utc_s": end}
+        for path in runs(Path(folder))
+        for row in read_rows(path / WINDOWS)
+        for start, end in segments_utc(row)
+    ]
+    frame: pd.DataFrame = pd.DataFrame(stretches, columns=["kind", *KEYS, "start_utc_s", "end_utc_s"])
+    return frame
+
+
+def segments_utc(edges: Row) -> list[tuple[float, float]]:
+    """Return the segments of a row of ``WINDOWS`` in UTC: it has the time on both clocks at one moment near them."""
+    shift_s = edges["utc_s"] - edges["t_s"]
+    return [(start + shift_s, end + shift_s) for start, end in edges["segments"]]
+
+
+def _latest(folder: str | Path, file: str, key: Sequence[str]) -> list[Row]:
+    """Return of the rows that agree in ``key`` the last, over all runs at or below a folder."""
+    rows = (row for path in runs(Path(folder)) for row in read_rows(path / file))
+    return list({tuple(row.get(name) for name in key): row for row in rows}.values())

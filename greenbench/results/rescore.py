@@ -1,0 +1,173 @@
+"""What measured texts score under another normaliser or scorer, or under the present versions of their own."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from greenbench.errors import InputError, StoreError
+from greenbench.files import lock, whole
+from greenbench.files.unicode import to_json
+from greenbench.results import flags as results_flags
+from greenbench.results import store
+from greenbench.results.record import KEYS, Key, key_of
+from greenbench.suite.protocol import Protocol, build_protocol
+from greenbench.text import normalizers, scorers
+from greenbench.text.scorers import Heard
+
+
+def rescore(folder: Path, names: Sequence[str]) -> int:
+    """Score the texts of every run at or below a folder, and append what is new to its ``scores.jsonl``.
+
+    Args:
+        folder: a run's folder, or any parent of runs.
+        names: scorings, ``normalizer`` or ``normalizer+scorer``.
+
+    Returns:
+        How many measured rows were scored; rows with random weights have no accuracy and are left out.
+
+    Raises:
+        InputError: an unknown normaliser or scorer.
+        BusyError: a run is being written; nothing was scored.
+        StoreError: there is no run, or no row of any run has its texts.
+    """
+    problem = scorers.unknown(names)
+    if problem:
+        raise InputError(problem)
+    with _written(folder) as found:
+        n_scored = sum(rescore_run(run, names) for run in found)
+    if not n_scored:
+        raise StoreError(f"{folder}: no measured row has its texts in {store.HYPOTHESES}, so nothing can be scored")
+    return n_scored
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[list[Path]]:
+    """Yield the runs at or below a folder, into which nobody else writes meanwhile."""
+    found = store.runs(folder)
+    if not found:
+        raise StoreError(f"{folder}: no runs here (no {store.RUN} at or below it)")
+    with ExitStack() as held:
+        for run in found:
+            held.enter_context(lock.writing(run))
+        yield found
+
+
+def rescore_run(folder: Path, names: Sequence[str]) -> int:
+    """Score the texts of one run; return how many of its rows there were to score."""
+    keys, texts = _to_score(folder)
+    known = {_identity(line): line for line in store.read_rows(folder / store.SCORES)}
+    lines = [line for line in _scored(keys, texts, names) if known.get(_identity(line)) != line]
+    store.append(folder, lines, store.SCORES)
+    return len(keys)
+
+
+def _to_score(folder: Path) -> tuple[list[Key], dict[Key, list[Heard]]]:
+    """Return the keys of the rows that can be scored, and the texts of all rows."""
+    texts = texts_by_row(store.read_rows(folder / store.HYPOTHESES))
+    rows = store.current(store.read_rows(folder / store.RECORDS))
+    return [key for row in rows for key in [key_of(row)] if has_accuracy(row) and key in texts], texts
+
+
+def _scored(keys: Sequence[Key], texts: Mapping[Key, list[Heard]], names: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for name in names:
+        for key, found in zip(keys, _score_all([texts[key] for key in keys], name), strict=True):
+            yield {**dict(zip(KEYS, key, strict=True)), **found}
+
+
+# --- results of an earlier version -----------------------------------------------------------------------
+
+
+def amend(folder: Path) -> int:
+    """Score the texts of every run at or below a folder again, by the present versions of what its rows name.
+
+    For results of an earlier version of greenbench, whose normalisers or intervals were others. The rows' counts,
+    rates, intervals and flags of accuracy are replaced, and so are the lines of ``scores.jsonl``; what was measured
+    stays. Rows with random weights have no accuracy, and get the names of the present versions.
+
+    Args:
+        folder: a run's folder, or any parent of runs.
+
+    Returns:
+        How many rows changed.
+
+    Raises:
+        InputError: a row names a normaliser or scorer that is not installed; that run was not changed.
+        BusyError: a run is being written; nothing was scored.
+        StoreError: there is no run, or a file cannot be written.
+    """
+    with _written(folder) as found:
+        return sum(_amend_run(run) for run in found)
+
+
+def _amend_run(folder: Path) -> int:
+    rows = [row for row in store.read_rows(folder / store.RECORDS) if row["status"] == "ok"]
+    also = list(dict.fromkeys(_name_of(line) for line in store.read_rows(folder / store.SCORES)))
+    names = dict.fromkeys(map(_name_of, rows))
+    problem = scorers.unknown([*names, *also])
+    if problem:
+        raise InputError(f"{folder}: {problem}")
+    keys, texts = _to_score(folder)
+    of_name = {name: [key_of(row) for row in rows if _name_of(row) == name and key_of(row) in texts] for name in names}
+    scores = {key_of(line): line for name, named in of_name.items() for line in _scored(named, texts, [name])}
+    steps, changed = build_protocol(store.read_run(folder)["suite"]["protocol"]), set[Key]()
+
+    def known(row: store.Row) -> store.Row | None:
+        found = scores.get(key_of(row)) if row["status"] == "ok" else None
+        new = row if found is None else _amended(row, found, steps)
+        if new == row:
+            return None
+        changed.add(key_of(row))
+        return new
+
+    store.amend_rows(folder, known)
+    if also:
+        whole.write(folder / store.SCORES, "".join(f"{to_json(line)}\n" for line in _scored(keys, texts, also)))
+    return len(changed)
+
+
+def _name_of(line: Mapping[str, Any]) -> str:
+    return scorers.name_of(line["normalizer"], line["scorer"])
+
+
+def _amended(row: store.Row, found: Mapping[str, Any], steps: Protocol) -> store.Row:
+    """Return a row with the accuracy of its texts, and the flags that follow from it."""
+    ids = {name: found[name] for name in ("normalizer", "scorer", "non_english_pct")}
+    changed = {**row, **(found if has_accuracy(row) else ids)}
+    now = results_flags.Measured(changed, changed, steps, n_cpus=1)
+    flags = results_flags.flags_anew(now, results_flags.flags_of(row), results_flags.BY_ACCURACY)
+    return {**changed, "flags": [*flags], "flag_notes": [*flags.values()]}
+
+
+# --- texts and their keys --------------------------------------------------------------------------------
+
+
+def texts_by_row(rows: Iterable[Mapping[str, Any]]) -> dict[Key, list[Heard]]:
+    """Group texts, as ``hypotheses.jsonl`` holds them, by the key of their row; of one utterance the last counts."""
+    found: dict[Key, dict[str, Heard]] = {}
+    for row in rows:
+        pair = (row["reference"], row["hypothesis"], row["speaker"])
+        found.setdefault(key_of(row), {})[row["utterance_id"]] = pair
+    return {key: list(pairs.values()) for key, pairs in found.items()}
+
+
+def has_accuracy(row: Mapping[str, Any]) -> bool:
+    """Whether a row was measured with weights that mean something."""
+    return row["status"] == "ok" and not row.get("synthetic")
+
+
+def _identity(line: Mapping[str, Any]) -> Key:
+    return (*key_of(line), line["normalizer"], line["scorer"])
+
+
+def _score_all(texts: Sequence[list[Heard]], name: str) -> Iterator[dict[str, Any]]:
+    """Yield the score of each row's texts; repeats mostly have the same, which are scored once."""
+    how = scorers.create(name)
+    known: dict[Key, dict[str, Any]] = {}
+    for heard in texts:
+        if tuple(heard) not in known:
+            metrics, unit = scorers.accuracy(heard, how)
+            share = normalizers.non_english_pct(reference for reference, _, _ in heard)
+            ids = {"normalizer": how.normalizer, "scorer": how.scorer, "non_english_pct": share}
+            known[tuple(heard)] = {**ids, "wer_ci_unit": unit, **metrics}
+        yield known[tuple(heard)]

@@ -1,0 +1,248 @@
+"""Where results live: a folder a run, and append-only JSON lines in it."""
+
+import json
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from greenbench.errors import StoreError
+from greenbench.files import readback, whole
+from greenbench.files.readback import Fault
+from greenbench.files.unicode import to_json
+from greenbench.results import runfiles
+from greenbench.results.record import KEYS, SCHEMA
+from greenbench.results.runfiles import CONTROL, HYPOTHESES, POWER, RECORDS, RUN, SCORES, WINDOWS, Row
+
+__all__ = ["CONTROL", "HYPOTHESES", "POWER", "RECORDS", "REPORT", "RUN", "SCORES", "SUITE", "WINDOWS", "Row"]
+
+REPORT, SUITE = "report.html", "suite.yaml"
+
+RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
+"""Names that Windows keeps for devices, whatever follows a dot."""
+
+MAX_ID = 128
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class UnsavedError(StoreError):
+    """A row could not be written; ``unsaved`` holds it as JSON lines, so that nothing measured is lost."""
+
+    def __init__(self, message: str, unsaved: str) -> None:
+        super().__init__(message)
+        self.unsaved = unsaved
+
+
+def refused_id(run_id: str) -> str | None:
+    """Say why a run's id cannot name its folder, among other runs' and beside files, or return None."""
+    if not _ID.fullmatch(run_id):
+        return "it is letters, digits, '.', '_' and '-', and begins with a letter or digit"
+    if len(run_id) > MAX_ID:
+        return f"it is at most {MAX_ID} characters long"
+    if run_id.endswith(".") or run_id.lower().endswith((".json", ".jsonl", ".html", ".zip", ".csv", ".md", ".xml")):
+        return "it ends like a file's name"
+    return "the system keeps this name for itself" if run_id.lower().partition(".")[0] in RESERVED else None
+
+
+def write_run(folder: Path, run: Mapping[str, Any]) -> None:
+    """Create the run's folder and write ``run.json`` in one step.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    text = to_json({"schema": SCHEMA, **run}, indent=2, allow_nan=True) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        whole.write(folder / RUN, text)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot write {RUN}: {error.strerror}. Choose another --out.") from error
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Return a run's ``run.json``.
+
+    Raises:
+        StoreError: the folder holds no readable run.
+    """
+    path = folder / RUN
+    try:
+        return readback.read_object(path, runfiles.FORMS[RUN])
+    except StoreError as error:
+        why = str(error).removeprefix(f"{path}: ")
+        raise StoreError(f"{folder}: not a run: {RUN} cannot be read ({why})") from error
+
+
+def amend_run(folder: Path, **known: Any) -> None:
+    """Add to ``run.json`` what is known only once the run has begun.
+
+    Raises:
+        StoreError: the folder holds no readable run, or cannot be written.
+    """
+    write_run(folder, read_run(folder) | known)
+
+
+def append(folder: Path, rows: Iterable[Mapping[str, Any]], file: str = RECORDS) -> None:
+    """Append rows to a run's file and flush them to the disk; on failure the file is as it was before.
+
+    Args:
+        folder: the run's folder.
+        rows: JSON-ready rows; written whole or not at all.
+        file: ``RECORDS``, ``HYPOTHESES``, ``SCORES``, ``WINDOWS`` or ``CONTROL``.
+
+    Raises:
+        UnsavedError: the disk is full or gone; it carries the rows.
+    """
+    text = "".join(to_json(row) + "\n" for row in rows)
+    path = folder / file
+    try:
+        _append_bytes(path, text.encode())
+    except OSError as error:
+        raise UnsavedError(
+            f"{path}: cannot append: {error.strerror}. Earlier rows are intact; "
+            "free some space or choose another --out, then continue with --resume.",
+            text,
+        ) from error
+
+
+def amend_rows(folder: Path, known: Callable[[Row], Mapping[str, Any] | None]) -> None:
+    """Write into rows of ``RECORDS`` what is known only after them; the file is replaced in one step.
+
+    Args:
+        folder: the run's folder.
+        known: returns the columns of a row that change; None leaves its line as it is.
+
+    Raises:
+        StoreError: the file cannot be written; it is as it was before.
+    """
+    path = folder / RECORDS
+    try:
+        with whole.file(path) as aside, path.open("rb") as old, aside.open("xb") as new:
+            new.writelines(_amended(line, known) for line in old)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot write: {error.strerror}. Rows are intact; continue with --resume.") from error
+
+
+def _amended(line: bytes, known: Callable[[Row], Mapping[str, Any] | None]) -> bytes:
+    row = readback.judged(runfiles.FORMS[RECORDS], 0, line)
+    if isinstance(row, dict):
+        changed = known(row)
+        if changed is not None:
+            return (to_json(row | dict(changed)) + "\n").encode()
+    return line
+
+
+def write_file(
+    path: Path, content: str | bytes, failure: str = "cannot write", fix: str = "Choose another --out."
+) -> None:
+    """Write a file that people asked for whole or not at all, and its folder where that is missing.
+
+    Args:
+        path: the file.
+        content: text is written in UTF-8.
+        failure: what the message says could not be done.
+        fix: what it proposes.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole.write(path, content)
+    except OSError as error:
+        raise StoreError(f"{path}: {failure}: {error.strerror}. {fix}") from error
+
+
+def _append_bytes(path: Path, data: bytes) -> None:
+    """Append whole lines, after ending a line that an earlier crash tore off."""
+    with path.open("ab+", buffering=0) as stream:
+        end = stream.seek(0, os.SEEK_END)
+        if end:
+            stream.seek(end - 1)
+            data = data if stream.read(1) == b"\n" else b"\n" + data
+        try:
+            if stream.write(data) != len(data):
+                raise OSError(28, "no space left on device")
+            os.fsync(stream.fileno())
+        except OSError:
+            stream.truncate(end)
+            raise
+
+
+def runs(*folders: Path) -> list[Path]:
+    """Return the run folders at or anywhere below ``folders``, sorted, each once."""
+    return sorted({path.parent for folder in folders for path in Path(folder).rglob(RUN)})
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of one of a run's files; lines that are torn or of another form are skipped with one warning.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    if not path.exists():
+        return
+    yield from _sound(path, (found for _, found in readback.lines(path, runfiles.FORMS.get(path.name))))
+
+
+def read_texts(path: Path, wanted: Callable[[Row], bool]) -> Iterator[Row]:
+    """Yield the rows of a file of ``HYPOTHESES`` whose window is wanted, parsing no others: there may be millions.
+
+    Args:
+        path: the file; where there is none, nothing is yielded.
+        wanted: answers for the ``KEYS`` of a window, asked once for each stretch of lines that share them. A line
+            that does not begin with all of them, as ``append`` writes them, is always yielded.
+    """
+    if not path.exists():
+        return
+    yield from _sound(path, _asked_for(path, wanted))
+
+
+def _asked_for(path: Path, wanted: Callable[[Row], bool]) -> Iterator[Row | Fault]:
+    last, take = b"", True
+    for number, line in readback.numbered(path):
+        head, _, _ = (line or b"").partition(b'"utterance_id"')
+        if head != last:
+            key, last = _key(head), head
+            take = key is None or wanted(key)
+        if take and (found := readback.judged(runfiles.FORMS.get(path.name), number, line)) is not None:
+            yield found
+
+
+def _sound(path: Path, found: Iterable[Row | Fault]) -> Iterator[Row]:
+    """Yield the rows among what was found, and warn of the others once."""
+    first: list[Fault] = []
+    n_faults, unknown = 0, runfiles.UNKNOWN.get(path.name, {})
+    for one in found:
+        if isinstance(one, Fault):
+            first, n_faults = first or [one], n_faults + 1
+        else:
+            yield {**one, **{name: value for name, value in unknown.items() if name not in one}}
+    if first:
+        warnings.warn(readback.told(path, first[0], n_faults), stacklevel=3)
+
+
+def _key(head: bytes) -> Row | None:
+    """Return the keys that a line begins with, None where some are missing or of another type."""
+    try:
+        key = json.loads(head.rstrip(b" ,") + b"}")
+    except (ValueError, RecursionError):
+        return None
+    return None if runfiles.is_key(key) else key
+
+
+def current(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows that stand: of one key the last; a failure only until a later success of its cell.
+
+    A share of the peak above 100 %, which earlier versions wrote, is a fault of the peak and read as unknown.
+    """
+    standing: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        cell = tuple(row.get(name) for name in KEYS[:-1])
+        key = (*cell, row["repeat"])
+        for replaced in ((*cell, None), key):
+            standing.pop(replaced, None)
+        standing[key] = {**row, "mfu_pct": None} if (row.get("mfu_pct") or 0) > 100 else row
+    return list(standing.values())

@@ -1,0 +1,1 @@
+"""Sharing: what may leave this machine, packed, merged and measured again."""

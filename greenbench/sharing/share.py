@@ -1,0 +1,89 @@
+"""One run as it may be shared: its files without what names a person, a machine or a place, and their digest."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from greenbench import identifiers
+from greenbench.errors import StoreError
+from greenbench.files import whole
+from greenbench.results import record, store
+from greenbench.sharing import privacy
+
+FILES = (store.RECORDS, store.HYPOTHESES, store.SCORES, store.WINDOWS, store.POWER, store.CONTROL)
+"""What goes along with ``run.json``; logs and pages stay."""
+
+_Names = dict[tuple[Any, ...], tuple[Any, ...]]
+
+
+def copy(source: Path, target: Path, keep_private: bool = False) -> str:
+    """Copy a run's files as they may be shared, its rows as this version writes them; return the run's id.
+
+    Raises:
+        StoreError: it is no run, a newer version wrote it, or it cannot be shared as it is.
+    """
+    original = store.read_run(source)
+    if not isinstance(original, dict):
+        raise StoreError(f"{store.RUN} holds no JSON object")
+    run_id = original.get("run_id")
+    why = store.refused_id(run_id) if isinstance(run_id, str) else "it is no text"
+    if why or not isinstance(run_id, str):
+        raise StoreError(f"run_id {run_id!r:.60} is no name for a folder: {why}")
+    record.migrate({"schema": original.get("schema")})  # refuses what is newer
+    shared = original if keep_private else privacy.run(original)
+    store.write_run(target, {**shared, "schema": record.SCHEMA})
+    hashes = {str(original.get("suite_hash")): str(shared.get("suite_hash"))}
+    names: _Names = {}
+    for file in FILES:
+        rows = (row for row in store.read_rows(source / file) if isinstance(row, dict))
+        lines = rows if keep_private else _shared(rows, hashes, names)
+        write_lines(target / file, map(record.migrate, lines) if file == store.RECORDS else lines)
+    return run_id
+
+
+def _shared(
+    rows: Iterable[Mapping[str, Any]], suite_hashes: Mapping[str, str], names: _Names
+) -> Iterator[dict[str, Any]]:
+    """Yield lines as they may be shared; ``names`` gets each cell's key as shared -> as it was.
+
+    Raises:
+        StoreError: two cells would get one name, or utterances are named by paths.
+    """
+    for row in rows:
+        if identifiers.is_private_id(row.get("utterance_id")):
+            raise StoreError(
+                "its utterances are named by paths outside their manifest's folder, "
+                "which the data hash covers. Give each line of the manifest an id, and measure again; or share it "
+                "with --keep-private."
+            )
+        shared = privacy.row(row, suite_hashes)
+        before, after = (tuple(str(content.get(name)) for name in record.CELL) for content in (row, shared))
+        if names.setdefault(after, before) != before:
+            raise StoreError(
+                f"two of its variants or data sets are '{after[1]}' on '{after[2]}' without their paths. Name them in "
+                "the suite and measure again, or share it with --keep-private."
+            )
+        yield shared
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a file of lines; none where there is no line."""
+    lines = iter(rows)
+    first = next(lines, None)
+    if first is None:
+        path.unlink(missing_ok=True)
+        return
+    with whole.file(path) as aside, aside.open("x", encoding="utf-8") as stream:
+        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in chain([first], lines))
+
+
+def digest(folder: Path) -> str:
+    """Return the SHA-256 over the names and contents of a run's files."""
+    found = hashlib.sha256()
+    for path in (folder / name for name in (store.RUN, *FILES)):
+        if path.exists():
+            found.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return found.hexdigest()

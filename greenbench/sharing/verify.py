@@ -1,0 +1,264 @@
+"""Measuring an entry again: the same cells where their models can be had, and whether texts, speed and energy agree."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from greenbench import registry
+from greenbench.analysis import error_rates
+from greenbench.analysis.error_rates import RecountError
+from greenbench.analysis.summary import ENERGY
+from greenbench.errors import InputError
+from greenbench.hardware import platforms
+from greenbench.harness import runner
+from greenbench.plugins.events import Observer, unobserved
+from greenbench.results import store
+from greenbench.results.flags import ESTIMATED
+from greenbench.sharing import privacy, submission
+from greenbench.statistics.repeats import Ratio, ratio_by_round, units
+from greenbench.suite.config import Suite
+from greenbench.suite.config import load as load_suite
+from greenbench.validate.verification import NAMES, Cell, Verification
+from greenbench.version import __version__
+
+Row = dict[str, Any]
+
+SUMMARISED = ("spread", "few-repeats", ESTIMATED)
+"""Flags that do not speak of a disturbed window."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to measure again.
+
+    Attributes:
+        by: who measures, as boards show it.
+        only: a glob on cells or variants; None measures all.
+        limit: of utterances of each data set; speed and energy are then not compared.
+        files: a folder with the models and data that the entry names by the last part of their paths.
+        run_id: of the run, where the entry has several.
+    """
+
+    by: str
+    only: str | None = None
+    limit: int | None = None
+    files: Path | None = None
+    run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Side:
+    """A run on one of the sides: the entry's, or the one made here.
+
+    Attributes:
+        folder: of the run.
+        rows: measured ones, by the values of ``NAMES``.
+        failed: why cells gave nothing, by the same.
+        platform_id: see ``platforms``.
+    """
+
+    folder: Path
+    rows: Mapping[tuple[Any, ...], Sequence[Row]]
+    failed: Mapping[tuple[Any, ...], str]
+    platform_id: str
+
+
+def verify(entry: Path, request: Request, observe: Observer = unobserved) -> Verification:
+    """Measure an entry again and hold the entry against it.
+
+    Args:
+        entry: the packed entry.
+        request: what of it, by whom.
+        observe: told what happens.
+
+    Raises:
+        InputError: a board would refuse the entry, a name is wrong, or nothing of the entry can be measured here.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        unpacked, again = Path(scratch) / "entry", Path(scratch) / "again"
+        problems = submission.check(entry, unpacked)
+        if problems:
+            raise InputError(f"{entry}: a board refuses it: {problems[0].where}: {problems[0].what}")
+        theirs = _side(_run(entry, unpacked, request.run_id))
+        run = store.read_run(theirs.folder)
+        same = theirs.platform_id == _platform_here(run)
+        suite = _suite(run, request, same)
+        runner.run(suite, runner.Options(out=again, only=request.only or run.get("only")), observe)
+        ours = _side(again)
+        same = theirs.platform_id == ours.platform_id
+        cells = tuple(_cell(key, theirs, ours, _incomparable(same, request)) for key in {**ours.rows, **ours.failed})
+        if not ours.rows:
+            raise InputError(
+                f"{entry}: nothing of it could be measured here: {next(iter(ours.failed.values()), 'no cell')}"
+            )
+        card = platforms.platforms([privacy.run(store.read_run(again))])[ours.platform_id]
+        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        digest = submission.read_digest(entry)
+        return Verification(digest, entry.name, request.by, now, __version__, card.name, card.id, same, cells)
+
+
+def _run(entry: Path, folder: Path, run_id: str | None) -> Path:
+    """Return the folder of the run to measure again."""
+    found = {path.name: path for path in store.runs(folder)}
+    if run_id is None and len(found) == 1:
+        return next(iter(found.values()))
+    if run_id not in found:
+        raise InputError(f"{entry}: it holds the runs {', '.join(found)}: name one with --run.")
+    return found[run_id]
+
+
+def _platform_here(run: Row) -> str:
+    """Return the id of this machine's platform, as a run made here would have it."""
+    from greenbench.hardware import environment
+
+    return platforms.platform_id(privacy.run({**run, "machine": environment.machine()}))
+
+
+def _side(folder: Path) -> Side:
+    rows: dict[tuple[Any, ...], list[Row]] = {}
+    failed: dict[tuple[Any, ...], str] = {}
+    for row in store.current(store.read_rows(folder / store.RECORDS)):
+        key = tuple(row[name] for name in NAMES)
+        if row["status"] == "ok":
+            rows.setdefault(key, []).append(row)
+        else:
+            failed[key] = str(row["reason"])
+    run = privacy.run(store.read_run(folder))
+    return Side(folder, rows, {k: why for k, why in failed.items() if k not in rows}, platforms.platform_id(run))
+
+
+def _suite(run: Row, request: Request, same_platform: bool) -> Suite:
+    """Return the entry's suite for this machine: its paths found, and one round where only texts can be compared."""
+    data = {**run["suite"], "estimate_energy": run["suite"]["estimate_energy"], "timeout_s": run["suite"]["timeout_s"]}
+    data["variants"] = [_bundled(item) for item in data["variants"]]
+    for kind in ("datasets", "variants"):
+        data[kind] = [_found(item, request.files) for item in data[kind]]
+    if request.limit is not None:
+        data["datasets"] = [
+            {**item, "limit": min(request.limit, item["limit"] or request.limit)} for item in data["datasets"]
+        ]
+    if not same_platform or request.limit is not None:
+        data["protocol"] = {**data["protocol"], "rounds": 1, "repeats": 1}
+        data["control"] = False
+    return load_suite({name: value for name, value in data.items() if name in Suite.model_fields})
+
+
+def _bundled(item: Row) -> Row:
+    """Return a variant's entry with the paths of its preset, which the entry shares by their last names only."""
+    family, _, preset = str(item["use"]).partition("/")
+    settings = registry.load("variants", family).presets.get(preset, {}) if preset else {}
+    own = {name: str(value) for name, value in settings.items() if privacy.text(str(value)) == item.get(name)}
+    return {**item, **own}
+
+
+def _found(item: Any, files: Path | None) -> Any:
+    """Return an entry of a suite with each text that names something in ``files`` as the path of that."""
+    if isinstance(item, dict):
+        kept = ("use", "name", "revision")
+        return {name: value if name in kept else _found(value, files) for name, value in item.items()}
+    if isinstance(item, str) and files is not None and item not in ("", ".", "..") and (files / item).exists():
+        return str((files / item).resolve())
+    return item
+
+
+# --- one cell --------------------------------------------------------------------------------------------
+
+
+def _incomparable(same_platform: bool, request: Request) -> str | None:
+    """Say why speed and energy are not compared at all, or return None."""
+    if not same_platform:
+        return "speed and energy are not comparable: another platform"
+    return "speed and energy are not comparable: not all utterances were measured" if request.limit else None
+
+
+def _cell(key: tuple[Any, ...], theirs: Side, ours: Side, incomparable: str | None) -> Cell:
+    """Hold a cell of the entry against its measurement here."""
+    names = dict(zip(NAMES, key, strict=True))
+    if key not in ours.rows:
+        return Cell(**names, reason=ours.failed.get(key, "no row"))
+    if key not in theirs.rows:
+        return Cell(**names, reason=f"the entry has no figures of it: {theirs.failed.get(key, 'no row')}")
+    told, made = _texts(theirs, key), _texts(ours, key)
+    common = [i for i in made if i in told and told[i]["reference"] == made[i]["reference"]]
+    if len(common) < len(made):
+        return Cell(
+            **names, reason=f"other data: {len(made) - len(common)} of {len(made)} utterances are not the entry's"
+        )
+    n_equal = sum(told[i]["hypothesis"] == made[i]["hypothesis"] for i in common)
+    figures: dict[str, Any] = {"n_texts": len(common), "n_equal": n_equal}
+    notes = list(_wer(figures, {i: told[i] for i in common}, made, theirs.rows[key], ours.rows[key]))
+    disturbed = sorted({flag for row in ours.rows[key] for flag in row["flags"]} - {*SUMMARISED})
+    why = incomparable or (
+        f"speed and energy are not comparable: flagged here: {', '.join(disturbed)}" if disturbed else None
+    )
+    if why:
+        return Cell(**names, **figures, notes=(*notes, why))
+    notes += _ratios(figures, theirs.rows[key], ours.rows[key])
+    return Cell(**names, **figures, notes=tuple(notes))
+
+
+def _texts(side: Side, key: tuple[Any, ...]) -> dict[str, Row]:
+    """Return the texts of a cell's first window by utterance."""
+    cell = error_rates.cell_of(side.rows[key][0])
+    return dict(error_rates.first_windows(side.folder / store.HYPOTHESES, [cell]).get(cell, {}))
+
+
+def _wer(
+    figures: dict[str, Any], told: dict[str, Row], made: dict[str, Row], rows: Sequence[Row], own: Sequence[Row]
+) -> Iterator[str]:
+    """Add the interval of the difference in WER on the same utterances; yield why there is none."""
+    if figures["n_equal"] == figures["n_texts"]:
+        return
+    row = next(r for r in own if (r["round"], r["repeat"]) == _window(made))
+    try:
+        a = error_rates.count(made, [row])
+        b = error_rates.count(told, [_counted_alone(told, rows)])
+        found = error_rates.difference(b, a, "wer")
+    except RecountError as error:
+        yield f"WER is not compared: {error}"
+        return
+    if found is None:
+        yield "WER is not compared: too few utterances"
+    else:
+        figures.update(wer_low=float(found.low), wer_high=float(found.high))
+
+
+def _window(texts: dict[str, Row]) -> tuple[int, int]:
+    first = next(iter(texts.values()))
+    return first["round"], first["repeat"]
+
+
+def _counted_alone(texts: dict[str, Row], rows: Sequence[Row]) -> Row:
+    """Return the row of texts with the counts of those alone, for an entry of which not all were measured again."""
+    from greenbench.text import scorers
+
+    row = next(r for r in rows if (r["round"], r["repeat"]) == _window(texts))
+    how = error_rates.scoring_of(row)
+    heard = [(text["reference"], text["hypothesis"], text["speaker"]) for text in texts.values()]
+    return {**row, **scorers.accuracy(heard, how)[0]}
+
+
+def _ratios(figures: dict[str, Any], theirs: Sequence[Row], ours: Sequence[Row]) -> Iterator[str]:
+    """Add the ratios of speed and energy, each over its control where both sides have one; yield what is missing."""
+    speed = _ratio("rtfx", "control_rtfx", theirs, ours)
+    if speed is not None:
+        figures.update(rtfx_ratio=speed.value, rtfx_low=speed.low)
+    kinds = {(row.get("energy_scope"), row.get("energy_method")) for row in (*theirs, *ours)}
+    joules = _ratio(ENERGY, "control_energy_j_per_audio_s", theirs, ours) if len(kinds) == 1 else None
+    if joules is not None:
+        figures.update(energy_ratio=joules.value, energy_high=joules.high)
+    else:
+        yield "energy is not comparable: " + ("no joules on one side" if len(kinds) == 1 else "another scope or method")
+
+
+def _ratio(name: str, control: str, theirs: Sequence[Row], ours: Sequence[Row]) -> Ratio | None:
+    """Return the entry's figure over that measured here."""
+    controlled = all(row.get(control) for row in (*theirs, *ours))
+    sides = [
+        [(r["round"], r["repeat"], r[name] / (r[control] if controlled else 1)) for r in rows if r.get(name)]
+        for rows in (ours, theirs)
+    ]
+    return ratio_by_round(units(sides[0]), units(sides[1])) if all(sides) else None

@@ -1,0 +1,282 @@
+"""An entry of a suite or a recipe: a plug-in by name with its settings, and the data set or variant it comes to."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from greenbench import registry
+from greenbench.datasets.corpus import Corpus
+from greenbench.datasets.lengths import bucket, bucket_name
+from greenbench.errors import GreenbenchError, InputError, did_you_mean
+from greenbench.models import ancestry
+from greenbench.models.ancestry import NAMED, Identity
+from greenbench.plugins import Dataset, Step, Variant, VariantFamily
+
+MOST = 1_000_000_000
+"""Utterances that a limit may ask for: more than any data set has."""
+
+
+class Entry(BaseModel):
+    """A plug-in by name; every key that is not declared here is one of the plug-in's own settings."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    use: str
+    name: str | None = Field(default=None, min_length=1)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The plug-in's settings as the suite gives them."""
+        return dict(self.model_extra or {})
+
+
+class DatasetEntry(Entry):
+    """Where utterances come from.
+
+    Attributes:
+        use: name of a registered data set.
+        name: name in the column ``dataset``; by default the data set names itself.
+        limit: take only the first N utterances; the name then says so. With ``length_buckets`` N utterances are taken
+            evenly from the shortest to the longest.
+        length_buckets: cut the data set by length into so many equal parts, each a data set of its own; four are
+            called short, medium, long and longer.
+        length_bucket: take one of the parts only, from 1 for the shortest.
+        on_bad_audio: ``fail`` stops the cell at a bad file, ``skip`` counts it in the row.
+    """
+
+    limit: int | None = Field(None, ge=1, le=MOST)
+    length_buckets: int | None = Field(None, ge=2, le=1_000)
+    length_bucket: int | None = Field(None, ge=1)
+    on_bad_audio: Literal["fail", "skip"] = "fail"
+
+
+class Build(Entry):
+    """A method chained onto a variant, by name or with its settings."""
+
+    @property
+    def label(self) -> str:
+        """The method in a name: ``int8-dynamic``, ``layer-drop(keep=4)``."""
+        given = ",".join(f"{key}={value}" for key, value in self.settings.items())
+        return self.name or (f"{self.use}({given})" if given else self.use)
+
+
+def _by_name(given: Any) -> Any:
+    return (
+        [{"use": build} if isinstance(build, str) else build for build in given] if isinstance(given, list) else given
+    )
+
+
+Builds = Annotated[list[Build], BeforeValidator(_by_name)]
+"""Methods in order, each by name or with settings."""
+
+
+class VariantEntry(Entry):
+    """What to measure.
+
+    Attributes:
+        use: a registered family (``wav2vec2``) or one of its presets (``wav2vec2/base-960h``).
+        name: name in the column ``variant``; by default made from ``use`` and the builds.
+        builds: registered methods chained on, in order, by name or with settings.
+        teacher: the variant that a student made elsewhere comes from, by its name in the suite or its registered name;
+            what the student's own files say goes before it.
+    """
+
+    builds: Builds = []
+    teacher: str | None = Field(default=None, min_length=1, exclude_if=lambda teacher: teacher is None)
+
+
+def build_dataset(entry: DatasetEntry, base: Path | None = None) -> Dataset:
+    """Create the data set that an entry asks for."""
+    dataset: Dataset = registry.create("datasets", entry.use, entry.settings, base)
+    return dataset
+
+
+def build_variant(entry: VariantEntry, base: Path | None = None) -> Variant:
+    """Create the variant that an entry asks for, its builds chained on."""
+    return _variant(entry, build_family(entry, base))
+
+
+def _variant(entry: VariantEntry, family: VariantFamily) -> Variant:
+    """Chain an entry's builds onto its family's settings, and name the result."""
+    if entry.builds and not family.takes_builds:
+        kind = entry.use.partition("/")[0]
+        raise InputError(f"builds: {kind} variants take none; its own settings choose the precision")
+    return family(entry.name or _variant_name(entry, family.label), chain(entry.builds))
+
+
+def chain(builds: Sequence[Build]) -> list[tuple[str, Step]]:
+    """Create the methods of a chain, each with its label.
+
+    Raises:
+        InputError: an unknown method or setting.
+    """
+    return [(build.label, registry.create("methods", build.use, build.settings)) for build in builds]
+
+
+def build_family(entry: VariantEntry, base: Path | None = None) -> VariantFamily:
+    """Create the settings of ``family`` or ``family/preset``, the preset's merged with the entry's own."""
+    name, slash, preset = entry.use.partition("/")
+    if slash and name not in registry.names("variants"):
+        raise InputError(_not_registered(entry.use))
+    presets = registry.load("variants", name).presets if slash else {}
+    if slash and preset not in presets:
+        valid = [f"{name}/{known}" for known in presets]
+        raise InputError(f"unknown variant '{entry.use}'. {did_you_mean(entry.use, valid)}")
+    family: VariantFamily = registry.create("variants", name, {**presets.get(preset, {}), **entry.settings}, base)
+    return family
+
+
+def _not_registered(use: str) -> str:
+    """Say what to write for a name with a slash that is no registered one: a model of the hub, or a folder."""
+    if get_close_matches(use.partition("/")[0], registry.names("variants"), n=1, cutoff=0.6):
+        return f"unknown variant '{use}'. {did_you_mean(use, _registered())}"
+    how = f"a folder is file:{use}, a model of the hub {{use: wav2vec2, model: {use}}}"
+    return f"unknown variant '{use}'. For one that is not registered: {how}"
+
+
+def _variant_name(entry: VariantEntry, label: str) -> str:
+    stem = entry.use if "/" in entry.use else f"{entry.use}:{label}"
+    return "+".join([stem, *(build.label for build in entry.builds)])
+
+
+def resolve_dataset(entry: DatasetEntry, base: Path) -> list[dict[str, Any]]:
+    """Resolve an entry to one data set, or to each of its length buckets."""
+    dataset = build_dataset(entry, base)
+    given = {**entry.model_dump(), **registry.settings(dataset)}
+    return [{**given, "length_bucket": n, "name": _dataset_name(entry, dataset.label, n)} for n in _buckets(entry)]
+
+
+def _buckets(entry: DatasetEntry) -> list[int | None]:
+    n, one = entry.length_buckets, entry.length_bucket
+    if one and one > (n or 0):
+        raise InputError(f"length_bucket: {one} is not among {n or 'no'} length_buckets")
+    return [one] if one or not n else [*range(1, n + 1)]
+
+
+def _dataset_name(entry: DatasetEntry, label: str, bucket: int | None) -> str:
+    if entry.name and bucket == entry.length_bucket:
+        return entry.name
+    if bucket is None or entry.length_buckets is None:
+        return label + (f"[:{entry.limit}]" if entry.limit else "")
+    of_all = f" of {entry.limit}" if entry.limit else ""
+    return f"{entry.name or label}/{bucket_name(bucket, entry.length_buckets)}{of_all}"
+
+
+def resolve_variant(entry: VariantEntry, base: Path) -> list[dict[str, Any]]:
+    """Resolve an entry to the one variant that it is, whose paths then mean the same from any folder."""
+    family = build_family(entry, base)
+    return [{**entry.model_dump(), **registry.settings(family), "name": _variant(entry, family).name}]
+
+
+# --- who descends from whom ------------------------------------------------------------------------------
+
+
+def origin(entry: VariantEntry, suite: Sequence[VariantEntry]) -> dict[str, Any]:
+    """Return the columns by which rows of a variant and of its ancestors find each other, see ``ancestry``.
+
+    Args:
+        entry: the variant.
+        suite: all variants of its suite, which name its parent where that is one of them.
+    """
+    own = _origin(entry, suite)
+    others = [other for other in suite if other.name != entry.name]
+    has_parent = len(ancestry.identity(own)) > 1 or own["ancestors"]
+    known = [_origin(other, suite) for other in others] if has_parent else []
+    found = ancestry.nearest(own, known, lambda row: row)
+    return {**own, "parent": found["variant"] if found else own["parent"]}
+
+
+def _origin(entry: VariantEntry, suite: Sequence[VariantEntry]) -> dict[str, Any]:
+    variant = build_variant(entry)
+    told, stated = tuple(variant.ancestors()), _stated(entry, suite)
+    return {
+        "variant": variant.name,
+        "identity": ancestry.written([identity(entry, variant)]),
+        "parent": variant.parent or entry.teacher,
+        "ancestors": ancestry.written(dict.fromkeys([*told, *stated])),
+        "ancestors_from": "suite" if stated else "lineage" if told else None,
+    }
+
+
+def _stated(entry: VariantEntry, suite: Sequence[VariantEntry]) -> list[Identity]:
+    """Return the teacher that the suite states, and its teachers in turn."""
+    if entry.teacher is None:
+        return []
+    teacher = next((other for other in suite if other.name == entry.teacher), VariantEntry(use=entry.teacher))
+    variant = build_variant(teacher)
+    return [identity(teacher, variant) or (f"{NAMED}{entry.teacher}",), *variant.ancestors(), *_stated(teacher, suite)]
+
+
+def identity(entry: VariantEntry, variant: Variant) -> Identity:
+    """Return what an entry measures whatever it is called; empty where its weights are not here.
+
+    Args:
+        entry: the variant's.
+        variant: that it comes to.
+    """
+    try:
+        base = variant.identity() if variant.identity else _by_settings(entry)
+    except (GreenbenchError, OSError):  # not here, or not readable: the cell says so
+        base = ()
+    return (*base, *map(_step, entry.builds)) if base else ()
+
+
+def _by_settings(entry: VariantEntry) -> Identity:
+    name = entry.use.partition("/")[0]
+    settings = json.dumps(registry.settings(build_family(entry)), sort_keys=True)
+    return (f"{name}:{hashlib.sha256(settings.encode()).hexdigest()[:32]}",)
+
+
+def _step(build: Build) -> str:
+    """Return a build by its method and the settings that are not the defaults, whatever it is called."""
+    method = registry.create("methods", build.use, build.settings)
+    given = registry.settings(method)
+    default = {f.name: f.default_factory() if f.default_factory is not MISSING else f.default for f in fields(method)}
+    changed = {name: value for name, value in given.items() if _text(value) != _text(default[name])}
+    return ancestry.plain(build.use + (_text(changed) if changed else ""))
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def unknown_teacher(entry: VariantEntry, suite: Sequence[VariantEntry]) -> str | None:
+    """Say why the teacher that a suite states for a variant cannot be meant, or return None."""
+    names = {str(other.name): other for other in suite}
+    line, teacher = [entry.name], entry.teacher
+    while teacher is not None:
+        if teacher in line:
+            return f"teacher: '{teacher}' would descend from itself"
+        line.append(teacher)
+        teacher = names[teacher].teacher if teacher in names else None
+    if entry.teacher is None or entry.teacher in names or _is_registered(entry.teacher):
+        return None
+    valid = [name for name in [*names, *_registered()] if name != entry.name]
+    return (
+        f"teacher: '{entry.teacher}' is no variant of this suite, nor registered. {did_you_mean(entry.teacher, valid)}"
+    )
+
+
+def _is_registered(name: str) -> bool:
+    family, _, preset = name.partition("/")
+    return family in registry.names("variants") and preset in registry.load("variants", family).presets
+
+
+def _registered() -> list[str]:
+    return [f"{family}/{preset}" for family in registry.names("variants")
+            for preset in registry.load("variants", family).presets]  # fmt: skip
+
+
+def corpus_of(entry: DatasetEntry) -> Corpus:
+    """Return the utterances that a resolved entry asks for: the first ones, or one part of them by length."""
+    clips = build_dataset(entry)
+    if entry.length_buckets is None or entry.length_bucket is None:
+        return Corpus(clips, entry.limit, entry.on_bad_audio)
+    part = bucket(clips, entry.length_bucket, entry.length_buckets, entry.limit)
+    return Corpus(part, None, entry.on_bad_audio)

@@ -1,0 +1,60 @@
+"""Scenarios: in batches, one after the other, or when users send them; and what is asked of a server."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from greenbench.statistics.percentiles import fewest
+
+Scenario = Literal["offline", "single-stream", "server"]
+
+BATCHING: dict[str, str] = {"offline": "sorted", "single-stream": "single", "server": "single"}
+"""How a scenario forms its batches: part of what makes two rows comparable."""
+
+
+class Server(BaseModel):
+    """What is asked of a server: utterances arrive as a Poisson process and wait in one queue for one model.
+
+    An utterance's latency runs from its arrival to its text; it is late beyond
+    ``latency_base_s + latency_per_audio_s x duration``. The defaults allow 1 s for a sentence of 5 s, which is the
+    bound of MLPerf's RNN-T Server scenario and about the delay that leaves a user's thought unbroken (Nielsen,
+    "Usability Engineering", 1993), 1.5 s for 10 s and 3.5 s for 30 s.
+
+    Attributes:
+        rate_hz: utterances a second; None searches the highest rate that holds the bound.
+        latency_base_s: the part of the bound that does not depend on the utterance.
+        latency_per_audio_s: the part that grows with each second of audio.
+        percentile: share of the utterances, in percent, that must be in time, by MLPerf's rule for independent ones.
+            Waits in a queue are not independent: what is shown is how one window went, not that every window would.
+        min_queries: least number of utterances in a window; never fewer than the percentile needs, which is 459, 90 or
+            44 at 99, 95 or 90. The more there are, the more exact is the rate that a search finds.
+        seed: seed of arrivals and order.
+        max_probes: most windows of a search; each halves the range of rates that is left.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rate_hz: float | None = Field(default=None, gt=0)
+    latency_base_s: float = Field(default=0.5, ge=0)
+    latency_per_audio_s: float = Field(default=0.1, ge=0)
+    percentile: Literal[90, 95, 99] = 99
+    min_queries: int | None = Field(default=None, ge=1)
+    seed: int = 0
+    max_probes: int = Field(default=5, ge=1)
+
+
+def bound_s(server: Server, audio_s: float) -> float:
+    """Return the seconds from arrival to text beyond which an utterance of ``audio_s`` seconds is late."""
+    return server.latency_base_s + server.latency_per_audio_s * audio_s
+
+
+def n_queries(server: Server) -> int:
+    """Return how many utterances a window needs at least."""
+    return max(server.min_queries or 0, fewest(server.percentile))
+
+
+def demand(server: Server) -> str:
+    """Say what is asked of a server; rows that differ in it are not comparable."""
+    rate = "the highest rate" if server.rate_hz is None else f"{server.rate_hz:g} Hz"
+    bound = f"{server.latency_base_s:g} s + {server.latency_per_audio_s:g} x audio"
+    return f"poisson at {rate}, p{server.percentile} within {bound}"

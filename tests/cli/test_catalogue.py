@@ -1,0 +1,77 @@
+"""The catalogue: everything that is registered is listed, and listing loads no model library."""
+
+import subprocess
+import sys
+
+import pytest
+
+from greenbench import registry
+from greenbench.cli import catalogue
+from greenbench.errors import InputError
+from greenbench.metrics import METRICS
+
+
+@pytest.mark.parametrize("kind", ["datasets", "meters", "methods", "normalizers"])
+def test_everything_registered_is_listed(kind: str) -> None:
+    """A kind's rows are its registered names, once each."""
+    assert [row[kind[:-1]] for row in catalogue.rows(kind)] == registry.names(kind)
+
+
+@pytest.mark.parametrize("kind", ["datasets", "methods", "normalizers"])
+def test_every_builtin_says_what_it_is(kind: str) -> None:
+    """Each of our own plug-ins is described by one sentence."""
+    assert all(row["about"].endswith(".") for row in catalogue.rows(kind))
+
+
+def test_every_preset_and_every_family_is_listed() -> None:
+    """Variants are listed as a suite would write them: the presets by name, each family with its settings."""
+    listed = [row["variant"] for row in catalogue.rows("variants")]
+    for family in registry.names("variants"):
+        assert f"{{use: {family}, ...}}" in listed
+        assert {f"{family}/{preset}" for preset in registry.load("variants", family).presets} <= set(listed)
+    assert len(set(listed)) == len(listed)
+
+
+def test_settings_are_those_a_suite_may_give() -> None:
+    """The settings of a data set are its fields; class variables are none."""
+    (manifest,) = [row for row in catalogue.rows("datasets") if row["dataset"] == "manifest"]
+    assert manifest["settings"] == "path, transcribed"
+    (family,) = [row for row in catalogue.rows("variants") if row["variant"] == "{use: null, ...}"]
+    assert family["settings"] == "rtfx, delay_s, text"
+
+
+def test_all_metrics_are_listed() -> None:
+    """Each metric is listed with its unit."""
+    assert [(row["metric"], row["unit"]) for row in catalogue.rows("metrics")] == [
+        (name, metric.unit) for name, metric in METRICS.items()
+    ]
+
+
+def test_a_meter_says_whether_it_measures_here(monkeypatch) -> None:
+    """A meter is `yes` here, or the reason why not."""
+    monkeypatch.setattr("greenbench.meters.survey", lambda: {"clock": None, "rapl": "not readable"})
+    assert [row["here"] for row in catalogue.rows("meters")] == ["yes", "not readable"]
+
+
+def test_a_plugin_without_a_docstring_is_listed(monkeypatch) -> None:
+    """A third party's undocumented plug-in has an empty description and does not break the list."""
+    monkeypatch.setattr(registry, "names", lambda group: ["mine"])
+    monkeypatch.setattr(registry, "load", lambda group, name: lambda: None)
+    assert catalogue.rows("normalizers") == [{"normalizer": "mine", "about": "", "settings": None}]
+
+
+def test_an_unknown_kind_has_the_nearest_one() -> None:
+    """A typo in the kind is answered with the kind that was meant."""
+    with pytest.raises(InputError, match=r"list varaints: .* Did you mean 'variants'\?"):
+        catalogue.rows("varaints")
+
+
+def test_listing_never_imports_torch() -> None:
+    """All kinds together are listed without torch, transformers or an inference engine."""
+    code = (
+        "import sys\nfrom greenbench.cli import catalogue\n"
+        "for kind in ('variants', 'datasets', 'meters', 'methods', 'normalizers', 'metrics'): catalogue.rows(kind)\n"
+        "print(sorted({'torch', 'transformers', 'ctranslate2', 'faster_whisper', 'plotly'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,251 @@
+"""What is known of a run before its first cell."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenbench.errors import InputError
+from greenbench.harness import ahead, runner
+from greenbench.harness.foreseen import Foreseen, refuse
+from greenbench.harness.runner import Options
+from greenbench.plugins import Variant
+from greenbench.plugins.events import Event, Preparing, unobserved
+from greenbench.suite import config
+from greenbench.suite.plan import plan
+from greenbench.suite.protocol import PROTOCOLS, least_s
+
+RANDOM = {"use": "wav2vec2", "config": "base", "weights": "random"}
+
+
+def look(data: dict[str, Any], **changes: Any) -> list[Foreseen]:
+    return ahead.look(plan(config.load({**data, **changes})))
+
+
+def chained(*builds: Any) -> dict[str, Any]:
+    return {**RANDOM, "name": "it", "builds": list(builds)}
+
+
+@pytest.mark.parametrize(
+    ("builds", "reason"),
+    [
+        (({"use": "layer-drop", "keep": 13},), "13 layers cannot be kept of 12"),
+        (({"use": "layer-drop", "keep": 4}, {"use": "layer-drop", "keep": 6}), "6 layers cannot be kept of 4"),
+        (({"use": "distill", "steps": 5},), "put it into a recipe"),
+        (("int8-dynamic", "bf16"), "bf16 cannot follow int8-dynamic"),
+        (("int8-dynamic", "fp16"), "fp16 cannot follow int8-dynamic"),
+        (("fp16", "int8-dynamic"), "needs a model in float32"),
+        (("bf16", "fp16", "int8-dynamic"), "needs a model in float32"),
+        (("int8-dynamic", "int8-dynamic"), "which leaves no layer to it"),
+        (("int8-weight-only", "bf16"), "bf16 cannot follow int8-weight-only"),
+        (("int8-weight-only", "int8-torchao"), "which leaves no layer to it"),
+        (("int4-weight-only",), "needs a model in bfloat16"),
+        (("fp16", "int4-weight-only"), "needs a model in bfloat16"),
+        (("int8-dynamic", {"use": "prune-ffn", "keep": 0.5}), "needs weights in floats"),
+        (("int8-dynamic", "onnx"), "onnx cannot follow int8-dynamic"),
+        (("int8-weight-only", "openvino-int8"), "openvino-int8 cannot follow int8-weight-only"),
+        (("compile", "onnx-int8"), "onnx-int8 cannot follow compile"),
+        (("compile", {"use": "layer-drop", "keep": 2}, "openvino"), "openvino cannot follow compile"),
+    ],
+)
+def test_chains_that_cannot_be_are_wrong(suite_data: dict, builds: tuple, reason: str) -> None:
+    """What a build cannot follow is known from settings alone, and the whole run is refused."""
+    found = look(suite_data, variants=[chained(*builds)])
+    assert [(one.kind, one.variant) for one in found if one.kind == "wrong"] == [("wrong", "it")]
+    assert reason in next(one.reason for one in found if one.kind == "wrong")
+    with pytest.raises(InputError, match="variant it: "):
+        refuse(found)
+
+
+@pytest.mark.parametrize(
+    "builds",
+    [
+        (),
+        ({"use": "layer-drop", "keep": 12},),
+        ("fp16", "fp32", "int8-dynamic"),
+        ("bf16", "int4-weight-only"),
+        ("bf16", "int8-weight-only"),
+        ({"use": "layer-drop", "keep": 4}, "int8-dynamic"),
+        ({"use": "int8-dynamic", "include": ["attention"]}, {"use": "int8-dynamic", "include": ["feed_forward"]}),
+        ({"use": "prune-ffn", "keep": 0.5}, "bf16", "compile"),
+        ("bf16", "onnx"),
+    ],
+)
+def test_chains_that_can_be_are_not_refused(suite_data: dict, builds: tuple) -> None:
+    """What runs is not refused."""
+    assert not [one for one in look(suite_data, variants=[chained(*builds)]) if one.kind == "wrong"]
+
+
+def test_a_students_layers_and_precision_count(tiny_model: Path, suite_data: dict, tmp_path: Path) -> None:
+    """Layers come from config.json, a half that the student was made in from its lineage."""
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "student"))
+    n_layers = json.loads((folder / "config.json").read_text())["num_hidden_layers"]
+    (folder / "greenbench.json").write_text(json.dumps({"steps": [{"use": "bf16"}]}))
+    student = {"use": "wav2vec2", "model": str(folder)}
+    many = {**student, "name": "many", "builds": [{"use": "layer-drop", "keep": n_layers + 1}]}
+    integers = {**student, "name": "integers", "builds": ["int8-dynamic"]}
+    found = look(suite_data, variants=[many, integers])
+    assert {one.variant: one.kind for one in found} == {"many": "wrong", "integers": "wrong"}
+    assert f"{n_layers + 1} layers cannot be kept of {n_layers}" in found[0].reason
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda f: (f / "config.json").unlink(), "config.json is missing"),
+        (lambda f: (f / "config.json").write_text("{"), "config.json is not valid JSON"),
+        (lambda f: (f / "model.safetensors").unlink(), "*.safetensors or *.bin is missing"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n"), "git lfs"),
+        (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-9]), "cut short"),
+        (lambda f: (f / "model.safetensors").write_bytes(b""), "cut short"),
+        (shutil.rmtree, "no such folder"),
+    ],
+)
+def test_damaged_folders_cost_no_process(
+    tiny_model: Path, suite_data: dict, tmp_path: Path, monkeypatch, spoil: Callable[[Path], None], reason: str
+) -> None:
+    """What a folder lacks is found in its files; its cells are errors, and none of them starts a process."""
+    folder = Path(shutil.copytree(tiny_model, tmp_path / "own"))
+    spoil(folder)
+    monkeypatch.setattr(runner, "run_cell", lambda *_: pytest.fail("a process was started"))
+    data = {**suite_data, "variants": [{"use": "wav2vec2", "model": str(folder)}], "batch_sizes": [1, 2]}
+    frame = runner.run(data, Options(out=tmp_path / "run"))
+    assert list(frame["status"]) == ["error", "error"]
+    assert all(reason in told and str(folder) in told for told in frame["reason"])
+
+
+def test_too_few_utterances_for_the_buckets_refuse_the_run(suite_data: dict, tmp_path: Path) -> None:
+    """A limit below the number of length buckets is known before anything is made, and leaves no folder."""
+    data = {**suite_data, "datasets": [{"use": "quickstart", "limit": 2, "length_buckets": 4}]}
+    with pytest.raises(InputError, match="2 utterances cannot be cut into 4 length buckets; raise the limit"):
+        runner.run(data, Options(out=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+    assert not look({**data, "datasets": [{"use": "quickstart", "limit": 4, "length_buckets": 4}]})
+
+
+def test_a_limit_beyond_the_data_is_told(suite_data: dict) -> None:
+    """It takes all, and a user who asked for more is told how many there are."""
+    (found,) = look(suite_data, datasets=[{"use": "quickstart", "limit": 1000}])
+    assert (found.kind, found.stops) == ("doubt", False)
+    assert "has 270 utterances, so that a limit of 1000 takes all" in found.reason
+
+
+def test_audio_that_is_missing_is_found_at_the_first_files(suite_data: dict, tmp_path: Path) -> None:
+    """A manifest whose files are elsewhere is known beforehand, with how many are missing."""
+    lines = [json.dumps({"audio_filepath": f"{i}.wav", "text": "A"}) for i in range(4)]
+    (tmp_path / "m.jsonl").write_text("\n".join(lines))
+    (found,) = look(suite_data, datasets=[{"use": "manifest", "path": str(tmp_path / "m.jsonl"), "name": "gone"}])
+    assert (found.kind, found.dataset) == ("missing", "gone")
+    assert "3 more files are missing" in found.reason
+
+
+def test_all_problems_are_told_at_once(suite_data: dict, tmp_path: Path) -> None:
+    """One refusal names everything that is wrong or missing."""
+    absent = {"use": "manifest", "path": str(tmp_path / "none.jsonl"), "name": "absent"}
+    variants = [chained("int8-dynamic", "bf16"), {"use": "wav2vec2", "model": "./nowhere", "name": "away"}]
+    with pytest.raises(InputError) as caught:
+        runner.run({**suite_data, "datasets": [absent], "variants": variants, "devices": ["cpu", "cuda:77"]})
+    told = str(caught.value).splitlines()
+    assert [line.split(":")[0] for line in told] == ["device cuda", "data set absent", "variant it", "variant away"]
+
+
+def test_a_variant_that_would_be_downloaded_is_no_problem(suite_data: dict, monkeypatch, tmp_path: Path) -> None:
+    """What the hub may have is fetched by the run, and only named beforehand."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    found = look(suite_data, variants=[{"use": "wav2vec2", "model": "owner/nothing-here"}])
+    assert [(one.kind, one.stops) for one in found] == [("fetch", False)]
+    assert "owner/nothing-here from the Hugging Face hub" in found[0].reason
+
+
+# --- order -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Made:
+    """A variant that tells in which order it was fetched, looked at and made."""
+
+    said: list[str]
+    fails: str = ""
+
+    def variant(self, name: str) -> Variant:
+        def step(what: str) -> Callable[[], None]:
+            def take() -> None:
+                self.said.append(f"{what} {name}")
+                if self.fails == what:
+                    raise RuntimeError(f"{what} broke")
+
+            return take
+
+        return Variant(
+            name, lambda _device: None, to_fetch=lambda: "weights", fetch=step("fetch"), check=step("check"),
+            to_make=lambda: "an export", prepare=step("prepare"),
+        )  # type: ignore[arg-type]  # fmt: skip
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> dict[str, Made]:
+    by_name: dict[str, Made] = {}
+    monkeypatch.setattr(ahead, "build_variant", lambda entry: by_name[entry.name].variant(entry.name))
+    return by_name
+
+
+def test_everything_is_fetched_and_looked_at_before_anything_is_made(suite_data: dict, made: dict) -> None:
+    """An export begins when all weights are here, and is told with its number and the time left."""
+    said: list[str] = []
+    made.update({"null/instant": Made(said), "null/rtfx-100": Made(said)})
+    cells = plan(config.load({**suite_data, "variants": list(made)}))
+    known = ahead.look(cells)
+    said.clear()
+    told: list[Event] = []
+    assert ahead.prepare(cells, known, told.append) == []
+    assert [line.split()[0] for line in said] == ["fetch", "fetch", "check", "check", "prepare", "prepare"]
+    assert {type(event) for event in told} == {Preparing}
+    texts = [event.text for event in told]
+    assert texts[0].startswith("fetching 1/2: variant null/instant: weights")
+    assert texts[3].startswith("making 2/2: variant null/rtfx-100: an export")
+    assert told[3].left_s >= 0
+    assert told[2].left_s is None
+
+
+@pytest.mark.parametrize("fails", ["check", "fetch", "prepare"])
+def test_a_plugin_that_raises_costs_its_own_cells_alone(
+    suite_data: dict, made: dict, fails: str, tmp_path: Path
+) -> None:
+    """Whatever a plug-in raises before its cell is a row with the reason, and the other variant is made ready."""
+    said: list[str] = []
+    made.update({"null/instant": Made(said, fails), "null/rtfx-100": Made(said)})
+    cells = plan(config.load({**suite_data, "variants": list(made)}))
+    found = ahead.prepare(cells, ahead.look(cells), unobserved)
+    assert {(one.variant, one.kind, one.reason) for one in found} == {
+        ("null/instant", "missing", f"RuntimeError: {fails} broke")
+    }
+    assert "prepare null/rtfx-100" in said
+
+
+# --- time ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("protocol", "idles", "seconds"),
+    [
+        ("quick", True, 5 + 3 * 2),
+        ("quick", False, 3 * 2),
+        ("standard", True, 30 + 10 + 10),
+        ("official", True, 30 + 30 + 60 + 60),  # its rest may end at once
+        ("official", False, 60 + 60),
+    ],
+)
+def test_the_least_time_is_what_the_protocol_says(protocol: str, idles: bool, seconds: float) -> None:
+    """By the table of the protocol: idle, warm-up, windows and rest, whatever the model."""
+    assert least_s(PROTOCOLS[protocol], idles) == seconds
+
+
+def test_controls_take_their_time_too(suite_data: dict) -> None:
+    """Two a round and device, each with half a second of warm-up and a window of two, and the rest before it."""
+    loaded = config.load({**suite_data, "protocol": "standard", "control": True, "devices": ["cpu"]})
+    assert ahead.controls_s(loaded, plan(loaded)) == 2 * 5 * (2.5 + 10)
+    assert ahead.controls_s(config.load({**suite_data, "control": False}), plan(loaded)) == 0

@@ -1,0 +1,70 @@
+"""The worker: what it does around a window, and in which order."""
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from greenbench.datasets.corpus import Census, Corpus
+from greenbench.harness import rows, worker
+from greenbench.harness.job import Job
+from greenbench.meters.clock import Clock
+from greenbench.plugins import Footprint, Quantity
+from greenbench.suite import config
+from greenbench.suite.entries import build_dataset
+from greenbench.suite.plan import plan
+
+
+@dataclass
+class Log:
+    """A channel, a model and an energy meter that write down what happens, and when a window is open."""
+
+    seen: list[str] = field(default_factory=list)
+    rows: list[dict] = field(default_factory=list)
+    footprint = Footprint()
+    batching = "sequential"
+    metrics = ("energy_cpu_j",)
+    estimates = False
+
+    def send(self, kind: str, **content) -> None:
+        self.seen.append(content["text"] if kind == "phase" else kind)
+        self.rows += [content["row"]] if kind == "record" else []
+
+    ask = send
+
+    def __call__(self, batch) -> list[str]:
+        self.seen += ["model"] if self.seen[-1] != "model" else []
+        return [""] * len(batch)
+
+    @contextmanager
+    def window(self, reading):
+        self.seen.append("[")
+        yield
+        self.seen.append("]")
+        reading.add("energy_cpu_j", Quantity(1.0, "counter", "log"))
+
+
+def test_a_window_follows_its_own_warm_up(suite_data: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Idle before the warm-up, which would cool down else; warm before every window; idle again after each."""
+    protocol = {**suite_data["protocol"], "window_s": 0, "idle_s": 0.001, "idle_drift_pct": 1e9}
+    loaded = config.load({**suite_data, "protocol": protocol})
+    log, cell = Log(), plan(loaded)[0]
+    monkeypatch.setattr(worker, "select", lambda *_: [log, Clock()])
+    corpus = Corpus(build_dataset(cell.dataset))
+    assert list(corpus.chunks())
+    setting = rows.Setting(corpus.census, "sequential", None, {"load_s": 1.0})
+    worker._measure(Job("r", 0, loaded, cell), log, corpus, setting, log)
+    idle = ["idle baseline", "[", "]"]
+    repeat = ["warming up", "model", "[", "model", "]", *idle, "hypotheses", "record"]
+    assert [what for what in log.seen if what != "window" and "measuring" not in what] == [*idle, *repeat, *repeat]
+    first, second = log.rows
+    assert first["idle_power_after_w"] == second["idle_power_w"]
+    assert (first["load_s"], first["warmup_batches"]) == (1.0, 3)
+
+
+@pytest.mark.parametrize(
+    ("macs", "per_audio_s"), [(lambda n_samples: n_samples**2, 24_000**2 / 1.5), (lambda n_samples: None, None)]
+)
+def test_work_is_that_of_an_utterance_of_mean_length(macs, per_audio_s) -> None:
+    """Two utterances of 3 s in all are worked out at 1.5 s, by the second; what the engine does not tell stays None."""
+    assert worker._macs_per_audio_s(Footprint(macs=macs), Census(2, 3.0)) == per_audio_s

@@ -1,0 +1,266 @@
+"""Builds that other engines run: the same texts as torch, any length of audio, made once and kept."""
+
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from greenbench import cache
+from greenbench.datasets.quickstart import Quickstart
+from greenbench.errors import InputError, MissingError
+from greenbench.plugins import Variant
+from greenbench.suite.entries import VariantEntry, build_variant
+
+Reads = Callable[[Any], str]
+ENGINES = {"onnx": "onnxruntime", "onnx-int8": "onnxruntime", "openvino": "openvino", "openvino-int8": "nncf"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Keep exports in a folder of this module's, so that each is made once here and none was there before."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GREENBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+def variant(model: str | Path, *builds: Any) -> Variant:
+    """Return a variant of a folder, or of a preset, with builds."""
+    settings = {"use": str(model)} if "/" not in str(model)[:1] else {"use": "wav2vec2", "model": str(model)}
+    return build_variant(VariantEntry(**settings, builds=list(builds)))
+
+
+@pytest.fixture
+def tiny_masked_model(tiny_model: Path, tmp_path: Path) -> Path:
+    """The small model with layer norm in its front end, and so with an attention mask."""
+    from transformers import AutoConfig, AutoModelForCTC, AutoProcessor
+
+    config = AutoConfig.from_pretrained(tiny_model, feat_extract_norm="layer", do_stable_layer_norm=True)
+    AutoModelForCTC.from_config(config).save_pretrained(tmp_path)
+    processor = AutoProcessor.from_pretrained(tiny_model)
+    processor.feature_extractor.return_attention_mask = True
+    processor.save_pretrained(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+@pytest.mark.slow
+def test_float32_exports_read_the_quick_start_as_torch_does(engine: str, teacher: Any, teacher_reads: Reads) -> None:
+    """Greedy texts are identical on every ninth utterance of the bundled evaluation set, alone and in batches."""
+    pytest.importorskip(ENGINES[engine], reason="not installed")
+    clips = list(Quickstart()())[::9]
+    exported = variant("wav2vec2/quickstart", engine).load("cpu")
+    assert [exported([clip.read()])[0] for clip in clips] == [teacher_reads(clip) for clip in clips]
+    batch = [clip.read() for clip in clips[:8]]
+    assert exported(batch) == teacher(batch)
+
+
+@pytest.mark.parametrize(("engine", "share"), [("onnx-int8", 0.45), ("openvino-int8", 0.33)])
+@pytest.mark.slow
+def test_int8_exports_read_nearly_as_torch_does(engine: str, share: float, teacher: Any, teacher_reads: Reads) -> None:
+    """Int8 changes few words of the bundled speech; a third of the bytes is left where the other weights are halved."""
+    import jiwer
+
+    pytest.importorskip(ENGINES[engine], reason="not installed")
+    clips = list(Quickstart(voices="seen")())[::7]
+    exported = variant("wav2vec2/quickstart", engine).load("cpu")
+    assert jiwer.wer([teacher_reads(clip) for clip in clips], [exported([clip.read()])[0] for clip in clips]) < 0.05
+    assert exported.footprint.model_bytes < share * teacher.footprint.model_bytes
+    assert exported.footprint.n_params == teacher.footprint.n_params
+    assert exported.footprint.macs(100_000) == pytest.approx(teacher.footprint.macs(100_000), rel=1e-6)
+
+
+@pytest.mark.parametrize(("agreement", "reverted"), [(0.99, False), (0.5, True)])
+@pytest.mark.slow
+def test_a_guarded_int8_goes_back_to_float_where_it_must(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agreement: float, reverted: bool
+) -> None:
+    """Within ``max_drop`` of the float model's tokens everything stays int8; beyond it layers go back to float32."""
+    pytest.importorskip("nncf", reason="not installed")
+    from greenbench.compress import openvino
+    from greenbench.variants.wav2vec2 import Wav2Vec2
+
+    monkeypatch.setattr(openvino, "_agreement", _first_perfect(agreement))
+    sizes = []
+    for max_drop in (None, 0.02):
+        folder = tmp_path / str(max_drop)
+        folder.mkdir()
+        model, extractor, _ = Wav2Vec2(model=str(tiny_model)).open()
+        build = openvino.OpenVinoInt8(max_drop=max_drop, n_calibration=2, n_validation=2)
+        build.export(model, extractor, folder)
+        sizes.append((folder / "model.xml").read_text().count('"FakeQuantize"'))
+    assert (sizes[1] < sizes[0]) == reverted
+    assert sizes[0] > 0
+
+
+def _first_perfect(agreement: float) -> Any:
+    """Return a stand-in for the guard's measure: 1 for NNCF's trial and the float model, then ``agreement``."""
+    values = iter([1.0, 1.0])
+    return lambda _compiled, _items, blank: (next(values, agreement), None)
+
+
+def test_the_guard_counts_tokens_that_differ() -> None:
+    """Repeats and blanks are no tokens; one substituted token of four is an agreement of three quarters."""
+    from greenbench.compress.openvino import _agreement, greedy
+
+    frames = [0, 5, 5, 0, 5, 6, 6, 7, 0]
+    logits = np.eye(8, dtype="float32")[frames][None]
+    assert [ord(token) - 0xE000 for token in greedy(logits, blank=0)] == [5, 5, 6, 7]
+    other = np.eye(8, dtype="float32")[[0, 5, 5, 0, 5, 6, 6, 4, 0]][None]
+    items = [({}, greedy(logits, 0)), ({}, "")]
+    assert _agreement(lambda _inputs: [logits], items[:1], 0)[0] == 1
+    assert _agreement(lambda _inputs: [other], items[:1], 0)[0] == 0.75
+    assert _agreement(lambda _inputs: [other[:, :1]], items[1:], 0)[0] == 1, "nothing to read, and nothing read"
+
+
+@pytest.mark.slow
+def test_builds_can_come_before(tiny_model: Path) -> None:
+    """A model that lost layers is exported without them; the shortest audio is read, too."""
+    pytest.importorskip("onnxruntime", reason="not installed")
+    builds = [{"use": "layer-drop", "keep": 1}, "onnx"]
+    shorter, whole = (variant(tiny_model, *chain).load("cpu") for chain in (builds, ["onnx"]))
+    assert shorter.footprint.n_params < whole.footprint.n_params
+    noise = np.random.default_rng(0).standard_normal(20000).astype("float32")
+    plain = variant(tiny_model, builds[0]).load("cpu")
+    assert shorter([noise, noise[:5]]) == plain([noise, noise[:5]])
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+@pytest.mark.slow
+def test_a_model_with_an_attention_mask_keeps_it(tiny_masked_model: Path, engine: str) -> None:
+    """Padding does not reach the texts of a model that was trained with a mask."""
+    pytest.importorskip(ENGINES[engine], reason="not installed")
+    plain, exported = (variant(tiny_masked_model, *builds).load("cpu") for builds in ([], [engine]))
+    rng = np.random.default_rng(1)
+    long, short = (rng.standard_normal(n).astype("float32") for n in (40000, 16000))
+    assert exported([long, short]) == plain([long, short]) == exported([long]) + exported([short])
+
+
+@pytest.mark.slow
+def test_an_export_is_made_once_and_again_when_the_weights_change(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second load finds the files; other weights under the same name are another artefact."""
+    from greenbench.models import exported
+
+    pytest.importorskip("onnxruntime", reason="not installed")
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    made = []
+    export = exported._export_elsewhere
+    monkeypatch.setattr(exported, "_export_elsewhere", lambda *args: (made.append(1), export(*args)))
+    variant(folder, "onnx").prepare()
+    variant(folder, "onnx").load("cpu")
+    n_made = len(made)
+    weights = folder / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-8:] = bytes(8)
+    weights.write_bytes(data)
+    variant(folder, "onnx").prepare()
+    assert (n_made, len(made)) in {(0, 1), (1, 2)}  # 0 where another test left the same model's export
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["memos emptied", "memos swapped", "exports swapped", "folders swapped"])
+def test_two_models_never_share_an_export(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    """Whatever befalls the cache, each model runs as itself: logits are torch's, and the size is its own."""
+    import torch
+    from transformers import AutoModelForCTC
+
+    pytest.importorskip("onnxruntime", reason="not installed")
+    monkeypatch.setenv("GREENBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "SETTLED_S", -1.0)
+    other = shutil.copytree(tiny_model, tmp_path / "other")
+    module = AutoModelForCTC.from_pretrained(other)
+    torch.nn.init.normal_(module.lm_head.weight)
+    module.save_pretrained(other)
+    folders = [tiny_model, other]
+    for folder in folders:
+        variant(folder, "onnx").prepare()
+    _spoil(damage)
+    noise = torch.randn(1, 20_000, generator=torch.Generator().manual_seed(0))
+    for folder in folders:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that an export is made again
+            engine = variant(folder, "onnx").load("cpu").model
+        expected = AutoModelForCTC.from_pretrained(folder).eval()(noise).logits
+        assert torch.allclose(engine(input_values=noise).logits, expected, atol=1e-3)
+
+
+def _spoil(damage: str) -> None:
+    memos = sorted((cache.folder().parent / "digests").iterdir())
+    first, second = (kept.path for kept in cache.artefacts())
+    if damage == "memos emptied":
+        for memo in memos:
+            memo.write_bytes(b"")
+    elif damage == "memos swapped":
+        texts = [memo.read_bytes() for memo in memos]
+        for memo, text in zip(memos, texts[1:] + texts[:1], strict=True):
+            memo.write_bytes(text)
+    else:
+        between = first.parent / "between"
+        name = "model.onnx" if damage == "exports swapped" else ""
+        (first / name).rename(between)
+        (second / name).rename(first / name)
+        between.rename(second / name)
+
+
+def test_an_export_belongs_to_the_settings_of_the_feature_extractor(tiny_model: Path, tmp_path: Path) -> None:
+    """Two models that differ in how audio is prepared alone share no export: calibration hears what it prepares."""
+    from greenbench.variants.wav2vec2 import Wav2Vec2, _source
+
+    other = shutil.copytree(tiny_model, tmp_path / "other")
+    path = other / "preprocessor_config.json"
+    if not path.exists():
+        path = other / "processor_config.json"
+    path.write_text(path.read_text("utf-8").replace('"do_normalize": true', '"do_normalize": false'), "utf-8")
+    one, two = (_source(Wav2Vec2(model=str(folder)), ()).about for folder in (tiny_model, other))
+    assert one != two
+
+
+def test_random_weights_are_drawn_by_the_config_as_it_is_now(tiny_model: Path, tmp_path: Path) -> None:
+    """A folder's configuration that was edited is another model, though it is called the same."""
+    from greenbench.variants.wav2vec2 import Wav2Vec2, _source
+
+    settings = Wav2Vec2(config=str(shutil.copytree(tiny_model, tmp_path / "config")), weights="random")
+    before = _source(settings, ()).about
+    path = tmp_path / "config" / "config.json"
+    path.write_text(path.read_text("utf-8").replace('"num_hidden_layers": ', '"num_hidden_layers": 1'), "utf-8")
+    assert _source(settings, ()).about != before
+
+
+def test_nothing_follows_an_exported_build(tiny_model: Path) -> None:
+    """The chain says which build has to come last."""
+    with pytest.raises(InputError, match=r"bf16 cannot follow onnx"):
+        variant(tiny_model, "onnx", "bf16")
+
+
+def test_a_failed_export_says_why_and_leaves_nothing(tmp_path: Path) -> None:
+    """What the exporting process said last is the reason; no half artefact is kept."""
+    from greenbench.compress.onnx import Onnx
+    from greenbench.models.exported import Source, files
+
+    before = len(cache.artefacts())
+    with pytest.raises(MissingError, match=r"Onnx: the model could not be exported: .*ZeroDivisionError"):
+        files(Source(_broken, {"name": "broken"}), Onnx())
+    assert len(cache.artefacts()) == before
+
+
+def _broken() -> Any:
+    raise ZeroDivisionError("by design")
+
+
+def test_a_missing_engine_is_a_reason(monkeypatch: pytest.MonkeyPatch, tiny_model: Path) -> None:
+    """Where the engine is not installed, or on a device that it does not know, the row says what to do."""
+    from greenbench import extras
+
+    for package, build in (("onnx", "onnx"), ("nncf", "openvino-int8")):
+        assert "cuda:0" in (variant(tiny_model, build).unsupported("cuda:0") or "")
+        with monkeypatch.context() as patch:
+            patch.setattr(extras, "_is_here", lambda module, package=package: module != package)
+            command = f"pip install 'greenbench[{build.partition('-')[0]}]'"
+            assert variant(tiny_model, build).unsupported("cpu") == f"{package} not installed: {command}"
