@@ -19,6 +19,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from greenbench.files import whole
+
 ROOT = Path(__file__).parents[1]
 
 GOAL_MB, LIMIT_MB = 150.0, 200.0
@@ -97,7 +99,7 @@ def run_all(python: Path, folder: Path) -> None:
     call([sys.executable, "-m", "zipfile", "-e", entry, folder / "runs"])
     (run,) = (folder / "runs").glob("quickstart*")
     suite = {"name": "null", "datasets": ["quickstart"], "variants": ["null/instant"]}
-    (folder / "suite.yaml").write_text(json.dumps(suite), encoding="utf-8")
+    whole.write(folder / "suite.yaml", json.dumps(suite))
     teacher, build = f"{run}:wav2vec2/quickstart", f"{run}:wav2vec2/quickstart+bf16"
     for line in (
         ["run", "suite.yaml", "--dry-run"], ["list", "variants"], ["list", "methods"], ["compare", teacher, build],

@@ -276,12 +276,13 @@ def check_yaml(text: str, folder: Path) -> None:
     Raises:
         ValueError, GreenbenchError: what is wrong.
     """
+    from greenbench.files import whole
     from greenbench.recipes import recipe
     from greenbench.suite import config
 
     data = yaml.safe_load(text)
     path = folder / "checked.yaml"
-    path.write_text(text, encoding="utf-8")
+    whole.write(path, text)
     if "variants" in data:
         config.load(path)
     elif "steps" in data:

@@ -125,7 +125,7 @@ def _occupied(out: Path) -> InputError:
 def _take(source: Path, staged: Path, merged: Merged, keep_private: bool) -> None:
     """Take one run in, or note why not; of two copies of a run the one that went on further stays."""
     try:
-        run_id = share.copy(source, staged, keep_private)
+        run_id = share.shareable(source, staged, keep_private)
         refused = list(_drop_unsound(staged))
         rows, measured = _fingerprints(staged), _measurements(staged)
         if rows <= merged.rows.get(run_id, set()) and run_id in merged.rows:

@@ -19,7 +19,7 @@ FILES = (store.RECORDS, store.HYPOTHESES, store.SCORES, store.WINDOWS, store.POW
 _Names = dict[tuple[Any, ...], tuple[Any, ...]]
 
 
-def copy(source: Path, target: Path, keep_private: bool = False) -> str:
+def shareable(source: Path, target: Path, keep_private: bool = False) -> str:
     """Copy a run's files as they may be shared, its rows as this version writes them; return the run's id.
 
     Raises:

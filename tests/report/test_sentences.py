@@ -31,7 +31,7 @@ def test_the_table_is_titled_with_what_its_medians_are_over(rows: Rows) -> None:
     alike = [{"round": n, "variant": v} for n in range(5) for v in "ab"]
     assert terminal.title(rows(*alike)) == "medians over 5 processes x 1 window"
     assert terminal.title(rows(*alike, {"variant": "c"})) == "medians over repeats"
-    assert terminal.title(rows({"status": "error", "repeat": None})) == "medians over repeats"
+    assert terminal.title(rows({"status": "error", "repeat": None})) == "nothing was measured"
 
 
 def test_the_tally_says_how_cells_were_repeated(rows: Rows) -> None:
