@@ -73,7 +73,7 @@ def test_what_is_made_is_a_suite(model: str, data: str, tiny_model: Path, manife
     assert plain["datasets"] == [dataset]
     loaded = config.load(starter.parsed(text))
     assert [entry.name for entry in loaded.variants] == [name, *rest]
-    assert all(len(line) <= 120 for line in text.splitlines() if str(tmp_path) not in line)
+    assert all(len(line) <= 120 for line in text.splitlines() if str(tmp_path.parent) not in line)
 
 
 def test_each_key_of_the_draft_reaches_the_suite() -> None:
