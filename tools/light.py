@@ -117,7 +117,7 @@ def run_all(python: Path, folder: Path) -> None:
 def dashboard(python: Path, run: Path, folder: Path) -> None:
     """Ask the live page for itself."""
     command = [str(part) for part in (python, "-m", "greenbench", "dashboard", run, "--port", "0")]
-    served = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env=environment())
+    served = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, encoding="utf-8", env=environment())
     late = threading.Timer(300, served.kill)
     late.start()
     try:
@@ -134,7 +134,7 @@ def dashboard(python: Path, run: Path, folder: Path) -> None:
 
 def refused(python: Path, folder: Path) -> None:
     """Ask for a measurement that needs torch: one line, and nothing is written."""
-    done = subprocess.run([python, "-m", "greenbench", "run"], cwd=folder, capture_output=True, text=True,
+    done = subprocess.run([python, "-m", "greenbench", "run"], cwd=folder, capture_output=True, encoding="utf-8",
                           env=environment(), check=False)  # fmt: skip
     if done.returncode != 1 or done.stderr.count("\n") != 1 or "greenbench[torch]" not in done.stderr:
         raise SystemExit(f"greenbench run: exit code {done.returncode}, and it said: {done.stderr}")
@@ -149,7 +149,7 @@ def environment() -> dict[str, str]:
 def call(command: Sequence[str | Path], folder: Path = ROOT) -> str:
     """Run a command and return what it printed; its failure ends this script with what it said."""
     start = time.monotonic()
-    done = subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True, env=environment(),
+    done = subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, encoding="utf-8", env=environment(),
                           check=False)  # fmt: skip
     if done.returncode:
         raise SystemExit(f"{command} failed after {time.monotonic() - start:.0f} s:\n{done.stdout}{done.stderr}")

@@ -162,7 +162,7 @@ def _check_command(words: list[str]) -> None:
 def check_extras(word: str) -> None:
     """Check the extras that a requirement such as ``greenbench[onnx]`` or ``.[dev]`` names."""
     found = re.fullmatch(r"(?:greenbench|\.)\[([\w,-]+)\]", word)
-    declared = re.findall(r"^([\w-]+) = \[", (ROOT / "pyproject.toml").read_text(), flags=re.M)
+    declared = re.findall(r"^([\w-]+) = \[", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), flags=re.M)
     unknown = set(found[1].split(",")) - set(declared) if found else set()
     if unknown:
         raise ValueError(f"{word}: no such extra: {', '.join(unknown)}")

@@ -7,4 +7,4 @@ _SPEC = importlib.util.spec_from_file_location("reported", Path(__file__).parent
 _REPORTED = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(_REPORTED)
 
-row, rows = _REPORTED.row, _REPORTED.rows
+row, rows, measured, estimate = _REPORTED.row, _REPORTED.rows, _REPORTED.measured, _REPORTED.estimate

@@ -182,7 +182,7 @@ def test_without_a_control_on_both_sides_one_line_says_so(fake_run: FakeRun) -> 
     assert found.control is not None
     assert found.control.said == f"no control on both sides: {UNKNOWN}"
     done = CliRunner().invoke(app, ["compare", str(old), str(new), "--metric", "rtfx", "--metric", "load_s"])
-    assert done.stdout.count(UNKNOWN) == 1
+    assert " ".join(done.stdout.split()).count(UNKNOWN) == 1
     both = fake_run("r", *({"variant": v, "rounds": [{"rtfx": 10.0 * n} for n in STEADY]} for v in ("x", "y")))
     within = judged(Path(f"{both}:x"), Path(f"{both}:y"))
     assert within.control is not None

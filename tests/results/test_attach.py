@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from greenbench.errors import StoreError
+from greenbench.plugins.events import PowerAttached
 from greenbench.power import log as power_log
 from greenbench.power.log import Source
 from greenbench.results import attach, store
@@ -67,7 +68,7 @@ def standing(run: Path) -> list[dict]:
 
 def test_every_derived_figure_follows_the_log(run: Path, tmp_path: Path) -> None:
     """Joules are watts x seconds of the windows, and idle power, net, per audio second and CO2e are made of them."""
-    assert attach.attach(run, log(tmp_path)) == attach.Attached(2, 2, ())
+    assert attach.attach(run, log(tmp_path)) == PowerAttached(2, 2, ())
     failed, *found = standing(run)
     assert [r["repeat"] for r in found] == [0, 1]
     for new in found:
