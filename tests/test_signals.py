@@ -159,7 +159,7 @@ def test_ctrl_c_ends_an_export(start: Start, tmp_path: Path) -> None:
     """The process that exports has no handler; it ends by the signal itself."""
     from greenbench.compress.onnx import Onnx
 
-    process = start(module("compress.exported"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = start(module("models.exported"), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     write(process, pickle.dumps((LOAD, Onnx(), tmp_path)))
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGINT)
@@ -197,7 +197,7 @@ def test_ctrl_c_at_a_terminal_leaves_no_half_export(start: Start, tmp_path: Path
 
 def test_ctrl_c_ends_a_worker(start: Start, manifest: Path) -> None:
     """In the middle of its cell."""
-    process = start(module("worker"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process = start(module("harness.worker"), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     write(process, job(manifest, {"use": "null", "delay_s": 600.0}).encode())
     while json.loads(process.stdout.readline()).get("text") != "first utterance":
         pass
@@ -208,7 +208,7 @@ def test_ctrl_c_ends_a_worker(start: Start, manifest: Path) -> None:
 def test_ctrl_c_ends_a_poller(start: Start, tmp_path: Path) -> None:
     """Though it is in a session of its own, where none arrives from a terminal."""
     path = tmp_path / "power.jsonl"
-    process = start(module("poller"), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process = start(module("meters.poller"), stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
     write(process, json.dumps({"path": str(path), "period_s": 0.02, "options": {}}).encode() + b"\n")
     while not path.exists() and process.poll() is None:
         time.sleep(0.02)
@@ -221,7 +221,7 @@ def test_ctrl_c_ends_the_measuring_of_peaks(start: Start, engine: str) -> None:
     """Whatever engine it measures with."""
     if engine == "openvino":
         pytest.importorskip("openvino", reason="openvino is not installed")
-    process = start(module("peaks", "cpu", engine), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = start(module("harness.peaks", "cpu", engine), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     begun = psutil.Process(process.pid)
     while process.poll() is None and begun.memory_info().rss < 4e8:  # torch is there, and its first matrices
         time.sleep(0.02)
