@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from greenbench import cache
-from greenbench.compress.distill import Distill, training
+from greenbench.compress.distill import Distill, progress, training
 from greenbench.compress.distill.teacher import LOGITS, Teacher, Took, collate, forward
 from greenbench.errors import InputError, StoreError
 from greenbench.meters.clock import Clock
@@ -181,7 +181,6 @@ def test_a_training_that_diverges_stops_with_its_step(tiny_model: Path, spoken: 
 )
 def test_a_loss_that_is_not_finite_is_named_with_its_step(losses: dict[str, float], broken: str) -> None:
     """NaN and infinity stop a training; a finite loss, however large, does not."""
-    from greenbench.compress.distill import training
     from greenbench.errors import TrainingError
 
     training._check_finite({"kl": 1e30}, 1)
@@ -199,7 +198,7 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step(losses: dict[str, floa
 )  # fmt: skip
 def test_a_damaged_checkpoint_says_what_to_do(text: str, told: str, tmp_path: Path) -> None:
     """A training does not go on from what nobody can read, nor end in a traceback."""
-    (tmp_path / training.STATE).write_text(text)
+    (tmp_path / progress.STATE).write_text(text)
     with pytest.raises(StoreError, match=re.escape(told)) as refused:
-        training.progress(tmp_path)
+        progress.progress(tmp_path)
     assert str(refused.value).endswith(f"Take the folder {tmp_path} away, and the training begins anew.")
