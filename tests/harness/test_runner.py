@@ -17,7 +17,7 @@ import soundfile
 from greenbench.errors import InputError, StoreError
 from greenbench.harness import ahead
 from greenbench.harness.runner import Options, run
-from greenbench.plugins.events import CellStarted, Unavailable, Warned
+from greenbench.plugins.events import CellStarted, Event, RowStored, Unavailable, Warned
 from greenbench.plugins.traces import Trace
 from greenbench.report.pages import write_page
 from greenbench.results import frames, store
@@ -202,8 +202,8 @@ def test_rests_and_overhead_are_told(suite_data: dict, tmp_path: Path) -> None:
     (zone / "temp").write_text("40000\n")
     data = {**suite_data, "variants": ["null/rtfx-100", "null/instant"], "protocol": protocol, "meters": sensors}
 
-    def heat(kind: str, content: dict) -> None:
-        if kind == "row":
+    def heat(event: Event) -> None:
+        if isinstance(event, RowStored):
             (zone / "temp").write_text("46000\n")
 
     frame = run(data, Options(out=tmp_path / "run"), heat)
