@@ -34,7 +34,7 @@ def test_they_run(path: Path, tmp_path: Path, patience: Callable[[float], float]
     pytest.importorskip("ipykernel", reason="ipykernel is not installed")
     notebook = nbformat.read(path, as_version=4)
     offline = {"HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "default"}
-    client = nbclient.NotebookClient(notebook, timeout=patience(120), kernel_name="python3",
+    client = nbclient.NotebookClient(notebook, timeout=int(patience(600)), kernel_name="python3",
                                      resources={"metadata": {"path": str(tmp_path)}})  # fmt: skip
     client.execute(env={**os.environ, **offline})
     shown = [output for cell in notebook.cells for output in cell.get("outputs", ())]
