@@ -28,6 +28,9 @@ RUN = {
 }  # fmt: skip
 """What ``run.json`` must have, and of which type."""
 
+SUITE = ("datasets", "variants", "scenarios", "batch_sizes", "threads", "server", "protocol")
+"""What its suite must state: rows are held against it, and a default of today may not be that of the run."""
+
 NEEDED: dict[str, Sequence[str]] = {
     store.HYPOTHESES: ("speaker", "audio_s"),
     store.SCORES: ACCURACY,
@@ -71,6 +74,8 @@ def _unreadable(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"schema is {run.get('schema')!r}, this version of greenbench reads {SCHEMA}", _RESTORE
     if wrong:
         return
+    stated = {*run["suite"], *(f"protocol.{name}" for name in run["suite"].get("protocol") or ())}
+    yield from ((f"suite.{name} is missing", _RESTORE) for name in (*SUITE, "protocol.use") if name not in stated)
     try:
         build_protocol(Suite.model_validate(run["suite"]).protocol)
     except ValidationError as error:

@@ -155,6 +155,8 @@ KEPT: dict[str, tuple[str, Callable[[dict[str, Any]], Any], str]] = {
     "controls without their lowest rate": (
         store.RUN, lambda run: [found.pop("rtfx_min") for found in run["control"].values()], "report",
     ),
+    "a suite without its scenarios": (store.RUN, lambda run: run["suite"].pop("scenarios"), "report"),
+    "a protocol without its name": (store.RUN, lambda run: run["suite"]["protocol"].pop("use"), "report"),
     "a design power that is a text": (
         store.RUN, lambda run: run["suite"]["meters"]["codecarbon"].update(tdp_w="many"), "report",
     ),
