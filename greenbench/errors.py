@@ -67,6 +67,11 @@ class StoreError(GreenbenchError):
     """A results folder cannot be written, read or resumed."""
 
 
+def nearest(name: str, valid: Sequence[str]) -> str | None:
+    """Return the valid name that a name was probably meant to be, or None where none is close."""
+    return next(iter(get_close_matches(name, valid, n=1, cutoff=0.5)), None)
+
+
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
     """Say which valid name was probably meant.
 
@@ -78,9 +83,9 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
         ``"Did you mean 'x'?"`` where a name is close, else the list of valid names.
     """
     names = sorted(valid)
-    close = get_close_matches(name, names, n=1, cutoff=0.5)
+    close = nearest(name, names)
     if close:
-        return f"Did you mean '{close[0]}'?"
+        return f"Did you mean '{close}'?"
     return f"Valid: {', '.join(names) or '(none)'}."
 
 

@@ -19,9 +19,9 @@ def _names(find: Callable[[], Iterable[str]]) -> Names:
 
 
 def _variants() -> list[str]:
-    from greenbench.suite.starter import variants
+    from greenbench.suite.entries import registered
 
-    return variants()
+    return registered()
 
 
 def _datasets() -> list[str]:

@@ -135,7 +135,7 @@ def build_family(entry: VariantEntry, base: Path | None = None) -> VariantFamily
 def _not_registered(use: str) -> str:
     """Say what to write for a name with a slash that is no registered one: a model of the hub, or a folder."""
     if get_close_matches(use.partition("/")[0], registry.names("variants"), n=1, cutoff=0.6):
-        return f"unknown variant '{use}'. {did_you_mean(use, _registered())}"
+        return f"unknown variant '{use}'. {did_you_mean(use, registered())}"
     how = f"a folder is file:{use}, a model of the hub {{use: wav2vec2, model: {use}}}"
     return f"unknown variant '{use}'. For one that is not registered: {how}"
 
@@ -257,7 +257,7 @@ def unknown_teacher(entry: VariantEntry, suite: Sequence[VariantEntry]) -> str |
         teacher = names[teacher].teacher if teacher in names else None
     if entry.teacher is None or entry.teacher in names or _is_registered(entry.teacher):
         return None
-    valid = [name for name in [*names, *_registered()] if name != entry.name]
+    valid = [name for name in [*names, *registered()] if name != entry.name]
     return (
         f"teacher: '{entry.teacher}' is no variant of this suite, nor registered. {did_you_mean(entry.teacher, valid)}"
     )
@@ -268,7 +268,8 @@ def _is_registered(name: str) -> bool:
     return family in registry.names("variants") and preset in registry.load("variants", family).presets
 
 
-def _registered() -> list[str]:
+def registered() -> list[str]:
+    """Return the names of all registered variants: ``family/preset``."""
     return [f"{family}/{preset}" for family in registry.names("variants")
             for preset in registry.load("variants", family).presets]  # fmt: skip
 

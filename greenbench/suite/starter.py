@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,12 @@ import yaml
 
 from greenbench import registry
 from greenbench.assets import quickstart_suite
-from greenbench.errors import InputError, did_you_mean
+from greenbench.errors import InputError, did_you_mean, nearest
 from greenbench.files import strictyaml
 from greenbench.suite import file
 from greenbench.suite.config import Suite
 from greenbench.suite.config import load as load_suite
+from greenbench.suite.entries import registered
 
 MODEL, DATA = "wav2vec2/quickstart", "quickstart"
 """What a suite measures where nothing is named: what ships with the package."""
@@ -176,14 +176,14 @@ def _model(model: str, folder: Path | None) -> dict[str, Any]:
         return {"use": "wav2vec2", "model": model, "name": _name(model)}
     raise InputError(
         f"model {model}: no such folder, and neither a registered variant nor a hub id (owner/name). "
-        f"{_near(model, variants())}`greenbench list variants` has the registered ones."
+        f"{_near(model, registered())}`greenbench list variants` has the registered ones."
     )
 
 
 def _near(name: str, valid: Sequence[str]) -> str:
     """Suggest the valid name that is closest, if one is."""
-    close = get_close_matches(name, valid, n=1, cutoff=0.5)
-    return f"Did you mean '{close[0]}'? " if close else ""
+    close = nearest(name, valid)
+    return f"Did you mean '{close}'? " if close else ""
 
 
 def _family(folder: Path) -> str:
@@ -194,12 +194,6 @@ def _family(folder: Path) -> str:
 
     folders.check(str(folder), folder)
     return "wav2vec2"
-
-
-def variants() -> list[str]:
-    """Return the names of all registered variants."""
-    return [f"{family}/{preset}" for family in registry.names("variants")
-            for preset in registry.load("variants", family).presets]  # fmt: skip
 
 
 def _builds(builds: Sequence[str]) -> list[str]:
