@@ -39,8 +39,9 @@ def parse(content: bytes) -> Any:
         value = from_json(content, _once)
     except RecursionError:
         raise ValueError("nested too deep") from None
-    if _is_deeper(value, limits().max_depth):
-        raise ValueError(f"nested deeper than {limits().max_depth}")
+    most = limits().max_depth
+    if content.count(b"[") + content.count(b"{") > most and _is_deeper(value, most):
+        raise ValueError(f"nested deeper than {most}")
     return value
 
 

@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.metadata import version
 
 from greenbench import registry
@@ -73,7 +74,12 @@ def create(name: str) -> tuple[str, Normalizer]:
     Texts are composed (NFC) before it sees them: what reads the same is the same, however its letters are stored.
     """
     made: Normalizer = registry.load("normalizers", name)()
-    return f"{name}@{made.version}", replace(made, apply=lambda text: made.apply(unicodedata.normalize("NFC", text)))
+
+    @lru_cache(maxsize=2**14)  # the references come again with every cell, and most hypotheses with every repeat
+    def composed(text: str) -> str:
+        return made.apply(unicodedata.normalize("NFC", text))
+
+    return f"{name}@{made.version}", replace(made, apply=composed)
 
 
 def non_english_pct(texts: Iterable[str]) -> float | None:
