@@ -11,7 +11,7 @@ from greenbench.results import store
 
 pytest_plugins = ["pytester"]
 
-HEAVY = ("torch", "transformers", "scipy", "pandas", "plotly", "numpy", "pydantic", "yaml", "rich", "typer")
+HEAVY = ("torch", "transformers", "scipy", "pandas", "numpy", "pydantic", "yaml", "rich", "typer")
 
 
 @pytest.fixture

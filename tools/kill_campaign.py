@@ -42,7 +42,7 @@ N_TRIES = 8
 """How often a kill is tried that comes too late, as the command was quicker this time; each one a third earlier."""
 
 LOADED = ("greenbench.cli", "greenbench.leaderboard", "greenbench.report.pages", "greenbench.sharing.submission",
-          "greenbench.export.tables", "pandas", "plotly.graph_objects", "jinja2", "scipy.stats")  # fmt: skip
+          "greenbench.export.tables", "pandas", "jinja2", "scipy.stats")  # fmt: skip
 
 _DATES = re.compile(rb"\d{4}-\d\d-\d\d(T[\d:+.Z]+)?|[0-9a-f]{8}-[0-9a-f]{4}-5[0-9a-f-]{22}")
 """What may differ from one publication to the next: when it was made."""

@@ -1,4 +1,4 @@
-"""What ships with the package: the quick start's suite, its speech and its teacher, and the style of all pages."""
+"""What ships with the package: the quick start's suite, speech and teacher, plotly.js, and the style of all pages."""
 
 from pathlib import Path
 
@@ -14,3 +14,8 @@ def quickstart_suite() -> Path:
 def style() -> str:
     """Return the CSS that the report's page and the leaderboard's site share."""
     return (Path(__file__).parent / "style.css").read_text(encoding="utf-8")
+
+
+def plotly_js() -> str:
+    """Return the plotly.js that draws the charts of the page; ``plotly/README.md`` says where it is from."""
+    return (Path(__file__).parent / "plotly" / "plotly-basic.min.js").read_text(encoding="utf-8")

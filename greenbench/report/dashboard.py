@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from greenbench.analysis.gate import DEFAULT, Gate
+from greenbench.assets import plotly_js
 from greenbench.errors import InputError
-from greenbench.report import pages
 from greenbench.report.live import page_of
 
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -150,7 +150,7 @@ def _let_go(request: socket.socket) -> None:
 
 @cache
 def _plotly() -> bytes:
-    return pages.plotly_js().encode()
+    return plotly_js().encode()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -3,15 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import cycle
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from greenbench.analysis.summary import ENERGY
 from greenbench.metrics import METRICS
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 BARS = (
     "wer", "rtfx", "server_rate_hz", ENERGY, "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s",
@@ -90,30 +86,3 @@ def translucent(colour: str) -> str:
     """Return a colour that lets what is behind it through."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return f"rgba({red},{green},{blue},0.3)"
-
-
-def blank(height: int) -> "go.Figure":
-    """Return an empty chart on a transparent ground, which the page's light or dark shows through."""
-    import plotly.graph_objects as go
-
-    font = {"family": "system-ui, sans-serif", "size": 13}
-    axis = {
-        "automargin": True,
-        "title": {"font": {"size": 13}},
-        "zeroline": False,
-        "gridcolor": "rgba(128,128,128,0.25)",
-    }
-    return go.Figure(
-        layout={
-            "template": "none",
-            "height": height,
-            "font": font,
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "margin": {"t": 12, "l": 12, "r": 12, "b": 12},
-            "xaxis": axis,
-            "yaxis": axis,
-            "dragmode": False,
-            "hoverlabel": {"align": "left"},
-        }
-    )

@@ -1,6 +1,5 @@
 """How a report becomes one HTML file that needs nothing else: sections, scripts, and the data these draw from."""
 
-import json
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.resources import files
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from greenbench.analysis import summary
 from greenbench.analysis.gate import DEFAULT, Gate
-from greenbench.assets import style
+from greenbench.assets import plotly_js, style
 from greenbench.report import content as contents
 from greenbench.report import data, roofline, sentences, timeline, utterances
 from greenbench.report.content import Content, Unread
@@ -72,7 +71,7 @@ def render(content: Content, live: bool = False, unread: Sequence[Unread] = ()) 
         "groups": utterances.groups(known),
         **roofline.drawn(lines, content.runs),
         "timelines": [
-            {"run": line.run_id, "note": line.note, "figure": json.loads(line.figure.to_json())}
+            {"run": line.run_id, "note": line.note, "figure": line.figure}
             for line in timeline.draw(content.power, content.windows, look)
         ],
     }
@@ -116,13 +115,6 @@ def templates() -> "Environment":
     environment.globals["style"] = Markup(style() + source("page.css"))  # noqa: S704  our own
     environment.globals["scripts"] = Markup("\n".join(map(source, _SCRIPTS)))  # noqa: S704  our own
     return environment
-
-
-def plotly_js() -> str:
-    """Return plotly.js as plotly ships it."""
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs())
 
 
 def _filters(drawn: dict[str, object]) -> list[tuple[str, str, list[str]]]:

@@ -4,17 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 from itertools import cycle
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from greenbench.meters.poller import CPU
-from greenbench.report.figures import Look, blank, translucent
+from greenbench.report.figures import Look, translucent
 from greenbench.statistics.integration import Numbers
-
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
 
 N_BUCKETS = 500
 """A line has at most the least and the most of so many stretches of time, however long the run was."""
@@ -28,6 +25,7 @@ _LINES = (("#7F7F7F", "solid"), ("#A6761D", "solid"), ("#7570B3", "solid"), ("#7
 _PANELS = ((".power_w", "power (W)"), (".temperature_c", "temperature (°C)"))
 _INSTEAD = (".utilisation_pct", "CPU load (%)")
 _UNITS = ((3 * 3600.0, 3600.0, "h"), (300.0, 60.0, "min"), (0.0, 1.0, "s"))
+_AXIS = {"automargin": True, "zeroline": False, "gridcolor": "rgba(128,128,128,0.25)"}
 _IDLE = "idle baseline"
 
 
@@ -37,12 +35,12 @@ class Timeline:
 
     Attributes:
         run_id: of the run.
-        figure: a Plotly figure.
+        figure: ``data`` and ``layout``, as Plotly.newPlot takes them.
         note: what the sampling itself cost.
     """
 
     run_id: str
-    figure: "go.Figure"
+    figure: Mapping[str, Any]
     note: str
 
 
@@ -61,25 +59,34 @@ def draw(power: pd.DataFrame, windows: pd.DataFrame, look: Mapping[str, Look]) -
     ]
 
 
-def _figure(samples: pd.DataFrame, windows: pd.DataFrame, look: Mapping[str, Look]) -> "go.Figure":
+def _figure(samples: pd.DataFrame, windows: pd.DataFrame, look: Mapping[str, Look]) -> dict[str, Any]:
     scale = _Scale.of(samples["utc_s"])
     panels = _panels(samples)
     axes = ["", *map(str, range(2, len(panels) + 1))]
-    figure = blank(height=110 + 180 * len(panels))
-    for row, (title, names) in enumerate(panels):
-        for name, style in zip(names, cycle(_LINES), strict=False):
-            figure.add_trace(_line(samples, name, style, scale) | {"yaxis": f"y{axes[row]}"})
-        figure.update_layout({f"yaxis{axes[row]}": _y_axis(title, row, len(panels))})
-    figure.update_layout(
-        xaxis={
-            "title": {"text": f"time since the first sample ({scale.unit})"},
-            "anchor": f"y{axes[len(panels) - 1]}",
+    data = [
+        _line(samples, name, style, scale) | {"yaxis": f"y{axis}"}
+        for axis, (_, names) in zip(axes, panels, strict=True)
+        for name, style in zip(names, cycle(_LINES), strict=False)
+    ]
+    layout = {
+        "height": 110 + 180 * len(panels),
+        "font": {"family": "system-ui, sans-serif", "size": 13},
+        "paper_bgcolor": "rgba(0,0,0,0)",  # the page's light or dark shows through
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"t": 12, "l": 12, "r": 12, "b": 12},
+        "dragmode": False,
+        "hoverlabel": {"align": "left"},
+        "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
+        "shapes": _shades(windows, look, scale),
+        "xaxis": {
+            **_AXIS,
+            "title": {"text": f"time since the first sample ({scale.unit})", "font": {"size": 13}},
+            "anchor": f"y{axes[-1]}",
             "nticks": 8,
         },
-        legend={"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0},
-        shapes=_shades(windows, look, scale),
-    )
-    return figure
+    }
+    y_axes = {f"yaxis{axes[row]}": _y_axis(title, row, len(panels)) for row, (title, _) in enumerate(panels)}
+    return {"data": data, "layout": layout | y_axes}
 
 
 def _line(samples: pd.DataFrame, name: str, style: tuple[str, str], scale: "_Scale") -> dict[str, Any]:
@@ -126,12 +133,10 @@ def _panels(samples: pd.DataFrame) -> list[tuple[str, list[str]]]:
 def _y_axis(title: str, row: int, n_rows: int) -> dict[str, Any]:
     top = 1 - row / n_rows
     return {
+        **_AXIS,
         "title": {"text": title, "font": {"size": 13}},
         "domain": [top - 1 / n_rows + (0.06 if row < n_rows - 1 else 0), top],
         "rangemode": "tozero" if row == 0 else "normal",
-        "automargin": True,
-        "zeroline": False,
-        "gridcolor": "rgba(128,128,128,0.25)",
         "nticks": 5,
     }
 

@@ -60,8 +60,8 @@ class Page(HTMLParser):
 
 @pytest.fixture(autouse=True)
 def small_plotly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the 5 MB of plotly.js out of pages that only the parser reads."""
-    monkeypatch.setattr("plotly.offline.get_plotlyjs", lambda: "/* plotly.js */")
+    """Leave the megabyte of plotly.js out of pages that only the parser reads."""
+    monkeypatch.setattr("greenbench.report.pages.plotly_js", lambda: "/* plotly.js */")
 
 
 def write(folder: Path) -> Page:

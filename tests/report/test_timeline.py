@@ -33,8 +33,7 @@ def windows(*stretches: tuple[str, str, float, float], run_id: str = "r1") -> pd
 
 def figure(power: pd.DataFrame, stretches: pd.DataFrame | None = None) -> dict[str, Any]:
     (line,) = draw(power, windows() if stretches is None else stretches, LOOK)
-    drawn: dict[str, Any] = line.figure.to_dict()
-    return drawn
+    return dict(line.figure)
 
 
 def test_a_long_run_stays_small_and_keeps_its_peaks() -> None:
@@ -124,7 +123,7 @@ def test_every_run_has_its_own_and_says_what_sampling_cost() -> None:
     power = pd.concat([first, sampled(range(11), run_id="r2")], ignore_index=True).assign(**{"x.power_w": 7.0})
     lines = draw(power, windows(("window", "a", 1, 2), run_id="r2"), LOOK)
     assert [line.run_id for line in lines] == ["r1", "r2"]
-    assert [len(line.figure.layout.shapes) for line in lines] == [0, 1]
+    assert [len(line.figure["layout"]["shapes"]) for line in lines] == [0, 1]
     assert lines[0].note == "22 samples; the process that took them used 1.0% of a core."
 
 

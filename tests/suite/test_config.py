@@ -318,7 +318,7 @@ def test_a_typo_never_imports_torch(write) -> None:
         "import sys\nfrom greenbench.cli import main\n"
         f"sys.argv = ['greenbench', 'run', {str(path)!r}]\n"
         "try:\n    main()\nexcept SystemExit as error:\n    assert error.code == 2, error.code\n"
-        "heavy = {'torch', 'transformers', 'pandas', 'plotly', 'codecarbon', 'ctranslate2', 'scipy'}\n"
+        "heavy = {'torch', 'transformers', 'pandas', 'codecarbon', 'ctranslate2', 'scipy'}\n"
         "heavy &= set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
