@@ -46,9 +46,9 @@ class Artefact:
 
 def folder() -> Path:
     """Return where artefacts lie: ``GREENBENCH_CACHE``, or the user's cache folder."""
-    import pooch
+    from platformdirs import user_cache_dir
 
-    return Path(os.environ.get("GREENBENCH_CACHE") or pooch.os_cache("greenbench")) / "artefacts"
+    return Path(os.environ.get("GREENBENCH_CACHE") or user_cache_dir("greenbench", False)) / "artefacts"
 
 
 def artefact(about: Mapping[str, Any], make: Callable[[Path], None]) -> Path:

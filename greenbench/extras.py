@@ -9,6 +9,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "torch": ("torch", "transformers"),
     "codecarbon": ("codecarbon",),
     "distill": ("accelerate",),
+    "librispeech": ("pooch",),
     "onnx": ("onnx", "onnxruntime"),
     "openvino": ("openvino", "nncf"),
     "parquet": ("pyarrow",),
@@ -19,8 +20,9 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
 """Extra, as ``pyproject.toml`` has it -> the modules that it is there for."""
 
 INCLUDED: Mapping[str, tuple[str, ...]] = {
-    "torch": ("codecarbon",),
-    **dict.fromkeys(("distill", "onnx", "openvino", "torchao"), ("torch", "codecarbon")),
+    "torch": ("codecarbon", "librispeech"),
+    "whisper": ("librispeech",),
+    **dict.fromkeys(("distill", "onnx", "openvino", "torchao"), ("torch", "codecarbon", "librispeech")),
 }
 """Extra -> the others that are installed with it."""
 

@@ -264,7 +264,7 @@ def test_extras_are_those_of_the_package() -> None:
         for requirement in declared[extra]:
             if requirement.startswith("greenbench["):
                 names |= {name for other in requirement[11:-1].split(",") for name in brought(other)}
-            names.add(requirement.partition(">")[0].partition("=")[0].replace("-", "_"))
+            names.add(requirement.partition(">")[0].partition("=")[0].partition("[")[0].replace("-", "_"))
         return names
 
     for extra, packages in extras.PACKAGES.items():

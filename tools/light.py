@@ -23,10 +23,20 @@ from greenbench.files import whole
 
 ROOT = Path(__file__).parents[1]
 
-GOAL_MB, LIMIT_MB = 150.0, 200.0
-"""What the base should take, and what it may take at most for now: plotly is 43 MB of it."""
+GOAL_MB, LIMIT_MB = 150.0, 155.0
+"""What the base should take, and what it may take at most, for numpy and pandas grow from release to release."""
 
-ABSENT = ("torch", "transformers", "codecarbon", "onnxruntime", "openvino", "faster_whisper", "accelerate")
+ABSENT = (
+    "torch",
+    "transformers",
+    "codecarbon",
+    "onnxruntime",
+    "openvino",
+    "faster_whisper",
+    "accelerate",
+    "plotly",
+    "pooch",
+)
 
 SIZES = """
 import collections, importlib.metadata, json, pathlib

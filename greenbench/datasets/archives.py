@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from greenbench import extras
 from greenbench.errors import MissingError
 from greenbench.files import whole
 
@@ -28,8 +29,10 @@ def fetch_folder(url: str, md5: str, member: str, target: Path) -> None:
         target: where that folder shall be; its parent is made if need be.
 
     Raises:
-        MissingError: no network, a damaged download, an unsafe archive, or a disk that cannot take it.
+        MissingError: no package that downloads, no network, a damaged download, an unsafe archive, or a disk that
+            cannot take it.
     """
+    extras.need("librispeech")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.partial-", dir=target.parent) as work:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from greenbench import extras
 from greenbench.datasets.archives import fetch_folder
 from greenbench.datasets.audio import audio_digest, read_audio, read_duration_s
 from greenbench.errors import InputError, MissingError
@@ -75,8 +76,15 @@ class LibriSpeech:
         self._check()
 
     def to_fetch(self) -> str | None:
-        """Say what would be downloaded."""
-        return None if self._folder.is_dir() else f"{self.label} from {OPENSLR_URL}, since {self._folder} is not here"
+        """Say what would be downloaded.
+
+        Raises:
+            MissingError: the package that downloads is not installed.
+        """
+        if self._folder.is_dir():
+            return None
+        extras.need("librispeech")
+        return f"{self.label} from {OPENSLR_URL}, since {self._folder} is not here"
 
     def __call__(self) -> Iterator[Clip]:
         """Yield the clips in the order of their names: speaker, chapter, utterance.

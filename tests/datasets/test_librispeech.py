@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from greenbench import registry
+from greenbench import extras, registry
 from greenbench.datasets import librispeech
 from greenbench.datasets.librispeech import LibriSpeech
 from greenbench.errors import InputError, MissingError
@@ -180,6 +180,18 @@ def test_without_a_network_the_remedy_is_told(openslr: Server, tmp_path: Path) -
         "librispeech/test-clean", str(tmp_path / "test-clean"), f"{openslr.url}/12/test-clean.tar.gz", "'root'",
     ):  # fmt: skip
         assert part in message
+
+
+def test_what_downloads_is_asked_for_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without pooch a missing subset is one line with the command that installs it; one that is there needs none."""
+    monkeypatch.setattr(extras, "_is_here", lambda module: module != "pooch")
+    data = LibriSpeech(tmp_path / "new", "test-clean")
+    for call in (data.to_fetch, data.prepare):
+        with pytest.raises(MissingError, match=r"pooch not installed: pip install 'greenbench\[librispeech\]'"):
+            call()
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "new" / "test-clean").mkdir(parents=True)
+    assert data.to_fetch() is None
 
 
 def test_every_subset_has_a_published_checksum() -> None:
