@@ -151,7 +151,7 @@ def test_a_smart_plug_during_a_run_and_after_it(suite_file: Path, tmp_path: Path
 
 
 def test_what_cannot_be_attached_is_one_line(suite_file: Path, tmp_path: Path) -> None:
-    """A missing log ends a run before it begins; a log of another day costs nothing that was measured."""
+    """A missing log ends a run before it begins; a log of another day costs no row, and exit code 0."""
     missing = greenbench("run", suite_file, "--out", tmp_path / "run", "--power-log", tmp_path / "none.csv")
     assert missing.returncode == 2
     assert f"error: {tmp_path / 'none.csv'}: cannot read the power log" in missing.stderr
@@ -161,8 +161,8 @@ def test_what_cannot_be_attached_is_one_line(suite_file: Path, tmp_path: Path) -
     old.write_text("timestamp,watts\n2020-01-01T00:00:00Z,10\n2020-01-01T00:00:01Z,10\n")
     options = ["--set", "scenarios=[offline]", "--set", "protocol.repeats=4", "--set", "protocol.idle_s=0"]
     done = greenbench("run", suite_file, *options, "--out", tmp_path / "run", "--power-log", old)
-    assert done.returncode == 0
-    assert "the log covers no window" in done.stderr
+    assert done.returncode == 1, "what the run was asked for was not delivered"
+    assert "the log covers no window" in done.stderr.splitlines()[-1]
     assert measured(tmp_path / "run")[0]["energy_system_source"] == "hwmon"
     again = greenbench("power", "attach", tmp_path / "run", "--log", old)
     assert again.returncode == 1

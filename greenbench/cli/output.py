@@ -52,10 +52,8 @@ def check_not_empty(*frames: Any) -> None:
 
 
 def check_measured(frame: Any) -> None:
-    """Exit with 1 where rows fall short of what was asked for, and say in what."""
-    from greenbench.results.shortfall import shortfall
-
-    problem = shortfall(frame)
+    """Exit with 1 where a run's rows fall short of what was asked for, and say in what."""
+    problem = frame.attrs["shortfall"]
     if problem:
         echo(f"error: {problem}", err=True)
         raise typer.Exit(1)

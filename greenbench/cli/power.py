@@ -8,7 +8,6 @@ import typer
 
 from greenbench.cli.console import echo
 from greenbench.errors import InputError, StoreError
-from greenbench.plugins.events import PowerAttached
 
 app = typer.Typer(
     help="Record a wall meter, battery or input rail, and attach what it logged to results.", no_args_is_help=True
@@ -35,7 +34,7 @@ def attach(  # noqa: PLR0913, PLR0917 (options of a command)
     ] = None,
     series: Series = None,
 ) -> None:
-    """Write the whole machine's energy from a power log into the rows of runs, and their pages anew."""
+    """Write a power log's energy into the rows of runs, and their pages anew; exit code 1 where it lacks a window."""
     from greenbench.files import lock
     from greenbench.power import log as power_log
     from greenbench.report.pages import write_page
@@ -45,18 +44,19 @@ def attach(  # noqa: PLR0913, PLR0917 (options of a command)
     folders = store.runs(results)
     if not folders:
         raise InputError(f"{results}: no runs here to attach a power log to.")
-    n_attached = 0
+    is_whole = True
     for folder in folders:
         try:
             with lock.writing(folder):
                 found = attach.attach(folder, read)
         except StoreError as error:
             echo(f"error: {error}", err=True)
+            is_whole = False
             continue
-        n_attached += 1
-        echo(f"{folder}: {describe_attached(found)}")
+        echo(f"{folder}: {found}")
+        is_whole = is_whole and found.is_whole
         write_page(folder, folder / store.REPORT)
-    if not n_attached:
+    if not is_whole:
         raise typer.Exit(1)
 
 
@@ -83,12 +83,10 @@ def record(  # noqa: PLR0913, PLR0917 (options of a command)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     echo(f"recording to {out}; Ctrl-C ends it", err=True)
     try:
-        recorder.record(ask, out, period, lambda why: echo(f"no sample: {why}", err=True), samples)
+        n_written = recorder.record(ask, out, period, lambda why: echo(f"no sample: {why}", err=True), samples)
     except KeyboardInterrupt:
         echo("stopped", err=True)
-
-
-def describe_attached(found: PowerAttached) -> str:
-    """Say in one line what became of a run's windows."""
-    line = f"power log: the energy of {found.n_covered} of {found.n_windows} windows is known"
-    return f"{line}; not of the others: {'; '.join(found.reasons)}" if found.reasons else line
+        return
+    if samples is not None and n_written < samples:
+        echo(f"error: {out}: {n_written} of {samples} samples: the source did not answer in time", err=True)
+        raise typer.Exit(1)

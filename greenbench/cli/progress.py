@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from greenbench.cli.output import count
-from greenbench.cli.power import describe_attached
 from greenbench.files.unicode import visible
 from greenbench.plugins.events import (
     CellStarted,
@@ -71,7 +70,7 @@ class Progress:
                 is_said = row["reason"] in self._said
                 self._line("    error: missing, see above" if is_said else f"    {describe_row(row)}")
             case PowerAttached():
-                self._line(describe_attached(event))
+                self._line(str(event))
             case PageWritten(path):
                 self.page = path
         if self._console.is_terminal:

@@ -8,7 +8,7 @@ from pathlib import Path
 from greenbench import extras, identifiers, meters
 from greenbench.datasets import lengths
 from greenbench.datasets.corpus import Corpus
-from greenbench.errors import GreenbenchError, InputError, words
+from greenbench.errors import GreenbenchError, InputError, MissingError, words
 from greenbench.hardware import devices
 from greenbench.harness.control_cell import WORK
 from greenbench.harness.foreseen import Foreseen, obstacle
@@ -21,24 +21,29 @@ from greenbench.suite.entries import DatasetEntry, VariantEntry, build_dataset, 
 from greenbench.suite.plan import Cell
 from greenbench.suite.protocol import build_protocol, label, least_s
 
+CPU_ENERGY = "energy_cpu_j"
+
 N_FIRST = 8
 """Files of a data set that are looked for."""
 
 
 def require(suite: Suite, cells: Iterable[Cell]) -> None:
-    """Refuse a run where no variant can be measured, or no energy estimated, for want of packages.
+    """Refuse a run where no variant can be measured for want of packages, or no energy estimated that is asked for.
 
     Args:
         suite: of the run.
         cells: of its plan.
 
     Raises:
-        MissingError: what is not installed, and the command that installs it.
+        MissingError: what is not installed, and the command that installs it; or why there is no estimate.
     """
     needed = [variant.extras for _, variant in _each(cells)]
     estimate = ("codecarbon",) if suite.estimate_energy else ()
     if extras.missing(estimate) or all(map(extras.missing, needed)):
         extras.need(*estimate, *(extra for some in needed for extra in some))
+    if suite.estimate_energy and not any(CPU_ENERGY in m.metrics for m in meters.select(True, suite.meters)):
+        told = {name: why for name, why in meters.survey(suite.meters).items() if why}
+        raise MissingError(f"estimate_energy: {told.get('codecarbon', 'no meter estimates the energy of the CPU')}")
 
 
 # --- looking ---------------------------------------------------------------------------------------------

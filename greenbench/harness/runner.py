@@ -117,15 +117,14 @@ def _measure(
     rests = _rests(suite, start, look, bool(done), observe)
     session = _Session(folder, control_cell.next_session(folder), known, rests, observe)
     with polling(folder / store.POWER, suite.trace_hz, suite.meters) as trace:
-        logged = options.power_log is not None
-        jobs = [Job(run_id, index, suite, cell, trace, logged, peaks=limits.get(cell.device)) for index, cell in todo]
+        is_logged = options.power_log is not None
+        jobs = [Job(run_id, i, suite, cell, trace, is_logged, peaks=limits.get(cell.device)) for i, cell in todo]
         for number, of_round in groupby(enumerate(jobs, start=1), key=lambda item: item[1].cell.round):
             _round(session, number, list(of_round), len(jobs))
     if todo:
         kept_peaks.review(folder, suite.threads, observe)
-    if options.power_log:
-        _attach(folder, options.power_log, observe)
-    return _finish(folder, suite, options, observe)
+    logged = _attach(folder, options.power_log, observe) if options.power_log else None
+    return _finish(folder, suite, options, logged, observe)
 
 
 def check_only(suite: Suite, cells: Sequence[Cell], only: str | None) -> None:
@@ -138,12 +137,14 @@ def check_only(suite: Suite, cells: Sequence[Cell], only: str | None) -> None:
         raise InputError(f"--only {only}: no cell of suite '{suite.name}' matches")
 
 
-def _attach(folder: Path, source: log.Source, observe: Observer) -> None:
+def _attach(folder: Path, source: log.Source, observe: Observer) -> PowerAttached:
     """Attach a power log; what it cannot tell costs no row that was measured."""
     try:
-        observe(attach.attach(folder, attach.await_log(folder, source)))
+        found = attach.attach(folder, attach.await_log(folder, source))
     except GreenbenchError as error:
-        observe(PowerAttached(0, 0, (str(error),)))
+        found = PowerAttached(0, 0, (str(error),))
+    observe(found)
+    return found
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,9 @@ def _rests(
         yield rest(steps, start, look)
 
 
-def _finish(folder: Path, suite: Suite, options: Options, observe: Observer) -> "pd.DataFrame":
+def _finish(
+    folder: Path, suite: Suite, options: Options, logged: PowerAttached | None, observe: Observer
+) -> "pd.DataFrame":
     """Score the texts in the other ways asked for, write the page and return the rows."""
     from greenbench.results.rescore import rescore_run
 
@@ -222,7 +225,7 @@ def _finish(folder: Path, suite: Suite, options: Options, observe: Observer) -> 
         observe(PageWritten(folder / store.REPORT))
     frame = frames.load(folder)
     frame.attrs["folder"] = str(folder)
-    frame.attrs["shortfall"] = shortfall(frame)
+    frame.attrs["shortfall"] = shortfall(frame, logged)
     return frame
 
 

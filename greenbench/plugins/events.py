@@ -117,6 +117,16 @@ class PowerAttached:
     n_covered: int
     reasons: tuple[str, ...]
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the log tells the energy of every window."""
+        return self.n_covered == self.n_windows and not self.reasons
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        line = f"power log: the energy of {self.n_covered} of {self.n_windows} windows is known"
+        return f"{line}; not of the others: {'; '.join(self.reasons)}" if self.reasons else line
+
 
 @dataclass(frozen=True)
 class PageWritten:

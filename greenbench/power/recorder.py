@@ -100,7 +100,7 @@ def _at(answer: Any, path: str) -> float:
     return float(found)
 
 
-def record(ask: Ask, out: Path, period_s: float, silent: Callable[[str], None], n_samples: int | None = None) -> None:
+def record(ask: Ask, out: Path, period_s: float, silent: Callable[[str], None], n_samples: int | None = None) -> int:
     """Append a sample every ``period_s`` to ``out``, until interrupted.
 
     Args:
@@ -108,13 +108,16 @@ def record(ask: Ask, out: Path, period_s: float, silent: Callable[[str], None], 
         out: JSON lines, as ``log.read`` understands them.
         period_s: between samples; each has its place on the clock, so that delays do not add up.
         silent: told why a source stops answering, once each time it does.
-        n_samples: stop after so many; None goes on.
+        n_samples: stop after so many periods; None goes on.
+
+    Returns:
+        How many samples were written: fewer than ``n_samples`` where the source did not answer each time.
 
     Raises:
         SilentError: the source does not answer the first time.
         StoreError: the log cannot be written.
     """
-    start, number, was_silent = time.monotonic(), 0, False
+    start, number, was_silent, n_written = time.monotonic(), 0, False, 0
     while n_samples is None or number < n_samples:
         asked_s = time.time()
         try:
@@ -127,10 +130,11 @@ def record(ask: Ask, out: Path, period_s: float, silent: Callable[[str], None], 
             was_silent = True
         else:
             _append(out, log.line((asked_s + time.time()) / 2, watts))
-            was_silent = False
+            was_silent, n_written = False, n_written + 1
         elapsed_s = time.monotonic() - start
         number = max(number + 1, math.ceil(elapsed_s / period_s))
         time.sleep(max(0.0, number * period_s - elapsed_s))
+    return n_written
 
 
 def _possible(watts: float) -> float:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from greenbench.errors import InputError
+from greenbench.errors import InputError, MissingError
 from greenbench.harness import ahead, runner
 from greenbench.harness.foreseen import Foreseen, refuse
 from greenbench.harness.runner import Options
@@ -249,3 +249,16 @@ def test_controls_take_their_time_too(suite_data: dict) -> None:
     loaded = config.load({**suite_data, "protocol": "standard", "control": True, "devices": ["cpu"]})
     assert ahead.controls_s(loaded, plan(loaded)) == 2 * 5 * (2.5 + 10)
     assert ahead.controls_s(config.load({**suite_data, "control": False}), plan(loaded)) == 0
+
+
+def test_an_estimate_that_nobody_can_make_refuses_the_run(suite_data: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where energy is asked for and no meter can even estimate it, nothing is run; else it is no matter."""
+    from greenbench.meters.estimate import CodecarbonEstimate
+
+    monkeypatch.setattr(CodecarbonEstimate, "unavailable", lambda _self: "give its design power as tdp_w")
+    monkeypatch.setattr("greenbench.meters.rapl.Rapl.unavailable", lambda _self: "no counter")
+    monkeypatch.setattr("greenbench.extras.missing", lambda _extras: None)
+    plain, asked = (config.load({**suite_data, "estimate_energy": asked}) for asked in (False, True))
+    ahead.require(plain, plan(plain))
+    with pytest.raises(MissingError, match="estimate_energy: give its design power as tdp_w"):
+        ahead.require(asked, plan(asked))

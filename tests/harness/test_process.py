@@ -13,6 +13,7 @@ import pytest
 from greenbench.analysis import gate
 from greenbench.analysis.gains import descents
 from greenbench.harness.runner import Options, run
+from greenbench.plugins.events import PowerAttached
 from greenbench.results import frames
 from greenbench.results.shortfall import shortfall
 
@@ -170,3 +171,21 @@ def test_a_build_that_no_such_device_has_is_not_missing(fake_run: Any) -> None:
     alone = frames.load(fake_run("alone", {**skipped, "skipped_for": "inapplicable"}))
     assert shortfall(alone) == "nothing was measured"
     assert shortfall(frames.load(fake_run("slow", {**skipped, "skipped_for": "unservable"}))) is None
+
+
+@pytest.mark.parametrize(
+    ("logged", "expected"),
+    [
+        (PowerAttached(2, 2, ()), None),
+        (
+            PowerAttached(2, 1, ("it ended",)),
+            "power log: the energy of 1 of 2 windows is known; not of the others: it ended",
+        ),
+        (PowerAttached(0, 0, ("gone",)), "power log: the energy of 0 of 0 windows is known; not of the others: gone"),
+    ],
+)
+def test_a_power_log_that_does_not_tell_every_window_is_a_shortfall(
+    fake_run: Any, logged: PowerAttached, expected: str | None
+) -> None:
+    """A run that was asked to attach a log delivers the energy of each of its windows, or says of which it does not."""
+    assert shortfall(frames.load(fake_run("logged", {"variant": "a"})), logged) == expected

@@ -99,7 +99,7 @@ class World:
 def test_samples_keep_their_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A source that takes a third of the period is asked every period, and each answer has the time in between."""
     world, out = World(monkeypatch, [1.0, 2.0, 3.0, 4.0], takes_s=0.3), tmp_path / "wall.jsonl"
-    record(world.ask, out, 1.0, world.said.append, n_samples=4)
+    assert record(world.ask, out, 1.0, world.said.append, n_samples=4) == 4
     found = log.read(Source(out))
     assert found.watts.tolist() == [1, 2, 3, 4]
     assert found.times.tolist() == pytest.approx([1_700_000_010.15 + n for n in range(4)])
@@ -109,7 +109,7 @@ def test_a_source_that_falls_silent_is_told_of_once_and_asked_again(tmp_path, mo
     """What fails leaves a gap, which integration will notice; the user hears of it, and again only after an answer."""
     answers = [1.0, OSError("no route"), ValueError("rubbish"), 4.0, OSError("gone"), 6.0]
     world, out = World(monkeypatch, answers), tmp_path / "wall.jsonl"
-    record(world.ask, out, 1.0, world.said.append, n_samples=6)
+    assert record(world.ask, out, 1.0, world.said.append, n_samples=6) == 3
     assert log.read(Source(out)).watts.tolist() == [1, 4, 6]
     assert world.said == ["no route", "gone"]
 
