@@ -125,10 +125,18 @@ def count(texts: Texts, rows: Iterable[Row]) -> Counted:
     if (total.n, total.edits) != (row["n_ref_words"], _edits(row)):
         raise RecountError(
             f"its texts count {total.edits} errors in {total.n} words here, its row {_edits(row)} in "
-            f"{row['n_ref_words']} (by {row['normalizer']}, {row['scorer']})"
+            f"{row['n_ref_words']} (by {row['normalizer']}, {row['scorer']}){_remedy(spoken)}"
         )
     speakers = tuple(heard["speaker"] for heard in spoken)
     return Counted(tuple(sorted(texts)), speakers, references, hypotheses, tuple(score.words), tuple(score.chars))
+
+
+def _remedy(spoken: Iterable[Row]) -> str:
+    """Say what helps where an earlier version counted invisible characters."""
+    from greenbench.text.characters import RECOUNT, holds_invisible
+
+    texts = (heard[side] for heard in spoken for side in ("reference", "hypothesis"))
+    return f": {RECOUNT}" if any(map(holds_invisible, texts)) else ""
 
 
 def _edits(row: Row) -> int | None:

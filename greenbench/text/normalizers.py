@@ -7,6 +7,7 @@ from functools import lru_cache
 from importlib.metadata import version
 
 from greenbench import registry
+from greenbench.text.characters import as_read
 
 ENGLISH = "whisper-english"
 
@@ -23,7 +24,7 @@ class Normalizer:
 
     Attributes:
         version: changes whenever any text could come out differently.
-        apply: text in Unicode's composed form (NFC) in, text out.
+        apply: text in, as ``characters.as_read`` gives it; text out.
     """
 
     version: str
@@ -64,22 +65,23 @@ def librispeech() -> Normalizer:
 
 
 def none() -> Normalizer:
-    """Return the normaliser that changes nothing but Unicode's form."""
+    """Return the normaliser that changes nothing beyond what ``characters.as_read`` does."""
     return Normalizer("2", str)
 
 
 def create(name: str) -> tuple[str, Normalizer]:
     """Return a registered normaliser and its identifier for rows, ``name@version``.
 
-    Texts are composed (NFC) before it sees them: what reads the same is the same, however its letters are stored.
+    Texts come to it as they are read: what looks the same is the same, however its characters are stored. That is no
+    part of the version: rows stand whose texts count the same by it, and of others a recount says that they do not.
     """
     made: Normalizer = registry.load("normalizers", name)()
 
     @lru_cache(maxsize=2**14)  # the references come again with every cell, and most hypotheses with every repeat
-    def composed(text: str) -> str:
-        return made.apply(unicodedata.normalize("NFC", text))
+    def apply(text: str) -> str:
+        return made.apply(as_read(text))
 
-    return f"{name}@{made.version}", replace(made, apply=composed)
+    return f"{name}@{made.version}", replace(made, apply=apply)
 
 
 def non_english_pct(texts: Iterable[str]) -> float | None:

@@ -11,7 +11,7 @@ from greenbench.metrics import ACCURACY, INTERVALS
 from greenbench.plugins import SAMPLE_RATE_HZ
 from greenbench.results import record
 from greenbench.statistics.bootstrap import blocks, bootstrap_rate
-from greenbench.text import scorers
+from greenbench.text import characters, scorers
 from greenbench.text.population import EARLIER
 from greenbench.text.scorers import Heard
 from greenbench.text.wer import score
@@ -50,7 +50,12 @@ def recounted(row: Row, evidence: Evidence) -> Iterator[str]:
     expected = _expected(row, evidence)
     for name in ACCURACY if expected else ():
         if name not in INTERVALS:
-            yield from differs(name, row.get(name), expected[name], "counted again")
+            yield from differs(name, row.get(name), expected[name], _counted_again(_texts(row, evidence)))
+
+
+def _counted_again(heard: tuple[Heard, ...]) -> str:
+    is_earlier = any(characters.holds_invisible(text) for reference, said, _ in heard for text in (reference, said))
+    return f"counted again; {characters.RECOUNT}" if is_earlier else "counted again"
 
 
 def has_its_intervals(row: Row, evidence: Evidence) -> Iterator[str]:

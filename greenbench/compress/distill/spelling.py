@@ -10,6 +10,7 @@ from typing import Any
 from greenbench.errors import InputError
 from greenbench.plugins import Context, Spoken
 from greenbench.plugins.events import Phase
+from greenbench.text.characters import as_read
 
 MAX_UNKNOWN = {"training": 0.01, "validation": 0.5}
 """Share of the letters of transcripts that a vocabulary may lack and that are left out; more than that is refused.
@@ -50,7 +51,7 @@ def speller(tokenizer: Any) -> Callable[[str], Spelt]:
     delimiter = getattr(tokenizer, "word_delimiter_token", None) or " "
     known = frozenset(written - {delimiter, *tokenizer.all_special_tokens})
     if any(len(token) > 1 for token in known):
-        return lambda text: _in_pieces(text, tokenizer)
+        return lambda text: _in_pieces(as_read(text), tokenizer)
     return lambda text: _spelt(text, known, " " if delimiter in written else "")
 
 
@@ -67,7 +68,7 @@ def _in_pieces(text: str, tokenizer: Any) -> Spelt:
 
 def _spelt(text: str, known: frozenset[str], space: str) -> Spelt:
     letters, n_letters, unknown = list[str](), 0, list[str]()
-    for char in unicodedata.normalize("NFC", text):
+    for char in as_read(text):
         is_letter = unicodedata.category(char)[0] in "LN"
         n_letters += is_letter
         found = _as_known(char, known)
