@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from contextlib import suppress
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,7 @@ def torch_has_cuda() -> bool:
     return not build or build.startswith("cu")
 
 
+@lru_cache  # cpuinfo starts processes to ask the CPU, and a CPU stays what it is
 def _cpu_model() -> str | None:
     from cpuinfo import get_cpu_info
 
@@ -245,8 +247,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
 def product(device: str) -> str | None:
     """Return the product name of a device that torch can use."""
     if device == "cpu":
-        name: str | None = machine()["cpu_model"]
-        return name
+        return _cpu_model()
     import torch
 
     return str(torch.backends.mps.get_name() if device == "mps" else torch.cuda.get_device_name(device))

@@ -26,7 +26,7 @@ def survey(options: Options | None = None) -> dict[str, str | None]:
     Raises:
         InputError: ``options`` has an unknown meter, setting or type.
     """
-    return {name: reason for name, _, reason in _candidates(options or {})}
+    return {name: _reason(meter) if meter else fault for name, meter, fault in _candidates(options or {})}
 
 
 def select(estimate: bool, options: Options | None = None) -> list[Meter]:
@@ -42,11 +42,11 @@ def select(estimate: bool, options: Options | None = None) -> list[Meter]:
     Raises:
         InputError: ``options`` has an unknown meter, setting or type.
     """
-    usable = [meter for _, meter, reason in _candidates(options or {}) if meter and reason is None]
+    made = [meter for _, meter, _ in _candidates(options or {}) if meter and (estimate or not meter.estimates)]
     chosen: list[Meter] = []
-    for meter in sorted(usable, key=lambda m: m.estimates):
+    for meter in sorted(made, key=lambda m: m.estimates):
         answered = {metric for other in chosen for metric in other.metrics}
-        if (estimate or not meter.estimates) and answered.isdisjoint(meter.metrics):
+        if answered.isdisjoint(meter.metrics) and _reason(meter) is None:
             chosen.append(meter)
     return chosen
 
@@ -63,10 +63,11 @@ def absent(chosen: Iterable[Meter], options: Options | None = None) -> dict[str,
     """
     answered = {metric for meter in chosen for metric in meter.metrics}
     reasons: dict[str, list[str]] = {}
-    for name, meter, reason in _candidates(options or {}):
-        for metric in meter.metrics if meter and reason and not meter.estimates else ():
-            if metric not in answered:
-                reasons.setdefault(metric, []).append(f"{name}: {reason}")
+    for name, meter, _ in _candidates(options or {}):
+        wanted = [metric for metric in meter.metrics if metric not in answered] if meter else []
+        reason = _reason(meter) if meter and wanted and not meter.estimates else None
+        for metric in wanted if reason else ():
+            reasons.setdefault(metric, []).append(f"{name}: {reason}")
     return {metric: "; ".join(told) for metric, told in reasons.items()}
 
 
@@ -107,14 +108,17 @@ def _depth(meter: Meter) -> int:
 
 
 def _candidates(options: Options) -> Iterator[tuple[str, Meter | None, str | None]]:
-    """Yield every meter's name, the meter unless it does not import, and why it cannot measure."""
+    """Yield every meter's name, and the meter, or why it cannot be made; whether it can measure is not asked yet.
+
+    To ask takes long of some: an estimate looks the CPU up in a table.
+    """
     for name in sorted({*registry.names("meters"), *options}):
         try:
             meter: Meter = registry.create("meters", name, options.get(name, {}))
         except registry.PluginError as error:
             yield name, None, str(error)
         else:
-            yield name, meter, _reason(meter)
+            yield name, meter, None
 
 
 def _reason(meter: Meter) -> str | None:

@@ -104,6 +104,22 @@ def test_a_measurement_shuts_an_estimate_out(register):
     assert _names(select(estimate=True)) == ["rapl"]
 
 
+def test_an_estimate_that_is_not_wanted_is_not_asked(register, monkeypatch):
+    """Whether a model of the CPU is there takes long to tell: it is asked for where the answer counts only."""
+    asked = []
+    guess = _meter("guess", "energy_cpu_j", estimates=True)
+
+    def unavailable(self):
+        asked.append(self)
+
+    monkeypatch.setattr(guess, "unavailable", unavailable)
+    register(guess=guess)
+    absent(select(estimate=False))
+    assert asked == []
+    select(estimate=True)
+    assert len(asked) == 1
+
+
 def test_an_unavailable_measurement_lets_an_estimate_in(register):
     """An estimate asked for runs where the meter that would measure cannot."""
     register(
