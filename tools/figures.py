@@ -21,6 +21,7 @@ from typing import Any
 from greenbench.analysis import gains as analysis_gains
 from greenbench.analysis.gains import Descent
 from greenbench.analysis.pairing import Line, middle
+from greenbench.models import lineage
 from greenbench.plugins import LINEAGE
 from greenbench.report import bigfoot, compression, terminal
 from greenbench.results import frames, store
@@ -257,12 +258,14 @@ def student_training() -> str:
 
 
 def _training(folder: Path) -> str:
-    told = json.loads((folder / LINEAGE).read_text(encoding="utf-8"))
-    joules, method = told["training_energy_j"], told["training_energy_method"]
+    known = lineage.read(str(folder))
+    joules, method = known.training_energy_j, known.training_energy_method
     energy = "joules not known" if joules is None else f"{joules / 1e3:.1f} kJ ({method})"
-    took = f"{told['data']['audio_s'] / 3600:.1f} h of speech, {told['training_s'] / 60:.0f} minutes, {energy}"
+    assert known.data.audio_s is not None
+    assert known.training_s is not None
+    cost = f"{known.data.audio_s / 3600:.1f} h of speech, {known.training_s / 60:.0f} minutes, {energy}"
     rates = ", ".join(f"{100 * float(row['wer']):.1f} at {row['step']}" for row in _checks(folder))
-    return f"- `{told['name']}`: {took}. WER % against the teacher's texts on the speech held out, by step: {rates}."
+    return f"- `{known.name}`: {cost}. WER % against the teacher's texts on the speech held out, by step: {rates}."
 
 
 def _checks(folder: Path, n: int = 5) -> list[dict[str, str]]:

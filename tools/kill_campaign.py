@@ -30,6 +30,7 @@ import soundfile
 import yaml
 
 from greenbench.files import whole
+from greenbench.models import lineage
 from greenbench.results import store
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "explanation" / "robustness.md"
@@ -338,9 +339,9 @@ def _student_state(out: Path) -> Any:
     if not known:
         steps = [int(path.parent.name.rpartition("-")[2]) for path in out.glob("training/*/checkpoint-*/state.json")]
         return Progress(max(steps, default=0) + 1)  # a step is shown before its checkpoint is complete
-    lineage = json.loads((out / "greenbench.json").read_bytes()) if "greenbench.json" in known else {}
+    steps = lineage.read(str(out)).steps
     complete = {"config.json", "model.safetensors", "greenbench.json", "preprocessor_config.json"} <= known
-    return (out / "model.safetensors").read_bytes() if complete and lineage.get("steps") else f"half: {sorted(known)}"
+    return (out / "model.safetensors").read_bytes() if complete and steps else f"half: {sorted(known)}"
 
 
 N_ROWS = 2

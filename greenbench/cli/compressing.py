@@ -20,17 +20,18 @@ def compress(
 ) -> None:
     """Make a student by a recipe; the same command goes on with a training that was broken off."""
     from greenbench.recipes import recipe as recipes
+    from greenbench.recipes import student
 
     loaded = recipes.load(recipe, overrides)
     folder = out or Path("models") / loaded.name
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        recipes.run(loaded, folder, print_training)
+        student.make_student(loaded, folder, print_training)
     except KeyboardInterrupt:
-        if recipes.leads():
-            echo(f"\ninterrupted; {recipes.progress(folder)}", err=True)
+        if student.leads():
+            echo(f"\ninterrupted; {student.progress(folder)}", err=True)
         raise typer.Exit(130) from None
-    if not recipes.leads():
+    if not student.leads():
         return
     echo(f"student: {folder}\nmeasure it as a variant: {{use: wav2vec2, model: {folder}}}, or file:{folder}")
 

@@ -5,7 +5,7 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -170,8 +170,13 @@ def doctor(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def schema() -> None:
-    """Print the JSON Schema of suite files, for editors."""
+def schema(
+    what: Annotated[
+        Literal["suite", "lineage"], typer.Argument(help="suite files, or a student's greenbench.json (lineage).")
+    ] = "suite",
+) -> None:
+    """Print a JSON Schema: of suite files, for editors, or of what a student's folder says about its origin."""
+    from greenbench.models import lineage
     from greenbench.suite.schema import json_schema
 
-    echo(json.dumps(json_schema(), indent=2))
+    echo(json.dumps({"suite": json_schema, "lineage": lineage.json_schema}[what](), indent=2))

@@ -122,16 +122,21 @@ def form(schema: Schema, also: Callable[[Any], Iterable[str]] | None = None) -> 
     def validator() -> SchemaValidator:
         return SchemaValidator(schema)
 
-    def faults(content: Any) -> list[str]:
+    def check(content: Any) -> list[str]:
         if not isinstance(content, dict):
             return [f"a JSON object is expected, not {kind(content)}"]
         try:
             validator().validate_python(content)
         except ValidationError as error:
-            return [_told(dict(problem)) for problem in error.errors(include_url=False)[:MAX_TOLD]]
+            return faults(error)
         return [] if also is None else list(also(content))
 
-    return faults
+    return check
+
+
+def faults(error: ValidationError) -> list[str]:
+    """Return what a value is not, each with its place in it; of many the first ones."""
+    return [_told(dict(problem)) for problem in error.errors(include_url=False)[:MAX_TOLD]]
 
 
 def _told(problem: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""In which precisions a model multiplies: what its row says as ``compute_dtype``."""
+"""Precisions by name, and in which of them a model multiplies: what its row says as ``compute_dtype``."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,6 +6,13 @@ from typing import Any
 from greenbench.hardware.roofline import PRECISIONS
 
 _NAMES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+
+
+def torch_dtype(precision: str) -> Any:
+    """Return torch's type of a precision: ``fp32``, ``fp16`` or ``bf16``."""
+    import torch
+
+    return getattr(torch, next(kind for kind, name in _NAMES.items() if name == precision))
 
 
 def compute_dtype(model: Any) -> str | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from greenbench.plugins.events import Observer, unobserved
+from greenbench.plugins.meters import Origin
 from greenbench.plugins.speech import Spoken, Utterance, Waveform
 
 LINEAGE = "greenbench.json"
@@ -79,7 +80,7 @@ class VariantInfo:
     synthetic: bool = False
     training_s: float | None = None
     training_energy_j: float | None = None
-    training_energy_method: str | None = None
+    training_energy_method: Origin | None = None
 
 
 @dataclass(frozen=True)

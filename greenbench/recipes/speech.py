@@ -1,9 +1,9 @@
-"""The speech that a recipe trains on: kept in memory as far as it fits, decoded when it is heard beyond that."""
+"""The speech that a recipe trains on: kept in memory as far as it fits, decoded when it is used beyond that."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
+from greenbench.models.lineage import Speech
 from greenbench.plugins import SAMPLE_RATE_HZ, Clip, Spoken, Utterance, Waveform
 from greenbench.suite.entries import DatasetEntry, build_dataset, corpus_of
 
@@ -46,9 +46,7 @@ class OnDemand:
         return self.n_samples / SAMPLE_RATE_HZ
 
 
-def split(
-    entries: Iterable[DatasetEntry], validation_share: float
-) -> tuple[list[Spoken], list[Utterance], dict[str, Any]]:
+def split(entries: Iterable[DatasetEntry], validation_share: float) -> tuple[list[Spoken], list[Utterance], Speech]:
     """Gather the speech of several data sets and hold some of it out.
 
     Args:
@@ -56,34 +54,28 @@ def split(
         validation_share: share of the utterances that is held out, every so many-th.
 
     Returns:
-        The speech to train on, the speech held out, and for the lineage what it is: digest of each data set,
-        utterances, seconds.
+        The speech to train on, the speech held out, and what the lineage says of both.
 
     Raises:
         MissingError: a data set is not here.
         BadAudioError: a file cannot be decoded.
     """
     spoken: list[Spoken] = []
-    hashes, heard_s = {}, 0.0
+    hashes: dict[str, str] = {}
+    read_s = 0.0
     for entry in entries:
         build_dataset(entry).prepare()
         corpus = corpus_of(entry)
         clips = {clip.id: clip for clip in corpus.clips()}
         for utterance in (utterance for chunk in corpus.chunks() for utterance in chunk):
-            heard_s += utterance.duration_s
+            read_s += utterance.duration_s
             name = f"{entry.name}/{utterance.id}"  # ids are a data set's own
             on_demand = OnDemand(name, clips[utterance.id], utterance.n_samples)
-            spoken.append(replace(utterance, id=name) if heard_s <= KEPT_S else on_demand)
+            spoken.append(replace(utterance, id=name) if read_s <= KEPT_S else on_demand)
         assert corpus.census is not None
         hashes[str(entry.name)] = corpus.census.data_hash
     train, held_out = _hold_out(spoken, validation_share)
-    about = {
-        "datasets": hashes,
-        "n_utterances": len(train),
-        "audio_s": sum(u.duration_s for u in train),
-        "n_validation": len(held_out),
-    }
-    return train, held_out, about
+    return train, held_out, Speech(hashes, len(train), sum(u.duration_s for u in train), len(held_out))
 
 
 def _hold_out(spoken: Sequence[Spoken], share: float) -> tuple[list[Spoken], list[Utterance]]:

@@ -1,12 +1,13 @@
 """Published checkpoints and architectures of the wav2vec 2.0 family: names, parameters, licences, teachers by name."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from greenbench.assets import QUICKSTART
 from greenbench.errors import MissingError
 from greenbench.models import hub
-from greenbench.models.ancestry import NAMED
+from greenbench.models.ancestry import NAMED, Identity
+from greenbench.models.lineage import Lineage
 
 _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
 
@@ -42,14 +43,12 @@ VOCABULARY = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ETAONIHSRDLUMWCFGYPBVK'XJQ
 """The 32 characters of the LibriSpeech checkpoints; random weights get it, so that they decode to something."""
 
 
-def ancestors(lineage: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def ancestors(lineage: Lineage) -> Sequence[Identity]:
     """Return what a student's folder says it comes from; one that tells a name alone may mean a preset."""
-    if lineage.get("ancestors"):
-        return [tuple(identity) for identity in lineage["ancestors"]]
-    name = lineage.get("parent")
-    if name is None:
-        return []
-    model = CHECKPOINTS.get(str(name).removeprefix("wav2vec2/"), (str(name).removeprefix("wav2vec2:"), None))[0]
+    name = lineage.parent
+    if lineage.ancestors or name is None:
+        return lineage.ancestors
+    model = CHECKPOINTS.get(name.removeprefix("wav2vec2/"), (name.removeprefix("wav2vec2:"), None))[0]
     try:
         return [hub.identity(model) or (f"{NAMED}{name}",)]
     except MissingError:  # a name that the student's maker gave

@@ -9,8 +9,9 @@ from typing import Any
 
 from greenbench.errors import MissingError
 from greenbench.models import feed_forward, folders, hub, lineage
+from greenbench.models.precision import torch_dtype
 from greenbench.plugins import BARE, Method
-from greenbench.variants import fit, outline
+from greenbench.variants import fit
 from greenbench.variants.checkpoints import ARCHITECTURES, VOCABULARY
 from greenbench.variants.outline import Settings
 
@@ -36,13 +37,11 @@ def module(settings: Settings, methods: Sequence[Method], device: str) -> Any:
 
 
 def _trained(settings: Settings) -> Any:
-    import torch
     from transformers import AutoModelForCTC
 
     folder = trained_folder(settings)
     # float32 whatever a file holds: the builds decide the precision, and for a student those in its lineage did
-    chosen = [step["use"] for step in lineage.read(settings.model).get("steps", ()) if step["use"] in outline.HALVES]
-    dtype = getattr(torch, outline.HALVES[chosen[-1]]) if chosen else torch.float32
+    dtype = torch_dtype(lineage.read(settings.model).precision)
     with _named_failures(settings):
         model, found = AutoModelForCTC.from_pretrained(
             folder, dtype=dtype, ignore_mismatched_sizes=True, output_loading_info=True

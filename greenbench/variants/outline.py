@@ -7,9 +7,6 @@ from greenbench.models import folders, hub, lineage
 from greenbench.plugins import Outline
 from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS
 
-HALVES = {"fp16": "float16", "bf16": "bfloat16"}
-"""Method that leaves a student's weights in 16 bits -> the type that it then runs in."""
-
 
 class Settings(Protocol):
     """The settings of the family, which say which model is meant."""
@@ -55,8 +52,7 @@ def of(settings: Settings) -> Outline:
         InputError: it is a model of another kind.
     """
     config = _config(settings)
-    chosen = [step["use"] for step in lineage.read(settings.model).get("steps", ()) if step["use"] in HALVES]
-    return Outline(config.get("model_type"), n_layers(config), chosen[-1] if chosen else "fp32")
+    return Outline(config.get("model_type"), n_layers(config), lineage.read(settings.model).precision)
 
 
 def n_layers(config: Mapping[str, Any]) -> int | None:

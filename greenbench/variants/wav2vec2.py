@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from greenbench import cache, extras, registry
 from greenbench.models import exported, folders, hub, lineage
 from greenbench.models.ctc import CtcTranscriber
+from greenbench.models.lineage import Lineage
 from greenbench.plugins import (
     Export,
     KnownPrecision,
@@ -115,14 +116,14 @@ class Wav2Vec2:
             extras=build.extras,
             identity=partial(_identity, settings),
             ancestors=partial(checkpoints.ancestors, known),
-            parent=(base if base != name else f"wav2vec2:{self.label}") if chain else known.get("parent"),
-            steps=(*(step["use"] for step in known.get("steps", ())), *labels),
+            parent=(base if base != name else f"wav2vec2:{self.label}") if chain else known.parent,
+            steps=(*(step.use for step in known.steps), *labels),
             decoding=lambda: "greedy, language model not used" if _language_model(settings) else "greedy",
             warnings=partial(_warnings, settings),
             info=settings._info(known),
         )
 
-    def _info(self, lineage: Mapping[str, Any]) -> VariantInfo:
+    def _info(self, lineage: Lineage) -> VariantInfo:
         architectures = dict(CHECKPOINTS.values())
         architecture = self.config if self.model is None else architectures.get(self.model)
         return VariantInfo(
@@ -130,7 +131,9 @@ class Wav2Vec2:
             licence=LICENCES.get(self.model or ""),
             revision=self.revision,
             synthetic=self.weights == "random",
-            **{name: lineage.get(name) for name in ("training_s", "training_energy_j", "training_energy_method")},
+            training_s=lineage.training_s,
+            training_energy_j=lineage.training_energy_j,
+            training_energy_method=lineage.training_energy_method,
         )
 
 

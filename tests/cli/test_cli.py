@@ -275,10 +275,12 @@ def test_report_takes_a_gate(fake_run, said: list[str]) -> None:
     assert refused.stderr.startswith("error: --gate '2%': write margin:1.0pp")
 
 
-def test_schema_is_json_schema() -> None:
-    """`schema` prints a JSON Schema that editors can use."""
-    printed = json.loads(greenbench("schema").stdout)
+@pytest.mark.parametrize(("what", "key"), [((), "variants"), (("suite",), "variants"), (("lineage",), "edits")])
+def test_schema_is_json_schema(what: tuple[str, ...], key: str) -> None:
+    """`schema` prints a JSON Schema that editors can use: of suites, or of a student's lineage."""
+    printed = json.loads(greenbench("schema", *what).stdout)
     assert printed["$schema"].startswith("https://json-schema.org/")
+    assert key in printed["properties"]
 
 
 def test_every_command_and_option_has_help() -> None:

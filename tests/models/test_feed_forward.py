@@ -11,6 +11,7 @@ import yaml
 
 from greenbench.errors import MissingError
 from greenbench.recipes import recipe
+from greenbench.recipes.student import make_student
 from greenbench.suite.entries import VariantEntry, build_family, build_variant
 
 torch = pytest.importorskip("torch")
@@ -38,7 +39,7 @@ def make(teacher: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
         entry = {"use": "wav2vec2", "model": str(of), "name": "uneven"}
         path = folder / "recipe.yaml"
         path.write_text(yaml.safe_dump({"name": "student", "teacher": entry, "steps": list(steps), **more}))
-        return recipe.run(recipe.load(path), folder / "student")
+        return make_student(recipe.load(path), folder / "student")
 
     return make
 

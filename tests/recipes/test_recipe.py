@@ -13,10 +13,13 @@ import pytest
 import yaml
 
 from greenbench.errors import InputError, MissingError
-from greenbench.models import hub
+from greenbench.models import hub, lineage
+from greenbench.models.lineage import Edit
 from greenbench.plugins import Outline
 from greenbench.plugins.events import Event, Phase, StudentFound
 from greenbench.recipes import recipe, speech
+from greenbench.recipes import student as students
+from greenbench.recipes.student import make_student
 from greenbench.suite.config import load
 from greenbench.suite.entries import VariantEntry, build_family, build_variant
 from greenbench.variants import outline
@@ -50,7 +53,7 @@ def write(folder: Path, data: dict[str, Any]) -> Path:
 def test_a_student_is_a_folder_that_runs(tmp_path: Path, data: dict[str, Any]) -> None:
     """It loads as any model, has one layer, and says where it comes from and what it took."""
     pytest.importorskip("accelerate", reason="accelerate is not installed")
-    out = recipe.run(recipe.load(write(tmp_path, data)), tmp_path / "student")
+    out = make_student(recipe.load(write(tmp_path, data)), tmp_path / "student")
     lineage = json.loads((out / "greenbench.json").read_text())
     assert (lineage["parent"], [s["use"] for s in lineage["steps"]]) == ("tiny", ["layer-drop", "distill"])
     assert lineage["steps"][0]["settings"].items() >= {"keep": 1, "select": "every_k"}.items()
@@ -109,7 +112,7 @@ def test_a_training_that_broke_off_goes_on_bit_for_bit(
     pytest.importorskip("accelerate", reason="accelerate is not installed")
     from greenbench.compress.distill import training
 
-    whole = recipe.run(recipe.load(write(tmp_path, data)), tmp_path / "whole")
+    whole = make_student(recipe.load(write(tmp_path, data)), tmp_path / "whole")
     log, calls = training._log, []
 
     def break_off(*args: Any) -> None:
@@ -120,9 +123,9 @@ def test_a_training_that_broke_off_goes_on_bit_for_bit(
 
     monkeypatch.setattr(training, "_log", break_off)
     with pytest.raises(KeyboardInterrupt):
-        recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
+        make_student(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
     monkeypatch.setattr(training, "_log", log)
-    resumed = recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
+    resumed = make_student(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
     assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
 
 
@@ -135,25 +138,41 @@ def files(folder: Path) -> dict[str, tuple[int, bytes]]:
 def test_a_finished_student_is_not_made_again(tmp_path: Path, data: dict[str, Any]) -> None:
     """The same recipe says that it is there and touches nothing; another one into its folder is refused."""
     told: list[Event] = []
-    out = recipe.run(recipe.load(write(tmp_path, data | {"steps": data["steps"][:1]})), tmp_path / "student")
+    out = make_student(recipe.load(write(tmp_path, data | {"steps": data["steps"][:1]})), tmp_path / "student")
     before = files(out)
     assert json.loads(before["greenbench.json"][1])["recipe_hash"]
-    again = recipe.run(recipe.load(tmp_path / "recipe.yaml"), out, told.append)
+    again = make_student(recipe.load(tmp_path / "recipe.yaml"), out, told.append)
     assert (again, told) == (out, [StudentFound(out)])
     with pytest.raises(InputError, match="another recipe"):
-        recipe.run(recipe.load(write(tmp_path, data | {"steps": ["fp16"]})), out)
+        make_student(recipe.load(write(tmp_path, data | {"steps": ["fp16"]})), out)
     assert files(out) == before
+
+
+def test_the_lineage_says_what_the_steps_changed(tmp_path: Path, data: dict[str, Any], tiny_model: Path) -> None:
+    """Layers and widths of the model that the steps started from and of the student are in it; no change is none."""
+    width = json.loads((tiny_model / "config.json").read_text())["intermediate_size"]
+    changes: list[Any] = [*data["steps"][:1], {"use": "prune-ffn", "keep": 0.5}]
+    smaller = make_student(recipe.load(write(tmp_path, data | {"steps": changes})), tmp_path / "smaller")
+    edits = lineage.read(str(smaller)).edits
+    assert edits is not None
+    layers, widths = edits
+    assert layers == Edit("layers", (2,), (1,))
+    assert (widths.part, widths.before) == ("feed_forward", (width, width))
+    model = build_variant(VariantEntry(use="wav2vec2", model=str(smaller))).load("cpu").model
+    assert widths.after == (model.wav2vec2.encoder.layers[0].feed_forward.intermediate_dense.out_features,)
+    same = make_student(recipe.load(write(tmp_path, data | {"steps": ["fp16"]})), tmp_path / "same")
+    assert lineage.read(str(same)).edits == ()
 
 
 def test_a_finished_student_needs_no_teacher_any_more(tmp_path: Path, data: dict[str, Any], tiny_model: Path) -> None:
     """A teacher whose files are gone since is missed where something is to be made of it, and not before."""
     teacher = Path(shutil.copytree(tiny_model, tmp_path / "teacher"))
     asked = data | {"teacher": {"use": "wav2vec2", "model": str(teacher)}, "steps": data["steps"][:1]}
-    out = recipe.run(recipe.load(write(tmp_path, asked)), tmp_path / "student")
+    out = make_student(recipe.load(write(tmp_path, asked)), tmp_path / "student")
     (teacher / "model.safetensors").unlink()
-    assert recipe.run(recipe.load(tmp_path / "recipe.yaml"), out) == out
+    assert make_student(recipe.load(tmp_path / "recipe.yaml"), out) == out
     with pytest.raises(MissingError, match="safetensors"):
-        recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "another")
+        make_student(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "another")
 
 
 @pytest.mark.slow
@@ -167,7 +186,7 @@ def test_a_training_without_validation_speech_keeps_checkpoints_and_goes_on(
 
     steps = [data["steps"][0], {**data["steps"][1], "patience_steps": 1}]
     write(tmp_path, data | {"validation_share": share, "steps": steps})
-    whole = recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "whole")
+    whole = make_student(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "whole")
     lineage = json.loads((whole / "greenbench.json").read_text())
     assert lineage["steps"][1]["training"][0]["step"] == 4, "no patience ends what is never validated"
     keep = training.keep
@@ -178,11 +197,11 @@ def test_a_training_without_validation_speech_keeps_checkpoints_and_goes_on(
 
     monkeypatch.setattr(training, "keep", break_off)
     with pytest.raises(KeyboardInterrupt):
-        recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
+        make_student(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
     monkeypatch.setattr(training, "keep", keep)
-    assert "up to step 2" in recipe.progress(tmp_path / "broken")
+    assert "up to step 2" in students.progress(tmp_path / "broken")
     told: list[Event] = []
-    resumed = recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken", told.append)
+    resumed = make_student(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken", told.append)
     assert any(isinstance(event, Phase) and "going on after step 2" in event.text for event in told)
     assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     rows = csv.DictReader((resumed / "training/2-distill/log.csv").read_text().splitlines())
@@ -200,7 +219,7 @@ def test_the_last_checkpoint_survives_a_kill_during_the_next(
     from greenbench.compress.distill import progress
 
     write(tmp_path, data)
-    whole = recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "whole")
+    whole = make_student(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "whole")
     save, calls = accelerate.Accelerator.save_state, []
 
     def cut(self: Any, output_dir: str, **how: Any) -> None:
@@ -212,12 +231,12 @@ def test_the_last_checkpoint_survives_a_kill_during_the_next(
 
     monkeypatch.setattr(accelerate.Accelerator, "save_state", cut)
     with pytest.raises(KeyboardInterrupt):
-        recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
+        make_student(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
     monkeypatch.setattr(accelerate.Accelerator, "save_state", save)
     last = progress.kept(tmp_path / "broken/training/2-distill")
     assert last is not None
     assert last.name.endswith("2")
-    resumed = recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
+    resumed = make_student(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
     assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     assert len(list(resumed.glob("training/2-distill/checkpoint*"))) == 1
 
@@ -243,7 +262,7 @@ def test_a_student_of_another_width_learns_hidden_states_through_projections(
 
     from greenbench.compress.distill import training
 
-    whole = recipe.run(recipe.load(write(tmp_path, narrow)), tmp_path / "whole")
+    whole = make_student(recipe.load(write(tmp_path, narrow)), tmp_path / "whole")
     add, drop, keep, seen = training.add_projections, training.drop_projections, training.keep, []
 
     def break_off(run: Any, wer: float) -> None:
@@ -260,10 +279,10 @@ def test_a_student_of_another_width_learns_hidden_states_through_projections(
 
     monkeypatch.setattr(training, "keep", break_off)
     with pytest.raises(KeyboardInterrupt):
-        recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
+        make_student(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
     for name, patched in (("keep", keep), ("add_projections", told), ("drop_projections", told)):
         monkeypatch.setattr(training, name, patched)
-    resumed = recipe.run(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
+    resumed = make_student(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
     assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     before, after = seen
     assert {name: tuple(tensor.shape) for name, tensor in before.items()} == {"1.weight": (32, 16), "1.bias": (32,)}
@@ -292,19 +311,19 @@ def test_a_student_that_cannot_be_held_against_its_teacher_is_refused(
     config = json.loads((tmp_path / "narrow" / "config.json").read_text())
     (tmp_path / "narrow" / "config.json").write_text(json.dumps({**config, **change}))
     with pytest.raises(InputError, match=message):
-        recipe.run(recipe.load(write(tmp_path, narrow)), tmp_path / "student")
+        make_student(recipe.load(write(tmp_path, narrow)), tmp_path / "student")
 
 
 @pytest.mark.slow
 def test_an_earlier_student_is_trained_further_by_the_first_teacher(tmp_path: Path, data: dict[str, Any]) -> None:
     """``student`` may be a folder: the steps start from its layers, the teacher stays the teacher, and what the
     folder's training took counts for the new student, too."""
-    first = recipe.run(recipe.load(write(tmp_path, data | {"steps": data["steps"][:1]})), tmp_path / "first")
+    first = make_student(recipe.load(write(tmp_path, data | {"steps": data["steps"][:1]})), tmp_path / "first")
     spent = {"training_s": 5.0, "training_energy_j": 70.0, "training_energy_method": "estimated"}
     lineage = json.loads((first / "greenbench.json").read_text()) | spent
     (first / "greenbench.json").write_text(json.dumps(lineage))
     loaded = recipe.load(write(tmp_path, data | {"student": f"file:{first}", "steps": ["fp32"]}))
-    second = recipe.run(loaded, tmp_path / "second")
+    second = make_student(loaded, tmp_path / "second")
     assert (second / "model.safetensors").read_bytes() == (first / "model.safetensors").read_bytes()
     lineage = json.loads((second / "greenbench.json").read_text())
     assert lineage.items() >= {"parent": "tiny", "started_from": f"file:{first}", **spent}.items()
@@ -325,7 +344,7 @@ def test_paths_are_taken_from_the_recipes_folder_and_settings_mean_what_they_do_
     spoken, held_out, about = speech.split(loaded.train, loaded.validation_share)
     assert [utterance.duration_s for utterance in spoken] == pytest.approx([1.0, 1.1, 1.2, 1.3] * 2)
     assert len({utterance.id for utterance in spoken}) == 8, "ids of two data sets are told apart"
-    assert (held_out, about["n_utterances"]) == ([], 8)
+    assert (held_out, about.n_utterances) == ([], 8)
     assert loaded.teacher.use == "wav2vec2"
 
 
@@ -344,13 +363,13 @@ def test_speech_beyond_what_memory_holds_is_decoded_when_it_is_heard(
     """A corpus of any size can be trained on, and the student is the same as if all of it had been kept."""
     pytest.importorskip("accelerate", reason="accelerate is not installed")
     loaded = recipe.load(write(tmp_path, data))
-    kept = recipe.run(loaded, tmp_path / "kept")
+    kept = make_student(loaded, tmp_path / "kept")
     monkeypatch.setattr(speech, "KEPT_S", 3.0)
     train, held_out, _ = speech.split(loaded.train, loaded.validation_share)
     assert [type(u).__name__ for u in train] == ["Utterance"] * 2 + ["OnDemand"] * 4
     assert {type(u).__name__ for u in held_out} == {"Utterance"}
     assert all(u.n_samples == len(u.audio) for u in train)
-    assert (recipe.run(loaded, tmp_path / "on-demand") / "model.safetensors").read_bytes() == (
+    assert (make_student(loaded, tmp_path / "on-demand") / "model.safetensors").read_bytes() == (
         kept / "model.safetensors"
     ).read_bytes()
 
@@ -370,10 +389,10 @@ def test_another_recipe_does_not_continue_a_student(tmp_path: Path, data: dict[s
     out.mkdir()
     (out / "greenbench.json").write_text(json.dumps({"recipe_hash": "of another"}))
     with pytest.raises(InputError, match="another recipe"):
-        recipe.run(recipe.load(write(tmp_path, data)), out)
+        make_student(recipe.load(write(tmp_path, data)), out)
     (out / "greenbench.json").write_text("precious")
     with pytest.raises(InputError, match="something else"):
-        recipe.run(recipe.load(tmp_path / "recipe.yaml"), out)
+        make_student(recipe.load(tmp_path / "recipe.yaml"), out)
     assert (out / "greenbench.json").read_text() == "precious"
 
 
@@ -392,9 +411,9 @@ def test_a_student_in_half_precision_is_half_on_disk_and_runs_so(
 ) -> None:
     """A recipe that ends in half precision writes half the bytes; the folder runs as its lineage says, and
     int8 and engines follow from float32."""
-    whole = recipe.run(recipe.load(write(tmp_path, data | {"steps": data["steps"][:1]})), tmp_path / "whole")
+    whole = make_student(recipe.load(write(tmp_path, data | {"steps": data["steps"][:1]})), tmp_path / "whole")
     steps = [data["steps"][0], {"use": last}]
-    half = recipe.run(recipe.load(write(tmp_path, data | {"steps": steps})), tmp_path / "half")
+    half = make_student(recipe.load(write(tmp_path, data | {"steps": steps})), tmp_path / "half")
     n_bytes = [(folder / "model.safetensors").stat().st_size for folder in (whole, half)]
     assert n_bytes[1] == pytest.approx(n_bytes[0] / 2, rel=0.1)  # headers are the same
     student = build_variant(VariantEntry(use="wav2vec2", model=str(half)))
@@ -432,7 +451,7 @@ def test_what_is_written_loads_as_float32_elsewhere(tmp_path: Path, data: dict[s
     from transformers import AutoModelForCTC
 
     steps = [data["steps"][0], *([{"use": last}] if last else [])]
-    out = recipe.run(recipe.load(write(tmp_path, data | {"steps": steps})), tmp_path / "student")
+    out = make_student(recipe.load(write(tmp_path, data | {"steps": steps})), tmp_path / "student")
     model = AutoModelForCTC.from_pretrained(out)
     assert {str(weights.dtype) for weights in model.parameters()} == {"torch.float32"}
 
@@ -442,10 +461,10 @@ def test_a_student_carries_the_identity_of_its_teacher(tmp_path: Path, data: dic
     from greenbench.suite.entries import origin
 
     cut = {"steps": data["steps"][:1], "train": []}
-    first = recipe.run(recipe.load(write(tmp_path, data | cut)), tmp_path / "first")
+    first = make_student(recipe.load(write(tmp_path, data | cut)), tmp_path / "first")
     again = cut | {"teacher": {"use": "wav2vec2", "model": str(first), "name": "middle"}, "name": "second",
                    "steps": [{"use": "fp16"}]}  # fmt: skip
-    second = recipe.run(recipe.load(write(tmp_path, data | again)), tmp_path / "second")
+    second = make_student(recipe.load(write(tmp_path, data | again)), tmp_path / "second")
     assert str(tmp_path) not in (second / "greenbench.json").read_text(), "no path of this machine"
     folders = {"big": tiny_model, "a": first, "b": second}
     variants = [{"use": "wav2vec2", "model": str(folder), "name": name} for name, folder in folders.items()]
@@ -458,7 +477,7 @@ def test_a_student_carries_the_identity_of_its_teacher(tmp_path: Path, data: dic
 def test_a_device_that_is_not_here_is_one_line_and_nothing_is_written(tmp_path: Path, data: dict[str, Any]) -> None:
     """A recipe for a GPU on a machine without one ends before it makes a folder, with the remedy."""
     with pytest.raises(MissingError, match=r"device cuda:99: .* Give another `device`, or auto"):
-        recipe.run(recipe.load(write(tmp_path, data | {"device": "cuda:99"})), tmp_path / "student")
+        make_student(recipe.load(write(tmp_path, data | {"device": "cuda:99"})), tmp_path / "student")
     assert not (tmp_path / "student").exists()
 
 
@@ -548,6 +567,6 @@ def test_what_is_known_once_the_model_is_fetched_is_refused_before_speech_is_rea
     monkeypatch.setattr(outline, "to_fetch", lambda _settings: "it, from the hub")
     monkeypatch.setattr(Wav2Vec2, "open", lambda _self: pytest.fail("a model was loaded"))
     with pytest.raises(InputError, match="steps.0: layer-drop: keep: 99 layers cannot be kept of 2"):
-        recipe.run(loaded, tmp_path / "student", told.append)
+        make_student(loaded, tmp_path / "student", told.append)
     assert told == [Phase("fetching the teacher: it, from the hub")]
     assert not (tmp_path / "student").exists()
