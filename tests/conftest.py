@@ -62,8 +62,10 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let Ctrl-C reach what tests start, fit the time limit to the machine, and share the CPUs.
 
     A shell's background jobs ignore SIGINT, and so do their children. Threads of torch that wait for each other sleep
-    meanwhile, and workers of pytest-xdist have one each.
+    meanwhile, and workers of pytest-xdist have one each. The processes that tests start find modules compiled: to
+    compile them takes a third of each start.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[SLOWNESS] = slowness()

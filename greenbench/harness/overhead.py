@@ -12,7 +12,7 @@ from greenbench.harness.window import run_window
 from greenbench.meters import measure
 from greenbench.plugins import SAMPLE_RATE_HZ, Clip, Footprint, Meter, Reading, Waveform
 
-N_BATCHES = 4000
+N_BATCHES = 1000
 N_WINDOWS = 5
 
 
