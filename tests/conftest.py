@@ -399,8 +399,6 @@ def write_sound_run(folder: Path, cells: list[dict], run: dict) -> Path:
     What else a cell has are columns of its rows, ``source`` and ``method`` of its energy, or a ``reason`` to have
     failed. ``run`` has values of ``run.json``, and ``data`` for the suite.
     """
-    from dataclasses import asdict
-
     from greenbench.results import store
     from greenbench.suite import config as suite_config
     from greenbench.suite import plan
@@ -418,7 +416,7 @@ def write_sound_run(folder: Path, cells: list[dict], run: dict) -> Path:
         "run_id": folder.name, "name": loaded.name, "description": "", "started_utc": "2026-01-02T03:04:05+00:00",
         "command": "greenbench run sound.yaml", "only": None, "suite_hash": plan.content_hash(loaded),
         "suite": loaded.model_dump(mode="json"),
-        "protocol": {"name": "quick", **asdict(suite_protocol.build_protocol(loaded.protocol))},
+        "protocol": {"name": "quick", **suite_protocol.steps_of(loaded.protocol)},
         "versions": {"greenbench": "0.1.0", "torch": "2.9"}, "git": {"commit": "c0ffee", "dirty": False},
         "machine": MACHINE, "meters": {"clock": None, "rapl": None, "codecarbon": None}, **run,
     }  # fmt: skip
@@ -472,7 +470,7 @@ def _write_sound_row(folder: Path, run: dict, cell: dict, clock_s: float) -> flo
     key = {"run_id": run["run_id"], "variant": cell["variant"], "dataset": "said", "device": "cpu",
            "scenario": "offline", "batch_size": 8, "round": cell["round"]}  # fmt: skip
     planned = {"suite": run["name"], "suite_hash": run["suite_hash"], "schema": 1, "threads": 2,
-               "protocol": protocol.label("quick", steps), "n_windows": steps.rounds * steps.repeats}  # fmt: skip
+               "protocol": protocol.label(steps), "n_windows": steps.rounds * steps.repeats}  # fmt: skip
     if cell.get("reason"):
         failed = Record(key | {"repeat": None}, "error", cell["reason"], provenance=planned)
         store.append(folder, [to_row(failed)])

@@ -136,6 +136,7 @@ def protocol_keys() -> str:
     rows = [
         (f"`{f.name}`", *(_value(getattr(steps, f.name)) for steps in PROTOCOLS.values()), about[f.name])
         for f in fields(Protocol)
+        if f.name != "use"
     ]
     return table(("step", *PROTOCOLS, "meaning"), rows)
 
@@ -204,10 +205,14 @@ def _value(value: Any) -> str:
     """Write a default as a suite would."""
     import json
 
+    from greenbench.suite.protocol import Protocol, short_form
+
     if value is None:
         return "–"
     if hasattr(value, "model_dump"):
         return "see below"
+    if isinstance(value, Protocol):
+        value = short_form(value)
     plain = dict(value) if isinstance(value, Mapping) else list(value) if isinstance(value, tuple) else value
     return f"`{json.dumps(plain, default=str)}`".replace('"', "") if plain != "" else "empty"
 

@@ -10,7 +10,7 @@ from greenbench.datasets import lengths
 from greenbench.datasets.corpus import Corpus
 from greenbench.errors import GreenbenchError, InputError, MissingError, words
 from greenbench.hardware import devices
-from greenbench.harness.control_cell import WORK
+from greenbench.harness.control_cell import STEPS
 from greenbench.harness.foreseen import Foreseen, obstacle
 from greenbench.plugins import Fetched, Inapplicable, Variant
 from greenbench.plugins.events import Observer, Preparing
@@ -19,7 +19,7 @@ from greenbench.results.record import CELL
 from greenbench.suite.config import Suite
 from greenbench.suite.entries import DatasetEntry, VariantEntry, build_dataset, build_variant
 from greenbench.suite.plan import Cell
-from greenbench.suite.protocol import build_protocol, label, least_s
+from greenbench.suite.protocol import label, least_s
 
 CPU_ENERGY = "energy_cpu_j"
 
@@ -256,7 +256,7 @@ def expected_s(results: Path, suite: Suite, cells: Sequence[Cell]) -> list[float
         suite: gives protocol and threads.
         cells: of the suite.
     """
-    protocol = label(suite.protocol["use"], build_protocol(suite.protocol))
+    protocol = label(suite.protocol)
     known: dict[tuple[object, ...], float] = {}
     for folder in store.runs(results):
         for row in store.read_rows(folder / store.RECORDS):
@@ -267,10 +267,10 @@ def expected_s(results: Path, suite: Suite, cells: Sequence[Cell]) -> list[float
 
 def controls_s(suite: Suite, cells: Sequence[Cell]) -> float:
     """Return the seconds that the controls at both edges of each round take at least on each device."""
-    steps, work = build_protocol(suite.protocol), build_protocol(WORK["protocol"])
+    steps = suite.protocol
     n_rounds = len({(cell.round, cell.device) for cell in cells})
     rest_s = steps.cooldown_s if steps.cooldown_within_c is None else 0.0
-    return 2 * n_rounds * (least_s(work, idles=False) + rest_s) if suite.control else 0.0
+    return 2 * n_rounds * (least_s(STEPS, idles=False) + rest_s) if suite.control else 0.0
 
 
 def least_total_s(suite: Suite, cells: Sequence[Cell]) -> float:
@@ -282,4 +282,4 @@ def least(suite: Suite) -> float:
     """Return the seconds that a cell's process takes at least by the suite's protocol, on this machine's meters."""
     chosen = meters.select(suite.estimate_energy, suite.meters)
     idles = any(name.startswith("energy_") for meter in chosen for name in meter.metrics)
-    return least_s(build_protocol(suite.protocol), idles)
+    return least_s(suite.protocol, idles)

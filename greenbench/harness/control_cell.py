@@ -1,7 +1,7 @@
 """The control's cell: measured in a process of its own, kept beside the run's rows, written into those of its round."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,13 +17,18 @@ from greenbench.results import store
 from greenbench.suite.config import Suite
 from greenbench.suite.config import load as load_suite
 from greenbench.suite.plan import plan
+from greenbench.suite.protocol import PROTOCOLS, short_form
 
 TIMEOUT_S = 120.0
 
+STEPS = replace(
+    PROTOCOLS["quick"], warmup_batches=10, warmup_s=0.5, window_s=2, repeats=1, idle_s=0, resamples=1
+)  # fmt: skip
+"""How the control is measured."""
+
 WORK: Mapping[str, Any] = {
     "name": NAME,
-    "protocol": {"use": "quick", "warmup_batches": 10, "warmup_s": 0.5, "window_s": 2, "repeats": 1, "idle_s": 0,
-                 "resamples": 1},
+    "protocol": short_form(STEPS),
     "datasets": [{"use": "quickstart", "limit": 8}],
     "variants": ["wav2vec2/quickstart-2l"],
     "batch_sizes": [8],

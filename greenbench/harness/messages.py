@@ -10,7 +10,6 @@ from greenbench.errors import GreenbenchError
 from greenbench.files.unicode import from_json, visible
 from greenbench.harness.job import Job
 from greenbench.results.runfiles import HYPOTHESES, RECORDS, WINDOWS, unstorable
-from greenbench.suite.protocol import build_protocol
 
 BEGINNING = b'{"kind"'
 """How every message begins: what does not is known to be none before it has been read to its end."""
@@ -149,5 +148,5 @@ def _check(row: Mapping[str, Any], job: Job) -> None:
     for name, value in job.key(repeat).items():
         if row.get(name) != value:
             raise UnreadableError(f"a row of another cell ({name} is {visible(repr(row.get(name)))[:60]})")
-    if repeat not in (None, *range(build_protocol(job.suite.protocol).repeats)):
+    if repeat not in (None, *range(job.suite.protocol.repeats)):
         raise UnreadableError(f"a row of a repeat that the protocol has not ({visible(repr(repeat))[:60]})")

@@ -1,7 +1,7 @@
 """Where a run is kept: a folder that is made or gone on with, what it says of itself, and what of it is still to do."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from greenbench.results import store
 from greenbench.results.record import KEYS
 from greenbench.suite.config import Suite
 from greenbench.suite.plan import NOT_MEASURED, content_hash
-from greenbench.suite.protocol import build_protocol
+from greenbench.suite.protocol import steps_of
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def enter(folder: Path, new_id: str, suite: Suite, options: Options, look: Calla
         _refuse_changes(folder, old, suite)
         return str(old["run_id"])
     start = look()
-    cooldown = {"rule": rule(build_protocol(suite.protocol), start), "start": start}
+    cooldown = {"rule": rule(suite.protocol, start), "start": start}
     described = _describe(suite, new_id, datetime.now(timezone.utc), options)
     store.write_run(folder, described | {"cooldown": cooldown})
     if options.made is not None:
@@ -88,7 +88,7 @@ def enter(folder: Path, new_id: str, suite: Suite, options: Options, look: Calla
 
 def done(folder: Path, suite: Suite) -> set[tuple[Any, ...]]:
     """Return the cells that need no process: all repeats measured, or skipped for what nothing mends."""
-    repeats = build_protocol(suite.protocol).repeats
+    repeats = suite.protocol.repeats
     rows = store.current(store.read_rows(folder / store.RECORDS))
     counts: dict[tuple[Any, ...], int] = {}
     for row in rows:
@@ -143,7 +143,7 @@ def _describe(suite: Suite, run_id: str, now: datetime, options: Options) -> dic
         "only": options.only,
         "suite_hash": content_hash(suite),
         "suite": suite.model_dump(mode="json"),
-        "protocol": {"name": suite.protocol["use"], **asdict(build_protocol(suite.protocol))},
+        "protocol": {"name": suite.protocol.use, **steps_of(suite.protocol)},
         "versions": environment.versions(),
         "git": environment.git_state(Path.cwd()),
         "machine": environment.machine(),

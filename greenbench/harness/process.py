@@ -15,7 +15,6 @@ from greenbench.harness.line import ENDED, Line, started
 from greenbench.plugins.events import Observer, Phase, RowStored, Warned
 from greenbench.results import store
 from greenbench.results.record import to_row
-from greenbench.suite.protocol import build_protocol
 
 ENDS_S = 30.0
 """A worker that has sent all is given so long to end by itself."""
@@ -48,7 +47,7 @@ class _Account:
         """Say whether the cell is accounted for: every repeat measured, or a row that says why not."""
         measured = {row["repeat"] for row in self.rows if row["status"] == "ok"}
         is_explained = any(row["status"] != "ok" for row in self.rows)
-        return self.fault is None and (is_explained or len(measured) == build_protocol(job.suite.protocol).repeats)
+        return self.fault is None and (is_explained or len(measured) == job.suite.protocol.repeats)
 
 
 def run_cell(folder: Path, job: Job, observe: Observer) -> None:

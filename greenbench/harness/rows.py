@@ -24,7 +24,7 @@ from greenbench.statistics.percentiles import median, upper_bound
 from greenbench.suite import scenarios
 from greenbench.suite.entries import build_variant, origin
 from greenbench.suite.plan import content_hash
-from greenbench.suite.protocol import build_protocol, label
+from greenbench.suite.protocol import label
 from greenbench.suite.scenarios import BATCHING
 
 
@@ -121,7 +121,7 @@ def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:
         "cell_s": time.perf_counter() - job.started_s,
         "timestamp_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
-    steps = build_protocol(job.suite.protocol)
+    steps = job.suite.protocol
     raised = flags.flags(flags.Measured(metrics, provenance, steps, os.cpu_count() or 1, window.unstable))
     return Record(job.key(repeat), "ok", None, tuple(raised), metrics, provenance, tuple(raised.values()))
 
@@ -207,14 +207,13 @@ def _peaks(reading: Reading) -> dict[str, str]:
 def _planned(job: Job) -> dict[str, Any]:
     """Return the provenance that is known before anything runs."""
     suite, variant = job.suite, build_variant(job.cell.variant)
-    steps = build_protocol(suite.protocol)
     carbon = {f"carbon_{key}": value for key, value in (suite.carbon.model_dump() if suite.carbon else {}).items()}
     return {
         "suite": suite.name,
         "suite_hash": content_hash(suite),
         "schema": SCHEMA,
-        "protocol": label(suite.protocol["use"], steps),
-        "n_windows": steps.rounds * steps.repeats,
+        "protocol": label(suite.protocol),
+        "n_windows": suite.protocol.rounds * suite.protocol.repeats,
         **asdict(job.rest),
         "order_index": job.order_index,
         **{name: value for name, value in origin(job.cell.variant, suite.variants).items() if name != "variant"},

@@ -37,7 +37,6 @@ from greenbench.results.shortfall import shortfall
 from greenbench.suite.config import Suite
 from greenbench.suite.config import load as load_suite
 from greenbench.suite.plan import Cell, plan
-from greenbench.suite.protocol import build_protocol
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -206,7 +205,7 @@ def _rests(
     """Let the machine rest before each process but the run's first."""
     if not has_begun:
         yield Rest()
-    steps = build_protocol(suite.protocol)
+    steps = suite.protocol
     while True:
         if steps.cooldown_s:
             observe(Phase(f"cooling down, {steps.cooldown_s:g} s"))
@@ -252,6 +251,6 @@ def _thermometer(suite: Suite) -> Callable[[], Temperatures]:
     """Return what reads the temperatures that may end a rest: none where the protocol does not ask for them."""
     from greenbench import meters
 
-    if build_protocol(suite.protocol).cooldown_within_c is None:
+    if suite.protocol.cooldown_within_c is None:
         return dict
     return partial(temperatures, meters.select(False, suite.meters))

@@ -32,7 +32,6 @@ from greenbench.results.runfiles import RECORDS, unstorable
 from greenbench.suite import scenarios
 from greenbench.suite.entries import build_variant, corpus_of
 from greenbench.suite.plan import Cell
-from greenbench.suite.protocol import build_protocol
 
 MAX_REASON = 2000
 """Characters of a reason, which is a line in tables."""
@@ -92,7 +91,7 @@ def run_cell(job: Job, channel: Channel) -> None:
 
 def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, setting: rows.Setting, channel: Channel) -> None:
     """Measure the cell's windows; idling comes before the warm-up, for a model that has rested is not warm."""
-    steps = build_protocol(job.suite.protocol)
+    steps = job.suite.protocol
     meters = select(job.suite.estimate_energy, job.suite.meters)
     why_not = absent(meters, job.suite.meters)
     if job.weigh:
@@ -132,7 +131,7 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
 
 def _send(job: Job, repeat: int, run: Run, channel: Channel) -> Window:
     """Run the window of a repeat with the utterances sent as fast as they are done."""
-    steps = build_protocol(job.suite.protocol)
+    steps = job.suite.protocol
     channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}, at least {steps.window_s:g} s")
     return run(Load(job.cell.scenario, job.cell.batch_size, steps.window_s))
 
@@ -142,7 +141,7 @@ def _serve(job: Job, repeat: int, run: Run, channel: Channel) -> Window | None:
 
     All probes of a repeat draw the same arrivals, only faster or slower; other repeats and rounds draw others.
     """
-    steps, asked = build_protocol(job.suite.protocol), job.suite.server
+    steps, asked = job.suite.protocol, job.suite.server
     phase, n = f"measuring {repeat + 1}/{steps.repeats}", scenarios.n_queries(asked)
     channel.ask("phase", text=f"{phase}: without a queue")
     alone = run(Load("single-stream", 1, 0.0))
@@ -228,7 +227,7 @@ def _macs_per_audio_s(footprint: Footprint, census: Census | None) -> float | No
 def _idle_power_w(job: Job, meters: list[Meter], channel: Channel) -> float | None:
     channel.ask("phase", text="idle baseline")
     reading = Reading(trace=job.trace, device=job.cell.device)
-    watts = idle_power_w(meters, build_protocol(job.suite.protocol).idle_s, reading, job.power_logged)
+    watts = idle_power_w(meters, job.suite.protocol.idle_s, reading, job.power_logged)
     if reading.segments:
         channel.send("window", row=rows.window_edges(job, None, reading))
     return watts

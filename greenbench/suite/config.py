@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
 
 from greenbench import registry, wording
 from greenbench.errors import InputError, did_you_mean
@@ -14,7 +14,7 @@ from greenbench.files.unicode import printable
 from greenbench.hardware import devices
 from greenbench.suite import file, shortforms
 from greenbench.suite.entries import DatasetEntry, VariantEntry, resolve_dataset, resolve_variant, unknown_teacher
-from greenbench.suite.protocol import build_protocol
+from greenbench.suite.protocol import PROTOCOLS, Protocol, build_protocol, short_form
 from greenbench.suite.scenarios import Scenario, Server
 from greenbench.text import scorers
 
@@ -67,7 +67,7 @@ class Suite(BaseModel):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
-    protocol: dict[str, Any] = Field({"use": "quick"}, validate_default=True)
+    protocol: Protocol = PROTOCOLS["quick"]
     datasets: list[DatasetEntry] = Field(min_length=1)
     variants: list[VariantEntry] = Field(min_length=1)
     devices: list[str] = Field(["cpu"], min_length=1)
@@ -84,17 +84,20 @@ class Suite(BaseModel):
     control: bool = True
     timeout_s: float = Field(7200, gt=0, le=1e8)
 
-    @field_validator("protocol")
+    @field_validator("protocol", mode="plain")
     @classmethod
-    def _known_protocol(cls, given: dict[str, Any]) -> dict[str, Any]:
-        build_protocol(given)
-        return given
+    def _known_protocol(cls, given: Any) -> Protocol:
+        return build_protocol(given)
+
+    @field_serializer("protocol")
+    def _as_in_the_file(self, protocol: Protocol) -> dict[str, Any]:
+        return short_form(protocol)
 
     @model_validator(mode="after")
     def _of_bounded_length(self) -> "Suite":
-        steps, sizes = build_protocol(self.protocol), len(self.batch_sizes) if "offline" in self.scenarios else 1
+        sizes = len(self.batch_sizes) if "offline" in self.scenarios else 1
         n_cells = sizes * len(self.datasets) * len(self.variants) * len(self.devices) * len(self.scenarios)
-        n_windows = steps.rounds * steps.repeats * n_cells
+        n_windows = self.protocol.rounds * self.protocol.repeats * n_cells
         if n_windows > limits().max_cells:
             told = f"{n_windows} windows (cells x rounds x repeats), at most {limits().max_cells} make a suite"
             raise ValueError(f"{told}: GREENBENCH_MAX_CELLS allows more")
@@ -236,7 +239,7 @@ def _resolve(suite: Suite, where: str, base: Path) -> Suite:
             problems.append(f"{where}: meters.{name}: {error}")
     if problems:
         raise InputError("\n".join(problems))
-    return Suite.model_validate(suite.model_dump() | resolved | {"threads": suite.threads or _usable_cpus()})
+    return Suite.model_validate(dict(suite) | resolved | {"threads": suite.threads or _usable_cpus()})
 
 
 def _duplicates(where: str, group: str, names: Iterable[str]) -> list[str]:

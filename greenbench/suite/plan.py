@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict
 from greenbench.files.unicode import from_json, to_json
 from greenbench.suite.config import Suite
 from greenbench.suite.entries import DatasetEntry, VariantEntry
-from greenbench.suite.protocol import build_protocol
 
 NOT_MEASURED = ("name", "description", "also_score", "timeout_s", "control")
 """The keys of a suite that change nothing in what its cells measure."""
@@ -59,7 +58,7 @@ def plan(suite: Suite, only: str | None = None) -> list[Cell]:
     Returns:
         One cell a process; with an interleaved protocol each round is a shuffle of its own.
     """
-    protocol = build_protocol(suite.protocol)
+    protocol = suite.protocol
     shuffle = random.Random(protocol.seed).shuffle  # noqa: S311 (an order, not a secret)
     cells: list[Cell] = []
     for number in range(protocol.rounds):

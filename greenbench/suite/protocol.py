@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from greenbench import registry
+from greenbench import registry, wording
 from greenbench.errors import did_you_mean
 
 
@@ -17,6 +17,7 @@ class Protocol:
     """The steps of a measurement.
 
     Attributes:
+        use: the named protocol that the steps come from, where the suite overrides none of them.
         warmup_batches: least number of batches before each window.
         warmup_cv_pct: go on warming up until the last three batches' seconds per audio second vary by less
             than this coefficient of variation; None does not ask.
@@ -37,6 +38,7 @@ class Protocol:
             is); None does not ask.
     """
 
+    use: Literal["quick", "standard", "official"] = "quick"
     warmup_batches: int = Field(ge=0)
     warmup_cv_pct: float | None = Field(gt=0)
     warmup_max_batches: int = Field(ge=1)
@@ -66,10 +68,12 @@ PROTOCOLS: dict[str, Protocol] = {
         window_s=2, repeats=3, rounds=1, order="as-written", cooldown_s=0, cooldown_within_c=None, resamples=1_000,
     ),
     "standard": Protocol(
+        use="standard",
         warmup_batches=10, warmup_cv_pct=5, warmup_max_batches=50, warmup_s=0, idle_s=30, idle_drift_pct=None,
         window_s=10, repeats=1, rounds=5, order="interleaved", cooldown_s=10, cooldown_within_c=None, resamples=1_000,
     ),
     "official": Protocol(
+        use="official",
         warmup_batches=10, warmup_cv_pct=5, warmup_max_batches=50, warmup_s=60, idle_s=30, idle_drift_pct=10,
         window_s=60, repeats=1, rounds=10, order="interleaved", cooldown_s=60, cooldown_within_c=5, resamples=10_000,
     ),
@@ -89,25 +93,48 @@ def least_s(steps: Protocol, idles: bool) -> float:
     return idle_s + steps.repeats * (steps.warmup_s + steps.window_s) + rest_s
 
 
-def label(use: str, protocol: Protocol) -> str:
+def steps_of(protocol: Protocol) -> dict[str, Any]:
+    """Return every step of a protocol with its value, without the protocol's name."""
+    steps = asdict(protocol)
+    del steps["use"]
+    return steps
+
+
+def short_form(protocol: Protocol) -> dict[str, Any]:
+    """Return what a suite states to get a protocol: ``{use: name, step: value, ...}``."""
+    return {"use": protocol.use, **overrides(protocol)}
+
+
+def overrides(protocol: Protocol) -> dict[str, Any]:
+    """Return the steps that differ from those of the named protocol, whole numbers as integers."""
+    named = asdict(PROTOCOLS[protocol.use])
+    return {step: _plain(value) for step, value in asdict(protocol).items() if value != named[step]}
+
+
+def label(protocol: Protocol) -> str:
     """Name a protocol in a row: its name, and every step that differs from it, e.g. ``quick(repeats=1)``."""
-    standard = asdict(PROTOCOLS[use])
-    changed = [f"{k}={_short(v)}" for k, v in asdict(protocol).items() if v != standard[k]]
-    return f"{use}({', '.join(changed)})" if changed else use
+    changed = [f"{step}={_short(value)}" for step, value in overrides(protocol).items()]
+    return f"{protocol.use}({', '.join(changed)})" if changed else protocol.use
 
 
 def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def build_protocol(given: Mapping[str, Any]) -> Protocol:
-    """Build a protocol from ``{use: name, step: value, ...}``.
+def _plain(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def build_protocol(given: Any) -> Protocol:
+    """Build a protocol from ``{use: name, step: value, ...}``; what is built already is returned as it is.
 
     Raises:
-        ValueError: unknown protocol, unknown step or wrong value.
+        ValueError: no mapping, unknown protocol, unknown step or wrong value.
     """
-    from pydantic import TypeAdapter
-
+    if isinstance(given, Protocol):
+        return given
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{wording.KINDS['dict']} (got {given!r:.60})")  # noqa: TRY004 (pydantic's validators raise it)
     steps = dict(given)
     use = steps.pop("use", "quick")
     if use not in PROTOCOLS:

@@ -15,8 +15,7 @@ def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of suite files, plug-in settings included, for editors."""
     schema = Suite.model_json_schema()
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    steps = {"use": {"enum": list(PROTOCOLS)}, **_properties(Protocol)}
-    mapping = {"type": "object", "properties": steps, "additionalProperties": False}
+    mapping = {"type": "object", "properties": _properties(Protocol), "additionalProperties": False}
     schema["properties"]["protocol"] = {"anyOf": [{"enum": list(PROTOCOLS)}, mapping]}
     schema["properties"]["normalizer"]["enum"] = scorers.names()
     schema["properties"]["also_score"]["items"]["enum"] = scorers.names()

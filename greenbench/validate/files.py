@@ -1,7 +1,6 @@
 """The files of a run: that each can be read, and what they hold for the checks."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from greenbench.results.record import SCHEMA
 from greenbench.results.runfiles import FORMS
 from greenbench.suite import plan
 from greenbench.suite.config import Suite
-from greenbench.suite.protocol import Protocol, build_protocol
+from greenbench.suite.protocol import Protocol, build_protocol, steps_of
 from greenbench.validate.evidence import Evidence, Line, Problem
 from greenbench.validate.moments import impossible
 
@@ -77,7 +76,7 @@ def _unreadable(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     stated = {*run["suite"], *(f"protocol.{name}" for name in run["suite"].get("protocol") or ())}
     yield from ((f"suite.{name} is missing", _RESTORE) for name in (*SUITE, "protocol.use") if name not in stated)
     try:
-        build_protocol(Suite.model_validate(run["suite"]).protocol)
+        Suite.model_validate(run["suite"])
     except ValidationError as error:
         for problem in error.errors(include_url=False)[:MAX_FAULTS]:
             where, what = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
@@ -98,7 +97,7 @@ def _contradictory(run: Mapping[str, Any]) -> Iterator[str]:
     digest = plan.digest(run["suite"])
     if digest != run["suite_hash"]:
         yield f"suite_hash is {run['suite_hash']}, the suite's digest is {digest}"
-    expected = {"name": run["suite"]["protocol"].get("use"), **asdict(_steps(run))}
+    expected = {"name": _steps(run).use, **steps_of(_steps(run))}
     for name, value in run["protocol"].items():
         if name not in expected or value != expected[name]:
             yield f"protocol.{name} is {value!r}, by the suite {expected.get(name)!r}"

@@ -54,7 +54,7 @@ def _is_of_its_run(row: Row, evidence: Evidence) -> Iterator[str]:
     run, suite, steps = evidence.run, evidence.run["suite"], evidence.steps
     told = {
         "run_id": run["run_id"], "suite": run["name"], "suite_hash": run["suite_hash"], "threads": suite["threads"],
-        "protocol": label(suite["protocol"]["use"], steps), "n_windows": steps.rounds * steps.repeats,
+        "protocol": label(steps), "n_windows": steps.rounds * steps.repeats,
         "arrivals": demand(Server.model_validate(suite["server"])) if row["scenario"] == "server" else None,
         **{f"carbon_{name}": (suite.get("carbon") or {}).get(name) for name in _CARBON},
         **({"batching": BATCHING.get(row["scenario"]), "timed_region": TIMED_REGION} if row["status"] == "ok" else {}),

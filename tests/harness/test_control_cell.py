@@ -22,7 +22,6 @@ from greenbench.results import store
 from greenbench.sharing import privacy
 from greenbench.suite.config import load
 from greenbench.suite.plan import content_hash
-from greenbench.suite.protocol import build_protocol
 from greenbench.validate import problems
 
 Answer = dict[str, Any]
@@ -304,7 +303,7 @@ def test_the_workload_is_fixed() -> None:
     assert (work.name, variant.name, data.name) == ("control-1", "wav2vec2/quickstart-2l", "quickstart[:8]")
     assert (work.batch_sizes, work.scenarios, work.trace_hz, work.control) == ([8], ["offline"], 0, False)
     assert variant.builds == []
-    steps = build_protocol(work.protocol)
+    steps = work.protocol
     assert (steps.warmup_batches, steps.warmup_s, steps.window_s, steps.repeats, steps.rounds) == (10, 0.5, 2, 1, 1)
 
 

@@ -146,7 +146,7 @@ def test_a_row_tells_what_was_done_around_its_window(job: Job, window: Window) -
 
 def test_a_protocol_that_was_not_met_says_by_how_much(job: Job, window: Window) -> None:
     """The row names the step that failed, with the figures, beside the flag."""
-    steady = job.suite.model_copy(update={"protocol": {**job.suite.protocol, "warmup_cv_pct": 5}})
+    steady = job.suite.model_copy(update={"protocol": replace(job.suite.protocol, warmup_cv_pct=5)})
     row = measured(replace(job, suite=steady), window, rows.beside(SETTING, WarmUp(50, 3.4, 7.1), 2.0, None))
     assert row["flags"] == ["not-warm"]
     (note,) = row["flag_notes"]

@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from greenbench.errors import InputError
-from greenbench.suite import config, entries
-from greenbench.suite.plan import content_hash
+from greenbench.suite import config, entries, protocol
+from greenbench.suite.plan import content_hash, plan
+from greenbench.suite.protocol import PROTOCOLS, short_form
 
 WHOLE = """
 name: librispeech
@@ -246,7 +247,7 @@ def test_set_reaches_into_what_is_short_or_left_out(write) -> None:
     others = ["meters={codecarbon: {tdp_w: 65}}", "server.percentile=90"]
     loaded = config.load(write(text), ["protocol.repeats=1", "variants.0.name=first", *others, *carbon])
     assert loaded.server.percentile == 90
-    assert loaded.protocol == {"use": "quick", "repeats": 1}
+    assert short_form(loaded.protocol) == {"use": "quick", "repeats": 1}
     assert loaded.variants[0].name == "first"
     assert loaded.meters == {"codecarbon": {"tdp_w": 65}}
     assert loaded.carbon is not None
@@ -256,8 +257,35 @@ def test_set_has_the_last_word(write) -> None:
     """A value given by --set stands, whatever the options for the whole suite say of it."""
     changes = {"protocol": "standard", "limit": 3}
     loaded = config.load(write(WHOLE), ["protocol.rounds=2", "datasets.1.limit=9"], changes)
-    assert loaded.protocol == {"use": "standard", "rounds": 2}
+    assert short_form(loaded.protocol) == {"use": "standard", "rounds": 2}
     assert [d.limit for d in loaded.datasets] == [3, 9]
+
+
+def test_a_protocol_is_built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A suite's steps are parsed when it is loaded; its defaults, its plan and its digest take them as they are."""
+    built: list[str] = []
+    adapter = protocol.TypeAdapter
+    monkeypatch.setattr(protocol, "TypeAdapter", lambda of: built.append("once") or adapter(of))
+    loaded = config.load({**yaml.safe_load(WHOLE), "protocol": {"use": "quick", "window_s": 1}})
+    plan(loaded), content_hash(loaded), config.load(loaded)
+    assert built == ["once"]
+    assert (loaded.protocol.window_s, loaded.protocol.repeats) == (1.0, 3)
+
+
+@pytest.mark.parametrize("stated", ["quick", {"use": "quick"}, {"repeats": 3}, {"use": "quick", "window_s": 2.0}])
+def test_protocols_with_the_same_steps_are_one(stated: str | dict) -> None:
+    """However a suite spells the steps of quick out, it measures the same, and says so by one digest."""
+    loaded = config.load({**yaml.safe_load(WHOLE), "protocol": stated})
+    assert loaded.protocol == PROTOCOLS["quick"]
+    assert loaded.model_dump(mode="json")["protocol"] == {"use": "quick"}
+    assert content_hash(loaded) == content_hash(config.load(yaml.safe_load(WHOLE)))
+
+
+@pytest.mark.parametrize("given", [3, None, ["quick"]])
+def test_a_protocol_is_a_name_or_a_mapping(given: object) -> None:
+    """Anything else is refused in the words of the other mappings."""
+    with pytest.raises(InputError, match="protocol: a mapping is expected"):
+        config.load({**yaml.safe_load(WHOLE), "protocol": given})
 
 
 def test_overriding_leaves_the_callers_mapping_alone() -> None:
@@ -282,7 +310,7 @@ def test_options_change_the_whole_suite(write) -> None:
     loaded = config.load(write(WHOLE), changes=changes)
     assert [d.limit for d in loaded.datasets] == [3, 3]
     assert loaded.devices == ["cuda:0"]
-    assert loaded.protocol == {"use": "standard"}
+    assert short_form(loaded.protocol) == {"use": "standard"}
     assert loaded.estimate_energy
 
 

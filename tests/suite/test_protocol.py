@@ -56,7 +56,7 @@ def test_what_is_repeated(name: str, n_windows: int) -> None:
 )
 def test_a_label_shows_every_override(name: str, changes: dict, expected: str) -> None:
     """A protocol is called by its plain name only where no step was changed."""
-    assert label(name, replace(PROTOCOLS[name], **changes)) == expected
+    assert label(replace(PROTOCOLS[name], **changes)) == expected
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_each_key_of_the_draft_reaches_the_suite() -> None:
     text = starter.text(Draft(limit=3, device="auto", protocol="standard", estimate_energy=True))
     loaded = config.load(starter.parsed(text))
     assert loaded.datasets[0].limit == 3
-    assert (loaded.devices, loaded.protocol["use"], loaded.estimate_energy) == (["auto"], "standard", True)
+    assert (loaded.devices, loaded.protocol.use, loaded.estimate_energy) == (["auto"], "standard", True)
 
 
 def test_paths_lead_from_the_file(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,4 +179,4 @@ def test_overrides_reach_the_suite_that_is_kept() -> None:
     loaded, made = starter.load(None, wanted, {}, ["protocol.repeats=1", "batch_sizes=[2, 4]"])
     assert made is not None
     assert config.load(starter.parsed(made)) == loaded
-    assert (loaded.protocol["repeats"], loaded.batch_sizes) == (1, [2, 4])
+    assert (loaded.protocol.repeats, loaded.batch_sizes) == (1, [2, 4])
