@@ -111,7 +111,7 @@ def _only_run(folder: Path) -> Path:
 
 def _nth_latest(name: str, back: int, results: Path) -> Path:
     """Return the run under ``results`` that began ``back`` runs before the last one."""
-    found = [path for _, path in sorted((str(store.read_run(p).get("started_utc")), p) for p in store.runs(results))]
+    found = [run.folder for run in store.by_start(results)]
     if back >= len(found):
         raise InputError(f"{name}: {len(found) or 'no'} runs are under {results}/.{_listed(found)}")
     return found[-1 - back]

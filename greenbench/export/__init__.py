@@ -98,8 +98,7 @@ def write(results: Path, name: str, out: Path) -> list[Path]:
 
 def _load(folder: Path) -> Results:
     rows = frames.load(folder)
-    runs = [store.read_run(run) for run in store.runs(folder)]
-    known = {run["run_id"]: run for run in runs}
+    known = {run.id: run.description for run in store.open_runs(folder)}
     strange = [run_id for run_id in rows["run_id"].unique() if run_id not in known]
     if strange:
         raise StoreError(f"{folder}: rows of the run '{strange[0]}', and no {store.RUN} says what that was")

@@ -112,14 +112,18 @@ def _foreign_pct(row: Mapping[str, Any]) -> float | None:
     return None if share is None else 100 * share
 
 
-def complete(folder: Path, bracket: Bracket) -> None:
+def complete(run: store.Run, bracket: Bracket) -> store.Run:
     """Write into the rows of a round that have no control yet what the controls around them say.
 
     A row from before the first of the two, of a session that was interrupted within the round, gets the reason only.
 
+    Returns:
+        The run, which states what all its controls came to.
+
     Raises:
         StoreError: the rows cannot be written.
     """
+    folder = run.folder
     lines = [line for line in store.read_rows(folder / store.CONTROL) if bracket.holds(line)]
     inside, since = columns(lines), min(line["timestamp_utc"] for line in lines)
     outside = {"control_note": INTERRUPTED}
@@ -132,4 +136,4 @@ def complete(folder: Path, bracket: Bracket) -> None:
 
     if (folder / store.RECORDS).exists():
         store.amend_rows(folder, known)
-    store.amend_run(folder, control=summary(store.read_rows(folder / store.CONTROL)))
+    return store.amend_run(run, control=summary(store.read_rows(folder / store.CONTROL)))

@@ -32,23 +32,24 @@ TIMEOUT_S = 60.0
 """What all engines together may take: a machine so busy that torch takes longer has no peak to be held against."""
 
 
-def measured(folder: Path, devices: Iterable[str], threads: int | None, observe: Observer) -> Mapping[str, Peaks]:
-    """Return the peaks of a run's devices; what ``run.json`` has not yet is looked up or measured, and added to it.
+def measured(run: store.Run, devices: Iterable[str], threads: int | None, observe: Observer) -> store.Run:
+    """Return a run with the peaks of its devices; what it does not state yet is looked up or measured, and added.
 
     Args:
-        folder: of the run.
+        run: whose devices they are.
         devices: as its cells name them.
         threads: of its cells.
         observe: told where something is measured.
     """
-    run = store.read_run(folder)
-    found = of_run(run)
+    found = of_run(run.description)
     new = [device for device in dict.fromkeys(devices) if device not in found]
     for device in new:
-        found[device] = _known(about(run, device, threads), device, threads, observe)
-    if new:
-        store.amend_run(folder, peaks={device: asdict(peaks) for device, peaks in found.items()})
-    return found
+        found[device] = _known(about(run.description, device, threads), device, threads, observe)
+    return _stated(run, found) if new else run
+
+
+def _stated(run: store.Run, found: Mapping[str, Peaks]) -> store.Run:
+    return store.amend_run(run, peaks={device: asdict(peaks) for device, peaks in found.items()})
 
 
 def about(run: Mapping[str, Any], device: str, threads: int | None) -> dict[str, Any]:
@@ -65,27 +66,26 @@ def about(run: Mapping[str, Any], device: str, threads: int | None) -> dict[str,
     }
 
 
-def review(folder: Path, threads: int | None, observe: Observer) -> None:
+def review(run: store.Run, threads: int | None, observe: Observer) -> None:
     """Measure peaks again that a row of the run was above, and hold the rows of these devices against the new ones.
 
     Args:
-        folder: of the run.
+        run: whose rows they are.
         threads: of its cells.
         observe: told where something is measured.
 
     Raises:
         StoreError: the run cannot be written.
     """
-    run = store.read_run(folder)
-    found = of_run(run)
-    above = dict.fromkeys(row["device"] for row in store.read_rows(folder / store.RECORDS) if row.get("mfu_note"))
+    found = of_run(run.description)
+    above = dict.fromkeys(row["device"] for row in store.read_rows(run.folder / store.RECORDS) if row.get("mfu_note"))
     for device in [name for name in above if name in found]:
         text = f"measuring again what {device} can do at most: a row was above it"
         observe(Preparing(text, at_most_s=TIMEOUT_S))
-        found[device] = _again(about(run, device, threads), device, threads, found[device])
+        found[device] = _again(about(run.description, device, threads), device, threads, found[device])
     if above:
-        store.amend_run(folder, peaks={device: asdict(peaks) for device, peaks in found.items()})
-        store.amend_rows(folder, partial(_held_against, found, above))
+        _stated(run, found)
+        store.amend_rows(run.folder, partial(_held_against, found, above))
 
 
 def _held_against(found: Mapping[str, Peaks], devices: Iterable[str], row: dict[str, Any]) -> dict[str, Any] | None:

@@ -58,8 +58,8 @@ def place(suite: Suite, options: Options) -> tuple[Path, str]:
     return folder, new_id
 
 
-def enter(folder: Path, new_id: str, suite: Suite, options: Options, look: Callable[[], Temperatures]) -> str:
-    """Go on with the run in a folder, or create one there; return its id.
+def enter(folder: Path, new_id: str, suite: Suite, options: Options, look: Callable[[], Temperatures]) -> store.Run:
+    """Go on with the run in a folder, or create one there, and open it.
 
     Args:
         folder: from ``place``; nobody else writes into it.
@@ -74,16 +74,16 @@ def enter(folder: Path, new_id: str, suite: Suite, options: Options, look: Calla
     if (folder / store.RUN).exists():
         if not options.resume:
             raise InputError(f"--out {folder}: a run is here already. Continue it with --resume, or choose another.")
-        old = store.read_run(folder)
-        _refuse_changes(folder, old, suite)
-        return str(old["run_id"])
+        run = store.open_run(folder)
+        _refuse_changes(run, suite)
+        return run
     start = look()
     cooldown = {"rule": rule(suite.protocol, start), "start": start}
     described = _describe(suite, new_id, datetime.now(timezone.utc), options)
     store.write_run(folder, described | {"cooldown": cooldown})
     if options.made is not None:
         store.write_file(folder / store.SUITE, options.made, "cannot write the suite", "Choose another --out.")
-    return new_id
+    return store.open_run(folder)
 
 
 def done(folder: Path, suite: Suite) -> set[tuple[Any, ...]]:
@@ -111,20 +111,20 @@ def _refuse_parent(folder: Path) -> None:
 
 def _latest(name: str) -> Path:
     """Return the suite's latest run under ``results``."""
-    found = [(run["started_utc"], path) for path in store.runs(Path("results")) for run in [store.read_run(path)]
-             if run["name"] == name]  # fmt: skip
+    found = [run.folder for run in store.by_start(Path("results")) if run.description.get("name") == name]
     if not found:
         raise InputError(f"--resume: there is no run of suite '{name}' under results/. Name it with --out.")
-    return max(found)[1]
+    return found[-1]
 
 
-def _refuse_changes(folder: Path, old: Mapping[str, Any], suite: Suite) -> None:
+def _refuse_changes(run: store.Run, suite: Suite) -> None:
+    old = run.description
     if old["suite_hash"] == content_hash(suite):
         return
     new = suite.model_dump(mode="json")
     changed = sorted(key for key in new if key not in NOT_MEASURED and old["suite"].get(key) != new[key])
     raise InputError(
-        f"--resume {folder}: the suite has changed since that run ({', '.join(changed)}). "
+        f"--resume {run.folder}: the suite has changed since that run ({', '.join(changed)}). "
         "Start a new run, or restore the suite."
     )
 

@@ -34,6 +34,7 @@ class _Account:
         has_ended: whether it ended by itself.
         returncode: its exit code, or minus the signal that killed it; None where that is not known.
         n_left: processes that it left behind, and that were ended.
+        overhead: what the harness costs, where it has measured that.
     """
 
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -42,6 +43,7 @@ class _Account:
     has_ended: bool = False
     returncode: int | None = None
     n_left: int = 0
+    overhead: dict[str, float] | None = None
 
     def is_whole(self, job: Job) -> bool:
         """Say whether the cell is accounted for: every repeat measured, or a row that says why not."""
@@ -50,13 +52,16 @@ class _Account:
         return self.fault is None and (is_explained or len(measured) == job.suite.protocol.repeats)
 
 
-def run_cell(folder: Path, job: Job, observe: Observer) -> None:
+def run_cell(folder: Path, job: Job, observe: Observer) -> dict[str, float] | None:
     """Run one cell in a process of its own, to its end; a death without a row of its own becomes one.
 
     Args:
         folder: of the run; rows go there.
         job: the cell.
         observe: told what happens.
+
+    Returns:
+        What the harness costs, ``s_per_batch`` and ``s_per_window``; None where the process did not measure it.
 
     Raises:
         StoreError: a row could not be written; the process is ended.
@@ -72,6 +77,7 @@ def run_cell(folder: Path, job: Job, observe: Observer) -> None:
         observe(Warned(text))
     if not account.is_whole(job) or account.returncode:
         _keep_log(folder, job, line)
+    return account.overhead
 
 
 def _converse(line: Line, folder: Path, job: Job, observe: Observer) -> _Account:
@@ -109,7 +115,7 @@ def _take(message: messages.Message, account: _Account, folder: Path, observe: O
     elif isinstance(message, messages.Windowed):
         store.append(folder, [message.row], store.WINDOWS)
     elif isinstance(message, messages.Overhead):
-        store.amend_run(folder, harness_overhead=message.model_dump(include={"s_per_batch", "s_per_window"}))
+        account.overhead = {"s_per_batch": message.s_per_batch, "s_per_window": message.s_per_window}
     elif isinstance(message, messages.Recorded):
         store.append(folder, [message.row])
         account.rows.append(message.row)

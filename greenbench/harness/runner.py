@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.files import lock
+from greenbench.hardware.roofline import of_run
 from greenbench.harness import ahead, control_cell, kept_peaks, opening
 from greenbench.harness.cooldown import Rest, Temperatures, rest, temperatures
 from greenbench.harness.foreseen import Foreseen, joined, obstacle, refuse
@@ -77,8 +78,8 @@ def run(
     folder, new_id = opening.place(suite, options)
     with lock.writing(folder):
         look = _thermometer(suite)
-        run_id = opening.enter(folder, new_id, suite, options, look)
-        return _measure(_Place(folder, run_id, look), suite, cells, options, foreseen, observe)
+        opened = opening.enter(folder, new_id, suite, options, look)
+        return _measure(_Place(opened, look), suite, cells, options, foreseen, observe)
 
 
 @dataclass(frozen=True)
@@ -86,13 +87,11 @@ class _Place:
     """Where a run is kept.
 
     Attributes:
-        folder: of the run; nobody else writes into it.
-        run_id: its id.
+        run: open; nobody else writes into its folder.
         look: reads the temperatures that may end a rest.
     """
 
-    folder: Path
-    run_id: str
+    run: store.Run
     look: Callable[[], Temperatures]
 
 
@@ -105,23 +104,24 @@ def _measure(
     observe: Observer,
 ) -> "pd.DataFrame":
     """Run what is left to do of a plan."""
-    folder, run_id, look = place.folder, place.run_id, place.look
-    start = store.read_run(folder).get("cooldown", {}).get("start", {})
+    run, folder, look = place.run, place.run.folder, place.look
+    start = run.description.get("cooldown", {}).get("start", {})
     done = opening.done(folder, suite)
     todo = [(index, cell) for index, cell in enumerate(cells) if opening.identity(cell.key) not in done]
-    observe(Planned(folder, run_id, len(cells), len(todo), ahead.least_total_s(suite, [cell for _, cell in todo])))
+    observe(Planned(folder, run.id, len(cells), len(todo), ahead.least_total_s(suite, [cell for _, cell in todo])))
     known = _prepare([cell for _, cell in todo], foreseen, observe)
     devices = [cell.device for _, cell in todo if obstacle(cell, known) is None]
-    limits = kept_peaks.measured(folder, devices, suite.threads, observe)
+    run = kept_peaks.measured(run, devices, suite.threads, observe)
+    limits = of_run(run.description)
     rests = _rests(suite, start, look, bool(done), observe)
-    session = _Session(folder, control_cell.next_session(folder), known, rests, observe)
+    session = _Session(run, control_cell.next_session(folder), known, rests, observe)
     with polling(folder / store.POWER, suite.trace_hz, suite.meters) as trace:
         is_logged = options.power_log is not None
-        jobs = [Job(run_id, i, suite, cell, trace, is_logged, peaks=limits.get(cell.device)) for i, cell in todo]
+        jobs = [Job(run.id, i, suite, cell, trace, is_logged, peaks=limits.get(cell.device)) for i, cell in todo]
         for number, of_round in groupby(enumerate(jobs, start=1), key=lambda item: item[1].cell.round):
-            _round(session, number, list(of_round), len(jobs))
+            session = _round(session, number, list(of_round), len(jobs))
     if todo:
-        kept_peaks.review(folder, suite.threads, observe)
+        kept_peaks.review(session.run, suite.threads, observe)
     logged = _attach(folder, options.power_log, observe) if options.power_log else None
     return _finish(folder, suite, options, logged, observe)
 
@@ -151,22 +151,22 @@ class _Session:
     """One go at a run, from its beginning or from where it was resumed.
 
     Attributes:
-        folder: of the run.
+        run: as its ``run.json`` states it by now.
         number: counts the sessions of the run, from 0.
         known: what keeps cells from being measured, from ``ahead.prepare``.
         rests: the rest before each process that is started.
         observe: receives what happens, as events.
     """
 
-    folder: Path
+    run: store.Run
     number: int
     known: Sequence[Foreseen]
     rests: Iterator[Rest]
     observe: Observer
 
 
-def _round(session: _Session, number: int, jobs: Sequence[tuple[int, Job]], n_cells: int) -> None:
-    """Measure what is left to do of one round, between two controls on each device."""
+def _round(session: _Session, number: int, jobs: Sequence[tuple[int, Job]], n_cells: int) -> _Session:
+    """Measure what is left to do of one round, between two controls on each device; return the session after it."""
     able = [job for _, job in jobs if job.suite.control and obstacle(job.cell, session.known) is None]
     brackets = {control_cell.Bracket(session.number, number, job.cell.device): job for job in able}
     _control(session, brackets, "start")
@@ -176,27 +176,36 @@ def _round(session: _Session, number: int, jobs: Sequence[tuple[int, Job]], n_ce
         if found is not None:
             _leave_out(session, job, found)
             continue
-        weigh = "harness_overhead" not in store.read_run(session.folder)
-        rested = next(session.rests)
-        now = time.perf_counter()
-        run_cell(session.folder, replace(job, rest=rested, weigh=weigh, started_s=now), session.observe)
+        session = _cell(session, job)
     _control(session, brackets, "end")
     for bracket in brackets:
-        control_cell.complete(session.folder, bracket)
+        session = replace(session, run=control_cell.complete(session.run, bracket))
+    return session
+
+
+def _cell(session: _Session, job: Job) -> _Session:
+    """Let the machine rest and measure one cell; the first process also measures what the harness costs."""
+    weigh = "harness_overhead" not in session.run.description
+    rested = next(session.rests)
+    now = time.perf_counter()
+    overhead = run_cell(session.run.folder, replace(job, rest=rested, weigh=weigh, started_s=now), session.observe)
+    if overhead is None:
+        return session
+    return replace(session, run=store.amend_run(session.run, harness_overhead=overhead))
 
 
 def _leave_out(session: _Session, job: Job, obstacle: Foreseen) -> None:
     """Record a cell that is known to be impossible, without a process."""
     skipped_for = None if obstacle.kind == "missing" else obstacle.kind
     row = to_row(not_measured(job, "skipped" if skipped_for else "error", obstacle.reason, skipped_for))
-    store.append(session.folder, [row])
+    store.append(session.run.folder, [row])
     session.observe(RowStored(row))
 
 
 def _control(session: _Session, brackets: Mapping[control_cell.Bracket, Job], edge: control_cell.Edge) -> None:
     for bracket, job in brackets.items():
         next(session.rests)
-        control_cell.take(session.folder, bracket, edge, job, session.observe)
+        control_cell.take(session.run.folder, bracket, edge, job, session.observe)
 
 
 def _rests(

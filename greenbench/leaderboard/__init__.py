@@ -72,11 +72,11 @@ def publish(
     if previous is not None and before is None:
         raise InputError(f"--previous {previous}: no publication is there.")
     with _taken_in(results, before, limits) as (folder, merged, refused, records):
-        runs = [store.read_run(run) for run in store.runs(folder)]
-        publication = _publication(folder, merged, refused, asked, title, records)
+        runs = store.open_runs(folder)
+        publication = _publication(runs, merged, refused, asked, title, records)
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         content = history.dated(documents.plain(publication), before, now)
-        pages = dict(site.pages(publication, content, runs))
+        pages = dict(site.pages(publication, content, [run.description for run in runs]))
     pages |= {
         history.JSON: documents.as_json(content),
         "leaderboard.csv": documents.as_csv(publication),
@@ -142,9 +142,9 @@ def _distinct(problems: Sequence[Problem]) -> list[Problem]:
 def _turn(run: Path, published: Mapping[str, str]) -> tuple[bool, bool, str, str]:
     """Order runs by who came first: of a run and its copy that stays which was published, else began, before."""
     try:
-        content = store.read_run(run)
-        name, started = str(content.get("run_id")), str(content.get("started_utc"))
-    except (StoreError, AttributeError):
+        opened = store.open_run(run)
+        name, started = opened.id, str(opened.description.get("started_utc"))
+    except StoreError:
         name, started = run.name, ""
     return share.digest(run) not in published.values(), name not in published, started, str(run)
 
@@ -156,7 +156,7 @@ def _entries(results: Sequence[Path]) -> list[Path]:
 
 
 def _publication(
-    folder: Path,
+    runs: Sequence[store.Run],
     merged: merge.Merged,
     refused: Sequence[Refused],
     asked: Gate,
@@ -165,9 +165,8 @@ def _publication(
 ) -> documents.Publication:
     if not merged.runs:
         raise StoreError("\n".join(["no run can be taken in:", *(f"{r.what}: {r.reason}" for r in refused)]))
-    folders = store.runs(folder)
-    runs = [store.read_run(run) for run in folders]
-    rows = frames.load(folder)
+    folders, descriptions = [run.folder for run in runs], [run.description for run in runs]
+    rows = frames.of_runs(folders)
     if rows.empty:
         raise StoreError("the runs hold no rows yet. Let a run finish a cell, then publish again.")
     home = gains.read(folders)
@@ -175,16 +174,16 @@ def _publication(
     with_wer = {cell_of(line.shared) for line in cells if pairing.middle(line, "wer") is not None}
     counted = gains.recount(home, with_wer)
     outside = gate.judged(cells, asked, lambda _wanted: counted)
-    boards, failed = ranking.boards(rows, runs, outside, counted, asked.by_parent)
+    boards, failed = ranking.boards(rows, descriptions, outside, counted, asked.by_parent)
     return documents.Publication(
         title=title,
         gate=gate.told(asked),
         boards=boards,
-        platforms=platforms.platforms(runs),
+        platforms=platforms.platforms(descriptions),
         failed=failed,
         refused=refused,
         hashes={run_id: taken.sha256 for run_id, taken in merged.runs.items()},
-        standings=standing.standings(folders, records),
+        standings=standing.standings(runs, records),
     )
 
 

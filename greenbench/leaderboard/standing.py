@@ -48,29 +48,29 @@ class Standing:
     notes: tuple[str, ...] = ()
 
 
-def standings(folders: Sequence[Path], records: Mapping[str, Sequence[Verification]]) -> dict[str, Standing]:
+def standings(runs: Sequence[store.Run], records: Mapping[str, Sequence[Verification]]) -> dict[str, Standing]:
     """Return the standing of each entry of a board by its id.
 
     Args:
-        folders: of the runs, as they are published.
+        runs: as they are published.
         records: sound verifications by the id of the run that they are of.
     """
     unbacked: dict[str, list[str]] = {}
     notes: dict[str, list[str]] = {}
     again: dict[str, list[str]] = {}
-    for folder in folders:
-        rows = [row for row in store.current(store.read_rows(folder / store.RECORDS)) if row["status"] == "ok"]
-        warnings = [problem for problem in validate.problems(folder) if problem.severity == "warning"]
+    for run in runs:
+        rows = [row for row in store.current(store.read_rows(run.folder / store.RECORDS)) if row["status"] == "ok"]
+        warnings = [problem for problem in validate.problems(run.folder) if problem.severity == "warning"]
         for row in rows:
             name = entry_id(row)
-            unbacked.setdefault(name, []).extend(_unbacked(row, store.read_run(folder)))
+            unbacked.setdefault(name, []).extend(_unbacked(row, run.description))
             notes.setdefault(name, []).extend(_named_data(row))
             again.setdefault(name, _reproduced(row, records.get(str(row["run_id"]), ())))
         for problem in warnings:
             ids = [entry_id(dict(zip(KEYS, problem.key, strict=True)))] if problem.key else map(entry_id, rows)
             for name in dict.fromkeys(ids):
                 notes.setdefault(name, []).append(f"{problem.what}. {problem.fix}")
-    for odd, what in among.odd_sizes(folders):
+    for odd, what in among.odd_sizes([run.folder for run in runs]):
         notes.setdefault(entry_id(odd), []).append(f"{what}: which is right, nobody knows")
     return {name: _standing(again.get(name, []), why, notes.get(name, [])) for name, why in unbacked.items()}
 

@@ -97,7 +97,7 @@ def read(folder: Path) -> Part:
     keys = [error_rates.cell_of(line.shared) for line in cells]
     texts = error_rates.first_windows(folder / store.HYPOTHESES, keys)
     return Part(
-        store.read_run(folder), results_frames.frame(rows), cells, texts,
+        store.open_run(folder).description, results_frames.frame(rows), cells, texts,
         results_frames.load_scores(folder), results_frames.load_power(folder), results_frames.load_windows(folder),
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ from greenbench.power.log import EXTERNAL, PowerLog
 from greenbench.results import flags as results_flags
 from greenbench.results import frames, store
 from greenbench.results.record import KEYS
-from greenbench.suite.protocol import Protocol, build_protocol
+from greenbench.suite.protocol import Protocol
 
 PATIENCE_S = 10.0
 """How long a log may lag behind the run that has just ended."""
@@ -41,7 +41,7 @@ def attach(folder: Path, log: PowerLog) -> PowerAttached:
             off is not stated and matters; nothing is changed.
     """
     edges = list(store.read_rows(folder / store.WINDOWS))
-    steps = build_protocol(store.read_run(folder)["suite"]["protocol"])
+    steps = store.protocol_of(store.open_run(folder))
     rows = [row for row in _measured_rows(folder) if row["status"] == "ok"]
     if not rows or not edges:
         raise StoreError(

@@ -1,6 +1,6 @@
 """The results of runs as pandas frames: rows, texts, scores, samples of power and windows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ from greenbench.hardware.bounds import BOUNDS
 from greenbench.metrics import ACCURACY, METRICS
 from greenbench.results.record import KEYS, columns
 from greenbench.results.runfiles import HYPOTHESES, POWER, RECORDS, RUN, SCORES, WINDOWS, Row
-from greenbench.results.store import current, read_rows, read_run, runs
+from greenbench.results.store import current, open_runs, read_rows, runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,12 @@ def load(folder: str | Path) -> "pd.DataFrame":
     found = runs(Path(folder))
     if not found:
         raise StoreError(f"{folder}: no runs here (no {RUN} at or below it)")
-    return frame([row for path in found for row in current(read_rows(path / RECORDS))])
+    return of_runs(found)
+
+
+def of_runs(folders: Iterable[Path]) -> "pd.DataFrame":
+    """Return the rows of the runs in some folders as the frame that ``load`` gives."""
+    return frame([row for folder in folders for row in current(read_rows(folder / RECORDS))])
 
 
 def frame(rows: Sequence[Row]) -> "pd.DataFrame":
@@ -81,13 +86,13 @@ def load_power(folder: str | Path) -> "pd.DataFrame":
     import pandas as pd
 
     samples: list[Row] = []
-    for path in runs(Path(folder)):
-        origin, session, run_id = 0.0, 0, read_run(path).get("run_id")
-        for row in read_rows(path / POWER):
+    for run in open_runs(Path(folder)):
+        origin, session = 0.0, 0
+        for row in read_rows(run.folder / POWER):
             if "header" in row:
                 origin, session = row["header"]["utc_s"] - row["header"]["t_s"], session + 1
             else:
-                samples.append({"run_id": run_id, "session": session, "utc_s": origin + row["t_s"], **row})
+                samples.append({"run_id": run.id, "session": session, "utc_s": origin + row["t_s"], **row})
     frame: pd.DataFrame = pd.DataFrame(samples, columns=None if samples else ["run_id", "session", "utc_s"])
     pollers = frame.groupby(["run_id", "session"])
     for counter in [name for name in map(str, frame) if name.endswith(".energy_uj")]:

@@ -1,5 +1,6 @@
 """Record: one tidy row, the same columns for every cell and repeat, whatever became of it."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -138,3 +139,24 @@ def wrong_status(row: Mapping[str, Any]) -> Iterator[str]:
 def key_of(row: Mapping[str, Any]) -> Key:
     """Return the key of a row."""
     return tuple(row.get(name) for name in KEYS)
+
+
+# --- a run's id ------------------------------------------------------------------------------------------
+
+RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
+"""Names that Windows keeps for devices, whatever follows a dot."""
+
+MAX_ID = 128
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def refused_id(run_id: str) -> str | None:
+    """Say why a run's id cannot name its folder, among other runs' and beside files, or return None."""
+    if not _ID.fullmatch(run_id):
+        return "it is letters, digits, '.', '_' and '-', and begins with a letter or digit"
+    if len(run_id) > MAX_ID:
+        return f"it is at most {MAX_ID} characters long"
+    if run_id.endswith(".") or run_id.lower().endswith((".json", ".jsonl", ".html", ".zip", ".csv", ".md", ".xml")):
+        return "it ends like a file's name"
+    return "the system keeps this name for itself" if run_id.lower().partition(".")[0] in RESERVED else None

@@ -11,7 +11,7 @@ from greenbench.files.unicode import to_json
 from greenbench.results import flags as results_flags
 from greenbench.results import store
 from greenbench.results.record import KEYS, Key, key_of
-from greenbench.suite.protocol import Protocol, build_protocol
+from greenbench.suite.protocol import Protocol
 from greenbench.text import normalizers, scorers
 from greenbench.text.scorers import Heard
 
@@ -110,7 +110,7 @@ def _amend_run(folder: Path) -> int:
     keys, texts = _to_score(folder)
     of_name = {name: [key_of(row) for row in rows if _name_of(row) == name and key_of(row) in texts] for name in names}
     scores = {key_of(line): line for name, named in of_name.items() for line in _scored(named, texts, [name])}
-    steps, changed = build_protocol(store.read_run(folder)["suite"]["protocol"]), set[Key]()
+    steps, changed = store.protocol_of(store.open_run(folder)), set[Key]()
 
     def known(row: store.Row) -> store.Row | None:
         found = scores.get(key_of(row)) if row["status"] == "ok" else None

@@ -2,9 +2,9 @@
 
 import json
 import os
-import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,26 @@ from greenbench.files.unicode import to_json
 from greenbench.results import runfiles
 from greenbench.results.record import KEYS, SCHEMA
 from greenbench.results.runfiles import CONTROL, HYPOTHESES, POWER, RECORDS, RUN, SCORES, WINDOWS, Row
+from greenbench.suite.protocol import Protocol, build_protocol
 
 __all__ = ["CONTROL", "HYPOTHESES", "POWER", "RECORDS", "REPORT", "RUN", "SCORES", "SUITE", "WINDOWS", "Row"]
 
 REPORT, SUITE = "report.html", "suite.yaml"
 
-RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10))})
-"""Names that Windows keeps for devices, whatever follows a dot."""
 
-MAX_ID = 128
+@dataclass(frozen=True)
+class Run:
+    """A run that is open: read once, and handed on to whoever needs to know what it is.
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+    Attributes:
+        folder: where its files are.
+        id: names it in every row.
+        description: what ``run.json`` holds.
+    """
+
+    folder: Path
+    id: str
+    description: Mapping[str, Any]
 
 
 class UnsavedError(StoreError):
@@ -34,17 +43,6 @@ class UnsavedError(StoreError):
     def __init__(self, message: str, unsaved: str) -> None:
         super().__init__(message)
         self.unsaved = unsaved
-
-
-def refused_id(run_id: str) -> str | None:
-    """Say why a run's id cannot name its folder, among other runs' and beside files, or return None."""
-    if not _ID.fullmatch(run_id):
-        return "it is letters, digits, '.', '_' and '-', and begins with a letter or digit"
-    if len(run_id) > MAX_ID:
-        return f"it is at most {MAX_ID} characters long"
-    if run_id.endswith(".") or run_id.lower().endswith((".json", ".jsonl", ".html", ".zip", ".csv", ".md", ".xml")):
-        return "it ends like a file's name"
-    return "the system keeps this name for itself" if run_id.lower().partition(".")[0] in RESERVED else None
 
 
 def write_run(folder: Path, run: Mapping[str, Any]) -> None:
@@ -75,13 +73,55 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise StoreError(f"{folder}: not a run: {RUN} cannot be read ({why})") from error
 
 
-def amend_run(folder: Path, **known: Any) -> None:
-    """Add to ``run.json`` what is known only once the run has begun.
+def open_run(folder: Path) -> Run:
+    """Open the run in a folder.
 
     Raises:
-        StoreError: the folder holds no readable run, or cannot be written.
+        StoreError: the folder holds no readable run.
     """
-    write_run(folder, read_run(folder) | known)
+    description = read_run(folder)
+    return Run(folder, description["run_id"], description)
+
+
+def open_runs(*folders: Path) -> list[Run]:
+    """Open all runs at or anywhere below ``folders``, in the order of ``runs``.
+
+    Raises:
+        StoreError: a run cannot be read.
+    """
+    return [open_run(folder) for folder in runs(*folders)]
+
+
+def by_start(*folders: Path) -> list[Run]:
+    """Open all runs at or anywhere below ``folders``, in the order in which they began: the latest is the last.
+
+    Raises:
+        StoreError: a run cannot be read.
+    """
+    return sorted(open_runs(*folders), key=lambda run: (str(run.description.get("started_utc")), run.folder))
+
+
+def protocol_of(run: Run) -> Protocol:
+    """Return the protocol by which a run was measured."""
+    return build_protocol(run.description["suite"]["protocol"])
+
+
+def amend_run(run: Run, **known: Any) -> Run:
+    """Add to ``run.json`` what is known only once the run has begun.
+
+    Args:
+        run: open, and written by nobody else since.
+        known: JSON-ready values by key.
+
+    Returns:
+        The run as it is now.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    description = {**run.description, **known}
+    write_run(run.folder, description)
+    return replace(run, description=description)
 
 
 def append(folder: Path, rows: Iterable[Mapping[str, Any]], file: str = RECORDS) -> None:

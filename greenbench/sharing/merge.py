@@ -215,7 +215,7 @@ def _move(staged: Path, aside: Path) -> Taken:
     shutil.rmtree(aside, ignore_errors=True)
     staged.rename(aside)
     n_rows = len(store.current(store.read_rows(aside / store.RECORDS)))
-    return Taken(aside.name, share.digest(aside), platforms.platform_id(store.read_run(aside)), n_rows)
+    return Taken(aside.name, share.digest(aside), platforms.platform_id(store.open_run(aside).description), n_rows)
 
 
 def _drop_unsound(folder: Path) -> Iterator[Refused]:
@@ -244,7 +244,7 @@ def _reasons(errors: Iterable[validate.Problem], line: str) -> list[str]:
 
 
 def _manifest(out: Path, merged: Merged) -> dict[str, Any]:
-    runs = [store.read_run(out / run_id) for run_id in merged.runs]
+    runs = [store.open_run(out / run_id).description for run_id in merged.runs]
     return {
         "schema": record.SCHEMA,
         "runs": [asdict(taken) for taken in merged.runs.values()],

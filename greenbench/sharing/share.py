@@ -25,13 +25,10 @@ def shareable(source: Path, target: Path, keep_private: bool = False) -> str:
     Raises:
         StoreError: it is no run, a newer version wrote it, or it cannot be shared as it is.
     """
-    original = store.read_run(source)
-    if not isinstance(original, dict):
-        raise StoreError(f"{store.RUN} holds no JSON object")
-    run_id = original.get("run_id")
-    why = store.refused_id(run_id) if isinstance(run_id, str) else "it is no text"
-    if why or not isinstance(run_id, str):
-        raise StoreError(f"run_id {run_id!r:.60} is no name for a folder: {why}")
+    run = store.open_run(source)
+    original, why = run.description, record.refused_id(run.id)
+    if why:
+        raise StoreError(f"run_id {run.id!r:.60} is no name for a folder: {why}")
     record.migrate({"schema": original.get("schema")})  # refuses what is newer
     shared = original if keep_private else privacy.run(original)
     store.write_run(target, {**shared, "schema": record.SCHEMA})
@@ -41,7 +38,7 @@ def shareable(source: Path, target: Path, keep_private: bool = False) -> str:
         rows = (row for row in store.read_rows(source / file) if isinstance(row, dict))
         lines = rows if keep_private else _shared(rows, hashes, names)
         write_lines(target / file, map(record.migrate, lines) if file == store.RECORDS else lines)
-    return run_id
+    return run.id
 
 
 def _shared(

@@ -19,7 +19,7 @@ from greenbench.files import whole
 from greenbench.files.limits import Limits
 from greenbench.files.limits import limits as present_limits
 from greenbench.files.readback import Fault, lines, open_file
-from greenbench.results import store
+from greenbench.results import record, store
 from greenbench.results.runfiles import FORMS
 from greenbench.sharing import merge, privacy, share
 from greenbench.sharing.privacy import Found
@@ -74,7 +74,7 @@ def preview(results: Sequence[Path], keep_private: bool = False) -> Preview:
     descriptions, found = dict[str, str](), dict[tuple[str, str], Found]()
     for folder in store.runs(*results):
         try:
-            content = store.read_run(folder)
+            content = store.open_run(folder).description
             shared = content if keep_private else privacy.run(content)
             rows = [row for row in store.read_rows(folder / store.RECORDS) if isinstance(row, dict)]
         except (GreenbenchError, AttributeError, TypeError):
@@ -171,7 +171,7 @@ def refusals(folder: Path) -> Iterator[Problem]:
     bad = [problem for problem in validate.problems(folder) if problem.severity == "error"]
     yield from bad
     for run in store.runs(folder) if not bad else ():
-        if store.read_run(run)["run_id"] != run.name:
+        if store.open_run(run).id != run.name:
             yield Problem("error", str(run / store.RUN), "another run's id than its folder's", _PACK)
 
 
@@ -242,7 +242,7 @@ def _refuse_members(file: Path, members: Sequence[zipfile.ZipInfo], limits: Limi
         kind = member.external_attr >> 16 & 0o170000
         if member.filename != MANIFEST and not _MEMBER.fullmatch(member.filename):
             raise InputError(f"{file}: holds {member.filename!r:.80}, which is no file of an entry. {_PACK}")
-        why = store.refused_id(member.filename.partition("/")[0]) if member.filename != MANIFEST else None
+        why = record.refused_id(member.filename.partition("/")[0]) if member.filename != MANIFEST else None
         if why:
             raise InputError(f"{file}: holds {member.filename!r:.80}, and no run can be called so: {why}. {_PACK}")
         if kind not in (0, 0o100000) or member.flag_bits & 1:

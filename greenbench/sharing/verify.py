@@ -54,13 +54,13 @@ class Side:
     """A run on one of the sides: the entry's, or the one made here.
 
     Attributes:
-        folder: of the run.
+        run: open.
         rows: measured ones, by the values of ``NAMES``.
         failed: why cells gave nothing, by the same.
         platform_id: see ``platforms``.
     """
 
-    folder: Path
+    run: store.Run
     rows: Mapping[tuple[Any, ...], Sequence[Row]]
     failed: Mapping[tuple[Any, ...], str]
     platform_id: str
@@ -83,7 +83,7 @@ def verify(entry: Path, request: Request, observe: Observer = unobserved) -> Ver
         if problems:
             raise InputError(f"{entry}: a board refuses it: {problems[0].where}: {problems[0].what}")
         theirs = _side(_run(entry, unpacked, request.run_id))
-        run = store.read_run(theirs.folder)
+        run = theirs.run.description
         same = theirs.platform_id == _platform_here(run)
         suite = _suite(run, request, same)
         runner.run(suite, runner.Options(out=again, only=request.only or run.get("only")), observe)
@@ -94,7 +94,7 @@ def verify(entry: Path, request: Request, observe: Observer = unobserved) -> Ver
             raise InputError(
                 f"{entry}: nothing of it could be measured here: {next(iter(ours.failed.values()), 'no cell')}"
             )
-        card = platforms.platforms([privacy.run(store.read_run(again))])[ours.platform_id]
+        card = platforms.platforms([privacy.run(ours.run.description)])[ours.platform_id]
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         digest = submission.read_digest(entry)
         return Verification(digest, entry.name, request.by, now, __version__, card.name, card.id, same, cells)
@@ -110,7 +110,7 @@ def _run(entry: Path, folder: Path, run_id: str | None) -> Path:
     return found[run_id]
 
 
-def _platform_here(run: Row) -> str:
+def _platform_here(run: Mapping[str, Any]) -> str:
     """Return the id of this machine's platform, as a run made here would have it."""
     from greenbench.hardware import environment
 
@@ -126,11 +126,12 @@ def _side(folder: Path) -> Side:
             rows.setdefault(key, []).append(row)
         else:
             failed[key] = str(row["reason"])
-    run = privacy.run(store.read_run(folder))
-    return Side(folder, rows, {k: why for k, why in failed.items() if k not in rows}, platforms.platform_id(run))
+    run = store.open_run(folder)
+    platform_id = platforms.platform_id(privacy.run(run.description))
+    return Side(run, rows, {k: why for k, why in failed.items() if k not in rows}, platform_id)
 
 
-def _suite(run: Row, request: Request, same_platform: bool) -> Suite:
+def _suite(run: Mapping[str, Any], request: Request, same_platform: bool) -> Suite:
     """Return the entry's suite for this machine: its paths found, and one round where only texts can be compared."""
     data = {**run["suite"], "estimate_energy": run["suite"]["estimate_energy"], "timeout_s": run["suite"]["timeout_s"]}
     data["variants"] = [_bundled(item) for item in data["variants"]]
@@ -203,7 +204,7 @@ def _cell(key: tuple[Any, ...], theirs: Side, ours: Side, incomparable: str | No
 def _texts(side: Side, key: tuple[Any, ...]) -> dict[str, Row]:
     """Return the texts of a cell's first window by utterance."""
     cell = error_rates.cell_of(side.rows[key][0])
-    return dict(error_rates.first_windows(side.folder / store.HYPOTHESES, [cell]).get(cell, {}))
+    return dict(error_rates.first_windows(side.run.folder / store.HYPOTHESES, [cell]).get(cell, {}))
 
 
 def _wer(

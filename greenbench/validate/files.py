@@ -88,7 +88,7 @@ def _unreadable(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _contradictory(run: Mapping[str, Any]) -> Iterator[str]:
     """Say what of ``run.json`` does not agree with its suite, and what cannot be."""
-    why = store.refused_id(run["run_id"])
+    why = record.refused_id(run["run_id"])
     if why:
         yield f"run_id {run['run_id']!r:.80} is no name for a folder: {why}"
     why = impossible(run["started_utc"])

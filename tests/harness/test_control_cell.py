@@ -339,7 +339,7 @@ def test_a_reason_is_shared_alike_in_the_run_and_in_the_line() -> None:
 def test_a_run_that_says_other_controls_is_an_error(copy: Path) -> None:
     """The summary in run.json is that of the lines."""
     said = store.read_run(copy)["control"]
-    store.amend_run(copy, control={"cpu": said["cpu"] | {"rtfx": 900.0}})
+    store.amend_run(store.open_run(copy), control={"cpu": said["cpu"] | {"rtfx": 900.0}})
     (problem,) = problems(copy)
     assert (problem.severity, problem.where) == ("error", str(copy / store.RUN))
 

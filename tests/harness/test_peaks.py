@@ -40,7 +40,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Told:
 def look(folder: Path, *devices: str, threads: int = 2, **run: Any) -> dict[str, Peaks]:
     """Ask for the peaks of a run that begins."""
     store.write_run(folder, RUN | run)
-    return dict(kept_peaks.measured(folder, devices, threads, unobserved))
+    return of_run(kept_peaks.measured(store.open_run(folder), devices, threads, unobserved).description)
 
 
 def test_they_are_measured_once_and_told_in_the_run(asked: Told, tmp_path: Path) -> None:
@@ -70,8 +70,8 @@ def test_a_resumed_run_keeps_its_own(asked: Told, tmp_path: Path) -> None:
     """Rows of one run are held against one peak, whatever became of the cache meanwhile."""
     first = look(tmp_path / "a", "cpu")
     cache.clear()
-    again = kept_peaks.measured(tmp_path / "a", ["cpu"], 2, unobserved)
-    assert again == first
+    again = kept_peaks.measured(store.open_run(tmp_path / "a"), ["cpu"], 2, unobserved)
+    assert of_run(again.description) == first
     assert len(asked) == 1
 
 
@@ -257,7 +257,7 @@ def test_a_row_above_the_peak_has_it_measured_again(monkeypatch: pytest.MonkeyPa
     )
     seen: list[Any] = []
     asked = answering(monkeypatch, {"torch": 9e10, "openvino": 2e11})
-    kept_peaks.review(tmp_path / "a", 2, seen.append)
+    kept_peaks.review(store.open_run(tmp_path / "a"), 2, seen.append)
     assert asked == ["torch", "openvino"]
     assert seen == [
         Preparing("measuring again what cpu can do at most: a row was above it", at_most_s=kept_peaks.TIMEOUT_S)
@@ -281,7 +281,7 @@ def test_what_stays_above_the_peak_is_null_with_its_reason(monkeypatch: pytest.M
         look(tmp_path / name, "cpu")
         store.append(tmp_path / name, [row(170.0)])
         answering(monkeypatch, {"torch": again})
-        kept_peaks.review(tmp_path / name, 2, unobserved)
+        kept_peaks.review(store.open_run(tmp_path / name), 2, unobserved)
         (after,) = store.read_rows(tmp_path / name / store.RECORDS)
         assert after["mfu_pct"] is None
         assert after["mfu_note"].startswith("170 % of the peak")
@@ -293,7 +293,7 @@ def test_a_run_without_such_a_row_is_not_looked_at_again(asked: Told, tmp_path: 
     look(tmp_path / "a", "cpu")
     store.append(tmp_path / "a", [row(50.0)])
     before = (tmp_path / "a" / store.RECORDS).stat().st_mtime_ns, (tmp_path / "a" / store.RUN).stat().st_mtime_ns
-    kept_peaks.review(tmp_path / "a", 2, unobserved)
+    kept_peaks.review(store.open_run(tmp_path / "a"), 2, unobserved)
     assert len(asked) == 1
     assert before == (
         (tmp_path / "a" / store.RECORDS).stat().st_mtime_ns,

@@ -132,9 +132,28 @@ def test_run_json_comes_back(tmp_path: Path) -> None:
 def test_run_json_can_learn_more(tmp_path: Path) -> None:
     """What is known only later is added, and what was known stays."""
     store.write_run(tmp_path / "r", {"run_id": "r", "name": "n"})
-    store.amend_run(tmp_path / "r", harness_overhead={"s_per_batch": 1e-6})
+    store.amend_run(store.open_run(tmp_path / "r"), harness_overhead={"s_per_batch": 1e-6})
     known = store.read_run(tmp_path / "r")
     assert (known["name"], known["harness_overhead"]) == ("n", {"s_per_batch": 1e-6})
+
+
+def test_a_run_is_open_as_it_was_read(tmp_path: Path) -> None:
+    """The handle knows the run without its file, and one that is amended states what is new; the old one does not."""
+    store.write_run(tmp_path / "r", {"run_id": "r", "suite": {"protocol": {"use": "quick", "repeats": 2}}})
+    run = store.open_run(tmp_path / "r")
+    first = store.amend_run(run, harness_overhead={"s_per_batch": 1e-6})
+    both = store.amend_run(first, control={})
+    (tmp_path / "r" / store.RUN).rename(tmp_path / "kept.json")
+    assert (run.id, run.folder, store.protocol_of(run).repeats) == ("r", tmp_path / "r", 2)
+    assert ["harness_overhead" in one.description for one in (run, first, both)] == [False, True, True]
+    assert json.loads((tmp_path / "kept.json").read_text()) == both.description
+
+
+def test_runs_are_ordered_by_their_start(tmp_path: Path) -> None:
+    """Wherever a run lies and whatever it is called, the one that began last is the latest; names settle a tie."""
+    for name, started in (("z", "2026-01-01"), ("deep/a", "2026-03-01"), ("b", "2026-03-01"), ("m", "2026-02-01")):
+        store.write_run(tmp_path / name, {"run_id": name.replace("/", "-"), "started_utc": started})
+    assert [run.folder for run in store.by_start(tmp_path)] == [tmp_path / name for name in ("z", "m", "b", "deep/a")]
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
