@@ -1,6 +1,6 @@
 """What each file of a run may hold: one form a file, by which workers' messages, readers and ``validate`` judge it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from greenbench.files.forms import (
@@ -119,18 +119,28 @@ _SUITE = {
     "normalizer": TEXT, "also_score": several(TEXT), "estimate_energy": FLAG, "trace_hz": number(0),
     "timeout_s": number(0), "control": FLAG, **dict.fromkeys(("server", "carbon", "meters"), _SETTINGS),
 }  # fmt: skip
-_RUN = record(
-    {"run_id": TEXT},
-    {
-        "schema": count(1), **dict.fromkeys(("name", "description", "started_utc", "suite_hash"), TEXT),
-        "command": either([TEXT, several(TEXT)], "a text"), "only": TEXT,
-        "suite": record({}, _SUITE), "protocol": _SETTINGS, "versions": _TEXTS, "meters": _TEXTS,
-        "machine": record({}, _MACHINE), "git": record({}, {"commit": TEXT, "dirty": FLAG}),
-        "cooldown": record({}, {"rule": TEXT, "start": each(number())}),
-        "harness_overhead": record({}, {"s_per_batch": number(0), "s_per_window": number(0)}),
-        "control": each(record(_CONTROLS)), "peaks": each(record({})),
-    },
-)  # fmt: skip
+_RUN = {
+    "run_id": TEXT, "schema": count(1), **dict.fromkeys(("name", "description", "started_utc", "suite_hash"), TEXT),
+    "command": either([TEXT, several(TEXT)], "a text"), "only": TEXT,
+    "protocol": _SETTINGS, "versions": _TEXTS, "meters": _TEXTS,
+    "machine": record({}, _MACHINE), "git": record({}, {"commit": TEXT, "dirty": FLAG}),
+    "cooldown": record({}, {"rule": TEXT, "start": each(number())}),
+    "harness_overhead": record({}, {"s_per_batch": number(0), "s_per_window": number(0)}),
+    "control": each(record(_CONTROLS)), "peaks": each(record({})),
+}  # fmt: skip
+
+
+def described(needed: Collection[str] = ("run_id",), stated: Collection[str] = ()) -> Schema:
+    """Return what ``run.json`` must be.
+
+    Args:
+        needed: keys that it must have.
+        stated: keys that its suite must have; where ``protocol`` is one, it must name the protocol.
+    """
+    suite = {**_SUITE, "protocol": record({"use": TEXT}) if "protocol" in stated else _SETTINGS}
+    run = {**_RUN, "suite": record({name: or_null(suite.pop(name)) for name in stated}, suite)}
+    return record({name: run.pop(name) for name in needed}, run)
+
 
 # --- the others ------------------------------------------------------------------------------------------
 
@@ -138,7 +148,7 @@ is_key = form(record(KEY))
 """Judges the keys that a line begins with."""
 
 FORMS: dict[str, Form] = {
-    RUN: form(_RUN),
+    RUN: form(described()),
     RECORDS: form(_ROW, _noted),
     HYPOTHESES: form(record(_HEARD, _SPOKEN)),
     SCORES: form(record(

@@ -137,7 +137,7 @@ def build_protocol(given: Any) -> Protocol:
         raise ValueError(f"{wording.KINDS['dict']} (got {given!r:.60})")  # noqa: TRY004 (pydantic's validators raise it)
     steps = dict(given)
     use = steps.pop("use", "quick")
-    if use not in PROTOCOLS:
+    if not isinstance(use, str) or use not in PROTOCOLS:
         raise ValueError(f"unknown protocol '{use}'. {did_you_mean(str(use), PROTOCOLS)}")
     merged = asdict(PROTOCOLS[use])
     for key in steps:

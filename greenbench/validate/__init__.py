@@ -62,14 +62,15 @@ def _judged(folder: Path) -> list[Problem]:
 
 def _run(folder: Path) -> Iterator[Problem]:
     """Check one run; without a sound ``run.json`` nothing else can be judged."""
-    run, unsound = files.read_run(folder)
+    described, unsound = files.read_run(folder)
     yield from unsound
-    if run is None:
+    if described is None:
         return
+    run, suite = described
     lines, malformed = files.read_lines(folder)
     yield from malformed
     yield from files.uncontrolled(run, lines[store.CONTROL], folder)
-    evidence = files.evidence(folder, run, lines)
+    evidence = files.evidence(folder, run, suite.protocol, lines)
     sound: list[Line] = []
     for line in lines[store.RECORDS]:
         found = list(_row(line, evidence))

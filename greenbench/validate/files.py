@@ -8,27 +8,19 @@ from pydantic import ValidationError
 
 from greenbench.errors import StoreError
 from greenbench.files import readback
+from greenbench.files.forms import form
 from greenbench.files.readback import Fault
 from greenbench.hardware import control
 from greenbench.metrics import ACCURACY
 from greenbench.plugins import traces
 from greenbench.results import record, store
 from greenbench.results.record import SCHEMA
-from greenbench.results.runfiles import FORMS
+from greenbench.results.runfiles import FORMS, described
 from greenbench.suite import plan
 from greenbench.suite.config import Suite
-from greenbench.suite.protocol import Protocol, build_protocol, steps_of
+from greenbench.suite.protocol import Protocol, steps_of
 from greenbench.validate.evidence import Evidence, Line, Problem
 from greenbench.validate.moments import impossible
-
-RUN = {
-    "run_id": str, "name": str, "started_utc": str, "suite_hash": str, "suite": dict, "protocol": dict,
-    "versions": dict, "machine": dict, "meters": dict,
-}  # fmt: skip
-"""What ``run.json`` must have, and of which type."""
-
-SUITE = ("datasets", "variants", "scenarios", "batch_sizes", "threads", "server", "protocol")
-"""What its suite must state: rows are held against it, and a default of today may not be that of the run."""
 
 NEEDED: dict[str, Sequence[str]] = {
     store.HYPOTHESES: ("speaker", "audio_s"),
@@ -53,40 +45,54 @@ MAX_UNUSABLE = 1_000
 """After so many lines of one file that cannot be used the rest of it is not looked at."""
 
 
-def read_run(folder: Path) -> tuple[dict[str, Any] | None, list[Problem]]:
-    """Read ``run.json``; return it where it is sound enough to judge rows by, and what is wrong with it."""
+def _other_schema(run: Mapping[str, Any]) -> Iterator[str]:
+    if run.get("schema") != SCHEMA:
+        yield f"schema is {run.get('schema')!r}, this version of greenbench reads {SCHEMA}"
+
+
+DESCRIPTION = form(
+    described(
+        needed=("run_id", "name", "started_utc", "suite_hash", "suite", "protocol", "versions", "machine", "meters"),
+        stated=("datasets", "variants", "scenarios", "batch_sizes", "threads", "server", "protocol"),
+    ),
+    _other_schema,
+)
+"""Judges ``run.json``: rows are compared with it and with its suite, whose defaults of today may not be the run's."""
+
+
+def read_run(folder: Path) -> tuple[tuple[dict[str, Any], Suite] | None, list[Problem]]:
+    """Read ``run.json``.
+
+    Returns:
+        Its content and its suite, where rows can be judged by them; and what is wrong.
+    """
     path = folder / store.RUN
     try:
         run = readback.read_object(path)
     except StoreError as error:
-        return None, [Problem("error", str(path), str(error).removeprefix(f"{path}: "), _RESTORE)]
-    unreadable = list(_unreadable(run)) or [(what, _RESTORE) for what in FORMS[store.RUN](run)]
-    told = unreadable or [(what, _RESTORE) for what in _contradictory(run)]
-    return (None if unreadable else run), [Problem("error", str(path), what, fix) for what, fix in told]
-
-
-def _unreadable(run: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Say why rows cannot be judged by this ``run.json``, and what to do."""
-    wrong = [name for name, kind in RUN.items() if not isinstance(run.get(name), kind)]
-    yield from ((f"{name} is missing or no {RUN[name].__name__}", _RESTORE) for name in wrong)
-    if run.get("schema") != SCHEMA:
-        yield f"schema is {run.get('schema')!r}, this version of greenbench reads {SCHEMA}", _RESTORE
-    if wrong:
-        return
-    stated = {*run["suite"], *(f"protocol.{name}" for name in run["suite"].get("protocol") or ())}
-    yield from ((f"suite.{name} is missing", _RESTORE) for name in (*SUITE, "protocol.use") if name not in stated)
+        return None, [_of_run(path, str(error).removeprefix(f"{path}: "))]
+    if faults := DESCRIPTION(run):
+        return None, [_of_run(path, what) for what in faults]
     try:
-        Suite.model_validate(run["suite"])
+        suite = Suite.model_validate(run["suite"])
     except ValidationError as error:
-        for problem in error.errors(include_url=False)[:MAX_FAULTS]:
-            where, what = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
-            fix = _INSTALL if what.startswith("unknown normalizer") else _RESTORE
-            yield f"the suite does not load: {where}: {' '.join(what.removesuffix('.').split())}", fix
-    except (ValueError, KeyError, TypeError) as error:
-        yield f"the suite does not load: {' '.join(str(error).removesuffix('.').split())}", _RESTORE
+        return None, [_of_run(path, what, fix) for what, fix in _unloadable(error)]
+    return (run, suite), [_of_run(path, what) for what in _contradictory(run, suite.protocol)]
 
 
-def _contradictory(run: Mapping[str, Any]) -> Iterator[str]:
+def _of_run(path: Path, what: str, fix: str = _RESTORE) -> Problem:
+    return Problem("error", str(path), what, fix)
+
+
+def _unloadable(error: ValidationError) -> Iterator[tuple[str, str]]:
+    """Say why a suite does not load, and what to do."""
+    for problem in error.errors(include_url=False)[:MAX_FAULTS]:
+        where, what = ".".join(map(str, problem["loc"])), problem["msg"].removeprefix("Value error, ")
+        fix = _INSTALL if what.startswith("unknown normalizer") else _RESTORE
+        yield f"the suite does not load: {where}: {' '.join(what.removesuffix('.').split())}", fix
+
+
+def _contradictory(run: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
     """Say what of ``run.json`` does not agree with its suite, and what cannot be."""
     why = record.refused_id(run["run_id"])
     if why:
@@ -97,7 +103,7 @@ def _contradictory(run: Mapping[str, Any]) -> Iterator[str]:
     digest = plan.digest(run["suite"])
     if digest != run["suite_hash"]:
         yield f"suite_hash is {run['suite_hash']}, the suite's digest is {digest}"
-    expected = {"name": _steps(run).use, **steps_of(_steps(run))}
+    expected = {"name": protocol.use, **steps_of(protocol)}
     for name, value in run["protocol"].items():
         if name not in expected or value != expected[name]:
             yield f"protocol.{name} is {value!r}, by the suite {expected.get(name)!r}"
@@ -109,10 +115,6 @@ def uncontrolled(run: Mapping[str, Any], lines: Sequence[Line], folder: Path) ->
     if run.get("control", told) != told:
         what = f"control is {run['control']!r}, by {store.CONTROL} {told!r}"
         yield Problem("error", str(folder / store.RUN), what, _RESTORE)
-
-
-def _steps(run: Mapping[str, Any]) -> Protocol:
-    return build_protocol(run["suite"]["protocol"])
 
 
 def read_lines(folder: Path) -> tuple[dict[str, list[Line]], list[Problem]]:
@@ -144,11 +146,7 @@ def read_lines(folder: Path) -> tuple[dict[str, list[Line]], list[Problem]]:
 
 def _fault(path: Path, fault: Fault) -> Problem:
     """Return a line's fault as a problem; a torn line is what a crash leaves, and what a resumed run mends."""
-    fix = (
-        "It is skipped everywhere. Continue the run with --resume where a row is missing."
-        if fault.is_torn
-        else _RESTORE
-    )
+    fix = _RESUME if fault.is_torn else _RESTORE
     return Problem("warning" if fault.is_torn else "error", f"{path}:{fault.line}", fault.what, fix)
 
 
@@ -157,7 +155,7 @@ def _lacking(file: str, number: int, row: Mapping[str, Any]) -> Fault | None:
     return Fault(number, f"{', '.join(lacking)}: missing") if lacking else None
 
 
-def evidence(folder: Path, run: Mapping[str, Any], lines: Mapping[str, Sequence[Line]]) -> Evidence:
+def evidence(folder: Path, run: Mapping[str, Any], protocol: Protocol, lines: Mapping[str, Sequence[Line]]) -> Evidence:
     """Bring what a run holds beside its rows under the rows' keys."""
     texts: dict[record.Key, dict[str, Mapping[str, Any]]] = {}
     for line in lines[store.HYPOTHESES]:
@@ -167,7 +165,7 @@ def evidence(folder: Path, run: Mapping[str, Any], lines: Mapping[str, Sequence[
     return Evidence(
         folder,
         run,
-        _steps(run),
+        protocol,
         {key: list(found.values()) for key, found in texts.items()},
         {key: edges[n].row["segments"] for key, n in at.items()},
         {record.key_of(line.row): line.row for line in lines[store.RECORDS]},

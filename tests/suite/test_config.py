@@ -281,11 +281,17 @@ def test_protocols_with_the_same_steps_are_one(stated: str | dict) -> None:
     assert content_hash(loaded) == content_hash(config.load(yaml.safe_load(WHOLE)))
 
 
-@pytest.mark.parametrize("given", [3, None, ["quick"]])
+@pytest.mark.parametrize("given", [3, None, ["quick"]], ids=str)
 def test_a_protocol_is_a_name_or_a_mapping(given: object) -> None:
     """Anything else is refused in the words of the other mappings."""
     with pytest.raises(InputError, match="protocol: a mapping is expected"):
         config.load({**yaml.safe_load(WHOLE), "protocol": given})
+
+
+def test_a_protocols_name_is_a_text() -> None:
+    """What cannot be a name at all is an unknown protocol, not a crash."""
+    with pytest.raises(InputError, match="unknown protocol"):
+        config.load({**yaml.safe_load(WHOLE), "protocol": {"use": ["quick"]}})
 
 
 def test_overriding_leaves_the_callers_mapping_alone() -> None:

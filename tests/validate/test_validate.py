@@ -232,10 +232,14 @@ def test_a_changed_file_is_found(file: str, edit: Edit, severity: str, told: str
         (lambda run: run["suite"].update(threads=64), "the suite's digest is"),
         (lambda run: run["protocol"].update(window_s=9.0), "protocol.window_s is 9.0, by the suite 0.15"),
         (lambda run: run["protocol"].update(name="official"), "protocol.name is 'official', by the suite 'quick'"),
-        (lambda run: run.pop("machine"), "machine is missing or no dict"),
-        (lambda run: run.update(run_id=7), "run_id is missing or no str"),
+        (lambda run: run.pop("machine"), "machine: missing"),
+        (lambda run: run.update(run_id=7), "run_id: a valid string is expected, not 7"),
         (lambda run: run.update(schema=99), "schema is 99, this version of greenbench reads 1"),
-        (lambda run: run["suite"].update(normalizer="gone"), "the suite does not load: "),
+        (lambda run: run["suite"].update(normalizer="gone"), "the suite does not load: normalizer: unknown"),
+        (lambda run: run["suite"].pop("server"), "suite.server: missing"),
+        (lambda run: run["suite"]["protocol"].pop("use"), "suite.protocol.use: missing"),
+        (lambda run: run["suite"].update(protocol=None), "the suite does not load: protocol: a mapping is expected"),
+        (lambda run: run.update(meters=None), "meters: a valid dictionary is expected, not None"),
     ],
 )
 def test_a_changed_run_json_is_found(edit: Edit, told: str, copy: Path) -> None:
