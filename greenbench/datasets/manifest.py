@@ -257,9 +257,7 @@ def _json(line: bytes) -> Any:
         raise ValueError(other)
     try:
         return readback.parse(line)
-    except KeyError as twice:
-        raise ValueError(f"the key {twice} is given twice") from twice
-    except ValueError as error:
+    except readback.NotJsonError as error:
         if line in {b"[", b"{"} or line.startswith(b"["):
             raise ValueError(_NO_ARRAY) from error
         if line.endswith(b",") and _is_json(line[:-1]):
@@ -273,7 +271,7 @@ def _json(line: bytes) -> Any:
 def _is_json(text: bytes) -> bool:
     try:
         readback.parse(text)
-    except (KeyError, ValueError):
+    except ValueError:
         return False
     return True
 

@@ -3,6 +3,7 @@
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,19 +30,48 @@ class Fault:
     is_torn: bool = False
 
 
+class NotJsonError(ValueError):
+    """The content is no JSON, as a crash or a full disk leaves it."""
+
+
 def parse(content: bytes) -> Any:
-    """Return what JSON holds; an object that has a key twice is none.
+    """Return what JSON holds.
 
     Raises:
-        ValueError: it is not JSON in UTF-8, has a key twice, or is nested too deep.
+        NotJsonError: it is not JSON in UTF-8.
+        ValueError: an object in it has a key twice, or it is nested too deep.
     """
     try:
         value = from_json(content, _once)
     except RecursionError:
         raise ValueError("nested too deep") from None
+    except (JSONDecodeError, UnicodeDecodeError) as error:
+        raise NotJsonError(str(error)) from error
     most = limits().max_depth
     if content.count(b"[") + content.count(b"{") > most and _is_deeper(value, most):
         raise ValueError(f"nested deeper than {most}")
+    return value
+
+
+def parse_object(content: bytes, form: Form | None = None) -> Row:
+    """Return the JSON object that a line or a whole file is.
+
+    Args:
+        content: JSON in UTF-8.
+        form: what the object must be; None takes any.
+
+    Raises:
+        NotJsonError: it is not JSON in UTF-8.
+        ValueError: it is no object of this form, has a key twice, or is nested too deep.
+    """
+    try:
+        value = parse(content)
+    except NotJsonError as error:
+        raise NotJsonError(f"not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"a JSON object is expected, not {kind(value)}")  # noqa: TRY004 (one kind for all faults)
+    if form is not None and (found := form(value)):
+        raise ValueError("; ".join(found))
     return value
 
 
@@ -49,7 +79,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         twice = next(key for n, (key, _) in enumerate(pairs) if any(key == other for other, _ in pairs[:n]))
-        raise KeyError(twice)
+        raise ValueError(f"the key {twice!r} is given twice")
     return found
 
 
@@ -107,17 +137,11 @@ def read_object(path: Path, form: Form | None = None, most: int | None = None) -
     Raises:
         StoreError: it cannot be read, or is no JSON object of this form.
     """
+    content = read_whole(path, most)
     try:
-        content = parse(read_whole(path, most))
-    except KeyError as twice:
-        raise StoreError(f"{path}: not JSON: the key {twice} is given twice") from twice
+        return parse_object(content, form)
     except ValueError as error:
-        raise StoreError(f"{path}: not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise StoreError(f"{path}: a JSON object is expected, not {kind(content)}")
-    if form is not None and (found := form(content)):
-        raise StoreError(f"{path}: {'; '.join(found)}")
-    return content
+        raise StoreError(f"{path}: {error}") from error
 
 
 def numbered(path: Path) -> Iterator[tuple[int, bytes | None]]:
@@ -163,16 +187,11 @@ def judged(form: Form | None, number: int, line: bytes | None) -> Row | Fault | 
     if not line.strip():
         return None
     try:
-        row = parse(line)
-    except KeyError as twice:
-        return Fault(number, f"the key {twice} is given twice")
+        return parse_object(line, form)
+    except NotJsonError:
+        return Fault(number, "torn line", is_torn=True)
     except ValueError as error:
-        is_deep = str(error).startswith("nested")
-        return Fault(number, str(error) if is_deep else "torn line", not is_deep)
-    if not isinstance(row, dict):
-        return Fault(number, f"a JSON object is expected, not {kind(row)}")
-    found = [] if form is None else form(row)
-    return Fault(number, "; ".join(found)) if found else row
+        return Fault(number, str(error))
 
 
 def lines(path: Path, form: Form | None) -> Iterator[tuple[int, Row | Fault]]:

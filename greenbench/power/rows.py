@@ -149,13 +149,9 @@ def _rows(source: Source, text: str) -> Iterator[tuple[int, Row]]:
 def _json_rows(source: Source, whole: str) -> Iterator[tuple[int, Row]]:
     for number, text in enumerate(whole.splitlines(), start=1):
         try:
-            row = readback.parse(text.encode() or b"{}")
-        except KeyError as twice:
-            raise InputError(f"{source.path}:{number}: the key {twice} is given twice") from twice
+            row = readback.parse_object(text.encode() or b"{}")
         except ValueError as error:
-            raise InputError(f"{source.path}:{number}: this line is not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise InputError(f"{source.path}:{number}: this line is no JSON object")
+            raise InputError(f"{source.path}:{number}: {error}") from error
         if row:
             yield number, row
 

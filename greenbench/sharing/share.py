@@ -1,7 +1,6 @@
 """One run as it may be shared: its files without what names a person, a machine or a place, and their digest."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from greenbench import identifiers
 from greenbench.errors import StoreError
 from greenbench.files import whole
+from greenbench.files.unicode import to_json
 from greenbench.results import record, store
 from greenbench.sharing import privacy
 
@@ -74,7 +74,7 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         path.unlink(missing_ok=True)
         return
     with whole.file(path) as aside, aside.open("x", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in chain([first], lines))
+        stream.writelines(to_json(row, allow_nan=True) + "\n" for row in chain([first], lines))
 
 
 def digest(folder: Path) -> str:

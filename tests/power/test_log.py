@@ -69,7 +69,7 @@ def test_columns_can_be_named(log) -> None:
         ("t,kw\n1700000000,20\n", r"no column with the watts .* among: t, kw. Name it with --power-column"),
         ("timestamp,watts\n", "holds no samples: is the meter recording?"),
         ("", "holds no samples"),
-        ('{"t": 1700000000, "w": 20}\nrubbish\n', r"wall.csv:2: this line is not JSON"),
+        ('{"t": 1700000000, "w": 20}\nrubbish\n', r"wall.csv:2: not JSON: "),
     ],
 )
 def test_what_is_not_understood_is_refused(log, text: str, said: str) -> None:
@@ -204,9 +204,9 @@ def test_meters_that_take_turns_are_several_series(log, column: str, names: tupl
         ("t;watts\n1700000000;12,5\n", "wall.csv:2: the power '12,5' is not a number"),
         ("t,watts,Watts\n1700000000,40,230\n", "two columns are called watts"),
         ('{"t": 1700000000, "watts": true}\n', "wall.csv:1: the power 'True' is not a number"),
-        ('{"t": 1700000000, "watts": 40}\n[1, 2]\n', "wall.csv:2: this line is no JSON object"),
+        ('{"t": 1700000000, "watts": 40}\n[1, 2]\n', "wall.csv:2: a JSON object is expected, not a list"),
         ('{"t": 1700000000, "w": 0.2, "attributes": {"unit_of_measurement": "kW"}}\n', "the unit is kW"),
-        ('{"t": ' + 100_000 * "[" + "\n", "wall.csv:1: this line is not JSON: nested too deep"),
+        ('{"t": ' + 100_000 * "[" + "\n", "wall.csv:1: nested too deep"),
         ("t,watts\n1700000000," + 200_000 * "4" + "\n", "this is no power log: field larger"),
     ],
 )
