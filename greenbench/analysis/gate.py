@@ -43,15 +43,17 @@ class Gate:
 DEFAULT = Gate()
 
 
-def parse(text: str, reference: str | None = None) -> Gate:
-    """Read ``margin:1.0pp``, ``mlperf-99`` or ``none``.
+def parse(text: str | None, reference: str | None = None) -> Gate:
+    """Read ``margin:1.0pp``, ``mlperf-99`` or ``none``; None gives the rule and margin of ``DEFAULT``.
 
     Raises:
         InputError: it is none of these.
     """
-    margin = re.fullmatch(r"margin(?::(\d+(?:\.\d+)?)pp)?", text)
+    if text in (None, "margin"):
+        return Gate(reference=reference)
+    margin = re.fullmatch(r"margin:(\d+(?:\.\d+)?)pp", text)
     if margin:
-        return Gate("margin", float(margin[1] or 1) / 100, reference)
+        return Gate("margin", float(margin[1]) / 100, reference)
     if text == "mlperf-99":
         return Gate("mlperf-99", reference=reference)
     if text == "none":

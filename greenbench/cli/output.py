@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Folder = Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")]
+Gate = Annotated[
+    str | None,
+    typer.Option(
+        help="WER that ranks by energy, speed and size ask for: margin:1.0pp, mlperf-99 or none.",
+        show_default="margin:1.0pp",
+    ),
+]
 Folders = Annotated[list[Path], typer.Argument(help="Folders of runs, or parents of such folders.")]
 
 

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from greenbench.cli.console import echo
-from greenbench.cli.output import Folders, Json, count
+from greenbench.cli.output import Folders, Gate, Json, count
 from greenbench.cli.progress import Progress
 from greenbench.errors import InputError
 
@@ -115,9 +115,7 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
         list[Path] | None, typer.Argument(help="Folders of runs or entries, parents of such folders, or entries.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The site's folder.")] = Path("site"),
-    gate: Annotated[
-        str, typer.Option(help="WER that ranks by energy, speed and size ask for: margin:1.0pp, mlperf-99 or none.")
-    ] = "margin:1.0pp",
+    gate: Gate = None,
     reference: Annotated[
         str | None,
         typer.Option(help="Hold every WER against this variant's.", show_default="its base model or teacher"),

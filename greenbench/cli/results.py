@@ -11,6 +11,7 @@ from greenbench.cli.console import echo
 from greenbench.cli.output import (
     Folder,
     Folders,
+    Gate,
     Json,
     check_not_empty,
     count,
@@ -21,14 +22,11 @@ from greenbench.cli.output import (
 )
 from greenbench.errors import InputError
 
-GATE = "margin:1.0pp"
-Gate = Annotated[str, typer.Option(help="WER that speed and energy ranks ask for: margin:1.0pp, mlperf-99 or none.")]
-
 
 def report(
     results: Folders,
     out: Annotated[Path | None, typer.Option(help="The page.", show_default="report.html in the first folder")] = None,
-    gate: Gate = GATE,
+    gate: Gate = None,
     reference: Annotated[
         str | None,
         typer.Option(help="Hold every WER against this variant's.", show_default="its base model or teacher"),
@@ -64,7 +62,7 @@ def dashboard(
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve at; 0: any that is free.")] = 8050,
-    gate: Gate = GATE,
+    gate: Gate = None,
 ) -> None:
     """Serve the page of all runs below a folder, filling in while they run, until Ctrl-C."""
     from greenbench.analysis import gate as gates

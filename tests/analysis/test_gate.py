@@ -41,6 +41,14 @@ def test_gates_are_read(text: str, expected: Gate) -> None:
     assert (told(found) is None) == (text == "none")
 
 
+def test_the_default_that_help_states_is_the_default() -> None:
+    """What no option is given for is decided in one place, and the help text agrees with it."""
+    from greenbench.cli import output
+
+    (option,) = output.Gate.__metadata__
+    assert parse(option.show_default) == parse(None) == gate.DEFAULT
+
+
 @pytest.mark.parametrize("text", ["1pp", "margin:1", "margin:1%", "margin:-1pp", "mlperf", ""])
 def test_other_gates_are_refused(text: str) -> None:
     """What is no gate is one clear line."""
