@@ -461,7 +461,7 @@ def _write_sound_row(folder: Path, run: dict, cell: dict, clock_s: float) -> flo
     from greenbench.meters import energy
     from greenbench.metrics import ACCURACY, METRICS
     from greenbench.plugins import Quantity, Reading
-    from greenbench.results import flags, store
+    from greenbench.results import flag_rules, flags, store
     from greenbench.results.record import TIMED_REGION, Record, to_row
     from greenbench.suite import protocol
     from greenbench.text import scorers
@@ -499,7 +499,7 @@ def _write_sound_row(folder: Path, run: dict, cell: dict, clock_s: float) -> flo
         "data_hash": corpus.data_hash((f"u{i:03}", s, 32000, f"{i:016}") for i, s in enumerate(SAID)),
         **{name: cell[name] for name in cell if name in PROVENANCE},
     }  # fmt: skip
-    raised = flags.flags(flags.Measured(metrics, provenance, steps, run["machine"]["n_cpus_logical"]))
+    raised = flags.flags(flag_rules.Measured(metrics, provenance, steps, run["machine"]["n_cpus_logical"]))
     if provenance.get("synthetic"):
         metrics = {name: value for name, value in metrics.items() if name not in ACCURACY}
     key["repeat"] = 0

@@ -17,7 +17,7 @@ from greenbench.meters import energy, thermal
 from greenbench.meters.clock import Clock
 from greenbench.meters.cputime import CpuTime
 from greenbench.plugins import Quantity, Reading
-from greenbench.results.flags import MAX_FOREIGN_SHARE
+from greenbench.results.flag_rules import MAX_FOREIGN_SHARE
 
 MIN_FREE_BYTES = 5 * 2**30
 """Room for the largest wav2vec 2.0 model, a LibriSpeech test set and its archive."""

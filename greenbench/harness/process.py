@@ -136,7 +136,8 @@ def _record_failure(folder: Path, job: Job, reason: str, observe: Observer) -> N
 
 def _tell_left(folder: Path, account: _Account) -> None:
     """Write into the cell's rows how many processes it left behind: their work is in nobody's account."""
-    from greenbench.results.flags import flagged, processes_left
+    from greenbench.results.flag_rules import processes_left
+    from greenbench.results.flags import flagged
 
     def known(row: dict[str, Any]) -> Mapping[str, Any] | None:
         if row not in account.rows:
@@ -151,7 +152,7 @@ def _tell_left(folder: Path, account: _Account) -> None:
 
 
 def _left(n_left: int) -> str:
-    from greenbench.results.flags import processes_left
+    from greenbench.results.flag_rules import processes_left
 
     return f"; it left {processes_left(n_left)} behind, now ended" if n_left else ""
 

@@ -17,7 +17,7 @@ from greenbench.harness.window import Window
 from greenbench.meters import energy
 from greenbench.metrics import padding_pct, ratio
 from greenbench.plugins import Reading
-from greenbench.results import flags
+from greenbench.results import flag_rules, flags
 from greenbench.results.record import SCHEMA, TIMED_REGION, Record, Status, to_row
 from greenbench.results.runfiles import RECORDS, unstorable
 from greenbench.statistics.percentiles import median, upper_bound
@@ -122,7 +122,7 @@ def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:
         "timestamp_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
     steps = job.suite.protocol
-    raised = flags.flags(flags.Measured(metrics, provenance, steps, os.cpu_count() or 1, window.unstable))
+    raised = flags.flags(flag_rules.Measured(metrics, provenance, steps, os.cpu_count() or 1, window.unstable))
     return Record(job.key(repeat), "ok", None, tuple(raised), metrics, provenance, tuple(raised.values()))
 
 

@@ -17,6 +17,7 @@ from greenbench.power import log as power_log
 from greenbench.power.log import EXTERNAL, PowerLog
 from greenbench.results import flags as results_flags
 from greenbench.results import frames, store
+from greenbench.results.flag_rules import Measured
 from greenbench.results.record import KEYS
 from greenbench.suite.protocol import Protocol
 
@@ -110,7 +111,7 @@ def _with_system(row: Row, log: PowerLog, edges: Sequence[Row], steps: Protocol,
         "idle_power_after_w": _power_w(log, after),
         **energy.derived(row["device"], reading, idle_w, row["audio_s"], factor),
     }
-    now = results_flags.Measured(changed, changed, steps, n_cpus=1)
+    now = Measured(changed, changed, steps, n_cpus=1)
     flags = results_flags.flags_anew(now, results_flags.flags_of(row), results_flags.BY_ENERGY)
     return {**changed, "flags": [*flags], "flag_notes": [*flags.values()]}
 

@@ -8,7 +8,7 @@ from greenbench.hardware import control, roofline
 from greenbench.meters import energy
 from greenbench.metrics import ACCURACY, METRICS, mfu_pct, ratio
 from greenbench.plugins import METHODS
-from greenbench.results import flags, store
+from greenbench.results import flag_rules, flags, store
 from greenbench.validate.evidence import Check, Evidence, Row
 from greenbench.validate.form import EDITED
 
@@ -103,7 +103,7 @@ def _has_its_flags(row: Row, evidence: Evidence) -> Iterator[str]:
     """Flags are those that the rules raise; whether a later pass gave other texts only the row knows."""
     n_cpus = evidence.run["machine"].get("n_cpus_logical") or 1
     unstable = "unstable-text" in row["flags"]
-    raised = set(flags.flags(flags.Measured(row, row, evidence.steps, n_cpus, unstable)))
+    raised = set(flags.flags(flag_rules.Measured(row, row, evidence.steps, n_cpus, unstable)))
     for flag in sorted(raised ^ set(row["flags"])):
         known = "" if flag in flags.FLAGS else ", which this version does not know"
         yield f"flag {flag} {'is missing' if flag in raised else f'has no ground{known}'}"

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from greenbench.results.flags import FLAGS, Measured, flags, flags_over_repeats
+from greenbench.results.flag_rules import Measured
+from greenbench.results.flags import FLAGS, flags, flags_over_repeats
 from greenbench.suite.protocol import PROTOCOLS
 
 OFFICIAL = replace(PROTOCOLS["official"], window_s=10)
