@@ -108,7 +108,7 @@ def short_form(protocol: Protocol) -> dict[str, Any]:
 def overrides(protocol: Protocol) -> dict[str, Any]:
     """Return the steps that differ from those of the named protocol, whole numbers as integers."""
     named = asdict(PROTOCOLS[protocol.use])
-    return {step: _plain(value) for step, value in asdict(protocol).items() if value != named[step]}
+    return {step: _whole(value) for step, value in asdict(protocol).items() if value != named[step]}
 
 
 def label(protocol: Protocol) -> str:
@@ -121,7 +121,7 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _plain(value: Any) -> Any:
+def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -13,7 +13,7 @@ from greenbench import registry
 from greenbench.assets import quickstart_suite
 from greenbench.errors import InputError, did_you_mean, nearest
 from greenbench.files import strictyaml
-from greenbench.suite import file
+from greenbench.suite import file, flow
 from greenbench.suite.config import Suite
 from greenbench.suite.config import load as load_suite
 from greenbench.suite.entries import registered
@@ -88,11 +88,11 @@ def text(draft: Draft, folder: Path | None = None) -> str:
     variants = _variants(model, _builds(draft.builds))
     return TEMPLATE.format(
         name=_name(draft.model),
-        description=_plain(f"{draft.model} on {draft.data}"),
-        protocol=_plain(draft.protocol or "quick"),
-        dataset=_flow(dataset),
-        variants="\n".join(f"  - {_flow(variant)}" for variant in variants),
-        device=_plain(draft.device or "cpu"),
+        description=flow.value(f"{draft.model} on {draft.data}"),
+        protocol=flow.value(draft.protocol or "quick"),
+        dataset=flow.line(dataset),
+        variants="\n".join(f"  - {flow.line(variant)}" for variant in variants),
+        device=flow.value(draft.device or "cpu"),
         estimate=str(draft.estimate_energy).lower(),
     )
 
@@ -287,18 +287,3 @@ def _name(model: str) -> str:
     """Return a name for the suite and its model: the last part of a path or a hub id."""
     stem = Path(model).resolve().name if Path(model).is_dir() else model.rpartition("/")[2]
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._") or "model"
-
-
-def _flow(entry: Any) -> str:
-    """Return an entry in one line of YAML."""
-    if isinstance(entry, str):
-        return _plain(entry)
-    return "{" + ", ".join(f"{key}: {_plain(value)}" for key, value in entry.items()) + "}"
-
-
-def _plain(value: Any) -> str:
-    """Return a value as YAML, in quotes where it could be read as something else or break the line."""
-    text = str(value)
-    if isinstance(value, int) or (re.fullmatch(r"[A-Za-z][\w./+-]*", text) and parsed(f"x: {text}") == {"x": text}):
-        return text
-    return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=10**6).strip()
