@@ -262,7 +262,7 @@ def test_rows_of_an_earlier_version_are_left_as_they_are(tmp_path: Path) -> None
     store.append(tmp_path, rows)
     at = {"session": 0, "round": 0, "device": "cpu", "timestamp_utc": "2025"}
     store.append(tmp_path, [one | at for one in both(line(9.0), line(9.0))], store.CONTROL)
-    complete(tmp_path, Bracket(0, 0, "cpu"))
+    complete(store.open_run(tmp_path), Bracket(0, 0, "cpu"))
     assert [json.loads(text) for text in (tmp_path / store.RECORDS).read_text().splitlines()][1:] == rows[1:]
     assert kept(tmp_path)[0]["control_rtfx"] == pytest.approx(9)
 

@@ -113,7 +113,7 @@ def test_a_row_that_does_not_hold_is_left_out_with_the_reason(sound_run: Callabl
         (lambda run: run.update(suite_hash="forged"), "suite_hash"),
         (lambda run: run.update(run_id="../up"), "no name for a folder"),
         (lambda run: run.update(run_id=".."), "no name for a folder"),
-        (lambda run: run.pop("machine"), "machine is missing"),
+        (lambda run: run.pop("machine"), "machine: missing"),
     ],
 )
 def test_a_run_that_does_not_hold_is_refused(
