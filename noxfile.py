@@ -61,6 +61,7 @@ def docs(session: nox.Session) -> None:
     """Write the generated parts of all documents anew."""
     session.install("-e", ".[test]")
     session.run("python", "tools/readme.py")
+    session.run("python", "tools/rooms.py")
 
 
 @nox.session

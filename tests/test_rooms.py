@@ -1,6 +1,8 @@
 """The order of the rooms: which folder of the package may import which, read from every import that there is."""
 
 import ast
+import re
+import runpy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -104,6 +106,17 @@ def test_the_house_names_no_room_that_is_not_there() -> None:
     """A room that was emptied leaves the list."""
     known = modules(ROOT)
     assert [name for name in HOUSE.split() if name not in known] == []
+
+
+def test_the_picture_is_of_this_house() -> None:
+    """The page on architecture shows every folder, in this order; `python tools/rooms.py` draws it anew."""
+    drawn = (ROOT.parent / "docs" / "explanation" / "rooms.svg").read_text(encoding="utf-8")
+    assert drawn == runpy.run_path(str(ROOT.parent / "tools" / "rooms.py"))["picture"]()
+    boxes = re.findall(r">(\w+)/<", drawn)
+    folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert set(boxes) == folders
+    bands = [[name for name in line.split() if name in folders] for line in HOUSE.strip().splitlines()]
+    assert boxes == [name for band in reversed(bands) for name in band]
 
 
 @pytest.mark.parametrize(
