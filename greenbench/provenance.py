@@ -1,4 +1,10 @@
-"""The one table of provenance columns: where the numbers of a row come from."""
+"""The one table of provenance columns: where the numbers of a row come from, and what rows of one cell agree in."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from greenbench.metrics import missing
 
 PROVENANCE: dict[str, str] = {  # one line a column: name, and what it says
     # the plan
@@ -79,3 +85,44 @@ PROVENANCE: dict[str, str] = {  # one line a column: name, and what it says
     "cell_s": "seconds of the whole cell, process start included",
 }
 """Name -> what the column says; numbers are those that end as ``record.NUMERIC`` says, the rest texts or flags."""
+
+PER_ROW = (
+    "order_index", "timestamp_utc", "cell_s", "n_windows", "server_probes",
+    "control_rtfx", "control_drift_pct", "control_energy_j_per_audio_s", "mfu_note",
+    "cooldown_s", "cooldown_excess_c", "warmup_batches", "warmup_s", "warmup_cv_pct",
+)  # fmt: skip
+"""The columns in which the rows of one cell differ as a matter of course."""
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """What the rows of a cell have in a column where they were expected to agree and do not.
+
+    Attributes:
+        values: the different values, in the order of the rows; at least two.
+    """
+
+    values: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        """Return all values for people."""
+        return " / ".join(map(str, self.values))
+
+
+def agreed(values: Sequence[Any]) -> Any:
+    """Return the one value of a column, ``Mixed`` where there are several, None where none is known."""
+    if values.count(values[0]) == len(values):
+        return values[0]
+    known = [value for value in values if value is not None]
+    distinct = {str(value): value for value in known}
+    return Mixed(tuple(distinct.values())) if len(distinct) > 1 else known[0]
+
+
+def each(value: Any) -> tuple[Any, ...]:
+    """Return the values in a column of a cell: none where it is missing, several where it is ``Mixed``."""
+    return value.values if isinstance(value, Mixed) else () if missing(value) else (value,)
+
+
+def as_text(value: Any) -> Any:
+    """Return a column's value for JSON and tables: ``Mixed`` as text, any other as it is."""
+    return str(value) if isinstance(value, Mixed) else value

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from greenbench.analysis import gains as analysis_gains
+from greenbench.analysis.cells import CellSummary, median_of
 from greenbench.analysis.gains import Descent
-from greenbench.analysis.pairing import Line, middle
 from greenbench.models import lineage
 from greenbench.plugins import LINEAGE
 from greenbench.report import bigfoot, compression, terminal
@@ -133,7 +133,7 @@ def pruning(runs: Runs) -> str:
     """Return size and WER of the quick-start teacher with fewer neurons or layers and no healing."""
     unhealed = [d for d in runs.descents.get("students", []) if _is_cut_only(str(d.student.shared["steps"]))]
     cells = [*(d.teacher for d in unhealed[:1]), *(d.student for d in unhealed)]
-    largest_first = sorted(cells, key=lambda cell: (-(middle(cell, "n_params") or 0), str(cell.shared["variant"])))
+    largest_first = sorted(cells, key=lambda cell: (-(median_of(cell, "n_params") or 0), str(cell.shared["variant"])))
     return markdown([_size_and_wer(cell) for cell in largest_first])
 
 
@@ -141,8 +141,8 @@ def _is_cut_only(steps: str) -> bool:
     return "+" not in steps and steps.startswith(("prune-ffn", "layer-drop"))
 
 
-def _size_and_wer(cell: Line) -> dict[str, str | None]:
-    n_params, wer = middle(cell, "n_params"), middle(cell, "wer")
+def _size_and_wer(cell: CellSummary) -> dict[str, str | None]:
+    n_params, wer = median_of(cell, "n_params"), median_of(cell, "wer")
     return {
         "variant": f"`{cell.shared['variant']}`",
         "million parameters": None if n_params is None else f"{n_params / 1e6:.1f}",

@@ -5,9 +5,10 @@ from dataclasses import replace
 from statistics import geometric_mean
 
 from greenbench.analysis import error_rates, steadiness
+from greenbench.analysis.cells import CellPair, CellSummary, by_unit, failure, median_of
 from greenbench.analysis.error_rates import Cell, Counted, RecountError, cell_of
 from greenbench.analysis.findings import RATES, Comparison, Finding, Pair
-from greenbench.analysis.pairing import Line, by_unit, middle, pair
+from greenbench.analysis.pairing import pair
 from greenbench.analysis.selection import Side
 from greenbench.errors import InputError, did_you_mean
 from greenbench.metrics import METRICS
@@ -108,27 +109,25 @@ def check_comparable(comparison: Comparison) -> None:
 # --- evidence --------------------------------------------------------------------------------------------
 
 
-def _heard(side: Side, wanted: Sequence[Line], metrics: Collection[str]) -> dict[Cell, Counted | RecountError]:
+def _heard(side: Side, wanted: Sequence[CellSummary], metrics: Collection[str]) -> dict[Cell, Counted | RecountError]:
     """Count the texts of a side's cells again, where a rate is asked for."""
     known = [line for line in wanted if any(row[rate] is not None for row in line.rows for rate in RATES)]
     cells = {cell_of(line.shared): line.rows for line in known if set(RATES) & set(metrics)}
     return error_rates.count_all(side.texts, cells)
 
 
-def _compared(pair: tuple[Line, Line], heard: _Heard, metrics: Sequence[str], across: Collection[str]) -> Pair:
+def _compared(pair: CellPair, heard: _Heard, metrics: Sequence[str], across: Collection[str]) -> Pair:
     """Gather what a pair says of each metric that either side has, before it is judged."""
     sides = {"baseline": pair[0], "new": pair[1]}
-    failures = [f"the {name} cell gave nothing: {line.failure}" for name, line in sides.items() if not line.rows]
+    failures = [f"the {name} cell gave nothing: {failure(line)}" for name, line in sides.items() if not line.rows]
     if failures:
         return Pair(*pair, failure="; ".join(failures))
     return Pair(*pair, findings=tuple(_findings(pair, heard, metrics, across)))
 
 
-def _findings(
-    pair: tuple[Line, Line], heard: _Heard, metrics: Sequence[str], across: Collection[str]
-) -> Iterator[Finding]:
+def _findings(pair: CellPair, heard: _Heard, metrics: Sequence[str], across: Collection[str]) -> Iterator[Finding]:
     for metric in metrics:
-        baseline, new = (middle(line, metric) for line in pair)
+        baseline, new = (median_of(line, metric) for line in pair)
         if baseline is None and new is None:
             continue
         finding = Finding(metric, baseline, new)
@@ -141,7 +140,7 @@ def _findings(
             yield _fixed(finding) if metric in FIXED else _repeated(finding, pair, across)
 
 
-def _refusal(finding: Finding, pair: tuple[Line, Line], across: Collection[str]) -> str | None:
+def _refusal(finding: Finding, pair: CellPair, across: Collection[str]) -> str | None:
     """Say why a metric of the two must not be compared, or return None."""
     a, b = pair
     differences = differing(a.shared, b.shared, comparability.columns(finding.metric), across)
@@ -186,7 +185,7 @@ def _fixed(finding: Finding) -> Finding:
     return replace(finding, difference=change, low=change, high=change)
 
 
-def _repeated(finding: Finding, pair: tuple[Line, Line], across: Collection[str]) -> Finding:
+def _repeated(finding: Finding, pair: CellPair, across: Collection[str]) -> Finding:
     """Compare by the ratio within each round; the windows of one process do not tell how processes differ."""
     name = finding.metric
     control = steadiness.check(pair, name, across)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from greenbench.analysis.pairing import Line
+from greenbench.analysis.cells import CellSummary
 from greenbench.analysis.steadiness import Control
 
 RATES = ("wer", "cer")
@@ -53,8 +53,8 @@ class Finding:
 class Pair:
     """A cell of each side and what came of each metric; ``failure`` is set where one of them never worked."""
 
-    a: Line
-    b: Line
+    a: CellSummary
+    b: CellSummary
     findings: tuple[Finding, ...] = ()
     failure: str | None = None
 
@@ -64,5 +64,5 @@ class Comparison:
     """The whole: all pairs, and the cells of either side that have no partner."""
 
     pairs: tuple[Pair, ...]
-    only_a: tuple[Line, ...]
-    only_b: tuple[Line, ...]
+    only_a: tuple[CellSummary, ...]
+    only_b: tuple[CellSummary, ...]

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greenbench.analysis import error_rates
+from greenbench.analysis.cells import CellSummary, by_unit, median_of, summaries
 from greenbench.analysis.error_rates import Cell, Counted, RecountError, cell_of
-from greenbench.analysis.pairing import Line, by_unit, lines, middle
 from greenbench.models import ancestry
 from greenbench.plugins import METHODS
+from greenbench.provenance import Mixed, as_text, each
 from greenbench.results import comparability, store
 from greenbench.results.comparability import told
 from greenbench.results.record import CELL
@@ -20,7 +21,7 @@ from greenbench.statistics.repeats import ratio_by_round
 if TYPE_CHECKING:
     import pandas as pd
 
-Alike = Mapping[tuple[str, ...], Sequence[Line]]
+Alike = Mapping[tuple[str, ...], Sequence[CellSummary]]
 """Measured lines by weights and by name, and by the values in which two must agree before a metric may be compared."""
 
 Count = Callable[[Collection[Cell]], Mapping[Cell, Counted | RecountError]]
@@ -71,8 +72,8 @@ class Descent:
             ``estimated``.
     """
 
-    student: Line
-    teacher: Line
+    student: CellSummary
+    teacher: CellSummary
     gains: Mapping[str, Gain]
     wer: float | None = None
     wer_low: float | None = None
@@ -107,7 +108,7 @@ def descents(folders: Iterable[Path]) -> list[Descent]:
     return held([line for of_run in home.values() for line in of_run], partial(recount, home))
 
 
-def held(cells: Iterable[Line], count: Count, most: int | None = None) -> list[Descent]:
+def held(cells: Iterable[CellSummary], count: Count, most: int | None = None) -> list[Descent]:
     """Do the same with lines that were read already.
 
     Args:
@@ -119,7 +120,7 @@ def held(cells: Iterable[Line], count: Count, most: int | None = None) -> list[D
     known = alike(measured, "rtfx")
     taught = ((line, teacher_of(line, known, "rtfx")) for line in measured)
     pairs = list(islice(((line, teacher) for line, teacher in taught if teacher is not None), most))
-    with_wer = [line for pair in pairs for line in pair if all(middle(x, "wer") is not None for x in pair)]
+    with_wer = [line for pair in pairs for line in pair if all(median_of(x, "wer") is not None for x in pair)]
     heard = count({cell_of(line.shared) for line in with_wer})
     return [_descent(student, teacher, heard) for student, teacher in pairs]
 
@@ -155,16 +156,16 @@ def beside(rows: "pd.DataFrame", *results: Path) -> "pd.DataFrame":
     return joined
 
 
-def alike(measured: Iterable[Line], metric: str) -> Alike:
+def alike(measured: Iterable[CellSummary], metric: str) -> Alike:
     """Sort lines by what they are found by and by everything in which two must agree to compare ``metric``."""
-    found: dict[tuple[str, ...], list[Line]] = {}
+    found: dict[tuple[str, ...], list[CellSummary]] = {}
     for line in measured:
         for handle in ancestry.handles(line.shared):
             found.setdefault(_key(line, handle, metric), []).append(line)
     return found
 
 
-def teacher_of(line: Line, known: Alike, metric: str) -> Line | None:
+def teacher_of(line: CellSummary, known: Alike, metric: str) -> CellSummary | None:
     """Find the cell that a line descends from, as far up as was measured alike, whatever each is called.
 
     A build of a student is held against the teacher too, or a lossy student's builds would pass for being as lossy.
@@ -183,30 +184,30 @@ def teacher_of(line: Line, known: Alike, metric: str) -> Line | None:
     return found
 
 
-def parent_of(line: Line, known: Alike, metric: str) -> Line | None:
+def parent_of(line: CellSummary, known: Alike, metric: str) -> CellSummary | None:
     """Find the nearest cell that a line descends from among those measured alike, in the same run where it can be."""
     keys = [_key(line, handle, metric) for handle in ancestry.sought(line.shared)]
     alike_ones = {id(one): one for key in keys for one in known.get(key, ())}
     return ancestry.nearest(line.shared, alike_ones.values(), lambda one: one.shared)
 
 
-def comparable(line: Line, variant: str | None, known: Alike, metric: str) -> Line | None:
+def comparable(line: CellSummary, variant: str | None, known: Alike, metric: str) -> CellSummary | None:
     """Find the comparable line of a variant, in the same run where there is one; a variant is not held to itself."""
     is_other = variant not in (None, line.shared["variant"])
     named = known.get(_key(line, f"{ancestry.NAMED}{variant}", metric), ()) if is_other else ()
     return min(named, key=lambda x: x.shared["run_id"] != line.shared["run_id"], default=None)
 
 
-def _key(line: Line, handle: str, metric: str) -> tuple[str, ...]:
+def _key(line: CellSummary, handle: str, metric: str) -> tuple[str, ...]:
     return (handle, *(str(comparability.value(line.shared, name)) for name in comparability.columns(metric)))
 
 
-def read(folders: Iterable[Path]) -> dict[Path, list[Line]]:
-    """Return the lines of each run."""
-    return {folder: lines(store.current(store.read_rows(folder / store.RECORDS))) for folder in folders}
+def read(folders: Iterable[Path]) -> dict[Path, list[CellSummary]]:
+    """Return the cells of each run."""
+    return {folder: summaries(store.current(store.read_rows(folder / store.RECORDS))) for folder in folders}
 
 
-def recount(home: Mapping[Path, Sequence[Line]], wanted: Collection[Cell]) -> dict[Cell, Counted | RecountError]:
+def recount(home: Mapping[Path, Sequence[CellSummary]], wanted: Collection[Cell]) -> dict[Cell, Counted | RecountError]:
     """Count the texts of cells that are held against each other, each cell once.
 
     Args:
@@ -220,26 +221,35 @@ def recount(home: Mapping[Path, Sequence[Line]], wanted: Collection[Cell]) -> di
     return heard
 
 
-def _descent(student: Line, teacher: Line, heard: Mapping[Cell, Counted | RecountError]) -> Descent:
+def _descent(student: CellSummary, teacher: CellSummary, heard: Mapping[Cell, Counted | RecountError]) -> Descent:
     gains = {name: _gain(student, teacher, metric) for name, metric in GAINS.items()}
     wer = _wer(heard.get(cell_of(student.shared)), heard.get(cell_of(teacher.shared)))
-    joules = (middle(teacher, ENERGY), middle(student, ENERGY)) if gains["energy"].value else (None, None)
-    hours = payback(student.shared["training_energy_j"], *joules)
-    methods = [
-        str(student.shared["training_energy_method"]),
-        *(str(x.shared["energy_method"]) for x in (student, teacher)),
-    ]
-    weakest = max((method for method in METHODS if method in methods), key=METHODS.index, default=None)
-    return Descent(student, teacher, gains, *wer, hours, weakest if hours is not None else None)
+    joules = (median_of(teacher, ENERGY), median_of(student, ENERGY)) if gains["energy"].value else (None, None)
+    hours = payback(_number(student, "training_energy_j"), *joules)
+    methods = [student.shared["training_energy_method"], *(x.shared["energy_method"] for x in (student, teacher))]
+    return Descent(student, teacher, gains, *wer, hours, None if hours is None else weakest(*methods))
 
 
-def _gain(student: Line, teacher: Line, metric: str) -> Gain:
+def _number(cell: CellSummary, name: str) -> float | None:
+    """Return a number that all rows of a cell state; None where they state several."""
+    value = cell.shared[name]
+    return None if isinstance(value, Mixed) else value
+
+
+def weakest(*methods: Any) -> str | None:
+    """Return the weakest origin of what is combined, all that a cell has; None where one is not known."""
+    known = [method for of_one in methods for method in each(of_one)]
+    complete = all(each(of_one) for of_one in methods) and set(known) <= set(METHODS)
+    return max(known, key=METHODS.index) if complete and known else None
+
+
+def _gain(student: CellSummary, teacher: CellSummary, metric: str) -> Gain:
     differences = comparability.differing(teacher.shared, student.shared, comparability.columns(metric))
     if differences:
         return Gain(why=told(differences))
     better_high = metric == "rtfx"
     if metric in comparability.FIXED:
-        theirs, ours = middle(teacher, metric), middle(student, metric)
+        theirs, ours = median_of(teacher, metric), median_of(student, metric)
         return Gain(theirs / ours) if theirs and ours else Gain(why="not measured")
     over, under = (student, teacher) if better_high else (teacher, student)
     ratio = ratio_by_round(by_unit(under, metric), by_unit(over, metric))
@@ -269,12 +279,13 @@ def _row(descent: Descent) -> dict[str, Any]:
     return {
         **{name: shared[name] for name in CELL},
         "teacher": descent.teacher.shared["variant"],
-        "steps": shared["steps"],
+        "steps": as_text(shared["steps"]),
         **gains,
         "wer_difference": descent.wer,
         "wer_difference_low": descent.wer_low,
         "wer_difference_high": descent.wer_high,
-        **{name: shared[name] for name in ("training_s", "training_energy_j", "training_energy_method")},
+        **{name: _number(descent.student, name) for name in ("training_s", "training_energy_j")},
+        "training_energy_method": as_text(shared["training_energy_method"]),
         "payback_audio_h": descent.payback_audio_h,
         "payback_method": descent.payback_method,
     }

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from greenbench.analysis import error_rates
+from greenbench.analysis.cells import CellSummary, median_of
 from greenbench.analysis.error_rates import Cell, Counted, RecountError, cell_of, known
 from greenbench.analysis.gains import Alike, Count, alike, comparable, read, recount, teacher_of
-from greenbench.analysis.pairing import Line, middle
 from greenbench.errors import InputError, did_you_mean
 from greenbench.text.population import n_speakers
 
@@ -92,7 +92,7 @@ def outside(folders: Iterable[Path], gate: Gate = DEFAULT) -> dict[Cell, str]:
     return judged([line for of_run in home.values() for line in of_run], gate, partial(recount, home))
 
 
-def judged(cells: Iterable[Line], gate: Gate, count: Count) -> dict[Cell, str]:
+def judged(cells: Iterable[CellSummary], gate: Gate, count: Count) -> dict[Cell, str]:
     """Say the same of lines that were read already.
 
     Args:
@@ -103,7 +103,7 @@ def judged(cells: Iterable[Line], gate: Gate, count: Count) -> dict[Cell, str]:
     Raises:
         InputError: the reference that the gate names is among none of the lines.
     """
-    measured = [line for line in cells if middle(line, "wer") is not None]
+    measured = [line for line in cells if median_of(line, "wer") is not None]
     if gate.rule == "none":
         return {}
     if gate.reference is not None:
@@ -116,7 +116,9 @@ def judged(cells: Iterable[Line], gate: Gate, count: Count) -> dict[Cell, str]:
     return {cell: reason for cell, reason in reasons.items() if reason is not None}
 
 
-def _reason(line: Line, reference: Line | None, gate: Gate, heard: Mapping[Cell, Counted | RecountError]) -> str | None:
+def _reason(
+    line: CellSummary, reference: CellSummary | None, gate: Gate, heard: Mapping[Cell, Counted | RecountError]
+) -> str | None:
     """Say why a cell is kept out, or return None; without a reference it is its own, unless the gate names one."""
     if reference is None:
         own = gate.reference in (None, line.shared["variant"])
@@ -126,13 +128,13 @@ def _reason(line: Line, reference: Line | None, gate: Gate, heard: Mapping[Cell,
     return _beyond_margin(gate.margin, heard[cell_of(line.shared)], heard[cell_of(reference.shared)])
 
 
-def _check_reference(name: str, measured: Iterable[Line]) -> None:
+def _check_reference(name: str, measured: Iterable[CellSummary]) -> None:
     valid = {str(line.shared["variant"]) for line in measured}
     if name not in valid:
         raise InputError(f"--reference {name}: no cell of that variant has a WER here. {did_you_mean(name, valid)}")
 
 
-def _reference(line: Line, name: str | None, measured: Alike) -> Line | None:
+def _reference(line: CellSummary, name: str | None, measured: Alike) -> CellSummary | None:
     """Find what a line is held against: the named variant, or its teacher's teacher as far up as was measured."""
     return comparable(line, name, measured, "wer") if name is not None else teacher_of(line, measured, "wer")
 
@@ -154,9 +156,9 @@ def _beyond_margin(margin: float, heard: Counted | RecountError, reference: Coun
     return f"{where} the WER margin: {value:+.1f} pp [{low:.1f}, {high:.1f}] against {100 * margin:.1f} pp"
 
 
-def _below_share(line: Line, reference: Line) -> str | None:
+def _below_share(line: CellSummary, reference: CellSummary) -> str | None:
     """Say by how much a cell misses MLPerf's share of its reference's word accuracy, or return None."""
-    wer, reference_wer = middle(line, "wer"), middle(reference, "wer")
+    wer, reference_wer = median_of(line, "wer"), median_of(reference, "wer")
     assert wer is not None
     assert reference_wer is not None
     if 1 - wer >= MLPERF_SHARE * (1 - reference_wer):

@@ -5,9 +5,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from greenbench.analysis.cells import CellSummary
 from greenbench.analysis.error_rates import cell_of
 from greenbench.analysis.gains import alike, parent_of
-from greenbench.analysis.pairing import Line
 from greenbench.metrics import missing
 from greenbench.models.ancestry import NO_REFERENCE, STATED, identity, is_stated, sought
 from greenbench.results.comparability import columns, value
@@ -17,7 +17,7 @@ Row = Mapping[Any, Any]
 
 def parents(rows: Sequence[Row]) -> list[Row | None]:
     """Return each line's nearest ancestor among those whose WER may be compared with its own, None where none is."""
-    lines = [Line(row, (), (), None) for row in rows]
+    lines = [CellSummary(row) for row in rows]
     known = alike(lines, "wer")
     found = [parent_of(line, known, "wer") for line in lines]
     return [None if parent is None else parent.shared for parent in found]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from statistics import geometric_mean
 
-from greenbench.analysis.pairing import Line
+from greenbench.analysis.cells import CellPair, CellSummary
 from greenbench.metrics import METRICS, change_pct
 from greenbench.results.comparability import CONTROL, differing
 from greenbench.statistics.controls import hull
@@ -49,7 +49,7 @@ class Control:
     is_used: bool = False
 
 
-def check(pair: tuple[Line, Line], metric: str, across: Collection[str] = ()) -> Control | None:
+def check(pair: CellPair, metric: str, across: Collection[str] = ()) -> Control | None:
     """Say what the controls of two cells mean for a metric; None for what does not depend on the machine's speed.
 
     Args:
@@ -74,7 +74,7 @@ def check(pair: tuple[Line, Line], metric: str, across: Collection[str] = ()) ->
     return replace(known, said=left[2:] or None) if is_one_run else _judged(known, pair, across, len(both), left)
 
 
-def _judged(known: Control, pair: tuple[Line, Line], across: Collection[str], n_rounds: int, left: str) -> Control:
+def _judged(known: Control, pair: CellPair, across: Collection[str], n_rounds: int, left: str) -> Control:
     """Decide what the controls of two runs mean."""
     assert known.baseline is not None
     assert known.new is not None
@@ -91,7 +91,7 @@ def _judged(known: Control, pair: tuple[Line, Line], across: Collection[str], n_
     return replace(known, said=f"controls: {figures}; intervals are widened by it{left}", is_used=True)
 
 
-def widened(values: tuple[ByUnit, ByUnit], pair: tuple[Line, Line], metric: str, raw: Ratio) -> Ratio:
+def widened(values: tuple[ByUnit, ByUnit], pair: CellPair, metric: str, raw: Ratio) -> Ratio:
     """Return a ratio whose interval holds whether a change of the machine reached the cells or not."""
     column, (a, b) = _figures(pair, metric)
     falls = column == _BY_SPEED and metric not in _FASTER_IS_MORE
@@ -102,7 +102,7 @@ def widened(values: tuple[ByUnit, ByUnit], pair: tuple[Line, Line], metric: str,
 _LABELS = {_BY_SPEED: "RTFx", _BY_ENERGY: "J per audio second"}
 
 
-def _shared(pair: tuple[Line, Line]) -> tuple[Mapping[str, object], Mapping[str, object]]:
+def _shared(pair: CellPair) -> tuple[Mapping[str, object], Mapping[str, object]]:
     return pair[0].shared, pair[1].shared
 
 
@@ -111,7 +111,7 @@ def _depends(metric: str) -> bool:
     return METRICS[metric].unit in ("s", "J", "J/s", "g", "Hz") or metric in _FASTER_IS_MORE
 
 
-def _figures(pair: tuple[Line, Line], metric: str) -> tuple[str, tuple[Mapping[int, float], Mapping[int, float]]]:
+def _figures(pair: CellPair, metric: str) -> tuple[str, tuple[Mapping[int, float], Mapping[int, float]]]:
     """Return a column of the control and its figure by round on both sides, empty where they are not the same control.
 
     Energy is held against the control's energy where both have it in the same way, else against its speed.
@@ -124,11 +124,11 @@ def _figures(pair: tuple[Line, Line], metric: str) -> tuple[str, tuple[Mapping[i
     return _BY_SPEED, (speeds[0], speeds[1]) if _agree(pair, "control") else ({}, {})
 
 
-def _agree(pair: tuple[Line, Line], column: str) -> bool:
+def _agree(pair: CellPair, column: str) -> bool:
     return len({str(row[column]) for line in pair for row in line.rows if row.get(column) is not None}) == 1
 
 
-def _by_round(line: Line, column: str, name: str) -> dict[int, float]:
+def _by_round(line: CellSummary, column: str, name: str) -> dict[int, float]:
     found: dict[int, list[float]] = {}
     for row in line.rows:
         if row.get(name) is not None and row.get(column) is not None and row[column] > 0:
@@ -139,7 +139,7 @@ def _by_round(line: Line, column: str, name: str) -> dict[int, float]:
 # --- within a round --------------------------------------------------------------------------------------
 
 
-def _drift(pair: tuple[Line, Line], number: int) -> float:
+def _drift(pair: CellPair, number: int) -> float:
     """Return the largest change between the two controls of a round, on either side; 0 where that is not known."""
     rows = [row for line in pair for row in line.rows if row["round"] == number]
     return max(
@@ -147,14 +147,14 @@ def _drift(pair: tuple[Line, Line], number: int) -> float:
     )
 
 
-def _drifts(pair: tuple[Line, Line], number: int) -> bool:
+def _drifts(pair: CellPair, number: int) -> bool:
     return abs(_drift(pair, number)) > MAX_DRIFT_PCT
 
 
-def _drift_said(pair: tuple[Line, Line], rounds: Collection[int]) -> str:
+def _drift_said(pair: CellPair, rounds: Collection[int]) -> str:
     drifts = ", ".join(f"{_drift(pair, number):+.0f} %" for number in rounds)
     return f"its controls changed by {drifts}, at most {MAX_DRIFT_PCT:g} %"
 
 
-def _unsteady(pair: tuple[Line, Line], rounds: Collection[int], n: int) -> str:
+def _unsteady(pair: CellPair, rounds: Collection[int], n: int) -> str:
     return f"the machine changed within {len(rounds)} of {n} rounds: {_drift_said(pair, rounds)}"

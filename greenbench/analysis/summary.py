@@ -1,26 +1,22 @@
-"""What the rows say: one line per cell, what may be compared, and which lines may be ranked."""
+"""The summaries of cells as a frame, what of it may be compared, and which lines may be ranked."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from greenbench import metrics
-from greenbench.analysis import references
-from greenbench.analysis.error_rates import Cell
+from greenbench.analysis import cells, references
+from greenbench.analysis.cells import CellSummary
+from greenbench.analysis.error_rates import Cell, cell_of
 from greenbench.meters.energy import PARTS
 from greenbench.metrics import METRICS
-from greenbench.provenance import PROVENANCE
+from greenbench.provenance import Mixed
 from greenbench.results import comparability
-from greenbench.results import flags as results_flags
 from greenbench.results.flags import RANKABLE
 from greenbench.results.record import CELL
-
-Numbers = npt.NDArray[Any]
 
 SETTING = ("dataset", "device", "scenario", "batch_size")
 """The columns of the comparability key that name a setting; the others only where these leave doubt."""
@@ -28,14 +24,8 @@ SETTING = ("dataset", "device", "scenario", "batch_size")
 ENERGY = "energy_j_per_audio_s"
 
 LED = ("rtfx", "server_rate_hz", ENERGY)
-"""The metrics beside WER of which a line can be the best, and that vary from window to window."""
+"""The metrics other than WER of which a line can be the best, and that vary from window to window."""
 
-_COUNTS = ("n_rounds", "n_repeats", "n_failed")
-_PER_ROW = (
-    "order_index", "timestamp_utc", "cell_s", "n_windows", "server_probes",
-    "control_rtfx", "control_drift_pct", "control_energy_j_per_audio_s", "mfu_note",
-    "cooldown_s", "cooldown_excess_c", "warmup_batches", "warmup_s", "warmup_cv_pct",
-)  # fmt: skip
 LINKS = (
     *CELL,
     "parent",
@@ -49,7 +39,6 @@ LINKS = (
     "data_hash",
 )
 """The columns by which a line finds its parent among the others."""
-_ORIGIN = tuple(name for name in PROVENANCE if name not in _PER_ROW)
 
 
 @dataclass(frozen=True)
@@ -74,113 +63,83 @@ def summary(rows: pd.DataFrame, outside: Mapping[Cell, str] | None = None, by_pa
         by_parent: whether cells are held against their own parents, see ``Gate.by_parent``.
 
     Returns:
-        One line per cell, in the order of the rows: ``CELL``; ``status`` (``ok`` where any row is);
+        What ``frame`` does, in the order of the rows.
+    """
+    columns = [column.astype(object).where(column.notna(), None).tolist() for _, column in rows.items()]
+    names = list(map(str, rows))
+    plain = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+    return frame(cells.summaries(plain), outside, by_parent)
+
+
+def frame(
+    found: Sequence[CellSummary], outside: Mapping[Cell, str] | None = None, by_parent: bool = True
+) -> pd.DataFrame:
+    """Return the summaries of cells as a frame.
+
+    Args:
+        found: from ``cells.summaries``.
+        outside: see ``summary``.
+        by_parent: see ``summary``.
+
+    Returns:
+        One line per cell: ``CELL``; ``status`` (``ok`` where any row is);
         ``reason`` of the rows that are not; ``outside``; ``reference_note`` (whether it has a reference
         here, from ``references.notes``); ``flags`` (sorted union over the ok rows, and what only
         all of them together show) and ``flag_notes`` (the figures behind each); ``n_rounds`` (processes with ok
         rows), ``n_repeats`` (ok rows, over all rounds) and ``n_failed`` (others); of each metric over the ok
         rows the median under its own name, ``<metric>_min``, ``<metric>_max`` and ``<metric>_values`` (a
-        tuple); and the provenance, its different values joined by a slash.
+        tuple); and the provenance, ``Mixed`` where the rows disagree.
     """
-    cell = rows.groupby(list(CELL), sort=False, dropna=False).ngroup().to_numpy()
-    n_cells = int(cell.max()) + 1 if len(cell) else 0
-    good = (rows["status"] == "ok").to_numpy()
-    ok, of_cell = rows[good], cell[good]
-    n_ok, n_all = np.bincount(of_cell, minlength=n_cells), np.bincount(cell, minlength=n_cells)
-    died = np.bincount(cell[(rows["status"] == "error").to_numpy()], minlength=n_cells) > 0
-    telling = good | (n_ok == 0)[cell]  # provenance comes from the ok rows where there are any
-    keys = rows[list(CELL)][~pd.Series(cell, index=rows.index).duplicated()]
-    spreads = {name: column for metric in METRICS for name, column in _spread(metric, ok, of_cell, n_cells).items()}
-    flags = _flags(ok, of_cell, n_ok, spreads)
-    windows = list(zip(ok["round"].tolist(), ok["repeat"].tolist(), strict=True))
+    keys = [cell_of(cell.shared) for cell in found]
+    notes = references.notes([_links(cell) for cell in found]) if by_parent else [None] * len(found)
     columns = {
-        **{name: keys[name].tolist() for name in CELL},
-        "status": np.select([n_ok > 0, died], ["ok", "error"], "skipped"),
-        "reason": _agreed(rows["reason"][~good], cell[~good], n_cells),
-        "outside": [(outside or {}).get(key) for key in keys.itertuples(index=False, name=None)],
-        "flags": [sorted(raised) for raised in flags],
-        "flag_notes": [[raised[flag] for flag in sorted(raised)] for raised in flags],
-        "n_rounds": ok.groupby(of_cell)["round"].nunique().reindex(range(n_cells), fill_value=0).to_numpy(),
-        "n_repeats": n_ok,
-        "n_failed": n_all - n_ok,
-        **spreads,
-        **{f"{metric}_at": _at(windows, of_cell, ok[metric].notna().to_numpy(), n_cells) for metric in LED},
-        **{name: _agreed(rows[name][telling], cell[telling], n_cells) for name in _ORIGIN},
+        **_objects(found, CELL),
+        "status": [cells.status(cell) for cell in found],
+        "reason": [cells.failure(cell) for cell in found],
+        "outside": [(outside or {}).get(key) for key in keys],
+        "flags": [sorted(cell.flags) for cell in found],
+        "flag_notes": [[cell.flags[flag] for flag in sorted(cell.flags)] for cell in found],
+        "n_rounds": np.array([len({row["round"] for row in cell.rows}) for cell in found], dtype=int),
+        "n_repeats": np.array([len(cell.rows) for cell in found], dtype=int),
+        "n_failed": np.array([len(cell.failed) for cell in found], dtype=int),
+        **{name: column for metric in METRICS for name, column in _spread(metric, found).items()},
+        **_objects(found, [name for name in cells.SHARED if name not in CELL]),
+        "reference_note": notes,
     }
-    lines: pd.DataFrame = pd.DataFrame({name: _typed(name, column) for name, column in columns.items()})
-    notes = references.notes(lines[list(LINKS)].to_dict("records")) if by_parent else [None] * n_cells
-    lines["reference_note"] = _typed("reference_note", notes)
+    lines: pd.DataFrame = pd.DataFrame({name: _series(column) for name, column in columns.items()})
     return lines
 
 
-def _typed(name: str, column: Any) -> "pd.Series[Any]":
+def _series(column: Any) -> "pd.Series[Any]":
     """Keep text, flags and provenance as the objects they are; pandas would make floats of integers beside None."""
-    numeric = name in _COUNTS or (isinstance(column, np.ndarray) and column.dtype == float)
-    typed: pd.Series[Any] = pd.Series(column) if numeric else pd.Series(list(column), dtype=object)
+    typed: pd.Series[Any] = pd.Series(column, dtype=None if isinstance(column, np.ndarray) else object)
     return typed
 
 
-def _flags(
-    ok: pd.DataFrame, cell: Numbers, n_ok: Numbers, spreads: Mapping[str, Sequence[Any]]
-) -> list[dict[str, str]]:
-    """Return of each cell its ok rows' flags, and those of all of them together, with the figures behind each."""
-    notes: list[dict[str, list[str]]] = [{} for _ in n_ok]
-    for number, flags, told in zip(cell, ok["flags"], ok["flag_notes"], strict=True):
-        for flag, note in zip_longest(_listed(flags), _listed(told)[: len(_listed(flags))], fillvalue=""):
-            notes[number].setdefault(flag, []).append(note)
-    asked = pd.to_numeric(ok["n_windows"]).groupby(cell).max().reindex(range(len(n_ok))).tolist()
-    found = []
-    for number, of_cell in enumerate(notes):
-        values = {metric: spreads[f"{metric}_values"][number] for metric in results_flags.SPREAD}
-        n_asked = None if pd.isna(asked[number]) else int(asked[number])
-        together = results_flags.flags_over_repeats(values, int(n_ok[number]), n_asked) if n_ok[number] else {}
-        found.append({flag: _first(told, int(n_ok[number])) for flag, told in of_cell.items()} | together)
-    return found
+def _objects(found: Sequence[CellSummary], names: Iterable[str]) -> dict[str, list[Any]]:
+    return {name: [cell.shared.get(name) for cell in found] for name in names}
 
 
-def _first(notes: list[str], n_windows: int) -> str:
-    """Return the first window's figures, and in how many windows there were any where that is not all of them."""
-    some = f"in {len(notes)} of {n_windows} windows" if len(notes) < n_windows else ""
-    return ": ".join(part for part in (some, next(filter(None, notes), "")) if part)
+def _links(cell: CellSummary) -> dict[str, Any]:
+    return {**{name: cell.shared.get(name) for name in LINKS}, "wer": cells.median_of(cell, "wer")}
 
 
-def _spread(metric: str, ok: pd.DataFrame, cell: Numbers, n_cells: int) -> dict[str, Any]:
-    """Return a metric's columns: median, least, most and all values of each cell."""
-    column = pd.to_numeric(ok[metric]).astype(float)
-    known = column.notna().to_numpy()
-    if not known.any():
-        nothing = dict.fromkeys((metric, f"{metric}_min", f"{metric}_max"), np.full(n_cells, np.nan))
-        return nothing | {f"{metric}_values": [()] * n_cells}
-    by_cell = column[known].groupby(cell[known])
-    reduced = {"": by_cell.median(), "_min": by_cell.min(), "_max": by_cell.max()}
-    spread: dict[str, Any] = {f"{metric}{e}": s.reindex(range(n_cells)).to_numpy() for e, s in reduced.items()}
-    order = np.argsort(cell[known], kind="stable")
-    ends = np.cumsum(np.bincount(cell[known], minlength=n_cells))
-    values, starts = column[known].to_numpy()[order].tolist(), [0, *ends.tolist()]
-    return spread | {f"{metric}_values": [tuple(values[a:b]) for a, b in zip(starts, ends, strict=False)]}
-
-
-def _at(windows: Sequence[Any], cell: Numbers, known: Numbers, n_cells: int) -> list[tuple[Any, ...]]:
-    """Return of each cell the round and repeat of each of a metric's values, in their order."""
-    found: list[list[Any]] = [[] for _ in range(n_cells)]
-    for number, window, is_known in zip(cell.tolist(), windows, known.tolist(), strict=True):
-        if is_known:
-            found[number].append(window)
-    return [tuple(of_cell) for of_cell in found]
+def _spread(metric: str, found: Sequence[CellSummary]) -> dict[str, Any]:
+    """Return a metric's columns: median, least, most, all values of each cell, and of some metrics their windows."""
+    spreads = [cell.spreads.get(metric) for cell in found]
+    ends = {"": "median", "_min": "low", "_max": "high"}
+    figures = {
+        f"{metric}{end}": np.array([np.nan if one is None else getattr(one, name) for one in spreads], dtype=float)
+        for end, name in ends.items()
+    }
+    values = {f"{metric}_values": [one.values if one else () for one in spreads]}
+    at = {f"{metric}_at": [one.windows if one else () for one in spreads]} if metric in LED else {}
+    return figures | values | at
 
 
 def _listed(names: Any) -> tuple[str, ...]:
     """Return a row's flags or their notes; a failed row may have none at all (None or NaN)."""
     return tuple(names) if isinstance(names, (list, tuple)) else ()
-
-
-def _agreed(column: "pd.Series[Any]", cell: Numbers, n_cells: int) -> list[Any]:
-    """Return of each cell the one value of a column, its different values as text, or None."""
-    known = column.notna().to_numpy()
-    distinct: list[dict[str, Any]] = [{} for _ in range(n_cells)]
-    for number, value in zip(cell[known].tolist(), column[known].tolist(), strict=True):
-        distinct[number].setdefault(str(value), value)
-    return [" / ".join(found) if len(found) > 1 else next(iter(found.values()), None) for found in distinct]
 
 
 def rankable(rows: pd.DataFrame) -> "pd.Series[bool]":
@@ -220,9 +179,12 @@ def contests(lines: pd.DataFrame, metric: str) -> list[pd.DataFrame]:
 
 
 def _key(lines: pd.DataFrame, names: Iterable[str]) -> "pd.Series[Any]":
-    """Return each line's values in columns of the comparability key, as one text."""
-    found = conditions(lines, names)
-    texts = [str(list(values)) for values in found.itertuples(index=False, name=None)]
+    """Return each line's values in columns of the comparability key, as one text; ``Mixed`` is like nothing else."""
+    found = conditions(lines, names).itertuples(index=False, name=None)
+    texts = [
+        str([number, *values] if any(isinstance(value, Mixed) for value in values) else list(values))
+        for number, values in enumerate(found)
+    ]
     key: pd.Series[Any] = pd.Series(texts, index=lines.index, dtype=object)
     return key
 

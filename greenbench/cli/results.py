@@ -48,7 +48,7 @@ def report(
     found = content.load(results, asked)
     written = [pages.write(found, out or results[0] / REPORT)]
     if table is not None:
-        written.append(tables.write(summary.summary(found.rows, found.outside, found.by_parent), table))
+        written.append(tables.write(summary.frame(found.cells, found.outside, found.by_parent), table))
     if figures is not None:
         written += snapshots.write(written[0], figures)
     for path in written:

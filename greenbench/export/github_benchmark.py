@@ -38,7 +38,7 @@ def documents(results: Results) -> Documents:
 
 def _entry(line: Mapping[Any, Any], metric: str) -> dict[str, Any]:
     low, high = summary.interval(line, metric)
-    estimated = " (estimated)" if metric == summary.ENERGY and line["energy_method"] == "estimated" else ""
+    estimated = " (estimated)" if metric == summary.ENERGY and summary.is_estimated(line) else ""
     cell = f"{line['variant']} | {line['dataset']} | {terminal.scenario(line)}"
     unit = METRICS[metric].unit
     return {

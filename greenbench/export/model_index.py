@@ -11,6 +11,7 @@ from greenbench.analysis import summary
 from greenbench.analysis.summary import ENERGY
 from greenbench.export import Documents, Results
 from greenbench.metrics import METRICS
+from greenbench.provenance import as_text
 from greenbench.report import terminal
 from greenbench.results import comparability
 from greenbench.results.flags import ESTIMATED
@@ -82,5 +83,5 @@ def _named(line: Mapping[Any, Any], name: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return numpy's number as Python's, which YAML can write."""
-    return value.item() if hasattr(value, "item") else value
+    """Return what YAML can write: numpy's number as Python's, mixed values as text."""
+    return value.item() if hasattr(value, "item") else as_text(value)

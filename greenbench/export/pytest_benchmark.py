@@ -9,6 +9,7 @@ import pandas as pd
 from greenbench.analysis.summary import summary
 from greenbench.export import Documents, Results
 from greenbench.metrics import METRICS
+from greenbench.provenance import as_text
 from greenbench.results.record import CELL
 
 
@@ -61,7 +62,12 @@ def _stats(seconds: Sequence[float]) -> dict[str, Any]:
 def _extra(line: Mapping[Any, Any]) -> dict[str, Any]:
     """Return the medians that are known, where the energy comes from, and the flags."""
     metrics = {name: float(line[name]) for name in METRICS if pd.notna(line[name])}
-    return {**metrics, "energy_method": line["energy_method"], "flags": line["flags"], "run_id": line["run_id"]}
+    return {
+        **metrics,
+        "energy_method": as_text(line["energy_method"]),
+        "flags": line["flags"],
+        "run_id": line["run_id"],
+    }
 
 
 def _machine(machine: Mapping[str, Any]) -> dict[str, Any]:

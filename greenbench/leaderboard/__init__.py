@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from greenbench.analysis import gains, gate, pairing
+from greenbench.analysis import gains, gate
+from greenbench.analysis.cells import median_of
 from greenbench.analysis.error_rates import cell_of
 from greenbench.analysis.gate import Gate
 from greenbench.errors import InputError, StoreError
@@ -171,7 +172,7 @@ def _publication(
         raise StoreError("the runs hold no rows yet. Let a run finish a cell, then publish again.")
     home = gains.read(folders)
     cells = [line for of_run in home.values() for line in of_run]
-    with_wer = {cell_of(line.shared) for line in cells if pairing.middle(line, "wer") is not None}
+    with_wer = {cell_of(line.shared) for line in cells if median_of(line, "wer") is not None}
     counted = gains.recount(home, with_wer)
     outside = gate.judged(cells, asked, lambda _wanted: counted)
     boards, failed = ranking.boards(rows, descriptions, outside, counted, asked.by_parent)

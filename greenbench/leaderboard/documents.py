@@ -14,6 +14,7 @@ from greenbench.leaderboard import grades
 from greenbench.leaderboard.board import Board, Entry, Line, Place, Ranking
 from greenbench.leaderboard.standing import LEVELS, Standing
 from greenbench.metrics import METRICS
+from greenbench.provenance import as_text
 from greenbench.report.figures import number, scale
 from greenbench.sharing.merge import Refused
 
@@ -76,8 +77,8 @@ def plain(publication: Publication) -> dict[str, Any]:
 
 
 def _number(value: Any) -> Any:
-    """Return numpy's number as Python's."""
-    return value.item()
+    """Return numpy's number as Python's, and mixed values as text."""
+    return value.item() if hasattr(value, "item") else as_text(value)
 
 
 def _board(board: Board) -> dict[str, Any]:

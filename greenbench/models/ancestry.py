@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from greenbench.metrics import missing
+from greenbench.provenance import Mixed
 
 Identity = tuple[str, ...]
 """A model's weights, by their content, and the methods that were applied to them in order; empty if it is not known."""
@@ -54,7 +55,7 @@ def identity(row: Row) -> Identity:
 
 def _column(row: Row, name: str) -> tuple[Identity, ...]:
     value = row.get(name)
-    return () if missing(value) else read(str(value))
+    return () if missing(value) or isinstance(value, Mixed) else read(str(value))
 
 
 def handles(row: Row) -> tuple[str, ...]:

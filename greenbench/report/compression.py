@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from greenbench.analysis.gains import GAINS, Descent, Gain
+from greenbench.analysis.gains import GAINS, Descent, Gain, weakest
 from greenbench.models.ancestry import is_stated
+from greenbench.provenance import Mixed
 from greenbench.report import layout, terminal
 
 HEADINGS = {"size": "smaller", "n_params": "fewer parameters", "speed": "faster", "energy": "less energy"}
@@ -77,7 +78,8 @@ def factor(gain: Gain) -> str | None:
 def energy(descent: Descent) -> str | None:
     """Write the gain in energy with how its joules are known."""
     told = factor(descent.gains["energy"])
-    return told and f"{told} ({descent.student.shared['energy_method']})"
+    methods = [cell.shared["energy_method"] for cell in (descent.student, descent.teacher)]
+    return told and f"{told} ({weakest(*methods) or 'origin not stated'})"
 
 
 def difference(descent: Descent) -> str | None:
@@ -92,8 +94,10 @@ def pay_back(descent: Descent) -> str | None:
     spent = descent.student.shared["training_energy_j"]
     if spent is None:
         return None
+    if isinstance(spent, Mixed):
+        return f"not known: the rows state {spent} J for the training"
     if descent.payback_audio_h is not None:
-        return f"{_three_digits(descent.payback_audio_h)} h of audio ({descent.payback_method})"
+        return f"{_three_digits(descent.payback_audio_h)} h of audio ({descent.payback_method or 'origin not stated'})"
     known = descent.gains["energy"].value
     return "energy not known" if known is None else "never: it saves no energy"
 

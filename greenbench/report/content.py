@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from greenbench.analysis import error_rates, pairing
+from greenbench.analysis import error_rates
+from greenbench.analysis.cells import CellSummary, summaries
 from greenbench.analysis.error_rates import Cell, Counted, RecountError, Texts
 from greenbench.analysis.gains import Descent, held
 from greenbench.analysis.gate import DEFAULT, Gate, judged, told
-from greenbench.analysis.pairing import Line
 from greenbench.errors import StoreError
 from greenbench.results import frames as results_frames
 from greenbench.results import store
@@ -39,7 +39,7 @@ class Part:
 
     run: Mapping[str, Any]
     rows: pd.DataFrame
-    cells: Sequence[Line]
+    cells: Sequence[CellSummary]
     texts: Mapping[Cell, Texts]
     scores: pd.DataFrame
     power: pd.DataFrame
@@ -65,6 +65,7 @@ class Content:
 
     Attributes:
         rows: as ``frames.load`` gives them, at least one.
+        cells: the summary of each cell.
         runs: the ``run.json`` of each run.
         texts: of each cell's first window.
         counted: the errors of the first ``N_COUNTED`` cells that have a WER, or why they cannot be counted.
@@ -78,6 +79,7 @@ class Content:
     """
 
     rows: pd.DataFrame
+    cells: Sequence[CellSummary]
     runs: Sequence[Mapping[str, Any]]
     texts: Mapping[Cell, Texts]
     counted: Mapping[Cell, Counted | RecountError]
@@ -93,7 +95,7 @@ class Content:
 def read(folder: Path) -> Part:
     """Read one run's folder."""
     rows = store.current(store.read_rows(folder / store.RECORDS))
-    cells = pairing.lines(rows)
+    cells = summaries(rows)
     keys = [error_rates.cell_of(line.shared) for line in cells]
     texts = error_rates.first_windows(folder / store.HYPOTHESES, keys)
     return Part(
@@ -140,6 +142,7 @@ def together(parts: Sequence[Part], gate: Gate) -> Content:
     descents = held(lines.values(), count, N_HELD)
     return Content(
         _joined([each.rows for each in parts]),
+        list(lines.values()),
         [each.run for each in parts],
         texts,
         {cell: counted[cell] for cell in shown},

@@ -14,6 +14,7 @@ from greenbench.analysis import references, summary
 from greenbench.analysis.summary import Setting
 from greenbench.meters.energy import PARTS
 from greenbench.metrics import ACCURACY, ENERGY_UNITS, METRICS
+from greenbench.provenance import as_text
 from greenbench.report import sentences
 from greenbench.report.figures import BARS, LEADING, TABLE, TOTALS, Look, scale
 from greenbench.results import comparability
@@ -110,7 +111,7 @@ _READ = (
 
 def coded(column: Sequence[Any]) -> dict[str, list[Any]]:
     """Return a column as its different values, and each entry's place among them; most repeat all the time."""
-    known = [None if metrics.missing(value) else value for value in column]
+    known = [None if metrics.missing(value) else as_text(value) for value in column]
     places = {value: place for place, value in enumerate(dict.fromkeys(known))}
     return {"values": list(places), "codes": [places[value] for value in known]}
 

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
+from greenbench.analysis.cells import CellSummary
 from greenbench.analysis.findings import RATES, Comparison, Finding, Pair
-from greenbench.analysis.pairing import Line
 from greenbench.analysis.thresholds import Regression
 from greenbench.report.figures import number, quantity
 from greenbench.results import comparability
@@ -89,12 +89,12 @@ def label(pair: Pair, parts: Sequence[str] = _PLACE) -> str:
     return " | ".join([" -> ".join(variants), *(_part(pair.b, name) for name in parts)])
 
 
-def alone(line: Line) -> str:
+def alone(line: CellSummary) -> str:
     """Name a cell that has no partner."""
     return " | ".join([str(line.shared["variant"]), *(_part(line, name) for name in _PLACE)])
 
 
-def _part(line: Line, name: str) -> str:
+def _part(line: CellSummary, name: str) -> str:
     batch = f" x{line.shared['batch_size']}" if (name, line.shared["scenario"]) == ("scenario", "offline") else ""
     return f"{line.shared[name]}{batch}"
 
@@ -175,5 +175,5 @@ def _plain_pair(pair: Pair) -> dict[str, Any]:
     return {"baseline": _identity(pair.a), "new": _identity(pair.b), "failure": pair.failure, "findings": findings}
 
 
-def _identity(line: Line) -> Mapping[str, Any]:
+def _identity(line: CellSummary) -> Mapping[str, Any]:
     return {name: line.shared[name] for name in CELL} | {"flags": list(line.flags)}

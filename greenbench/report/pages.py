@@ -60,7 +60,7 @@ def render(content: Content, live: bool = False, unread: Sequence[Unread] = ()) 
     """
     from markupsafe import Markup
 
-    lines = summary.summary(content.rows, content.outside, content.by_parent)
+    lines = summary.frame(content.cells, content.outside, content.by_parent)
     settings = summary.settings(lines)
     known = utterances.heard(lines, content.texts, content.counted)
     view = View(content, lines, settings, known)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from greenbench.analysis.summary import summary
 from greenbench.metrics import METRICS
+from greenbench.provenance import as_text
 from greenbench.report import layout
 from greenbench.report.sentences import repeats
 from greenbench.results.flags import FLAGS
@@ -140,9 +141,9 @@ def _number(value: float | None, scale: float, form: str) -> str | None:
 
 
 def _plain(value: Any) -> Any:
-    """Return a JSON-ready value: numpy scalars unwrapped, NaN as None."""
+    """Return a JSON-ready value: numpy scalars unwrapped, NaN as None, mixed values as text."""
     if isinstance(value, list):
         return value
     if pd.isna(value):
         return None
-    return value.item() if hasattr(value, "item") else value
+    return value.item() if hasattr(value, "item") else as_text(value)

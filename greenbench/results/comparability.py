@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from greenbench.metrics import ACCURACY, ENERGY_UNITS, METRICS, missing
+from greenbench.provenance import Mixed, agreed, each
 
 WORK = ("dataset", "data_hash", "scenario", "batch_size", "device")
 """What was done: the same utterances, sent alike, on the same kind of device."""
@@ -59,13 +60,18 @@ def value(row: Mapping[Any, Any], name: str) -> Any:
     """Return what a row has in a column of the key; None where it does not say.
 
     Args:
-        row: a row, or a line that sums rows up.
+        row: a row, or the summary of a cell.
         name: from ``KEY`` or ``ENERGY``.
+
+    Returns:
+        One value, or ``Mixed`` where the rows of a cell disagree; of joules the weakest kind.
     """
     if name == "energy_kind":
-        method = row.get("energy_method")
-        return None if missing(method) else "estimated" if "estimated" in str(method) else "measured"
+        methods = each(row.get("energy_method"))
+        return None if not methods else "estimated" if "estimated" in methods else "measured"
     found = row.get(name)
+    if isinstance(found, Mixed):
+        return agreed([value({**row, name: one}, name) for one in found.values])
     if missing(found) or (name == "energy_gpu_scope" and "gpu" not in str(row.get("energy_scope"))):
         return None
     if isinstance(found, float) and found.is_integer():  # pandas makes floats of integers beside missing ones
@@ -92,7 +98,12 @@ def differing(
         across: columns that the comparison is about, which may differ.
     """
     pairs = {name: (value(a, name), value(b, name)) for name in names if name not in across}
-    return {name: pair for name, pair in pairs.items() if str(pair[0]) != str(pair[1])}
+    return {name: pair for name, pair in pairs.items() if _differ(*pair)}
+
+
+def _differ(a: Any, b: Any) -> bool:
+    """Say whether two values differ; one that is mixed is like no other."""
+    return str(a) != str(b) or isinstance(a, Mixed)
 
 
 def decodings(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> dict[str, tuple[Any, Any]]:

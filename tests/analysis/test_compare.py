@@ -244,7 +244,7 @@ def test_random_weights_have_no_wer_to_compare(fake_run: FakeRun) -> None:
     cell = {"rounds": rounds(rtfx=10), "flags": ("synthetic-weights",)}
     compared = compare(*sides(fake_run("a", cell), fake_run("b", cell)))
     assert verdicts(compared) == {"rtfx": "no difference shown"}
-    assert compared.pairs[0].b.flags == ("synthetic-weights",)
+    assert list(compared.pairs[0].b.flags) == ["synthetic-weights"]
 
 
 def test_many_pairs_ask_for_more_than_one(fake_run: FakeRun) -> None:

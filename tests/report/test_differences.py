@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from greenbench.analysis.cells import CellSummary
 from greenbench.analysis.findings import Comparison, Finding, Pair
-from greenbench.analysis.pairing import Line
 from greenbench.analysis.thresholds import Regression, parse
 from greenbench.report import differences
 
@@ -18,8 +18,8 @@ SIZE = Finding("model_bytes", 24e6, 12e6, -0.5, -0.5, -0.5, verdict="better")
 REFUSED = [Finding(name, 1.0, 2.0, verdict="not comparable", why="threads 2 against 4") for name in ("load_s", "cpu_s")]
 
 
-def line(flags: tuple[str, ...] = (), **changes: Any) -> Line:
-    return Line(KEY | changes, ({},), flags, None)
+def line(flags: tuple[str, ...] = (), **changes: Any) -> CellSummary:
+    return CellSummary(KEY | changes, ({},), flags=dict.fromkeys(flags, ""))
 
 
 def test_numbers_are_written_in_the_units_people_use() -> None:
