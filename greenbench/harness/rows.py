@@ -16,7 +16,7 @@ from greenbench.harness.job import Job
 from greenbench.harness.window import Window
 from greenbench.meters import energy
 from greenbench.metrics import padding_pct, ratio
-from greenbench.plugins import Reading
+from greenbench.plugins import Reading, Variant
 from greenbench.results import flag_rules, flags
 from greenbench.results.record import SCHEMA, TIMED_REGION, Record, Status, to_row
 from greenbench.results.runfiles import RECORDS, unstorable
@@ -29,10 +29,11 @@ from greenbench.suite.scenarios import BATCHING
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What a row tells beside what its window gave.
+class CellFacts:
+    """What the rows of a cell have in common, known once its model is loaded.
 
     Attributes:
+        model: provenance of the variant that was loaded, from ``described``.
         census: of the data set.
         engine_batching: how the engine runs a batch.
         device_name: product name of the device.
@@ -42,6 +43,7 @@ class Setting:
         done: provenance of the steps around the window.
     """
 
+    model: Mapping[str, Any]
     census: Census
     engine_batching: str
     device_name: str | None
@@ -51,10 +53,10 @@ class Setting:
     done: Mapping[str, float | int | None] = field(default_factory=dict)
 
 
-def beside(setting: Setting, warmth: WarmUp, idle_w: float | None, idle_after_w: float | None) -> Setting:
-    """Add to a cell's setting what was done around one of its windows."""
+def with_idle_power(facts: CellFacts, warmth: WarmUp, idle_w: float | None, idle_after_w: float | None) -> CellFacts:
+    """Add what was done around one of the cell's windows: idle power before and after, and the warm-up."""
     powers = {"idle_power_w": idle_w, "idle_power_after_w": idle_after_w}
-    return replace(setting, metrics={**setting.metrics, **powers}, done=asdict(warmth))
+    return replace(facts, metrics={**facts.metrics, **powers}, done=asdict(warmth))
 
 
 def not_measured(job: Job, status: Status, reason: str, skipped_for: str | None = None) -> Record:
@@ -66,7 +68,8 @@ def not_measured(job: Job, status: Status, reason: str, skipped_for: str | None 
         reason: why.
         skipped_for: from ``shortfall.SKIPS``.
     """
-    return Record(job.key(None), status, reason, provenance={**_planned(job), "skipped_for": skipped_for})
+    model = described(job, build_variant(job.cell.variant))
+    return Record(job.key(None), status, reason, provenance={**_planned(job), **model, "skipped_for": skipped_for})
 
 
 def failed(job: Job, reason: str) -> Record:
@@ -78,46 +81,47 @@ def failed(job: Job, reason: str) -> Record:
     """
     bare = Record(job.key(None), "error", reason, provenance={"order_index": job.order_index})
     with suppress(Exception):  # the plug-in's own
-        described = not_measured(job, "error", reason)
-        return bare if unstorable(RECORDS, to_row(described)) else described
+        complete = not_measured(job, "error", reason)
+        return bare if unstorable(RECORDS, to_row(complete)) else complete
     return bare
 
 
-def measured(job: Job, repeat: int, setting: Setting, window: Window) -> Record:
+def measured(job: Job, repeat: int, facts: CellFacts, window: Window) -> Record:
     """Derive the row of one window."""
-    accuracy, scored = _accuracy(job, window)
+    accuracy, scored = _accuracy(job, window, bool(facts.model["synthetic"]))
     speed = _speed(window)
-    work = setting.metrics.get("macs_per_audio_s")
-    mfu_pct, mfu_note = share(work, speed["rtfx"], job.peaks, setting.compute_dtype)
+    work = facts.metrics.get("macs_per_audio_s")
+    mfu_pct, mfu_note = share(work, speed["rtfx"], job.peaks, facts.compute_dtype)
     metrics = {
-        **setting.metrics,
+        **facts.metrics,
         **{name: quantity.value for name, quantity in window.reading.quantities.items()},
         **speed,
-        "padding_pct": _padding_pct(setting, window),
+        "padding_pct": _padding_pct(facts, window),
         "mfu_pct": mfu_pct,
         **energy.derived(
-            job.cell.device, window.reading, setting.metrics.get("idle_power_w"), window.audio_s, _factor(job)
+            job.cell.device, window.reading, facts.metrics.get("idle_power_w"), window.audio_s, _factor(job)
         ),
         **accuracy,
         "trace_lost_s": _trace_lost_s(job, window.reading),
-        "n_utterances": setting.census.n_utterances,
-        "n_skipped": len(setting.census.skipped),
+        "n_utterances": facts.census.n_utterances,
+        "n_skipped": len(facts.census.skipped),
     }
     provenance = {
         **_planned(job),
-        **setting.done,
+        **facts.model,
+        **facts.done,
         **scored,
         **_peaks(window.reading),
         **energy.provenance(job.cell.device, window.reading),
         "batching": BATCHING[job.cell.scenario],
         "server_probes": server.told(window.probes) or None,
-        "engine_batching": setting.engine_batching,
-        "compute_dtype": setting.compute_dtype,
+        "engine_batching": facts.engine_batching,
+        "compute_dtype": facts.compute_dtype,
         "mfu_note": mfu_note,
-        "decoding": setting.decoding,
-        "device_name": setting.device_name,
-        "data_hash": setting.census.data_hash,
-        "audio_doubts": _doubts(setting.census),
+        "decoding": facts.decoding,
+        "device_name": facts.device_name,
+        "data_hash": facts.census.data_hash,
+        "audio_doubts": _doubts(facts.census),
         "cell_s": time.perf_counter() - job.started_s,
         "timestamp_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
@@ -174,9 +178,9 @@ def _trace_lost_s(job: Job, reading: Reading) -> float | None:
     return None if job.trace is None else job.trace.lost_s(reading.segments)
 
 
-def _padding_pct(setting: Setting, window: Window) -> float | None:
+def _padding_pct(facts: CellFacts, window: Window) -> float | None:
     """Return how much of what was computed is padding, where the engine runs a batch together."""
-    return padding_pct(window.audio_s, window.padded_s) if setting.engine_batching == "padded" else None
+    return padding_pct(window.audio_s, window.padded_s) if facts.engine_batching == "padded" else None
 
 
 def _factor(job: Job) -> tuple[float, float] | None:
@@ -184,14 +188,14 @@ def _factor(job: Job) -> tuple[float, float] | None:
     return (carbon.g_per_kwh, carbon.pue) if carbon else None
 
 
-def _accuracy(job: Job, window: Window) -> tuple[dict[str, Any], dict[str, Any]]:
+def _accuracy(job: Job, window: Window, is_synthetic: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Score the first pass; random weights have no accuracy."""
     from greenbench.text import normalizers, scorers
 
     how = scorers.create(job.suite.normalizer)
     foreign = normalizers.non_english_pct(spoken.reference for spoken in window.spoken)
     scored: dict[str, Any] = {"normalizer": how.normalizer, "scorer": how.scorer, "non_english_pct": foreign}
-    if build_variant(job.cell.variant).info.synthetic:
+    if is_synthetic:
         return {}, scored
     heard = [(spoken.reference, window.texts[spoken.utterance_id], spoken.speaker) for spoken in window.spoken]
     metrics, unit = scorers.accuracy(heard, how)
@@ -204,9 +208,28 @@ def _peaks(reading: Reading) -> dict[str, str]:
     return {f"peak_{kind}_source": reading.quantities[f"peak_{kind}_bytes"].source for kind in kinds}
 
 
+def described(job: Job, variant: Variant) -> dict[str, Any]:
+    """Return the provenance of a cell's model: ancestry, steps, licence, training, and whether its weights are random.
+
+    Args:
+        job: the cell.
+        variant: the one that is loaded. Built anew it may be another: ``weights: available`` asks what is here now.
+    """
+    ancestry = origin(job.cell.variant, variant, job.suite.variants)
+    return {
+        **{name: value for name, value in ancestry.items() if name != "variant"},
+        "steps": "+".join(variant.steps) or None,
+        "licence": variant.info.licence,
+        "synthetic": variant.info.synthetic,
+        "training_s": variant.info.training_s,
+        "training_energy_j": variant.info.training_energy_j,
+        "training_energy_method": variant.info.training_energy_method,
+    }
+
+
 def _planned(job: Job) -> dict[str, Any]:
     """Return the provenance that is known before anything runs."""
-    suite, variant = job.suite, build_variant(job.cell.variant)
+    suite = job.suite
     carbon = {f"carbon_{key}": value for key, value in (suite.carbon.model_dump() if suite.carbon else {}).items()}
     return {
         "suite": suite.name,
@@ -216,13 +239,6 @@ def _planned(job: Job) -> dict[str, Any]:
         "n_windows": suite.protocol.rounds * suite.protocol.repeats,
         **asdict(job.rest),
         "order_index": job.order_index,
-        **{name: value for name, value in origin(job.cell.variant, suite.variants).items() if name != "variant"},
-        "steps": "+".join(variant.steps) or None,
-        "licence": variant.info.licence,
-        "synthetic": variant.info.synthetic,
-        "training_s": variant.info.training_s,
-        "training_energy_j": variant.info.training_energy_j,
-        "training_energy_method": variant.info.training_energy_method,
         "threads": suite.threads,
         "timed_region": TIMED_REGION,
         "arrivals": scenarios.demand(suite.server) if job.cell.scenario == "server" else None,

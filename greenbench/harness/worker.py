@@ -85,11 +85,12 @@ def run_cell(job: Job, channel: Channel) -> None:
     dtype = transcriber.footprint.compute_dtype
     for warning in variant.warnings():
         channel.send("warning", text=f"{variant.name}: {warning}")
-    setting = rows.Setting(corpus.census, transcriber.batching, product, metrics, dtype, variant.decoding())
-    _measure(job, transcriber, corpus, setting, channel)
+    model = rows.described(job, variant)
+    facts = rows.CellFacts(model, corpus.census, transcriber.batching, product, metrics, dtype, variant.decoding())
+    _measure(job, transcriber, corpus, facts, channel)
 
 
-def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, setting: rows.Setting, channel: Channel) -> None:
+def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, facts: rows.CellFacts, channel: Channel) -> None:
     """Measure the cell's windows; idling comes before the warm-up, for a model that has rested is not warm."""
     steps = job.suite.protocol
     meters = select(job.suite.estimate_energy, job.suite.meters)
@@ -112,9 +113,9 @@ def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, setting: rows.S
             return
         channel.send("window", row=rows.window_edges(job, repeat, window.reading))
         after_w = idle_after_w(idle, idle_w, steps.idle_drift_pct, job.power_logged)
-        told = rows.beside(setting, warmth, idle_w, after_w)
+        of_window = rows.with_idle_power(facts, warmth, idle_w, after_w)
         channel.send("hypotheses", rows=rows.hypotheses(job, repeat, window))
-        channel.send("record", row=_checked(to_row(rows.measured(job, repeat, told, window))))
+        channel.send("record", row=_checked(to_row(rows.measured(job, repeat, of_window, window))))
         idle_w = idle_w if after_w is None else after_w
 
 

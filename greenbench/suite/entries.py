@@ -177,23 +177,23 @@ def resolve_variant(entry: VariantEntry, base: Path) -> list[dict[str, Any]]:
 # --- who descends from whom ------------------------------------------------------------------------------
 
 
-def origin(entry: VariantEntry, suite: Sequence[VariantEntry]) -> dict[str, Any]:
+def origin(entry: VariantEntry, variant: Variant, suite: Sequence[VariantEntry]) -> dict[str, Any]:
     """Return the columns by which rows of a variant and of its ancestors find each other, see ``ancestry``.
 
     Args:
-        entry: the variant.
+        entry: the variant's.
+        variant: that it comes to.
         suite: all variants of its suite, which name its parent where that is one of them.
     """
-    own = _origin(entry, suite)
+    own = _origin(entry, variant, suite)
     others = [other for other in suite if other.name != entry.name]
     has_parent = len(ancestry.identity(own)) > 1 or own["ancestors"]
-    known = [_origin(other, suite) for other in others] if has_parent else []
+    known = [_origin(other, build_variant(other), suite) for other in others] if has_parent else []
     found = ancestry.nearest(own, known, lambda row: row)
     return {**own, "parent": found["variant"] if found else own["parent"]}
 
 
-def _origin(entry: VariantEntry, suite: Sequence[VariantEntry]) -> dict[str, Any]:
-    variant = build_variant(entry)
+def _origin(entry: VariantEntry, variant: Variant, suite: Sequence[VariantEntry]) -> dict[str, Any]:
     told, stated = tuple(variant.ancestors()), _stated(entry, suite)
     return {
         "variant": variant.name,

@@ -120,7 +120,7 @@ BOARDS: dict[str, Any] = {
 def student(folder: Path) -> None:
     entry = VariantEntry(use="wav2vec2", name="student", model=str(folder))
     made = build_variant(entry)
-    origin(entry, [entry])
+    origin(entry, made, [entry])
     (made.name, made.parent, made.steps, made.info, list(made.ancestors()))
 
 

@@ -8,16 +8,20 @@ from greenbench.datasets.corpus import Census
 from greenbench.hardware.roofline import Peaks
 from greenbench.harness import rows
 from greenbench.harness.idle import WarmUp
-from greenbench.harness.rows import Job, Setting
+from greenbench.harness.rows import CellFacts, Job
 from greenbench.harness.window import Probe, Spoken, Window
 from greenbench.metrics import METRICS
 from greenbench.plugins import Quantity, Reading
 from greenbench.results.record import KEYS, to_row
 from greenbench.suite import config
+from greenbench.suite.entries import build_variant
 from greenbench.suite.plan import plan
 
 TEXTS = {"a": "RED GREEN", "b": "BLUE", "c": ""}
-SETTING = Setting(Census(3, 5.0, [], "hash"), "padded", "a CPU", {"load_s": 1.5, "idle_power_w": 2.0, "n_params": 7})
+MODEL = {"synthetic": False}
+FACTS = CellFacts(
+    MODEL, Census(3, 5.0, [], "hash"), "padded", "a CPU", {"load_s": 1.5, "idle_power_w": 2.0, "n_params": 7}
+)
 ACCURACY = [name for name in METRICS if name.startswith(("wer", "cer", "n_ref_", "n_word_", "n_char_"))]
 
 
@@ -42,8 +46,8 @@ def window() -> Window:
     return Window(Reading(quantities), spoken, dict(TEXTS), audio_s=10.0, padded_s=12.5, n_passes=2)
 
 
-def measured(job: Job, window: Window, setting: Setting = SETTING) -> dict:
-    return to_row(rows.measured(job, 1, setting, window))
+def measured(job: Job, window: Window, facts: CellFacts = FACTS) -> dict:
+    return to_row(rows.measured(job, 1, facts, window))
 
 
 def test_a_row_says_what_it_is_a_row_of(job: Job, window: Window) -> None:
@@ -98,8 +102,8 @@ def test_the_share_of_the_peak_is_of_the_precision_that_ran(
 
     Nor is there one above 100 %, which would be a fault of the peak; the row says so.
     """
-    setting = replace(SETTING, metrics={**SETTING.metrics, "macs_per_audio_s": macs}, compute_dtype=compute_dtype)
-    row = measured(replace(job, peaks=peaks), window, setting)
+    facts = replace(FACTS, metrics={**FACTS.metrics, "macs_per_audio_s": macs}, compute_dtype=compute_dtype)
+    row = measured(replace(job, peaks=peaks), window, facts)
     assert row["mfu_pct"] == (None if expected is None else pytest.approx(expected))
     assert row["compute_dtype"] == compute_dtype
     assert (row["mfu_note"] is not None) == (macs == 2e10)
@@ -128,17 +132,33 @@ def test_no_grid_factor_no_co2(job: Job, window: Window) -> None:
 def test_random_weights_have_no_wer(suite_data: dict, window: Window) -> None:
     """Synthetic weights are measured and flagged, and their accuracy is None."""
     loaded = config.load({**suite_data, "variants": [{"use": "wav2vec2", "config": "large", "weights": "random"}]})
-    row = measured(Job("run-1", 0, loaded, plan(loaded)[0]), window)
+    job = Job("run-1", 0, loaded, plan(loaded)[0])
+    row = measured(job, window, replace(FACTS, model=rows.described(job, build_variant(job.cell.variant))))
     assert row["flags"] == ["synthetic-weights"]
     assert row["synthetic"] is True
     assert {row[name] for name in ACCURACY} == {None}
     assert row["energy_j"] == 200.0
 
 
+def test_a_row_describes_the_model_that_was_loaded(
+    suite_data: dict, window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights that come to be here while random ones are measured do not give the random ones a WER."""
+    entry = {"use": "wav2vec2", "config": "large", "model": "some/model", "weights": "available"}
+    loaded = config.load({**suite_data, "variants": [entry]})
+    job, are_here = Job("run-1", 0, loaded, plan(loaded)[0]), [False]
+    monkeypatch.setattr("greenbench.models.hub.is_here", lambda *_: are_here[0])
+    facts = replace(FACTS, model=rows.described(job, build_variant(job.cell.variant)))
+    are_here[0] = True
+    assert not build_variant(job.cell.variant).info.synthetic  # built anew, it would be the trained model
+    row = measured(job, window, facts)
+    assert (row["synthetic"], row["wer"], row["flags"]) == (True, None, ["synthetic-weights"])
+
+
 def test_a_row_tells_what_was_done_around_its_window(job: Job, window: Window) -> None:
     """Warm-up and idle baselines of the row's own window, and how many windows the protocol asks for."""
-    setting = rows.beside(SETTING, WarmUp(12, 3.4, 7.1), 2.5, 2.6)
-    row = measured(job, window, setting)
+    facts = rows.with_idle_power(FACTS, WarmUp(12, 3.4, 7.1), 2.5, 2.6)
+    row = measured(job, window, facts)
     expected = {"warmup_batches": 12, "warmup_s": 3.4, "warmup_cv_pct": 7.1, "n_windows": 2, "load_s": 1.5}
     assert {name: row[name] for name in expected} == expected
     assert (row["idle_power_w"], row["idle_power_after_w"], row["energy_net_j"]) == (2.5, 2.6, 200.0 - 2.5 * 8.0)
@@ -147,7 +167,7 @@ def test_a_row_tells_what_was_done_around_its_window(job: Job, window: Window) -
 def test_a_protocol_that_was_not_met_says_by_how_much(job: Job, window: Window) -> None:
     """The row names the step that failed, with the figures, beside the flag."""
     steady = job.suite.model_copy(update={"protocol": replace(job.suite.protocol, warmup_cv_pct=5)})
-    row = measured(replace(job, suite=steady), window, rows.beside(SETTING, WarmUp(50, 3.4, 7.1), 2.0, None))
+    row = measured(replace(job, suite=steady), window, rows.with_idle_power(FACTS, WarmUp(50, 3.4, 7.1), 2.0, None))
     assert row["flags"] == ["not-warm"]
     (note,) = row["flag_notes"]
     assert note == "CV of the last 3 warm-up batches 7.1 % after 50 batches, the protocol asks for < 5 %"
@@ -157,8 +177,8 @@ def test_flags_see_the_protocols_window_and_the_census(job: Job, window: Window)
     """A window under the protocol's, a skipped file and a changing text are flagged in the row."""
     window.reading.quantities["wall_s"] = Quantity(0.19, "counter", "perf_counter")
     window.unstable = True
-    setting = replace(SETTING, census=Census(3, 5.0, ["x.wav: bad audio"], "hash"))
-    row = measured(job, window, setting)
+    facts = replace(FACTS, census=Census(3, 5.0, ["x.wav: bad audio"], "hash"))
+    row = measured(job, window, facts)
     assert row["flags"] == ["short-window", "unstable-text", "audio-skipped"]
     assert row["n_skipped"] == 1
 
@@ -166,7 +186,7 @@ def test_flags_see_the_protocols_window_and_the_census(job: Job, window: Window)
 @pytest.mark.parametrize(("engine_batching", "padding_pct"), [("padded", 20.0), ("sequential", None)])
 def test_padding_of_engines_that_pad(job: Job, window: Window, engine_batching: str, padding_pct: float | None) -> None:
     """Of 12.5 s computed, 2.5 s were padding; an engine that takes one utterance at a time has no such figure."""
-    row = measured(job, window, replace(SETTING, engine_batching=engine_batching))
+    row = measured(job, window, replace(FACTS, engine_batching=engine_batching))
     assert row["padding_pct"] == (None if padding_pct is None else pytest.approx(padding_pct))
 
 
@@ -230,6 +250,6 @@ def test_hypotheses_have_the_rows_key(job: Job, window: Window) -> None:
 )
 def test_doubts_about_audio_are_told_and_flagged(job: Job, window: Window, doubts: list[str], told: str | None) -> None:
     """What audio was warned of is in the row, the first with the number of others, and keeps it from ranks."""
-    row = measured(job, window, replace(SETTING, census=Census(3, 5.0, [], "hash", doubts)))
+    row = measured(job, window, replace(FACTS, census=Census(3, 5.0, [], "hash", doubts)))
     assert row["audio_doubts"] == told
     assert row["flags"] == (["audio-doubtful"] if told else [])

@@ -11,7 +11,7 @@ from greenbench.harness.job import Job
 from greenbench.meters.clock import Clock
 from greenbench.plugins import Footprint, Quantity
 from greenbench.suite import config
-from greenbench.suite.entries import build_dataset
+from greenbench.suite.entries import build_dataset, build_variant
 from greenbench.suite.plan import plan
 
 
@@ -52,8 +52,10 @@ def test_a_window_follows_its_own_warm_up(suite_data: dict, monkeypatch: pytest.
     monkeypatch.setattr(worker, "select", lambda *_: [log, Clock()])
     corpus = Corpus(build_dataset(cell.dataset))
     assert list(corpus.chunks())
-    setting = rows.Setting(corpus.census, "sequential", None, {"load_s": 1.0})
-    worker._measure(Job("r", 0, loaded, cell), log, corpus, setting, log)
+    job = Job("r", 0, loaded, cell)
+    model = rows.described(job, build_variant(cell.variant))
+    facts = rows.CellFacts(model, corpus.census, "sequential", None, {"load_s": 1.0})
+    worker._measure(job, log, corpus, facts, log)
     idle = ["idle baseline", "[", "]"]
     repeat = ["warming up", "model", "[", "model", "]", *idle, "hypotheses", "record"]
     assert [what for what in log.seen if what != "window" and "measuring" not in what] == [*idle, *repeat, *repeat]

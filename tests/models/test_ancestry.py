@@ -14,7 +14,7 @@ from greenbench.models import ancestry
 from greenbench.models.ancestry import NO_REFERENCE, STATED, Identity
 from greenbench.report import compression, content, sentences, terminal
 from greenbench.suite import config
-from greenbench.suite.entries import origin
+from greenbench.suite.entries import build_variant, origin
 
 FakeRun = Callable[..., Path]
 
@@ -85,7 +85,7 @@ def test_settings_cannot_break_a_chain() -> None:
 
 def origins(*variants: Any) -> dict[str, dict[str, Any]]:
     loaded = config.load({"name": "s", "datasets": ["quickstart"], "variants": list(variants)})
-    return {str(entry.name): origin(entry, loaded.variants) for entry in loaded.variants}
+    return {str(entry.name): origin(entry, build_variant(entry), loaded.variants) for entry in loaded.variants}
 
 
 def test_a_build_under_a_name_of_its_own_has_its_parent(tiny_model: Path) -> None:

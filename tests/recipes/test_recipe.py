@@ -469,9 +469,10 @@ def test_a_student_carries_the_identity_of_its_teacher(tmp_path: Path, data: dic
     folders = {"big": tiny_model, "a": first, "b": second}
     variants = [{"use": "wav2vec2", "model": str(folder), "name": name} for name, folder in folders.items()]
     suite = load({"name": "s", "datasets": ["quickstart"], "variants": variants})
-    assert {e.name: origin(e, suite.variants)["parent"] for e in suite.variants} == {"big": None, "a": "big", "b": "a"}
+    parents = {e.name: origin(e, build_variant(e), suite.variants)["parent"] for e in suite.variants}
+    assert parents == {"big": None, "a": "big", "b": "a"}
     without = [entry for entry in suite.variants if entry.name != "a"]
-    assert origin(without[-1], without)["parent"] == "big"
+    assert origin(without[-1], build_variant(without[-1]), without)["parent"] == "big"
 
 
 def test_a_device_that_is_not_here_is_one_line_and_nothing_is_written(tmp_path: Path, data: dict[str, Any]) -> None:

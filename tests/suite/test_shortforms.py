@@ -84,11 +84,11 @@ def test_builds_of_a_named_build_are_chained(suite_data: dict) -> None:
 
 def test_a_folder_takes_suffixes_and_finds_its_parent(suite_data: dict, tiny_model: Path) -> None:
     """`file:FOLDER+build` is held against the folder itself."""
-    from greenbench.suite.entries import origin
+    from greenbench.suite.entries import build_variant, origin
 
     found = variants(suite_data, f"file:{tiny_model}", f"file:{tiny_model}+int8-dynamic", {
         "use": "wav2vec2", "model": str(tiny_model), "name": "own", "each": ["bf16"]})  # fmt: skip
-    parents = {entry.name: origin(entry, found)["parent"] for entry in found}
+    parents = {entry.name: origin(entry, build_variant(entry), found)["parent"] for entry in found}
     assert parents == {
         f"file:{tiny_model}": None,
         f"file:{tiny_model}+int8-dynamic": f"file:{tiny_model}",
