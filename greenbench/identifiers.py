@@ -32,9 +32,6 @@ _END = r"(?!\w|\.\w)"
 _IN_URL = r"[^\s'\"`<>,;)]"
 _HEX, _OCTET = "[0-9A-Fa-f]", r"(?:25[0-5]|2[0-4]\d|1?\d?\d)"
 _UUID = rf"{_HEX}{{8}}(?:-{_HEX}{{4}}){{3}}-{_HEX}{{12}}"
-_REVISION = re.compile(
-    rf"v?\d+|{_HEX}{{7,40}}|main|master|head|latest|dev|top|max|min|[a-z]|(?:fp|bf|int)\d+", re.IGNORECASE
-)
 _HOST_CHARS = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 
 _OUTSIDE = re.compile(r"(?:/(?!/)|~[\w.-]*[/\\]|[A-Za-z]:[\\/]|\.\.[\\/]|\\\\)\S")

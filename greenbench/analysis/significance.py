@@ -1,4 +1,4 @@
-"""Whether two systems' errors on the same utterances differ beyond chance: the tests of NIST's sc_stats, and Holm's.
+"""Whether two systems' errors on the same utterances differ beyond chance: the matched-pair test of NIST's sc_stats.
 
 A difference is always of system a less system b, p is two-tailed, and systems that never differ have p = 1.
 """
@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean, stdev
-from typing import Literal
 
 from greenbench.text.alignment import Pair
 
@@ -121,58 +120,3 @@ def _correct_runs(clean: Sequence[bool]) -> list[tuple[int, int]]:
         if is_clean and len(words) >= MIN_CORRECT:
             runs.append((words[0], words[-1]))
     return runs
-
-
-def sign_test(a: Sequence[float], b: Sequence[float]) -> float:
-    """Return the p value of the sign test: does one system err more on more speakers than the other?
-
-    Exact, from the binomial distribution. Pairs that tie are dropped, as is usual (Conover, "Practical
-    nonparametric statistics", 1999, section 3.4); ``sc_stats`` gives half of them to each system, which
-    makes p larger, and is otherwise the same.
-
-    Args:
-        a: error rate of system a by speaker.
-        b: error rate of system b, speakers in the same order.
-    """
-    from scipy.stats import binomtest
-
-    signs = [d > 0 for d in _differences(a, b) if d]
-    return float(binomtest(sum(signs), len(signs)).pvalue) if signs else 1.0
-
-
-def wilcoxon(a: Sequence[float], b: Sequence[float], method: Literal["auto", "asymptotic"] = "auto") -> float:
-    """Return the p value of Wilcoxon's signed rank test: are the differences between speakers centred on 0?
-
-    Wilcoxon, "Individual comparisons by ranking methods" (1945). Pairs that tie are dropped.
-
-    Args:
-        a: error rate of system a by speaker.
-        b: error rate of system b, speakers in the same order.
-        method: ``auto`` is exact for up to fifty speakers without equal differences. ``asymptotic`` is the
-            normal approximation without continuity correction, which ``sc_stats`` prints for any number: 0.028
-            for six speakers who all favour one system, where the exact value is 2 / 2**6 = 0.031. Where the
-            exact p is below 0.1 it is off by up to 0.02 for six speakers, by less than 0.01 from eight on.
-            ``sc_stats`` also keeps the ties, and gives every other one to each system.
-    """
-    from scipy.stats import wilcoxon as signed_rank
-
-    differences = [d for d in _differences(a, b) if d]
-    return float(signed_rank(differences, method=method).pvalue) if differences else 1.0
-
-
-def mcnemar(errors_a: Sequence[int], errors_b: Sequence[int]) -> float:
-    """Return the p value of McNemar's test: does one system get more utterances wholly right than the other?
-
-    Exact, from the binomial distribution of the utterances that only one system has right, like ``sc_stats``;
-    Gillick & Cox (ICASSP 1989).
-
-    Args:
-        errors_a: edits of system a by utterance.
-        errors_b: edits of system b, utterances in the same order.
-    """
-    return sign_test([e > 0 for e in errors_a], [e > 0 for e in errors_b])
-
-
-def _differences(a: Sequence[float], b: Sequence[float]) -> list[float]:
-    """Subtract, so that equal differences of rates are equal numbers too."""
-    return [round(x - y, 12) for x, y in zip(a, b, strict=True)]

@@ -92,19 +92,6 @@ def to_row(record: Record) -> dict[str, Any]:
     return row
 
 
-def from_row(row: Mapping[str, Any]) -> Record:
-    """Rebuild a record from its row; columns that this version does not know are left out."""
-    return Record(
-        key={name: row.get(name) for name in KEYS},
-        status=row["status"],
-        reason=row.get("reason"),
-        flags=tuple(row.get("flags") or ()),
-        flag_notes=tuple(row.get("flag_notes") or ()),
-        metrics={name: row.get(name) for name in METRICS},
-        provenance={name: row.get(name) for name in PROVENANCE},
-    )
-
-
 def migrate(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row as this version writes it: brought up to ``SCHEMA``, and null in columns that it did not know.
 
