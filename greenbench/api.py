@@ -33,7 +33,7 @@ def run(  # noqa: PLR0913 (the options of a command)
             ``model`` and ``data`` make.
         model: instead of a suite: a registered variant, the folder of a checkpoint, or a hub id.
         data: what it is measured on: a registered data set, a manifest, or the folder of a LibriSpeech subset.
-        builds: methods, or chains of them with ``+``, to measure besides the model as it is.
+        builds: methods, or chains of them with ``+``, to measure in addition to the model as it is.
         out: the run's folder; by default ``results/<run_id>``.
         limit: take the first so many utterances of every data set.
         device: ``cpu``, ``cuda``, ``cuda:N``, ``mps`` or ``auto``, instead of the suite's.
@@ -44,9 +44,9 @@ def run(  # noqa: PLR0913 (the options of a command)
         progress: print what happens to standard error, as the command does.
 
     Returns:
-        The run's rows, one a cell and repeat, which a notebook shows as a summary with the trade-off drawn. The
-        run's folder is in ``frame.attrs["folder"]``, and in ``frame.attrs["shortfall"]`` what it fell short of (None:
-        all was measured).
+        The run's rows, one per cell and repeat, which a notebook shows as a summary with the trade-off chart. The
+        run's folder is in ``frame.attrs["folder"]``, and in ``frame.attrs["shortfall"]`` what was not measured (None:
+        everything was).
 
     Raises:
         InputError: a name, a setting or an argument is wrong; nothing was run.
@@ -79,13 +79,13 @@ def _as_shown(rows: "pd.DataFrame") -> "pd.DataFrame":
     """Return rows that a notebook shows as a summary."""
     from greenbench.report.notebook import Rows
 
-    found: pd.DataFrame = Rows(rows)
-    found.attrs = rows.attrs
-    return found
+    shown: pd.DataFrame = Rows(rows)
+    shown.attrs = rows.attrs
+    return shown
 
 
 def _check(out: Any, limit: Any, only: Any) -> None:
-    """Refuse arguments of the wrong kind, which would otherwise fail somewhere inside."""
+    """Refuse arguments of the wrong type, which would otherwise fail later."""
     from greenbench.errors import InputError
 
     is_whole = isinstance(limit, int) and not isinstance(limit, bool)
@@ -98,7 +98,7 @@ def _check(out: Any, limit: Any, only: Any) -> None:
 
 
 def _check_wanted(model: Any, data: Any, builds: Any) -> None:
-    """Refuse what is no name or path, and builds that are no list of names."""
+    """Refuse a model or data set that is no name or path, and builds that are no list of names."""
     from greenbench.errors import InputError
 
     for name, value in {"model": model, "data": data}.items():

@@ -1,4 +1,4 @@
-"""What takes long to make and can be made again: kept by the content it was made from, checked whenever it is used."""
+"""The artefact cache: what takes long to make is kept by the content it was made from, and checked at each use."""
 
 import hashlib
 import json
@@ -45,16 +45,16 @@ class Artefact:
 
 
 def folder() -> Path:
-    """Return where artefacts lie: ``GREENBENCH_CACHE``, or the user's cache folder."""
+    """Return the folder of the artefacts: in ``GREENBENCH_CACHE``, or in the user's cache folder."""
     from platformdirs import user_cache_dir
 
     return Path(os.environ.get("GREENBENCH_CACHE") or user_cache_dir("greenbench", False)) / "artefacts"
 
 
 def artefact(about: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
-    """Return the folder of an artefact, making it if it is not kept, or not as it was made.
+    """Return the folder of an artefact; make it first if it is not in the cache, or was changed there.
 
-    Whoever asks for the same at the same time waits until it is there.
+    Processes that ask for the same artefact at the same time wait until it is made.
 
     Args:
         about: everything that decides its content, JSON types only.
@@ -80,7 +80,7 @@ def artefact(about: Mapping[str, Any], make: Callable[[Path], None]) -> Path:
 
 
 def holds(about: Mapping[str, Any]) -> bool:
-    """Say whether an artefact is kept as it was made, so that nothing need be made when it is asked for."""
+    """Say whether an artefact is in the cache and intact, so that asking for it makes nothing."""
     path = _place(about)
     return os.path.lexists(path) and fault(path, about) is None
 
@@ -90,29 +90,29 @@ def _place(about: Mapping[str, Any]) -> Path:
 
 
 def _ensure(path: Path, about: Mapping[str, Any], make: Callable[[Path], None]) -> None:
-    """Make an artefact unless it is there as it was made; say so where it is there and is not."""
+    """Make an artefact unless it is in the cache and intact; warn where it is there and damaged."""
     if os.path.lexists(path):
         problem = fault(path, about)
         if problem is None:
             return
-        warnings.warn(f"{path}: what is kept there cannot be used ({problem}), so it is made again", stacklevel=4)
+        warnings.warn(f"{path}: the cached artefact cannot be used ({problem}), so it is made again", stacklevel=4)
     _make(path, about, make)
 
 
 def fault(path: Path, about: Mapping[str, Any]) -> str | None:
-    """Say why an artefact is not what it is asked for as; None where it is.
+    """Say why an artefact cannot be used; None where it is intact and was made from ``about``.
 
     Args:
         path: its folder.
         about: what it should have been made from.
     """
-    found = _described(path)
-    if found is None:
+    described = _described(path)
+    if described is None:
         return f"{ABOUT} is damaged or of an earlier version"
-    if _plain(found["about"]) != _plain(about):
+    if _plain(described["about"]) != _plain(about):
         return "it was made from something else"
-    there = _hashes(path)
-    changed = sorted(name for name in {**found["files"], **there} if found["files"].get(name) != there.get(name))
+    expected, present = described["files"], _hashes(path)
+    changed = sorted(name for name in {**expected, **present} if expected.get(name) != present.get(name))
     return f"{changed[0]} is not as it was written" if changed else None
 
 
@@ -138,7 +138,7 @@ def _plain(about: Mapping[str, Any]) -> str:
 
 
 def _make(path: Path, about: Mapping[str, Any], make: Callable[[Path], None]) -> None:
-    """Write beside the final place and move there at the end, so that half an artefact is never used."""
+    """Write into a temporary folder and rename it at the end, so that half an artefact is never used."""
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
     with whole.folder(path) as aside:
@@ -148,7 +148,7 @@ def _make(path: Path, about: Mapping[str, Any], make: Callable[[Path], None]) ->
 
 
 def artefacts() -> list[Artefact]:
-    """Return what is kept, the least recently used first."""
+    """Return the artefacts in the cache, the least recently used first."""
     kept = list[Artefact]()
     for about in folder().glob(f"*/{ABOUT}"):
         with suppress(FileNotFoundError):  # another process may remove one meanwhile
@@ -202,15 +202,15 @@ def digest(path: Path) -> str:
     with path.open("rb") as stream:
         state = _state(path, stream.fileno())
         memo = _memos() / hashlib.sha256(state.encode(errors="surrogateescape")).hexdigest()[:24]
-        known = _recall(memo, state)
-        if known:
-            return known
-        found = hashlib.sha256()
+        remembered = _recall(memo, state)
+        if remembered:
+            return remembered
+        hashed = hashlib.sha256()
         while block := stream.read(1 << 24):
-            found.update(block)
+            hashed.update(block)
         if _is_settled(stream.fileno()) and _state(path, stream.fileno()) == state:
-            _remember(memo, state, found.hexdigest())
-    return found.hexdigest()
+            _remember(memo, state, hashed.hexdigest())
+    return hashed.hexdigest()
 
 
 def _memos() -> Path:
@@ -218,7 +218,7 @@ def _memos() -> Path:
 
 
 def _state(path: Path, descriptor: int) -> str:
-    """Return what tells a file in one state from the same file in another, and from other files."""
+    """Return what identifies a file in one state: it differs from that of other files, and of other states."""
     now = os.fstat(descriptor)
     parts = (path.resolve(), now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
     return "\0".join(map(str, parts))
@@ -233,18 +233,18 @@ def _is_settled(descriptor: int) -> bool:
 def _recall(memo: Path, state: str) -> str | None:
     """Return the digest that a memo holds: 64 hexadecimal digits, sealed with the state that they belong to."""
     with suppress(OSError, ValueError):
-        known, seal = memo.read_text(encoding="ascii").split()
-        if re.fullmatch("[0-9a-f]{64}", known) and seal == _seal(state, known):
-            return known
+        hexdigest, seal = memo.read_text(encoding="ascii").split()
+        if re.fullmatch("[0-9a-f]{64}", hexdigest) and seal == _seal(state, hexdigest):
+            return hexdigest
     return None
 
 
-def _remember(memo: Path, state: str, found: str) -> None:
+def _remember(memo: Path, state: str, hexdigest: str) -> None:
     """Write a memo whole or not at all; where there is no room for it the file is read again next time."""
     with suppress(OSError):
         memo.parent.mkdir(parents=True, exist_ok=True)
-        whole.write(memo, f"{found} {_seal(state, found)}\n")
+        whole.write(memo, f"{hexdigest} {_seal(state, hexdigest)}\n")
 
 
-def _seal(state: str, found: str) -> str:
-    return hashlib.sha256(f"{state}\0{found}".encode(errors="surrogateescape")).hexdigest()
+def _seal(state: str, hexdigest: str) -> str:
+    return hashlib.sha256(f"{state}\0{hexdigest}".encode(errors="surrogateescape")).hexdigest()

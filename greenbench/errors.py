@@ -1,4 +1,4 @@
-"""Every error a user can meet: one line saying what is wrong, where, and how to fix it."""
+"""The errors that a user can meet: one line says what is wrong, where, and how to fix it."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -21,7 +21,7 @@ class BusyError(InputError):
 
 
 class MissingError(GreenbenchError):
-    """A data set, a model or a library that a cell needs is not here and could not be fetched."""
+    """A data set, a model or a library that a cell needs is not available and could not be fetched."""
 
 
 class BadAudioError(GreenbenchError):
@@ -32,12 +32,12 @@ class NotFiniteError(GreenbenchError):
     """A model computed NaN or infinity, so that there is no text to count.
 
     Attributes:
-        positions: in the batch, of the utterances that it did so for.
-        what: was not finite.
+        positions: of the affected utterances in the batch.
+        what: the values that were not finite.
     """
 
     def __init__(self, positions: Sequence[int], what: str = "the logits", ids: Sequence[str] = ()) -> None:
-        """Name the utterances where their ids are known."""
+        """Make the message, with the ids of the utterances where they are given."""
         self.positions, self.what = tuple(positions), what
         which = ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
         where = f" of {which}" if ids else ""
@@ -48,15 +48,15 @@ class NotFiniteError(GreenbenchError):
         )
 
     def of(self, ids: Sequence[str]) -> "NotFiniteError":
-        """Return the same with the names of the utterances of the batch."""
+        """Return the same error with the ids of the utterances of the batch."""
         return NotFiniteError(self.positions, self.what, [ids[position] for position in self.positions])
 
 
 class AnswerError(GreenbenchError):
-    """A model answered something else than one text for each waveform."""
+    """A model returned something other than one text for each waveform."""
 
     def __init__(self, answer: str) -> None:
-        super().__init__(f"the model gave {answer}: a transcriber returns a list with one str for each waveform")
+        super().__init__(f"the model returned {answer}: a transcriber returns a list with one str for each waveform")
 
 
 class TrainingError(GreenbenchError):
@@ -73,7 +73,7 @@ def nearest(name: str, valid: Sequence[str]) -> str | None:
 
 
 def did_you_mean(name: str, valid: Iterable[str]) -> str:
-    """Say which valid name was probably meant.
+    """Suggest the valid name that was probably meant.
 
     Args:
         name: what the user wrote.
@@ -90,8 +90,8 @@ def did_you_mean(name: str, valid: Iterable[str]) -> str:
 
 
 def words(error: BaseException) -> str:
-    """Return what an error says, in one line, whatever its own text does."""
+    """Return an error's message in one line, even where its own ``__str__`` fails."""
     try:
         return " ".join(str(error).split())
     except Exception:  # of the error's own making
-        return "(it cannot be put into words)"
+        return "(its message cannot be read)"

@@ -17,26 +17,26 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "torchao": ("torchao",),
     "whisper": ("faster_whisper",),
 }
-"""Extra, as ``pyproject.toml`` has it -> the modules that it is there for."""
+"""Extra, as in ``pyproject.toml`` -> the modules that it installs."""
 
 INCLUDED: Mapping[str, tuple[str, ...]] = {
     "torch": ("codecarbon", "librispeech"),
     "whisper": ("librispeech",),
     **dict.fromkeys(("distill", "onnx", "openvino", "torchao"), ("torch", "codecarbon", "librispeech")),
 }
-"""Extra -> the others that are installed with it."""
+"""Extra -> the other extras that it installs, too."""
 
 
 def missing(extras: Iterable[str]) -> str | None:
-    """Say what is not installed of some extras, with the command that installs it.
+    """Say which packages of some extras are not installed, with the command that installs them.
 
-    Nothing is imported for it.
+    Nothing is imported.
 
     Args:
         extras: names from ``PACKAGES``, in any order.
 
     Returns:
-        One line, or None where all is there.
+        One line, or None where all are installed.
     """
     absent = {extra: [name for name in PACKAGES[extra] if not _is_here(name)] for extra in sorted(set(extras))}
     lacking = [extra for extra, names in absent.items() if names]
@@ -49,13 +49,13 @@ def missing(extras: Iterable[str]) -> str | None:
 
 
 def need(*extras: str) -> None:
-    """Refuse to go on without some extras.
+    """Raise an error unless some extras are installed.
 
     Args:
         extras: names from ``PACKAGES``.
 
     Raises:
-        MissingError: something of them is not installed; the message has the command.
+        MissingError: a package is not installed; the message has the command.
     """
     reason = missing(extras)
     if reason:

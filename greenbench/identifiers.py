@@ -1,4 +1,4 @@
-"""What in a text identifies a person, a machine or a place, by the form that it has, and what stands in its place."""
+"""Patterns of what identifies a person, a machine or a place in a text, and the stand-in for each."""
 
 import ipaddress
 import re
@@ -12,7 +12,7 @@ SYSTEM = ("/sys/", "/proc/", "/dev/")
 """Folders of the kernel, which are alike everywhere."""
 
 _HOMES = ("home", "homes", "users", "scratch")
-"""Folders below which each name is somebody's."""
+"""Folders in which each name is a user's."""
 
 _PUBLIC = {
     "aclanthology.org", "acm.org", "amd.com", "arxiv.org", "codecarbon.io", "creativecommons.org", "doi.org",
@@ -39,12 +39,12 @@ _OUTSIDE = re.compile(r"(?:/(?!/)|~[\w.-]*[/\\]|[A-Za-z]:[\\/]|\.\.[\\/]|\\\\)\S
 
 @dataclass(frozen=True)
 class Pattern:
-    """One form of what identifies.
+    """One form of an identifier.
 
     Attributes:
         kind: its name for people.
         form: what it looks like.
-        stand_in: what is written in place of a match; the match itself where it is none after all.
+        stand_in: returns the replacement of a match; the match itself where it identifies nobody.
     """
 
     kind: str
@@ -53,14 +53,14 @@ class Pattern:
 
 
 def cut(value: str) -> str:
-    """Return a text with a stand-in for whatever in it identifies."""
+    """Return a text with every identifier in it replaced by its stand-in."""
     for pattern in PATTERNS:
         value = pattern.form.sub(pattern.stand_in, value)
     return value
 
 
 def is_path(value: str) -> bool:
-    """Say whether a whole value is a path outside the working directory; a message may begin with one."""
+    """Say whether a whole value is a path outside the working directory; a message that begins with one is not."""
     if value.startswith(SYSTEM) or "\n" in value or ": " in value:
         return False
     is_spaced = " " in value and not re.search(r"[/\\][^/\\]* [^/\\]*[/\\.]", value)
@@ -72,8 +72,8 @@ def is_private_id(utterance_id: Any) -> bool:
     return isinstance(utterance_id, str) and is_path(utterance_id)
 
 
-def found(value: str) -> Iterator[tuple[str, str]]:
-    """Yield the kind and the wording of whatever in a text identifies, as ``cut`` replaces it."""
+def search(value: str) -> Iterator[tuple[str, str]]:
+    """Yield the kind and the wording of every identifier in a text, as ``cut`` replaces them."""
     for pattern in PATTERNS:
         for match in pattern.form.finditer(value):
             if pattern.stand_in(match) != match[0]:
@@ -82,7 +82,7 @@ def found(value: str) -> Iterator[tuple[str, str]]:
 
 
 def last_name(path: str) -> str:
-    """Return the last name of a path; of a home folder nothing, since that is somebody's name."""
+    """Return the last name of a path; ``<home>`` for a home folder, whose name is a user's."""
     parts = PureWindowsPath(path) if "\\" in path or path[1:2] == ":" else PurePosixPath(path)
     if parts.parent.name.lower() in _HOMES:
         return "<home>"
@@ -98,7 +98,7 @@ def _after_key(text: str) -> Callable[[re.Match[str]], str]:
 
 
 def _secret(match: re.Match[str]) -> str:
-    """Replace a value by what it is called; a name of ordinary words is no secret."""
+    """Replace a value that looks like a secret; a name of ordinary words is none."""
     value = match["value"]
     is_password = "pass" in match["key"].lower() or "pwd" in match["key"].lower()
     is_random = bool(re.search(r"\d", value) and re.search(r"[A-Za-z]", value)) and len(value) >= 8
@@ -261,4 +261,4 @@ PATTERNS = tuple(
     for kind, flags, stand_in, forms in (*_SECRETS, *_PEOPLE, *_PLACES, *_MACHINES)
     for form in forms
 )  # fmt: skip
-"""What is looked for, in this order: each form is met before what is only a part of it."""
+"""All patterns, in the order in which they are applied: a longer form comes before one that is a part of it."""

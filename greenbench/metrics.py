@@ -54,7 +54,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "latency_p90_s": Metric("s", "lower", "latency p90", "seconds that 90 % of utterances take at most, MLPerf's rule"),
     "latency_p95_s": Metric("s", "lower", "latency p95", "seconds that 95 % of utterances take at most, MLPerf's rule"),
     "latency_p99_s": Metric("s", "lower", "latency p99", "seconds that 99 % of utterances take at most, MLPerf's rule"),
-    "server_rate_hz": Metric("Hz", "higher", "server rate", "arrivals a second that held the bound in their window"),
+    "server_rate_hz": Metric("Hz", "higher", "server rate", "highest arrival rate that met the latency bound"),
     "padding_pct": Metric("%", "lower", "padding", "share of the audio computed that is padding in the batches sent"),
     "mfu_pct": Metric("%", "higher", "share of peak (MFU)", "macs_per_audio_s x rtfx / this machine's measured peak"),
     "load_s": Metric("s", "lower", "load time", "seconds to import the engine and have the model ready"),
@@ -62,7 +62,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     # size
     "peak_rss_bytes": Metric("bytes", "lower", "peak memory", "high-water resident memory of the process tree"),
     "peak_gpu_bytes": Metric("bytes", "lower", "peak GPU memory", "high-water GPU memory in the window"),
-    "peak_gpu_allocated_bytes": Metric("bytes", "lower", "peak GPU tensors", "high-water GPU memory that tensors held"),
+    "peak_gpu_allocated_bytes": Metric("bytes", "lower", "peak GPU tensors", "high-water GPU memory of tensors"),
     "model_bytes": Metric("bytes", "lower", "model size", "serialised state of what runs"),
     "n_params": Metric("1", "lower", "parameters", "parameters of what runs"),
     "n_nonzero_params": Metric("1", "lower", "nonzero parameters", "those that are not 0; None for other engines"),
@@ -84,7 +84,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "poller_cpu_s": Metric("s", "neither", "poller CPU time", "CPU seconds of the process that samples sensors"),
     "foreign_cpu_s": Metric("s", "lower", "foreign CPU time", "CPU seconds of all other processes in the window"),
     "trace_lost_s": Metric("s", "lower", "trace lost", "seconds of the window that the poller did not sample"),
-    "n_gpu_foreign_processes": _count("foreign GPU processes", "other processes computing on the GPU at an edge"),
+    "n_gpu_foreign_processes": _count("foreign GPU processes", "other processes computing on the GPU at start or end"),
     "gpu_temp_start_c": Metric("°C", "neither", "GPU at start", "temperature of the GPU as the window opened"),
     "gpu_temp_end_c": Metric("°C", "neither", "GPU at end", "temperature of the GPU as the window closed"),
     "gpu_throttled_s": Metric("s", "lower", "GPU throttled", "seconds slowed down by heat or a hardware brake"),
@@ -95,10 +95,10 @@ METRICS: dict[str, Metric] = {  # one line a metric
 }  # fmt: skip
 
 ACCURACY = tuple(name for name in METRICS if name.startswith(("wer", "cer", "n_ref_", "n_word_", "n_char_")))
-"""What follows from texts alone."""
+"""The metrics that follow from texts alone."""
 
 INTERVALS = tuple(name for name in ACCURACY if "_ci_" in name)
-"""The part of it that is estimated over speakers."""
+"""The ends of confidence intervals among them."""
 
 J_PER_KWH = 3.6e6
 
@@ -107,7 +107,7 @@ TICK_S = 0.01
 """The step in which systems count CPU time: a difference of two counts is off by up to one."""
 
 RESOLVED_S = 20 * TICK_S
-"""From this length on a window tells a share of the CPUs to half of a tenth; of a shorter one it is unknown."""
+"""From this length on the share of the CPUs used in a window is known to half of a tenth; below, it is unknown."""
 
 ENERGY_UNITS = ("J", "J/s", "W", "g")
 """A metric in one of these derives from joules, so it is as good as their origin."""
@@ -121,7 +121,7 @@ def ratio(numerator: float | None, denominator: float | None) -> float | None:
 
 
 def change_pct(old: float | None, new: float | None) -> float | None:
-    """Return by how many percent of ``old`` the value has changed, or None where that cannot be told."""
+    """Return the change from ``old`` to ``new`` in percent of ``old``, or None where it is unknown."""
     return None if old is None or new is None else ratio(100 * (new - old), old)
 
 
@@ -162,5 +162,5 @@ def co2e_g(energy_j: float | None, g_per_kwh: float | None, pue: float = 1.0) ->
 
 
 def missing(value: Any) -> bool:
-    """Say whether a value is one of those that stand for none: None, NaN, pandas' NA."""
+    """Say whether a value is missing: None, NaN or pandas' NA."""
     return value is None or str(value) in ("nan", "<NA>")

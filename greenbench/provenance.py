@@ -16,7 +16,7 @@ PROVENANCE: dict[str, str] = {  # one line a column: name, and what it says
     "timestamp_utc": "when the row was written",
     # the model
     "parent": "variant that this one was made from, by name",
-    "identity": "what was measured, whatever it is called: digest of the weights, then each build",
+    "identity": "what was measured, independent of its name: digest of the weights, then each build",
     "ancestors": "identities of the models that this one was made from, the nearest first",
     "ancestors_from": "who states the ancestors: the model's files, or the suite",
     "steps": "methods applied, in order",
@@ -35,18 +35,18 @@ PROVENANCE: dict[str, str] = {  # one line a column: name, and what it says
     "mfu_note": "why mfu_pct is null",
     "timed_region": "what lies between the two reads of the clock",
     "arrivals": "of the server scenario: rate and latency bound asked for",
-    "server_probes": "of the server scenario: every rate tried, and whether it held",
+    "server_probes": "of the server scenario: every rate tried, and whether it met the bound",
     # texts and data
     "normalizer": "normaliser and its version",
     "scorer": "scorer and its version",
     "non_english_pct": "share of the letters in the references that are not English, in percent",
     "data_hash": "digest of the data set: ids, references, lengths and audio, in order",
     "audio_doubts": "what is doubtful about the audio",
-    "wer_ci_unit": "whom the interval of WER speaks of",
+    "wer_ci_unit": "population that the interval of WER describes",
     # energy
     "energy_scope": "parts of the machine that energy_j covers",
     "energy_method": "weakest origin among the parts: counter, sampled or estimated",
-    "energy_unread": "parts whose meter was there and could not be read in this window",
+    "energy_unread": "parts whose meter exists and could not be read in this window",
     "energy_system_method": "origin of energy_system_j: counter, sampled or estimated",
     "energy_system_source": "meter of energy_system_j",
     "energy_system_note": "what limits energy_system_j, or why it is null",
@@ -84,7 +84,7 @@ PROVENANCE: dict[str, str] = {  # one line a column: name, and what it says
     "warmup_cv_pct": "coefficient of variation over the last batches of the warm-up",
     "cell_s": "seconds of the whole cell, process start included",
 }
-"""Name -> what the column says; numbers are those that end as ``record.NUMERIC`` says, the rest texts or flags."""
+"""Name -> meaning. Columns with an ending in ``record.NUMERIC`` hold numbers, the rest texts or booleans."""
 
 PER_ROW = (
     "order_index", "timestamp_utc", "cell_s", "n_windows", "server_probes",

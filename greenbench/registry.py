@@ -21,15 +21,15 @@ class PluginError(GreenbenchError):
 @lru_cache
 def _entries(group: str) -> Mapping[str, EntryPoint]:
     """Return the group's entry points by name."""
-    found: dict[str, EntryPoint] = {}
+    by_name: dict[str, EntryPoint] = {}
     for entry in sorted(entry_points(group=f"greenbench.{group}"), key=lambda e: (e.name, e.value)):
-        if entry.name in found and found[entry.name].value != entry.value:
+        if entry.name in by_name and by_name[entry.name].value != entry.value:
             raise PluginError(
                 f"two plug-ins are registered as '{entry.name}' in greenbench.{group}: "
-                f"{found[entry.name].value} and {entry.value}. Uninstall or rename one of them."
+                f"{by_name[entry.name].value} and {entry.value}. Uninstall or rename one of them."
             )
-        found[entry.name] = entry
-    return found
+        by_name[entry.name] = entry
+    return by_name
 
 
 def names(group: str) -> list[str]:
@@ -126,4 +126,4 @@ def first_problem(error: Any) -> str:
     """Return the first problem of a pydantic ``ValidationError`` as ``path: what is wrong (got ...)``."""
     problem = error.errors(include_url=False)[0]
     path = ".".join(str(part) for part in problem["loc"])
-    return f"{path}: {wording.told(problem)}" if path else wording.told(problem)
+    return f"{path}: {wording.describe(problem)}" if path else wording.describe(problem)

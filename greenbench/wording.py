@@ -1,4 +1,4 @@
-"""What is wrong with a value that somebody wrote, in plain words: the checker's own are those of programmers."""
+"""Plain words for what is wrong with a value in a file or an option, in place of pydantic's own messages."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,11 +25,11 @@ KINDS: Mapping[str, str] = {
     "string_too_short": "a text that is not empty is expected",
     "string_pattern_mismatch": "letters, digits, '.', '_' and '-' are expected, a letter or digit first",
 }
-"""Kind of a problem, or the part of it before the first ``_`` -> what is said, with the fields of its context."""
+"""Kind of a problem, or the part of it before the first ``_`` -> its message, with the fields of its context."""
 
 
-def told(problem: Mapping[str, Any]) -> str:
-    """Say what is wrong with a value, and what it was.
+def describe(problem: Mapping[str, Any]) -> str:
+    """Describe what is wrong with a value, and what it was.
 
     Args:
         problem: one of the ``errors()`` of pydantic's ``ValidationError``.
@@ -42,5 +42,5 @@ def told(problem: Mapping[str, Any]) -> str:
     else:
         context = (problem.get("ctx") or {}).items()
         text = text.format_map({name: f"{x:g}" if isinstance(x, float) else x for name, x in context})
-    tells = kind not in ("missing", "value_error") and not isinstance(problem["input"], bytes)
-    return f"{text} (got {problem['input']!r:.60})" if tells else text
+    shows_value = kind not in ("missing", "value_error") and not isinstance(problem["input"], bytes)
+    return f"{text} (got {problem['input']!r:.60})" if shows_value else text

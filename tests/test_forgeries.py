@@ -421,7 +421,7 @@ def metered(files: Files, watts: float) -> None:
     rows(files, change, of=["a"])
 
 
-@forgery("less than the 64 J that its parts drew by their counters")
+@forgery("less than the 64 J of its parts by their counters")
 def a_machine_that_draws_less_than_its_cpu(files: Files) -> None:
     metered(files, 5)
 
@@ -691,7 +691,7 @@ def test_what_is_only_odd_is_shown_beside_the_entry(sound_run_in: Callable[..., 
     content = json.loads((site.index.parent / history.JSON).read_text())
     notes = [note for one in content["standings"].values() for note in one["notes"]]
     assert any("all 40 texts are their references, letter by letter" in note for note in notes)
-    assert any("the model of this name takes 3,000 bytes, and 4,000 in the run perfect" in note for note in notes)
+    assert any("the model of this name has 3,000 bytes, and 4,000 in the run perfect" in note for note in notes)
     assert any("is named 'said' by the submitter" in note for note in notes)
     pages = [page.read_text() for page in (site.index.parent / "entries").glob("*.html")]
     assert any("letter by letter" in page for page in pages)

@@ -66,7 +66,7 @@ def main() -> None:
     published = publish([ENTRIES], BOARD, title=TITLE)
     for refused in published.refused:
         print(f"refused: {refused.what}: {refused.reason}")
-    print(f"{published.index.relative_to(ROOT)}: {published.n_ranked} ranked, {published.n_apart} apart")
+    print(f"{published.index.relative_to(ROOT)}: {published.n_ranked} ranked, {published.n_unranked} not ranked")
     photograph()
 
 

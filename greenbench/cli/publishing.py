@@ -71,16 +71,16 @@ def _agree(preview: "Preview", keep_private: bool, is_agreed: bool) -> None:
     Raises:
         InputError: there is nobody to ask.
     """
-    if not preview.descriptions and not preview.found:
+    if not preview.descriptions and not preview.identifiers:
         return
     for run, description in preview.descriptions.items():
         echo(f"{run}: published description: {json.dumps(description, ensure_ascii=False)}", err=True)
-    for found in preview.found[:N_SHOWN]:
+    for found in preview.identifiers[:N_SHOWN]:
         text = f"{found.text[:6]}..." if found.kind == "token" else found.text[:80]
         fate = "kept" if keep_private else "taken out"
         echo(f"{fate}: {found.kind} {json.dumps(text, ensure_ascii=False)} ({found.where})", err=True)
-    if len(preview.found) > N_SHOWN:
-        echo(f"and {len(preview.found) - N_SHOWN} more", err=True)
+    if len(preview.identifiers) > N_SHOWN:
+        echo(f"and {len(preview.identifiers) - N_SHOWN} more", err=True)
     if is_agreed:
         return
     if not _is_asked():
@@ -163,7 +163,7 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
     _tell_refused(published.refused)
     for change in published.changes:
         echo(f"new: {change}")
-    told = f"{count(published.n_boards, 'board')}, {published.n_ranked} ranked, {published.n_apart} apart"
+    told = f"{count(published.n_boards, 'board')}, {published.n_ranked} ranked, {published.n_unranked} not ranked"
     echo(f"{published.index}: {told}, {len(published.refused)} refused")
     if not published.n_boards:
         echo("error: nothing was measured in these results", err=True)

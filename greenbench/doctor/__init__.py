@@ -1,4 +1,4 @@
-"""The doctor: what here would spoil a measurement, and what to do about it."""
+"""The doctor: checks of this machine for what would disturb a measurement, with remedies."""
 
 from greenbench.doctor.checks import findings, verdict
 

@@ -1,4 +1,4 @@
-"""The doctor: what here would spoil a measurement, what to do about it, and whether the official protocol can hold."""
+"""The doctor's checks: what on this machine would disturb a measurement, the remedy, and the official protocol."""
 
 import os
 import shutil
@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from greenbench import extras, meters
+from greenbench.doctor import boards
 from greenbench.doctor.finding import Finding
 from greenbench.hardware import environment, gpus
 from greenbench.meters import energy, thermal
@@ -26,27 +27,25 @@ MIN_AVAILABLE_BYTES = 4 * 2**30
 """Memory for the largest wav2vec 2.0 model in float32, its batch and an hour of decoded speech."""
 
 SLOW_CLOCKS = ("hpet", "acpi_pm", "pit", "jiffies", "refined-jiffies")
-"""Linux falls back to one of these where it finds the CPU's own counter unstable: a look takes microseconds (or, of
-jiffies, is good to milliseconds only); Linux, ``Documentation/timers/timekeeping.rst``."""
+"""Linux falls back to one of these where the CPU's own counter is unstable: a read takes microseconds (or, of jiffies,
+is exact to milliseconds only); Linux, ``Documentation/timers/timekeeping.rst``."""
 
 
 def findings() -> list[Finding]:
-    """Look at everything here that decides what can be measured, and how well; takes about a second."""
-    from greenbench.doctor import gpu as doctor_gpu  # which makes findings, too
-
-    looks = (
+    """Check what decides which metrics can be measured on this machine, and how well; takes about a second."""
+    checks = (
         _energy, _device, _governor, _turbo, _threads, _quota, _clock_source, _power_supply, _load, _temperature,
         _memory, _swap, _disk, _compiler,
     )  # fmt: skip
-    return [*_meters(), *(look() for look in looks), *doctor_gpu.look()]
+    return [*_meters(), *(check() for check in checks), *boards.findings()]
 
 
-def verdict(found: list[Finding]) -> str:
-    """Say in one line whether the official protocol can hold here, and if not, what stands against it."""
-    against = [finding.topic for finding in found if finding.blocks_official]
+def verdict(checked: list[Finding]) -> str:
+    """Say in one line whether the official protocol can be met on this machine, and if not, what prevents it."""
+    against = [finding.topic for finding in checked if finding.blocks_official]
     if not against:
-        return "the official protocol can hold here"
-    return f"the official protocol cannot hold here: {', '.join(against)}"
+        return "the official protocol can be met here"
+    return f"the official protocol cannot be met here: {', '.join(against)}"
 
 
 def _refuse(topic: str, message: str, remedy: str) -> Finding:
@@ -58,7 +57,7 @@ def _refuse(topic: str, message: str, remedy: str) -> Finding:
 
 def _meters() -> Iterator[Finding]:
     for name, reason in meters.survey().items():
-        # A meter's reason ends with its own remedy; whether one is missed is for the energy's finding to say.
+        # A meter's reason ends with its own remedy; whether a meter is missing is said by the check of the energy.
         yield Finding(f"meter {name}", True if reason is None else None, reason or "can measure here")
 
 
@@ -79,7 +78,7 @@ def _device() -> Finding:
         return Finding("device", False, f"wav2vec 2.0 models cannot run: {lacking}", command)
     names = [gpu["name"] for gpu in gpus.describe()]
     if names and not environment.torch_has_cuda():
-        message = f"{', '.join(names)} stays idle: the installed torch is built without CUDA"
+        message = f"{', '.join(names)} is not used: the installed torch is built without CUDA"
         return Finding("device", False, message, "install torch for CUDA (https://pytorch.org/get-started)")
     return Finding("device", True, f"models run on {environment.accelerator()} by default")
 
@@ -89,27 +88,27 @@ def _compiler() -> Finding:
     compiler = os.environ.get("CXX", default)
     if shutil.which(compiler):
         return Finding("C++ compiler", True, f"{compiler}: `+compile` builds can run on the CPU")
-    message = f"{compiler} is not here: `+compile` builds cannot run on the CPU"
+    message = f"{compiler} is not installed: `+compile` builds cannot run on the CPU"
     return Finding("C++ compiler", False, message, f"install {compiler}, or point CXX at a C++ compiler")
 
 
-# --- a CPU and a clock that keep their pace --------------------------------------------------------------
+# --- a CPU and a clock of constant speed -----------------------------------------------------------------
 
 
 def _governor() -> Finding:
     governor = environment.governor()
     if governor is None:
-        return Finding("CPU governor", None, "not known here: the CPU's clock may follow the load")
+        return Finding("CPU governor", None, "unknown: the CPU's clock may follow the load")
     if governor == "performance":
         return Finding("CPU governor", True, governor)
-    message = f"{governor}: the CPU's clock follows the load, and what comes after a pause is slow"
+    message = f"{governor}: the CPU's clock follows the load, and is slow after a pause"
     return _refuse("CPU governor", message, "sudo cpupower frequency-set -g performance")
 
 
 def _turbo() -> Finding:
     turbo = environment.turbo()
     if turbo is None:
-        return Finding("turbo", None, "not known here")
+        return Finding("turbo", None, "unknown")
     if not turbo:
         return Finding("turbo", True, "off: the CPU keeps its base clock")
     return Finding("turbo", None, "on: the CPU's clock depends on its temperature; off is slower and steadier")
@@ -118,9 +117,9 @@ def _turbo() -> Finding:
 def _threads() -> Finding:
     n_threads, n_cores = psutil.cpu_count(), psutil.cpu_count(logical=False)
     if not n_threads or not n_cores:
-        return Finding("SMT", None, "not known here: two CPUs may share one core")
+        return Finding("SMT", None, "unknown: two CPUs may share one core")
     if n_threads <= n_cores:
-        return Finding("SMT", True, "off: every CPU is a core of its own")
+        return Finding("SMT", True, "off: every CPU is a physical core")
     message = f"on: {n_threads} CPUs are {n_cores} cores; a suite's `threads` counts CPUs, and cores are often faster"
     return Finding("SMT", None, message)
 
@@ -138,7 +137,7 @@ def _clock_source() -> Finding:
     source = environment.read(folder / "current_clocksource")
     if source not in SLOW_CLOCKS:
         return Finding("clock source", True, source or time.get_clock_info("perf_counter").implementation)
-    message = f"{source}: the kernel found the CPU's own counter unstable, and every look at this clock is slow"
+    message = f"{source}: the CPU's own counter is unstable by the kernel's check, and every read of this clock is slow"
     choices = environment.read(folder / "available_clocksource").split()
     better = next((name for name in choices if name not in SLOW_CLOCKS), None)
     remedy = f"echo {better} | sudo tee {folder}/current_clocksource" if better else "see why: sudo dmesg | grep -i tsc"
@@ -149,22 +148,22 @@ def _power_supply() -> Finding:
     with suppress(OSError, RuntimeError, AttributeError):
         battery = psutil.sensors_battery()
         if battery is not None and battery.power_plugged is False:
-            return _refuse("power supply", "battery: the CPU keeps within its limits", "plug the machine in")
+            return _refuse("power supply", "battery: the CPU's power is limited", "plug the machine in")
     return Finding("power supply", True, "not a battery")
 
 
 def _temperature() -> Finding:
     now_c, n_throttles = thermal.hottest_c(environment.SYS), thermal.n_throttles(environment.SYS)
     if now_c is None and n_throttles is None:
-        message = "cannot be read: rests take their full time, and throttling goes unseen"
+        message = "cannot be read: cool-downs take their full time, and throttling is not detected"
         return Finding("temperature", None, message)
-    told = [f"{now_c:.0f} °C now"] if now_c is not None else []
-    told += [f"throttled {n_throttles} times since boot"] if n_throttles is not None else []
-    remedy = "better cooling, or a lower power limit: it will slow down again in a long window" if n_throttles else None
-    return Finding("temperature", not n_throttles, ", ".join(told), remedy)
+    parts = [f"{now_c:.0f} °C now"] if now_c is not None else []
+    parts += [f"throttled {n_throttles} times since boot"] if n_throttles is not None else []
+    remedy = "better cooling, or a lower power limit: long windows would be throttled again" if n_throttles else None
+    return Finding("temperature", not n_throttles, ", ".join(parts), remedy)
 
 
-# --- nobody else at work, and room -----------------------------------------------------------------------
+# --- other load, memory and disk -------------------------------------------------------------------------
 
 
 def _load() -> Finding:
@@ -173,12 +172,12 @@ def _load() -> Finding:
         time.sleep(0.5)
     foreign_s, wall_s = reading.value("foreign_cpu_s"), reading.value("wall_s")
     if foreign_s is None or not wall_s:
-        return Finding("foreign load", None, "the system does not tell how busy the CPUs are")
+        return Finding("foreign load", None, "the system does not report how busy the CPUs are")
     load = min(1.0, foreign_s / wall_s / (psutil.cpu_count() or 1))  # ticks are coarse over half a second
     message = f"other processes use {load:.0%} of all CPUs"
     if load <= MAX_FOREIGN_SHARE:
         return Finding("foreign load", True, message)
-    return _refuse("foreign load", message, "stop what else is running: it slows the model, and its energy is counted")
+    return _refuse("foreign load", message, "stop other programs: they slow the model, and their energy is counted")
 
 
 def _memory() -> Finding:
@@ -195,7 +194,7 @@ def _swap() -> Finding:
         used = psutil.swap_memory().used
         remedy = None if used == 0 else "free memory, then `sudo swapoff -a && sudo swapon -a`"
         return Finding("swap", used == 0, f"{used / 2**30:.1f} GiB in use", remedy)
-    return Finding("swap", None, "the system does not tell")
+    return Finding("swap", None, "the system does not report it")
 
 
 def _disk() -> Finding:
@@ -204,4 +203,4 @@ def _disk() -> Finding:
         ok = free >= MIN_FREE_BYTES
         remedy = None if ok else f"models and corpora need up to {MIN_FREE_BYTES / 2**30:.0f} GiB: make room"
         return Finding("disk", ok, f"{free / 2**30:.1f} GiB free in the home folder", remedy)
-    return Finding("disk", False, "there is no home folder to keep models in", "point HOME at a writable folder")
+    return Finding("disk", False, "there is no home folder for models", "point HOME at a writable folder")

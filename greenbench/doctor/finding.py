@@ -1,20 +1,20 @@
-"""What the doctor finds, and how much it matters."""
+"""The result of one of the doctor's checks."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the doctor looked at.
+    """The result of one check.
 
     Attributes:
-        topic: what was looked at.
-        ok: whether it is fit for measuring; None where that cannot be told, or is for the reader to judge.
-        message: what was found.
+        topic: what was checked.
+        ok: whether it is fit for measuring; None where that is unknown, or for the reader to judge.
+        message: the state of it.
         remedy: what to do about it, where something can be done.
-        blocks_official: the official protocol cannot hold while this is so. It asks for a clock and a CPU that keep
-            their pace and for nobody else at work. What a row shows by itself (no joules, a temperature that cannot
-            be read) blocks nothing: the row is ranked by what was measured, or flagged.
+        blocks_official: the official protocol cannot be met in this state. It asks for a CPU and a clock of constant
+            speed and for no other load. What a row shows by itself (no joules, a temperature that cannot be read)
+            blocks nothing: the row is ranked by what was measured, or flagged.
     """
 
     topic: str

@@ -103,7 +103,7 @@ def run_window(
             del chunk, queue  # or two chunks would be in memory while the next one is decoded
         window.n_passes += n_passes
         if (window.reading.value("wall_s") or math.inf) >= load.window_s and n_batches >= load.n_batches:
-            energy.hold_system(window.reading)
+            energy.reject_low_system(window.reading)
             return window
 
 

@@ -1,4 +1,4 @@
-"""A leaderboard: runs and entries in, a static site out that ranks what may be ranked and says why the rest is not."""
+"""A leaderboard: makes a static site from runs and entries, which ranks what is comparable and explains the rest."""
 
 import shutil
 import tempfile
@@ -28,21 +28,21 @@ __all__ = ["Published", "publish"]
 
 @dataclass(frozen=True)
 class Published:
-    """What came of a publication.
+    """The result of a publication.
 
     Attributes:
         index: the site's first page.
         n_boards: boards on it.
-        n_ranked: entries that are ranked by something.
-        n_apart: entries that are not, cells that gave no result included.
-        refused: runs and rows that were not taken in.
+        n_ranked: entries that are ranked by at least one metric.
+        n_unranked: entries that are ranked by none, cells without a result included.
+        refused: runs and rows that were not accepted.
         changes: against the previous publication, a sentence each.
     """
 
     index: Path
     n_boards: int
     n_ranked: int
-    n_apart: int
+    n_unranked: int
     refused: tuple[Refused, ...]
     changes: tuple[str, ...]
 
@@ -67,12 +67,12 @@ def publish(
 
     Raises:
         InputError: there is no run, or the previous publication cannot be read.
-        StoreError: nothing of the runs can be taken in, or the site cannot be written.
+        StoreError: none of the runs can be accepted, or the site cannot be written.
     """
     before = history.previous(previous) if previous else history.standing(out)
     if previous is not None and before is None:
         raise InputError(f"--previous {previous}: no publication is there.")
-    with _taken_in(results, before, limits) as (folder, merged, refused, records):
+    with _accepted(results, before, limits) as (folder, merged, refused, records):
         runs = store.open_runs(folder)
         publication = _publication(runs, merged, refused, asked, title, records)
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -96,10 +96,10 @@ def publish(
 
 
 @contextmanager
-def _taken_in(
+def _accepted(
     results: Sequence[Path], before: history.Content | None, limits: Limits | None
 ) -> Iterator[tuple[Path, merge.Merged, list[Refused], dict[str, list[Verification]]]]:
-    """Yield a folder with every run that may be published, what was merged and refused, and who reproduced what."""
+    """Yield a folder with every run that may be published, the merge, the refusals, and the verifications by run."""
     with tempfile.TemporaryDirectory() as scratch:
         refused: list[Refused] = []
         folders, digests = [place for place in results if place.is_dir()], dict[str, list[str]]()
@@ -112,36 +112,37 @@ def _taken_in(
                 digests[submission.read_digest(file)] = [run.name for run in store.runs(unpacked)]
         missing = [str(place) for place in results if not place.exists()]
         if missing:
-            raise InputError(f"{', '.join(missing)}: there is nothing of that name.")
-        known = (before or {}).get("runs", {})
+            raise InputError(f"{', '.join(missing)}: no such file or folder.")
+        published = (before or {}).get("runs", {})
         sources = [run for folder in folders for run in store.runs(folder)]
         if not sources and refused:
-            raise StoreError("\n".join(["no entry can be taken in:", *(f"{r.what}: {r.reason}" for r in refused)]))
+            raise StoreError("\n".join(["no entry can be accepted:", *(f"{r.what}: {r.reason}" for r in refused)]))
         merged = merge.merge(
-            sorted(sources, key=lambda run: _turn(run, known)) or folders or results, Path(scratch) / "runs"
+            sorted(sources, key=lambda run: _turn(run, published)) or folders or results, Path(scratch) / "runs"
         )
-        conflicts = among.conflicts(store.runs(Path(scratch) / "runs"), [*known])
+        conflicts = among.conflicts(store.runs(Path(scratch) / "runs"), [*published])
         for run, why in conflicts.items():
             shutil.rmtree(run)
             del merged.runs[run.name]
             refused.append(why)
-        taken = {digest: [run for run in runs if run in merged.runs] for digest, runs in digests.items()}
-        records, unsound = standing.read(verification.records(results), {d: runs for d, runs in taken.items() if runs})
+        accepted = {digest: [run for run in runs if run in merged.runs] for digest, runs in digests.items()}
+        published_runs = {digest: runs for digest, runs in accepted.items() if runs}
+        records, unsound = standing.read(verification.records(results), published_runs)
         yield Path(scratch) / "runs", merged, [*refused, *merged.refused, *unsound], records
 
 
 MAX_REASONS = 5
-"""So many reasons are told of one entry, each of another kind."""
+"""The most reasons that are listed for one entry, each of another kind."""
 
 
 def _distinct(problems: Sequence[Problem]) -> list[Problem]:
-    """Return the first problem of each kind, which its first words tell."""
+    """Return the first problem of each kind; the kind is in its first words."""
     kinds = {problem.what.partition(" is ")[0]: problem for problem in reversed(problems)}
     return [problem for problem in problems if problem in kinds.values()][:MAX_REASONS]
 
 
 def _turn(run: Path, published: Mapping[str, str]) -> tuple[bool, bool, str, str]:
-    """Order runs by who came first: of a run and its copy that stays which was published, else began, before."""
+    """Return a sort key by priority: of a run and its copy the one that was published, else started, first is used."""
     try:
         opened = store.open_run(run)
         name, started = opened.id, str(opened.description.get("started_utc"))
@@ -151,9 +152,9 @@ def _turn(run: Path, published: Mapping[str, str]) -> tuple[bool, bool, str, str
 
 
 def _entries(results: Sequence[Path]) -> list[Path]:
-    """Return the packed entries among, and anywhere below, the results."""
-    found = [sorted(place.rglob("*.zip")) if place.is_dir() else [place] for place in results if place.exists()]
-    return list(dict.fromkeys(file for files in found for file in files if not verification.is_record(file)))
+    """Return the packed entries among the results, and anywhere below them."""
+    groups = [sorted(place.rglob("*.zip")) if place.is_dir() else [place] for place in results if place.exists()]
+    return list(dict.fromkeys(file for files in groups for file in files if not verification.is_record(file)))
 
 
 def _publication(
@@ -165,7 +166,7 @@ def _publication(
     records: Mapping[str, Sequence[Verification]],
 ) -> documents.Publication:
     if not merged.runs:
-        raise StoreError("\n".join(["no run can be taken in:", *(f"{r.what}: {r.reason}" for r in refused)]))
+        raise StoreError("\n".join(["no run can be accepted:", *(f"{r.what}: {r.reason}" for r in refused)]))
     folders, descriptions = [run.folder for run in runs], [run.description for run in runs]
     rows = frames.of_runs(folders)
     if rows.empty:
@@ -183,15 +184,15 @@ def _publication(
         platforms=platforms.platforms(descriptions),
         failed=failed,
         refused=refused,
-        hashes={run_id: taken.sha256 for run_id, taken in merged.runs.items()},
+        hashes={run_id: accepted.sha256 for run_id, accepted in merged.runs.items()},
         standings=standing.standings(runs, records),
     )
 
 
 def _write(out: Path, pages: dict[str, str]) -> None:
-    """Write a site: whole, where nothing but a site is there, else file by file, its JSON last.
+    """Write a site: as a whole where the folder contains nothing else, otherwise file by file, its JSON last.
 
-    Files that are none of a site's stay; the pages of boards and entries that are no longer on it go.
+    Files that do not belong to a site stay; pages of boards and entries that are no longer on it are removed.
 
     Raises:
         StoreError: a file cannot be written.

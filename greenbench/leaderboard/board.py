@@ -1,4 +1,4 @@
-"""What a board is made of: entries with their scores, and the place of each, or why it has none."""
+"""The types of a board: entries with their scores, and the place of each, or why it has none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Line = Mapping[str, Any]
 """A line of ``summary.summary``."""
 
 RANKED = (ENERGY, "rtfx", "model_bytes", "wer")
-"""The metrics that a board ranks by; all but WER only among those whose WER is good enough."""
+"""The metrics that a board ranks by; all but WER only among entries that pass the gate."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Entry:
 
     Attributes:
         id: digest of the cell, fit for a file's name.
-        label: the variant, and the run where that alone would leave doubt.
+        label: the variant, and the run where the variant alone is ambiguous.
         line: of ``summary.summary``.
-        scores: by metric of ``RANKED``; what is not there was not measured, or cannot be told.
-        counted: the errors of its texts, by which WER is ranked; None where they are not at hand.
+        scores: by metric of ``RANKED``; without those that were not measured or are unknown.
+        counted: the errors of its texts, by which WER is ranked; None where they are not available.
     """
 
     id: str
@@ -51,7 +51,7 @@ class Entry:
 
     @property
     def note(self) -> str | None:
-        """What stands beside its rank: that its WER is held against no other here, or that the suite states which."""
+        """A note next to its rank: that its WER has no reference here, or that the suite states its reference."""
         note: str | None = self.line["reference_note"]
         return note
 
@@ -99,8 +99,8 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class Apart:
-    """An entry that is not ranked, by these metrics, for this reason."""
+class Unranked:
+    """An entry that is not ranked by some metrics, and the reason."""
 
     entry: Entry
     metrics: tuple[str, ...]
@@ -117,8 +117,8 @@ class Board:
         platform: see ``platforms``.
         setting: the values of ``comparability.KEY``.
         entries: all, ranked or not.
-        rankings: by each metric; by energy one for each scope, and estimates for themselves.
-        apart: who is not ranked, and why.
+        rankings: by each metric; by energy one per scope, with estimates in a ranking of their own.
+        unranked: the entries that are not ranked by some or all metrics, and why.
     """
 
     id: str
@@ -127,4 +127,4 @@ class Board:
     setting: Mapping[str, Any]
     entries: tuple[Entry, ...]
     rankings: tuple[Ranking, ...]
-    apart: tuple[Apart, ...]
+    unranked: tuple[Unranked, ...]

@@ -13,12 +13,12 @@ from greenbench.report.figures import number, quantity
 from greenbench.results import comparability
 
 VARYING = ("device", "device_name", "threads")
-"""What makes a platform, and so may differ between the rows of a comparison."""
+"""The columns that belong to the platform, and so may differ between the rows of a comparison."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """An entry's line: its platform, and of each heading the text and the number that it sorts by."""
+    """An entry's line: its platform, and per heading the text and the number by which it is sorted."""
 
     entry: str
     platform: str
@@ -35,10 +35,10 @@ class Comparison:
 
 
 def comparisons(boards: Iterable[Board], platforms: Mapping[str, Platform]) -> list[Comparison]:
-    """Return what was measured alike, and is fit, on at least two platforms."""
+    """Return the entries that were measured under equal conditions, without flags, on at least two platforms."""
     groups: dict[str, list[tuple[Board, Entry]]] = {}
     for board in boards:
-        unfit = {one.entry.id for one in board.apart if one.metrics == RANKED}
+        unfit = {one.entry.id for one in board.unranked if one.metrics == RANKED}
         for entry in board.entries:
             if entry.id not in unfit:
                 groups.setdefault(_key(entry), []).append((board, entry))

@@ -1,4 +1,4 @@
-"""A publication as data: JSON that the next one is held against, CSV for spreadsheets, Markdown to read."""
+"""A publication as data: JSON for programs and the next publication, CSV for spreadsheets, Markdown for people."""
 
 import csv
 import io
@@ -34,17 +34,17 @@ _CSV = (
 
 @dataclass(frozen=True)
 class Publication:
-    """What a site publishes.
+    """The content of a site.
 
     Attributes:
         title: of the site.
-        gate: what is asked of a WER before anything else is ranked, in a sentence; None where nothing is.
+        gate: the condition on the WER for rankings by the other metrics, in a sentence; None without a gate.
         boards: platform by platform.
         platforms: their cards by id.
-        failed: lines of cells that gave no result.
-        refused: runs and rows that were not taken in.
+        failed: lines of cells without a result.
+        refused: runs and rows that were not accepted.
         hashes: SHA-256 of each run's files, by its id.
-        standings: how far each entry is to be believed, by its id.
+        standings: the level of evidence for each entry, by its id.
     """
 
     title: str
@@ -58,7 +58,7 @@ class Publication:
 
 
 def plain(publication: Publication) -> dict[str, Any]:
-    """Return a publication as JSON types; figures are in SI units, unrounded, None where nothing is known."""
+    """Return a publication as JSON types; figures are in SI units, unrounded, None where unknown."""
     content = {
         "format": FORMAT,
         "title": publication.title,
@@ -72,8 +72,8 @@ def plain(publication: Publication) -> dict[str, Any]:
         "refused": [asdict(refused) for refused in publication.refused],
         "runs": dict(sorted(publication.hashes.items())),
     }
-    found: dict[str, Any] = json.loads(json.dumps(content, default=_number))
-    return found
+    plain_types: dict[str, Any] = json.loads(json.dumps(content, default=_number))
+    return plain_types
 
 
 def _number(value: Any) -> Any:
@@ -82,13 +82,13 @@ def _number(value: Any) -> Any:
 
 
 def _board(board: Board) -> dict[str, Any]:
-    apart = [{**_who(one.entry), "not_ranked_by": list(one.metrics), "reason": one.reason} for one in board.apart]
+    unranked = [{**_who(one.entry), "not_ranked_by": list(one.metrics), "reason": one.reason} for one in board.unranked]
     rankings = [{"key": ranking.key, "metric": ranking.metric, "unit": METRICS[ranking.metric].unit,
                  "scope": ranking.scope, "kind": ranking.kind, "places": [_place(p) for p in ranking.places]}
                 for ranking in board.rankings]  # fmt: skip
     return {
         "id": board.id, "label": board.label, "platform": board.platform, "setting": dict(board.setting),
-        "rankings": rankings, "apart": apart,
+        "rankings": rankings, "apart": unranked,  # its name in the format
     }  # fmt: skip
 
 
@@ -131,13 +131,13 @@ def _lines(publication: Publication) -> Iterable[dict[str, Any]]:
                 yield {**where, **by, **_own(publication, place.entry), "rank": place.rank, "shared": place.is_shared,
                        **asdict(place.score), "unit": METRICS[ranking.metric].unit, "grade": place.grade,
                        "note": place.entry.note}  # fmt: skip
-        for apart in board.apart:
-            for metric in apart.metrics:
+        for unranked in board.unranked:
+            for metric in unranked.metrics:
                 yield {
                     **where,
                     "ranked_by": metric,
-                    **_own(publication, apart.entry),
-                    "not_ranked_because": apart.reason,
+                    **_own(publication, unranked.entry),
+                    "not_ranked_because": unranked.reason,
                 }
     for line in publication.failed:
         yield {**{name: line.get(name) for name in (*_SETTING[:4], "variant", "run_id")},
@@ -163,27 +163,27 @@ def as_markdown(publication: Publication, published_utc: str) -> str:
             parts.append(f"### {for_markdown(board.label)}")
             for ranking in board.rankings:
                 parts += [f"**{for_markdown(heading(ranking))}**", _table(ranking, publication.standings)]
-            lines = [f"- {for_markdown(a.entry.label)}, not ranked by {told(a.metrics)}: {for_markdown(a.reason)}"
-                     for a in board.apart]  # fmt: skip
-            parts += ["Listed apart:", "\n".join(lines)] if lines else []
+            lines = [f"- {for_markdown(u.entry.label)}, by {metric_names(u.metrics)}: {for_markdown(u.reason)}"
+                     for u in board.unranked]  # fmt: skip
+            parts += ["Not ranked:", "\n".join(lines)] if lines else []
     return "\n\n".join(parts) + "\n"
 
 
 def heading(ranking: Ranking) -> str:
-    """Name a ranking for people: of energy with its scope, and whether it is estimated."""
+    """Return a ranking's heading; one by energy has its scope, and whether it is measured or estimated."""
     if ranking.metric != ENERGY:
         return HEADINGS[ranking.metric]
     return f"{HEADINGS[ENERGY]}: {covers(ranking.scope)}, {ranking.kind}"
 
 
 def covers(scope: str | None) -> str:
-    """Say what an energy of this scope covers: ``cpu+dram`` is ``CPU packages + memory``."""
+    """Name the parts of the machine in an energy's scope: ``cpu+dram`` is ``CPU packages + memory``."""
     parts = str(scope).split("+")
     return " + ".join(COVERS.get(part, part) for part in parts)
 
 
-def told(metrics: Iterable[str]) -> str:
-    """Name metrics for people."""
+def metric_names(metrics: Iterable[str]) -> str:
+    """Return the names of metrics for people."""
     return ", ".join(HEADINGS[metric].lower() for metric in metrics)
 
 
@@ -210,7 +210,7 @@ def interval(metric: str, place: Place) -> str | None:
 
 
 def span(ranking: Ranking, place: Place) -> tuple[float, float, float]:
-    """Return where a place's low end, value and high end lie between 0 and the ranking's largest, in percent."""
+    """Return a place's low end, value and high end in percent of the ranking's largest high end."""
     largest = max(other.score.high for other in ranking.places) or 1.0
     low, value, high = (100 * end / largest for end in (place.score.low, place.score.value, place.score.high))
     return low, value, high

@@ -1,4 +1,4 @@
-"""What is new on a board: the changes against the previous publication, and the feed of them."""
+"""The history of a leaderboard: the changes against the previous publication, and their feed."""
 
 import os
 import uuid
@@ -56,17 +56,17 @@ _RANKING = record({
     "key": TEXT, "metric": one_of([*HEADINGS]), "scope": or_null(TEXT), "kind": or_null(TEXT),
     "places": several(_PLACE),
 })  # fmt: skip
-_APART = record({"label": TEXT, "not_ranked_by": several(TEXT), "reason": TEXT})
+_UNRANKED = record({"label": TEXT, "not_ranked_by": several(TEXT), "reason": TEXT})
 _BOARD = record({
-    "id": TEXT, "label": TEXT, "platform": TEXT, "rankings": several(_RANKING), "apart": several(_APART),
+    "id": TEXT, "label": TEXT, "platform": TEXT, "rankings": several(_RANKING), "apart": several(_UNRANKED),
 })  # fmt: skip
 _NEWS = record({"published_utc": TEXT, "changes": several(record({"board": TEXT, "what": TEXT}))})
 
 
 def _on_known_platforms(content: Content) -> Iterator[str]:
-    known = {platform["id"] for platform in content["platforms"]}
+    ids = {platform["id"] for platform in content["platforms"]}
     for at, board in enumerate(content["boards"]):
-        if board["platform"] not in known:
+        if board["platform"] not in ids:
             yield f"boards.{at}.platform: {board['platform']!r:.60} is not among the platforms"
 
 
@@ -77,11 +77,11 @@ _PUBLICATION = form(
     }),
     _on_known_platforms,
 )  # fmt: skip
-"""What of a publication is held against the next one."""
+"""The parts of a publication that the next one is compared with."""
 
 
 def standing(site: Path) -> Content | None:
-    """Read the publication that a new one is about to replace; where it is damaged the history begins anew.
+    """Read the publication that a new one is about to replace; where it is damaged the history starts anew.
 
     Args:
         site: the folder of the site.
@@ -92,37 +92,37 @@ def standing(site: Path) -> Content | None:
     try:
         return previous(site)
     except InputError as error:
-        told = str(error).partition(". Name ")[0]
-        warnings.warn(f"{told}. The site is written anew, and its list of changes begins anew", stacklevel=2)
+        reason = str(error).partition(". Name ")[0]
+        warnings.warn(f"{reason}. The site is written anew, and its history starts anew", stacklevel=2)
         return None
 
 
 def dated(content: Content, before: Content | None, now_utc: str) -> dict[str, Any]:
-    """Add to a publication when it was made, and what has changed since the one before.
+    """Add the time of a publication, and its changes since the previous one.
 
-    A publication that says what the previous one said keeps its date, so that publishing again changes no file.
+    A publication with the content of the previous one keeps its date, so that publishing again changes no file.
     """
     if before is not None and {k: v for k, v in before.items() if k not in _OWN} == content:
         return {**content, **{name: before[name] for name in _OWN}}
-    told = [] if before is None else before["history"]
+    earlier = [] if before is None else before["history"]
     news = [{"published_utc": now_utc, "changes": list(changes(before, content))}]
-    return {**content, "published_utc": now_utc, "history": [*news, *told][:N_KEPT]}
+    return {**content, "published_utc": now_utc, "history": [*news, *earlier][:N_KEPT]}
 
 
 def changes(before: Content | None, after: Content) -> Iterator[dict[str, str]]:
-    """Yield what is different, each with its ``board`` and ``what``, a sentence; nothing of a first publication."""
+    """Yield the changes, each with its ``board`` and ``what``, a sentence; none for a first publication."""
     if before is None:
         return
     old, new = ({board["id"]: board for board in content["boards"]} for content in (before, after))
     names = {platform["id"]: platform["name"] for content in (before, after) for platform in content["platforms"]}
     for name, board in {**old, **new}.items():
-        told = f"{board['label']} on {names[board['platform']]}"
+        title = f"{board['label']} on {names[board['platform']]}"
         if name not in old:
-            yield {"board": told, "what": "a new board"}
+            yield {"board": title, "what": "a new board"}
         elif name not in new:
-            yield {"board": told, "what": "is no longer published"}
+            yield {"board": title, "what": "is no longer published"}
         for what in _on_board(old.get(name), new.get(name)) if name in old and name in new else ():
-            yield {"board": told, "what": what}
+            yield {"board": title, "what": what}
 
 
 def _on_board(old: Any, new: Any) -> Iterator[str]:
@@ -133,7 +133,7 @@ def _on_board(old: Any, new: Any) -> Iterator[str]:
         places = [_by_label(rankings.get(key)) for rankings in (before, after)]
         by = f"by {_named(ranking)}"
         for label in dict.fromkeys([*places[0], *places[1]]):
-            was, now = (found.get(label) for found in places)
+            was, now = (by_label.get(label) for by_label in places)
             if was is None and now is not None:
                 yield f"{label} enters {by} at rank {now['rank']} ({quantity(ranking['metric'], now['value'])})"
             elif now is None:
@@ -188,11 +188,11 @@ def _entry(root: ElementTree.Element, own: uuid.UUID, news: Mapping[str, Any]) -
     _add(entry, "id", uuid.uuid5(own, news["published_utc"]).urn)
     _add(entry, "updated", news["published_utc"])
     _add(entry, "link", href="index.html", rel="alternate")
-    _add(entry, "content", _told(news["changes"]), type="text")
+    _add(entry, "content", _as_text(news["changes"]), type="text")
 
 
-def _told(found: Sequence[Mapping[str, str]]) -> str:
-    return "\n".join(f"{change['board']}: {change['what']}" for change in found)
+def _as_text(news: Sequence[Mapping[str, str]]) -> str:
+    return "\n".join(f"{change['board']}: {change['what']}" for change in news)
 
 
 def _add(parent: ElementTree.Element, name: str, text: str | None = None, **attributes: str) -> ElementTree.Element:
@@ -202,5 +202,5 @@ def _add(parent: ElementTree.Element, name: str, text: str | None = None, **attr
 
 
 def _printable(text: str | None) -> str | None:
-    """Leave out what XML cannot hold."""
+    """Leave out the characters that XML does not allow."""
     return None if text is None else "".join(c for c in text if c in "\t\n" or ord(c) >= 32)

@@ -1,4 +1,4 @@
-"""Who is ranked by what, and who stands apart: only what is comparable, fit and shown to differ gets another rank."""
+"""Ranking: which entries are ranked by which metric; only a difference that is shown gives another rank."""
 
 import hashlib
 import re
@@ -16,7 +16,7 @@ from greenbench.analysis.error_rates import Cell, Counted, RecountError, cell_of
 from greenbench.analysis.summary import ENERGY
 from greenbench.hardware import platforms
 from greenbench.leaderboard import grades
-from greenbench.leaderboard.board import RANKED, Apart, Board, Entry, Line, Place, Ranking, Score
+from greenbench.leaderboard.board import RANKED, Board, Entry, Line, Place, Ranking, Score, Unranked
 from greenbench.metrics import METRICS
 from greenbench.results import comparability
 from greenbench.results.flags import RANKABLE, explain
@@ -26,10 +26,10 @@ from greenbench.statistics.repeats import summarise, units
 Run = Mapping[str, Any]
 
 REPEATED = (ENERGY, "rtfx")
-"""Those of them that vary from process to process."""
+"""The ranked metrics that vary from process to process."""
 
 MIN_PROCESSES = 2
-"""Below, nobody knows how far processes differ, so a rank would be luck."""
+"""The fewest processes for a rank: with fewer, the difference between processes is unknown."""
 
 
 def boards(
@@ -39,17 +39,17 @@ def boards(
     counted: Mapping[Cell, Counted | RecountError] = MappingProxyType({}),
     by_parent: bool = True,
 ) -> tuple[list[Board], list[Line]]:
-    """Rank what there is.
+    """Make the boards of all runs.
 
     Args:
-        rows: as ``frames.load`` gives them.
+        rows: from ``frames.load``.
         runs: the ``run.json`` of each run.
         outside: from ``gate.outside``.
         counted: the errors of cells' texts, by which their WER is ranked.
-        by_parent: whether cells are held against their own parents, see ``Gate.by_parent``.
+        by_parent: whether cells are compared with their own parents, see ``Gate.by_parent``.
 
     Returns:
-        The boards, platform by platform, and the lines of cells that gave no result.
+        The boards, platform by platform, and the lines of cells without a result.
     """
     lines = summary.summary(rows, outside, by_parent)
     homes = {run["run_id"]: platforms.platform_id(run) for run in runs}
@@ -58,13 +58,13 @@ def boards(
     scores = _scores(rows, lines)
     texts = {entry_id(dict(zip(CELL, cell, strict=True))): of_cell for cell, of_cell in counted.items()
              if isinstance(of_cell, Counted)}  # fmt: skip
-    found: list[Board] = []
+    ranked: list[Board] = []
     for home in platform.unique():
         settings = summary.settings(lines[platform == home])
         own = [_board(home, setting, scores, started, texts) for setting in settings]
-        found += sorted(own, key=lambda board: not board.rankings)  # those on which nothing is ranked come last
+        ranked += sorted(own, key=lambda board: not board.rankings)  # those on which nothing is ranked come last
     failed = lines[lines["status"] != "ok"].to_dict("records")
-    return found, [{str(k): v for k, v in line.items()} for line in failed]
+    return ranked, [{str(k): v for k, v in line.items()} for line in failed]
 
 
 def _board(
@@ -80,12 +80,12 @@ def _board(
                for id_, line in zip(ids, lines, strict=True)]  # fmt: skip
     values = {name: comparability.value(lines[0], name) for name in comparability.KEY}
     unfit = {entry.id: reason for entry in entries if (reason := _unfit(entry))} | _superseded(entries, started)
-    apart = [Apart(entry, RANKED, unfit[entry.id]) for entry in entries if entry.id in unfit]
+    unranked = [Unranked(entry, RANKED, unfit[entry.id]) for entry in entries if entry.id in unfit]
     field = _named([entry for entry in entries if entry.id not in unfit])
     rankings: list[Ranking] = []
     for metric in RANKED:
         kept_out = {entry.id: reason for entry in field if (reason := _not_by(metric, entry))}
-        apart += [Apart(entry, (metric,), kept_out[entry.id]) for entry in field if entry.id in kept_out]
+        unranked += [Unranked(entry, (metric,), kept_out[entry.id]) for entry in field if entry.id in kept_out]
         rankings += _rankings(metric, [entry for entry in field if entry.id not in kept_out])
     return Board(
         id=_slug(f"{setting.label}", home, *map(str, values.values())),
@@ -94,11 +94,11 @@ def _board(
         setting=values,
         entries=tuple({entry.id: entry for entry in (*entries, *field)}.values()),
         rankings=tuple(rankings),
-        apart=tuple(_joined(apart)),
+        unranked=tuple(_joined(unranked)),
     )
 
 
-# --- who stands apart ------------------------------------------------------------------------------------
+# --- entries that are not ranked -------------------------------------------------------------------------
 
 
 def _unfit(entry: Entry) -> str | None:
@@ -108,14 +108,14 @@ def _unfit(entry: Entry) -> str | None:
     if notes:
         return explain([*notes], [*notes.values()])
     if line["n_params"] == 0:
-        return "calibrates the harness, and recognises nothing"
+        return "calibrates the harness and recognises no speech"
     if line["n_failed"]:
         return f"{line['n_failed']} of its rows failed: {line['reason']}"
     return None
 
 
 def _superseded(entries: Iterable[Entry], started: Mapping[str, str]) -> dict[str, str]:
-    """Say of each entry that was measured again, and is fit, that the later run stands for it."""
+    """Return for each entry that was measured again, without flags, that the later run replaces it."""
     same: dict[str, list[Entry]] = {}
     for entry in entries:
         identity = [str(entry.line[name]) for name in ("variant", "steps", "n_params", "model_bytes")]
@@ -135,22 +135,22 @@ def _not_by(metric: str, entry: Entry) -> str | None:
     if metric != "wer" and line["outside"]:
         return str(line["outside"])
     if "wer" not in entry.scores:
-        return "no WER, so nobody knows what it recognises"
+        return "no WER, so its accuracy is unknown"
     if metrics.missing(line[metric]):
         return "not measured"
     if metric not in entry.scores or (metric in REPEATED and line["n_rounds"] < MIN_PROCESSES):
-        return "measured in one process, which does not tell how processes differ: use protocol standard, or rounds: 3"
+        return "measured in one process, so how processes differ is unknown: use protocol standard, or rounds: 3"
     return None
 
 
-def _joined(apart: Iterable[Apart]) -> list[Apart]:
-    """Bring together what is the same reason for several metrics."""
-    found: dict[tuple[str, str], Apart] = {}
-    for one in apart:
+def _joined(unranked: Iterable[Unranked]) -> list[Unranked]:
+    """Join the metrics for which an entry has the same reason."""
+    joined: dict[tuple[str, str], Unranked] = {}
+    for one in unranked:
         key = (one.entry.id, one.reason)
-        metrics = (*found[key].metrics, *one.metrics) if key in found else one.metrics
-        found[key] = Apart(one.entry, metrics, one.reason)
-    return list(found.values())
+        metrics = (*joined[key].metrics, *one.metrics) if key in joined else one.metrics
+        joined[key] = Unranked(one.entry, metrics, one.reason)
+    return list(joined.values())
 
 
 # --- ranks -----------------------------------------------------------------------------------------------
@@ -158,15 +158,15 @@ def _joined(apart: Iterable[Apart]) -> list[Apart]:
 
 def _rankings(metric: str, entries: Sequence[Entry]) -> list[Ranking]:
     """Rank entries by a metric, energies within one scope and estimates among themselves."""
-    contests: dict[tuple[str | None, str | None], list[Entry]] = {}
+    groups: dict[tuple[str | None, str | None], list[Entry]] = {}
     for entry in entries:
-        contests.setdefault(energy_scope(entry.line) if metric == ENERGY else (None, None), []).append(entry)
-    ordered = sorted(contests.items(), key=lambda contest: (contest[0][1] == "estimated", str(contest[0][0])))
+        groups.setdefault(energy_scope(entry.line) if metric == ENERGY else (None, None), []).append(entry)
+    ordered = sorted(groups.items(), key=lambda group: (group[0][1] == "estimated", str(group[0][0])))
     return [Ranking(metric, covers, kind, _places(metric, field)) for (covers, kind), field in ordered]
 
 
 def energy_scope(line: Line) -> tuple[str | None, str | None]:
-    """Return what a line's energy covers and whether it was measured or estimated."""
+    """Return the scope of a line's energy, and whether it was measured or estimated."""
     covers, gpu, kind = (comparability.value(line, name) for name in comparability.ENERGY)
     return (f"{covers} ({gpu})" if gpu not in (None, "device") else str(covers)), kind
 
@@ -174,12 +174,12 @@ def energy_scope(line: Line) -> tuple[str | None, str | None]:
 def _places(metric: str, entries: Sequence[Entry]) -> tuple[Place, ...]:
     scores = [entry.scores[metric] for entry in entries]
     if metric == "wer":
-        found = contest.ranks([Contestant(e.scores[metric].low, e.scores[metric].high, e.counted) for e in entries])
+        numbers = contest.ranks([Contestant(e.scores[metric].low, e.scores[metric].high, e.counted) for e in entries])
     else:
-        found = ranks(scores, METRICS[metric].better == "higher")
+        numbers = ranks(scores, METRICS[metric].better == "higher")
     places = [
-        Place(rank, found.count(rank) > 1, entry, score, _grade(metric, score))
-        for rank, entry, score in zip(found, entries, scores, strict=True)
+        Place(rank, numbers.count(rank) > 1, entry, score, _grade(metric, score))
+        for rank, entry, score in zip(numbers, entries, scores, strict=True)
     ]
     sign = -1 if METRICS[metric].better == "higher" else 1
     return tuple(sorted(places, key=lambda place: (place.rank, sign * place.score.value, place.entry.label)))
@@ -188,8 +188,8 @@ def _places(metric: str, entries: Sequence[Entry]) -> tuple[Place, ...]:
 def ranks(scores: Sequence[Score], higher_is_better: bool = False) -> list[int]:
     """Return each score's rank: 1 + the number of scores whose interval is wholly better.
 
-    Scores whose intervals overlap are not shown to differ, so neither pushes the other down. That is cautious:
-    intervals that overlap a little can belong to values that differ.
+    Scores whose intervals overlap are not shown to differ, so neither lowers the other's rank. This is cautious:
+    values with slightly overlapping intervals can differ.
     """
     if higher_is_better:
         return [1 + sum(other.low > score.high for other in scores) for score in scores]
@@ -208,12 +208,12 @@ def _scores(rows: pd.DataFrame, lines: pd.DataFrame) -> dict[str, dict[str, Scor
     windows: dict[str, list[dict[Any, Any]]] = {}
     for row in rows[rows["status"] == "ok"].to_dict("records"):
         windows.setdefault(entry_id(row), []).append(row)
-    found = {}
+    by_entry = {}
     for line in lines.to_dict("records"):
         own = windows.get(entry_id(line), [])
         scored = {metric: _score(metric, line, own) for metric in RANKED}
-        found[entry_id(line)] = {metric: score for metric, score in scored.items() if score is not None}
-    return found
+        by_entry[entry_id(line)] = {metric: score for metric, score in scored.items() if score is not None}
+    return by_entry
 
 
 def _score(metric: str, line: Mapping[Any, Any], windows: Iterable[Mapping[Any, Any]]) -> Score | None:
@@ -225,15 +225,15 @@ def _score(metric: str, line: Mapping[Any, Any], windows: Iterable[Mapping[Any, 
         return Score(float(value), float(low), float(high), int(line["n_utterances"]))
     if metric not in REPEATED:
         return Score(float(value), float(value), float(value), 1)
-    known = [(int(w["round"]), int(w["repeat"]), float(w[metric])) for w in windows if pd.notna(w[metric])]
-    over = summarise(list(units(known).values()))
+    values = [(int(w["round"]), int(w["repeat"]), float(w[metric])) for w in windows if pd.notna(w[metric])]
+    over = summarise(list(units(values).values()))
     if over is None or over.low is None or over.high is None:
         return None
     return Score(over.mean, max(over.low, 0.0), over.high, over.n)
 
 
 def _named(entries: Sequence[Entry]) -> list[Entry]:
-    """Name entries by their variant alone where no other on the board is called so."""
+    """Label entries by their variant alone where no other on the board has that name."""
     names = [str(entry.line["variant"]) for entry in entries]
     return [
         replace(entry, label=name if names.count(name) == 1 else entry.label)
@@ -242,7 +242,7 @@ def _named(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def known_as(line: Line) -> str:
-    """Return what tells a line's model from another of its name: its weights, by the name of its parent if unknown."""
+    """Return what distinguishes a line's model from others of its name: its weights, else the name of its parent."""
     return str(line["parent"] if metrics.missing(line["identity"]) else line["identity"])
 
 
@@ -252,6 +252,6 @@ def entry_id(row: Mapping[Any, Any]) -> str:
 
 
 def _slug(name: str, *parts: str) -> str:
-    """Make a name for files: what can be read of a text, and a digest that tells it from others."""
+    """Make a file name: the readable part of a text, and a digest that makes it unique."""
     readable = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:48].strip("-")
     return f"{readable}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:8]}".lstrip("-")

@@ -1,4 +1,4 @@
-"""The site's pages: plain HTML that needs nothing else, with whatever results say escaped."""
+"""The site's pages: self-contained HTML, in which all text from results is escaped."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ from greenbench.hardware.platforms import Platform
 from greenbench.leaderboard import grades, history
 from greenbench.leaderboard.board import RANKED, Board, Entry, Place, Ranking
 from greenbench.leaderboard.cross_platform import comparisons
-from greenbench.leaderboard.documents import Publication, heading, interval, span, told
+from greenbench.leaderboard.documents import Publication, heading, interval, metric_names, span
 from greenbench.leaderboard.ranking import Run
 from greenbench.leaderboard.standing import LEVELS, REPRODUCED
 from greenbench.meters.energy import PARTS
@@ -36,7 +36,7 @@ _SETTING = {
     "arrivals": "arrivals", "normalizer": "normaliser", "scorer": "scorer", "timed_region": "timed region",
     "data_hash": "digest of the data",
 }  # fmt: skip
-"""What a board says of how its entries were measured, beside its name."""
+"""The conditions of measurement that a board shows below its name: column -> label."""
 
 _RUN = ("run_id", "started_utc", "protocol", "versions", "git")
 _N_NEWS = 5
@@ -46,8 +46,8 @@ def pages(publication: Publication, content: history.Content, runs: Sequence[Run
     """Yield every page of a site: its path, and its HTML.
 
     Args:
-        publication: what there is to publish.
-        content: the same as data, dated, with its history.
+        publication: what is published.
+        content: the same as data, with its date and history.
         runs: the ``run.json`` of each run, as shared.
     """
     environment = _environment(publication, content)
@@ -68,8 +68,8 @@ def pages(publication: Publication, content: history.Content, runs: Sequence[Run
         ),
     )
     yield (
-        "apart.html",
-        environment.get_template("apart.html.jinja").render(
+        "apart.html",  # an address that others link to
+        environment.get_template("unranked.html.jinja").render(
             root="", boards=boards, platforms=cards, failed=publication.failed, refused=publication.refused
         ),
     )
@@ -87,7 +87,7 @@ def pages(publication: Publication, content: history.Content, runs: Sequence[Run
 
 
 def _environment(publication: Publication, content: history.Content) -> "Environment":
-    """Return jinja with what every page has; only the style and the script, which are ours, go in unescaped."""
+    """Return jinja with the globals of every page; only the project's own style and script are not escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -100,8 +100,9 @@ def _environment(publication: Publication, content: history.Content) -> "Environ
         title=publication.title, published_utc=content["published_utc"], version=__version__,
         style=Markup(style() + own), script=Markup(script),  # noqa: S704
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        heading=heading, interval=interval, span=span, told=told, quantity=quantity, n_metrics=len(RANKED),
-        label=lambda metric: METRICS[metric].label, levels=LEVELS, standings=publication.standings,
+        heading=heading, interval=interval, span=span, metric_names=metric_names, quantity=quantity,
+        n_metrics=len(RANKED), label=lambda metric: METRICS[metric].label, levels=LEVELS,
+        standings=publication.standings,
     )  # fmt: skip
     return environment
 
@@ -110,7 +111,7 @@ _OURS = ("sort.js", "site.css")
 
 
 def _card(card: Platform) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Return a platform's hardware and what was seen on it as (name, text)."""
+    """Return a platform's hardware, and the software and meters of its runs, as (name, text)."""
     hardware = [(name.replace(" gib", " (GiB)").replace("n cpus", "CPUs,"), text) for name, text in flat(card.hardware)]
     seen = [(name.replace("_", " "), ", ".join(values)) for name, values in card.software.items()]
     return hardware, [
@@ -124,19 +125,19 @@ def _card(card: Platform) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]
 
 
 def _entry(board: Board, entry: Entry, run: Run, sha256: str) -> dict[str, Any]:
-    """Return what an entry's page shows."""
+    """Return the content of an entry's page."""
     line = entry.line
     command = run.get("command")
     facts = [pair for name in _RUN if run.get(name) for pair in flat(run[name], name)]
     return {
         "entry": entry,
         "places": _places(board, entry),
-        "apart": [one for one in board.apart if one.entry.id == entry.id],
-        "flags": [(flag, FLAGS.get(flag, "not known to this version of greenbench")) for flag in line["flags"]],
+        "unranked": [one for one in board.unranked if one.entry.id == entry.id],
+        "flags": [(flag, FLAGS.get(flag, "unknown to this version of greenbench")) for flag in line["flags"]],
         "repeats": repeats(line),
         "figures": [_figure(line, name) for name in METRICS if name not in INTERVALS and not pd.isna(line[name])],
         "energy": summary.energy_details(line) if pd.notna(line[summary.ENERGY]) else _unread(line),
-        "provenance": [(n.replace("_", " "), line[n]) for n in PROVENANCE if n in line and _is_told(line[n])],
+        "provenance": [(n.replace("_", " "), line[n]) for n in PROVENANCE if n in line and _is_stated(line[n])],
         "run_facts": [*facts, ("SHA-256 of the run", sha256)],
         "command": command if isinstance(command, str) else None,
         "suite": json.dumps(run.get("suite"), indent=2, ensure_ascii=False),
@@ -149,21 +150,21 @@ def _places(board: Board, entry: Entry) -> list[tuple[Ranking, Place]]:
 
 def _unread(line: Mapping[str, Any]) -> str:
     """Say why there is no energy."""
-    notes = [str(line[f"energy_{part}_note"]) for part in PARTS if _is_told(line[f"energy_{part}_note"])]
+    notes = [str(line[f"energy_{part}_note"]) for part in PARTS if _is_stated(line[f"energy_{part}_note"])]
     return "; ".join(["No energy was read", *notes])
 
 
 def _figure(line: Mapping[str, Any], metric: str) -> tuple[str, str, str | None, str]:
     """Return a metric's label, value, range and meaning."""
     low, high = summary.interval(line, metric)
-    told = _count if metric.startswith("n_") and metric != "n_params" else partial(quantity, metric)
-    varies = f"{told(low)} – {told(high)}" if low != high else None
-    return METRICS[metric].label, told(line[metric]), varies, METRICS[metric].about
+    shown = _count if metric.startswith("n_") and metric != "n_params" else partial(quantity, metric)
+    varies = f"{shown(low)} – {shown(high)}" if low != high else None
+    return METRICS[metric].label, shown(line[metric]), varies, METRICS[metric].about
 
 
 def _count(value: float) -> str:
     return f"{value:,g}"
 
 
-def _is_told(value: Any) -> bool:
+def _is_stated(value: Any) -> bool:
     return value is not None and str(value) not in ("nan", "<NA>", "")

@@ -1,4 +1,4 @@
-"""How far an entry is to be believed: reported by who measured it, checked against its archive, or reproduced."""
+"""The level of evidence for an entry: self-reported, checked against its archive, or reproduced."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,11 +22,11 @@ from greenbench.validate.verification import NAMES, REPRODUCED, Verification
 REPORTED, CHECKED = "self-reported", "checked"
 
 LEVELS = {
-    REPORTED: "some of its figures stand on nothing in the archive, such as joules from a log that is not in it",
-    CHECKED: "its figures follow from its texts, windows, samples and hardware: its archive does not contradict itself",
-    REPRODUCED: "somebody measured it again, and texts, and on the same platform speed and energy, agreed",
+    REPORTED: "some of its figures do not follow from the archive, such as joules from a log that is not in it",
+    CHECKED: "its figures follow from its texts, windows, samples and hardware: the archive is consistent",
+    REPRODUCED: "it was measured again by somebody else, and texts, and on the same platform speed and energy, agreed",
 }  # fmt: skip
-"""Level -> what it proves, from the least to the most."""
+"""Level -> meaning, from the weakest to the strongest."""
 
 Row = Mapping[str, Any]
 
@@ -35,12 +35,12 @@ __all__ = ["CHECKED", "LEVELS", "REPORTED", "REPRODUCED", "Standing", "read", "s
 
 @dataclass(frozen=True)
 class Standing:
-    """How far one entry is to be believed.
+    """The level of evidence for one entry.
 
     Attributes:
         level: a name from ``LEVELS``.
-        reproduced: by whom, when and on what, a line each; else that nobody has.
-        notes: what the archive does not back, and what `greenbench validate` warns of.
+        reproduced: by whom, when and on which platform, a line each.
+        notes: figures that do not follow from the archive, and the warnings of `greenbench validate`.
     """
 
     level: str
@@ -53,7 +53,7 @@ def standings(runs: Sequence[store.Run], records: Mapping[str, Sequence[Verifica
 
     Args:
         runs: as they are published.
-        records: sound verifications by the id of the run that they are of.
+        records: valid verifications by the id of the verified run.
     """
     unbacked: dict[str, list[str]] = {}
     notes: dict[str, list[str]] = {}
@@ -71,7 +71,7 @@ def standings(runs: Sequence[store.Run], records: Mapping[str, Sequence[Verifica
             for name in dict.fromkeys(ids):
                 notes.setdefault(name, []).append(f"{problem.what}. {problem.fix}")
     for odd, what in among.odd_sizes([run.folder for run in runs]):
-        notes.setdefault(entry_id(odd), []).append(f"{what}: which is right, nobody knows")
+        notes.setdefault(entry_id(odd), []).append(f"{what}: which one is right is unknown")
     return {name: _standing(again.get(name, []), why, notes.get(name, [])) for name, why in unbacked.items()}
 
 
@@ -82,59 +82,59 @@ def _standing(again: Sequence[str], unbacked: Iterable[str], notes: Iterable[str
 
 
 def _unbacked(row: Row, run: Row) -> Iterator[str]:
-    """Yield what of a row stands on nothing in its archive."""
+    """Yield the figures of a row that do not follow from its archive."""
     for part in energy.PARTS:
         source = row.get(f"energy_{part}_source")
         if row.get(f"energy_{part}_j") is None:
             continue
         if source == EXTERNAL:
-            yield "its joules are those of a power log, which is not in the archive"
+            yield "its joules are from a power log, which is not in the archive"
         elif source not in SOURCES:
-            yield f"its joules are those of a plug-in's meter ({source}), whose samples nothing here can read"
+            yield f"its joules are from a plug-in's meter ({source}), whose samples cannot be checked"
         elif not run["suite"].get("trace_hz"):
-            yield "nothing was sampled beside its joules (trace_hz: 0)"
+            yield "its joules have no samples to check them (trace_hz: 0)"
 
 
 def _named_data(row: Row) -> Iterator[str]:
     if not known.is_pinned(str(row["dataset"])):
-        yield f"the data set is named '{row['dataset']}' by the submitter: it is none whose content is pinned here"
+        yield f"the data set is named '{row['dataset']}' by the submitter: its content is not known to greenbench"
 
 
 def _reproduced(row: Row, records: Iterable[Verification]) -> list[str]:
-    """Say who reproduced a row's cell, when, and on what."""
+    """Describe who reproduced a row's cell, when, and on which platform."""
     key = tuple(row[name] for name in NAMES)
     return [
-        f"{found.by}, {found.utc[:10]}, on {found.platform}: {cell.n_equal} of {cell.n_texts} texts equal"
-        + ("" if found.same_platform else "; another platform, so speed and energy were not compared")
-        for found in records
-        for cell in found.cells
-        if cell.key == key and verification.verdict(cell, found.same_platform) == REPRODUCED
+        f"{record.by}, {record.utc[:10]}, on {record.platform}: {cell.n_equal} of {cell.n_texts} texts equal"
+        + ("" if record.same_platform else "; another platform, so speed and energy were not compared")
+        for record in records
+        for cell in record.cells
+        if cell.key == key and verification.verdict(cell, record.same_platform) == REPRODUCED
     ]
 
 
 def read(
     paths: Sequence[Path], digests: Mapping[str, Sequence[str]]
 ) -> tuple[dict[str, list[Verification]], list[Refused]]:
-    """Read records of verifications, and refuse those that are unsound or of no entry here.
+    """Read records of verifications, and refuse those that are invalid or of no published entry.
 
     Args:
         paths: of the records.
-        digests: of the entries that are published -> the runs in each.
+        digests: digest of each published entry -> the runs in it.
 
     Returns:
-        The records by the id of the run that they are of, and what was refused.
+        The records by the id of the verified run, and the refused ones.
     """
     by_run: dict[str, list[Verification]] = {}
     refused = []
     for path in paths:
         try:
-            found = verification.read(path)
+            record = verification.read(path)
         except InputError as error:
             refused.append(Refused(path.name, str(error).removeprefix(f"{path}: ")))
             continue
-        if found.entry not in digests:
-            reason = f"it is of an entry that is not published here (its digest is {found.entry[:16]}…)"
+        if record.entry not in digests:
+            reason = f"it is of an entry that is not published here (its digest is {record.entry[:16]}…)"
             refused.append(Refused(path.name, reason))
-        for run_id in digests.get(found.entry, ()):
-            by_run.setdefault(run_id, []).append(found)
+        for run_id in digests.get(record.entry, ()):
+            by_run.setdefault(run_id, []).append(record)
     return by_run, refused

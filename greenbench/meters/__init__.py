@@ -1,4 +1,4 @@
-"""Meters: which of the registered ones measure here, and how they are nested around a window."""
+"""Meters: which of the registered ones can measure on this machine, and how they are nested around a window."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ Options = Mapping[str, Mapping[str, Any]]
 
 
 def survey(options: Options | None = None) -> dict[str, str | None]:
-    """Say which meters can measure here.
+    """Report which meters can measure on this machine.
 
     Args:
         options: settings by meter name; meters that are not named get their defaults.
@@ -30,14 +30,14 @@ def survey(options: Options | None = None) -> dict[str, str | None]:
 
 
 def select(estimate: bool, options: Options | None = None) -> list[Meter]:
-    """Choose the meters of a run: each metric is answered once, by a measurement where there is one.
+    """Choose the meters of a run: each metric is read by one meter, which measures it where one can.
 
     Args:
-        estimate: take an estimating meter for what no meter here measures.
+        estimate: use an estimating meter for what no meter on this machine measures.
         options: settings by meter name; meters that are not named get their defaults.
 
     Returns:
-        The available meters, those that measure first; of two that answer the same metric, the first by name.
+        The available meters, those that measure first; of two that read the same metric, the first by name.
 
     Raises:
         InputError: ``options`` has an unknown meter, setting or type.
@@ -52,7 +52,7 @@ def select(estimate: bool, options: Options | None = None) -> list[Meter]:
 
 
 def absent(chosen: Iterable[Meter], options: Options | None = None) -> dict[str, str]:
-    """Say why what the chosen meters leave out is not measured.
+    """Say why the metrics that no chosen meter reads are not measured.
 
     Args:
         chosen: what ``select`` chose.
@@ -68,19 +68,18 @@ def absent(chosen: Iterable[Meter], options: Options | None = None) -> dict[str,
         reason = _reason(meter) if meter and wanted and not meter.estimates else None
         for metric in wanted if reason else ():
             reasons.setdefault(metric, []).append(f"{name}: {reason}")
-    return {metric: "; ".join(told) for metric, told in reasons.items()}
+    return {metric: "; ".join(lines) for metric, lines in reasons.items()}
 
 
 @contextmanager
 def measure(meters: Iterable[Meter], reading: Reading) -> Iterator[None]:
-    """Measure the ``with`` block, the clock innermost, energy counters next to it, the device at rest at both edges.
+    """Measure the ``with`` block: clock innermost, energy counters around it, the device synchronised at both edges.
 
-    What a meter makes of its reads is computed once all have closed, outside of every other's window.
+    Each meter's computations run once all meters have closed, outside of every window.
 
     Args:
-        meters: what ``select`` chose.
-        reading: where they write; a reading may be passed again for a further segment. A block that raises
-            leaves it as it was.
+        meters: from ``select``.
+        reading: gets the values; it may be passed again for a further segment. A block that raises leaves it unchanged.
     """
     synchronise(reading.device)
     with ExitStack() as stack:
@@ -96,9 +95,9 @@ def measure(meters: Iterable[Meter], reading: Reading) -> Iterator[None]:
 
 
 def _depth(meter: Meter) -> int:
-    """Put what is slow to read outside of what counts joules, so that no reading is part of a measurement.
+    """Order meters so that slow reads are outside of the energy counters' window, and cost no measured energy.
 
-    From the inside: the clock, counters of joules, estimates of them, CPU time, and whatever else is read.
+    From the inside: the clock, energy counters, energy estimates, CPU time, and all others.
     """
     if "wall_s" in meter.metrics:
         return 4
@@ -122,8 +121,8 @@ def _candidates(options: Options) -> Iterator[tuple[str, Meter | None, str | Non
 
 
 def _reason(meter: Meter) -> str | None:
-    """Ask a meter why it cannot measure; one that fails to answer is as good as unavailable."""
+    """Return why a meter cannot measure; one that raises instead counts as unavailable."""
     try:
         return meter.unavailable()
     except Exception as error:
-        return f"it fails when asked whether it can measure here: {type(error).__name__}: {error}"
+        return f"its check whether it can measure here fails: {type(error).__name__}: {error}"

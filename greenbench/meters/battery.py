@@ -16,10 +16,10 @@ OUTSIDE = ("Mains", "USB", "Wireless")
 
 @dataclass(frozen=True)
 class Battery:
-    """Joules that the batteries gave, integrated from what their gauges say (``power_now``, or volts x amperes).
+    """Joules drawn from the batteries, integrated from their gauges' power (``power_now``, or volts x amperes).
 
-    Gauges are slow, a value in one to thirty seconds on many laptops: the note says how many different values
-    there were, and a window should have many.
+    Gauges are slow, with a new value every 1 to 30 seconds on many laptops: the note states how many different values
+    there were; a window should have many.
 
     Attributes:
         root: where the power supplies are, e.g. ``/host/sys/class/power_supply`` inside a container.
@@ -51,7 +51,7 @@ class Battery:
         reading.sampled["energy_system_j"] = SampledPower((POWER,), "battery")
 
     def sample(self) -> dict[str, float]:
-        """Return what the batteries give at this moment; nothing while the machine is on mains."""
+        """Return the present power of the batteries; nothing while the machine is on mains."""
         power_w = _power_w(self.root)
         return {} if power_w is None else {POWER: power_w}
 
@@ -61,20 +61,20 @@ def _batteries(root: Path) -> list[Path]:
 
 
 def _is_systems(path: Path) -> bool:
-    """Tell the machine's own battery from that of a mouse or a headset, and from a bay that is empty."""
+    """Say whether a supply is the machine's own, and not the battery of a mouse or headset, or an empty bay."""
     return _text(path / "scope") != "Device" and _text(path / "present") != "0"
 
 
 def _feeding(root: Path) -> list[Path]:
-    """Return the supplies from outside that are connected: beside a weak one a battery gives a part alone."""
+    """Return the connected external supplies: with a weak one connected, a battery gives only a part of the power."""
     outside = [path for path in sorted(root.glob("*")) if _text(path / "type") in OUTSIDE and _is_systems(path)]
     return [path for path in outside if _text(path / "online") not in ("", "0")]
 
 
 def _power_w(root: Path) -> float | None:
-    """Return the power of all batteries; None where one is charged, none gives anything, or mains give a part.
+    """Return the power of all batteries; None where one is charging, none is discharging, or mains supply a part.
 
-    Where one of them is said to give and its gauge stands at 0, so does the sum: it is no figure without that one.
+    The sum is 0, and so unusable, where the gauge of a discharging battery shows 0.
     """
     states = {battery: _text(battery / "status") for battery in _batteries(root)}
     giving = [battery for battery, state in states.items() if state == "Discharging"]
@@ -85,9 +85,9 @@ def _power_w(root: Path) -> float | None:
 
 
 def _battery_w(battery: Path) -> float:
-    """Return one battery's power; the kernel gives uW, or uV and uA, and some drivers sign what flows out.
+    """Return one battery's power; the kernel gives uW, or uV and uA, and some drivers give a discharge a minus sign.
 
-    A controller may refuse ``power_now`` and tell volts and amperes nonetheless.
+    A controller may refuse ``power_now`` and still give voltage and current.
     """
     try:
         return abs(int((battery / "power_now").read_text("utf-8", "replace"))) * 1e-6

@@ -1,4 +1,4 @@
-"""Clock: the monotonic seconds of a window, and nothing else inside of the energy counters' reads."""
+"""Clock: the monotonic seconds of a window, the only read inside of the energy counters' reads."""
 
 import time
 from collections.abc import Iterator

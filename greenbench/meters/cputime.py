@@ -1,4 +1,4 @@
-"""CPU time: who computed during a window, and what the poller sees of the CPUs' load and clocks."""
+"""CPU time: which processes computed during a window; for the poller, the load and clocks of the CPUs."""
 
 import os
 import time
@@ -21,18 +21,18 @@ HARNESS = "GREENBENCH_HARNESS_PID"
 CPUS = Path("/sys/devices/system/cpu")
 
 N_FREQUENCIES = 8
-"""Of so many CPUs, spread evenly, the frequency is sampled: to ask hundreds ten times a second is no rest."""
+"""The most CPUs, evenly spread, whose frequency is sampled: reading hundreds ten times a second would be a load."""
 
 
 @dataclass(frozen=True)
 class CpuTime:
-    """CPU seconds spent in the window by four parties, read outside of what counts joules: it walks over processes.
+    """CPU seconds of the window by who used them, read outside of the energy counters since it walks over processes.
 
     ``cpu_s`` is the process tree's (ended descendants included, pollers not), ``harness_cpu_s`` the parent process's,
-    ``poller_cpu_s`` that of the process which samples sensors (where one does), ``foreign_cpu_s`` everybody
-    else's on the machine, time stolen by a hypervisor included. All are sums over cores, so they add up over
-    segments; dividing by ``wall_s`` gives cores. What others used is unknown in a window of so few of the kernel's
-    ticks that their share could not be told from rounding.
+    ``poller_cpu_s`` that of the process which samples sensors (where there is one), ``foreign_cpu_s`` that of all other
+    processes of the machine, time stolen by a hypervisor included. All are sums over cores, so they add up over
+    segments; dividing by ``wall_s`` gives cores. ``foreign_cpu_s`` is unknown in a window so short that it could not
+    be distinguished from the rounding of the kernel's ticks.
     """
 
     metrics: ClassVar[tuple[str, ...]] = ("cpu_s", "harness_cpu_s", "poller_cpu_s", "foreign_cpu_s")
@@ -82,10 +82,10 @@ def _account(harness: psutil.Process | None, poller: psutil.Process | None) -> _
 
 
 def _foreign_s(before: _Account, after: _Account) -> float | None:
-    """Return what neither the tree nor the harness used, or None where that cannot be told."""
+    """Return the CPU seconds that neither the tree, the harness nor the poller used, or None where unknown."""
     harness_s = _minus(after.harness_s, before.harness_s)
     busy_s, idle_s = after.busy_s - before.busy_s, after.idle_s - before.idle_s
-    # An account that stands still (an empty /proc/stat), or moved by a few ticks of each CPU, tells nothing.
+    # From an account that does not move (an empty /proc/stat), or by a few ticks of each CPU only, nothing follows.
     if harness_s is None or busy_s + idle_s < RESOLVED_S * (psutil.cpu_count() or 1):
         return None
     poller_s = _minus(after.poller_s, before.poller_s) or 0.0
@@ -94,7 +94,7 @@ def _foreign_s(before: _Account, after: _Account) -> float | None:
 
 
 def _tree_cpu_s() -> float:
-    """Return the CPU seconds of this process and its descendants but pollers; the ended are in ``children_*``."""
+    """Return the CPU seconds of this process and its descendants without pollers; ended ones are in ``children_*``."""
     own = os.times()
     total = time.process_time() + own.children_user + own.children_system
     for child in psutil.Process().children(recursive=True):
@@ -107,7 +107,7 @@ def _tree_cpu_s() -> float:
 
 
 def _parent() -> psutil.Process | None:
-    """Return the process of the harness: the one named in the environment, for a guard may stand between."""
+    """Return the process of the harness: the one named in the environment, since a guard may be the parent."""
     named = os.environ.get(HARNESS, "")
     return _process(int(named) if named.isdecimal() else os.getppid())
 
@@ -141,7 +141,7 @@ def _minus(after: float | None, before: float | None) -> float | None:
 
 
 def _frequency_hz(cpus: Path) -> float | None:
-    """Return the mean of the CPUs' present frequencies (Linux cpufreq, in kHz), or None where they cannot be told."""
+    """Return the mean of the CPUs' present frequencies (Linux cpufreq, in kHz), or None where none can be read."""
     khz = []
     for path in _frequency_files(cpus):
         with suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Which parts of the machine an energy total covers, what it may claim about itself, and what derives from it."""
+"""The energy total: which parts of the machine it covers, its origin, and the metrics that derive from it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,9 +17,9 @@ SHARED = "device_shared"
 def scope(device: str, reading: Reading) -> tuple[str, ...]:
     """Return the parts that a total must cover on ``device``.
 
-    Where the whole machine is metered it is the total, even when this window could not be told: rows of one cell
-    must not mix two scopes. Else the CPU packages always count, and the GPU where the model runs on one; memory
-    counts where the machine has a counter for it, since many have none.
+    Where the whole machine is metered its energy is the total, even when it is unknown for this window: rows of one
+    cell must not mix two scopes. Otherwise the CPU packages always count, and the GPU where the model runs on one;
+    memory counts where the machine has a counter for it, since many have none.
     """
     if "energy_system_j" in reading.quantities:
         return ("system",)
@@ -30,19 +30,19 @@ def scope(device: str, reading: Reading) -> tuple[str, ...]:
 def total_j(device: str, reading: Reading) -> float | None:
     """Return gross joules over the scope, or None unless every part in it was read."""
     parts = [reading.value(f"energy_{part}_j") for part in scope(device, reading)]
-    known = [part for part in parts if part is not None]
-    return sum(known) if len(known) == len(parts) else None
+    read = [part for part in parts if part is not None]
+    return sum(read) if len(read) == len(parts) else None
 
 
 MEASURED_SHARE = 0.9
-"""A machine's meter and the counters of its parts may disagree by the rest."""
+"""A whole machine must show at least this share of its parts' energy: its meter and their counters may disagree."""
 
 
 def less_than_parts(system_j: float | None, columns: Mapping[str, Any]) -> str | None:
-    """Say that a whole machine is told to have drawn less than its parts did by their counters, or return None.
+    """Say that the whole machine's energy is below that of its parts by their counters, or return None.
 
     Args:
-        system_j: of the machine.
+        system_j: joules of the whole machine.
         columns: of a row: joules and method of each part.
     """
     counted = [
@@ -52,16 +52,16 @@ def less_than_parts(system_j: float | None, columns: Mapping[str, Any]) -> str |
     if system_j is None or system_j >= MEASURED_SHARE * parts_j:
         return None
     return (
-        f"{system_j:.4g} J of the machine are less than the {parts_j:.4g} J that its parts drew by their counters: "
+        f"{system_j:.4g} J of the machine are less than the {parts_j:.4g} J of its parts by their counters: "
         "is it this machine's meter, and in W?"
     )
 
 
-def hold_system(reading: Reading) -> None:
-    """Leave no joules of a whole machine in a reading where its parts drew more, by their counters."""
-    known = {part: found for part in PARTS if (found := reading.quantities.get(f"energy_{part}_j"))}
-    columns: dict[str, Any] = {f"energy_{part}_j": found.value for part, found in known.items()}
-    columns |= {f"energy_{part}_method": found.method for part, found in known.items()}
+def reject_low_system(reading: Reading) -> None:
+    """Set the whole machine's joules in a reading to None where the counters of its parts show more."""
+    quantities = {part: quantity for part in PARTS if (quantity := reading.quantities.get(f"energy_{part}_j"))}
+    columns: dict[str, Any] = {f"energy_{part}_j": quantity.value for part, quantity in quantities.items()}
+    columns |= {f"energy_{part}_method": quantity.method for part, quantity in quantities.items()}
     if why := less_than_parts(reading.value("energy_system_j"), columns):
         system = reading.quantities["energy_system_j"]
         reading.quantities["energy_system_j"] = replace(system, value=None, note=why)
@@ -70,7 +70,7 @@ def hold_system(reading: Reading) -> None:
 def provenance(device: str, reading: Reading) -> dict[str, Any]:
     """Return the origin columns: method, source and note of each part, scope and method of the total.
 
-    A part of the scope without joules has a note that says why, and is unread where it has a meter nonetheless.
+    A part of the scope without joules has a note with the reason, and is listed as unread where it has a meter.
     The total's method is that of its weakest part: one estimated part makes an estimate. Its scope names a part
     ``gpu-shared`` where the model has a slice of the GPU and the joules are the whole board's.
     """
@@ -91,8 +91,8 @@ def _origin(part: str, reading: Reading) -> dict[str, Any]:
     quantity = reading.quantities.get(f"energy_{part}_j")
     if quantity is None:
         return {}
-    told = {"method": quantity.method, "source": quantity.source, "note": quantity.note}
-    return {f"energy_{part}_{column}": value for column, value in told.items()}
+    origin = {"method": quantity.method, "source": quantity.source, "note": quantity.note}
+    return {f"energy_{part}_{column}": value for column, value in origin.items()}
 
 
 def _is_unread(reading: Reading, part: str) -> bool:
@@ -127,7 +127,7 @@ def derived(
 
 
 def reading_of(row: Mapping[str, Any]) -> Reading:
-    """Rebuild from a row what the energy meters and the clock read, the inverse of ``provenance``."""
+    """Rebuild the readings of the energy meters and the clock from a row: the inverse of ``provenance``."""
     reading = Reading()
     for part in PARTS:
         method = row.get(f"energy_{part}_method")

@@ -1,4 +1,4 @@
-"""Estimate: CPU energy modelled by codecarbon from design power and load, for want of a counter."""
+"""Estimate: CPU energy modelled by codecarbon from design power and load, where there is no counter."""
 
 import logging
 import time
@@ -16,7 +16,7 @@ from greenbench.hardware.environment import cpu_packages
 from greenbench.plugins import Quantity, Reading
 
 MIN_WINDOW_S = 0.1
-"""The system counts CPU load in ticks of 10 ms; over less than ten of them the load means little."""
+"""The system counts CPU load in ticks of 10 ms; over fewer than ten of them the load is too inexact."""
 
 UNCERTAINTY = "a model, off by up to 40 %"
 """Independent checks of such models against meters (Fischer, arXiv 2509.22092)."""
@@ -42,7 +42,7 @@ class CodecarbonEstimate:
         if reason := extras.missing(["codecarbon"]):
             return reason
         if self._tdp()[0] is None:
-            return "codecarbon cannot tell this CPU's model: give its design power as tdp_w in the suite"
+            return "codecarbon does not recognise this CPU's model: give its design power as tdp_w in the suite"
         return None
 
     @contextmanager
@@ -70,17 +70,17 @@ class CodecarbonEstimate:
 
 @lru_cache
 def _looked_up_tdp() -> tuple[float | None, str]:
-    """Return codecarbon's TDP for this CPU in W, and where codecarbon has it from."""
+    """Return codecarbon's TDP for this CPU in W, and its origin."""
     from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE, TDP
 
     with _quiet_codecarbon():
-        found = TDP()
-        # TDP() falls back to a default without telling; only its table lookup says whether it knows the CPU.
-        known = found.tdp is not None and found._get_cpu_power_from_registry(found.model) is not None
-    if known:
-        return float(found.tdp), f"codecarbon's table, {found.model}"
-    default = f"codecarbon's default of {DEFAULT_POWER_PER_CORE} W a thread: it does not know {found.model}"
-    return None if found.tdp is None else float(found.tdp), default
+        lookup = TDP()
+        # TDP() falls back to a default silently; only its table lookup shows whether the CPU is listed.
+        is_listed = lookup.tdp is not None and lookup._get_cpu_power_from_registry(lookup.model) is not None
+    if is_listed:
+        return float(lookup.tdp), f"codecarbon's table, {lookup.model}"
+    default = f"codecarbon's default of {DEFAULT_POWER_PER_CORE} W a thread: it does not know {lookup.model}"
+    return None if lookup.tdp is None else float(lookup.tdp), default
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""GPU: how hot the boards in use are, for how long they were slowed down, and who else computes on them."""
+"""GPU: temperature of the boards in use, the time for which they were slowed down, and other processes on them."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ SENSORS: dict[str, Callable[[Any, Any], float]] = {
     "clock_hz": lambda nvml, gpu: nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM) * 1_000_000,
     "throttle_reasons": lambda nvml, gpu: nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu),
 }
-"""What the poller sees of a board."""
+"""The values of a board that the poller samples."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Gpu:
 
     ``gpu_throttled_s`` is the time lost to heat, ``gpu_power_capped_s`` that at the board's power limit, which many
     boards reach under full load without anything being wrong. Both come from the driver's counters; where it has
-    none, from the reasons that the poller saw, which know hardware brakes as well. Of several boards the hottest and
-    the one slowed down for longest count. A process is foreign where it computes on the board and is none of this
-    process's tree; that is unknown where the driver hides processes, as it does from containers.
+    none, from the throttle reasons that the poller sampled, which include hardware brakes. Of several boards the
+    hottest and the one slowed down for longest count. A process is foreign where it computes on the board and is not in
+    this process's tree; that is unknown where the driver hides processes, as it does from containers.
     """
 
     metrics: ClassVar[tuple[str, ...]] = (
@@ -45,13 +45,13 @@ class Gpu:
     estimates: ClassVar[bool] = False
 
     def unavailable(self) -> str | None:
-        """Say why no visible GPU can be asked and what to do about it, or return None."""
+        """Say why no visible GPU can be queried and what to do about it, or return None."""
         with in_use(None) as used:
             return used.problem
 
     @contextmanager
     def window(self, reading: Reading) -> Iterator[None]:
-        """Look at the boards before and after the ``with`` block."""
+        """Read the boards' state before and after the ``with`` block."""
         with in_use(reading.device) as used:
             before, start_s = [_look(board) for board in used.boards], time.perf_counter()
             yield
@@ -111,7 +111,7 @@ CAUSES = (
 
 @dataclass(frozen=True)
 class _Edge:
-    """One board at one edge of a window; None is what the driver does not tell.
+    """One board at one edge of a window; None where the driver does not report a value.
 
     Attributes:
         celsius: its temperature.
@@ -141,7 +141,7 @@ def _look(board: Board) -> _Edge:
 
 
 def processes(board: Board) -> frozenset[int] | None:
-    """Return the ids of the processes that compute on a board and that the driver shows; None where it refuses."""
+    """Return the ids of the processes on a board that the driver shows; None where it refuses."""
     import pynvml
 
     with suppress(pynvml.NVMLError):
@@ -154,7 +154,7 @@ def _hottest_c(edges: Sequence[_Edge]) -> float | None:
 
 
 def _counted_s(cause: _Cause, before: Sequence[_Edge], after: Sequence[_Edge]) -> float | None:
-    """Return the seconds of the board slowed down for longest, or None where a board does not count them."""
+    """Return the seconds of the board that was slowed down for longest, or None where a board does not count them."""
     slowed_s = []
     for start, end in zip(before, after, strict=True):
         a_ns, b_ns = start.slowed_ns.get(cause.policy), end.slowed_ns.get(cause.policy)
@@ -185,7 +185,7 @@ def sees_all_processes() -> bool:
 
 
 def _seen_s(cause: _Cause, boards: Sequence[Board], trace: Trace | None, window: tuple[float, float]) -> float | None:
-    """Return the seconds of the board that the poller saw slowed down for longest, or None where it did not look."""
+    """Return the seconds of the board slowed down for longest by the poller's samples, or None without samples."""
     if trace is None:
         return None
     samples, slowed_s = trace.samples(*window), []

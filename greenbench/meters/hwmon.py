@@ -1,4 +1,4 @@
-"""Hwmon: energy of the whole machine from the power sensor at its input, as boards with INA chips have (Jetson)."""
+"""Hwmon: energy of the whole machine from the power sensor at its input, on boards with INA chips such as Jetson."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from typing import ClassVar
 from greenbench.plugins import Reading, SampledPower
 
 INPUT_RAILS = ("VDD_IN", "POM_5V_IN")
-"""Labels that NVIDIA's boards give to their input; the other rails are parts of it."""
+"""Labels of the input on NVIDIA's boards; the other rails are parts of it."""
 
 INA3221_CHANNELS = (1, 2, 3)
 """Above these the chip shows shunt voltages and sums under the same file names (Linux, ``hwmon/ina3221.rst``)."""
@@ -20,8 +20,8 @@ INA3221_CHANNELS = (1, 2, 3)
 class Hwmon:
     """Joules at the input of the machine, integrated from a sensor that the kernel's hwmon shows.
 
-    A rail is a ``power*_input`` (in uW), or on an INA3221 voltage times current (mV x mA). Only the input counts,
-    for the others are inside it: a known label is taken, any other rail must be named.
+    A rail is a ``power*_input`` (in uW), or on an INA3221 voltage times current (mV x mA). Only the input counts, since
+    it includes the other rails: it is recognised by its label, or must be named in the suite.
 
     Attributes:
         root: where hwmon is mounted, e.g. ``/host/sys/class/hwmon`` inside a container.
@@ -90,7 +90,7 @@ def _is_input(rail: _Rail, asked: str | None) -> bool:
 
 @lru_cache
 def _input(root: Path, asked: str | None) -> _Rail | None:
-    """Return the input as found once: sensors stay, and the poller asks ten times a second."""
+    """Return the input, which is looked up once: sensors do not change, and the poller asks ten times a second."""
     chosen = [rail for rail in _rails(root) if _is_input(rail, asked)]
     return chosen[0] if len(chosen) == 1 else None
 

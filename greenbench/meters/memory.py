@@ -1,4 +1,4 @@
-"""Memory: the most that the process tree, and torch on its GPUs, held inside the window."""
+"""Memory: the peak of the process tree, and of torch on its GPUs, within the window."""
 
 import os
 import sys
@@ -21,16 +21,15 @@ PROC = Path("/proc")
 class Memory:
     """High-water marks of resident and of GPU memory.
 
-    ``peak_rss_bytes`` is the sum over the process tree of the kernel's ``VmHWM``, which writing 5 to
-    ``clear_refs`` sets back (Linux, ``proc_pid_clear_refs(5)``). It is an upper bound: pages shared by
-    two processes count twice, and their peaks may fall at different times. A descendant that ends inside
-    the window is not seen. Where the mark cannot be set back the source is ``vmhwm-lifetime``, and where
-    there is none it is ``rss-at-end``.
+    ``peak_rss_bytes`` is the sum over the process tree of the kernel's ``VmHWM``, which is reset by writing 5 to
+    ``clear_refs`` (Linux, ``proc_pid_clear_refs(5)``). It is an upper bound: pages shared by two processes count twice,
+    and their peaks may occur at different times. A descendant that ends within the window is not included. Where the
+    mark cannot be reset the source is ``vmhwm-lifetime``, and where there is none it is ``rss-at-end``.
 
-    ``peak_gpu_bytes`` is what torch's caching allocator took from the GPU, and ``peak_gpu_allocated_bytes`` what
-    tensors held of it, each summed over the GPUs on which torch holds anything. An engine that brings its own
-    allocator has neither. Apple's GPUs keep no peak: there ``peak_gpu_bytes`` is the larger of what the process
-    has from Metal at the window's edges, which falls short by what torch gave back in between.
+    ``peak_gpu_bytes`` is the memory that torch's caching allocator reserved, and ``peak_gpu_allocated_bytes`` the part
+    in use by tensors, each summed over the GPUs on which torch has memory. An engine with its own allocator has
+    neither. Apple's GPUs record no peak: there ``peak_gpu_bytes`` is the larger of the process's memory from Metal at
+    the window's edges, which misses what torch released in between.
     """
 
     metrics: ClassVar[tuple[str, ...]] = ("peak_rss_bytes", "peak_gpu_bytes", "peak_gpu_allocated_bytes")
@@ -42,7 +41,7 @@ class Memory:
 
     @contextmanager
     def window(self, reading: Reading) -> Iterator[None]:
-        """Set the marks back, run the ``with`` block, read the marks."""
+        """Reset the marks, run the ``with`` block, read the marks."""
         with _within(reading) as was_reset:
             before = _metal_bytes(reading.device)
             yield
@@ -52,14 +51,14 @@ class Memory:
 
 
 _OPEN: list[tuple[Reading, bool]] = []
-"""The windows of this process that are open, and whether the marks were set back as each began."""
+"""The open windows of this process, and whether the marks were reset as each began."""
 
 _LOCK = Lock()
 
 
 @contextmanager
 def _within(reading: Reading) -> Iterator[bool]:
-    """Set the marks back and say whether that worked; windows that are open already note first what they show."""
+    """Reset the marks and say whether that worked; windows that are open already record the marks first."""
     with _LOCK:
         for outer, was_reset in _OPEN:
             _note(outer, was_reset)
@@ -74,13 +73,13 @@ def _within(reading: Reading) -> Iterator[bool]:
 
 
 def _note(reading: Reading, was_reset: bool) -> None:
-    """Put into a reading what the marks show now, where that is more than it has."""
+    """Record the present marks in a reading, where they are above its values."""
     for metric, quantity in {"peak_rss_bytes": _peak_rss(was_reset), **_cuda_peaks()}.items():
         reading.peak(metric, quantity)
 
 
 def _tree() -> list[int]:
-    """Return the ids of this process and its descendants but pollers, its own first."""
+    """Return the ids of this process and its descendants without pollers, its own first."""
     me = psutil.Process()
     return [me.pid, *(child.pid for child in me.children(recursive=True) if child.pid not in PIDS)]
 
@@ -94,12 +93,12 @@ def _put(file: Path, value: bytes) -> None:
 
 
 def _reset_rss_peaks() -> bool:
-    """Set every process's high-water mark back to what it holds now; say whether that worked."""
+    """Reset every process's high-water mark to its present memory; say whether that worked."""
     for pid in _tree():
         try:
             _put(PROC / str(pid) / "clear_refs", b"5")
         except OSError:
-            # A process that has just ended has no mark to set back; any other failure spoils the sum.
+            # A process that has just ended has no mark to reset; any other failure makes the sum wrong.
             if (PROC / str(pid)).exists():
                 return False
     return (PROC / "self").exists()
@@ -159,7 +158,7 @@ def _cuda_peaks() -> dict[str, Quantity]:
 
 
 def _metal_bytes(device: str | None) -> int | None:
-    """Return what the process has from Metal, torch's cache included, or None where it uses no GPU of Apple's."""
+    """Return the process's memory from Metal, torch's cache included, or None where it uses no Apple GPU."""
     torch = sys.modules.get("torch")
     return None if torch is None or device != "mps" else int(torch.mps.driver_allocated_memory())
 

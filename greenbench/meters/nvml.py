@@ -13,13 +13,13 @@ from greenbench.plugins import Quantity, Reading, SampledPower
 from greenbench.plugins.traces import Trace, inside
 
 UPDATE_S = 0.1
-"""How often the counter and the power move (arXiv 2312.02741); what is shorter cannot be seen."""
+"""The period in which the counter and the power are updated (arXiv 2312.02741); a shorter window cannot be measured."""
 
 AVERAGED_SINCE = (8, 6)
 """Compute capability from which on the driver's power is a mean over 1 s: Ampere without GA100, and newer (NVML's
 manual, ``nvmlDeviceGetPowerUsage``)."""
 
-NEITHER = "the GPU tells neither energy nor power, as some virtual ones do not: use another one, or measure at the wall"
+NEITHER = "the GPU reports neither energy nor power (some virtual ones do not): use another one, or measure at the wall"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Nvml:
         return None if all(map(_counts, polled_boards())) else UPDATE_S / 2
 
     def unavailable(self) -> str | None:
-        """Say why no visible GPU tells its energy or power and what to do about it, or return None."""
+        """Say why no visible GPU reports energy or power and what to do about it, or return None."""
         with in_use(None) as used:
             reasons = [_mute(board) for board in used.boards]
             return used.problem or next((reason for reason in reasons if all(reasons)), None)
@@ -74,7 +74,7 @@ class Nvml:
 
 
 def _mute(board: Board) -> str | None:
-    """Say why a board tells neither energy nor power, or return None."""
+    """Say why a board reports neither energy nor power, or return None."""
     import pynvml
 
     if not _counts(board):
@@ -87,7 +87,7 @@ def _mute(board: Board) -> str | None:
 
 
 def _counts(board: Board) -> bool:
-    """Say whether a board counts its energy, be it readable or not: none does before Volta, nor some virtual ones."""
+    """Say whether a board counts its energy, readable or not: boards before Volta and some virtual ones do not."""
     import pynvml
 
     try:
@@ -107,7 +107,7 @@ def _read_mj(used: Sequence[Board]) -> list[int] | None:
 
 
 def _energy(before: list[int] | None, after: list[int] | None, window_s: float) -> Quantity:
-    """Return the joules of all boards, or None with the reason where one of them cannot be told."""
+    """Return the joules of all boards, or None with the reason where that of one is unknown."""
     if before is None or after is None:
         return _unknown("a counter could not be read at an edge of the window")
     if window_s < UPDATE_S:
@@ -143,7 +143,7 @@ def _unknown(note: str) -> Quantity:
 
 
 def _sampled(used: Sequence[Board]) -> SampledPower:
-    """Say under which names the poller finds the boards' power, and what the driver means by it."""
+    """Return the names of the boards' power in the poller's samples, and what the driver means by it."""
     kinds = sorted({_meaning(board) for board in used})
     return SampledPower(tuple(map(_name, used)), "nvml-power", "no energy counter: " + " and ".join(kinds))
 
@@ -153,7 +153,7 @@ def _name(board: Board) -> str:
 
 
 def _power_w(board: Board) -> float | None:
-    """Return a board's power at this moment where the driver tells it, else its mean, else None."""
+    """Return a board's present power where the driver reports it, else its mean, else None."""
     import pynvml
 
     milliwatts = _instant_mw(board)
@@ -174,7 +174,7 @@ def _instant_mw(board: Board) -> int | None:
 
 
 def _meaning(board: Board) -> str:
-    """Say what the driver's figure of power is."""
+    """Describe what the driver's power value is."""
     import pynvml
 
     averaged = False

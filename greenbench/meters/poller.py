@@ -1,7 +1,7 @@
-"""The poller: a nearly idle process, one a run, that writes down what the machine draws and does at a steady pace.
+"""The poller: one nearly idle process per run that samples power, temperature, frequency and load at a fixed rate.
 
-``python -m greenbench.meters.poller`` takes its orders as one JSON line on standard input and ends when that closes, so
-it outlives no run, however that ends. The timed process never samples anything itself.
+``python -m greenbench.meters.poller`` reads its settings as one JSON line from standard input and ends when that is
+closed, so it never outlives its run. The timed process samples nothing itself.
 """
 
 import json
@@ -21,24 +21,24 @@ from greenbench.plugins import Paced, Polled
 from greenbench.plugins.traces import PID, TIME, TIME_END, Trace
 
 CPU = "poller.cpu_s"
-"""What the poller itself has used so far, in every sample."""
+"""The CPU seconds of the poller itself so far, in every sample."""
 
 
 READY_S = 10.0
-"""Longer than it takes to find all sensors; the run goes on without the first samples rather than wait more."""
+"""Time limit for the first sample, longer than finding all sensors takes; after it the run continues without."""
 
 
 N_RESTARTS = 5
-"""A poller that dies more often in a run does so for a reason that another one would meet, too."""
+"""Restarts of the poller in a run: one that dies more often dies for a reason that a restart does not remove."""
 
 LOOK_S = 1.0
-"""How often the waiting parent looks whether the poller is alive: a microsecond's work."""
+"""Period in which the waiting parent checks whether the poller is alive, which takes a microsecond."""
 
 PIDS: set[int] = set()
-"""The pollers that this process has started and that still run: no part of the process tree that is measured."""
+"""Ids of the running pollers of this process: they are not part of the measured process tree."""
 
 N_TRIES = 3
-"""A sensor refuses to answer now and then; that must not cost it the whole run."""
+"""Attempts to read a sensor at the start: one that fails once must not be missing from the whole run."""
 
 
 # --- the parent's end ------------------------------------------------------------------------------------
@@ -46,10 +46,9 @@ N_TRIES = 3
 
 @contextmanager
 def polling(path: Path, hz: float, options: Mapping[str, Mapping[str, Any]]) -> Iterator[Trace | None]:
-    """Sample the machine during the ``with`` block, from a process of its own that is started again where it dies.
+    """Sample the machine during the ``with`` block, from a separate process that is restarted where it dies.
 
-    What is not sampled meanwhile is a gap in the trace: energy that needs it is unknown, and ``Trace.lost_s`` says
-    how much is missing.
+    The time until then is a gap in the trace: energy that needs it is unknown, and ``Trace.lost_s`` gives its length.
 
     Args:
         path: JSON lines are appended here.
@@ -94,7 +93,7 @@ def _start(orders: bytes) -> "subprocess.Popen[bytes]":
 
 
 def _keep(process: "subprocess.Popen[bytes]", orders: bytes, stopped: threading.Event) -> None:
-    """Start the poller again where it dies, ``N_RESTARTS`` times at most; looks once in ``LOOK_S``."""
+    """Restart the poller where it dies, ``N_RESTARTS`` times at most; checks every ``LOOK_S``."""
     for _ in range(N_RESTARTS):
         while process.poll() is None and not stopped.is_set():
             stopped.wait(LOOK_S)
@@ -107,7 +106,7 @@ def _keep(process: "subprocess.Popen[bytes]", orders: bytes, stopped: threading.
 
 
 def _await_growth(path: Path, size: int, process: "subprocess.Popen[bytes]") -> None:
-    """Sleep until the first lines are there, or will not come."""
+    """Sleep until the first lines are written, the poller has died, or ``READY_S`` have passed."""
     deadline = time.perf_counter() + READY_S
     while process.poll() is None and time.perf_counter() < deadline:
         if path.exists() and path.stat().st_size > size:
@@ -131,20 +130,20 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 
 def sensors(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Polled]:
-    """Return the registered meters by name that can be polled and see something here.
+    """Return the registered meters by name that can be polled and return a value on this machine.
 
     Args:
         options: settings by meter name; meters that are not named get their defaults.
     """
     from greenbench import registry
 
-    found = {}
+    polled = {}
     for name in registry.names("meters"):
-        with suppress(Exception):  # a meter that fails here is told of by the survey of the meters
+        with suppress(Exception):  # ``meters.survey`` reports a meter that fails here
             meter = registry.create("meters", name, options.get(name, {}))
             if isinstance(meter, Polled) and any(_sees(meter) for _ in range(N_TRIES)):
-                found[name] = meter
-    return found
+                polled[name] = meter
+    return polled
 
 
 def _sees(meter: Polled) -> bool:
@@ -154,13 +153,13 @@ def _sees(meter: Polled) -> bool:
 
 
 def pace_s(period_s: float, polled: Mapping[str, Polled]) -> float:
-    """Return the run's period, or the shortest that a meter needs here: joules may depend on it."""
+    """Return the run's period, or the shortest that a meter needs on this machine: joules may depend on it."""
     needed = [meter.period_s for meter in polled.values() if isinstance(meter, Paced)]
     return min([period_s, *(seconds for seconds in needed if seconds is not None)])
 
 
 def sample(polled: Mapping[str, Polled]) -> dict[str, float]:
-    """Ask every sensor once, between two looks at the clock; what one cannot tell, or is no number, is left out."""
+    """Read every sensor once, between two reads of the clock; a value that fails or is not finite is left out."""
     begin_s, values = time.perf_counter(), dict[str, float]()
     for meter in polled.values():
         with suppress(Exception):
@@ -172,7 +171,7 @@ def sample(polled: Mapping[str, Polled]) -> dict[str, float]:
 
 
 def _short(value: float) -> float:
-    """Round what was measured to six digits, for a long run has many; counters stay exact."""
+    """Round a measured value to six digits, to keep the trace of a long run small; counters stay exact."""
     return value if isinstance(value, int) else float(f"{value:.6g}")
 
 
@@ -194,13 +193,13 @@ def poll(path: Path, period_s: float, polled: Mapping[str, Polled], stopped: thr
 
 
 def _write(stream: Any, line: Mapping[str, Any], before: str = "") -> None:
-    """Write one line in one go; where the disk is full this sample is lost, and the run goes on."""
+    """Write one line in one call; where the disk is full this sample is lost, and the run continues."""
     with suppress(OSError):
         stream.write(f"{before}{to_json(line)}\n".encode())
 
 
 def main() -> None:
-    """Poll as standard input says until it closes."""
+    """Poll with the settings on standard input until that is closed."""
     orders = json.loads(sys.stdin.readline())
     stopped = threading.Event()
     threading.Thread(target=_await_end, args=[stopped], daemon=True).start()

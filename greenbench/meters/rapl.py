@@ -23,8 +23,8 @@ UDEV_RULE = 'SUBSYSTEM=="powercap", ACTION=="add", KERNEL=="intel-rapl:*", RUN+=
 class Rapl:
     """Gross joules of the CPU packages and, where the machine counts it, of their memory.
 
-    ``core`` and ``uncore`` are parts of ``package``, ``psys`` contains it and ``intel-rapl-mmio`` shows it
-    once more: none of them is counted (Linux, ``Documentation/power/powercap/powercap.rst``).
+    ``core`` and ``uncore`` are parts of ``package``, ``psys`` contains it, and ``intel-rapl-mmio`` repeats it:
+    none of them is counted (Linux, ``Documentation/power/powercap/powercap.rst``).
 
     Attributes:
         root: where powercap is mounted, e.g. ``/host/sys/class/powercap`` inside a container.
@@ -43,7 +43,7 @@ class Rapl:
             return f"{error.filename} may not be read: run as root, or give this user access to {self.root}"
         except (OSError, ValueError) as error:
             return (
-                f"{self.root} has zones that lead nowhere ({error}): powercap is masked or mounted by half, as in "
+                f"{self.root} has dangling zones ({error}): powercap is masked or mounted in part, as in "
                 "containers; mount both /sys/class/powercap and /sys/devices/virtual/powercap from the host, or "
                 "measure on the host"
             )
@@ -68,7 +68,7 @@ class Rapl:
 
     @contextmanager
     def window(self, reading: Reading) -> Iterator[None]:
-        """Read the counters before and after the ``with`` block; what the poller saw of them in between checks them."""
+        """Read the counters before and after the ``with`` block; the poller's samples of them serve as a check."""
         zones = _known_zones(self.root)
         begun_s, before, opened_s = time.perf_counter(), _read_all(zones), time.perf_counter()
         yield
@@ -78,7 +78,7 @@ class Rapl:
         reading.pending.append(lambda: _add(spans, window, reading))
 
     def sample(self) -> dict[str, float]:
-        """Return the raw counters, from which power and the wraps within a window are told later."""
+        """Return the raw counters, from which power, and wraps within a window, are computed later."""
         zones = _known_zones(self.root)
         values = zip(zones, _read_all(zones), strict=True)
         return {_sampled_name(zone): uj for zone, uj in values if uj is not None}
@@ -102,7 +102,7 @@ class _Zone:
 
     @property
     def safe_s(self) -> float:
-        """Between two reads that are closer than this the counter wraps once at most."""
+        """The longest time between two reads in which the counter can wrap only once, in s."""
         return self.range_uj / 1e6 / BOUNDS[self.domain].highest_w
 
 
@@ -117,7 +117,7 @@ class _Span:
 
 @dataclass(frozen=True)
 class _Window:
-    """When the edges were read, each from before its read to after it, and what the poller saw between them."""
+    """The times of the reads at both edges, each from before the read to after it, and the poller's trace."""
 
     opening: tuple[float, float]
     closing: tuple[float, float]
@@ -126,7 +126,7 @@ class _Window:
 
 @dataclass(frozen=True)
 class _Seen:
-    """A counter's value at some moment between two."""
+    """A counter's value, read between two moments."""
 
     begin_s: float
     end_s: float
@@ -144,7 +144,7 @@ def _zones(root: Path) -> list[_Zone]:
 
 @lru_cache
 def _known_zones(root: Path) -> Sequence[_Zone]:
-    """Return the zones as found once: they stay, and the poller asks ten times a second."""
+    """Return the zones, which are looked up once: they do not change, and the poller asks ten times a second."""
     return _zones(root)
 
 
@@ -165,7 +165,7 @@ def _read_uj(zone: _Zone) -> int:
 
 
 def _read_all(zones: Sequence[_Zone]) -> list[int | None]:
-    """Read every counter; the kernel refuses a single read now and then (ENODATA)."""
+    """Read every counter; None where a read fails, as single ones do now and then (ENODATA)."""
     values: list[int | None] = []
     for zone in zones:
         try:
@@ -176,7 +176,7 @@ def _read_all(zones: Sequence[_Zone]) -> list[int | None]:
 
 
 def _distinct(packages: Sequence[_Span]) -> list[_Span]:
-    """Leave out the dies that show their neighbour's counter (AMD Zen 1 and 2, codecarbon#1274)."""
+    """Leave out dies that repeat another die's counter (AMD Zen 1 and 2, codecarbon#1274)."""
     kept: list[_Span] = []
     for span in packages:
         if not any(_mirrors(span, other) for other in kept):
@@ -185,7 +185,7 @@ def _distinct(packages: Sequence[_Span]) -> list[_Span]:
 
 
 def _mirrors(a: _Span, b: _Span) -> bool:
-    """Tell whether two packages of one socket read the same at both edges of the window."""
+    """Say whether two packages of one socket have the same values at both edges of the window."""
     edges = ((a.before_uj, b.before_uj), (a.after_uj, b.after_uj))
     return a.zone.name.split("-die-")[0] == b.zone.name.split("-die-")[0] and all(
         x is not None and y is not None and abs(x - y) <= MIRROR_TOLERANCE_UJ for x, y in edges
@@ -193,7 +193,7 @@ def _mirrors(a: _Span, b: _Span) -> bool:
 
 
 def _energy(spans: Sequence[_Span], window: _Window) -> Quantity:
-    """Return the joules of all counters, or None with the reason where one of them cannot be trusted."""
+    """Return the joules of all counters, or None with the reason where one of them is not plausible."""
     total_uj = 0
     for span in spans:
         used_uj, why = _used_uj(span, window)
@@ -213,7 +213,7 @@ def _add(spans: Sequence[_Span], window: _Window, reading: Reading) -> None:
 
 
 def _used_uj(span: _Span, window: _Window) -> tuple[int | None, str | None]:
-    """Return the microjoules between the edges, or None and why they cannot be known."""
+    """Return the microjoules between the edges, or None and why they are unknown."""
     if span.before_uj is None or span.after_uj is None:
         return None, "a counter could not be read at an edge of the window"
     edges = _Seen(*window.opening, span.before_uj), _Seen(*window.closing, span.after_uj)
@@ -230,10 +230,10 @@ def _used_uj(span: _Span, window: _Window) -> tuple[int | None, str | None]:
 
 
 def _step_uj(zone: _Zone, earlier: _Seen, later: _Seen) -> tuple[int | None, str | None]:
-    """Return what was used between two looks, one wrap included; None and why where it wrapped twice or was reset."""
+    """Return the energy between two reads, across one wrap if need be; None and why where there may be more."""
     for uj in (earlier.uj, later.uj):
         if not 0 <= uj <= zone.range_uj:
-            return None, f"a counter stands at {uj / 1e6:.6g} J, outside its range of {zone.range_uj / 1e6:.6g} J"
+            return None, f"a counter is at {uj / 1e6:.6g} J, outside its range of {zone.range_uj / 1e6:.6g} J"
     seconds = later.end_s - earlier.begin_s
     if seconds >= zone.safe_s:
         return None, (
@@ -251,9 +251,9 @@ def _step_uj(zone: _Zone, earlier: _Seen, later: _Seen) -> tuple[int | None, str
 
 
 def _between(zone: _Zone, window: _Window) -> list[_Seen]:
-    """Return the samples of a counter that were read wholly between the reads at the window's edges."""
+    """Return the samples of a counter whose reads lie wholly between those at the window's edges."""
     if window.trace is None:
         return []
     name, (start_s, end_s) = _sampled_name(zone), (window.opening[1], window.closing[0])
-    found = inside(window.trace.samples(start_s, end_s), start_s, end_s)
-    return [_Seen(begin_s, stop_s, int(sample[name])) for begin_s, stop_s, sample in found if name in sample]
+    samples = inside(window.trace.samples(start_s, end_s), start_s, end_s)
+    return [_Seen(begin_s, stop_s, int(sample[name])) for begin_s, stop_s, sample in samples if name in sample]

@@ -1,4 +1,4 @@
-"""Sampled power: how what the poller saw during a window becomes joules, for every meter that has no counter."""
+"""Sampled power: how the poller's samples of a window become joules, for every meter without a counter."""
 
 import math
 
@@ -10,24 +10,24 @@ from greenbench.plugins.traces import Trace, series
 from greenbench.statistics.integration import Numbers, energy_j
 
 FEW = 10
-"""Fewer samples than this leave much of a window to interpolation: the note says so."""
+"""With fewer samples much of a window is interpolated: the note says so."""
 
 BUSY_CORES = 0.5
-"""Above so many cores' worth of CPU time a process computes; what only waits may draw the same all the while."""
+"""From this many cores' worth of CPU time on, a process computes; while it waits, its power may be constant."""
 
 REST_S = 5.0
 RESTS_S = {"battery": 30.0}
-"""So long a sensor that works may show one value while a model computes. Chips and drivers renew theirs within a second
-and to the milliwatt, and load is never that even; gauges of batteries renew theirs every 30 s at the latest."""
+"""By source: the longest time for which a working sensor may show one value while a model computes. Chips and drivers
+update theirs within a second and to the milliwatt, and load is never that even; battery gauges within 30 s."""
 
 NO_POLLER = "no process samples it: the suite's trace_hz is 0"
 
 
 def integrate(reading: Reading, start_s: float, end_s: float) -> None:
-    """Add to a reading the joules of each power that its meters left to the poller.
+    """Add the joules of each sampled power to a reading.
 
     Args:
-        reading: of the window; its meters have closed, so waiting for the sample after the window costs nothing.
+        reading: of the window; its meters have closed, so that waiting for the sample after the window is free.
         start_s: start of the window on ``time.perf_counter``.
         end_s: its end.
     """
@@ -44,7 +44,7 @@ def integrate(reading: Reading, start_s: float, end_s: float) -> None:
 def _joules(
     trace: Trace | None, power: SampledPower, domain: str, window: tuple[float, float]
 ) -> tuple[float | None, str | None]:
-    """Sum the powers of a metric, or return None with the reason where one of them cannot be known."""
+    """Integrate and sum the powers of a metric; None with the reason where one of them is unknown."""
     if trace is None:
         return None, NO_POLLER
     samples, total_j, n_samples, n_levels = trace.samples(*window), 0.0, math.inf, 0
@@ -58,18 +58,18 @@ def _joules(
         total_j += joules
         n_samples = min(n_samples, len(inside))
         n_levels = max(n_levels, len(np.unique(watts)))
-    # A sensor that is slower than the poller repeats itself: the reader must know how often it really moved.
-    told = f"{'only ' if n_samples < FEW else ''}{n_samples} samples in the window, {n_levels} different values"
-    return total_j, f"{power.note}, {told}" if power.note else told
+    # A sensor that is slower than the poller repeats its values: the note says how many are different.
+    summary = f"{'only ' if n_samples < FEW else ''}{n_samples} samples in the window, {n_levels} different values"
+    return total_j, f"{power.note}, {summary}" if power.note else summary
 
 
 def _computes(reading: Reading) -> bool:
-    """Tell whether this process computed in the windows so far: what the machine drew cannot have stood still then."""
+    """Say whether this process computed in the windows so far: the machine's power cannot have been constant then."""
     return (reading.value("cpu_s") or 0.0) > BUSY_CORES * (reading.value("wall_s") or math.inf)
 
 
 def _moved(trace: Trace, power: SampledPower, window: tuple[float, float]) -> tuple[None, str] | None:
-    """Return why the joules are unknown where a sensor has stood at one value for longer than it rests, or None."""
+    """Say why the joules are unknown where a sensor showed one value for too long, or return None."""
     rest_s = RESTS_S.get(power.source, REST_S)
     since_s = min(window[0], window[1] - rest_s)
     samples = trace.samples(since_s, window[1])

@@ -1,4 +1,4 @@
-"""Thermal: how hot the CPU is while the model runs, and how often it slowed down to cool off (Linux)."""
+"""Thermal: the CPU's temperature while the model runs, and how often it was throttled (Linux)."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -12,11 +12,11 @@ from greenbench.plugins import Quantity, Reading
 from greenbench.plugins.traces import inside
 
 CHIPS = {"coretemp": "Package", "k10temp": "Tdie", "zenpower": "Tdie"}
-"""hwmon drivers of CPUs (Intel, AMD), and how the label begins of the sensor to prefer: an AMD ``Tctl`` may carry
-an offset that ``Tdie`` does not (Linux, ``Documentation/hwmon/k10temp.rst``)."""
+"""hwmon drivers of CPUs (Intel, AMD) -> the beginning of the preferred sensor's label: an AMD ``Tctl`` may have an
+offset that ``Tdie`` does not (Linux, ``Documentation/hwmon/k10temp.rst``)."""
 
 ZONES = ("x86_pkg_temp", "cpu", "soc")
-"""How the type of a CPU's thermal zone begins: on x86 where no driver of ``CHIPS`` is loaded, and on ARM boards."""
+"""Beginnings of the types of CPUs' thermal zones: on x86 where no driver of ``CHIPS`` is loaded, and on ARM boards."""
 
 TEMPERATURE = "cpu.temperature_c"
 
@@ -25,10 +25,10 @@ TEMPERATURE = "cpu.temperature_c"
 class Thermal:
     """Temperature of the hottest CPU at both ends of the window, and the throttling events inside it.
 
-    A CPU cools by many degrees within a second of rest, so both temperatures are taken under load where the
-    poller runs: the first and the last that it saw inside the window. Else they are read at the window's edges.
-    Events are the kernel's ``package_throttle_count`` and ``core_throttle_count`` (Intel): every CPU shows those
-    of its package and core, which count once.
+    A CPU cools by many degrees within a second of rest, so both temperatures are those under load where the poller
+    runs: its first and last sample within the window. Otherwise they are read at the window's edges. Events are the
+    kernel's ``package_throttle_count`` and ``core_throttle_count`` (Intel), which every CPU of a package or core
+    repeats: they count once.
 
     Attributes:
         root: where sysfs is mounted, e.g. ``/host/sys`` inside a container.
@@ -80,7 +80,7 @@ def n_throttles(root: Path) -> int | None:
 
 @lru_cache
 def _sensors(root: Path) -> tuple[Path, ...]:
-    """Find the sensors of the CPUs, once: a poller that looked for them ten times a second would not be idle."""
+    """Return the sensors of the CPUs, which are looked up once: the poller reads them ten times a second."""
     chips = [path for folder in root.glob("class/hwmon/hwmon*") for path in _inputs(folder)]
     zones = [
         path for path in root.glob("class/thermal/thermal_zone*") if _text(path / "type").lower().startswith(ZONES)
@@ -89,7 +89,7 @@ def _sensors(root: Path) -> tuple[Path, ...]:
 
 
 def _inputs(chip: Path) -> list[Path]:
-    """Return the preferred inputs of one hwmon chip, all where none is preferred, none unless it is a CPU's."""
+    """Return the preferred inputs of a CPU's hwmon chip, all where none is preferred; none of other chips."""
     preferred = CHIPS.get(_text(chip / "name"))
     if preferred is None:
         return []
@@ -99,13 +99,13 @@ def _inputs(chip: Path) -> list[Path]:
 
 
 def _seen_c(reading: Reading, start_s: float, end_s: float) -> list[float]:
-    """Return the temperatures that the poller saw inside the window."""
+    """Return the temperatures that the poller sampled within the window."""
     samples = reading.trace.samples(start_s, end_s) if reading.trace else []
     return [sample[TEMPERATURE] for _, _, sample in inside(samples, start_s, end_s) if TEMPERATURE in sample]
 
 
 def _counts(root: Path) -> dict[tuple[str, str], int]:
-    """Return every throttling counter by the package or core that it counts for and the CPU that shows it."""
+    """Return every throttling counter by its package or core and the CPU that shows it."""
     counts = {}
     for cpu in root.glob("devices/system/cpu/cpu[0-9]*"):
         package = _text(cpu / "topology/physical_package_id")
@@ -117,7 +117,7 @@ def _counts(root: Path) -> dict[tuple[str, str], int]:
 
 
 def _events(before: Mapping[tuple[str, str], int], after: Mapping[tuple[str, str], int]) -> int | None:
-    """Count what happened in between, once for each package and core; None without counters, or where one was reset."""
+    """Count the events in between, once per package and core; None without counters, or where one was reset."""
     if any(after[key] < before[key] for key in before.keys() & after.keys()):
         return None
     most: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Chains of methods: where they begin, what is known of a model as each is applied, and what may follow what."""
+"""Chains of methods: what is known of a model at each step, and which method may follow which."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,16 +12,16 @@ Floats = Literal["fp32", "fp16", "bf16"]
 
 @dataclass(frozen=True)
 class Outline:
-    """What is known of a model at one place of a chain.
+    """The properties of a model at one step of a chain, as far as they are known before it is loaded.
 
     Attributes:
-        model_type: of its transformers configuration, such as ``wav2vec2`` or ``sew-d``; None where that is not known.
-        n_layers: transformer layers; None where that is not known.
-        floats: the precision of its floats; None where that is not known.
-        integers: the build before that made integers of weights, or None.
-        all_integers: whether it made them of every layer that such a build takes.
+        model_type: of its transformers configuration, such as ``wav2vec2`` or ``sew-d``; None where unknown.
+        n_layers: transformer layers; None where unknown.
+        floats: the precision of its floats; None where unknown.
+        integers: the earlier build that quantised weights to integers, or None.
+        all_integers: whether that build quantised every layer that it can.
         compiled: whether it is compiled.
-        teacher: what is known of the model that trainings learn from, where the chain is the steps of a recipe; None
+        teacher: the outline of the model that trainings learn from, where the chain is the steps of a recipe; None
             where it is the builds of a variant, of which none may train.
     """
 
@@ -36,16 +36,16 @@ class Outline:
 
 @runtime_checkable
 class Chained(Protocol):
-    """A method that can tell before anything is loaded what it can follow (optional).
+    """A method that states, before anything is loaded, which models it can be applied to (optional).
 
-    A chain with any other method is not refused beforehand for what comes after it; what fails, fails in its cell.
+    What follows any other method in a chain is not checked beforehand; what fails, fails in its cell.
     """
 
     def follow(self, before: Outline) -> Outline:
-        """Return what is known of a model once this method has been applied to it.
+        """Return the outline of a model after this method.
 
         Args:
-            before: what is known of the model that it would be applied to; a field that is None may be anything.
+            before: the outline of the model that it is applied to; a field that is None may have any value.
 
         Raises:
             InputError: it cannot be applied to such a model; one line that says why, and what to do instead.
@@ -58,7 +58,7 @@ class Compressible(Protocol):
     """A family of variants whose models a recipe can change: torch modules (optional)."""
 
     def outline(self) -> Outline:
-        """Return what the settings, and the files that are here, say of the model; downloads and loads nothing.
+        """Return the model's outline from its settings and local files; downloads and loads nothing.
 
         Raises:
             InputError: it is a model of another kind.
@@ -79,14 +79,14 @@ class Compressible(Protocol):
 
 
 def follow(before: Outline, chain: Iterable[Step]) -> Outline:
-    """Return what is known of a model behind a chain.
+    """Return the outline of a model after a chain.
 
     Args:
-        before: what is known of it where the chain begins.
-        chain: its methods and exports, in order.
+        before: its outline before the chain.
+        chain: methods and exports, in order.
 
     Raises:
-        InputError: one of them cannot follow what is before it.
+        InputError: one of them cannot be applied to the model that the steps before it give.
     """
     for step in chain:
         before = step.follow(before) if isinstance(step, Chained) else Outline(teacher=before.teacher)
@@ -94,13 +94,13 @@ def follow(before: Outline, chain: Iterable[Step]) -> Outline:
 
 
 def parted(chain: Sequence[tuple[str, Step]]) -> tuple[list[Method], Export | None]:
-    """Return the methods of a chain, and the export that ends it, if one does.
+    """Split a chain into its methods and the export at its end, if there is one.
 
     Args:
         chain: each step with its label.
 
     Raises:
-        InputError: something is to follow an export, whose model another engine runs.
+        InputError: a step follows an export, whose model another engine runs.
     """
     methods: list[Method] = []
     for number, (label, step) in enumerate(chain, start=1):

@@ -1,4 +1,4 @@
-"""Events: what a run, a recipe or a method says while it goes on, for whoever watches; matched by type."""
+"""Events: what a run, a recipe or a method reports to its observer while it runs; matched by type."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,9 +31,9 @@ class Preparing:
 
     Attributes:
         text: what.
-        spent_s: seconds that things of the same kind took so far; None where it is the only one.
-        left_s: seconds until all of its kind are done, by those that are; None where none is done.
-        at_most_s: seconds after which it is ended; None where nothing ends it.
+        spent_s: seconds that tasks of the same kind have taken so far; None where it is the only one.
+        left_s: expected seconds until all of its kind are done, by those that are; None where none is done.
+        at_most_s: seconds after which it is aborted; None where there is no limit.
     """
 
     text: str
@@ -44,7 +44,7 @@ class Preparing:
 
 @dataclass(frozen=True)
 class Unavailable:
-    """What some cells need is not here; they are recorded with this reason.
+    """Something that some cells need is not available; they are recorded with this reason.
 
     Attributes:
         name: the data set, variant or device.
@@ -57,7 +57,7 @@ class Unavailable:
 
 @dataclass(frozen=True)
 class Warned:
-    """What a user should know, and nothing stops for.
+    """A warning: the user should know it, and the run continues.
 
     Attributes:
         text: one line.
@@ -86,7 +86,7 @@ class Phase:
     """A part of a cell or of a training begins.
 
     Attributes:
-        text: what, with its seconds where they are known.
+        text: which part, with its seconds where they are known.
     """
 
     text: str
@@ -94,7 +94,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class RowStored:
-    """A row is on the disk: a repeat that was measured, or why a cell was not.
+    """A row has been written: a measured repeat, or the reason why a cell was not measured.
 
     Attributes:
         row: as ``store.RECORDS`` holds it.
@@ -105,12 +105,12 @@ class RowStored:
 
 @dataclass(frozen=True)
 class PowerAttached:
-    """What a power log tells of a run's windows.
+    """A power log was attached to a run.
 
     Attributes:
-        n_windows: that were measured.
-        n_covered: of them, those whose energy the log tells.
-        reasons: why it does not tell that of the others, each once.
+        n_windows: measured windows.
+        n_covered: of them, those whose energy follows from the log.
+        reasons: why that of the others does not, each once.
     """
 
     n_windows: int
@@ -167,7 +167,7 @@ class TrainingLogged:
 
 @dataclass(frozen=True)
 class StudentFound:
-    """The recipe's student is there already; nothing is made.
+    """The recipe's student exists already; nothing is made.
 
     Attributes:
         folder: of the student.
@@ -192,8 +192,8 @@ Event: TypeAlias = (
 )
 
 Observer: TypeAlias = Callable[[Event], None]
-"""Receives each event as it happens; it may print, and must not raise."""
+"""Receives each event when it occurs; it may print, and must not raise."""
 
 
 def unobserved(_event: Event) -> None:
-    """Ignore an event: the observer where nobody watches."""
+    """Ignore an event: the default observer."""

@@ -9,7 +9,7 @@ from greenbench.plugins.traces import Trace
 
 Origin = Literal["counter", "sampled", "estimated"]
 METHODS: tuple[Origin, ...] = get_args(Origin)
-"""How a value came about, the strongest first: what is combined of two is as weak as the weaker."""
+"""How a value was obtained, the most reliable first: a combination of two is as weak as the weaker one."""
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,11 @@ class Quantity:
     """One measured value with its origin.
 
     Attributes:
-        value: in the unit of its metric; ``None`` where the meter could not tell.
+        value: in the unit of its metric; ``None`` where the meter could not read it.
         method: one of ``METHODS``.
         source: ``rapl``, ``nvml-total-energy``, ``vmhwm`` ...
         note: what else a reader must know, e.g. the TDP behind an estimate or why the value is None.
-        shared: it takes in what others use of the same thing, e.g. of the board of which the model has a slice.
+        shared: it includes what others use of the same device, e.g. of the board of which the model has a slice.
     """
 
     value: float | None
@@ -33,10 +33,10 @@ class Quantity:
 
 @dataclass(frozen=True)
 class SampledPower:
-    """A power without a counter, which the poller's samples are integrated for.
+    """A power without an energy counter: its joules are integrated from the poller's samples.
 
     Attributes:
-        names: of the values in W that the meter's ``sample`` gives; their sum is the power.
+        names: of the values in W in the meter's ``sample``; their sum is the power.
         source: of the quantity.
         note: what else a reader must know.
         shared: as of the quantity.
@@ -50,17 +50,16 @@ class SampledPower:
 
 @dataclass
 class Reading:
-    """What the meters read, by metric name; one reading may span several windows.
+    """The meters' readings by metric name; one reading may span several windows.
 
     Attributes:
-        quantities: what was read so far.
-        trace: what the poller sees meanwhile, for meters that need more than the window's edges; None where no
-            poller runs.
+        quantities: the values read so far.
+        trace: the poller's samples, for meters that need more than the window's edges; None where no poller runs.
         device: what the model runs on (``cpu``, ``cuda:1``), for meters that must know which GPU is meant.
-        absent: by metric, why no meter here answers it.
+        absent: by metric, why no meter on this machine reads it.
         segments: start and end of each window so far, on ``time.perf_counter``.
         sampled: powers by metric (``energy_system_j``) that are integrated once all meters have closed.
-        pending: what meters still have to make of their reads once all have closed.
+        pending: computations on the meters' reads that are left until all meters have closed.
     """
 
     quantities: dict[str, Quantity] = field(default_factory=dict)
@@ -72,29 +71,29 @@ class Reading:
     pending: list[Callable[[], None]] = field(default_factory=list)
 
     def add(self, metric: str, quantity: Quantity) -> None:
-        """Add to what earlier windows of this reading gave; an unknown part makes the whole unknown."""
+        """Add a quantity to the sum over earlier windows of this reading; an unknown part makes the sum unknown."""
         self._merge(metric, quantity, lambda a, b: a + b)
 
     def peak(self, metric: str, quantity: Quantity) -> None:
-        """Keep the larger of this and what earlier windows of this reading gave."""
+        """Keep the largest quantity over the windows of this reading."""
         self._merge(metric, quantity, max)
 
     def first(self, metric: str, quantity: Quantity) -> None:
-        """Keep what the first window of this reading gave."""
+        """Keep the quantity of the first window of this reading."""
         self.quantities.setdefault(metric, quantity)
 
     def last(self, metric: str, quantity: Quantity) -> None:
-        """Keep what the latest window of this reading gave."""
+        """Keep the quantity of the latest window of this reading."""
         self.quantities[metric] = quantity
 
     def settle(self) -> None:
-        """Let the meters make what they have left of their reads; those of another window do not see it."""
+        """Run the pending computations, outside of every meter's window."""
         pending, self.pending = self.pending, []
         for finish in pending:
             finish()
 
     def value(self, metric: str) -> float | None:
-        """Return the value read, or None where no meter answered."""
+        """Return a metric's value, or None where no meter read it."""
         return self.quantities[metric].value if metric in self.quantities else None
 
     def _merge(self, metric: str, new: Quantity, combine: Callable[[float, float], float]) -> None:
@@ -111,8 +110,8 @@ class Meter(Protocol):
     """Reads one kind of quantity over a window (group ``greenbench.meters``).
 
     Attributes:
-        metrics: names from METRICS that it answers.
-        estimates: it models rather than measures, so it runs only when asked for.
+        metrics: the names from METRICS that it reads.
+        estimates: it models rather than measures, so it runs only on request.
     """
 
     metrics: ClassVar[tuple[str, ...]]
@@ -136,7 +135,7 @@ class Polled(Protocol):
     """A meter that also answers between a window's edges (optional): the poller's process asks it at a steady pace."""
 
     def sample(self) -> Mapping[str, float]:
-        """Return what can be seen this moment, named ``<source>.<part>.<quantity>_<unit>``; {} where nothing can."""
+        """Return the present values, named ``<source>.<part>.<quantity>_<unit>``; {} where none can be read."""
         ...
 
 
@@ -146,5 +145,5 @@ class Paced(Polled, Protocol):
 
     @property
     def period_s(self) -> float | None:
-        """The longest time between two samples that its figures allow here, in seconds; None where any will do."""
+        """The longest period between samples that its figures allow here, in seconds; None where any is sufficient."""
         ...

@@ -1,4 +1,4 @@
-"""Models: what is measured, as which build, and how methods change it."""
+"""Models: the protocols and types of variants, of loaded models, and of the methods that change them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from greenbench.plugins.meters import Origin
 from greenbench.plugins.speech import Spoken, Utterance, Waveform
 
 LINEAGE = "greenbench.json"
-"""What a student's folder says about where it comes from: parent, steps, speech, training seconds and joules."""
+"""The file in a student's folder with its lineage: parent, steps, speech, training seconds and joules."""
 
 
 class Inapplicable(str):
-    """A reason why a build does not run on a device that nothing mends, since it is not made for it.
+    """A permanent reason why a build does not run on a device: it is not made for it.
 
-    Any other reason is one that could be mended, by installing an extra or a tool: a run that is asked for it lacks it.
+    Any other reason can be removed, by installing an extra or a tool; a run with such a cell is incomplete.
     """
 
     __slots__ = ()
@@ -24,16 +24,16 @@ class Inapplicable(str):
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a loaded model weighs.
+    """The size of a loaded model, and the work that it does.
 
     Attributes:
-        n_params: parameters, quantised ones included; ``None`` where the engine does not tell.
-        model_bytes: bytes of the serialised state of what runs; ``None`` where that is not known.
-        macs: multiply-accumulates to transcribe one utterance of so many samples; ``None`` where not known.
+        n_params: parameters, quantised ones included; ``None`` where the engine does not report it.
+        model_bytes: bytes of the serialised state that runs; ``None`` where unknown.
+        macs: returns the multiply-accumulates for one utterance of a number of samples; ``None`` where unknown.
         n_nonzero_params: counts the parameters that are not zero, once the model is loaded and timed; ``None`` where
-            not known.
-        compute_dtype: the precisions that its matrix products and convolutions run in, from ``roofline.PRECISIONS``
-            and in that order: ``bf16``, ``fp32+int8``; ``None`` where not known.
+            unknown.
+        compute_dtype: the precisions of its matrix products and convolutions, from ``roofline.PRECISIONS`` and in that
+            order: ``bf16``, ``fp32+int8``; ``None`` where unknown.
     """
 
     n_params: int | None = None
@@ -69,7 +69,7 @@ class VariantInfo:
         licence: SPDX identifier of the weights' licence.
         revision: the hub revision asked for.
         synthetic: the weights are random: speed, memory and energy mean something, WER does not.
-        training_s: seconds that a student's training took; None where nothing was trained here, or it is not known.
+        training_s: seconds of a student's training; None where nothing was trained, or it is unknown.
         training_energy_j: gross joules of that training.
         training_energy_method: ``counter``, ``sampled`` or ``estimated``.
     """
@@ -85,7 +85,7 @@ class VariantInfo:
 
 @dataclass(frozen=True)
 class Context:
-    """What a method may need beside the model; a build that is chained onto a variant gets the bare one.
+    """What a method may need in addition to the model; a build that is chained onto a variant gets ``BARE``.
 
     Attributes:
         teacher: the model before the first method, for those that train.
@@ -96,8 +96,8 @@ class Context:
         folder: where a training keeps its checkpoints and its log.
         device: ``cpu``, ``cuda:0`` ...
         estimate_energy: use an estimate where no counter answers.
-        observe: receives ``TrainingLogged`` for a row of the log, and ``Phase`` for what else begins.
-        report: told what a training took, at its end.
+        observe: receives ``TrainingLogged`` for a row of the log, and ``Phase`` when another part begins.
+        report: receives the cost of a training at its end.
     """
 
     teacher: Any = None
@@ -121,7 +121,7 @@ class Method(Protocol):
     def unsupported(self, device: str) -> str | None:
         """Say why this build cannot run on ``device`` (``cpu``, ``cuda:0``), or return None.
 
-        A reason that is no lack of anything is ``Inapplicable``: a suite of several devices then asks for no such cell.
+        A permanent reason is ``Inapplicable``: a suite of several devices then plans no such cell.
         """
         ...
 
@@ -132,9 +132,9 @@ class Method(Protocol):
 
 @runtime_checkable
 class Export(Protocol):
-    """A build that ends a chain: another engine runs the model, from files that are written once.
+    """A build at the end of a chain: another engine runs the model, from files that are written once.
 
-    It is registered as a method is, and its settings are a frozen dataclass, too.
+    Like a method it is registered in ``greenbench.methods``, and its settings are a frozen dataclass.
     """
 
     def unsupported(self, device: str) -> str | None:
@@ -142,7 +142,7 @@ class Export(Protocol):
         ...
 
     def versions(self) -> dict[str, str]:
-        """Return the versions of what writes the files, by package."""
+        """Return the versions of the packages that write the files, by name."""
         ...
 
     def export(self, model: Any, extractor: Any, folder: Path) -> None:
@@ -155,16 +155,16 @@ class Export(Protocol):
 
 
 Step: TypeAlias = Method | Export
-"""What is chained onto a variant: methods, and at most one export, which ends the chain."""
+"""A step of a chain: a method, or the one export that may end the chain."""
 
 
 @runtime_checkable
 class KnownPrecision(Protocol):
-    """An export that knows what its engine multiplies in (optional); else the column ``compute_dtype`` is empty."""
+    """An export that knows the precision of its engine (optional); without it ``compute_dtype`` is empty."""
 
     @property
     def compute_dtype(self) -> str | None:
-        """The precisions in which the engine computes, as in ``Footprint``; None where that is not known."""
+        """The precisions in which the engine computes, as in ``Footprint``; None where unknown."""
         ...
 
 
@@ -182,24 +182,24 @@ class Variant:
     Attributes:
         name: unique within a suite; the ``variant`` column.
         load: takes a device (``cpu``, ``cuda:0``) and returns the ready model.
-        to_fetch: says what ``fetch`` would download; None where nothing is missing.
-        fetch: downloads weights that are not here; raises ``MissingError`` with the remedy.
-        check: raises ``InputError`` or ``MissingError`` where settings and files that are here show that the variant
-            cannot run; loads, downloads and exports nothing, and is silent of what is still to be fetched.
-        to_make: says what ``prepare`` would make of the weights; None where that is kept.
-        prepare: makes what takes long once the weights are here, such as an export; raises ``MissingError``.
+        to_fetch: describes what ``fetch`` would download; None where nothing is missing.
+        fetch: downloads weights that are not on this machine; raises ``MissingError`` with the remedy.
+        check: raises ``InputError`` or ``MissingError`` where settings and local files show that the variant cannot
+            run; loads, downloads and exports nothing, and ignores what is still to be fetched.
+        to_make: describes what ``prepare`` would make from the weights; None where it is in the cache.
+        prepare: makes what takes long once the weights are on this machine, such as an export; raises ``MissingError``.
         unsupported: says why the variant cannot run on a device, or returns None.
-        extras: extras of greenbench that it does not run without, such as ``torch``.
-        identity: returns what was measured whatever it is called: the digest of the weights by their content, then
-            what the settings themselves do to them, as ``int8``; the builds that are chained on are added to it. Empty
-            where the weights are not on this machine. None, where a family does not say, stands for its settings.
-        parent: the variant it was made from, by the name that it had there.
+        extras: extras of greenbench that it needs, such as ``torch``.
+        identity: returns what is measured, independent of its name: the digest of the weights' content, then what the
+            settings do to them, such as ``int8``; chained builds are appended to it. Empty where the weights are not on
+            this machine. None, where a family does not state it, stands for its settings.
+        parent: the variant that it was made from, by the name that it had there.
         ancestors: returns the identities of the models that it was made from, the nearest first, as far as its own
-            files tell; one that is known by its name alone is ``("name:NAME",)``.
+            files state them; one of which only the name is known is ``("name:NAME",)``.
         steps: names of the methods applied, in order: the compression lineage.
         decoding: returns how a loaded model's output becomes text: ``greedy``, or ``beam 5`` with its language and
-            language model; None where the family does not say.
-        warnings: returns what a user should know of a loaded model before believing its figures, a sentence each.
+            language model; None where the family does not state it.
+        warnings: returns what a user should know of a loaded model before relying on its figures, a sentence each.
         info: licence, parameters, revision.
     """
 
@@ -234,13 +234,13 @@ class VariantFamily(Protocol):
 
     @property
     def label(self) -> str:
-        """What identifies these settings in a default name, e.g. the hub id."""
+        """The part of a default name that identifies these settings, e.g. the hub id."""
         ...
 
     def __call__(self, name: str, chain: Sequence[tuple[str, Step]]) -> Variant:
-        """Return the variant of these settings with a chain of methods, each with its label, put onto it.
+        """Return the variant of these settings with a chain of methods, each with its label.
 
         Raises:
-            InputError: the chain cannot be (see ``plugins.parted``).
+            InputError: the chain is impossible (see ``plugins.parted``).
         """
         ...

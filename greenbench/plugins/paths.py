@@ -1,4 +1,4 @@
-"""Paths in suites and recipes, which mean the same from any folder once they are read."""
+"""Paths in suites and recipes: made absolute when the file is read."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,12 +7,12 @@ from pydantic import AfterValidator, ValidationInfo
 
 
 def _resolve(path: Path, info: ValidationInfo) -> Path:
-    """Make a suite's path absolute: the suite file's folder wins where the path exists there."""
+    """Make a suite's path absolute: relative to the suite file's folder where it exists there, else to the cwd."""
     base = (info.context or {}).get("base")
     if path.is_absolute() or base is None:
         return path
-    beside_suite = Path(base) / path
-    return (beside_suite if beside_suite.exists() else Path.cwd() / path).resolve()
+    in_suite_folder = Path(base) / path
+    return (in_suite_folder if in_suite_folder.exists() else Path.cwd() / path).resolve()
 
 
 def _resolve_folder(value: str, info: ValidationInfo) -> str:

@@ -22,10 +22,10 @@ class Clip:
         read: decodes the audio; raises ``BadAudioError`` naming the file.
         reference: the transcript as the corpus gives it, not normalised.
         speaker: who speaks, where known.
-        duration_s: seconds of audio, looked up without decoding (about: a header may be wrong); None where only
-            decoding tells.
-        digest: identifies the audio on every machine, in hexadecimal digits; for audio of which decoding or resampling
-            gives other last bits elsewhere. Where it is None or returns None, the samples are what is hashed.
+        duration_s: seconds of audio, read without decoding (approximate: a header may be wrong); None where it needs
+            decoding.
+        digest: identifies the audio on every machine, in hexadecimal digits; for audio whose decoding or resampling
+            differs in the last bits between machines. Where it is None or returns None, the samples are hashed.
     """
 
     id: str
@@ -40,7 +40,7 @@ class Clip:
 class Utterance:
     """One decoded utterance; ``audio`` is a ``Waveform``, ``reference`` is not normalised.
 
-    ``audio_digest`` identifies the audio on every machine (see ``Clip.digest``); empty where nobody asked for it.
+    ``audio_digest`` identifies the audio on every machine (see ``Clip.digest``); empty where it was not requested.
     """
 
     id: str
@@ -61,7 +61,7 @@ class Utterance:
 
 
 class Spoken(Protocol):
-    """An utterance whose audio is at hand or will be: what ``Utterance`` is, and what is decoded when it is heard."""
+    """An utterance whose audio is in memory or decoded on access: ``Utterance``, and clips of a corpus."""
 
     @property
     def id(self) -> str:
@@ -70,7 +70,7 @@ class Spoken(Protocol):
 
     @property
     def audio(self) -> Waveform:
-        """The waveform; asking may decode it."""
+        """The waveform; access may decode it."""
         ...
 
     @property
@@ -103,7 +103,7 @@ class Dataset(Protocol):
         ...
 
     def prepare(self) -> None:
-        """Make the data available, downloading if need be; raise ``MissingError`` with the remedy."""
+        """Make the data available, downloading it if necessary; raise ``MissingError`` with the remedy."""
         ...
 
     def __call__(self) -> Iterator[Clip]:
@@ -113,8 +113,8 @@ class Dataset(Protocol):
 
 @runtime_checkable
 class Fetched(Protocol):
-    """A data set that ``prepare`` downloads where it is not here (optional)."""
+    """A data set that ``prepare`` downloads where it is not on this machine (optional)."""
 
     def to_fetch(self) -> str | None:
-        """Say what ``prepare`` would download and from where; None where it is here."""
+        """Describe what ``prepare`` would download and from where; None where it is on this machine."""
         ...

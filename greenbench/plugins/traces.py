@@ -1,4 +1,4 @@
-"""Traces: what a separate process saw of the machine at a steady pace."""
+"""Traces: samples of the machine's state that a separate process takes at a fixed rate."""
 
 import math
 import time
@@ -19,7 +19,7 @@ from greenbench.files.forms import both, each, form, number, record
 from greenbench.statistics.integration import Numbers, area_j
 
 Sample = Mapping[str, float]
-"""What was seen between two moments: ``t_s``, before the first sensor was read, and ``t_end_s``, after the last, on
+"""The sensors' values between two moments: ``t_s``, before the first was read, and ``t_end_s``, after the last, on
 ``time.perf_counter`` (one clock for all processes of a machine), and values named
 ``<source>.<part>.<quantity>_<unit>``, e.g. ``nvml.0.power_w`` or ``rapl.package-0.energy_uj``. Samples of earlier
 versions have ``t_s`` alone."""
@@ -27,10 +27,10 @@ versions have ``t_s`` alone."""
 TIME = "t_s"
 TIME_END = "t_end_s"
 PID = "poller.pid"
-"""Which process took a sample: one that died is followed by another."""
+"""The id of the process that took a sample: a process that dies is replaced by another."""
 
 MAX_MISSED = 10
-"""So many periods without a sample are a gap, over which nothing is integrated."""
+"""Periods without a sample that make a gap, over which nothing is integrated."""
 
 
 _BLOCK_BYTES = 1 << 16
@@ -43,7 +43,7 @@ class Trace:
 
     Attributes:
         path: of the file; lines of other kinds (without ``t_s``) are left out.
-        begin: byte at which the samples on the present clock begin; earlier ones are from before a reboot, perhaps.
+        begin: byte at which the samples on the present clock begin; earlier ones may be from before a reboot.
         period_s: between samples.
         pid: of the process that samples first.
     """
@@ -60,16 +60,16 @@ class Trace:
 
     def samples(self, start_s: float, end_s: float) -> list[Sample]:
         """Return the samples from the last one before ``start_s`` to the first one after ``end_s``, in order."""
-        found: list[Sample] = []
+        selected: list[Sample] = []
         with suppress(StoreError), readback.open_file(self.path) as stream:
             stream.seek(_last_before(stream, self.begin, start_s))
             for sample in _read(stream):
                 if _ended_s(sample) < start_s:
-                    found.clear()
-                found.append(sample)
+                    selected.clear()
+                selected.append(sample)
                 if sample[TIME] > end_s:
                     break
-        return found
+        return selected
 
     def present_pid(self) -> int | None:
         """Return the process that samples now, by the latest sample."""
@@ -77,12 +77,12 @@ class Trace:
         return int(latest[-1]) if latest else self.pid
 
     def lost_s(self, segments: Iterable[Sequence[float]]) -> float:
-        """Return how many seconds of these stretches lie in gaps, longer than ``max_gap_s``, without any sample."""
-        known = (([sample[TIME] for sample in self.samples(start, end)], start, end) for start, end in segments)
-        return sum(lost_s(times, start, end, self.max_gap_s) for times, start, end in known)
+        """Return how many seconds of these segments lie in gaps, longer than ``max_gap_s``, without any sample."""
+        sampled = (([sample[TIME] for sample in self.samples(start, end)], start, end) for start, end in segments)
+        return sum(lost_s(times, start, end, self.max_gap_s) for times, start, end in sampled)
 
     def await_sample(self, after_s: float) -> None:
-        """Sleep until there is a sample later than ``after_s``, or one must have been missed."""
+        """Sleep until there is a sample later than ``after_s``, or one is overdue."""
         for _ in range(math.ceil(self.max_gap_s / _STEP_S)):
             latest = self.samples(after_s, after_s)[-1:]
             if latest and latest[0][TIME] > after_s:
@@ -114,12 +114,12 @@ _HEADER = form(record({"header": record({TIME: number(), "utc_s": number(), "per
 
 
 def line_faults(content: Any) -> list[str]:
-    """Say what is wrong with a line of a poller, its header or a sample; the form of such lines."""
+    """Describe what is wrong with a line of a trace: a poller's header, or a sample."""
     return _HEADER(content) if isinstance(content, dict) and "header" in content else _SAMPLE(content)
 
 
 def _last_before(stream: BinaryIO, begin: int, t_s: float) -> int:
-    """Return where to begin reading so as not to miss the last sample before ``t_s``: bisects, for files grow long."""
+    """Return the byte from which to read so as to include the last sample before ``t_s``, by bisection."""
     low, high = begin, stream.seek(0, 2)
     while high - low > _BLOCK_BYTES:
         middle = (low + high) // 2
@@ -135,7 +135,7 @@ def _last_before(stream: BinaryIO, begin: int, t_s: float) -> int:
 
 
 def _ended_s(sample: Sample) -> float:
-    """Return when a sample's last sensor had been read; of one with a single time, that time."""
+    """Return the time at which a sample's last sensor had been read; of a sample with one time, that time."""
     return sample.get(TIME_END, sample[TIME])
 
 
@@ -151,10 +151,10 @@ def inside(samples: Sequence[Sample], start_s: float, end_s: float) -> list[tupl
 
 @dataclass(frozen=True)
 class Session:
-    """What one poller wrote, from its header to the next one's.
+    """The samples of one poller, from its header to the next one's.
 
     Attributes:
-        offset_s: UTC less the samples' clock, in seconds, as the poller began.
+        offset_s: UTC minus the samples' clock, in seconds, when the poller began.
         period_s: between samples.
         samples: in the order of their times.
     """
@@ -171,22 +171,22 @@ class Session:
 
 
 def together(several: Sequence[Session], start_s: float, end_s: float) -> Session:
-    """Return what pollers that share a clock wrote around a stretch of time, as one wrote it."""
-    found = sorted((sample for session in several for sample in session.over(start_s, end_s)), key=_time)
-    return Session(several[0].offset_s, max(session.period_s for session in several), found)
+    """Merge the samples that pollers on one clock took around a period of time into one session."""
+    samples = sorted((sample for session in several for sample in session.over(start_s, end_s)), key=_time)
+    return Session(several[0].offset_s, max(session.period_s for session in several), samples)
 
 
 def sessions(rows: Iterable[Mapping[str, Any]]) -> list[Session]:
     """Group the lines of a file of samples by the poller that wrote them; lines of other kinds are left out."""
-    found: list[tuple[Mapping[str, Any], list[Sample]]] = []
+    groups: list[tuple[Mapping[str, Any], list[Sample]]] = []
     for row in rows:
         if "header" in row:
-            found.append((row["header"], []))
-        elif found and TIME in row:
-            found[-1][1].append(row)
+            groups.append((row["header"], []))
+        elif groups and TIME in row:
+            groups[-1][1].append(row)
     return [
         Session(header["utc_s"] - header[TIME], header["period_s"], sorted(samples, key=_time))
-        for header, samples in found
+        for header, samples in groups
     ]
 
 
@@ -213,7 +213,7 @@ def integrate_j(samples: Sequence[Sample], name: str, start_s: float, end_s: flo
 
 
 def series(samples: Sequence[Sample], name: str) -> tuple[Numbers, Numbers]:
-    """Return the times at which a value was sampled, each halfway through its sample's reads, and the values."""
+    """Return the times at which a value was sampled, each the middle of its sample's reads, and the values."""
     points = [((sample[TIME] + _ended_s(sample)) / 2, sample[name]) for sample in samples if name in sample]
     times, values = np.array(points, dtype=np.float64).reshape(-1, 2).T
     return times, values

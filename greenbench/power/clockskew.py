@@ -1,4 +1,4 @@
-"""Clock skew: how far a power log's clock may be from this machine's, by how well the log follows the run's load."""
+"""Clock skew: the offset of a power log's clock from this machine's, by the correlation of the log with the load."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,50 +12,50 @@ from greenbench.power.log import PowerLog
 from greenbench.statistics.integration import Numbers, energy_j
 
 MAX_S = 30.0
-"""Skews up to this are looked for; a clock that is further off hardly covers the windows."""
+"""The largest skew that is searched for; a log whose clock is further off hardly covers the windows."""
 
 STEP_S = 0.1
 BOUND_S = 1.0
-"""A skew within this that the log cannot tell from none is let pass: logs of one sample a second know no better."""
+"""A possible skew within this is accepted where 0 is possible, too: logs of one sample per second resolve no less."""
 
 MAX_CHANGE = 0.02
 MAX_UNCLEAR = 0.1
-"""A skew that is seen matters where it changes the joules of a window by more than this; one that may be, by this."""
+"""The largest accepted change of a window's joules by a skew that is clear, and by one that is only possible."""
 
 MIN_CORRELATION = 0.6
-"""Below this the log does not follow the load well enough to tell any skew."""
+"""Below this the log does not follow the load well enough to estimate a skew."""
 
 MIN_SAMPLES = 8
 MAX_SAMPLES = 5000
-"""Samples of the log that are compared with the load; of more every n-th."""
+"""The most samples of the log that are compared with the load; of more, every n-th is used."""
 
 LIKELIHOOD = 16.0
-"""So much may n ln(unexplained variance) lie above its least: four standard deviations, for residuals hang together."""
+"""The most that n ln(unexplained variance) may exceed its minimum: 4 standard deviations, as residuals correlate."""
 
 FLOOR = 1e-3
-"""A share of the variance that no fit explains, for meters round and average."""
+"""A share of the variance that no fit explains, since meters round and average."""
 
 MAX_HOLE_S = 2.0
-"""Over a longer time without a sample the load is unknown."""
+"""The longest time without a sample over which the load counts as known."""
 
 Load = tuple[Numbers, Numbers]
-"""Times in UTC and what the machine did until each: watts, percent, or 0 and 1."""
+"""Times in UTC, and the machine's load until each: watts, percent, or 0 and 1."""
 
 
 @dataclass(frozen=True)
 class Skew:
-    """What a log says about its clock.
+    """The estimated skew of a log's clock.
 
     Attributes:
-        found_s: the seconds by which it seems to be ahead, or None where it follows the load nowhere clearly.
-        low_s: the least skew with which it follows the load as well, within chance.
-        high_s: the most.
-        correlation: at ``found_s``.
-        at_zero: the correlation without any skew, or None where there is none.
-        change: the largest share by which a skew between these changes the joules of a window.
+        best_s: the seconds by which it seems to be ahead; None where the log follows the load clearly at no skew.
+        low_s: the least skew at which it follows the load equally well, within chance.
+        high_s: the largest.
+        correlation: at ``best_s``.
+        at_zero: the correlation without any skew, or None where it is undefined.
+        change: the largest share by which a skew in this range changes the joules of a window.
     """
 
-    found_s: float | None
+    best_s: float | None
     low_s: float
     high_s: float
     correlation: float | None
@@ -63,26 +63,26 @@ class Skew:
     change: float
 
     @property
-    def told(self) -> str:
-        """Say what was found, for a row's note."""
-        if self.found_s is None:
+    def summary(self) -> str:
+        """Describe the estimate, for a row's note."""
+        if self.best_s is None:
             return f"no skew can be seen, and none up to {MAX_S:g} s changes these joules by over {self.change:.1%}"
-        return f"the log follows the load at {self.found_s:+.1f} s ({self.low_s:+.1f} to {self.high_s:+.1f} s)"
+        return f"the log follows the load at {self.best_s:+.1f} s ({self.low_s:+.1f} to {self.high_s:+.1f} s)"
 
     def problem(self) -> str | None:
-        """Say why joules by this log cannot be trusted unless its skew is stated, or return None."""
+        """Say why joules from this log are not reliable unless its skew is stated, or return None."""
         span = f"{self.low_s:+.1f} to {self.high_s:+.1f} s"
         change = f"which changes the joules of a window by up to {self.change:.0%}"
-        if self.found_s is not None and not self.low_s <= 0 <= self.high_s:
+        if self.best_s is not None and not self.low_s <= 0 <= self.high_s:
             if self.change <= MAX_CHANGE:
                 return None
             zero = "unknown" if self.at_zero is None else f"{self.at_zero:.2f}"
             return (
-                f"its clock seems to be {self.found_s:+.1f} s ahead of this machine's ({span}; correlation with the "
+                f"its clock seems to be {self.best_s:+.1f} s ahead of this machine's ({span}; correlation with the "
                 f"run's load {self.correlation:.2f} there, {zero} at 0 s), {change}. State --clock-skew "
-                f"{self.found_s:.1f}, or --clock-skew 0 where the clocks agree"
+                f"{self.best_s:.1f}, or --clock-skew 0 where the clocks agree"
             )
-        near = self.found_s is not None and -BOUND_S <= self.low_s <= self.high_s <= BOUND_S
+        near = self.best_s is not None and -BOUND_S <= self.low_s <= self.high_s <= BOUND_S
         if near or self.change <= MAX_UNCLEAR:
             return None
         return (
@@ -92,7 +92,7 @@ class Skew:
 
 
 def estimate(log: PowerLog, load: Load, windows: Sequence[Sequence[Sequence[float]]]) -> Skew:
-    """Return what a log's own shape says of its clock: its samples are set against the load at every skew.
+    """Estimate the skew of a log's clock: its samples are correlated with the run's load at every skew.
 
     The skew is the lag of the highest correlation (Knapp and Carter, "The generalized correlation method for
     estimation of time delay", 1976, without weights); its range is that of the likelihood of a straight line between
@@ -106,14 +106,14 @@ def estimate(log: PowerLog, load: Load, windows: Sequence[Sequence[Sequence[floa
     skews: Numbers = np.linspace(-MAX_S, MAX_S, 2 * round(MAX_S / STEP_S) + 1)
     times, watts = _near(log, load)
     fits = np.array([_fit(times - skew, watts, load) for skew in skews])
-    known, correlations = np.isfinite(fits[:, 0]), fits[:, 0]
-    if not known.any() or np.nanmax(correlations) < MIN_CORRELATION:
+    defined, correlations = np.isfinite(fits[:, 0]), fits[:, 0]
+    if not defined.any() or np.nanmax(correlations) < MIN_CORRELATION:
         return Skew(None, float(skews[0]), float(skews[-1]), None, None, _change(log, windows, skews))
     misfit = fits[:, 1] * np.log(1 - np.clip(correlations, 0, 1) ** 2 + FLOOR)
     best = int(np.nanargmax(correlations))
-    possible = skews[known & (misfit - misfit[best] <= LIKELIHOOD)]
-    # Where many fit alike, as with samples a second apart, the one in their middle is meant.
-    alike = skews[known & (correlations >= correlations[best] - 1e-3)]
+    possible = skews[defined & (misfit - misfit[best] <= LIKELIHOOD)]
+    # Where many fit equally, as with one sample per second, the one in their middle is the estimate.
+    alike = skews[defined & (correlations >= correlations[best] - 1e-3)]
     zero = float(correlations[len(skews) // 2])
     return Skew(
         float(np.median(alike)), float(possible.min()), float(possible.max()), float(correlations[best]),
@@ -122,7 +122,7 @@ def estimate(log: PowerLog, load: Load, windows: Sequence[Sequence[Sequence[floa
 
 
 def _near(log: PowerLog, load: Load) -> tuple[Numbers, Numbers]:
-    """Return the log's samples while the load is known, or may have been."""
+    """Return the log's samples from the time of the run, extended by the largest skew."""
     if not len(load[0]):
         return log.times[:0], log.watts[:0]
     near = (log.times >= load[0][0] - MAX_S) & (log.times <= load[0][-1] + MAX_S)
@@ -131,7 +131,7 @@ def _near(log: PowerLog, load: Load) -> tuple[Numbers, Numbers]:
 
 
 def _fit(times: Numbers, watts: Numbers, load: Load) -> tuple[float, int]:
-    """Return the correlation of watts with the load at these times, NaN where it has none, and of how many samples."""
+    """Return the correlation of watts with the load at these times, NaN where undefined, and the number of samples."""
     at = np.searchsorted(load[0], times)
     inner = (at > 0) & (at < len(load[0]))
     at = np.clip(at, 1, max(len(load[0]) - 1, 1))
@@ -148,7 +148,7 @@ def _fit(times: Numbers, watts: Numbers, load: Load) -> tuple[float, int]:
 
 
 def _change(log: PowerLog, windows: Sequence[Sequence[Sequence[float]]], skews: Numbers) -> float:
-    """Return by which share of itself the energy of a window changes at most, of those that the log covers."""
+    """Return the largest relative change of a covered window's energy over these skews."""
     some = skews[np.unique(np.linspace(0, len(skews) - 1, 41).astype(int))]
     changes = [0.0]
     for segments in windows:
@@ -165,11 +165,11 @@ def _joules(log: PowerLog, segments: Sequence[Sequence[float]], skew_s: float) -
     return None if None in parts else sum(part for part in parts if part is not None)
 
 
-# --- what the machine did --------------------------------------------------------------------------------
+# --- the machine's load ----------------------------------------------------------------------------------
 
 
 def load_of(sessions: Iterable[Session], edges: Sequence[tuple[str, Sequence[Sequence[float]]]]) -> Load:
-    """Return what a run's machine did: its sampled power or load, else whether a window or an idle baseline ran.
+    """Return the load of a run's machine: its sampled power or CPU load, else 1 in windows and 0 in idle baselines.
 
     Args:
         sessions: of the run's trace.
@@ -191,7 +191,7 @@ def load_of(sessions: Iterable[Session], edges: Sequence[tuple[str, Sequence[Seq
 
 
 def _traced(session: Session) -> Load:
-    """Return the first of power, counted energy and CPU load that a session has and that varies."""
+    """Return the first of sampled power, counted power and CPU load that a session has and that varies."""
     for find in (_power, _counted, _utilisation):
         times, values = find(session.samples)
         if len(values) > 1 and np.ptp(values) > 0.02 * np.abs(values).mean():
@@ -208,12 +208,12 @@ def _utilisation(samples: Sequence[Sample]) -> Load:
 
 
 def _counted(samples: Sequence[Sample]) -> Load:
-    """Return watts by the counters of the CPU packages; a step back is a wrap or a reset, and left out."""
+    """Return watts from the counters of the CPU packages; a step back is a wrap or a reset, and left out."""
     names = [name for name in samples[-1] if name.startswith("rapl.") and name.endswith(".energy_uj")]
     times, joules = _sum(samples, names)
     watts = [(t, (b - a) / (t - s)) for (s, a), (t, b) in pairwise(zip(times, joules, strict=True)) if b >= a and t > s]
-    found_times, found = np.array(watts, dtype=np.float64).reshape(-1, 2).T
-    return found_times, found
+    ends, powers = np.array(watts, dtype=np.float64).reshape(-1, 2).T
+    return ends, powers
 
 
 def _sum(samples: Sequence[Sample], names: Sequence[str]) -> Load:

@@ -1,4 +1,4 @@
-"""Power logs: how watts that another device wrote down are read, and what they were over a stretch of time."""
+"""Power logs: watts that another device recorded are read, and integrated over windows."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ SERIES_WORDS = {
     "socket", "phase", "rail", "domain", "host", "node", "label", "location", "address", "mac", "serial",
     "index", "gpu", "source", "port", "circuit", "tag",
 }  # fmt: skip
-"""The last words of columns that say which meter a sample is of, where a log has several (``entity_id``, ``topic``);
+"""The last words of columns that name the meter of a sample, where a log has several (``entity_id``, ``topic``);
 plain numbers that never repeat count lines, not meters."""
 
 UNIT_NAMES = ("unit", "unit_of_measurement", "units")
@@ -40,7 +40,7 @@ WATT = ("w", "watt", "watts", "")
 
 
 EXTERNAL = "external"
-"""The source of joules that a power log gave."""
+"""The source of joules from a power log."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class PowerLog:
     """A log's samples, in the order in which they were written.
 
     Attributes:
-        source: where it is from.
+        source: the file and how it is read.
         times: in s since 1970 (UTC) on this machine's clock.
         watts: at these times.
     """
@@ -58,7 +58,7 @@ class PowerLog:
     watts: Numbers
 
     def energy_j(self, segments: Iterable[Sequence[float]]) -> tuple[float | None, str | None]:
-        """Return the joules over stretches of time, each ``(start, end)`` in UTC, or None and what the log lacks."""
+        """Return the joules over segments, each ``(start, end)`` in UTC; or None and why they do not follow."""
         total_j = 0.0
         for start_s, end_s in segments:
             joules, why = energy_j(self.times, self.watts, start_s, end_s, self.source.max_gap_s)
@@ -69,7 +69,7 @@ class PowerLog:
 
 
 def line(utc_s: float, watts: float) -> str:
-    """Return a sample as a line of a log that ``read`` understands."""
+    """Return a sample as a line of a log, as ``read`` accepts it."""
     timestamp = datetime.fromtimestamp(utc_s, timezone.utc).isoformat(timespec="milliseconds")
     return json.dumps({"timestamp": timestamp, "watts": watts}) + "\n"
 
@@ -79,7 +79,7 @@ def read(source: Source) -> PowerLog:
 
     Raises:
         InputError: there is no such file, it has no samples or several series, a line's time or watts cannot be
-            understood, or its watts cannot be those of a machine.
+            parsed, or its watts are impossible for a machine.
     """
     points: dict[float, tuple[float, int]] = {}
     for number, row in _of_one_series(source, whole_rows(source, read_text(source))):
@@ -99,10 +99,10 @@ def read(source: Source) -> PowerLog:
 
 
 def _of_one_series(source: Source, rows: Sequence[tuple[int, Row]]) -> Iterator[tuple[int, Row]]:
-    """Yield the lines of the meter that is meant, with their numbers.
+    """Yield the lines of the chosen meter, with their numbers.
 
     Raises:
-        InputError: the log is of several meters, and none of them or one that is not there was chosen.
+        InputError: the log has several meters and none was chosen, or the chosen one is not in it.
     """
     of = _series(rows)
     names, asked = dict.fromkeys(name for name in of if name), source.series
@@ -117,28 +117,28 @@ def _of_one_series(source: Source, rows: Sequence[tuple[int, Row]]) -> Iterator[
 
 
 def _series(rows: Sequence[tuple[int, Row]]) -> list[str]:
-    """Return which meter each sample is of, empty where no column says so."""
+    """Return the name of each sample's meter, empty where no column states it."""
     candidates = dict.fromkeys(name for _, row in rows for name in row if str(name).lower() not in _OTHERS)
     columns = {name: [_name(row.get(name)) for _, row in rows] for name in candidates}
-    told = [names for name, names in columns.items() if _tells_series(name, names)]
-    return ["/".join(filter(None, dict.fromkeys(names))) for names in zip(*told, strict=True)] or [""] * len(rows)
+    series = [names for name, names in columns.items() if _names_series(name, names)]
+    return ["/".join(filter(None, dict.fromkeys(names))) for names in zip(*series, strict=True)] or [""] * len(rows)
 
 
 _OTHERS = {*TIME_NAMES, *POWER_NAMES}
 
 
-def _tells_series(column: str, names: Sequence[str]) -> bool:
-    """Say whether a column names meters, several or one by a text, and does not number the lines.
+def _names_series(column: str, names: Sequence[str]) -> bool:
+    """Say whether a column names meters: several, or one by a text, but not the number of a line.
 
-    One of another name than ``SERIES_WORDS`` ends does so where its texts take turns from line to line, as those of
-    meters do that are asked one after the other; those of a state stay for a while.
+    A column whose name does not end in one of ``SERIES_WORDS`` does so where its texts alternate from line to line, as
+    the names of meters do that are polled in turn; those of a state stay the same for a while.
     """
-    known = [name for name in names if name]
-    numbers = all(name.replace(".", "").isdigit() for name in known)
+    filled = [name for name in names if name]
+    numbers = all(name.replace(".", "").isdigit() for name in filled)
     if (words(column) or [""])[-1] in SERIES_WORDS:
-        return bool(known) and (1 < len(set(known)) < len(known) if numbers else True)
-    n_changes = sum(name != after for name, after in pairwise(known))
-    return not numbers and 1 < len(set(known)) <= len(known) / 2 and n_changes >= len(known) / 2
+        return bool(filled) and (1 < len(set(filled)) < len(filled) if numbers else True)
+    n_changes = sum(name != after for name, after in pairwise(filled))
+    return not numbers and 1 < len(set(filled)) <= len(filled) / 2 and n_changes >= len(filled) / 2
 
 
 def _name(value: Any) -> str:
@@ -149,7 +149,7 @@ def _sample(source: Source, number: int, row: Row) -> tuple[float, float | None]
     """Return a line's time and watts.
 
     Raises:
-        InputError: one of them cannot be understood, is of another unit, or cannot be the power of a machine.
+        InputError: one of them cannot be parsed, has another unit, or is impossible for a machine.
     """
     time_name = column_of(source, row, source.time_name, TIME_NAMES, "time")
     power_name = column_of(source, row, source.power_name, POWER_NAMES, "watts")
@@ -166,7 +166,7 @@ def _sample(source: Source, number: int, row: Row) -> tuple[float, float | None]
 
 
 def _unit(row: Row) -> str:
-    """Return the unit that a column of a sample states, or its attributes do (Home Assistant)."""
+    """Return the unit in a column of a sample, or in its attributes (Home Assistant)."""
     inner = row.get("attributes")
     cells = [*row.items(), *(inner.items() if isinstance(inner, Mapping) else ())]
     return next((str(v).strip() for k, v in cells if str(k).lower() in UNIT_NAMES and v is not None), "")

@@ -15,14 +15,14 @@ from greenbench.plugins import Meter, Polled
 from greenbench.power import log
 
 Ask = Callable[[], float]
-"""Returns watts; raises ``OSError`` or ``ValueError`` where the source cannot tell them this moment."""
+"""Returns watts; raises ``OSError`` or ``ValueError`` where the source has no value at the moment."""
 
 METERS = ("hwmon", "battery")
 """The meters whose samples are power of the whole machine."""
 
 
 class SilentError(GreenbenchError):
-    """A power source that was to be recorded does not answer."""
+    """The power source does not respond."""
 
 
 def meter(name: str, options: Mapping[str, Any]) -> Ask:
@@ -54,7 +54,7 @@ def meter(name: str, options: Mapping[str, Any]) -> Ask:
 
 
 def plug(url: str, path: str, timeout_s: float = 2.0) -> Ask:
-    """Return a smart plug as a source, asked over HTTP for JSON.
+    """Return a smart plug as a source, which answers HTTP requests with JSON.
 
     Args:
         url: e.g. ``http://plug/rpc/Switch.GetStatus?id=0``.
@@ -78,40 +78,40 @@ def plug(url: str, path: str, timeout_s: float = 2.0) -> Ask:
 
 
 MAX_ANSWER_BYTES = 100_000
-"""A plug says all that it knows in a few thousand."""
+"""Limit of a plug's answer; a full status has a few thousand."""
 
 
 def _at(answer: Any, path: str) -> float:
     """Return the number at a path of keys and indexes."""
-    found = answer
+    value = answer
     for key in path.split("."):
-        if isinstance(found, list) and key.isdigit() and int(key) < len(found):
-            found = found[int(key)]
-        elif isinstance(found, dict) and key in found:
-            found = found[key]
+        if isinstance(value, list) and key.isdigit() and int(key) < len(value):
+            value = value[int(key)]
+        elif isinstance(value, dict) and key in value:
+            value = value[key]
         else:
-            keys = ", ".join(found) if isinstance(found, dict) else type(found).__name__
+            keys = ", ".join(value) if isinstance(value, dict) else type(value).__name__
             raise ValueError(f"the answer has no '{path}': '{key}' is not among: {keys}")
-    if isinstance(found, bool) or not isinstance(found, (int, float)) or not math.isfinite(found):
-        raise ValueError(f"'{path}' is not a number of watts: {found!r:.60}")
-    return float(found)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"'{path}' is not a number of watts: {value!r:.60}")
+    return float(value)
 
 
 def record(ask: Ask, out: Path, period_s: float, silent: Callable[[str], None], n_samples: int | None = None) -> int:
     """Append a sample every ``period_s`` to ``out``, until interrupted.
 
     Args:
-        ask: the source; each answer gets the time halfway between question and answer.
-        out: JSON lines, as ``log.read`` understands them.
-        period_s: between samples; each has its place on the clock, so that delays do not add up.
-        silent: told why a source stops answering, once each time it does.
+        ask: the source; each sample gets the time halfway between request and response.
+        out: JSON lines, as ``log.read`` accepts them.
+        period_s: between samples; each is due at a fixed time, so that delays do not add up.
+        silent: receives the reason whenever the source stops responding, once each time.
         n_samples: stop after so many periods; None goes on.
 
     Returns:
-        How many samples were written: fewer than ``n_samples`` where the source did not answer each time.
+        The number of samples written: below ``n_samples`` where the source did not respond each time.
 
     Raises:
-        SilentError: the source does not answer the first time.
+        SilentError: the source does not respond to the first request.
         StoreError: the log cannot be written.
     """
     start, number, was_silent, n_written = time.monotonic(), 0, False, 0

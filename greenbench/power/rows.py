@@ -1,4 +1,4 @@
-"""The lines of a power log: CSV or JSON within limits, in which column time and watts stand, and what they say."""
+"""The lines of a power log: CSV or JSON within limits, the columns with time and watts, and their values."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ from greenbench.files.limits import PREFIX, limits
 
 TIME_NAMES = ("timestamp", "time", "t")
 POWER_NAMES = ("watts", "power_w", "power", "w")
-"""The columns that are recognised, the first that is there, in any case."""
+"""The names of columns that are recognised, in any case; the first one present is used."""
 
 NO_WATTS = {
     "kw", "mw", "uw", "gw", "kilowatt", "kilowatts", "milliwatt", "milliwatts", "microwatts", "wh", "kwh",
@@ -30,22 +30,22 @@ EPOCH_S = (1e8, 1e11)
 """Seconds since 1970 lie between these (the years 1973 and 5138); milliseconds do not."""
 
 SAME_TIME_S = 1.0
-"""Two columns that are less apart have the same time, one of them perhaps cut to seconds."""
+"""Two columns that differ by less have the same time, one of them perhaps truncated to seconds."""
 
 Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Which log to read, and how.
+    """A power log, and how to read it.
 
     Attributes:
         path: CSV with a heading, or JSON lines.
-        skew_s: how far the meter's clock is ahead of this machine's; None where nobody said so.
+        skew_s: how far the meter's clock is ahead of this machine's; None where it was not stated.
         max_gap_s: the longest time between samples over which may be integrated.
         time_name: of the column with the time; by default one of ``TIME_NAMES``.
         power_name: of the column with the watts; by default one of ``POWER_NAMES``.
-        series: which of several meters in the log is meant, by its name in a column that ``SERIES_WORDS`` tell.
+        series: name of the meter to use, where the log has several, from a column that ``SERIES_WORDS`` recognises.
     """
 
     path: Path
@@ -84,14 +84,14 @@ def whole_rows(source: Source, text: str) -> list[tuple[int, Row]]:
     """Return each whole line's number and its values by column.
 
     Raises:
-        InputError: a line is none, or the lines have their time or watts in different columns.
+        InputError: a line is malformed, or the lines have their time or watts in different columns.
     """
     try:
         rows = list(_rows(source, text))
     except (csv.Error, RecursionError) as error:
         raise InputError(f"{source.path}: this is no power log: {error}") from error
-    for asked, known, what in ((source.time_name, TIME_NAMES, "time"), (source.power_name, POWER_NAMES, "watts")):
-        used = {column_of(source, row, asked, known, what).lower(): number for number, row in rows}
+    for asked, names, what in ((source.time_name, TIME_NAMES, "time"), (source.power_name, POWER_NAMES, "watts")):
+        used = {column_of(source, row, asked, names, what).lower(): number for number, row in rows}
         if len(used) > 1:
             raise InputError(f"{source.path}: lines have the {what} in different columns: {', '.join(used)}")
         if what == "watts" and used and (other := NO_WATTS.intersection(*map(words, used))):
@@ -104,17 +104,17 @@ def whole_rows(source: Source, text: str) -> list[tuple[int, Row]]:
 
 
 def _refuse_two_times(source: Source, rows: Sequence[tuple[int, Row]]) -> None:
-    """Refuse a log of which two columns have different times, such as of reading and of sending, and none is asked for.
+    """Refuse a log with two columns of different times, such as of reading and of sending, where none was chosen.
 
     Raises:
-        InputError: they are apart by more than a time that was cut to seconds.
+        InputError: the times differ by more than the truncation to seconds.
     """
     names = {str(name) for _, row in rows for name in row if str(name).lower() in TIME_NAMES}
     for number, row in rows if len(names) > 1 and source.time_name is None else ():
-        known = {name: moment for name in sorted(names) if (moment := _moment(row.get(name))) is not None}
-        if known and max(known.values()) - min(known.values()) >= SAME_TIME_S:
+        times = {name: moment for name in sorted(names) if (moment := _moment(row.get(name))) is not None}
+        if times and max(times.values()) - min(times.values()) >= SAME_TIME_S:
             raise InputError(
-                f"{source.path}:{number}: {' and '.join(known)} are different times: choose with --time-column"
+                f"{source.path}:{number}: {' and '.join(times)} are different times: choose with --time-column"
             )
 
 
@@ -156,16 +156,16 @@ def _json_rows(source: Source, whole: str) -> Iterator[tuple[int, Row]]:
             yield number, row
 
 
-def column_of(source: Source, row: Row, asked: str | None, known: Sequence[str], what: str) -> str:
-    """Return the name of a column: the one asked for, else the first known one."""
-    found = {str(name).lower(): name for name in row}
-    several = [str(found[name]) for name in known if name in found]
+def column_of(source: Source, row: Row, asked: str | None, names: Sequence[str], what: str) -> str:
+    """Return the name of a column: the one asked for, else the first recognised one."""
+    columns = {str(name).lower(): name for name in row}
+    several = [str(columns[name]) for name in names if name in columns]
     if asked is None and what == "watts" and len(several) > 1:
         raise InputError(f"{source.path}: the watts may be in {' or '.join(several)}: choose with --power-column.")
-    for name in [asked.lower()] if asked else known:
-        if name in found:
-            return str(found[name])
-    wanted = f"no column '{asked}'" if asked else f"no column with the {what} ({', '.join(known)})"
+    for name in [asked.lower()] if asked else names:
+        if name in columns:
+            return str(columns[name])
+    wanted = f"no column '{asked}'" if asked else f"no column with the {what} ({', '.join(names)})"
     option = {"time": "--time-column", "watts": "--power-column"}[what]
     raise InputError(f"{source.path}: {wanted} among: {', '.join(map(str, row))}. Name it with {option}.")
 
@@ -201,7 +201,7 @@ def _iso_s(text: str) -> float:
 
 
 def watts(value: Any) -> float | None:
-    """Return the watts, or None where the meter had none to tell."""
+    """Return the watts, or None where the meter recorded no value."""
     if value is None or str(value).strip() == "":
         return None
     try:

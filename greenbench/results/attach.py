@@ -49,7 +49,7 @@ def attach(folder: Path, log: PowerLog) -> PowerAttached:
             f"{folder}: no measured windows with known times ({store.WINDOWS}): nothing to attach a log to"
         )
     skew = _skew(folder, log, edges)
-    told = f"clock skew {log.source.skew_s:g} s" if skew is None else f"clock skew not stated: {skew.told}"
+    told = f"clock skew {log.source.skew_s:g} s" if skew is None else f"clock skew not stated: {skew.summary}"
     new = [_with_system(row, log, edges, steps, told) for row in rows]
     notes = [row["energy_system_note"] for row in new if row["energy_system_j"] is None]
     reasons = tuple(dict.fromkeys(notes))

@@ -14,7 +14,7 @@ from greenbench.results.flag_rules import Measured
 from greenbench.results.record import KEYS, Key, key_of
 from greenbench.suite.protocol import Protocol
 from greenbench.text import normalizers, scorers
-from greenbench.text.scorers import Heard
+from greenbench.text.scorers import Transcript
 
 
 def rescore(folder: Path, names: Sequence[str]) -> int:
@@ -63,14 +63,16 @@ def rescore_run(folder: Path, names: Sequence[str]) -> int:
     return len(keys)
 
 
-def _to_score(folder: Path) -> tuple[list[Key], dict[Key, list[Heard]]]:
+def _to_score(folder: Path) -> tuple[list[Key], dict[Key, list[Transcript]]]:
     """Return the keys of the rows that can be scored, and the texts of all rows."""
     texts = texts_by_row(store.read_rows(folder / store.HYPOTHESES))
     rows = store.current(store.read_rows(folder / store.RECORDS))
     return [key for row in rows for key in [key_of(row)] if has_accuracy(row) and key in texts], texts
 
 
-def _scored(keys: Sequence[Key], texts: Mapping[Key, list[Heard]], names: Iterable[str]) -> Iterator[dict[str, Any]]:
+def _scored(
+    keys: Sequence[Key], texts: Mapping[Key, list[Transcript]], names: Iterable[str]
+) -> Iterator[dict[str, Any]]:
     for name in names:
         for key, found in zip(keys, _score_all([texts[key] for key in keys], name), strict=True):
             yield {**dict(zip(KEYS, key, strict=True)), **found}
@@ -143,9 +145,9 @@ def _amended(row: store.Row, found: Mapping[str, Any], steps: Protocol) -> store
 # --- texts and their keys --------------------------------------------------------------------------------
 
 
-def texts_by_row(rows: Iterable[Mapping[str, Any]]) -> dict[Key, list[Heard]]:
+def texts_by_row(rows: Iterable[Mapping[str, Any]]) -> dict[Key, list[Transcript]]:
     """Group texts, as ``hypotheses.jsonl`` holds them, by the key of their row; of one utterance the last counts."""
-    found: dict[Key, dict[str, Heard]] = {}
+    found: dict[Key, dict[str, Transcript]] = {}
     for row in rows:
         pair = (row["reference"], row["hypothesis"], row["speaker"])
         found.setdefault(key_of(row), {})[row["utterance_id"]] = pair
@@ -161,7 +163,7 @@ def _identity(line: Mapping[str, Any]) -> Key:
     return (*key_of(line), line["normalizer"], line["scorer"])
 
 
-def _score_all(texts: Sequence[list[Heard]], name: str) -> Iterator[dict[str, Any]]:
+def _score_all(texts: Sequence[list[Transcript]], name: str) -> Iterator[dict[str, Any]]:
     """Yield the score of each row's texts; repeats mostly have the same, which are scored once."""
     how = scorers.create(name)
     known: dict[Key, dict[str, Any]] = {}

@@ -1,1 +1,1 @@
-"""Sharing: what may leave this machine, packed, merged and measured again."""
+"""Sharing of results: privacy, packed entries, merging, and measuring an entry again."""

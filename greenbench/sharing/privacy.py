@@ -1,4 +1,4 @@
-"""What a result may tell of where it was measured: the machine's kind, and of names, addresses and paths nothing."""
+"""Privacy of shared results: they describe the machine's hardware, and contain no names, addresses or paths."""
 
 import re
 import shlex
@@ -16,7 +16,7 @@ RUN_KEYS = (
     "schema", "run_id", "name", "description", "started_utc", "command", "only", "suite_hash", "suite", "protocol",
     "versions", "git", "machine", "meters", "cooldown", "harness_overhead", "peaks", "control",
 )  # fmt: skip
-"""What of ``run.json`` is shared; anything else stays at home until it is known to be harmless."""
+"""The keys of ``run.json`` that are shared; any other is left out until it is known to be harmless."""
 
 MACHINE_KEYS = (
     "os", "kernel", "python", "cpu_model", "n_cpu_packages", "n_cpus_physical", "n_cpus_logical", "n_cpus_usable",
@@ -25,24 +25,24 @@ MACHINE_KEYS = (
 GPU_KEYS = (
     "name", "memory_bytes", "driver", "persistence_mode", "mig", "power_limit_w", "power_limit_default_w",
 )  # fmt: skip
-"""What a machine's description shares, by the same rule."""
+"""The keys of a machine's and a GPU's description that are shared, by the same rule."""
 
-SPOKEN = ("utterance_id", "speaker", "reference", "hypothesis")
-"""Columns that are the data set's or the model's words: they count into hashes and error rates, and stay."""
+TRANSCRIPT = ("utterance_id", "speaker", "reference", "hypothesis")
+"""Columns with the data set's or the model's words: hashes and error rates depend on them, so they stay as they are."""
 
 _AS_THEY_ARE = ("versions", "git")
 _FREE = (
     "description", "command", "only", "reason", "reasons", "failed", "flag_notes", "meters", "dataset", "datasets",
 )  # fmt: skip
-"""What somebody wrote, or was made from a path's folder: the machine's own names may stand in it."""
+"""Columns of free text, or derived from a folder's name: they may contain the machine's or user's own names."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """Something that identifies a person, a machine or a place.
+class Identifier:
+    """A text that identifies a person, a machine or a place.
 
     Attributes:
-        kind: what it is.
+        kind: of identifier.
         text: its wording.
         where: the run and the column that hold it.
     """
@@ -56,7 +56,7 @@ _COMMON = ("root", "user", "admin", "localhost", "ubuntu", "debian", "runner", "
 
 
 def run(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``run.json`` as it may be shared; where its suite is sound, with the hash of the suite as shared.
+    """Return ``run.json`` as it may be shared; where its suite is intact, with the hash of the suite as shared.
 
     Args:
         content: of ``run.json``.
@@ -78,7 +78,7 @@ def row(content: Mapping[str, Any], suite_hashes: Mapping[str, str]) -> dict[str
         content: of the line.
         suite_hashes: the run's hash -> that of the suite as shared.
     """
-    shared = {name: value if name in SPOKEN else _cleaned(name, value) for name, value in content.items()}
+    shared = {name: value if name in TRANSCRIPT else _cleaned(name, value) for name, value in content.items()}
     if shared.get("suite_hash") in suite_hashes:
         shared["suite_hash"] = suite_hashes[shared["suite_hash"]]
     if isinstance(shared.get("header"), dict):  # of power.jsonl
@@ -86,32 +86,32 @@ def row(content: Mapping[str, Any], suite_hashes: Mapping[str, str]) -> dict[str
     return shared
 
 
-def search_run(content: Mapping[str, Any], where: str) -> Iterator[Found]:
-    """Yield what ``run`` takes out of those parts of ``run.json`` that it shares."""
+def search_run(content: Mapping[str, Any], where: str) -> Iterator[Identifier]:
+    """Yield what ``run`` removes from the shared parts of ``run.json``."""
     shared = {name: content[name] for name in RUN_KEYS if name in content}
     if isinstance(shared.get("machine"), Mapping):
         shared["machine"] = _machine(shared["machine"])
     return search(shared, where)
 
 
-def search(content: Mapping[str, Any], where: str) -> Iterator[Found]:
-    """Yield what ``row`` takes out of a line of one of a run's files.
+def search(content: Mapping[str, Any], where: str) -> Iterator[Identifier]:
+    """Yield what ``row`` removes from a line of one of a run's files.
 
     Args:
         content: of the line.
-        where: the run, with which the place of each begins.
+        where: the run; the beginning of each ``Identifier.where``.
     """
     for name, value in content.items():
-        if name not in (*SPOKEN, *_AS_THEY_ARE):
+        if name not in (*TRANSCRIPT, *_AS_THEY_ARE):
             yield from _searched(value, f"{where}: {name}", _is_free(name))
 
 
-def _searched(value: Any, where: str, is_free: bool) -> Iterator[Found]:
+def _searched(value: Any, where: str, is_free: bool) -> Iterator[Identifier]:
     if isinstance(value, str):
-        whole = [("path", value)] if identifiers.is_path(value) else identifiers.found(value)
-        yield from (Found(kind, text, where) for kind, text in whole)
+        whole = [("path", value)] if identifiers.is_path(value) else identifiers.search(value)
+        yield from (Identifier(kind, text, where) for kind, text in whole)
         own = (name for name, _ in _own_names() if is_free and _own(name).search(value))
-        yield from (Found("name of this user or machine", name, where) for name in own)
+        yield from (Identifier("name of this user or machine", name, where) for name in own)
     elif isinstance(value, Mapping):
         for key, part in value.items():
             yield from _searched(part, f"{where}.{key}", is_free or _is_free(key))
@@ -122,9 +122,9 @@ def _searched(value: Any, where: str, is_free: bool) -> Iterator[Found]:
 
 @lru_cache(maxsize=10_000)
 def text(value: str) -> str:
-    """Return a text with paths cut to their last name, and a stand-in for whatever ``identifiers`` knows."""
+    """Return a text with paths cut to their last name, and a stand-in for every pattern of ``identifiers``."""
     cut = _cut(value)
-    return cut if cut == value else text(cut)  # what is left of one path may look like another; each has fewer slashes
+    return cut if cut == value else text(cut)  # the rest of one path may look like another; each has fewer slashes
 
 
 def _cut(value: str) -> str:
@@ -172,7 +172,7 @@ def _word(word: str) -> str:
 
 
 def _unnamed(value: str) -> str:
-    """Take this machine's own names out of a text."""
+    """Replace this machine's and user's own names in a text."""
     for name, stand_in in _own_names():
         value = _own(name).sub(stand_in, value)
     return value
@@ -190,4 +190,4 @@ def _own_names() -> tuple[tuple[str, str], ...]:
         user = ""
     host = socket.gethostname()
     names = {host: "<host>", host.partition(".")[0]: "<host>", user: "<user>"}
-    return tuple((name, told) for name, told in names.items() if len(name) > 2 and name.lower() not in _COMMON)
+    return tuple((name, stand_in) for name, stand_in in names.items() if len(name) > 2 and name.lower() not in _COMMON)

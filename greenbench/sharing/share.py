@@ -1,4 +1,4 @@
-"""One run as it may be shared: its files without what names a person, a machine or a place, and their digest."""
+"""One run as it may be shared: its files without what identifies a person, a machine or a place, and their digest."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +14,7 @@ from greenbench.results import record, store
 from greenbench.sharing import privacy
 
 FILES = (store.RECORDS, store.HYPOTHESES, store.SCORES, store.WINDOWS, store.POWER, store.CONTROL)
-"""What goes along with ``run.json``; logs and pages stay."""
+"""The files that are shared in addition to ``run.json``; logs and pages are not."""
 
 _Names = dict[tuple[Any, ...], tuple[Any, ...]]
 
@@ -23,13 +23,13 @@ def shareable(source: Path, target: Path, keep_private: bool = False) -> str:
     """Copy a run's files as they may be shared, its rows as this version writes them; return the run's id.
 
     Raises:
-        StoreError: it is no run, a newer version wrote it, or it cannot be shared as it is.
+        StoreError: it is no run, a newer version wrote it, or it cannot be shared.
     """
     run = store.open_run(source)
     original, why = run.description, record.refused_id(run.id)
     if why:
         raise StoreError(f"run_id {run.id!r:.60} is no name for a folder: {why}")
-    record.migrate({"schema": original.get("schema")})  # refuses what is newer
+    record.migrate({"schema": original.get("schema")})  # refuses a newer schema
     shared = original if keep_private else privacy.run(original)
     store.write_run(target, {**shared, "schema": record.SCHEMA})
     hashes = {str(original.get("suite_hash")): str(shared.get("suite_hash"))}
@@ -44,17 +44,17 @@ def shareable(source: Path, target: Path, keep_private: bool = False) -> str:
 def _shared(
     rows: Iterable[Mapping[str, Any]], suite_hashes: Mapping[str, str], names: _Names
 ) -> Iterator[dict[str, Any]]:
-    """Yield lines as they may be shared; ``names`` gets each cell's key as shared -> as it was.
+    """Yield lines as they may be shared; ``names`` gets each cell's key as shared -> its original key.
 
     Raises:
-        StoreError: two cells would get one name, or utterances are named by paths.
+        StoreError: two cells would get the same key, or the ids of utterances are paths.
     """
     for row in rows:
         if identifiers.is_private_id(row.get("utterance_id")):
             raise StoreError(
-                "its utterances are named by paths outside their manifest's folder, "
-                "which the data hash covers. Give each line of the manifest an id, and measure again; or share it "
-                "with --keep-private."
+                "the ids of its utterances are paths outside their manifest's folder, "
+                "and the data hash depends on them. Give each line of the manifest an id, and measure again; or share "
+                "it with --keep-private."
             )
         shared = privacy.row(row, suite_hashes)
         before, after = (tuple(str(content.get(name)) for name in record.CELL) for content in (row, shared))
@@ -67,7 +67,7 @@ def _shared(
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a file of lines; none where there is no line."""
+    """Write a file of JSON lines; remove it where there is no line."""
     lines = iter(rows)
     first = next(lines, None)
     if first is None:
@@ -79,8 +79,8 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def digest(folder: Path) -> str:
     """Return the SHA-256 over the names and contents of a run's files."""
-    found = hashlib.sha256()
+    hashed = hashlib.sha256()
     for path in (folder / name for name in (store.RUN, *FILES)):
         if path.exists():
-            found.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return found.hexdigest()
+            hashed.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return hashed.hexdigest()

@@ -1,4 +1,4 @@
-"""An entry for a leaderboard in one file: whole runs and the hash of every file; and what a board refuses of it."""
+"""Entries for a leaderboard: packing runs into one file with the hash of each file, unpacking, and checking them."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from greenbench.files.readback import Fault, lines, open_file
 from greenbench.results import record, store
 from greenbench.results.runfiles import FORMS
 from greenbench.sharing import merge, privacy, share
-from greenbench.sharing.privacy import Found
+from greenbench.sharing.privacy import Identifier
 from greenbench.validate import Problem
 from greenbench.validate.files import MAX_FAULTS
 
@@ -38,7 +38,7 @@ _BLOCK_BYTES = 2**20
 
 @dataclass(frozen=True)
 class Packed:
-    """What was packed.
+    """A packed entry.
 
     Attributes:
         path: the file.
@@ -53,25 +53,25 @@ class Packed:
 
 @dataclass(frozen=True)
 class Preview:
-    """What somebody should have read before it is published.
+    """What the user should read before runs are published.
 
     Attributes:
         descriptions: by run, as they will be published.
-        found: what identifies a person, a machine or a place, each once.
+        identifiers: of a person, a machine or a place in the runs, each once.
     """
 
     descriptions: Mapping[str, str]
-    found: tuple[Found, ...]
+    identifiers: tuple[Identifier, ...]
 
 
 def preview(results: Sequence[Path], keep_private: bool = False) -> Preview:
-    """Search runs for what identifies somebody; a run that cannot be read is left for ``pack`` to refuse.
+    """Search runs for identifiers; a run that cannot be read is skipped, since ``pack`` refuses it.
 
     Args:
         results: folders of runs, or parents of such folders.
         keep_private: as for ``pack``.
     """
-    descriptions, found = dict[str, str](), dict[tuple[str, str], Found]()
+    descriptions, private = dict[str, str](), dict[tuple[str, str], Identifier]()
     for folder in store.runs(*results):
         try:
             content = store.open_run(folder).description
@@ -81,12 +81,12 @@ def preview(results: Sequence[Path], keep_private: bool = False) -> Preview:
             continue
         if isinstance(shared.get("description"), str) and shared["description"]:
             descriptions[folder.name] = shared["description"]
-        met = [
+        matches = [
             *privacy.search_run(content, folder.name),
             *(f for row in rows for f in privacy.search(row, folder.name)),
         ]
-        found |= {(one.kind, one.text): one for one in reversed(met)}
-    return Preview(descriptions, tuple(sorted(found.values(), key=lambda one: (one.where, one.kind, one.text))))
+        private |= {(one.kind, one.text): one for one in reversed(matches)}
+    return Preview(descriptions, tuple(sorted(private.values(), key=lambda one: (one.where, one.kind, one.text))))
 
 
 def pack(results: Sequence[Path], out: Path, keep_private: bool = False) -> Packed:
@@ -95,7 +95,7 @@ def pack(results: Sequence[Path], out: Path, keep_private: bool = False) -> Pack
     Args:
         results: folders of runs, or parents of such folders.
         out: the ZIP file.
-        keep_private: pack names, paths and addresses too.
+        keep_private: pack names, paths and addresses, too.
 
     Raises:
         InputError: there is no run, or a board would refuse one; nothing is written.
@@ -104,11 +104,11 @@ def pack(results: Sequence[Path], out: Path, keep_private: bool = False) -> Pack
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "runs"
         merged = merge.merge(results, place, keep_private)
-        told = [f"{refused.what}: {refused.reason}" for refused in merged.refused]
-        found = refusals(place) if merged.runs else ()
-        told += [f"{_inside(problem, place)}: {problem.what}. {problem.fix}" for problem in found]
-        if told:
-            raise InputError("\n".join(["a leaderboard would refuse this:", *told[:20]]))
+        reasons = [f"{refused.what}: {refused.reason}" for refused in merged.refused]
+        problems = refusals(place) if merged.runs else ()
+        reasons += [f"{_inside(problem, place)}: {problem.what}. {problem.fix}" for problem in problems]
+        if reasons:
+            raise InputError("\n".join(["a leaderboard would refuse this:", *reasons[:20]]))
         files = {path.relative_to(place).as_posix(): path for path in sorted(place.glob("*/*"))}
         hashes = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
         _write(out, files, {"format": FORMAT, "digest": digest(hashes), "files": hashes})
@@ -121,7 +121,7 @@ def digest(hashes: Mapping[str, str]) -> str:
 
 
 def _write(out: Path, files: Mapping[str, Path], manifest: Mapping[str, Any]) -> None:
-    """Write the archive; no entry has a time, a user or a mode of its own."""
+    """Write the archive; its members have a fixed time and mode, and no user."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with whole.file(out) as aside, zipfile.ZipFile(aside, "x", zipfile.ZIP_DEFLATED) as archive:
@@ -138,32 +138,32 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return info
 
 
-# --- what a board refuses --------------------------------------------------------------------------------
+# --- checking an entry -----------------------------------------------------------------------------------
 
 
 def check(file: Path, folder: Path, limits: Limits | None = None) -> list[Problem]:
-    """Unpack an entry and judge it: its form, its hashes, and its rows against everything else in it.
+    """Unpack an entry and check it: its form, its hashes, and its rows against everything else in it.
 
     Args:
         file: the ZIP file.
-        folder: a new or empty folder that gets the runs; what is in it counts only where there is no problem.
-        limits: what the entry may cost; by default what ``greenbench.files.limits`` says.
+        folder: a new or empty folder that gets the runs; use them only where there is no problem.
+        limits: on the entry's size and cost; by default from ``greenbench.files.limits``.
 
     Returns:
         Why a board refuses the entry; nothing where it does not.
     """
     try:
         unpack(file, folder, limits)
-        found = list(refusals(folder))
+        problems = list(refusals(folder))
     except GreenbenchError as error:
         return [Problem("error", file.name, str(error).removeprefix(f"{file}: ").removesuffix(f". {_PACK}"), _PACK)]
-    except Exception as error:  # an entry that was made to break a check is refused by it
+    except Exception as error:  # an entry that was crafted to break a check is refused
         return [Problem("error", file.name, f"cannot be judged: {type(error).__name__}: {error}", _PACK)]
-    return [replace(p, where=f"{file.name}: {_inside(p, folder)}") for p in found]
+    return [replace(p, where=f"{file.name}: {_inside(p, folder)}") for p in problems]
 
 
 def refusals(folder: Path) -> Iterator[Problem]:
-    """Yield why a board refuses runs: the errors that ``greenbench validate`` finds, and ids that are no folder's.
+    """Yield why a board refuses runs: the errors of ``greenbench validate``, and ids that differ from the folder's.
 
     Args:
         folder: a folder of runs, each in a folder of its id.
@@ -172,11 +172,11 @@ def refusals(folder: Path) -> Iterator[Problem]:
     yield from bad
     for run in store.runs(folder) if not bad else ():
         if store.open_run(run).id != run.name:
-            yield Problem("error", str(run / store.RUN), "another run's id than its folder's", _PACK)
+            yield Problem("error", str(run / store.RUN), "the run's id is not its folder's name", _PACK)
 
 
 def _inside(problem: Problem, folder: Path) -> str:
-    """Say where a problem is without the folder that an entry happens to be unpacked in."""
+    """Return a problem's place without the temporary folder into which the entry was unpacked."""
     return problem.where.replace(f"{folder}/", "")
 
 
@@ -185,14 +185,14 @@ def unpack(file: Path, folder: Path, limits: Limits | None = None) -> str:
 
     Args:
         file: the ZIP file.
-        folder: gets a folder a run.
-        limits: what the entry may cost; by default what ``greenbench.files.limits`` says.
+        folder: gets one folder per run.
+        limits: on the entry's size and cost; by default from ``greenbench.files.limits``.
 
     Returns:
         The entry's digest.
 
     Raises:
-        InputError: it is none of that.
+        InputError: a name, a size or a hash is refused, or it is no archive.
     """
     limits = limits or present_limits()
     try:
@@ -208,7 +208,7 @@ def unpack(file: Path, folder: Path, limits: Limits | None = None) -> str:
 
 
 def _refuse_dear(file: Path, folder: Path, most: int) -> None:
-    """Refuse texts that take long to be counted again, or of which too many lines cannot be used (InputError)."""
+    """Refuse texts that would take too long to be scored again, or with too many faulty lines (InputError)."""
     seen, n_steps, n_faults = set[int](), 0, 0
     for _, row in chain.from_iterable(lines(path, FORMS[path.name]) for path in folder.glob(f"*/{store.HYPOTHESES}")):
         n_faults += isinstance(row, Fault)
@@ -256,10 +256,10 @@ def _refuse_members(file: Path, members: Sequence[zipfile.ZipInfo], limits: Limi
 
 
 def _manifest(file: Path, archive: zipfile.ZipFile) -> dict[str, str]:
-    """Return the hash of each file, as the manifest has it.
+    """Return the hash of each file from the manifest.
 
     Raises:
-        InputError: it is not there, of another form, or does not name exactly the files of the archive.
+        InputError: it is missing or malformed, or does not name exactly the files of the archive.
     """
     names = set(archive.namelist()) - {MANIFEST}
     if MANIFEST not in archive.namelist() or not names:
@@ -274,23 +274,23 @@ def _manifest(file: Path, archive: zipfile.ZipFile) -> dict[str, str]:
         raise InputError(f"{file}: {MANIFEST} names no files. {_PACK}")
     if set(hashes) != names:
         odd = ", ".join(sorted(set(hashes) ^ names)[:5])
-        raise InputError(f"{file}: {MANIFEST} and the archive do not hold the same files: {odd}. {_PACK}")
+        raise InputError(f"{file}: {MANIFEST} and the archive do not name the same files: {odd}. {_PACK}")
     if content.get("digest") != digest(hashes):
         raise InputError(f"{file}: the digest is not that of the files' hashes. {_PACK}")
     return hashes
 
 
 def _extract(file: Path, stream: IO[bytes], expected: str, target: Path, limits: Limits) -> None:
-    """Write a member line by line, never more or longer ones than are allowed.
+    """Write a member line by line within the limits on lines.
 
     Raises:
-        InputError: its hash is another, or it is beyond the limits.
+        InputError: its hash differs, or it exceeds a limit.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     name, hashed = f"{target.parent.name}/{target.name}", hashlib.sha256()
     with stream, target.open("xb") as out:
-        found = iter(partial(stream.readline, limits.max_line_bytes + 1), b"")
-        for number, line in enumerate(found, start=1):
+        content = iter(partial(stream.readline, limits.max_line_bytes + 1), b"")
+        for number, line in enumerate(content, start=1):
             if number > limits.max_lines:
                 raise InputError(
                     f"{file}: {name} has more than {limits.max_lines} lines. Pack fewer runs in one entry."
@@ -300,4 +300,4 @@ def _extract(file: Path, stream: IO[bytes], expected: str, target: Path, limits:
             hashed.update(line)
             out.write(line)
     if hashed.hexdigest() != expected:
-        raise InputError(f"{file}: {name} was changed after it was packed: its hash is another. {_PACK}")
+        raise InputError(f"{file}: {name} was changed after it was packed: its hash differs. {_PACK}")

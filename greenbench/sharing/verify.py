@@ -1,4 +1,4 @@
-"""Measuring an entry again: the same cells where their models can be had, and whether texts, speed and energy agree."""
+"""Measuring an entry again: the same cells, where their models are available, and whether the results agree."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ from greenbench.version import __version__
 Row = dict[str, Any]
 
 SUMMARISED = ("spread", "few-repeats", ESTIMATED)
-"""Flags that do not speak of a disturbed window."""
+"""Flags that do not mean a disturbed window."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Side:
     Attributes:
         run: open.
         rows: measured ones, by the values of ``NAMES``.
-        failed: why cells gave nothing, by the same.
+        failed: why cells have no result, by the same.
         platform_id: see ``platforms``.
     """
 
@@ -67,12 +67,12 @@ class Side:
 
 
 def verify(entry: Path, request: Request, observe: Observer = unobserved) -> Verification:
-    """Measure an entry again and hold the entry against it.
+    """Measure an entry again and compare the results.
 
     Args:
         entry: the packed entry.
-        request: what of it, by whom.
-        observe: told what happens.
+        request: which cells, and by whom.
+        observe: receives the events of the run.
 
     Raises:
         InputError: a board would refuse the entry, a name is wrong, or nothing of the entry can be measured here.
@@ -102,12 +102,12 @@ def verify(entry: Path, request: Request, observe: Observer = unobserved) -> Ver
 
 def _run(entry: Path, folder: Path, run_id: str | None) -> Path:
     """Return the folder of the run to measure again."""
-    found = {path.name: path for path in store.runs(folder)}
-    if run_id is None and len(found) == 1:
-        return next(iter(found.values()))
-    if run_id not in found:
-        raise InputError(f"{entry}: it holds the runs {', '.join(found)}: name one with --run.")
-    return found[run_id]
+    runs = {path.name: path for path in store.runs(folder)}
+    if run_id is None and len(runs) == 1:
+        return next(iter(runs.values()))
+    if run_id not in runs:
+        raise InputError(f"{entry}: it holds the runs {', '.join(runs)}: name one with --run.")
+    return runs[run_id]
 
 
 def _platform_here(run: Mapping[str, Any]) -> str:
@@ -132,11 +132,11 @@ def _side(folder: Path) -> Side:
 
 
 def _suite(run: Mapping[str, Any], request: Request, same_platform: bool) -> Suite:
-    """Return the entry's suite for this machine: its paths found, and one round where only texts can be compared."""
+    """Return the entry's suite for this machine: with local paths, and one round where only texts can be compared."""
     data = {**run["suite"], "estimate_energy": run["suite"]["estimate_energy"], "timeout_s": run["suite"]["timeout_s"]}
     data["variants"] = [_bundled(item) for item in data["variants"]]
     for kind in ("datasets", "variants"):
-        data[kind] = [_found(item, request.files) for item in data[kind]]
+        data[kind] = [_resolved(item, request.files) for item in data[kind]]
     if request.limit is not None:
         data["datasets"] = [
             {**item, "limit": min(request.limit, item["limit"] or request.limit)} for item in data["datasets"]
@@ -148,18 +148,18 @@ def _suite(run: Mapping[str, Any], request: Request, same_platform: bool) -> Sui
 
 
 def _bundled(item: Row) -> Row:
-    """Return a variant's entry with the paths of its preset, which the entry shares by their last names only."""
+    """Return a variant's entry with the paths of its preset, which the entry has by their last names only."""
     family, _, preset = str(item["use"]).partition("/")
     settings = registry.load("variants", family).presets.get(preset, {}) if preset else {}
     own = {name: str(value) for name, value in settings.items() if privacy.text(str(value)) == item.get(name)}
     return {**item, **own}
 
 
-def _found(item: Any, files: Path | None) -> Any:
-    """Return an entry of a suite with each text that names something in ``files`` as the path of that."""
+def _resolved(item: Any, files: Path | None) -> Any:
+    """Return an entry of a suite in which each text that names something in ``files`` is replaced by its path."""
     if isinstance(item, dict):
         kept = ("use", "name", "revision")
-        return {name: value if name in kept else _found(value, files) for name, value in item.items()}
+        return {name: value if name in kept else _resolved(value, files) for name, value in item.items()}
     if isinstance(item, str) and files is not None and item not in ("", ".", "..") and (files / item).exists():
         return str((files / item).resolve())
     return item
@@ -176,21 +176,20 @@ def _incomparable(same_platform: bool, request: Request) -> str | None:
 
 
 def _cell(key: tuple[Any, ...], theirs: Side, ours: Side, incomparable: str | None) -> Cell:
-    """Hold a cell of the entry against its measurement here."""
+    """Compare a cell of the entry with its measurement here."""
     names = dict(zip(NAMES, key, strict=True))
     if key not in ours.rows:
         return Cell(**names, reason=ours.failed.get(key, "no row"))
     if key not in theirs.rows:
         return Cell(**names, reason=f"the entry has no figures of it: {theirs.failed.get(key, 'no row')}")
-    told, made = _texts(theirs, key), _texts(ours, key)
-    common = [i for i in made if i in told and told[i]["reference"] == made[i]["reference"]]
-    if len(common) < len(made):
-        return Cell(
-            **names, reason=f"other data: {len(made) - len(common)} of {len(made)} utterances are not the entry's"
-        )
-    n_equal = sum(told[i]["hypothesis"] == made[i]["hypothesis"] for i in common)
+    entry_texts, own_texts = _texts(theirs, key), _texts(ours, key)
+    common = [i for i in own_texts if i in entry_texts and entry_texts[i]["reference"] == own_texts[i]["reference"]]
+    if len(common) < len(own_texts):
+        n_other = len(own_texts) - len(common)
+        return Cell(**names, reason=f"other data: {n_other} of {len(own_texts)} utterances are not the entry's")
+    n_equal = sum(entry_texts[i]["hypothesis"] == own_texts[i]["hypothesis"] for i in common)
     figures: dict[str, Any] = {"n_texts": len(common), "n_equal": n_equal}
-    notes = list(_wer(figures, {i: told[i] for i in common}, made, theirs.rows[key], ours.rows[key]))
+    notes = list(_wer(figures, {i: entry_texts[i] for i in common}, own_texts, theirs.rows[key], ours.rows[key]))
     disturbed = sorted({flag for row in ours.rows[key] for flag in row["flags"]} - {*SUMMARISED})
     why = incomparable or (
         f"speed and energy are not comparable: flagged here: {', '.join(disturbed)}" if disturbed else None
@@ -208,23 +207,27 @@ def _texts(side: Side, key: tuple[Any, ...]) -> dict[str, Row]:
 
 
 def _wer(
-    figures: dict[str, Any], told: dict[str, Row], made: dict[str, Row], rows: Sequence[Row], own: Sequence[Row]
+    figures: dict[str, Any],
+    entry_texts: dict[str, Row],
+    own_texts: dict[str, Row],
+    rows: Sequence[Row],
+    own: Sequence[Row],
 ) -> Iterator[str]:
     """Add the interval of the difference in WER on the same utterances; yield why there is none."""
     if figures["n_equal"] == figures["n_texts"]:
         return
-    row = next(r for r in own if (r["round"], r["repeat"]) == _window(made))
+    row = next(r for r in own if (r["round"], r["repeat"]) == _window(own_texts))
     try:
-        a = error_rates.count(made, [row])
-        b = error_rates.count(told, [_counted_alone(told, rows)])
-        found = error_rates.difference(b, a, "wer")
+        a = error_rates.count(own_texts, [row])
+        b = error_rates.count(entry_texts, [_counted_alone(entry_texts, rows)])
+        difference = error_rates.difference(b, a, "wer")
     except RecountError as error:
         yield f"WER is not compared: {error}"
         return
-    if found is None:
+    if difference is None:
         yield "WER is not compared: too few utterances"
     else:
-        figures.update(wer_low=float(found.low), wer_high=float(found.high))
+        figures.update(wer_low=float(difference.low), wer_high=float(difference.high))
 
 
 def _window(texts: dict[str, Row]) -> tuple[int, int]:
@@ -233,13 +236,13 @@ def _window(texts: dict[str, Row]) -> tuple[int, int]:
 
 
 def _counted_alone(texts: dict[str, Row], rows: Sequence[Row]) -> Row:
-    """Return the row of texts with the counts of those alone, for an entry of which not all were measured again."""
+    """Return the row of texts with counts over those texts only, where not all of the entry was measured again."""
     from greenbench.text import scorers
 
     row = next(r for r in rows if (r["round"], r["repeat"]) == _window(texts))
     how = error_rates.scoring_of(row)
-    heard = [(text["reference"], text["hypothesis"], text["speaker"]) for text in texts.values()]
-    return {**row, **scorers.accuracy(heard, how)[0]}
+    transcripts = [(text["reference"], text["hypothesis"], text["speaker"]) for text in texts.values()]
+    return {**row, **scorers.accuracy(transcripts, how)[0]}
 
 
 def _ratios(figures: dict[str, Any], theirs: Sequence[Row], ours: Sequence[Row]) -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""The bootstrap interval of an error rate, by which rows of earlier versions are checked; ``intervals`` took its place.
+"""The bootstrap interval of an error rate, which rows of earlier versions have; ``intervals`` has replaced it.
 
-Over few speakers, or over utterances that share a speaker, it covers far less than the 95 % that it names.
+Over few speakers, or over utterances that share a speaker, its coverage is far below the nominal 95 %.
 """
 
 from collections.abc import Iterator, Sequence
@@ -66,6 +66,6 @@ def _block_totals(counts: Sequence[Sequence[int]], blocks: Sequence[str] | None)
 
 
 def blocks(speakers: Sequence[str | None]) -> list[str] | None:
-    """Return what was resampled whole: the speakers where all are known and ``MIN_SPEAKERS`` differ."""
-    known = [s for s in speakers if s is not None]
-    return known if len(known) == len(speakers) and len(set(known)) >= MIN_SPEAKERS else None
+    """Return the blocks that were resampled: the speakers where all are known and at least ``MIN_SPEAKERS`` differ."""
+    named = [s for s in speakers if s is not None]
+    return named if len(named) == len(speakers) and len(set(named)) >= MIN_SPEAKERS else None

@@ -1,4 +1,4 @@
-"""What a control cell does to a comparison: a difference is shown only if it stands both with and without it."""
+"""Comparisons with control cells: a difference counts as shown only if it is significant with and without them."""
 
 import math
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ def hull(
     controls: tuple[Mapping[int, float], Mapping[int, float]],
     raw: Ratio,
 ) -> Ratio:
-    """Widen a ratio by what a control cell did in the same rounds.
+    """Widen a ratio by the change of the control cell in the same rounds.
 
-    How much of a machine's change reaches a cell is not known: none of it (then the ratio as it is holds) or all of it
-    (then the ratio of the cell over its control holds). The interval covers both, and p is the larger, so a difference
-    is shown only where both show it to the same side. This is the intersection-union test (Berger 1982,
-    Technometrics 24): its level is that of each, whichever of the two holds.
+    How much of a machine's change affects a cell is not known: none of it (then the ratio itself is right) or all of
+    it (then the ratio of the cell over its control is right). The interval covers both, and p is the larger, so a
+    difference is shown only where both show it in the same direction. This is the intersection-union test (Berger
+    1982, Technometrics 24): its level is that of each test, whichever ratio is right.
 
     Args:
         values: a figure of both sides by unit, the reference first.
@@ -28,8 +28,8 @@ def hull(
         The ratio with the wider interval, the larger p, and the smallest difference that both would resolve; ``raw``
         itself where fewer than two rounds have a control on both sides.
     """
-    known = controls[0].keys() & controls[1].keys()
-    relative = ratio_by_round(*({unit: value / control[unit[0]] for unit, value in side.items() if unit[0] in known}
+    rounds = controls[0].keys() & controls[1].keys()
+    relative = ratio_by_round(*({unit: value / control[unit[0]] for unit, value in side.items() if unit[0] in rounds}
                                 for side, control in zip(values, controls, strict=True)))  # fmt: skip
     if relative is None or raw.low is None or raw.high is None or relative.low is None or relative.high is None:
         return raw
@@ -44,7 +44,7 @@ def hull(
 
 
 def _smallest(raw: Ratio, relative: Ratio) -> float | None:
-    """Return the difference that both resolve, whichever way the machine changed between them."""
+    """Return the smallest difference that both resolve, in whichever direction the machine changed between them."""
     if raw.smallest is None or relative.smallest is None:
         return None
     shift = abs(math.log(raw.value / relative.value))

@@ -1,7 +1,7 @@
-"""Distributions that intervals and tests need: Student's t and the gamma, which scipy would bring at 140 MB.
+"""Student's t and the gamma distribution, for intervals and tests; scipy, which has both, is 140 MB.
 
-Both are by continued fractions and series as in Press et al., "Numerical recipes" (3rd edition, 2007), sections 6.2 and
-6.4, with leading factors that lose no digits where a parameter is large. The tests hold them against scipy.
+Both use continued fractions and series as in Press et al., "Numerical recipes" (3rd edition, 2007), sections 6.2 and
+6.4, with leading factors that lose no digits where a parameter is large. The tests compare them with scipy.
 """
 
 import math
@@ -138,32 +138,32 @@ def _gamma_fraction(shape: float, x: float) -> float:
     """Evaluate the continued fraction of the upper incomplete gamma function by Lentz' method."""
     b = x + 1 - shape
     c, d = 1 / _TINY, 1 / b
-    found = d
+    fraction = d
     for step in range(1, _MAX_STEPS):
         weight = -step * (step - shape)
         b += 2
         d = 1 / _nonzero(weight * d + b)
         c = _nonzero(b + weight / c)
-        found *= d * c
+        fraction *= d * c
         if abs(d * c - 1) <= _EPS:
             break
-    return found
+    return fraction
 
 
 def _beta_fraction(a: float, b: float, x: float) -> float:
     """Evaluate the continued fraction of the incomplete beta function by Lentz' method."""
     c, d = 1.0, 1 / _nonzero(1 - (a + b) * x / (a + 1))
-    found = d
+    fraction = d
     for m in range(1, _MAX_STEPS):
         even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
         odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
         for weight in (even, odd):
             d = 1 / _nonzero(1 + weight * d)
             c = _nonzero(1 + weight / c)
-            found *= d * c
+            fraction *= d * c
         if abs(d * c - 1) <= _EPS:
             break
-    return found
+    return fraction
 
 
 def _nonzero(value: float) -> float:

@@ -6,13 +6,13 @@ import numpy.typing as npt
 Numbers = npt.NDArray[np.float64]
 
 MIN_INSIDE = 2
-"""Samples that a window needs inside its edges: what is shorter than the source's pace cannot be seen."""
+"""The fewest samples within a window: a window shorter than the source's period cannot be integrated."""
 
 
 def energy_j(
     times: Numbers, watts: Numbers, start_s: float, end_s: float, max_gap_s: float
 ) -> tuple[float | None, str | None]:
-    """Integrate power over a window as ``traces.integrate_j`` does, but only where the samples bear it.
+    """Integrate power over a window by trapezoids, but only where the samples are sufficient.
 
     Args:
         times: of the samples in s, in the order in which they were taken.
@@ -22,7 +22,7 @@ def energy_j(
         max_gap_s: the longest time between samples over which may be integrated.
 
     Returns:
-        Joules, or None and what the samples lack.
+        Joules, or None and why the samples are not sufficient.
     """
     if not len(times) or times.min() > start_s or times.max() < end_s:
         return None, "the samples of power do not reach over the window"

@@ -1,9 +1,9 @@
-"""How far a corpus error rate, or the difference of two, could lie from what these speakers show.
+"""Confidence intervals of a corpus error rate, and of the difference of two, over speakers.
 
 The unit is the speaker, whose utterances share a voice, an accent and a microphone; where speakers are not known it is
 the utterance. An error rate is a ratio of two sums, its variance that of the delete-one jackknife, and few speakers are
-few degrees of freedom. Of these methods the bootstrap over speakers covered 86 % at ten speakers where it said 95 %;
-``tools/coverage.py`` simulates what these cover.
+few degrees of freedom. A bootstrap over ten speakers has a coverage of 86 % where 95 % is nominal;
+``tools/coverage.py`` simulates the coverage of the methods here.
 """
 
 from collections.abc import Sequence
@@ -78,8 +78,8 @@ def rate_interval(
     totals = _block_totals((errors, words), blocks)
     if totals is None:
         return None
-    found = _rate(totals[0], totals[1])
-    return found.low, found.high
+    rate = _rate(totals[0], totals[1])
+    return rate.low, rate.high
 
 
 def paired_difference(

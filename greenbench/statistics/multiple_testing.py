@@ -1,4 +1,4 @@
-"""What several tests at once may still call a finding: Holm's correction."""
+"""Correction of p values for several tests at once, after Holm."""
 
 from collections.abc import Sequence
 

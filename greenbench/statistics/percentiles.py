@@ -15,7 +15,7 @@ def median(samples: Sequence[float]) -> float | None:
 
 
 def upper_bound(samples: Sequence[float], pct: int) -> float | None:
-    """Return what the percentile lies below with 99 % confidence, or None where there are too few samples.
+    """Return the value below which the percentile lies with 99 % confidence; None where there are too few samples.
 
     The early-stopping rule of MLPerf's LoadGen (``early_stopping.cc``; confidence 0.99, tolerance 0): where ``k`` of
     ``n`` samples may lie beyond the percentile, the ``k + 1`` largest of them bounds it. LoadGen itself reports the
@@ -30,7 +30,7 @@ def upper_bound(samples: Sequence[float], pct: int) -> float | None:
 
 
 def most_beyond(n: int, pct: int) -> int | None:
-    """Return how many of ``n`` samples may lie beyond a bound that the percentile is then known to be within.
+    """Return how many of ``n`` samples may lie beyond a bound that still contains the percentile with confidence.
 
     Args:
         n: samples.
@@ -52,5 +52,5 @@ def most_beyond(n: int, pct: int) -> int | None:
 
 
 def fewest(pct: int) -> int:
-    """Return the fewest samples that tell anything of a percentile: none of them may lie beyond it."""
+    """Return the fewest samples that can bound a percentile: with so many, none may lie beyond the bound."""
     return math.ceil(math.log(1 - CONFIDENCE) / math.log(pct / 100))

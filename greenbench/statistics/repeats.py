@@ -1,4 +1,4 @@
-"""What repeated measurements of speed or energy say: their middle, their spread, and what they could have resolved."""
+"""Statistics of repeated measurements of speed or energy: median, spread, ratios, and the resolvable difference."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from statistics import fmean, median, stdev
 from greenbench.statistics import student
 
 Unit = tuple[int, int | None]
-"""What one independent measurement is called: its round, and its repeat where the round does not tell it apart."""
+"""The name of one independent measurement: its round, and its repeat where all are of one round."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Ratio:
         value: geometric mean of their ratios b / a.
         low, high: its 95 % interval; None for fewer than two units.
         p: two-tailed, of Student's t test that the ratio is 1; None for fewer than two units.
-        smallest: the smallest b / a - 1 that so many ratios of this spread can resolve, see ``student.resolvable``.
+        smallest: the smallest b / a - 1 that this number of ratios with this spread resolves, see
+            ``student.resolvable``.
     """
 
     n: int
@@ -54,11 +55,11 @@ class Ratio:
 
 
 def units(values: Iterable[tuple[int, int, float]]) -> dict[Unit, float]:
-    """Reduce repeats to what is independent, so that no interval is narrower than the evidence.
+    """Reduce repeats to independent measurements, so that no interval is narrower than the evidence.
 
     Windows inside one process share its memory layout, its clocks and its temperature: where a cell ran in
-    several processes (rounds), each process counts once, with the mean of its windows. Where it ran in one,
-    the windows themselves are the units, and their spread knows nothing of how processes differ. Kalibera &
+    several processes (rounds), each process counts once, with the mean of its windows. Where it ran in one, the
+    windows themselves are the units, and their spread does not include how processes differ. Kalibera &
     Jones, "Rigorous benchmarking in reasonable time" (ISMM 2013): repeat, and count, the highest level that
     varies.
 
@@ -92,9 +93,9 @@ def cv_pct(values: Sequence[float]) -> float | None:
 def summarise(values: Sequence[float]) -> Summary | None:
     """Summarise independent measurements of one figure.
 
-    The interval is Student's t of the mean. A bootstrap or the order statistics of the median cannot give
-    95 % from what a benchmark repeats: the widest interval that three values allow, least to most, covers
-    the median in 75 % of cases, five in 94 %.
+    The interval is Student's t of the mean. A bootstrap, or the order statistics of the median, cannot reach 95 % with
+    a benchmark's few repeats: the widest interval that three values allow, from the least to the largest, covers the
+    median in 75 % of cases, that of five in 94 %.
 
     Args:
         values: one a unit, from ``units``.
@@ -114,8 +115,8 @@ def summarise(values: Sequence[float]) -> Summary | None:
 def ratio_by_round(values_a: Mapping[Unit, float], values_b: Mapping[Unit, float]) -> Ratio | None:
     """Compare two variants by the ratio of a figure within each round.
 
-    Cells of one round run close to each other, so that what drifts from round to round (temperature, other
-    load) cancels in the ratio. Ratios average geometrically (Fleming & Wallace, "How not to lie with
+    The cells of a round are measured close to each other, so that drifts from round to round (temperature, other
+    load) cancel in the ratio. Ratios average geometrically (Fleming & Wallace, "How not to lie with
     statistics", CACM 1986) and the interval is Student's t on their logarithms, so that b / a is exactly the
     inverse of a / b.
 
@@ -129,12 +130,12 @@ def ratio_by_round(values_a: Mapping[Unit, float], values_b: Mapping[Unit, float
     common = sorted(values_a.keys() & values_b.keys())
     if any(min(values_a[unit], values_b[unit]) <= 0 for unit in common):
         return None
-    found = summarise([math.log(values_b[unit] / values_a[unit]) for unit in common])
-    if found is None:
+    summary = summarise([math.log(values_b[unit] / values_a[unit]) for unit in common])
+    if summary is None:
         return None
-    if found.low is None or found.high is None:
-        return Ratio(found.n, math.exp(found.mean))
-    error, freedom = (found.high - found.mean) / student.quantile(found.n - 1), found.n - 1
+    if summary.low is None or summary.high is None:
+        return Ratio(summary.n, math.exp(summary.mean))
+    error, freedom = (summary.high - summary.mean) / student.quantile(summary.n - 1), summary.n - 1
     smallest = math.expm1(student.resolvable(freedom) * error)
-    p = student.p_value(found.mean, error, freedom)
-    return Ratio(found.n, math.exp(found.mean), math.exp(found.low), math.exp(found.high), p, smallest)
+    p = student.p_value(summary.mean, error, freedom)
+    return Ratio(summary.n, math.exp(summary.mean), math.exp(summary.low), math.exp(summary.high), p, smallest)

@@ -1,4 +1,4 @@
-"""Student's t as intervals and tests need it: its quantile, a p value, and the difference that a test of it finds."""
+"""Student's t for intervals and tests: its quantile, a p value, and the difference that a t test resolves."""
 
 from functools import lru_cache
 
@@ -7,10 +7,10 @@ import numpy as np
 from greenbench.statistics.distributions import gamma_quantile, normal_below, t_critical, t_two_tailed
 
 LEVEL = 0.05
-"""The most that p, adjusted over all comparisons, may be where a difference counts as shown."""
+"""The largest p, adjusted over all comparisons, at which a difference counts as shown."""
 
 POWER = 0.8
-"""The share of comparisons that find the smallest difference which is said to be resolved."""
+"""The share of comparisons in which the smallest resolvable difference is detected."""
 
 _N_SPREADS = 200
 
@@ -27,7 +27,7 @@ def quantile(freedom: float) -> float:
 
 
 def p_value(estimate: float, error: float, freedom: float) -> float:
-    """Return the two-tailed p of the hypothesis that an estimate with this standard error is of 0."""
+    """Return the two-tailed p value of the hypothesis that the estimated quantity is 0."""
     if error == 0:
         return float(estimate == 0)
     return t_two_tailed(freedom, estimate / error)
@@ -35,12 +35,12 @@ def p_value(estimate: float, error: float, freedom: float) -> float:
 
 @lru_cache(maxsize=2**10)
 def resolvable(freedom: float) -> float:
-    """Return the difference that a two-sided t test at 5 % finds with a power of 80 %, in estimated standard errors.
+    """Return the difference that a two-sided t test at 5 % detects with a power of 80 %, in estimated standard errors.
 
     The power of a difference of c true standard errors is that of the noncentral t distribution (Cohen, "Statistical
     power analysis for the behavioral sciences", 1988, chapter 2). The true standard error is not known: the one that
-    c is multiplied with comes from a sample, and is too small in about every second. So c is chosen such that the
-    power is 80 % on average over what such samples estimate (the assurance of O'Hagan, Stevens and Campbell, 2005).
+    c is multiplied with is estimated from a sample, and too small in about half of all samples. So c is chosen such
+    that the power is 80 % on average over such estimates (the assurance of O'Hagan, Stevens and Campbell, 2005).
     Results of the wrong sign do not count.
 
     Args:

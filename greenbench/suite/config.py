@@ -209,7 +209,7 @@ def _problems(error: ValidationError, where: str) -> list[str]:
     lines = []
     for problem in error.errors(include_url=False):
         path = ".".join(str(part) for part in problem["loc"])
-        message = wording.told(problem)
+        message = wording.describe(problem)
         if problem["type"] == "extra_forbidden":
             valid = _NESTED.get(path.partition(".")[0], Suite).model_fields
             message = f"unknown key. {did_you_mean(str(problem['loc'][-1]), valid)}"

@@ -1,4 +1,4 @@
-"""Which word was heard as which: the alignment of NIST's sclite, whose ties decide where an error lies."""
+"""The alignment of a hypothesis with its reference, as NIST's sclite does it: which word was recognised as which."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,37 +26,38 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Pair]:
     """Align two sequences of words at the least cost, as sclite does.
 
     Traced back from the end, a tie goes to the substitution, then to the insertion (NIST SCTK, ``net_dp.c``).
-    As a substitution costs more than a gap, the edits can be more than the least number, which ``scoring``
-    counts. Time and memory grow with the product of the lengths: four bytes a cell.
+    As a substitution costs more than a gap, there can be more edits than the least number, which ``wer`` counts. Time
+    and memory grow with the product of the lengths: four bytes per cell.
 
     Args:
         reference: the words of one utterance.
-        hypothesis: the words a recogniser wrote for it.
+        hypothesis: the recogniser's words.
 
     Returns:
-        Its pairs in the order of speech.
+        The pairs in the order of speech.
     """
     costs = _costs(reference, hypothesis)
     row, column, pairs = len(reference), len(hypothesis), list[Pair]()
     while row or column:
-        said, heard = reference[row - 1] if row else None, hypothesis[column - 1] if column else None
-        kind = _last_step(costs[max(row - 1, 0) : row + 1, max(column - 1, 0) : column + 1], said == heard)
-        pairs.append(Pair(said if kind != "insertion" else None, heard if kind != "deletion" else None, kind))
+        expected = reference[row - 1] if row else None
+        recognised = hypothesis[column - 1] if column else None
+        kind = _last_step(costs[max(row - 1, 0) : row + 1, max(column - 1, 0) : column + 1], expected == recognised)
+        pairs.append(Pair(expected if kind != "insertion" else None, recognised if kind != "deletion" else None, kind))
         row, column = row - (kind != "insertion"), column - (kind != "deletion")
     return pairs[::-1]
 
 
 def _costs(reference: Sequence[str], hypothesis: Sequence[str]) -> npt.NDArray[np.int32]:
-    """Return the least cost of aligning every beginning of one text with every beginning of the other."""
+    """Return the least cost of aligning every prefix of one text with every prefix of the other."""
     number = {word: index for index, word in enumerate({*reference, *hypothesis})}
-    heard = np.array([number[word] for word in hypothesis], np.int32)
+    hypothesis_numbers = np.array([number[word] for word in hypothesis], np.int32)
     inserted = GAP * np.arange(len(hypothesis) + 1, dtype=np.int32)
     costs = np.empty((len(reference) + 1, len(hypothesis) + 1), np.int32)
     costs[0] = inserted
     for above, row, word in zip(costs[:-1], costs[1:], reference, strict=True):
         row[:] = above + GAP
-        np.minimum(row[1:], above[:-1] + SUBSTITUTION * (heard != number[word]), out=row[1:])
-        # each word further to the right may come by insertion from any cell to its left
+        np.minimum(row[1:], above[:-1] + SUBSTITUTION * (hypothesis_numbers != number[word]), out=row[1:])
+        # each word further to the right may be reached by insertions from any cell to its left
         np.add(np.minimum.accumulate(row - inserted), inserted, out=row)
     return costs
 

@@ -1,4 +1,4 @@
-"""Words joined or split differently count as right: "everyone" for "every one", "ice cream" for "icecream"."""
+"""Word counts without errors for joined or split words: "everyone" for "every one", "ice cream" for "icecream"."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 from greenbench.text.wer import Counts
 
 MAX_JOINED = 3
-"""Most words that may stand for one; MLPerf Inference's Whisper benchmark takes the same
+"""Most words that may be joined to one; MLPerf Inference's Whisper benchmark uses the same limit
 (``speech2text/helpers.py``, ``compute_wer_with_concatenation``)."""
 
 _BITS = 21
@@ -18,16 +18,16 @@ _SUBSTITUTION, _DELETION, _INSERTION = (
 
 
 def may_join(reference: Sequence[str], hypothesis: Sequence[str]) -> bool:
-    """Whether neighbours on one side, written together, spell a word of the other side."""
+    """Say whether adjacent words of one side, joined, spell a word of the other side."""
     sides = ((reference, hypothesis), (hypothesis, reference))
     return any(not set(other).isdisjoint(text for spelt in _joined(words) for text in spelt) for words, other in sides)
 
 
 def count(reference: Sequence[str], hypothesis: Sequence[str]) -> Counts:
-    """Count the fewest word edits where neighbours may stand for the one word that they spell together.
+    """Count the fewest word edits where adjacent words may match the one word that they spell when joined.
 
-    MLPerf's script walks once from left to right and joins what it meets; this takes the best of all
-    alignments, so that there are never more edits than without joining. N stays the number of reference words.
+    MLPerf's script goes once from left to right and joins greedily; this takes the best of all alignments, so that
+    there are never more edits than without joining. N stays the number of reference words.
 
     Args:
         reference: words.
@@ -39,20 +39,20 @@ def count(reference: Sequence[str], hypothesis: Sequence[str]) -> Counts:
     """
     in_reference, joined_at = _joined(reference), _places(_joined(hypothesis))
     number = {word: index for index, word in enumerate({*reference, *hypothesis})}
-    heard = np.array([number[word] for word in hypothesis], np.int64)
+    hypothesis_numbers = np.array([number[word] for word in hypothesis], np.int64)
     inserted = _INSERTION * np.arange(len(hypothesis) + 1, dtype=np.int64)
     rows = [inserted]  # the last few; entry j: the first j words are done
     for i, expected in enumerate(reference, start=1):
         above = rows[-1]
         row = above + _DELETION
-        np.minimum(row[1:], above[:-1] + _SUBSTITUTION * (heard != number[expected]), out=row[1:])
+        np.minimum(row[1:], above[:-1] + _SUBSTITUTION * (hypothesis_numbers != number[expected]), out=row[1:])
         for spelt, n in in_reference[i].items():
             if spelt in number:
-                ends = np.flatnonzero(heard == number[spelt])
+                ends = np.flatnonzero(hypothesis_numbers == number[spelt])
                 row[ends + 1] = np.minimum(row[ends + 1], rows[-n][ends])
         for end, n in joined_at.get(expected, ()):
             row[end] = min(row[end], above[end - n])
-        # each word further to the right may come by insertion from any cell to its left
+        # each word further to the right may be reached by insertions from any cell to its left
         row = np.minimum.accumulate(row - inserted) + inserted
         rows = [*rows[-MAX_JOINED + 1 :], row]
     edits, indels, deletions = (int(rows[-1][-1]) >> kind * _BITS & (1 << _BITS) - 1 for kind in (2, 1, 0))
@@ -60,7 +60,7 @@ def count(reference: Sequence[str], hypothesis: Sequence[str]) -> Counts:
 
 
 def _places(joined: Sequence[dict[str, int]]) -> dict[str, list[tuple[int, int]]]:
-    """Return where each word is spelt by neighbours: the ends, and of how many they are."""
+    """Return where each word is spelt by adjacent words: the end of each place, and the number of words."""
     places: dict[str, list[tuple[int, int]]] = {}
     for end, spelt in enumerate(joined):
         for word, n in spelt.items():
@@ -69,6 +69,6 @@ def _places(joined: Sequence[dict[str, int]]) -> dict[str, list[tuple[int, int]]
 
 
 def _joined(words: Sequence[str]) -> list[dict[str, int]]:
-    """Return what the last words of each beginning of a text spell together, and how many they are."""
+    """Return for each prefix of a text what its last words spell when joined, with their number."""
     lengths = range(2, MAX_JOINED + 1)
     return [{"".join(words[end - n : end]): n for n in lengths if n <= end} for end in range(len(words) + 1)]

@@ -1,4 +1,4 @@
-"""What is done to reference and hypothesis before they are compared; each normaliser has a name and a version."""
+"""Normalisers: what is done to reference and hypothesis before they are compared; each has a name and a version."""
 
 import unicodedata
 from collections.abc import Callable, Iterable
@@ -12,7 +12,7 @@ from greenbench.text.characters import as_read
 ENGLISH = "whisper-english"
 
 NOT_ENGLISH_PCT = 0.5
-"""From this share of foreign letters on a text is taken for another language; running German has 2 %, Italian 1 %."""
+"""From this share of non-English letters on, a text counts as another language; German prose has 2 %, Italian 1 %."""
 
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07", "'"))
 """Typographic apostrophes and single quotes: ``don\u2019t`` is ``don't``."""
@@ -34,21 +34,21 @@ class Normalizer:
 def whisper_english() -> Normalizer:
     """Return OpenAI Whisper's English normaliser: case, punctuation, fillers, contractions, numbers, spelling.
 
-    It is for English alone: marks are taken off letters (``schön`` becomes ``schon``), and digits that are spoken one
-    by one become one number, which counts as one word (``two nine eight one`` is ``2981``). Typographic apostrophes are
-    plain ones here; Whisper's own code takes them for spaces (``don t``).
+    It is for English only: diacritics are removed (``schön`` becomes ``schon``), and digits that are spoken one by one
+    become one number, which counts as one word (``two nine eight one`` is ``2981``). Typographic apostrophes become
+    plain ones here; Whisper's own code replaces them by spaces (``don t``).
     """
     from whisper_normalizer.english import EnglishTextNormalizer
 
-    theirs = EnglishTextNormalizer()
-    return Normalizer(f"2-{_library()}", lambda text: theirs(text.translate(_APOSTROPHES)))
+    whisper = EnglishTextNormalizer()
+    return Normalizer(f"2-{_library()}", lambda text: whisper(text.translate(_APOSTROPHES)))
 
 
 def whisper_basic() -> Normalizer:
-    """Return OpenAI Whisper's normaliser for any language: case, punctuation, symbols, what is in brackets.
+    """Return OpenAI Whisper's normaliser for any language: case, punctuation, symbols, bracketed text.
 
-    Unlike Whisper's default it keeps marks, without which Hindi loses its vowels: ``preserve_marks`` of
-    whisper-normalizer.
+    Unlike Whisper's default it keeps diacritics, without which Hindi loses its vowels (``preserve_marks`` of
+    whisper-normalizer).
     """
     from whisper_normalizer.basic import BasicTextNormalizer
 
@@ -72,8 +72,8 @@ def none() -> Normalizer:
 def create(name: str) -> tuple[str, Normalizer]:
     """Return a registered normaliser and its identifier for rows, ``name@version``.
 
-    Texts come to it as they are read: what looks the same is the same, however its characters are stored. That is no
-    part of the version: rows stand whose texts count the same by it, and of others a recount says that they do not.
+    Texts are prepared by ``as_read`` first, so that texts that look the same are the same, however their characters are
+    encoded. This is no part of the version: rows whose texts still give their counts stay valid; a recount detects others.
     """
     made: Normalizer = registry.load("normalizers", name)()
 
@@ -92,7 +92,7 @@ def non_english_pct(texts: Iterable[str]) -> float | None:
 
 
 def misfit(normalizer: str, share_pct: float | None) -> str | None:
-    """Say why a normaliser does not fit the texts, and which does; None where nothing speaks against it.
+    """Say why a normaliser does not suit the texts, and which one does; None where it suits them.
 
     Args:
         normalizer: its name, or its identifier in a row.
@@ -101,7 +101,7 @@ def misfit(normalizer: str, share_pct: float | None) -> str | None:
     if normalizer.partition("@")[0] != ENGLISH or share_pct is None or share_pct < NOT_ENGLISH_PCT:
         return None
     return (
-        f"{share_pct:.1f} % of the letters in its references are not English, and {ENGLISH} takes marks off letters "
-        "and splits words at them, so that errors vanish: set `normalizer: whisper-basic`, or rescore with "
+        f"{share_pct:.1f} % of the letters in its references are not English, and {ENGLISH} removes diacritics "
+        "and splits words at them, which hides errors: set `normalizer: whisper-basic`, or rescore with "
         "`--normalizer whisper-basic`"
     )

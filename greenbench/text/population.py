@@ -1,14 +1,14 @@
-"""Whom an interval of an error rate speaks of: speakers like these, or only more utterances of the same kind."""
+"""The population that an error rate's interval describes: speakers like these, or more utterances of the same kind."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 FEW_SPEAKERS = 5
-"""Below, intervals are conservative: wider than 95 % would ask, since so few tell little of how speakers differ."""
+"""Below, intervals are conservative: wider than 95 % needs, since so few show little of how speakers differ."""
 
 EARLIER = ("speaker", "utterance")
-"""What rows of earlier versions say, whose intervals are bootstrap intervals over these."""
+"""The units in rows of earlier versions, whose intervals are bootstrap intervals over them."""
 
 _UNNAMED = ", those not known as one"
 
@@ -18,7 +18,7 @@ _ONE = "utterances of this 1 speaker"
 
 @dataclass(frozen=True)
 class Population:
-    """Whom an interval speaks of.
+    """The population that an interval describes.
 
     Attributes:
         blocks: the speaker of each utterance; None where utterances are the units.
@@ -31,11 +31,11 @@ class Population:
 
 
 def population(speakers: Sequence[str | None]) -> Population:
-    """Return whom the utterances of these speakers stand for.
+    """Return the population that the utterances of these speakers represent.
 
     Args:
-        speakers: of each utterance, None where not known. Where only some are not known these are taken for one more
-            speaker: as units of their own a single one of them would make many of few speakers.
+        speakers: of each utterance, None where unknown. Where only some are unknown, their utterances count as one
+            more speaker: as units of their own they would make few speakers look like many.
     """
     if all(speaker is None for speaker in speakers):
         return Population(None, f"utterances like these {len(speakers)}, speakers unknown")
@@ -43,13 +43,13 @@ def population(speakers: Sequence[str | None]) -> Population:
     if n == 1:
         return Population(None, _ONE)
     blocks = tuple("" if speaker is None else f"={speaker}" for speaker in speakers)
-    told = _UNNAMED * (None in speakers) + ", conservative" * (n < FEW_SPEAKERS)
-    return Population(blocks, f"speakers like these {n}{told}")
+    qualifiers = _UNNAMED * (None in speakers) + ", conservative" * (n < FEW_SPEAKERS)
+    return Population(blocks, f"speakers like these {n}{qualifiers}")
 
 
 def n_speakers(unit: str | None) -> int | None:
-    """Return how many speakers an interval rests on; None where its row does not say."""
+    """Return the number of speakers behind an interval; None where its row does not state it."""
     if unit == _ONE:
         return 1
-    found = _SPEAKERS.fullmatch(unit or "")
-    return int(found[1]) if found else None
+    match = _SPEAKERS.fullmatch(unit or "")
+    return int(match[1]) if match else None

@@ -14,7 +14,7 @@ from greenbench.text.wer import Counts
 PLAIN = "words"
 """The scorer of a scoring that names none."""
 
-Heard = tuple[str, str, str | None]
+Transcript = tuple[str, str, str | None]
 """Reference, hypothesis and speaker of an utterance."""
 
 
@@ -40,7 +40,7 @@ def words() -> Scorer:
 
 
 def compound() -> Scorer:
-    """Return counting that takes up to three words written together, or apart, as right; N and CER stay plain."""
+    """Return counting by which up to three words may be joined or split without error; N and CER stay plain."""
 
     def count(reference: str, hypothesis: str) -> Counts:
         sides = reference.split(), hypothesis.split()
@@ -57,7 +57,7 @@ class Scoring:
         normalizer: the normaliser's identifier for rows, ``name@version``.
         scorer: the scorer's.
         normalize: applied to both texts.
-        count_words: applied to what comes of it.
+        count_words: applied to the normalised texts.
     """
 
     normalizer: str
@@ -78,9 +78,17 @@ def create(name: str) -> Scoring:
     return Scoring(normalizer_id, f"{second or PLAIN}@{scorer.version}", normalizer.apply, scorer.count_words)
 
 
-def accuracy(heard: Sequence[Heard], how: Scoring) -> tuple[dict[str, Any], str | None]:
-    """Derive the accuracy metrics of a corpus from its texts; returns what ``wer.metrics`` does."""
-    references, hypotheses, speakers = zip(*heard, strict=True)
+def accuracy(texts: Sequence[Transcript], how: Scoring) -> tuple[dict[str, Any], str | None]:
+    """Derive the accuracy metrics of a corpus from its texts.
+
+    Args:
+        texts: one per utterance.
+        how: the scoring.
+
+    Returns:
+        As ``wer.metrics``.
+    """
+    references, hypotheses, speakers = zip(*texts, strict=True)
     counted = wer.score(references, hypotheses, how.normalize, how.count_words)
     return wer.metrics(counted, speakers)
 
@@ -92,13 +100,13 @@ def name_of(normalizer: str, scorer: str) -> str:
 
 
 def names() -> list[str]:
-    """Return every name that ``create`` takes, importing nothing."""
+    """Return every name that ``create`` accepts, importing nothing."""
     others = [scorer for scorer in registry.names("scorers") if scorer != PLAIN]
     return [name for first in registry.names("normalizers") for name in (first, *(f"{first}+{s}" for s in others))]
 
 
 def unknown(given: Iterable[str]) -> str | None:
-    """Say which of these is no scoring and what was meant, or return None."""
-    known = names()
-    wrong = [name for name in given if name not in known]
-    return f"unknown normalizer '{wrong[0]}'. {did_you_mean(wrong[0], known)}" if wrong else None
+    """Say which of these names is no scoring, and suggest the nearest one; None where all are valid."""
+    valid = names()
+    wrong = [name for name in given if name not in valid]
+    return f"unknown normalizer '{wrong[0]}'. {did_you_mean(wrong[0], valid)}" if wrong else None

@@ -26,8 +26,8 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Score:
-    """Counts per utterance, in the order given."""
+class EditCounts:
+    """Counts of edits per utterance, in the order given."""
 
     words: list[Counts]
     chars: list[Counts]
@@ -54,7 +54,7 @@ def score(
     hypotheses: Sequence[str],
     normalize: Callable[[str], str],
     count: Callable[[str, str], Counts] = count_words,
-) -> Score:
+) -> EditCounts:
     """Count edits, utterance by utterance.
 
     An empty reference adds its insertions to the numerator and nothing to the denominator. Any white space
@@ -67,7 +67,7 @@ def score(
         count: counts the word edits of a normalised pair.
     """
     pairs = [(_spaced(normalize(r)), _spaced(normalize(h))) for r, h in zip(references, hypotheses, strict=True)]
-    return Score([count(*pair) for pair in pairs], [count_chars(*pair) for pair in pairs])
+    return EditCounts([count(*pair) for pair in pairs], [count_chars(*pair) for pair in pairs])
 
 
 def _spaced(text: str) -> str:
@@ -75,12 +75,12 @@ def _spaced(text: str) -> str:
     return " ".join(text.split())
 
 
-def _counts(found: Any) -> Counts:
+def _counts(alignment: Any) -> Counts:
     return Counts(
-        found.hits + found.substitutions + found.deletions,
-        found.substitutions,
-        found.deletions,
-        found.insertions,
+        alignment.hits + alignment.substitutions + alignment.deletions,
+        alignment.substitutions,
+        alignment.deletions,
+        alignment.insertions,
     )
 
 
@@ -89,7 +89,7 @@ def total(counts: Sequence[Counts]) -> Counts:
     return Counts(*(sum(getattr(c, f.name) for c in counts) for f in fields(Counts)))
 
 
-def metrics(result: Score, speakers: Sequence[str | None]) -> tuple[dict[str, Any], str | None]:
+def metrics(result: EditCounts, speakers: Sequence[str | None]) -> tuple[dict[str, Any], str | None]:
     """Derive the accuracy metrics of a corpus.
 
     Args:
@@ -97,15 +97,16 @@ def metrics(result: Score, speakers: Sequence[str | None]) -> tuple[dict[str, An
         speakers: of each utterance, where known.
 
     Returns:
-        Metrics by name from METRICS, and whom the intervals speak of, see ``population``; None where there is none.
+        Metrics by name from METRICS, and the population that the intervals describe, see ``population``; None where
+        there is no interval.
     """
-    whom, found = population(speakers), dict[str, Any]()
+    sampled, figures = population(speakers), dict[str, Any]()
     for name, unit, counts in (("wer", "word", result.words), ("cer", "char", result.chars)):
         summed = total(counts)
-        interval = rate_interval([c.edits for c in counts], [c.n for c in counts], whom.blocks)
-        found[name] = ratio(summed.edits, summed.n)
-        found[f"{name}_ci_low"], found[f"{name}_ci_high"] = interval or (None, None)
-        found[f"n_ref_{unit}s"] = summed.n
+        interval = rate_interval([c.edits for c in counts], [c.n for c in counts], sampled.blocks)
+        figures[name] = ratio(summed.edits, summed.n)
+        figures[f"{name}_ci_low"], figures[f"{name}_ci_high"] = interval or (None, None)
+        figures[f"n_ref_{unit}s"] = summed.n
         for kind in ("substitutions", "deletions", "insertions"):
-            found[f"n_{unit}_{kind}"] = getattr(summed, kind)
-    return found, None if found["wer_ci_low"] is None else whom.unit
+            figures[f"n_{unit}_{kind}"] = getattr(summed, kind)
+    return figures, None if figures["wer_ci_low"] is None else sampled.unit

@@ -13,7 +13,7 @@ from greenbench.results import record
 from greenbench.statistics.bootstrap import blocks, bootstrap_rate
 from greenbench.text import characters, scorers
 from greenbench.text.population import EARLIER
-from greenbench.text.scorers import Heard
+from greenbench.text.scorers import Transcript
 from greenbench.text.wer import score
 from greenbench.validate.evidence import Check, Evidence, Row
 from greenbench.validate.figures import differs
@@ -90,7 +90,7 @@ def _expected(row: Row, evidence: Evidence) -> Mapping[str, Any]:
     return _score(_texts(row, evidence), str(row["normalizer"]), str(row["scorer"]))
 
 
-def _texts(row: Row, evidence: Evidence) -> tuple[Heard, ...]:
+def _texts(row: Row, evidence: Evidence) -> tuple[Transcript, ...]:
     texts = evidence.texts[record.key_of(row)]
     return tuple((text["reference"], text["hypothesis"], text["speaker"]) for text in texts)
 
@@ -134,7 +134,7 @@ def _other_scorer(row: Row, _evidence: Evidence) -> Iterator[str]:
 
 
 @lru_cache(maxsize=256)
-def _score(heard: tuple[Heard, ...], normalizer: str, scorer: str) -> Mapping[str, Any]:
+def _score(heard: tuple[Transcript, ...], normalizer: str, scorer: str) -> Mapping[str, Any]:
     """Count again; empty where the scoring is not installed."""
     how = _installed(normalizer, scorer)
     if how is None:
@@ -144,7 +144,7 @@ def _score(heard: tuple[Heard, ...], normalizer: str, scorer: str) -> Mapping[st
 
 
 @lru_cache(maxsize=256)
-def _drawn(heard: tuple[Heard, ...], normalizer: str, scorer: str, n_resamples: int) -> Mapping[str, Any]:
+def _drawn(heard: tuple[Transcript, ...], normalizer: str, scorer: str, n_resamples: int) -> Mapping[str, Any]:
     """Draw the bootstrap intervals of an earlier version; empty where the scoring is not installed."""
     how = _installed(normalizer, scorer)
     if how is None:

@@ -32,7 +32,7 @@ def test_results_are_merged_packed_checked_and_published(sound_run: Callable[...
     done = call("leaderboard", "--check", tmp_path / "entry.zip")
     assert (done.exit_code, done.stdout) == (0, f"{tmp_path / 'entry.zip'}: ok\n")
     done = call("leaderboard", tmp_path / "entry.zip", "--out", tmp_path / "site", "--title", "Mine")
-    assert done.stdout == f"{tmp_path / 'site' / 'index.html'}: 2 boards, 2 ranked, 0 apart, 0 refused\n"
+    assert done.stdout == f"{tmp_path / 'site' / 'index.html'}: 2 boards, 2 ranked, 0 not ranked, 0 refused\n"
     assert json.loads((tmp_path / "site" / "leaderboard.json").read_text())["title"] == "Mine"
 
 

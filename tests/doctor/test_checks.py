@@ -69,7 +69,7 @@ def finding(topic):
 def test_a_fit_machine_can_hold_official(machine):
     """Where nothing stands against it, the last line says so, and no finding is a problem of the machine."""
     found = findings()
-    assert verdict(found) == "the official protocol can hold here"
+    assert verdict(found) == "the official protocol can be met here"
     assert [f.topic for f in found if f.ok is False and f.topic != "C++ compiler"] == []
 
 
@@ -121,7 +121,7 @@ def test_what_cannot_be_told_blocks_nothing(machine, monkeypatch, tmp_path):
     monkeypatch.setattr(checks, "CpuTime", lambda: FakeClock(None))
     for topic in ("CPU governor", "turbo", "temperature", "foreign load"):
         assert finding(topic).ok is None
-    assert verdict(findings()) == "the official protocol can hold here"
+    assert verdict(findings()) == "the official protocol can be met here"
 
 
 @pytest.mark.parametrize(("no_turbo", "ok"), [(1, True), (0, None)])
@@ -136,7 +136,7 @@ def test_smt_is_told(machine, monkeypatch, n_cores, ok):
     """Two CPUs a core are noted, since a suite's threads count CPUs; where the cores are not known it says so."""
     monkeypatch.setattr(psutil, "cpu_count", lambda logical=True: 4 if logical else n_cores)
     assert finding("SMT").ok is ok
-    assert (n_cores is None) == ("not known" in finding("SMT").message)
+    assert (n_cores is None) == ("unknown" in finding("SMT").message)
 
 
 def test_a_quota_blocks(machine, monkeypatch):
@@ -250,4 +250,4 @@ def test_the_command_ends_with_the_verdict_and_its_exit_code(machine, monkeypatc
     done = CliRunner().invoke(app, ["doctor", *options])
     assert done.exit_code == 1
     if not options:
-        assert done.stdout.splitlines()[-1] == "the official protocol cannot hold here: CPU governor, CPU quota"
+        assert done.stdout.splitlines()[-1] == "the official protocol cannot be met here: CPU governor, CPU quota"

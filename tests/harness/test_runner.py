@@ -143,7 +143,7 @@ def test_without_a_pace_nothing_is_sampled(suite_data: dict, tmp_path: Path) -> 
         ("kill", "killed by SIGKILL (out of memory, or killed from outside)"),
         ("exit", "ended early with exit code 7"),
         ("hang", "took longer than timeout_s: "),
-        ("short", "the model gave 0 texts for a batch of"),
+        ("short", "the model returned 0 texts for a batch of"),
     ],
 )
 def test_every_death_is_a_row_and_the_run_goes_on(

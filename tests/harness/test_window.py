@@ -336,7 +336,7 @@ def test_without_a_baseline_there_is_nothing_to_check() -> None:
 )
 def test_an_answer_is_a_list_with_one_text_for_each_waveform(answer: object, named: str) -> None:
     """Anything else that could be taken for texts is refused by what it is."""
-    with pytest.raises(AnswerError, match=re.escape(f"the model gave {named}")):
+    with pytest.raises(AnswerError, match=re.escape(f"the model returned {named}")):
         checked(answer, 2)
 
 

@@ -75,10 +75,10 @@ def test_nobody_is_left_out_without_a_reason(board: Board) -> None:
     """Each entry is in a ranking or apart for each metric; flagged, synthetic and calibrating ones in none."""
     for entry in board.entries:
         ranked = {r.metric for r in board.rankings for place in r.places if place.entry.id == entry.id}
-        apart = {metric for one in board.apart if one.entry.id == entry.id for metric in one.metrics}
+        apart = {metric for one in board.unranked if one.entry.id == entry.id for metric in one.metrics}
         assert ranked | apart == set(RANKED)
         assert not ranked & apart
-    reasons = {(one.entry.label, one.metrics): one.reason for one in board.apart}
+    reasons = {(one.entry.label, one.metrics): one.reason for one in board.unranked}
     assert "synthetic-weights" in reasons["random", RANKED]
     assert "spread" in reasons["shaky", RANKED]
     assert "calibrates" in reasons["slept", RANKED]
@@ -106,7 +106,7 @@ def test_one_process_is_not_ranked_by_what_varies_between_processes(sound_run: C
     cell = {"variant": "a", "rounds": [{"wall_s": 1.0, "energy_cpu_j": 1.0}], "n_wrong": 2}
     (board,), _ = made(sound_run("r1", cell, data={"protocol": one}))
     assert {ranking.metric for ranking in board.rankings} == {"model_bytes", "wer"}
-    assert "one process" in board.apart[0].reason
+    assert "one process" in board.unranked[0].reason
 
 
 def test_the_later_run_of_the_same_thing_counts(sound_run: Callable[..., Path], cells: Cells) -> None:
@@ -116,7 +116,7 @@ def test_the_later_run_of_the_same_thing_counts(sound_run: Callable[..., Path], 
     second = sound_run("r2", cells["int8"], started_utc="2026-02-01T00:00:00+00:00")
     (board,), _ = made(first, second)
     assert [name for _, name in order(board, "rtfx")] == ["int8", "teacher"]
-    (apart,) = board.apart
+    (apart,) = board.unranked
     assert (apart.entry.line["run_id"], apart.metrics) == ("r1", RANKED)
     assert "r2" in apart.reason
 

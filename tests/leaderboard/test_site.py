@@ -159,7 +159,7 @@ def test_entries_are_checked_before_they_are_published(kept_results: Path, tmp_p
     assert [refused.what for refused in published.refused] == ["bad.zip"]
     assert "bad.zip" in (tmp_path / "site" / "apart.html").read_text()
     (entries / "good.zip").unlink()
-    with pytest.raises(StoreError, match=r"no entry can be taken in:\nbad\.zip"):
+    with pytest.raises(StoreError, match=r"no entry can be accepted:\nbad\.zip"):
         publish([entries], tmp_path / "site")
 
 
@@ -215,9 +215,9 @@ def test_the_workflow_uses_commands_that_exist() -> None:
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"{}", b"\xff\xfe"])
 def test_a_damaged_publication_never_blocks_the_next(own_site: Path, kept_results: Path, damage: bytes) -> None:
-    """The site is written anew, with a warning that its list of changes begins anew."""
+    """The site is written anew, with a warning that its history starts anew."""
     (own_site / history.JSON).write_bytes(damage)
-    with pytest.warns(UserWarning, match="its list of changes begins anew"):
+    with pytest.warns(UserWarning, match="its history starts anew"):
         publish([kept_results], own_site)
     assert content(own_site)["format"] == documents.FORMAT
 

@@ -55,32 +55,32 @@ def load(t: float) -> float:
 def test_a_known_skew_is_found(skew_s: float, noise_w: float) -> None:
     """Of a log of one sample a second the skew is found to half a second, within the range that is told."""
     found = estimate(log(power, skew_s, noise_w=noise_w), load_of([session(load)], edges()), windows())
-    assert found.found_s == pytest.approx(skew_s, abs=0.5)
+    assert found.best_s == pytest.approx(skew_s, abs=0.5)
     assert found.low_s - 0.11 <= skew_s <= found.high_s + 0.11
     assert found.high_s - found.low_s < 2.5
     if abs(skew_s) >= 2:
-        assert f"State --clock-skew {found.found_s:.1f}" in str(found.problem())
+        assert f"State --clock-skew {found.best_s:.1f}" in str(found.problem())
         assert f"{found.correlation:.2f} there, {found.at_zero:.2f} at 0 s" in str(found.problem())
     elif skew_s == 0:
         assert found.problem() is None
-        assert "follows the load at" in found.told
+        assert "follows the load at" in found.summary
 
 
 @pytest.mark.parametrize(("skew_s", "matters"), [(-0.5, True), (0.5, False)])
 def test_half_a_second_is_found_by_a_faster_log(skew_s: float, matters: bool) -> None:
     """With five samples a second half a second is seen; it is refused where it takes the rest after a window in."""
     found = estimate(log(power, skew_s, period_s=0.2), load_of([session(load)], edges()), windows())
-    assert found.found_s == pytest.approx(skew_s, abs=0.15)
+    assert found.best_s == pytest.approx(skew_s, abs=0.15)
     assert (found.low_s > 0) or (found.high_s < 0)
     assert (found.problem() is not None) is matters
-    assert f"the log follows the load at {found.found_s:+.1f} s" in found.told
+    assert f"the log follows the load at {found.best_s:+.1f} s" in found.summary
 
 
 @pytest.mark.parametrize("name", ["cpu.utilisation_pct", "hwmon.VDD_IN.power_w"])
 def test_sampled_power_and_load_serve_alike(name: str) -> None:
     """What the poller saw of the machine is what the log is held against, be it watts or percent."""
     found = estimate(log(power, 4.0), load_of([session(load, name)], edges()), windows())
-    assert found.found_s == pytest.approx(4.0, abs=0.5)
+    assert found.best_s == pytest.approx(4.0, abs=0.5)
 
 
 def test_counters_serve_as_well() -> None:
@@ -88,7 +88,7 @@ def test_counters_serve_as_well() -> None:
     joules = np.cumsum([4.0 if busy(n / 10) else 1.0 for n in range(900)])
     joules[600:] -= joules[600]
     counted = session(lambda t: int(1e6 * joules[round(10 * t)]), "rapl.package-0.energy_uj")
-    assert estimate(log(power, -3.0), load_of([counted], edges()), windows()).found_s == pytest.approx(-3.0, abs=0.5)
+    assert estimate(log(power, -3.0), load_of([counted], edges()), windows()).best_s == pytest.approx(-3.0, abs=0.5)
 
 
 @pytest.mark.parametrize("skew_s", [0.0, 7.0])
@@ -103,16 +103,16 @@ def test_without_a_trace_the_edges_of_windows_serve(skew_s: float) -> None:
 def test_a_flat_log_needs_no_clock(watts, skew_s: float) -> None:
     """Where the watts hardly change no skew matters: the joules stand, and the note says why."""
     found = estimate(log(watts, skew_s), load_of([session(lambda _t: 2.0)], edges()), windows())
-    assert found.found_s is None
+    assert found.best_s is None
     assert found.problem() is None
-    assert "no skew can be seen" in found.told
+    assert "no skew can be seen" in found.summary
 
 
 @pytest.mark.parametrize("signal", [lambda _t: 50.0, lambda t: 50 + 40 * np.sin(9.7 * t * t)])
 def test_a_log_that_does_not_follow_the_load_is_refused(signal) -> None:
     """Where the watts change and the load says nothing of when, the skew is unclear, and the joules hang on it."""
     found = estimate(log(power, 2.0), load_of([session(signal)], []), windows())
-    assert found.found_s is None
+    assert found.best_s is None
     assert "is unclear" in str(found.problem())
     assert "-30.0 to +30.0 s" in str(found.problem())
 

@@ -185,7 +185,7 @@ def another_suite(files: Files) -> None:
     files["r1/run.json"] = json.dumps(run).encode()
 
 
-@tampering("another run's id than its folder's")
+@tampering("the run's id is not its folder's name")
 def renamed_folder(files: Files) -> None:
     """A run in another run's folder."""
     for name in [name for name in files if name.startswith("r1/")]:

@@ -4,22 +4,22 @@ import os
 
 import pytest
 
-from greenbench.doctor import gpu as doctor_gpu
-from greenbench.doctor.gpu import look
+from greenbench.doctor import boards
+from greenbench.doctor.boards import findings
 from greenbench.meters import gpu
 
 
 @pytest.fixture
 def finding(driver, monkeypatch):
     """A function that returns the finding on a topic; torch is built for CUDA 12.8, and no process is hidden."""
-    monkeypatch.setattr(doctor_gpu, "_cuda_of_torch", lambda: (12, 8))
-    monkeypatch.setattr(doctor_gpu, "sees_all_processes", lambda: True)
-    return lambda topic: next(found for found in look() if found.topic == topic)
+    monkeypatch.setattr(boards, "_cuda_of_torch", lambda: (12, 8))
+    monkeypatch.setattr(boards, "sees_all_processes", lambda: True)
+    return lambda topic: next(found for found in findings() if found.topic == topic)
 
 
 def test_healthy_gpus_are_fine(finding):
     """Two boards of their own, at their limits, in persistence mode and idle: nothing to do."""
-    found = list(look())
+    found = list(findings())
     assert {f.topic: f.ok for f in found} == dict.fromkeys(
         ["GPU persistence", "GPU power limit", "GPU sharing", "GPU processes", "CUDA driver"], True
     )
@@ -29,7 +29,7 @@ def test_healthy_gpus_are_fine(finding):
 @pytest.mark.usefixtures("no_driver")
 def test_without_gpus_there_is_nothing_to_say():
     """Where there is no driver the meter's finding says so, and this look is silent."""
-    assert list(look()) == []
+    assert list(findings()) == []
 
 
 def test_a_hidden_gpu_is_not_looked_at(driver, finding, monkeypatch):
@@ -37,7 +37,7 @@ def test_a_hidden_gpu_is_not_looked_at(driver, finding, monkeypatch):
     driver.set(1, persistence=0, mig=1, limit_mw=1000)
     driver.run(1, 1)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    assert all(f.ok for f in look())
+    assert all(f.ok for f in findings())
 
 
 def test_persistence_mode_off_is_found(driver, finding):
@@ -75,12 +75,12 @@ def test_others_on_the_gpu_are_found(driver, finding):
     found = finding("GPU processes")
     assert found.ok is False
     assert "2 on GPU 1" in found.message
-    assert [f.topic for f in look() if f.blocks_official] == ["GPU processes"]
+    assert [f.topic for f in findings() if f.blocks_official] == ["GPU processes"]
 
 
 def test_hidden_processes_are_no_idle_gpu(driver, finding, monkeypatch):
     """In a container an empty list tells nothing."""
-    monkeypatch.setattr(doctor_gpu, "sees_all_processes", lambda: False)
+    monkeypatch.setattr(boards, "sees_all_processes", lambda: False)
     assert finding("GPU processes").ok is None
 
 
@@ -98,7 +98,7 @@ def test_hidden_processes_are_no_idle_gpu(driver, finding, monkeypatch):
 def test_a_driver_for_an_older_cuda_is_found(driver, finding, monkeypatch, driver_cuda, torch_cuda, ok):
     """Any driver of torch's major version or newer will do; an older major cannot run it at all."""
     driver.cuda(driver_cuda)
-    monkeypatch.setattr(doctor_gpu, "_cuda_of_torch", lambda: torch_cuda)
+    monkeypatch.setattr(boards, "_cuda_of_torch", lambda: torch_cuda)
     found = finding("CUDA driver")
     assert found.ok is ok
     assert ("update the driver" in (found.remedy or "")) == (ok is False)
@@ -114,8 +114,8 @@ def test_torchs_cuda_is_read_without_importing_it(tmp_path, monkeypatch, line, e
     package.mkdir()
     (package / "__init__.py").write_text("raise ImportError('torch was imported')")
     (package / "version.py").write_text(f"__version__ = '2.9.0'\n{line}\nhip: Optional[str] = None\n")
-    monkeypatch.setattr(doctor_gpu, "find_spec", lambda name: _spec(package / "__init__.py"))
-    assert doctor_gpu._cuda_of_torch() == expected
+    monkeypatch.setattr(boards, "find_spec", lambda name: _spec(package / "__init__.py"))
+    assert boards._cuda_of_torch() == expected
 
 
 def _spec(file):
@@ -130,7 +130,7 @@ def test_what_the_driver_does_not_tell_is_not_judged(driver, finding, call):
     """A driver that keeps something to itself gives a note, neither praise nor blame."""
     for board in range(2):
         driver.refuse(board, call)
-    assert [f.ok for f in look()].count(None) == 1
+    assert [f.ok for f in findings()].count(None) == 1
 
 
 def test_the_first_namespace_is_the_machines(tmp_path, monkeypatch):
