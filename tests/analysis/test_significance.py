@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenbench.analysis.significance import Segment, mapsswe, segments
-from greenbench.statistics.multiple_testing import holm
 from greenbench.text.alignment import Pair, align
 
 REFERENCE = Path(__file__).parents[2].parent / "shared" / "reference" / "mapsswe.json"
@@ -19,7 +18,6 @@ PAIRS = ("ab", "ac", "bc")
 
 letters = st.sampled_from("abcdefgh")
 heard = st.lists(st.lists(letters, max_size=2), max_size=12)  # what became of each word of the reference
-shares = st.lists(st.floats(0, 1), max_size=10)
 
 
 @pytest.fixture(scope="module")
@@ -172,28 +170,3 @@ def test_equal_systems_are_seldom_told_apart() -> None:
     counts = np.random.default_rng(2).poisson(1.2, (400, 100, 2))
     p = [mapsswe([Segment(5, int(a), int(b)) for a, b in pair]).p for pair in counts]
     assert 0.03 < np.mean(np.array(p) < 0.05) < 0.075
-
-
-@pytest.mark.parametrize(
-    ("p_values", "adjusted"),
-    [
-        ([], []),
-        ([0.02], [0.02]),
-        ([0.01, 0.04, 0.03, 0.005], [0.03, 0.06, 0.06, 0.02]),
-        ([0.5, 0.6], [1.0, 1.0]),
-    ],
-)
-def test_holms_procedure_by_hand(p_values: list[float], adjusted: list[float]) -> None:
-    """The least p times the number of comparisons, the next times one less, never falling, at most 1."""
-    assert holm(p_values) == pytest.approx(adjusted)
-
-
-@given(shares)
-@settings(deadline=None)
-def test_holm_lies_between_no_correction_and_bonferronis(p_values: list[float]) -> None:
-    """Adjusting keeps the order, never lowers a p value, and never exceeds p times the number of comparisons."""
-    adjusted = holm(p_values)
-    for p, q in zip(p_values, adjusted, strict=True):
-        assert p <= q <= min(1, len(p_values) * p)
-    in_order = sorted(range(len(p_values)), key=p_values.__getitem__)
-    assert [adjusted[i] for i in in_order] == sorted(adjusted)

@@ -1,12 +1,10 @@
-"""Around the window: whole passes, nothing but the model inside, and a warm-up that ends for a reason."""
+"""The window: whole passes, and nothing but the model inside."""
 
 import re
 import time
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
 from itertools import cycle
 
 import numpy as np
@@ -14,81 +12,12 @@ import pytest
 
 from greenbench.datasets.corpus import Corpus
 from greenbench.errors import AnswerError
-from greenbench.harness.idle import idle_after_w, idle_power_w, warm_up
-from greenbench.harness.load import Load, batches
+from greenbench.harness.load import Load
 from greenbench.harness.window import checked, run_window
 from greenbench.meters.clock import Clock
-from greenbench.plugins import Clip, Footprint, Quantity, Reading, Utterance, Waveform
-from greenbench.suite.protocol import PROTOCOLS
+from greenbench.plugins import Clip, Waveform
 
-
-@dataclass
-class Hand:
-    """The hand of a clock that moves only when told to."""
-
-    now: float = 1000.0
-
-    def move(self, seconds: float) -> None:
-        self.now += seconds
-
-
-@pytest.fixture
-def hand(monkeypatch: pytest.MonkeyPatch) -> Hand:
-    """Replace the monotonic clock, and let sleeping move it."""
-    hand = Hand()
-    monkeypatch.setattr(time, "perf_counter", lambda: hand.now)
-    monkeypatch.setattr(time, "sleep", hand.move)
-    return hand
-
-
-@dataclass
-class Model:
-    """Takes the seconds it is told, in turn, and answers each waveform's length; ``heard`` are the batches."""
-
-    hand: Hand
-    seconds: Iterator[float] = field(default_factory=lambda: cycle([0.5]))
-    heard: list[list[int]] = field(default_factory=list)
-    footprint = Footprint()
-    batching = "padded"
-
-    def __call__(self, batch: Sequence[Waveform]) -> list[str]:
-        self.hand.move(next(self.seconds))
-        self.heard.append([len(audio) for audio in batch])
-        return [str(len(audio)) for audio in batch]
-
-
-@dataclass
-class Meter:
-    """Reads ``wall_s`` off the hand, and joules at constant power; knows whether a window is open."""
-
-    hand: Hand
-    watts: float = 10.0
-    n_windows: int = 0
-    is_open: bool = False
-    metrics = ("wall_s", "energy_cpu_j")
-    estimates = False
-
-    @contextmanager
-    def window(self, reading: Reading) -> Iterator[None]:
-        start, self.is_open = self.hand.now, True
-        yield
-        self.is_open, seconds = False, self.hand.now - start
-        self.n_windows += 1
-        reading.add("wall_s", Quantity(seconds, "counter", "hand"))
-        reading.add("energy_cpu_j", Quantity(self.watts * seconds, "counter", "hand"))
-
-
-def speak(n_samples: Sequence[int]) -> list[Utterance]:
-    return [Utterance(f"u{i}", np.zeros(n, np.float32), f"TEXT {i}", "s") for i, n in enumerate(n_samples)]
-
-
-def corpus_of(n_samples: Sequence[int], **options) -> Corpus:
-    """A corpus that was passed over once, with utterances of these lengths."""
-    clips = [Clip(u.id, lambda u=u: u.audio, u.reference, u.speaker) for u in speak(n_samples)]
-    corpus = Corpus(lambda: iter(clips), **options)
-    assert list(corpus.chunks())
-    return corpus
-
+from .clockwork import Hand, Meter, Model, corpus_of
 
 # --- the window ------------------------------------------------------------------------------------------
 
@@ -191,7 +120,7 @@ def test_a_text_that_changes_between_passes_is_noticed(hand: Hand, changes_at: i
 @pytest.mark.parametrize("answer", [[], ["a"], ["a", "b", "c"]])
 def test_a_wrong_number_of_texts_is_an_error(hand: Hand, answer: list[str]) -> None:
     """A model that drops or adds a text is refused: its texts would go to the wrong utterances."""
-    with pytest.raises(AnswerError, match=f"gave {len(answer)} texts for a batch of 2"):
+    with pytest.raises(AnswerError, match=f"returned {len(answer)} texts for a batch of 2"):
         run_window(lambda batch: answer, corpus_of([16_000] * 2), Load("offline", 2, 0), [Meter(hand)])
 
 
@@ -204,118 +133,6 @@ def test_padding_is_what_a_batch_has_beyond_its_utterances(
     """A batch of 1 s and 0.5 s computes 2 s; the last one of 0.25 s alone and single utterances have no padding."""
     window = run_window(Model(hand), corpus_of([4_000, 16_000, 8_000]), Load(scenario, size, 3.5), [Meter(hand)])
     assert (window.audio_s, window.padded_s) == (window.n_passes * 1.75, window.n_passes * padded_s)
-
-
-# --- warm-up ---------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("steps", "seconds", "n_batches", "cv"),
-    [
-        ({"warmup_batches": 3}, [9.0, 1.0, 5.0, 7.0], 3, None),
-        ({"warmup_batches": 3, "warmup_cv_pct": 5}, [5.0, 1.0, 1.0, 1.0, 1.0], 4, 0.0),
-        ({"warmup_batches": 6, "warmup_cv_pct": 5}, [1.0] * 9, 6, 0.0),
-        ({"warmup_batches": 1, "warmup_cv_pct": 5}, [1.0] * 9, 3, 0.0),
-        ({"warmup_batches": 3, "warmup_cv_pct": 5}, [1.0, 1.0, 1.1, 1.0, 1.0, 1.0, 1.0], 6, 0.0),  # 5.6 % of the mean
-        ({"warmup_batches": 3, "warmup_cv_pct": 6}, [1.0, 1.0, 1.1, 1.0, 1.0, 1.0, 1.0], 3, 5.587),
-        ({"warmup_batches": 3, "warmup_cv_pct": 5, "warmup_max_batches": 7}, [1.0, 2.0] * 9, 7, 43.30),
-        ({"warmup_batches": 1, "warmup_cv_pct": 5, "warmup_max_batches": 2}, [1.0] * 9, 2, None),
-        ({"warmup_batches": 3, "warmup_s": 10.0}, [1.0] * 20, 10, None),
-        ({"warmup_batches": 3, "warmup_s": 10.0, "warmup_max_batches": 5}, [1.0] * 20, 10, None),
-        ({"warmup_batches": 3, "warmup_s": 10.0, "warmup_cv_pct": 5}, [1.0] * 4 + [2.0, 1.0] * 9, 8, 0.0),
-        (
-            {"warmup_batches": 3, "warmup_s": 9.0, "warmup_cv_pct": 5, "warmup_max_batches": 4},
-            [1.0, 2.0] * 2 + [1.0] * 9,
-            7,
-            0.0,
-        ),
-        ({"warmup_batches": 0}, [1.0], 1, None),
-    ],
-)
-def test_a_warm_up_goes_on_until_it_is_met(
-    hand: Hand, steps: dict, seconds: list[float], n_batches: int, cv: float | None
-) -> None:
-    """Enough batches, then a steady pace or the most batches, and enough seconds; a pace that was steady once is."""
-    protocol = replace(PROTOCOLS["quick"], **steps)
-    model, start = Model(hand, iter(seconds)), hand.now
-    done = warm_up(model, [speak([16_000])], protocol)
-    assert done.warmup_batches == n_batches == len(model.heard)
-    assert done.warmup_s == hand.now - start == pytest.approx(sum(seconds[:n_batches]))
-    assert done.warmup_cv_pct == (cv if cv is None else pytest.approx(cv, abs=0.01))
-
-
-def test_a_steady_pace_is_by_the_second_of_audio(hand: Hand) -> None:
-    """Batches of different lengths, each taking a tenth of its audio, are a steady pace."""
-    queue = batches("offline", speak([64_000, 32_000, 16_000]), 1)
-    model = Model(hand, cycle([0.1, 0.4, 0.2, 0.1]))
-    assert warm_up(model, queue, replace(PROTOCOLS["quick"], warmup_cv_pct=5)).warmup_batches == 3
-
-
-def test_the_smallest_batch_is_met_first(hand: Hand) -> None:
-    """The last, smaller batch is part of every warm-up, followed by the others in their order."""
-    model = Model(hand)
-    queue = batches("offline", speak([5, 4, 3, 2, 1]), 2)
-    warm_up(model, queue, replace(PROTOCOLS["quick"], warmup_batches=4))
-    assert model.heard == [[1], [5, 4], [3, 2], [1]]
-
-
-# --- idle baseline ---------------------------------------------------------------------------------------
-
-
-def test_idle_power_is_joules_over_seconds(hand: Hand) -> None:
-    """A scope that draws 10 W at rest has an idle power of 10 W, read over the seconds asked for."""
-    start = hand.now
-    assert idle_power_w([Meter(hand)], 30.0, Reading(device="cpu")) == pytest.approx(10.0)
-    assert hand.now - start == 30.0
-
-
-def test_no_idle_power_of_a_part_of_the_scope(hand: Hand) -> None:
-    """With the GPU in scope and not read, idle power is None, not that of the CPU."""
-    assert idle_power_w([Meter(hand)], 30.0, Reading(device="cuda:0")) is None
-
-
-def test_a_meter_outside_is_worth_an_idle_baseline(hand: Hand) -> None:
-    """Where a wall meter's log will be attached the baseline is taken, although nothing here reads energy."""
-    start, reading = hand.now, Reading()
-    assert idle_power_w([Clock()], 30.0, reading, logged=True) is None
-    assert reading.segments == [(start, start + 30.0)]
-    for drift_pct, n_idled in ((None, 0), (10.0, 1)):
-        idled: list[None] = []
-        assert idle_after_w(lambda idled=idled: idled.append(None), None, drift_pct, logged=True) is None
-        assert len(idled) == n_idled
-
-
-@pytest.mark.parametrize(("with_energy", "idle_s"), [(True, 0.0), (False, 30.0)])
-def test_no_waiting_for_nothing(hand: Hand, with_energy: bool, idle_s: float) -> None:
-    """Without an energy meter, or without seconds to idle, nobody waits and the power is None."""
-    start, energy_meter = hand.now, Meter(hand)
-    meters = [energy_meter if with_energy else Clock()]
-    assert idle_power_w(meters, idle_s, Reading(device="cpu")) is None
-    assert (hand.now, energy_meter.n_windows) == (start, 0)
-
-
-@pytest.mark.parametrize(
-    ("watts", "drift_pct", "expected", "n_baselines"),
-    [
-        ([11.0], 10, 11.0, 1),
-        ([9.0], 10, 9.0, 1),
-        ([11.01, 10.5], 10, 10.5, 2),
-        ([8.99, 8.0], 10, 8.0, 2),
-        ([99.0], None, None, 0),
-    ],
-)
-def test_idle_power_is_measured_again_where_it_has_drifted(
-    watts: list[float], drift_pct: float | None, expected: float | None, n_baselines: int
-) -> None:
-    """After a window the baseline of 10 W is checked; at more than 10 % from it a second look decides."""
-    looks = iter(watts)
-    assert idle_after_w(lambda: next(looks), 10.0, drift_pct) == expected
-    assert len(watts) - len(list(looks)) == n_baselines
-
-
-def test_without_a_baseline_there_is_nothing_to_check() -> None:
-    """Where idle power was not measured before the window, nobody idles after it."""
-    assert idle_after_w(lambda: pytest.fail("idled"), None, 10) is None
 
 
 @pytest.mark.parametrize(

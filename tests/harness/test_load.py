@@ -1,4 +1,4 @@
-"""Scenarios: every utterance is sent exactly once, in the scenario's order."""
+"""Load: every utterance is sent exactly once, in the order and at the pace of the scenario."""
 
 import random
 import time
