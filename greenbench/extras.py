@@ -38,7 +38,7 @@ def missing(extras: Iterable[str]) -> str | None:
     Returns:
         One line, or None where all are installed.
     """
-    absent = {extra: [name for name in PACKAGES[extra] if not _is_here(name)] for extra in sorted(set(extras))}
+    absent = {extra: [name for name in PACKAGES[extra] if not is_installed(name)] for extra in sorted(set(extras))}
     lacking = [extra for extra, names in absent.items() if names]
     if not lacking:
         return None
@@ -62,7 +62,8 @@ def need(*extras: str) -> None:
         raise MissingError(reason)
 
 
-def _is_here(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Say whether a module can be imported, without importing it."""
     try:
         return find_spec(module) is not None
     except (ImportError, ValueError):  # what an import hook refuses, or a module without a specification

@@ -229,7 +229,7 @@ def test_the_light_base_never_imports_what_is_there(runs: Path, tmp_path: Path) 
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
-    monkeypatch.setattr(extras, "_is_here", lambda module: module not in packages)
+    monkeypatch.setattr(extras, "is_installed", lambda module: module not in packages)
 
 
 @pytest.mark.parametrize(

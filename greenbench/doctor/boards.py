@@ -73,7 +73,7 @@ def _others(boards: Boards) -> Finding:
 
 
 def _cuda() -> Finding:
-    driver, torch = _cuda_of_driver(), _cuda_of_torch()
+    driver, torch = _cuda_of_driver(), cuda_of_torch()
     if driver is None or torch is None:
         return Finding("CUDA driver", None, "the CUDA version of the driver or of torch is unknown, or torch has none")
     message = f"the driver is for CUDA {driver[0]}.{driver[1]}, torch for {torch[0]}.{torch[1]}"
@@ -92,7 +92,7 @@ def _cuda_of_driver() -> tuple[int, int] | None:
     return None
 
 
-def _cuda_of_torch() -> tuple[int, int] | None:
+def cuda_of_torch() -> tuple[int, int] | None:
     """Return the CUDA version that torch is built for, from its file: importing torch takes seconds."""
     spec = find_spec("torch")
     if spec is None or spec.origin is None:

@@ -45,7 +45,7 @@ class CpuTime:
     @contextmanager
     def window(self, reading: Reading) -> Iterator[None]:
         """Read the accounts before and after the ``with`` block."""
-        harness, poller = _parent(), _process(reading.trace.present_pid() if reading.trace else None)
+        harness, poller = harness_process(), _process(reading.trace.present_pid() if reading.trace else None)
         before = _account(harness, poller)
         yield
         after = _account(harness, poller)
@@ -77,8 +77,8 @@ class _Account:
 
 def _account(harness: psutil.Process | None, poller: psutil.Process | None) -> _Account:
     busy_s, idle_s = _system_cpu_s()
-    poller_s = None if poller is None else _process_cpu_s(poller)
-    return _Account(_tree_cpu_s(), _process_cpu_s(harness), poller_s, busy_s, idle_s)
+    poller_s = None if poller is None else process_cpu_s(poller)
+    return _Account(tree_cpu_s(), process_cpu_s(harness), poller_s, busy_s, idle_s)
 
 
 def _foreign_s(before: _Account, after: _Account) -> float | None:
@@ -93,7 +93,7 @@ def _foreign_s(before: _Account, after: _Account) -> float | None:
     return max(0.0, busy_s - harness_s - poller_s - (after.tree_s - before.tree_s))
 
 
-def _tree_cpu_s() -> float:
+def tree_cpu_s() -> float:
     """Return the CPU seconds of this process and its descendants without pollers; ended ones are in ``children_*``."""
     own = os.times()
     total = time.process_time() + own.children_user + own.children_system
@@ -106,7 +106,7 @@ def _tree_cpu_s() -> float:
     return total
 
 
-def _parent() -> psutil.Process | None:
+def harness_process() -> psutil.Process | None:
     """Return the process of the harness: the one named in the environment, since a guard may be the parent."""
     named = os.environ.get(HARNESS, "")
     return _process(int(named) if named.isdecimal() else os.getppid())
@@ -118,7 +118,7 @@ def _process(pid: int | None) -> psutil.Process | None:
     return None
 
 
-def _process_cpu_s(process: psutil.Process | None) -> float | None:
+def process_cpu_s(process: psutil.Process | None) -> float | None:
     """Return the CPU seconds of one process without its children, or None where that is not allowed."""
     if process is None:
         return None

@@ -19,8 +19,8 @@ from greenbench.results import store
 from greenbench.results.flags import ESTIMATED
 from greenbench.sharing import privacy, submission
 from greenbench.statistics.repeats import Ratio, ratio_by_round, units
+from greenbench.suite import config
 from greenbench.suite.config import Suite
-from greenbench.suite.config import load as load_suite
 from greenbench.validate.verification import NAMES, Cell, Verification
 from greenbench.version import __version__
 
@@ -144,7 +144,7 @@ def _suite(run: Mapping[str, Any], request: Request, same_platform: bool) -> Sui
     if not same_platform or request.limit is not None:
         data["protocol"] = {**data["protocol"], "rounds": 1, "repeats": 1}
         data["control"] = False
-    return load_suite({name: value for name, value in data.items() if name in Suite.model_fields})
+    return config.load({name: value for name, value in data.items() if name in Suite.model_fields})
 
 
 def _bundled(item: Row) -> Row:

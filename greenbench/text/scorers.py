@@ -7,8 +7,7 @@ from typing import Any
 
 from greenbench import registry
 from greenbench.errors import did_you_mean
-from greenbench.text import compound as compounds
-from greenbench.text import normalizers, wer
+from greenbench.text import joining, normalizers, wer
 from greenbench.text.wer import Counts
 
 PLAIN = "words"
@@ -44,7 +43,7 @@ def compound() -> Scorer:
 
     def count(reference: str, hypothesis: str) -> Counts:
         sides = reference.split(), hypothesis.split()
-        return compounds.count(*sides) if compounds.may_join(*sides) else wer.count_words(reference, hypothesis)
+        return joining.count(*sides) if joining.may_join(*sides) else wer.count_words(reference, hypothesis)
 
     return Scorer(f"1-jiwer-{version('jiwer')}", count)
 

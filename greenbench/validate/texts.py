@@ -53,7 +53,7 @@ def recounted(row: Row, evidence: Evidence) -> Iterator[str]:
             yield from differs(name, row.get(name), expected[name], _counted_again(_texts(row, evidence)))
 
 
-def _counted_again(heard: tuple[Heard, ...]) -> str:
+def _counted_again(heard: tuple[Transcript, ...]) -> str:
     is_earlier = any(characters.holds_invisible(text) for reference, said, _ in heard for text in (reference, said))
     return f"counted again; {characters.RECOUNT}" if is_earlier else "counted again"
 

@@ -79,8 +79,8 @@ def test_the_precision_comes_first(tiny_model: Path, build: str) -> None:
 def test_what_is_missing_is_a_reason(tiny_model: Path, build: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without torchao, or on Apple's GPUs, the row says what to do."""
     variant = build_variant(VariantEntry(use="wav2vec2", model=str(tiny_model), builds=[build]))
-    monkeypatch.setattr(extras, "_is_here", lambda module: True)
+    monkeypatch.setattr(extras, "is_installed", lambda module: True)
     assert variant.unsupported("cuda:0") is None
     assert "not on mps" in str(variant.unsupported("mps"))
-    monkeypatch.setattr(extras, "_is_here", lambda module: module != "torchao")
+    monkeypatch.setattr(extras, "is_installed", lambda module: module != "torchao")
     assert "pip install 'greenbench[torchao]'" in str(variant.unsupported("cpu"))

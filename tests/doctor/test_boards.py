@@ -12,7 +12,7 @@ from greenbench.meters import gpu
 @pytest.fixture
 def finding(driver, monkeypatch):
     """A function that returns the finding on a topic; torch is built for CUDA 12.8, and no process is hidden."""
-    monkeypatch.setattr(boards, "_cuda_of_torch", lambda: (12, 8))
+    monkeypatch.setattr(boards, "cuda_of_torch", lambda: (12, 8))
     monkeypatch.setattr(boards, "sees_all_processes", lambda: True)
     return lambda topic: next(found for found in findings() if found.topic == topic)
 
@@ -98,7 +98,7 @@ def test_hidden_processes_are_no_idle_gpu(driver, finding, monkeypatch):
 def test_a_driver_for_an_older_cuda_is_found(driver, finding, monkeypatch, driver_cuda, torch_cuda, ok):
     """Any driver of torch's major version or newer will do; an older major cannot run it at all."""
     driver.cuda(driver_cuda)
-    monkeypatch.setattr(boards, "_cuda_of_torch", lambda: torch_cuda)
+    monkeypatch.setattr(boards, "cuda_of_torch", lambda: torch_cuda)
     found = finding("CUDA driver")
     assert found.ok is ok
     assert ("update the driver" in (found.remedy or "")) == (ok is False)
@@ -115,7 +115,7 @@ def test_torchs_cuda_is_read_without_importing_it(tmp_path, monkeypatch, line, e
     (package / "__init__.py").write_text("raise ImportError('torch was imported')")
     (package / "version.py").write_text(f"__version__ = '2.9.0'\n{line}\nhip: Optional[str] = None\n")
     monkeypatch.setattr(boards, "find_spec", lambda name: _spec(package / "__init__.py"))
-    assert boards._cuda_of_torch() == expected
+    assert boards.cuda_of_torch() == expected
 
 
 def _spec(file):

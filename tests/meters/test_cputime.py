@@ -93,8 +93,8 @@ def _foreign_s(monkeypatch, before, after, *, own_s=1.0, harness_s=0.5, n_cpus=1
     readings, own, harness = iter([before, after]), iter([10.0, 10.0 + own_s]), iter([3.0, 3.0 + harness_s])
     monkeypatch.setattr(psutil, "cpu_times", lambda: next(readings))
     monkeypatch.setattr(psutil, "cpu_count", lambda: n_cpus)
-    monkeypatch.setattr(cputime, "_tree_cpu_s", lambda: next(own))
-    monkeypatch.setattr(cputime, "_process_cpu_s", lambda _process: next(harness))
+    monkeypatch.setattr(cputime, "tree_cpu_s", lambda: next(own))
+    monkeypatch.setattr(cputime, "process_cpu_s", lambda _process: next(harness))
     reading = Reading()
     with CpuTime().window(reading):
         pass
@@ -114,8 +114,8 @@ def test_the_poller_is_nobody_foreign(monkeypatch):
     system = iter([CpuTimes(100, 0, 0, 500, 0, 0, 0, 0), CpuTimes(104, 0, 0, 500, 0, 0, 0, 0)])
     monkeypatch.setattr(psutil, "cpu_times", lambda: next(system))
     monkeypatch.setattr(psutil, "cpu_count", lambda: 1)
-    monkeypatch.setattr(cputime, "_tree_cpu_s", iter([10.0, 11.0]).__next__)
-    monkeypatch.setattr(cputime, "_process_cpu_s", lambda process: next(used_s[process.pid]))
+    monkeypatch.setattr(cputime, "tree_cpu_s", iter([10.0, 11.0]).__next__)
+    monkeypatch.setattr(cputime, "process_cpu_s", lambda process: next(used_s[process.pid]))
     reading = Reading(trace=Trace(Path("none"), pid=os.getpid()))
     with CpuTime().window(reading):
         pass
@@ -178,7 +178,7 @@ def test_an_empty_system_account_gives_none(monkeypatch):
 
 def test_an_unreadable_parent_gives_none(monkeypatch):
     """Where the parent may not be looked at, its time and the foreign time are unknown, not 0."""
-    monkeypatch.setattr(cputime, "_parent", lambda: None)
+    monkeypatch.setattr(cputime, "harness_process", lambda: None)
     reading = Reading()
     with CpuTime().window(reading):
         time.sleep(0.05)

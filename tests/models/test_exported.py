@@ -261,6 +261,6 @@ def test_a_missing_engine_is_a_reason(monkeypatch: pytest.MonkeyPatch, tiny_mode
     for package, build in (("onnx", "onnx"), ("nncf", "openvino-int8")):
         assert "cuda:0" in (variant(tiny_model, build).unsupported("cuda:0") or "")
         with monkeypatch.context() as patch:
-            patch.setattr(extras, "_is_here", lambda module, package=package: module != package)
+            patch.setattr(extras, "is_installed", lambda module, package=package: module != package)
             command = f"pip install 'greenbench[{build.partition('-')[0]}]'"
             assert variant(tiny_model, build).unsupported("cpu") == f"{package} not installed: {command}"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenbench.text import compound
+from greenbench.text import joining
 from greenbench.text.wer import Counts, count_words
 
 words = st.lists(st.text("ab", min_size=1, max_size=3), max_size=6).map(tuple)
@@ -27,7 +27,7 @@ def fewest(reference: tuple[str, ...], hypothesis: tuple[str, ...]) -> int:
 @given(words, words)
 def test_no_alignment_is_better(reference: tuple[str, ...], hypothesis: tuple[str, ...]) -> None:
     """The edits are the fewest that any alignment with joins up to three words has."""
-    assert compound.count(reference, hypothesis).edits == fewest(reference, hypothesis)
+    assert joining.count(reference, hypothesis).edits == fewest(reference, hypothesis)
 
 
 @settings(deadline=None)
@@ -35,10 +35,10 @@ def test_no_alignment_is_better(reference: tuple[str, ...], hypothesis: tuple[st
 def test_joining_never_costs(reference: tuple[str, ...], hypothesis: tuple[str, ...]) -> None:
     """Never more edits than in plain counting, equally many where nothing can be joined, and the same N."""
     plain = count_words(" ".join(reference), " ".join(hypothesis))
-    found = compound.count(reference, hypothesis)
+    found = joining.count(reference, hypothesis)
     assert found.n == plain.n == len(reference)
     assert found.edits <= plain.edits
-    assert compound.may_join(reference, hypothesis) or found.edits == plain.edits
+    assert joining.may_join(reference, hypothesis) or found.edits == plain.edits
 
 
 @settings(deadline=None)
@@ -48,8 +48,8 @@ def test_one_join_is_right_on_either_side(text: tuple[str, ...], data: st.DataOb
     size = data.draw(st.integers(2, min(3, len(text))))
     at = data.draw(st.integers(0, len(text) - size))
     joined = (*text[:at], "".join(text[at : at + size]), *text[at + size :])
-    assert compound.count(text, joined).edits == compound.count(joined, text).edits == 0
-    assert compound.may_join(text, joined)
+    assert joining.count(text, joined).edits == joining.count(joined, text).edits == 0
+    assert joining.may_join(text, joined)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_one_join_is_right_on_either_side(text: tuple[str, ...], data: st.DataOb
 )
 def test_what_counts(reference: str, hypothesis: str, counts: tuple[int, ...]) -> None:
     """Joins are free, what is spelt otherwise is an edit, and four words are too many."""
-    assert compound.count(reference.split(), hypothesis.split()) == Counts(*counts)
+    assert joining.count(reference.split(), hypothesis.split()) == Counts(*counts)
 
 
 def plainly(reference: tuple[str, ...], hypothesis: tuple[str, ...]) -> Counts:
@@ -92,7 +92,7 @@ def plainly(reference: tuple[str, ...], hypothesis: tuple[str, ...]) -> Counts:
 @given(*[st.lists(st.sampled_from(["a", "b", "ab", "ba", "aab", "c"]), max_size=25).map(tuple)] * 2)
 def test_rows_at_once_count_as_cells_one_by_one(reference: tuple[str, ...], hypothesis: tuple[str, ...]) -> None:
     """Every kind of edit is counted as the plain algorithm does, ties included."""
-    assert compound.count(reference, hypothesis) == plainly(reference, hypothesis)
+    assert joining.count(reference, hypothesis) == plainly(reference, hypothesis)
 
 
 def test_long_texts_are_counted_too() -> None:
@@ -104,4 +104,4 @@ def test_long_texts_are_counted_too() -> None:
     ]
     heard = " ".join(hypothesis).split()
     heard[1500], heard[2000:2003] = "other", []
-    assert compound.count(reference, [*heard, "more"]) == Counts(4000, 1, 3, 1)
+    assert joining.count(reference, [*heard, "more"]) == Counts(4000, 1, 3, 1)
