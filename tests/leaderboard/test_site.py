@@ -182,7 +182,7 @@ def test_what_cannot_be_published_is_an_error(kept_results: Path, tmp_path: Path
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no runs here"):
         publish([tmp_path / "empty"], tmp_path / "site")
-    with pytest.raises(InputError, match="nothing of that name"):
+    with pytest.raises(InputError, match="no such file or folder"):
         publish([tmp_path / "absent.zip"], tmp_path / "site")
     with pytest.raises(InputError, match="--previous"):
         publish([kept_results], tmp_path / "site", previous=tmp_path / "absent")

@@ -343,7 +343,7 @@ def _refuse(monkeypatch, error):
 
 @pytest.mark.parametrize("broken", ["dangling", "no name", "no range"])
 def test_a_powercap_that_is_masked_or_mounted_by_half_is_one_clear_line(tmp_path, broken):
-    """Links that lead nowhere, as containers show them, and zones without their files say what to mount."""
+    """Dangling links, as in containers, and zones without their files say what to mount."""
     root = _tree(tmp_path / "powercap", {"intel-rapl:0": "package-0"})
     if broken == "dangling":
         (root / "intel-rapl:1").symlink_to(tmp_path / "devices" / "intel-rapl:1")
@@ -351,7 +351,7 @@ def test_a_powercap_that_is_masked_or_mounted_by_half_is_one_clear_line(tmp_path
         (root / "intel-rapl:1").mkdir()
         (root / "intel-rapl:1" / ("max_energy_range_uj" if broken == "no name" else "name")).write_text("package-1\n")
     reason = Rapl(root).unavailable()
-    assert "masked or mounted by half" in reason
+    assert "masked or mounted in part" in reason
     assert "mount both" in reason
     assert str(root / "intel-rapl:1") in reason
     assert "\n" not in reason
