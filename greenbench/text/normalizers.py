@@ -72,7 +72,7 @@ def none() -> Normalizer:
 def create(name: str) -> tuple[str, Normalizer]:
     """Return a registered normaliser and its identifier for rows, ``name@version``.
 
-    Texts are prepared by ``as_read`` first, so that what looks the same is the same, however its characters are encoded.
+    Texts pass ``as_read`` first, so that what looks the same is the same, however its characters are encoded.
     This is no part of the version: rows whose texts still give their counts stay valid, and a recount detects others.
     """
     made: Normalizer = registry.load("normalizers", name)()

@@ -184,7 +184,7 @@ def test_without_a_network_the_remedy_is_told(openslr: Server, tmp_path: Path) -
 
 def test_what_downloads_is_asked_for_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without pooch a missing subset is one line with the command that installs it; one that is there needs none."""
-    monkeypatch.setattr(extras, "_is_here", lambda module: module != "pooch")
+    monkeypatch.setattr(extras, "is_installed", lambda module: module != "pooch")
     data = LibriSpeech(tmp_path / "new", "test-clean")
     for call in (data.to_fetch, data.prepare):
         with pytest.raises(MissingError, match=r"pooch not installed: pip install 'greenbench\[librispeech\]'"):
