@@ -48,7 +48,7 @@ import contextlib, io, json, sys, threading, urllib.request
 from greenbench.cli import main
 from greenbench.report import dashboard
 
-heavy, lines, served = set(json.loads(sys.argv[1])), json.loads(sys.argv[2]), dashboard.Server.serve_forever
+heavy, lines, served = set(json.loads(sys.argv[1])), json.loads(sys.argv[2]), dashboard.Dashboard.serve_forever
 
 def once(server, **how):
     thread = threading.Thread(target=served, args=(server,), kwargs=how)
@@ -59,7 +59,7 @@ def once(server, **how):
     server.shutdown()
     thread.join()
 
-dashboard.Server.serve_forever, found = once, {}
+dashboard.Dashboard.serve_forever, found = once, {}
 for name, line in lines.items():
     sys.argv, out, err = ["greenbench", *line], io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

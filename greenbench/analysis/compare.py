@@ -13,7 +13,7 @@ from greenbench.analysis.selection import Side
 from greenbench.errors import InputError, did_you_mean
 from greenbench.metrics import METRICS
 from greenbench.results import comparability
-from greenbench.results.comparability import CROSSABLE, FIXED, differing, told
+from greenbench.results.comparability import CROSSABLE, FIXED, describe, differing
 from greenbench.statistics.repeats import ratio_by_round
 from greenbench.statistics.student import LEVEL
 
@@ -148,8 +148,8 @@ def _refusal(finding: Finding, pair: CellPair, across: Collection[str]) -> str |
         differences |= comparability.decodings(a.shared, b.shared)
     if None in (finding.baseline, finding.new):  # then nothing is known of its energy's scope either
         conditions = {name: values for name, values in differences.items() if name not in comparability.ENERGY}
-        return told(conditions) or f"measured in the {'baseline' if finding.new is None else 'new one'} alone"
-    return told(differences) or None
+        return describe(conditions) or f"measured in the {'baseline' if finding.new is None else 'new one'} alone"
+    return describe(differences) or None
 
 
 def _rate(finding: Finding, heard: _Heard) -> Finding:

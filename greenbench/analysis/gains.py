@@ -14,7 +14,7 @@ from greenbench.models import ancestry
 from greenbench.plugins import METHODS
 from greenbench.provenance import Mixed, as_text, each
 from greenbench.results import comparability, store
-from greenbench.results.comparability import told
+from greenbench.results.comparability import describe
 from greenbench.results.record import CELL
 from greenbench.statistics.repeats import ratio_by_round
 
@@ -246,7 +246,7 @@ def weakest(*methods: Any) -> str | None:
 def _gain(student: CellSummary, teacher: CellSummary, metric: str) -> Gain:
     differences = comparability.differing(teacher.shared, student.shared, comparability.columns(metric))
     if differences:
-        return Gain(why=told(differences))
+        return Gain(why=describe(differences))
     better_high = metric == "rtfx"
     if metric in comparability.FIXED:
         theirs, ours = median_of(teacher, metric), median_of(student, metric)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from greenbench.files.limits import Limits
     from greenbench.sharing.merge import Refused
     from greenbench.sharing.submission import Preview
-    from greenbench.validate.verification import Cell
+    from greenbench.validate.verification import VerifiedCell
 
 KeepPrivate = Annotated[
     bool, typer.Option("--keep-private", help="Keep host and user names, addresses and paths, which are left out.")
@@ -214,7 +214,7 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
         raise typer.Exit(1)
 
 
-def _tell_verified(cell: "Cell", same_platform: bool) -> None:
+def _tell_verified(cell: "VerifiedCell", same_platform: bool) -> None:
     """Print what came of a cell: its verdict, how many texts are equal, the ratios, and what contradicts the entry."""
     from greenbench.validate.verification import contradictions, verdict
 

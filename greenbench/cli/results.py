@@ -70,7 +70,7 @@ def dashboard(
 
     if not results.exists() and results != Path("results"):
         raise InputError(f"{results}: no such folder. Name the folder of the runs, or create it for runs to come.")
-    with served.Server(results, (host, port), gates.parse(gate)) as server:
+    with served.Dashboard(results, (host, port), gates.parse(gate)) as server:
         echo(f"dashboard of {results}: {server.url} (Ctrl-C ends it)")
         if not served.is_loopback(host):
             echo("note: whoever reaches this address can read these results", err=True)

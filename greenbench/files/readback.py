@@ -210,7 +210,7 @@ def lines(path: Path, form: Form | None) -> Iterator[tuple[int, Row | Fault]]:
             yield number, found
 
 
-def told(path: Path, first: Fault, n_faults: int) -> str:
+def skipped(path: Path, first: Fault, n_faults: int) -> str:
     """Say in one line what of a file is left out."""
     others = "" if n_faults == 1 else f", and {n_faults - 1} more lines of this file"
     return f"{path}:{first.line}: {first.what} skipped{others}; `greenbench validate` lists them"

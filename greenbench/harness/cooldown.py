@@ -16,7 +16,7 @@ Temperatures = Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Rest:
+class Cooldown:
     """What a rest came to; its fields are columns of the rows of the process that follows.
 
     Attributes:
@@ -39,7 +39,7 @@ def temperatures(meters: Sequence[Meter]) -> Temperatures:
     return {name: value for name, value in seen.items() if name.endswith("temperature_c")}
 
 
-def rest(steps: Protocol, start: Temperatures, look: Callable[[], Temperatures]) -> Rest:
+def rest(steps: Protocol, start: Temperatures, look: Callable[[], Temperatures]) -> Cooldown:
     """Wait as the protocol says.
 
     Args:
@@ -48,14 +48,14 @@ def rest(steps: Protocol, start: Temperatures, look: Callable[[], Temperatures])
         look: reads them now.
     """
     if not steps.cooldown_s:
-        return Rest(0.0)
+        return Cooldown(0.0)
     began_s, within_c = time.perf_counter(), steps.cooldown_within_c if start else None
     while True:
         excess_c = None if within_c is None else _excess_c(start, look())
         rested_s = time.perf_counter() - began_s
         cool = within_c is not None and excess_c is not None and excess_c <= within_c
         if cool or rested_s >= steps.cooldown_s:
-            return Rest(rested_s, excess_c)
+            return Cooldown(rested_s, excess_c)
         left_s = steps.cooldown_s - rested_s
         time.sleep(left_s if within_c is None else min(LOOK_S, left_s))
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from greenbench.hardware.roofline import Peaks
-from greenbench.harness.cooldown import Rest
+from greenbench.harness.cooldown import Cooldown
 from greenbench.plugins.traces import Trace
 from greenbench.suite.config import Suite
 from greenbench.suite.plan import Cell
@@ -25,7 +25,7 @@ class Job:
         trace: what the poller sees meanwhile; None where none runs.
         power_logged: whether a meter outside logs the machine's power, so that an idle baseline is of use.
         rest: how the machine cooled down before.
-        weigh: whether its process also measures what the harness costs.
+        measure_overhead: whether its process also measures what the harness costs.
         peaks: what the cell's device does at most; None where nobody looked.
         started_s: when its process began, on the monotonic clock.
     """
@@ -36,8 +36,8 @@ class Job:
     cell: Cell
     trace: Trace | None = None
     power_logged: bool = False
-    rest: Rest = Rest()
-    weigh: bool = False
+    rest: Cooldown = Cooldown()
+    measure_overhead: bool = False
     peaks: Peaks | None = None
     started_s: float = Field(default_factory=time.perf_counter, exclude=True)
 

@@ -76,7 +76,7 @@ class Log:
         return next((for_terminal(" ".join(line.split()))[:300] for line in reversed(lines) if line.strip()), "")
 
 
-class Line:
+class Connection:
     """Both directions of the line to a worker; two threads read its pipes, asleep while nothing comes."""
 
     def __init__(self, process: "subprocess.Popen[bytes]") -> None:
@@ -163,7 +163,7 @@ def _chunk(stream: IO[bytes]) -> bytes:
 
 
 @contextmanager
-def started(job: Job) -> Iterator[Line]:
+def started(job: Job) -> Iterator[Connection]:
     """Start a worker, with the suite's thread count, and hand it its job; nothing of it is left afterwards.
 
     The job is JSON in ASCII: what no encoding has, such as a byte of a path that is not UTF-8, arrives as it was.
@@ -178,7 +178,7 @@ def started(job: Job) -> Iterator[Line]:
         env={**os.environ, **IN_UTF8, **threads, "HF_HUB_OFFLINE": "1", HARNESS: str(os.getpid())},
         start_new_session=True,
     )
-    line = Line(process)
+    line = Connection(process)
     try:
         line.send(json.dumps(TypeAdapter(Job).dump_python(job, mode="json")).encode())
         yield line

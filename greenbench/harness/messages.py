@@ -36,14 +36,14 @@ class _Message(_Strict):
     ack: bool = False
 
 
-class Phase(_Message):
+class PhaseMessage(_Message):
     """What the cell begins to do."""
 
     kind: Literal["phase"]
     text: str
 
 
-class Warned(_Message):
+class WarningMessage(_Message):
     """What a user should know of the loaded model."""
 
     kind: Literal["warning"]
@@ -93,7 +93,7 @@ class End(_Message):
     n_left: int
 
 
-Message: TypeAlias = Phase | Warned | Overhead | Hypotheses | Windowed | Recorded | Done | End
+Message: TypeAlias = PhaseMessage | WarningMessage | Overhead | Hypotheses | Windowed | Recorded | Done | End
 
 _MESSAGE: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="kind")])
 

@@ -11,7 +11,7 @@ from typing import Any
 from greenbench.files import whole
 from greenbench.harness import messages
 from greenbench.harness.job import Job
-from greenbench.harness.line import ENDED, Line, started
+from greenbench.harness.line import ENDED, Connection, started
 from greenbench.plugins.events import Observer, Phase, RowStored, Warned
 from greenbench.results import store
 from greenbench.results.record import to_row
@@ -24,7 +24,7 @@ EXPLAINS_S = 1.0
 
 
 @dataclass
-class _Account:
+class _CellOutcome:
     """What became of a cell so far.
 
     Attributes:
@@ -67,62 +67,62 @@ def run_cell(folder: Path, job: Job, observe: Observer) -> dict[str, float] | No
         StoreError: a row could not be written; the process is ended.
     """
     with started(job) as line:
-        account = _converse(line, folder, job, observe)
-    if account.n_left:
-        _tell_left(folder, account)
-    if not account.is_whole(job):
-        _record_failure(folder, job, _cause(account, job, line.log.last_line()) + _left(account.n_left), observe)
-    elif not account.has_ended:
+        outcome = _converse(line, folder, job, observe)
+    if outcome.n_left:
+        _tell_left(folder, outcome)
+    if not outcome.is_whole(job):
+        _record_failure(folder, job, _cause(outcome, job, line.log.last_line()) + _left(outcome.n_left), observe)
+    elif not outcome.has_ended:
         text = f"{job.cell.label}: its process did not end within {ENDS_S:g} s of its last row, and was ended"
         observe(Warned(text))
-    if not account.is_whole(job) or account.returncode:
+    if not outcome.is_whole(job) or outcome.returncode:
         _keep_log(folder, job, line)
-    return account.overhead
+    return outcome.overhead
 
 
-def _converse(line: Line, folder: Path, job: Job, observe: Observer) -> _Account:
+def _converse(line: Connection, folder: Path, job: Job, observe: Observer) -> _CellOutcome:
     """Store what the worker sends, asleep in between, until it has ended or its time is up."""
-    account, has_begun = _Account(), False
+    outcome, has_begun = _CellOutcome(), False
     deadline = time.monotonic() + job.suite.timeout_s
     while (left_s := deadline - time.monotonic()) > 0 and (received := line.receive(left_s)) is not None:
         if received is ENDED:
-            account.has_ended = True
-            account.returncode = line.process.returncode if account.returncode is None else account.returncode
+            outcome.has_ended = True
+            outcome.returncode = line.process.returncode if outcome.returncode is None else outcome.returncode
             break
         assert isinstance(received, bytes)
         try:
             message = messages.read(received, job)
         except messages.UnreadableError as error:
-            if has_begun and account.fault is None and received.strip():  # before: what Python's start prints
-                account.fault, deadline = str(error), min(deadline, time.monotonic() + EXPLAINS_S)
+            if has_begun and outcome.fault is None and received.strip():  # before: what Python's start prints
+                outcome.fault, deadline = str(error), min(deadline, time.monotonic() + EXPLAINS_S)
             continue
         has_begun = True
         if isinstance(message, messages.End):
-            account.returncode, account.n_left = message.returncode, message.n_left
+            outcome.returncode, outcome.n_left = message.returncode, message.n_left
         elif isinstance(message, messages.Done):
-            account.is_done, deadline = True, min(deadline, time.monotonic() + ENDS_S)
-        elif account.fault is None:
-            _take(message, account, folder, observe)
+            outcome.is_done, deadline = True, min(deadline, time.monotonic() + ENDS_S)
+        elif outcome.fault is None:
+            _take(message, outcome, folder, observe)
             if message.ack:
                 line.send()
-    return account
+    return outcome
 
 
-def _take(message: messages.Message, account: _Account, folder: Path, observe: Observer) -> None:
+def _take(message: messages.Message, outcome: _CellOutcome, folder: Path, observe: Observer) -> None:
     """Store what a message brings, or pass it on."""
     if isinstance(message, messages.Hypotheses):
         store.append(folder, message.rows, store.HYPOTHESES)
     elif isinstance(message, messages.Windowed):
         store.append(folder, [message.row], store.WINDOWS)
     elif isinstance(message, messages.Overhead):
-        account.overhead = {"s_per_batch": message.s_per_batch, "s_per_window": message.s_per_window}
+        outcome.overhead = {"s_per_batch": message.s_per_batch, "s_per_window": message.s_per_window}
     elif isinstance(message, messages.Recorded):
         store.append(folder, [message.row])
-        account.rows.append(message.row)
+        outcome.rows.append(message.row)
         observe(RowStored(message.row))
-    elif isinstance(message, messages.Phase):
+    elif isinstance(message, messages.PhaseMessage):
         observe(Phase(message.text))
-    elif isinstance(message, messages.Warned):
+    elif isinstance(message, messages.WarningMessage):
         observe(Warned(message.text))
 
 
@@ -134,20 +134,20 @@ def _record_failure(folder: Path, job: Job, reason: str, observe: Observer) -> N
     observe(RowStored(row))
 
 
-def _tell_left(folder: Path, account: _Account) -> None:
-    """Write into the cell's rows how many processes it left behind: their work is in nobody's account."""
+def _tell_left(folder: Path, outcome: _CellOutcome) -> None:
+    """Write into the cell's rows how many processes it left behind: their work is in no figure of the run."""
     from greenbench.results.flag_rules import processes_left
     from greenbench.results.flags import flagged
 
     def known(row: dict[str, Any]) -> Mapping[str, Any] | None:
-        if row not in account.rows:
+        if row not in outcome.rows:
             return None
-        told = {"n_processes_left": account.n_left}
+        told = {"n_processes_left": outcome.n_left}
         if row["status"] != "ok":
-            return {**told, "reason": f"{row['reason']}{_left(account.n_left)}"}
-        return {**told, **flagged(row, "processes-left", processes_left(account.n_left))}
+            return {**told, "reason": f"{row['reason']}{_left(outcome.n_left)}"}
+        return {**told, **flagged(row, "processes-left", processes_left(outcome.n_left))}
 
-    if account.rows:
+    if outcome.rows:
         store.amend_rows(folder, known)
 
 
@@ -157,22 +157,22 @@ def _left(n_left: int) -> str:
     return f"; it left {processes_left(n_left)} behind, now ended" if n_left else ""
 
 
-def _cause(account: _Account, job: Job, last: str) -> str:
+def _cause(outcome: _CellOutcome, job: Job, last: str) -> str:
     """Say why a cell has no row of its own."""
     said = f"; its last words: {last}" if last else ""
-    if account.fault is not None:
-        death = f"{_death(account)}; before, it" if account.returncode else "the worker"
-        return f"{death} sent {account.fault}"
-    if not account.has_ended and account.returncode is None:
-        if account.is_done:
+    if outcome.fault is not None:
+        death = f"{_death(outcome)}; before, it" if outcome.returncode else "the worker"
+        return f"{death} sent {outcome.fault}"
+    if not outcome.has_ended and outcome.returncode is None:
+        if outcome.is_done:
             return "the worker sent no row for every repeat, and did not end"
         return f"took longer than timeout_s: {job.suite.timeout_s:g}"
-    return _death(account) + said
+    return _death(outcome) + said
 
 
-def _death(account: _Account) -> str:
+def _death(outcome: _CellOutcome) -> str:
     """Say how a worker died."""
-    code = account.returncode or 0
+    code = outcome.returncode or 0
     if code == messages.LOST:
         return "the worker lost the line to its parent: something in it closes file descriptors that are not its own"
     if code >= 0:
@@ -182,7 +182,7 @@ def _death(account: _Account) -> str:
     return f"the worker was killed by {name}{hint}"
 
 
-def _keep_log(folder: Path, job: Job, line: Line) -> None:
+def _keep_log(folder: Path, job: Job, line: Connection) -> None:
     """Keep what a failed worker printed; a full disk must not hide the failure itself."""
     with suppress(OSError):
         logs = folder / "logs"

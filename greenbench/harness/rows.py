@@ -114,7 +114,7 @@ def measured(job: Job, repeat: int, facts: CellFacts, window: Window) -> Record:
         **_peaks(window.reading),
         **energy.provenance(job.cell.device, window.reading),
         "batching": BATCHING[job.cell.scenario],
-        "server_probes": server.told(window.probes) or None,
+        "server_probes": server.summary(window.probes) or None,
         "engine_batching": facts.engine_batching,
         "compute_dtype": facts.compute_dtype,
         "mfu_note": mfu_note,

@@ -12,7 +12,7 @@ from greenbench.errors import GreenbenchError, InputError
 from greenbench.files import lock
 from greenbench.hardware.roofline import of_run
 from greenbench.harness import ahead, control_cell, kept_peaks, opening
-from greenbench.harness.cooldown import Rest, Temperatures, rest, temperatures
+from greenbench.harness.cooldown import Cooldown, Temperatures, rest, temperatures
 from greenbench.harness.foreseen import Foreseen, joined, obstacle, refuse
 from greenbench.harness.job import Job
 from greenbench.harness.opening import DEFAULTS, Options
@@ -161,7 +161,7 @@ class _Session:
     run: store.Run
     number: int
     known: Sequence[Foreseen]
-    rests: Iterator[Rest]
+    rests: Iterator[Cooldown]
     observe: Observer
 
 
@@ -185,10 +185,12 @@ def _round(session: _Session, number: int, jobs: Sequence[tuple[int, Job]], n_ce
 
 def _cell(session: _Session, job: Job) -> _Session:
     """Let the machine rest and measure one cell; the first process also measures what the harness costs."""
-    weigh = "harness_overhead" not in session.run.description
+    is_first = "harness_overhead" not in session.run.description
     rested = next(session.rests)
     now = time.perf_counter()
-    overhead = run_cell(session.run.folder, replace(job, rest=rested, weigh=weigh, started_s=now), session.observe)
+    overhead = run_cell(
+        session.run.folder, replace(job, rest=rested, measure_overhead=is_first, started_s=now), session.observe
+    )
     if overhead is None:
         return session
     return replace(session, run=store.amend_run(session.run, harness_overhead=overhead))
@@ -210,10 +212,10 @@ def _control(session: _Session, brackets: Mapping[control_cell.Bracket, Job], ed
 
 def _rests(
     suite: Suite, start: Temperatures, look: Callable[[], Temperatures], has_begun: bool, observe: Observer
-) -> Iterator[Rest]:
+) -> Iterator[Cooldown]:
     """Let the machine rest before each process but the run's first."""
     if not has_begun:
-        yield Rest()
+        yield Cooldown()
     steps = suite.protocol
     while True:
         if steps.cooldown_s:

@@ -10,7 +10,7 @@ MIN_UTILISATION = 0.1
 """A search gives up below this share of what the model can do: windows get ever longer for a rate of little use."""
 
 
-def unservable(server: Server, alone: Window) -> str | None:
+def too_slow(server: Server, alone: Window) -> str | None:
     """Say why no rate can hold the bound, known with 99 % confidence, or return None.
 
     Args:
@@ -72,7 +72,7 @@ def search(server: Server, highest_hz: float, measure: Callable[[float], Window]
     return chosen
 
 
-def told(probes: Sequence[Probe]) -> str:
+def summary(probes: Sequence[Probe]) -> str:
     """Put probes in words, in the order in which they were made."""
     return "; ".join(
         f"{p.rate_hz:.4g} Hz {'held' if p.held else 'missed'} ({p.n_late} of {p.n_queries} late)" for p in probes

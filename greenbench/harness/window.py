@@ -17,7 +17,7 @@ from greenbench.results.runfiles import MAX_TEXT
 
 
 @dataclass(frozen=True)
-class Spoken:
+class UtteranceFacts:
     """What is kept of an utterance once its audio is not needed any more."""
 
     utterance_id: str
@@ -62,7 +62,7 @@ class Window:
     """
 
     reading: Reading = field(default_factory=Reading)
-    spoken: list[Spoken] = field(default_factory=list)
+    spoken: list[UtteranceFacts] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
     latencies_s: list[tuple[str, float]] = field(default_factory=list)
     audio_s: float = 0.0
@@ -99,7 +99,9 @@ def run_window(
             window.audio_s += n_passes * sum(len(u.audio) for u in chunk) / SAMPLE_RATE_HZ
             window.padded_s += n_passes * _padded_samples(queue) / SAMPLE_RATE_HZ
             if window.n_passes == 0:
-                window.spoken += [Spoken(u.id, u.speaker, u.reference, u.duration_s, u.audio_digest) for u in chunk]
+                window.spoken += [
+                    UtteranceFacts(u.id, u.speaker, u.reference, u.duration_s, u.audio_digest) for u in chunk
+                ]
             del chunk, queue  # or two chunks would be in memory while the next one is decoded
         window.n_passes += n_passes
         if (window.reading.value("wall_s") or math.inf) >= load.window_s and n_batches >= load.n_batches:

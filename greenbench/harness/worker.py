@@ -95,7 +95,7 @@ def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, facts: rows.Cel
     steps = job.suite.protocol
     meters = select(job.suite.estimate_energy, job.suite.meters)
     why_not = absent(meters, job.suite.meters)
-    if job.weigh:
+    if job.measure_overhead:
         channel.send("overhead", **overhead(meters))
     idle = partial(_idle_power_w, job, meters, channel)
     idle_w = idle()
@@ -146,7 +146,7 @@ def _serve(job: Job, repeat: int, run: Run, channel: Channel) -> Window | None:
     phase, n = f"measuring {repeat + 1}/{steps.repeats}", scenarios.n_queries(asked)
     channel.ask("phase", text=f"{phase}: without a queue")
     alone = run(Load("single-stream", 1, 0.0))
-    reason = server.unservable(asked, alone)
+    reason = server.too_slow(asked, alone)
     if reason:
         channel.send("record", row=to_row(rows.not_measured(job, "skipped", reason, "unservable")))
         return None

@@ -40,7 +40,7 @@ class Limits:
     grace_s: float = 1.0
 
 
-class Server(ThreadingHTTPServer):
+class Dashboard(ThreadingHTTPServer):
     """Answers ``/`` with the page of a results folder as it is now, and ``/plotly.js``; the caller runs it."""
 
     daemon_threads = True
@@ -154,7 +154,7 @@ def _plotly() -> bytes:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Server
+    server: Dashboard
     protocol_version = "HTTP/1.1"
 
     def setup(self) -> None:

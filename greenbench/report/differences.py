@@ -108,7 +108,7 @@ def _remarks(pair: Pair) -> Iterator[str]:
     yield from _controls(pair)
     decoded = comparability.decodings(pair.a.shared, pair.b.shared)
     if decoded and pair.a.shared["variant"] != pair.b.shared["variant"]:
-        yield comparability.told(decoded)
+        yield comparability.describe(decoded)
 
 
 def _controls(pair: Pair) -> list[str]:

@@ -115,7 +115,7 @@ def decodings(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> dict[str, tuple[Any
     return {} if any(None in pair for pair in found.values()) else found
 
 
-def told(differences: Mapping[str, tuple[Any, Any]]) -> str:
+def describe(differences: Mapping[str, tuple[Any, Any]]) -> str:
     """Say in what two rows differ: ``threads 2 against 4, protocol quick against standard``."""
     known = {name: ["unknown" if value is None else value for value in pair] for name, pair in differences.items()}
     return ", ".join(f"{name} {a} against {b}{_about_hashes(name, a, b)}" for name, (a, b) in known.items())

@@ -261,7 +261,7 @@ def _sound(path: Path, found: Iterable[Row | Fault]) -> Iterator[Row]:
         else:
             yield {**one, **{name: value for name, value in unknown.items() if name not in one}}
     if first:
-        warnings.warn(readback.told(path, first[0], n_faults), stacklevel=3)
+        warnings.warn(readback.skipped(path, first[0], n_faults), stacklevel=3)
 
 
 def _key(head: bytes) -> Row | None:

@@ -21,7 +21,7 @@ from greenbench.sharing import privacy, submission
 from greenbench.statistics.repeats import Ratio, ratio_by_round, units
 from greenbench.suite import config
 from greenbench.suite.config import Suite
-from greenbench.validate.verification import NAMES, Cell, Verification
+from greenbench.validate.verification import NAMES, Verification, VerifiedCell
 from greenbench.version import __version__
 
 Row = dict[str, Any]
@@ -175,18 +175,18 @@ def _incomparable(same_platform: bool, request: Request) -> str | None:
     return "speed and energy are not comparable: not all utterances were measured" if request.limit else None
 
 
-def _cell(key: tuple[Any, ...], theirs: Side, ours: Side, incomparable: str | None) -> Cell:
+def _cell(key: tuple[Any, ...], theirs: Side, ours: Side, incomparable: str | None) -> VerifiedCell:
     """Compare a cell of the entry with its measurement here."""
     names = dict(zip(NAMES, key, strict=True))
     if key not in ours.rows:
-        return Cell(**names, reason=ours.failed.get(key, "no row"))
+        return VerifiedCell(**names, reason=ours.failed.get(key, "no row"))
     if key not in theirs.rows:
-        return Cell(**names, reason=f"the entry has no figures of it: {theirs.failed.get(key, 'no row')}")
+        return VerifiedCell(**names, reason=f"the entry has no figures of it: {theirs.failed.get(key, 'no row')}")
     entry_texts, own_texts = _texts(theirs, key), _texts(ours, key)
     common = [i for i in own_texts if i in entry_texts and entry_texts[i]["reference"] == own_texts[i]["reference"]]
     if len(common) < len(own_texts):
         n_other = len(own_texts) - len(common)
-        return Cell(**names, reason=f"other data: {n_other} of {len(own_texts)} utterances are not the entry's")
+        return VerifiedCell(**names, reason=f"other data: {n_other} of {len(own_texts)} utterances are not the entry's")
     n_equal = sum(entry_texts[i]["hypothesis"] == own_texts[i]["hypothesis"] for i in common)
     figures: dict[str, Any] = {"n_texts": len(common), "n_equal": n_equal}
     notes = list(_wer(figures, {i: entry_texts[i] for i in common}, own_texts, theirs.rows[key], ours.rows[key]))
@@ -195,9 +195,9 @@ def _cell(key: tuple[Any, ...], theirs: Side, ours: Side, incomparable: str | No
         f"speed and energy are not comparable: flagged here: {', '.join(disturbed)}" if disturbed else None
     )
     if why:
-        return Cell(**names, **figures, notes=(*notes, why))
+        return VerifiedCell(**names, **figures, notes=(*notes, why))
     notes += _ratios(figures, theirs.rows[key], ours.rows[key])
-    return Cell(**names, **figures, notes=tuple(notes))
+    return VerifiedCell(**names, **figures, notes=tuple(notes))
 
 
 def _texts(side: Side, key: tuple[Any, ...]) -> dict[str, Row]:

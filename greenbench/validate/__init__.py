@@ -8,7 +8,7 @@ from greenbench.results import store
 from greenbench.results.record import columns, key_of
 from greenbench.validate import files, together
 from greenbench.validate.descent import descent
-from greenbench.validate.evidence import Evidence, Line, Problem, ask
+from greenbench.validate.evidence import Evidence, Problem, ResultLine, ask
 from greenbench.validate.figures import FIGURES, rates
 from greenbench.validate.form import FORM, SENSE
 from greenbench.validate.hardware import HARDWARE
@@ -71,7 +71,7 @@ def _run(folder: Path) -> Iterator[Problem]:
     yield from malformed
     yield from files.uncontrolled(run, lines[store.CONTROL], folder)
     evidence = files.evidence(folder, run, suite.protocol, lines)
-    sound: list[Line] = []
+    sound: list[ResultLine] = []
     for line in lines[store.RECORDS]:
         found = list(_row(line, evidence))
         yield from found
@@ -91,7 +91,7 @@ def _run(folder: Path) -> Iterator[Problem]:
         yield from _score(line, evidence)
 
 
-def _row(line: Line, evidence: Evidence) -> Iterator[Problem]:
+def _row(line: ResultLine, evidence: Evidence) -> Iterator[Problem]:
     """Check a row's form and sense, and in a measured one its figures and texts."""
     unreadable = list(ask(FORM, line, evidence))
     yield from unreadable
@@ -110,12 +110,12 @@ def _row(line: Line, evidence: Evidence) -> Iterator[Problem]:
             )
 
 
-def _completed(line: Line) -> Line:
+def _completed(line: ResultLine) -> ResultLine:
     """Return a line with every column of a row, null where it has none."""
-    return Line(line.file, line.number, {**dict.fromkeys(columns()), **line.row})
+    return ResultLine(line.file, line.number, {**dict.fromkeys(columns()), **line.row})
 
 
-def _score(line: Line, evidence: Evidence) -> Iterator[Problem]:
+def _score(line: ResultLine, evidence: Evidence) -> Iterator[Problem]:
     """Check a line of ``scores.jsonl``."""
     fix = f"Take {store.SCORES} away and rescore."
     if key_of(line.row) not in evidence.rows:

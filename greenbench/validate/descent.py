@@ -6,14 +6,14 @@ from typing import Any
 
 from greenbench.models import ancestry
 from greenbench.results.record import key_of
-from greenbench.validate.evidence import Evidence, Line, Problem
+from greenbench.validate.evidence import Evidence, Problem, ResultLine
 from greenbench.validate.form import EDITED
 
 _OWN = ("name", "builds", "teacher")
 """Keys of a suite's entry that do not decide on its weights."""
 
 
-def descent(lines: Sequence[Line], evidence: Evidence) -> Iterator[Problem]:
+def descent(lines: Sequence[ResultLine], evidence: Evidence) -> Iterator[Problem]:
     """Find rows that hide what was built or distilled, by which a gate and ranks would find their model."""
     entries = {entry["name"]: entry for entry in evidence.run["suite"]["variants"]}
     weights: dict[str, tuple[str, Any]] = {}

@@ -38,7 +38,7 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Line:
+class ResultLine:
     """One line of a JSON-lines file."""
 
     file: Path
@@ -76,7 +76,7 @@ class Evidence:
     segments: Mapping[record.Key, Sequence[Sequence[float]]]
     rows: Mapping[record.Key, Row]
     controls: Sequence[Row] = ()
-    edges: Sequence[Line] = ()
+    edges: Sequence[ResultLine] = ()
     at: Mapping[record.Key, int] = field(default_factory=dict)
     trace: Sequence[Session] = ()
 
@@ -120,7 +120,7 @@ class Check:
     dependent: bool = False
 
 
-def ask(checks: Sequence[Check], line: Line, evidence: Evidence) -> Iterator[Problem]:
+def ask(checks: Sequence[Check], line: ResultLine, evidence: Evidence) -> Iterator[Problem]:
     """Yield what a table of checks finds in one line."""
     failed = False
     for check in checks:

@@ -19,7 +19,7 @@ from greenbench.results.runfiles import FORMS, described
 from greenbench.suite import plan
 from greenbench.suite.config import Suite
 from greenbench.suite.protocol import Protocol, steps_of
-from greenbench.validate.evidence import Evidence, Line, Problem
+from greenbench.validate.evidence import Evidence, Problem, ResultLine
 from greenbench.validate.moments import impossible
 
 NEEDED: dict[str, Sequence[str]] = {
@@ -109,7 +109,7 @@ def _contradictory(run: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
             yield f"protocol.{name} is {value!r}, by the suite {expected.get(name)!r}"
 
 
-def uncontrolled(run: Mapping[str, Any], lines: Sequence[Line], folder: Path) -> Iterator[Problem]:
+def uncontrolled(run: Mapping[str, Any], lines: Sequence[ResultLine], folder: Path) -> Iterator[Problem]:
     """Find what ``run.json`` says of the controls and ``control.jsonl`` does not."""
     told = control.summary(line.row for line in lines)
     if run.get("control", told) != told:
@@ -117,9 +117,9 @@ def uncontrolled(run: Mapping[str, Any], lines: Sequence[Line], folder: Path) ->
         yield Problem("error", str(folder / store.RUN), what, _RESTORE)
 
 
-def read_lines(folder: Path) -> tuple[dict[str, list[Line]], list[Problem]]:
+def read_lines(folder: Path) -> tuple[dict[str, list[ResultLine]], list[Problem]]:
     """Read every JSON-lines file of a run by name; a line that cannot be used is a problem and left out."""
-    lines: dict[str, list[Line]] = {name: [] for name in FILES}
+    lines: dict[str, list[ResultLine]] = {name: [] for name in FILES}
     found: list[Problem] = []
     for path in sorted(folder.glob("*.jsonl")):
         told: list[Problem] = []
@@ -133,7 +133,7 @@ def read_lines(folder: Path) -> tuple[dict[str, list[Line]], list[Problem]]:
                         break
                     told += [_fault(path, fault)] if n_faults <= MAX_FAULTS else []
                 elif path.name in lines and isinstance(row, dict):
-                    lines[path.name].append(Line(path, number, row))
+                    lines[path.name].append(ResultLine(path, number, row))
         except StoreError as error:
             told.append(Problem("error", str(path), str(error).removeprefix(f"{path}: "), _RESTORE))
         found += told
@@ -155,7 +155,9 @@ def _lacking(file: str, number: int, row: Mapping[str, Any]) -> Fault | None:
     return Fault(number, f"{', '.join(lacking)}: missing") if lacking else None
 
 
-def evidence(folder: Path, run: Mapping[str, Any], protocol: Protocol, lines: Mapping[str, Sequence[Line]]) -> Evidence:
+def evidence(
+    folder: Path, run: Mapping[str, Any], protocol: Protocol, lines: Mapping[str, Sequence[ResultLine]]
+) -> Evidence:
     """Bring what a run holds beside its rows under the rows' keys."""
     texts: dict[record.Key, dict[str, Mapping[str, Any]]] = {}
     for line in lines[store.HYPOTHESES]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 from greenbench.results import frames, record, store
-from greenbench.validate.evidence import SAME_CLOCK_S, Check, Evidence, Line, Row
+from greenbench.validate.evidence import SAME_CLOCK_S, Check, Evidence, ResultLine, Row
 
 FIRST_UTC = datetime(2026, 1, 1, tzinfo=timezone.utc)
 """Before, there was no greenbench."""
@@ -89,7 +89,7 @@ def _is_apart(row: Row, evidence: Evidence) -> Iterator[str]:
         yield f"its window begins {overlap_s:.3g} s before that of {store.WINDOWS}:{before.number} ends"
 
 
-def _overlap_s(before: Line, line: Line) -> float | None:
+def _overlap_s(before: ResultLine, line: ResultLine) -> float | None:
     """Return by how much a line's window begins before another's ends, None where it does not."""
     shifts = [one.row["utc_s"] - one.row["t_s"] for one in (before, line)]
     shift_s = 0.0 if abs(shifts[1] - shifts[0]) < SAME_CLOCK_S else shifts[1] - shifts[0]

@@ -13,7 +13,7 @@ from greenbench.results.record import KEYS, Key, key_of
 from greenbench.suite import plan
 from greenbench.suite.config import Suite
 from greenbench.text.population import EARLIER
-from greenbench.validate.evidence import Evidence, Line, Problem
+from greenbench.validate.evidence import Evidence, Problem, ResultLine
 
 MAX_BATCH_WER_CHANGE = 0.001
 """Largest difference of WER between batch sizes that padding is forgiven: 0.1 percentage points."""
@@ -22,9 +22,9 @@ RESUME = "Continue the run with --resume."
 """What to do about a run that is not whole: a cell, a repeat or a row is missing."""
 
 
-def columns(lines: Sequence[Line]) -> Iterator[Problem]:
+def columns(lines: Sequence[ResultLine]) -> Iterator[Problem]:
     """Find columns that another version of greenbench has; rows that lack the same are one problem."""
-    declared, first = set(record.columns()), dict[tuple[str, ...], Line]()
+    declared, first = set(record.columns()), dict[tuple[str, ...], ResultLine]()
     for line in lines:
         lacking, unknown = declared - set(line.row), set(line.row) - declared
         told = (f"lacks {', '.join(sorted(lacking))}", f"has also {', '.join(sorted(unknown))}")
@@ -35,7 +35,7 @@ def columns(lines: Sequence[Line]) -> Iterator[Problem]:
             yield Problem("warning", line.where, f"the row, as maybe others, {' and '.join(names)}", fix)
 
 
-def earlier_intervals(lines: Sequence[Line]) -> Iterator[Problem]:
+def earlier_intervals(lines: Sequence[ResultLine]) -> Iterator[Problem]:
     """Say once that a run's intervals are an earlier version's: they stand, and cover less than they say."""
     earlier = [line for line in lines if line.row.get("wer_ci_unit") in EARLIER]
     if earlier:
@@ -44,9 +44,9 @@ def earlier_intervals(lines: Sequence[Line]) -> Iterator[Problem]:
         yield Problem("warning", str(earlier[0].file), what, fix)
 
 
-def repeated(lines: Sequence[Line], evidence: Evidence) -> Iterator[Problem]:
+def repeated(lines: Sequence[ResultLine], evidence: Evidence) -> Iterator[Problem]:
     """Find keys that stand twice: a resumed run measured each in a window of its own, a copied line did not."""
-    latest: dict[Key, Line] = {}
+    latest: dict[Key, ResultLine] = {}
     n_windows = Counter(key_of(line.row) for line in evidence.edges if line.row["kind"] == "window")
     n_rows = Counter(key_of(line.row) for line in lines if not _is_written_anew(line))
     for line in lines:
@@ -64,14 +64,14 @@ def repeated(lines: Sequence[Line], evidence: Evidence) -> Iterator[Problem]:
             yield Problem("warning", line.where, what, "Nothing if the run was resumed: the later line counts.", key)
 
 
-def _is_written_anew(line: Line) -> bool:
+def _is_written_anew(line: ResultLine) -> bool:
     """Whether a power log was attached to a row, which stands in the file as it was measured, too."""
     return line.row.get("energy_system_source") == EXTERNAL
 
 
-def alike(lines: Iterable[Line]) -> Iterator[Problem]:
+def alike(lines: Iterable[ResultLine]) -> Iterator[Problem]:
     """Find rows of one data set, or of one model, that are not of the same size."""
-    first: dict[tuple[Any, ...], Line] = {}
+    first: dict[tuple[Any, ...], ResultLine] = {}
     for line in lines:
         row = line.row
         for of, names in _ALIKE.items():
@@ -95,7 +95,7 @@ _ALIKE = {
 """What rows have in common by which columns, and what is then the same in all of them."""
 
 
-def whole(lines: Iterable[Line], evidence: Evidence) -> Iterator[Problem]:
+def whole(lines: Iterable[ResultLine], evidence: Evidence) -> Iterator[Problem]:
     """Find data sets that lack utterances of those that the suite takes."""
     limits = {entry["name"]: entry.get("limit") for entry in evidence.run["suite"]["datasets"]
               if not entry.get("length_buckets")}  # fmt: skip
@@ -116,7 +116,7 @@ def whole(lines: Iterable[Line], evidence: Evidence) -> Iterator[Problem]:
             )
 
 
-def incomplete(lines: Sequence[Line], evidence: Evidence) -> Iterator[Problem]:
+def incomplete(lines: Sequence[ResultLine], evidence: Evidence) -> Iterator[Problem]:
     """Find the cells, rounds and repeats that the suite asks for and no row accounts for."""
     by_cell: dict[Key, list[Mapping[str, Any]]] = {}
     for row in store.current(dict(line.row) for line in lines):
@@ -143,14 +143,14 @@ def _planned(evidence: Evidence, seen: Iterable[Key]) -> list[plan.Cell]:
     return plan.plan(suite, evidence.run.get("only"))
 
 
-def orphans(texts: Sequence[Line], evidence: Evidence) -> Iterator[Problem]:
+def orphans(texts: Sequence[ResultLine], evidence: Evidence) -> Iterator[Problem]:
     """Find texts whose row was not written, as when a run is killed in between."""
     for key, line in {key_of(line.row): line for line in texts}.items():
         if key not in evidence.rows:
             yield Problem("error", line.where, "texts of a row that is not there", RESUME)
 
 
-def batches(lines: Iterable[Line], folder: Path) -> Iterator[Problem]:
+def batches(lines: Iterable[ResultLine], folder: Path) -> Iterator[Problem]:
     """Compare WER at batch size 1 with the others: padding must not change what a model hears."""
     wers: dict[tuple[str, str, str], dict[int, list[float]]] = {}
     keys: dict[tuple[Any, ...], Key] = {}

@@ -33,7 +33,7 @@ MAX_BYTES = 2**20
 
 
 @dataclass(frozen=True)
-class Cell:
+class VerifiedCell:
     """One cell of an entry, held against its measurement here.
 
     Attributes:
@@ -94,7 +94,7 @@ class Verification:
     platform: str
     platform_id: str
     same_platform: bool
-    cells: tuple[Cell, ...]
+    cells: tuple[VerifiedCell, ...]
 
     @property
     def verdict(self) -> str:
@@ -105,7 +105,7 @@ class Verification:
         return REPRODUCED if REPRODUCED in verdicts else NOT_MEASURED
 
 
-def contradictions(cell: Cell, same_platform: bool) -> Iterator[str]:
+def contradictions(cell: VerifiedCell, same_platform: bool) -> Iterator[str]:
     """Yield what of a cell was not reproduced."""
     share = EQUAL_TEXTS[same_platform]
     if cell.n_texts - cell.n_equal > max(1, int((1 - share) * cell.n_texts)):
@@ -127,7 +127,7 @@ def _contradiction(what: str, ratio: float | None, low: float | None, unit: str)
         yield f"{what}: the entry has {ratio:.2f} times the {unit} measured here{sure}, {limit:.2f} are allowed"
 
 
-def verdict(cell: Cell, same_platform: bool) -> str:
+def verdict(cell: VerifiedCell, same_platform: bool) -> str:
     """Return what a cell's figures make of it."""
     if cell.reason is not None or not cell.n_texts:
         return NOT_MEASURED
@@ -170,7 +170,7 @@ def read(path: Path) -> Verification:
 
 def _verification(content: Mapping[str, Any]) -> Verification:
     cells = tuple(
-        Cell(**{field.name: one[field.name] for field in fields(Cell)} | {"notes": tuple(one["notes"])})
+        VerifiedCell(**{field.name: one[field.name] for field in fields(VerifiedCell)} | {"notes": tuple(one["notes"])})
         for one in content["cells"]
     )
     names = [field.name for field in fields(Verification) if field.name != "cells"]

@@ -168,7 +168,7 @@ def test_what_is_no_message_of_a_worker_is_refused_as_such(line: str, suite_data
     with pytest.raises(messages.UnreadableError, match="no message|cannot be read"):
         messages.read(line.encode(errors="surrogateescape"), job)
     read = messages.read('{"kind": "phase", "text": "Ω \\ud800"}'.encode(), job)
-    assert read == messages.Phase(kind="phase", text="Ω \\ud800")
+    assert read == messages.PhaseMessage(kind="phase", text="Ω \\ud800")
 
 
 def test_json_keeps_everything_but_what_is_no_text() -> None:

@@ -98,7 +98,7 @@ SAMPLES = b"".join(
 )
 PROGRESS = json.dumps(asdict(progress.Progress(7, 30.5, 12.0, 99.0, "counter", 0.5, 5))).encode()
 ABOUT = {"build": "a build", "settings": "none"}
-CELL = verification.Cell("v", "d", "cpu", "offline", 1, 9, 9, None, None, 1.1, 0.9, 1.0, 1.2, ("a note",))
+CELL = verification.VerifiedCell("v", "d", "cpu", "offline", 1, 9, 9, None, None, 1.1, 0.9, 1.0, 1.2, ("a note",))
 RECORD = verification.as_json(
     verification.Verification(
         "ab", "entry.zip", "somebody", "2026-01-02T03:04:05+00:00", "0.1.0", "a board", "ab", True, (CELL,)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 from pydantic import TypeAdapter
 
-from greenbench.harness.cooldown import Rest, rest, rule, temperatures
+from greenbench.harness.cooldown import Cooldown, rest, rule, temperatures
 from greenbench.harness.job import Job
 from greenbench.meters.clock import Clock
 from greenbench.suite.protocol import PROTOCOLS
@@ -56,13 +56,13 @@ def test_a_rest_ends_once_all_parts_are_cool(machine: Machine, cpu_c: float, gpu
 def test_a_rest_has_its_longest(machine: Machine) -> None:
     """A machine that does not cool down in time is waited for no longer, and what is left is told."""
     machine.cpu_c = 140.0
-    assert rest(OFFICIAL, START, machine.look) == Rest(60.0, 40.0)
+    assert rest(OFFICIAL, START, machine.look) == Cooldown(60.0, 40.0)
 
 
 @pytest.mark.parametrize("start", [{}, START])
 def test_without_a_temperature_the_seconds_are_fixed(machine: Machine, start: dict) -> None:
     """Where none can be read, at the start or any more, the machine rests for all of the time."""
-    assert rest(OFFICIAL, start, dict) == Rest(60.0, None)
+    assert rest(OFFICIAL, start, dict) == Cooldown(60.0, None)
 
 
 def test_a_protocol_without_degrees_rests_its_seconds(machine: Machine) -> None:
@@ -71,8 +71,8 @@ def test_a_protocol_without_degrees_rests_its_seconds(machine: Machine) -> None:
     def look() -> dict:
         raise AssertionError
 
-    assert rest(STANDARD, START, look) == Rest(10.0, None)
-    assert rest(QUICK, START, look) == Rest(0.0, None)
+    assert rest(STANDARD, START, look) == Cooldown(10.0, None)
+    assert rest(QUICK, START, look) == Cooldown(0.0, None)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_the_worker_is_told_of_the_rest(suite_data: dict) -> None:
     from greenbench.suite.plan import plan
 
     loaded = config.load(suite_data)
-    job = Job("r", 3, loaded, plan(loaded)[0], rest=Rest(12.5, 4.0), weigh=True)
+    job = Job("r", 3, loaded, plan(loaded)[0], rest=Cooldown(12.5, 4.0), measure_overhead=True)
     back = TypeAdapter(Job).validate_json(TypeAdapter(Job).dump_json(job))
-    assert (back.rest, back.weigh) == (job.rest, True)
+    assert (back.rest, back.measure_overhead) == (job.rest, True)
     assert json.loads(TypeAdapter(Job).dump_json(job))["rest"] == {"cooldown_s": 12.5, "cooldown_excess_c": 4.0}

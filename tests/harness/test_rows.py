@@ -9,7 +9,7 @@ from greenbench.hardware.roofline import Peaks
 from greenbench.harness import rows
 from greenbench.harness.idle import WarmUp
 from greenbench.harness.rows import CellFacts, Job
-from greenbench.harness.window import Probe, Spoken, Window
+from greenbench.harness.window import Probe, UtteranceFacts, Window
 from greenbench.metrics import METRICS
 from greenbench.plugins import Quantity, Reading
 from greenbench.results.record import KEYS, to_row
@@ -42,7 +42,7 @@ def window() -> Window:
         "foreign_cpu_s": Quantity(0.0, "counter", "system-times"),
     }
     said = [("a", "RED GREEN", 2.0), ("b", "BLUE", 1.0), ("c", "WHITE", 2.0)]
-    spoken = [Spoken(name, None, text, seconds, f"digest of {name}") for name, text, seconds in said]
+    spoken = [UtteranceFacts(name, None, text, seconds, f"digest of {name}") for name, text, seconds in said]
     return Window(Reading(quantities), spoken, dict(TEXTS), audio_s=10.0, padded_s=12.5, n_passes=2)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from greenbench.datasets.corpus import Corpus
 from greenbench.harness import server
 from greenbench.harness.load import Load
-from greenbench.harness.window import Spoken, Window, run_window
+from greenbench.harness.window import UtteranceFacts, Window, run_window
 from greenbench.metrics import METRICS
 from greenbench.plugins import Clip, Transcriber
 from greenbench.suite import scenarios
@@ -111,7 +111,9 @@ def simulated(rate_hz: float, n: int, rng: np.random.Generator) -> Window:
     """A window of a queue of constant work: Lindley's recursion, without a clock."""
     walk = np.concatenate([[0.0], np.cumsum(SERVICE_S - rng.exponential(1 / rate_hz, n - 1))])
     waits = walk - np.minimum.accumulate(walk)
-    return Window(spoken=[Spoken("u", None, "", 1.0, "")], latencies_s=[("u", float(w + SERVICE_S)) for w in waits])
+    return Window(
+        spoken=[UtteranceFacts("u", None, "", 1.0, "")], latencies_s=[("u", float(w + SERVICE_S)) for w in waits]
+    )
 
 
 def documented() -> list[tuple[int, int, float]]:
@@ -178,7 +180,7 @@ def test_the_same_seed_is_the_same_day() -> None:
 
 
 def window_of(latencies_s: list[float], audio_s: float = 5.0) -> Window:
-    spoken = [Spoken("u", None, "", audio_s, "")]
+    spoken = [UtteranceFacts("u", None, "", audio_s, "")]
     return Window(spoken=spoken, latencies_s=[("u", seconds) for seconds in latencies_s])
 
 
@@ -219,7 +221,7 @@ def test_the_bound_grows_with_the_utterance(audio_s: float, bound_s: float) -> N
 def test_a_model_too_slow_for_any_rate_is_told_apart_from_bad_luck(n: int, n_late: int, hopeless: bool) -> None:
     """Too many late ones without a queue, known with 99 % confidence, end it; one hiccup of forty does not."""
     alone = window_of([0.9] * (n - n_late) + [1.1] * n_late)
-    reason = server.unservable(ASKED, alone)
+    reason = server.too_slow(ASKED, alone)
     assert (reason is not None) is hopeless
     if reason:
         assert f"{n_late} of {n} utterances take longer than the latency bound" in reason
@@ -269,4 +271,4 @@ def test_what_is_asked_and_what_was_tried_in_words() -> None:
     assert scenarios.demand(ASKED) == "poisson at the highest rate, p99 within 0.5 s + 0.1 x audio"
     assert scenarios.demand(Server(rate_hz=2.5, percentile=90)) == "poisson at 2.5 Hz, p90 within 0.5 s + 0.1 x audio"
     found = server.search(ASKED.model_copy(update={"max_probes": 2}), 8.0, lambda hz: window_of([hz / 5] * 459))
-    assert server.told(found.probes) == "4 Hz held (0 of 459 late); 6 Hz missed (459 of 459 late)"
+    assert server.summary(found.probes) == "4 Hz held (0 of 459 late); 6 Hz missed (459 of 459 late)"

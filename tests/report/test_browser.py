@@ -13,7 +13,7 @@ import pytest
 from greenbench.analysis.gate import Gate
 from greenbench.analysis.summary import ENERGY
 from greenbench.report import snapshots
-from greenbench.report.dashboard import Server
+from greenbench.report.dashboard import Dashboard
 from greenbench.report.pages import write_page
 from greenbench.results import store
 from greenbench.text import scorers
@@ -319,17 +319,17 @@ def test_axe_finds_no_barrier(
 
 
 @pytest.fixture
-def served(written: Callable[..., Path]) -> Iterator[tuple[Server, Path]]:
+def served(written: Callable[..., Path]) -> Iterator[tuple[Dashboard, Path]]:
     """A dashboard of a folder with one run that has no row yet."""
     where = written()
-    with Server(where.parent, ("127.0.0.1", 0)) as server:
+    with Dashboard(where.parent, ("127.0.0.1", 0)) as server:
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         yield server, where
         server.shutdown()
 
 
 def test_a_live_dashboard_shows_a_new_row(
-    browser: Any, served: tuple[Server, Path], row: Callable[..., dict[str, Any]]
+    browser: Any, served: tuple[Dashboard, Path], row: Callable[..., dict[str, Any]]
 ) -> None:
     """It waits for the first row, draws it, takes in the next as it comes, and keeps what was chosen meanwhile."""
     server, where = served

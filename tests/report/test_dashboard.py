@@ -20,23 +20,23 @@ import pytest
 
 from greenbench.errors import InputError
 from greenbench.report import content
-from greenbench.report.dashboard import Limits, Server, is_loopback
+from greenbench.report.dashboard import Dashboard, Limits, is_loopback
 from greenbench.results import store
 
 Folder = Callable[..., Path]
 Start = Callable[..., "subprocess.Popen[Any]"]
 
 
-Serve = Callable[..., Server]
+Serve = Callable[..., Dashboard]
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Serve a folder at a free port until the test ends."""
-    servers: list[Server] = []
+    servers: list[Dashboard] = []
 
-    def start(folder: Path, host: str = "127.0.0.1", limits: Limits | None = None) -> Server:
-        servers.append(Server(folder, (host, 0), limits=limits or Limits()))
+    def start(folder: Path, host: str = "127.0.0.1", limits: Limits | None = None) -> Dashboard:
+        servers.append(Dashboard(folder, (host, 0), limits=limits or Limits()))
         threading.Thread(target=servers[-1].serve_forever, args=(0.02,), daemon=True).start()
         return servers[-1]
 
@@ -46,7 +46,7 @@ def serve() -> Iterator[Serve]:
         server.server_close()
 
 
-def ask(server: Server, path: str = "/", method: str = "GET", **headers: str) -> tuple[int, str | None, str]:
+def ask(server: Dashboard, path: str = "/", method: str = "GET", **headers: str) -> tuple[int, str | None, str]:
     connection = HTTPConnection(str(server.server_address[0]), int(server.server_address[1]))
     connection.request(method, path, headers=headers)
     answer = connection.getresponse()
@@ -129,7 +129,7 @@ def test_a_port_in_use_is_one_clear_line(serve: Serve, tmp_path: Path) -> None:
     """The message names the address and the way out."""
     taken = int(serve(tmp_path).server_address[1])
     with pytest.raises(InputError, match=f"cannot serve at 127.0.0.1:{taken}: .*--port"):
-        Server(tmp_path, ("127.0.0.1", taken))
+        Dashboard(tmp_path, ("127.0.0.1", taken))
 
 
 BAD: dict[str, Callable[[Path], object]] = {
@@ -182,7 +182,7 @@ def test_a_folder_that_is_not_there_is_named(serve: Serve, tmp_path: Path) -> No
     assert "There is no run here" in ask(server)[2]
 
 
-def connect(server: Server, send: bytes = b"") -> socket.socket:
+def connect(server: Dashboard, send: bytes = b"") -> socket.socket:
     client = socket.create_connection(server.server_address[:2], timeout=30)
     client.sendall(send)
     return client
@@ -227,7 +227,7 @@ def test_beyond_the_bound_the_answer_is_503(serve: Serve, folder: Folder) -> Non
         assert any(retried(server) for _ in range(200))
 
 
-def retried(server: Server) -> bool:
+def retried(server: Dashboard) -> bool:
     time.sleep(0.02)
     with connect(server, WHOLE) as client:
         return status_of(client) == 200
@@ -310,4 +310,4 @@ def test_ipv6_is_served(host: str, serve: Serve, tmp_path: Path) -> None:
 def test_a_host_that_is_not_known_is_one_clear_line(tmp_path: Path) -> None:
     """The message names the address and both ways out."""
     with pytest.raises(InputError, match=r"cannot serve at no such host:0: .*--port or --host"):
-        Server(tmp_path, ("no such host", 0))
+        Dashboard(tmp_path, ("no such host", 0))

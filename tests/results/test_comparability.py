@@ -5,7 +5,7 @@ import pytest
 from greenbench.metrics import METRICS
 from greenbench.provenance import Mixed
 from greenbench.results import comparability
-from greenbench.results.comparability import columns, conditions, differing, told, value
+from greenbench.results.comparability import columns, conditions, describe, differing, value
 from greenbench.results.record import columns as row_columns
 
 ROW = {
@@ -66,16 +66,16 @@ def test_each_column_separates_the_metrics_it_can_change(column: str, other: obj
 def test_a_refusal_names_both_values() -> None:
     """What differs is told with both values; what one row does not say is unknown, and differs from what is known."""
     found = refused("rtfx", threads=None, protocol="standard")
-    assert told(found) == "threads 2 against unknown, protocol quick against standard"
+    assert describe(found) == "threads 2 against unknown, protocol quick against standard"
     assert differing(ROW | {"threads": None}, ROW | {"threads": float("nan")}, columns("rtfx")) == {}
 
 
 def test_hashes_of_two_versions_are_told_apart_from_other_data() -> None:
     """Of an old and a new form of the data hash nobody says that the data differ; of two of one form they do."""
     found = refused("wer", data_hash="v2-0123456789abcdef")
-    assert told(found).endswith("(hashes of two versions, which cannot be compared: measure the older run again)")
+    assert describe(found).endswith("(hashes of two versions, which cannot be compared: measure the older run again)")
     for other in ("def", None):
-        assert "versions" not in told(refused("wer", data_hash=other))
+        assert "versions" not in describe(refused("wer", data_hash=other))
 
 
 def test_what_the_comparison_is_about_may_differ() -> None:

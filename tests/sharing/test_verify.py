@@ -20,7 +20,7 @@ from greenbench.sharing.submission import pack
 from greenbench.sharing.verify import Request, verify
 from greenbench.suite import config
 from greenbench.validate import verification
-from greenbench.validate.verification import NOT_REPRODUCED, REPRODUCED, Cell, Verification
+from greenbench.validate.verification import NOT_REPRODUCED, REPRODUCED, Verification, VerifiedCell
 
 CELL: dict[str, Any] = {
     "variant": "a", "n_wrong": 2,
@@ -177,7 +177,7 @@ def entry_page(site: Path) -> str:
 
 RECORD = Verification(
     "0" * 64, "e.zip", "Jo", "2026-11-02T03:04:05+00:00", "0.1.0", "Test CPU", "abc", True,
-    (Cell("a", "said", "cpu", "offline", 8, 40, 40),),
+    (VerifiedCell("a", "said", "cpu", "offline", 8, 40, 40),),
 )  # fmt: skip
 
 
@@ -208,7 +208,7 @@ def test_a_record_that_does_not_hold_is_refused_by_name(
 
 def test_figures_that_contradict_make_no_reproduction(entry: Entry, tmp_path: Path) -> None:
     """A verdict follows from the figures of its record, whatever the record says of each cell."""
-    wrong = Cell("a", "said", "cpu", "offline", 8, 40, 4)
+    wrong = VerifiedCell("a", "said", "cpu", "offline", 8, 40, 4)
     content = json.loads(verification.as_json(RECORD))
     content["cells"] = [{**content["cells"][0], "n_equal": wrong.n_equal, "verdict": REPRODUCED}]
     (tmp_path / "v.json").write_text(json.dumps(content))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from greenbench.validate.descent import descent
-from greenbench.validate.evidence import Line
+from greenbench.validate.evidence import ResultLine
 
 MODEL = {"use": "wav2vec2", "model": "/models/ours"}
 SUITE = [
@@ -22,7 +22,7 @@ STUDENT = {"variant": "student", "identity": "w2", "parent": "ours", "ancestors"
 
 def told(*rows: dict[str, Any]) -> list[str]:
     keys = dict.fromkeys(("run_id", "dataset", "device", "scenario", "batch_size", "round", "repeat"))
-    lines = [Line(Path("r"), n, {**keys, "status": "ok", **row}) for n, row in enumerate(rows)]
+    lines = [ResultLine(Path("r"), n, {**keys, "status": "ok", **row}) for n, row in enumerate(rows)]
     return [problem.what for problem in descent(lines, SimpleNamespace(run={"suite": {"variants": SUITE}}))]
 
 

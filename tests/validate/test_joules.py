@@ -8,7 +8,7 @@ import pytest
 from greenbench.plugins.traces import Session
 from greenbench.results.record import KEYS
 from greenbench.suite.protocol import PROTOCOLS
-from greenbench.validate.evidence import Evidence, Line
+from greenbench.validate.evidence import Evidence, ResultLine
 from greenbench.validate.joules import _agrees_with_its_samples
 
 START_S, END_S = 100.0, 104.0
@@ -23,7 +23,7 @@ def found(samples: list[dict[str, float]], part: str, joules: float, source: str
     key = tuple(KEY.values())
     evidence = Evidence(
         Path(), {}, PROTOCOLS["quick"], {}, {key: [[START_S, END_S]]}, {key: row},
-        edges=[Line(Path(), 1, edges)], at={key: 0}, trace=[Session(1e9, 0.1, samples)],
+        edges=[ResultLine(Path(), 1, edges)], at={key: 0}, trace=[Session(1e9, 0.1, samples)],
     )  # fmt: skip
     return list(_agrees_with_its_samples(row, evidence))
 
