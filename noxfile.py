@@ -22,9 +22,9 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def test(session: nox.Session) -> None:
-    """Run the tests of README's command: what measures alone, after the others in two processes."""
+    """Run the tests of README's command: what measures alone, after the others in three processes."""
     session.install("-e", ".[test]")
-    session.run("pytest", "-n", "2", "--dist", "loadfile", "-m", "not slow and not measures", *session.posargs)
+    session.run("pytest", "-n", "3", "--dist", "loadfile", "-m", "not slow and not measures", *session.posargs)
     session.run("pytest", "-m", "measures and not slow", *session.posargs)
 
 

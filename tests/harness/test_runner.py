@@ -135,33 +135,32 @@ def test_without_a_pace_nothing_is_sampled(suite_data: dict, tmp_path: Path) -> 
     assert len(list(store.read_rows(tmp_path / "run" / store.WINDOWS))) == 2
 
 
+DEATHS = {
+    "raise": "RuntimeError: the model broke",
+    "kill": "killed by SIGKILL (out of memory, or killed from outside)",
+    "exit": "ended early with exit code 7",
+    "short": "the model returned 0 texts for a batch of",
+    "hang": "took longer than timeout_s: ",
+}
+
+
 @pytest.mark.usefixtures("bad_plugin")
-@pytest.mark.parametrize(
-    ("how", "reason"),
-    [
-        ("raise", "RuntimeError: the model broke"),
-        ("kill", "killed by SIGKILL (out of memory, or killed from outside)"),
-        ("exit", "ended early with exit code 7"),
-        ("hang", "took longer than timeout_s: "),
-        ("short", "the model returned 0 texts for a batch of"),
-    ],
-)
+@pytest.mark.parametrize(("modes", "limit_s"), [(("raise", "kill", "exit", "short"), 20), (("hang",), 8)])
 def test_every_death_is_a_row_and_the_run_goes_on(
-    suite_data: dict, tmp_path: Path, how: str, reason: str, patience: Patience
+    suite_data: dict, tmp_path: Path, modes: tuple[str, ...], limit_s: float, patience: Patience
 ) -> None:
     """However a model dies, its row says why, earlier repeats stay, energy is null and the next cell runs."""
-    bad = {"use": "bad", "how": how, "after": 9}  # dies in its second window, see the next test
+    bad = [{"use": "bad", "how": how, "after": 9} for how in modes]  # dies in its second window, see the next test
     protocol = {"use": "quick", "repeats": 2, "window_s": 0.02, "idle_s": 0}
-    data = {**suite_data, "variants": ["null/rtfx-100", bad, "null/instant"], "protocol": protocol}
-    frame = run(
-        {**data, "timeout_s": patience(20 if how != "hang" else 8), "batch_sizes": [2]}, Options(out=tmp_path / "run")
-    )
+    data = {**suite_data, "variants": ["null/rtfx-100", *bad, "null/instant"], "protocol": protocol}
+    frame = run({**data, "timeout_s": patience(limit_s), "batch_sizes": [2]}, Options(out=tmp_path / "run"))
     by_variant = {name: list(part["status"]) for name, part in frame.groupby("variant")}
     assert by_variant["null/rtfx-100"] == by_variant["null/instant"] == ["ok", "ok"]
-    assert by_variant[f"bad:{how}"][-1] == "error"
-    dead = frame[(frame["variant"] == f"bad:{how}") & (frame["status"] == "error")].iloc[0]
-    assert reason in dead["reason"]
-    assert dead[["energy_j", "energy_j_per_audio_s", "rtfx", "wer"]].isna().all()
+    for how in modes:
+        assert by_variant[f"bad:{how}"][-1] == "error"
+        dead = frame[(frame["variant"] == f"bad:{how}") & (frame["status"] == "error")].iloc[0]
+        assert DEATHS[how] in dead["reason"]
+        assert dead[["energy_j", "energy_j_per_audio_s", "rtfx", "wer"]].isna().all()
 
 
 @pytest.mark.usefixtures("bad_plugin")
