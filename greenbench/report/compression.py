@@ -35,17 +35,27 @@ def table(descents: Iterable[Descent]) -> list[dict[str, Any]]:
     return [{name: line[name] for name in used} for line in lines]
 
 
-def shown(descents: Sequence[Descent]) -> tuple[str, list[dict[str, str]]]:
-    """Return a title that says what all descents share, and their table for a terminal without it."""
+def folded(descents: Iterable[Descent]) -> tuple[str, list[dict[str, str]]]:
+    """Return a title that says what all descents share, and their table without it."""
     lines = [{name: value or "" for name, value in line.items()} for line in table(descents)]
     for line in lines:
-        line["against"] = f"against {line['against']}"
         line.update({PAYS_BACK: line[PAYS_BACK].replace(" of audio", "")} if PAYS_BACK in line else {})
     same, lines = layout.folded(lines, _PLACE)
     method, lines = layout.unmarked(lines, (HEADINGS["energy"], PAYS_BACK))
-    for line in lines:
-        line["variant"] = " | ".join([line["variant"], *(line.pop(name) for name in _PLACE if name in line)])
+    if lines and "against" not in lines[0]:
+        same[0] = f"against {same[0]}"
     return "; ".join([*same, *([f"energy {method}"] if method else [])]), lines
+
+
+def shown(descents: Sequence[Descent]) -> tuple[str, list[dict[str, str]]]:
+    """Return the same for a terminal, where the variant stands with what it is held against."""
+    title, lines = folded(descents)
+    for line in lines:
+        place = [
+            f"against {line.pop(name)}" if name == "against" else line.pop(name) for name in _PLACE if name in line
+        ]
+        line["variant"] = " | ".join([line["variant"], *place])
+    return title, lines
 
 
 def _line(descent: Descent) -> dict[str, str | None]:

@@ -19,7 +19,7 @@ from greenbench.results import store
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_SCRIPTS = ("data.js", "charts.js", "table.js", "page.js")
+_SCRIPTS = ("data.js", "charts.js", "table.js", "columns.js", "page.js")
 
 
 def write_page(folders: Path | Iterable[Path], out: Path, gate: Gate = DEFAULT) -> Path:

@@ -93,19 +93,20 @@ def _column(metric: str) -> tuple[str, str, str]:
 
 
 def _compression(view: View) -> Context | None:
-    lines = compression.table(view.content.descents)
+    same, lines = compression.folded(view.content.descents)
     if not lines:
         return None
     notes = compression.notes(view.content.descents)
-    return {"lines": lines, "legend": compression.LEGEND, "notes": notes, "is_cut": len(lines) == N_HELD}
+    return {"same": same, "lines": lines, "legend": compression.LEGEND, "notes": notes, "is_cut": len(lines) == N_HELD}
 
 
 def _bigfoot(view: View) -> Context | None:
     lines = bigfoot.beside(view.content.descents)
     if not lines:
         return None
-    beyond = compression.table(bigfoot.beyond(view.content.descents))
-    return {"lines": lines, "differ": bigfoot.DIFFER.items(), "table_3": bigfoot.TABLE_3, "beyond": beyond}
+    same, beyond = compression.folded(bigfoot.beyond(view.content.descents))
+    differ, table_3 = bigfoot.DIFFER.items(), bigfoot.TABLE_3
+    return {"lines": lines, "differ": differ, "table_3": table_3, "beyond": beyond, "same": same}
 
 
 def _scores(view: View) -> Context | None:

@@ -288,6 +288,41 @@ def test_a_phone_shows_it_without_scrolling_sideways(visit: Visit, page: Path, w
     assert phone.execute_script("return document.documentElement.scrollWidth") <= width
 
 
+CUT = """
+const cut = [...document.querySelectorAll("body *")].filter(e => !e.closest("svg")
+  && e.clientWidth > 0 && getComputedStyle(e).overflowX !== "visible" && e.scrollWidth > e.clientWidth + 1)
+  .map(e => e.outerHTML.slice(0, 80));
+for (const chart of document.querySelectorAll(".chart .main-svg")) {
+  const box = chart.getBoundingClientRect();
+  for (const text of chart.querySelectorAll("text")) {
+    const one = text.getBoundingClientRect();
+    if (one.width && (one.left < box.left - 1 || one.right > box.right + 1)) cut.push(text.textContent);
+  }
+}
+return document.documentElement.scrollWidth > innerWidth ? [...cut, "the page"] : cut;
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 800])
+def test_nothing_is_cut_on_a_small_screen(visit: Visit, page: Path, width: int, scheme: str) -> None:
+    """No table, block or chart is wider than its place; a table's columns come in turns, each of them in one."""
+    small = drawn(visit(page.as_uri(), width, scheme))
+    charts(small, "bars")
+    assert small.execute_script(CUT) == []
+    heads = small.find_elements("css selector", "#table thead th")
+    names = small.execute_script("return [...document.querySelectorAll('#table thead button')].map(e => e.textContent)")
+    found = [head.text.split("\n")[0] for head in heads if head.is_displayed()]
+    assert found[0] == "variant"
+    for _ in names:
+        further = small.find_elements("css selector", "[aria-labelledby=cells] .turns button")[-1]
+        if further.is_displayed() and further.is_enabled():
+            further.click()
+            found += [head.text.split("\n")[0] for head in heads if head.is_displayed()][1:]
+            assert small.execute_script(CUT) == []
+    assert found == names
+
+
 def test_paper_has_whole_charts_and_what_was_chosen(visit: Visit, page: Path) -> None:
     """In print nothing is wider than the sheet, no chart is higher, and a choice stands where the filters were."""
     paper = drawn(visit(page.as_uri(), 718, "dark", "print"))

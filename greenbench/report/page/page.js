@@ -45,6 +45,7 @@ function render() {
     reading.hidden = !reading.dataset.lines.split(" ").some(index => shown.has(Number(index)));
   for (const article of document.querySelectorAll("[data-lines-of] article"))
     article.hidden = ![...article.querySelectorAll("[data-lines]")].some(reading => !reading.hidden);
+  fitAll();
   drawAll(visible);
   root.dataset.drawn = Number(root.dataset.drawn ?? 0) + 1;
 }
