@@ -93,9 +93,9 @@ class Evidence:
     def samples_over(self, edges: Row) -> list[list[Sample]]:
         """Return the same of any line of ``windows.jsonl``, by all pollers on its clock: a resumed run has several."""
         offset_s = edges["utc_s"] - edges["t_s"]
-        near = [session for session in self.trace if abs(session.offset_s - offset_s) < SAME_CLOCK_S]
+        near = [one for one in self.trace if one.samples and abs(one.offset_s - offset_s) < SAME_CLOCK_S]
         if not near:
-            return []
+            return [[] for _ in edges["segments"]]
         return [together(near, start, end).over(start, end) for start, end in edges["segments"]]
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from greenbench.hardware.bounds import BOUNDS, domain_of, implausible, impossible_w
 from greenbench.meters import energy
-from greenbench.plugins.traces import Trace
 from greenbench.results import store
 from greenbench.results.record import key_of
 from greenbench.validate.evidence import Check, Evidence, Row
@@ -47,17 +46,14 @@ def _idle_power_can_be(row: Row, evidence: Evidence) -> Iterator[str]:
 
 def _samples_can_be(row: Row, evidence: Evidence) -> Iterator[str]:
     """Sampled joules stand on readings that are possible, every one."""
-    trace = Trace(evidence.folder / store.POWER)
     for part in energy.PARTS:
         source = row.get(f"energy_{part}_source")
         prefix, domain = SAMPLED.get(str(source)), domain_of(part, source)
         if prefix is None or row.get(f"energy_{part}_j") is None:
             continue
-        for start_s, end_s in evidence.segments.get(key_of(row), ()):
-            found = (_impossible(sample, prefix, domain) for sample in trace.samples(start_s, end_s))
-            if why := next(filter(None, found), None):
-                yield f"energy_{part}_j stands on a sample in {store.POWER} that cannot be: {why}"
-                break
+        found = (_impossible(one, prefix, domain) for samples in evidence.samples(row) for one in samples)
+        if why := next(filter(None, found), None):
+            yield f"energy_{part}_j stands on a sample in {store.POWER} that cannot be: {why}"
 
 
 def _impossible(sample: Mapping[str, Any], prefix: str, domain: str) -> str | None:
@@ -86,9 +82,9 @@ def _n_units(domain: str, evidence: Evidence) -> int:
 
 
 def _counters(evidence: Evidence) -> set[str]:
-    """Return the names of the package counters in the first samples of the trace."""
-    samples = Trace(evidence.folder / store.POWER).samples(0.0, 0.0)
-    names = {name for sample in samples for name in sample if name.startswith(PER_COUNTER)}
+    """Return the names of the package counters in the first sample of each poller."""
+    first = [session.samples[0] for session in evidence.trace if session.samples]
+    names = {name for sample in first for name in sample if name.startswith(PER_COUNTER)}
     return {name for name in names if not name.endswith("-dram.energy_uj")}
 
 
