@@ -39,7 +39,7 @@ class Limits:
     max_log_lines: int = 1_000_000
     max_bytes: int = 2**28
     max_files: int = 2_000
-    max_ratio: float = 200.0
+    max_ratio: float = 100.0
     max_lines: int = 1_000_000
     max_aligned: int = 150_000_000_000
     max_line_bytes: int = 2**21

@@ -318,12 +318,12 @@ def test_two_packages_draw_what_one_cannot(copy: Path) -> None:
 @pytest.mark.parametrize(("watts", "told"), [(-41.0, "is the clamp reversed?"), (42e6, "is the unit right?")])
 def test_sampled_joules_stand_on_possible_samples(watts: float, told: str, copy: Path) -> None:
     """One sample in a window that no rail can have is an error of the row whose joules it is part of."""
-    (start_s, end_s), *_ = next(
-        row["segments"] for row in store.read_rows(copy / store.WINDOWS) if row["kind"] == "window"
-    )
+    edges = next(row for row in store.read_rows(copy / store.WINDOWS) if row["kind"] == "window")
+    start_s, end_s = edges["segments"][0]
+    header = {"header": {"t_s": edges["t_s"], "utc_s": edges["utc_s"], "period_s": 0.1}}
     times = [start_s - 1, (start_s + end_s) / 2, end_s + 1]
     samples = [{"t_s": t, "t_end_s": t, "hwmon.VDD_IN.power_w": w} for t, w in zip(times, (5, watts, 5), strict=True)]
-    (copy / store.POWER).write_text("".join(json.dumps(sample) + "\n" for sample in samples))
+    (copy / store.POWER).write_text("".join(json.dumps(line) + "\n" for line in (header, *samples)))
     assert found(copy) == []
 
     def edit(row: dict[str, Any]) -> None:
