@@ -147,7 +147,7 @@ def no_samples(files: Files) -> None:
     del files["honest/power.jsonl"]
 
 
-@forgery("the row does not say what they told")
+@forgery("the row does not state what they read")
 def joules_left_out(files: Files) -> None:
     def change(row: Row) -> None:
         row.update({name: None for name in row if name.startswith("energy_")})
@@ -236,7 +236,7 @@ def rows_before_their_run(files: Files) -> None:
     rows(files, lambda row: row.update(timestamp_utc="2026-01-01T03:04:05+00:00"))
 
 
-@forgery("nobody knows when it was measured")
+@forgery("it does not state when it was measured")
 def rows_without_a_time(files: Files) -> None:
     rows(files, lambda row: row.update(timestamp_utc=None))
 

@@ -18,7 +18,7 @@ class Limits:
     Attributes:
         max_file_bytes: of one file of a run; a week of samples at 10 Hz is a third of that.
         max_file_lines: likewise.
-        max_log_bytes: of a power log, which is held in memory.
+        max_log_bytes: of a power log, which is kept in memory.
         max_log_lines: likewise; 11 days at 1 Hz.
         max_bytes: an archive unpacked, all files together; 300,000 texts are a third of that.
         max_files: in an archive.

@@ -31,8 +31,8 @@ def writing(folder: Path) -> Iterator[None]:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held = FileLock(folder / LOCK, timeout=0)
-        held.acquire()
+        file_lock = FileLock(folder / LOCK, timeout=0)
+        file_lock.acquire()
     except Timeout as error:
         raise BusyError(f"{folder}: {_writer(folder)}. Wait until it ends, or choose another folder.") from error
     except OSError as error:
@@ -42,7 +42,7 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     finally:
         (folder / WRITER).unlink(missing_ok=True)
-        held.release()
+        file_lock.release()
 
 
 def _sign(folder: Path) -> None:
@@ -57,11 +57,11 @@ def _sign(folder: Path) -> None:
 def _writer(folder: Path) -> str:
     """Return who writes into a folder, as far as it says."""
     try:
-        told = readback.read_object(folder / WRITER, _WRITER)
+        writer = readback.read_object(folder / WRITER, _WRITER)
     except StoreError:
         return "another process is writing here"
-    who = f"{told['command']!r:.80} (process {told['pid']} on {told['host']:.80})"
-    return f"{who} has been writing here since {told['since_utc']:.80}"
+    who = f"{writer['command']!r:.80} (process {writer['pid']} on {writer['host']:.80})"
+    return f"{who} has been writing here since {writer['since_utc']:.80}"
 
 
 _WRITER = form(record({**dict.fromkeys(("command", "host", "since_utc"), TEXT), "pid": count()}))

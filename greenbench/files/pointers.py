@@ -7,7 +7,7 @@ _PAGE = (b"<!doctype html", b"<html", b"<?xml")
 
 
 def stand_in(head: bytes) -> str | None:
-    """Say what a file is in truth by its first bytes, and what to do; None where nothing tells.
+    """Say what a file is by its first bytes, and what to do; None where they do not show it.
 
     Args:
         head: the first 64 bytes at least, or all of a shorter file.

@@ -1,4 +1,4 @@
-"""How whatever may exist already is written: beside its place and renamed, so that it is whole or as it was."""
+"""Atomic writing: next to its place and then renamed, so that a file or folder is complete or as it was."""
 
 import ctypes
 import hashlib
@@ -51,7 +51,7 @@ def file(path: Path) -> Iterator[Path]:
         return
     place = path.resolve()
     _clear(place)
-    aside = _beside(place)
+    aside = _unfinished(place)
     try:
         yield aside
         if place.exists():
@@ -82,7 +82,7 @@ def folder(path: Path, keep: bool = False, exchange: bool = True) -> Iterator[Pa
     place = path.resolve()
     place.parent.mkdir(parents=True, exist_ok=True)
     _clear(place)
-    aside = _beside(place)
+    aside = _unfinished(place)
     try:
         aside.mkdir()
         if keep and place.is_dir():
@@ -155,10 +155,10 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
 
 
-# --- what is beside --------------------------------------------------------------------------------------
+# --- unfinished files ------------------------------------------------------------------------------------
 
 
-def _beside(place: Path) -> Path:
+def _unfinished(place: Path) -> Path:
     """Name what is not finished: hidden, and by the process that writes it."""
     return place.with_name(f"{_prefix(place)}{_here()}-{os.getpid()}-{uuid4().hex[:8]}.tmp")
 
@@ -186,7 +186,7 @@ def _clear(place: Path) -> None:
 
 
 def _is_left(path: Path, host: str, pid: int) -> bool:
-    """Whether nobody will finish it: its process is gone, or it is of another machine and old."""
+    """Whether no process will finish it: its process is gone, or it is of another machine and old."""
     if host == _here():
         return not psutil.pid_exists(pid)
     with suppress(OSError):

@@ -42,8 +42,8 @@ def require(suite: Suite, cells: Iterable[Cell]) -> None:
     if extras.missing(estimate) or all(map(extras.missing, needed)):
         extras.need(*estimate, *(extra for some in needed for extra in some))
     if suite.estimate_energy and not any(CPU_ENERGY in m.metrics for m in meters.select(True, suite.meters)):
-        told = {name: why for name, why in meters.survey(suite.meters).items() if why}
-        raise MissingError(f"estimate_energy: {told.get('codecarbon', 'no meter estimates the energy of the CPU')}")
+        reasons = {name: why for name, why in meters.survey(suite.meters).items() if why}
+        raise MissingError(f"estimate_energy: {reasons.get('codecarbon', 'no meter estimates the energy of the CPU')}")
 
 
 # --- looking ---------------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ def data(cells: Iterable[Cell]) -> Iterator[Foreseen]:
         try:
             yield from _data_set(str(name), entry)
         except Exception as error:  # of a plug-in, too: it costs its own cells and no others
-            yield Foreseen("missing", _told(error), dataset=name)
+            yield Foreseen("missing", _reason(error), dataset=name)
 
 
 def _data_set(name: str, entry: DatasetEntry) -> Iterator[Foreseen]:
@@ -103,9 +103,9 @@ def _data_set(name: str, entry: DatasetEntry) -> Iterator[Foreseen]:
         yield Foreseen("doubt", f"has {len(ids)} utterances, so that a limit of {entry.limit} takes all", dataset=name)
     private = next(filter(identifiers.is_private_id, ids), None)
     if private is not None:
-        told = f"has paths of this machine for ids ({private}), so that its rows can be neither shared nor"
-        told = f"{told} compared with another machine's: give each utterance an id of its own"
-        yield Foreseen("doubt", told, dataset=name)
+        doubt = f"has paths of this machine for ids ({private}), so that its rows can be neither shared nor"
+        doubt = f"{doubt} compared with another machine's: give each utterance an id of its own"
+        yield Foreseen("doubt", doubt, dataset=name)
     Corpus(clips, entry.limit, entry.on_bad_audio).check(N_FIRST)
 
 
@@ -129,7 +129,7 @@ def variants(cells: Iterable[Cell]) -> Iterator[Foreseen]:
         except InputError as error:
             yield Foreseen("wrong", str(error), variant=name)
         except Exception as error:
-            yield Foreseen("missing", _told(error), variant=name)
+            yield Foreseen("missing", _reason(error), variant=name)
         else:
             if what and not extras.missing(variant.extras):
                 yield Foreseen("fetch", what, variant=name)
@@ -153,13 +153,13 @@ def _build(name: str, variant: Variant, device: str) -> Iterator[Foreseen]:
     try:
         reason = variant.unsupported(device)
     except Exception as error:
-        yield Foreseen("missing", _told(error), name, device=device)
+        yield Foreseen("missing", _reason(error), name, device=device)
         return
     if reason:
         yield Foreseen("inapplicable" if isinstance(reason, Inapplicable) else "lacking", reason, name, device=device)
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """Return the reason that an error gives, with its kind where that is none of ours."""
     kind = "" if isinstance(error, GreenbenchError) else f"{type(error).__name__}: "
     return f"{kind}{words(error)}"
@@ -240,7 +240,7 @@ def _take(
         try:
             step()
         except Exception as error:
-            found.append(Foreseen("missing", _told(error), about.variant, about.dataset))
+            found.append(Foreseen("missing", _reason(error), about.variant, about.dataset))
         n_done += what is not None
     return found
 

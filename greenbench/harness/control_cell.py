@@ -1,4 +1,4 @@
-"""The control's cell: measured in a process of its own, kept beside the run's rows, written into those of its round."""
+"""The control's cell: measured in a process of its own, stored with the run's rows and written into those of its round."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -74,7 +74,7 @@ def take(folder: Path, bracket: Bracket, edge: Edge, job: Job, observe: Observer
         bracket: for whose cells.
         edge: before or after them.
         job: any of theirs: its suite gives threads and meters, and it knows the trace.
-        observe: told what happens.
+        observe: receives what happens, as events.
 
     Raises:
         StoreError: the line cannot be written.

@@ -1,4 +1,4 @@
-"""One thing that is known of a run before its first cell: which cells it concerns, and what is told of it."""
+"""One thing that is known of a run before its first cell: which cells it concerns, and how it is reported."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -63,9 +63,9 @@ def refuse(foreseen: Iterable[Foreseen]) -> None:
     Raises:
         InputError: a line for each thing that is wrong, and for each that would be missing besides.
     """
-    told = [one for one in foreseen if one.kind in ("wrong", "missing", "lacking")]
-    if any(one.kind == "wrong" for one in told):
-        raise InputError("\n".join(map(str, joined(told))))
+    stops = [one for one in foreseen if one.kind in ("wrong", "missing", "lacking")]
+    if any(one.kind == "wrong" for one in stops):
+        raise InputError("\n".join(map(str, joined(stops))))
 
 
 def joined(foreseen: Iterable[Foreseen]) -> list[Foreseen]:

@@ -81,7 +81,7 @@ def idle_after_w(
         idle_w: idles, and returns the power.
         before_w: the baseline before the window.
         drift_pct: how much drift is too much.
-        logged: whether a meter outside will tell the power that nothing here can.
+        logged: whether an external meter logs the power, which no meter of this machine can read.
 
     Returns:
         Watts, or None where the protocol does not check or there is nothing to compare.
@@ -90,6 +90,6 @@ def idle_after_w(
         return None
     after_w = idle_w()
     drift = change_pct(before_w, after_w)
-    if drift is not None and abs(drift) > drift_pct:  # a visitor, or for good? a second look tells
+    if drift is not None and abs(drift) > drift_pct:  # transient or lasting? a second reading decides
         after_w = idle_w()
     return after_w

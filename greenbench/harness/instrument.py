@@ -70,7 +70,7 @@ class Measurement:
 
     @property
     def peak_gpu_bytes(self) -> float | None:
-        """The most GPU memory that torch held, in bytes; None where torch used no GPU."""
+        """The peak of GPU memory allocated by torch, in bytes; None where torch used no GPU."""
         return self.value("peak_gpu_bytes")
 
     @property

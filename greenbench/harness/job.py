@@ -15,7 +15,7 @@ from greenbench.suite.plan import Cell
 
 @dataclass(frozen=True)
 class Job:
-    """One cell of one run: what the parent tells its process, as JSON, and all that its rows share.
+    """One cell of one run: what the parent sends to its process, as JSON, and all that its rows share.
 
     Attributes:
         run_id: of the run.
@@ -26,7 +26,7 @@ class Job:
         power_logged: whether a meter outside logs the machine's power, so that an idle baseline is of use.
         rest: how the machine cooled down before.
         measure_overhead: whether its process also measures what the harness costs.
-        peaks: what the cell's device does at most; None where nobody looked.
+        peaks: what the cell's device does at most; None where that was not measured.
         started_s: when its process began, on the monotonic clock.
     """
 

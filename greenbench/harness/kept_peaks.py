@@ -29,7 +29,7 @@ FORM = 2
 FILE = "peaks.json"
 
 TIMEOUT_S = 60.0
-"""What all engines together may take: a machine so busy that torch takes longer has no peak to be held against."""
+"""What all engines together may take: a machine so busy that torch takes longer has no peak to compare with."""
 
 
 def measured(run: store.Run, devices: Iterable[str], threads: int | None, observe: Observer) -> store.Run:
@@ -39,7 +39,7 @@ def measured(run: store.Run, devices: Iterable[str], threads: int | None, observ
         run: whose devices they are.
         devices: as its cells name them.
         threads: of its cells.
-        observe: told where something is measured.
+        observe: receives what is measured, as events.
     """
     found = of_run(run.description)
     new = [device for device in dict.fromkeys(devices) if device not in found]
@@ -67,12 +67,12 @@ def about(run: Mapping[str, Any], device: str, threads: int | None) -> dict[str,
 
 
 def review(run: store.Run, threads: int | None, observe: Observer) -> None:
-    """Measure peaks again that a row of the run was above, and hold the rows of these devices against the new ones.
+    """Measure peaks again that a row of the run was above, and compare the rows of these devices with the new ones.
 
     Args:
         run: whose rows they are.
         threads: of its cells.
-        observe: told where something is measured.
+        observe: receives what is measured, as events.
 
     Raises:
         StoreError: the run cannot be written.
@@ -85,10 +85,10 @@ def review(run: store.Run, threads: int | None, observe: Observer) -> None:
         found[device] = _again(about(run.description, device, threads), device, threads, found[device])
     if above:
         _stated(run, found)
-        store.amend_rows(run.folder, partial(_held_against, found, above))
+        store.amend_rows(run.folder, partial(_share_anew, found, above))
 
 
-def _held_against(found: Mapping[str, Peaks], devices: Iterable[str], row: dict[str, Any]) -> dict[str, Any] | None:
+def _share_anew(found: Mapping[str, Peaks], devices: Iterable[str], row: dict[str, Any]) -> dict[str, Any] | None:
     """Return the share of a row, where it is of one of these devices and was measured."""
     if row["status"] != "ok" or row["device"] not in devices:
         return None
@@ -176,6 +176,6 @@ def _variables(threads: int | None) -> dict[str, str]:
 
     Threads that spin keep the one that they wait for from running where others use the CPUs, too: on two CPUs under
     heavy load products were hundreds of times slower so, and the peaks with them. On an idle machine a product of
-    ``LONG_S`` does not tell the difference.
+    ``LONG_S`` shows no difference.
     """
     return {**os.environ, **IN_UTF8, **dict.fromkeys(THREAD_VARIABLES, str(threads)), "OMP_WAIT_POLICY": "PASSIVE"}

@@ -1,4 +1,4 @@
-"""The line to one cell's process: it is started, listened to in one's sleep whatever it does, and ended."""
+"""The connection to one cell's process: it is started, its messages are awaited without polling, and it is ended."""
 
 import json
 import os
@@ -101,7 +101,7 @@ class Connection:
         return None
 
     def close(self) -> None:
-        """End the process and all that it left; each pipe is closed by its thread, as soon as nobody holds it."""
+        """End the process and all that it left; each pipe is closed by its thread once no process has it open."""
         self._closed.set()
         _end(self.process, self._watcher)
         for thread in (self._reader, self._logger):

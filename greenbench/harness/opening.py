@@ -62,7 +62,7 @@ def enter(folder: Path, new_id: str, suite: Suite, options: Options, look: Calla
     """Go on with the run in a folder, or create one there, and open it.
 
     Args:
-        folder: from ``place``; nobody else writes into it.
+        folder: from ``place``; no other process writes into it.
         new_id: of a new run.
         suite: its suite.
         options: whether to resume.

@@ -17,7 +17,7 @@ from greenbench.harness import products
 from greenbench.metrics import ratio
 
 LONG_S = 0.01
-"""Larger matrices are tried until a product takes so long: overheads are small then, and nobody comes between."""
+"""Larger matrices are tried until a product takes so long: overheads and interruptions are small then."""
 
 TRY_S = 0.1
 """How long each product is repeated; the fastest counts."""
@@ -123,7 +123,7 @@ def array_bytes(device: str) -> int:
 
 
 def _last_cache_bytes() -> int:
-    """Return the size of all last-level caches together (Linux), or 64 MiB where that is not told."""
+    """Return the size of all last-level caches together (Linux), or 64 MiB where the system does not state it."""
     sizes: dict[tuple[str, str], int] = {}
     for folder in (environment.SYS / "devices/system/cpu").glob("cpu[0-9]*/cache/index*"):
         level, shared_by, size = (environment.read(folder / name) for name in ("level", "shared_cpu_list", "size"))

@@ -58,7 +58,7 @@ def run_cell(folder: Path, job: Job, observe: Observer) -> dict[str, float] | No
     Args:
         folder: of the run; rows go there.
         job: the cell.
-        observe: told what happens.
+        observe: receives what happens, as events.
 
     Returns:
         What the harness costs, ``s_per_batch`` and ``s_per_window``; None where the process did not measure it.
@@ -67,9 +67,9 @@ def run_cell(folder: Path, job: Job, observe: Observer) -> dict[str, float] | No
         StoreError: a row could not be written; the process is ended.
     """
     with started(job) as line:
-        outcome = _converse(line, folder, job, observe)
+        outcome = _exchange(line, folder, job, observe)
     if outcome.n_left:
-        _tell_left(folder, outcome)
+        _record_left(folder, outcome)
     if not outcome.is_whole(job):
         _record_failure(folder, job, _cause(outcome, job, line.log.last_line()) + _left(outcome.n_left), observe)
     elif not outcome.has_ended:
@@ -80,7 +80,7 @@ def run_cell(folder: Path, job: Job, observe: Observer) -> dict[str, float] | No
     return outcome.overhead
 
 
-def _converse(line: Connection, folder: Path, job: Job, observe: Observer) -> _CellOutcome:
+def _exchange(line: Connection, folder: Path, job: Job, observe: Observer) -> _CellOutcome:
     """Store what the worker sends, asleep in between, until it has ended or its time is up."""
     outcome, has_begun = _CellOutcome(), False
     deadline = time.monotonic() + job.suite.timeout_s
@@ -134,7 +134,7 @@ def _record_failure(folder: Path, job: Job, reason: str, observe: Observer) -> N
     observe(RowStored(row))
 
 
-def _tell_left(folder: Path, outcome: _CellOutcome) -> None:
+def _record_left(folder: Path, outcome: _CellOutcome) -> None:
     """Write into the cell's rows how many processes it left behind: their work is in no figure of the run."""
     from greenbench.results.flag_rules import processes_left
     from greenbench.results.flags import flagged
@@ -142,10 +142,10 @@ def _tell_left(folder: Path, outcome: _CellOutcome) -> None:
     def known(row: dict[str, Any]) -> Mapping[str, Any] | None:
         if row not in outcome.rows:
             return None
-        told = {"n_processes_left": outcome.n_left}
+        count = {"n_processes_left": outcome.n_left}
         if row["status"] != "ok":
-            return {**told, "reason": f"{row['reason']}{_left(outcome.n_left)}"}
-        return {**told, **flagged(row, "processes-left", processes_left(outcome.n_left))}
+            return {**count, "reason": f"{row['reason']}{_left(outcome.n_left)}"}
+        return {**count, **flagged(row, "processes-left", processes_left(outcome.n_left))}
 
     if outcome.rows:
         store.amend_rows(folder, known)

@@ -35,8 +35,8 @@ def threads(engine: str) -> int:
         import torch
 
         return torch.get_num_threads()
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    return int(told) if told.isdecimal() else environment.usable_cpus()
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    return int(stated) if stated.isdecimal() else environment.usable_cpus()
 
 
 def products(engine: str, precision: str, device: str) -> list[Prepare]:
@@ -135,7 +135,7 @@ def _onnxruntime(precision: str, n: int) -> Callable[[], Any]:
 
 
 _HINTS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16", "int8": "f32"}
-"""Precision -> what OpenVINO is told that floats are computed in."""
+"""Precision -> OpenVINO's name of the type in which floats are computed."""
 
 _RUNS_IN = {"fp32": ("f32",), "bf16": ("bf16",), "fp16": ("f16",), "int8": ("u8", "i8")}
 """Precision -> what OpenVINO calls it where it says in what a product runs."""

@@ -197,8 +197,8 @@ def _accuracy(job: Job, window: Window, is_synthetic: bool) -> tuple[dict[str, A
     scored: dict[str, Any] = {"normalizer": how.normalizer, "scorer": how.scorer, "non_english_pct": foreign}
     if is_synthetic:
         return {}, scored
-    heard = [(spoken.reference, window.texts[spoken.utterance_id], spoken.speaker) for spoken in window.spoken]
-    metrics, unit = scorers.accuracy(heard, how)
+    texts = [(spoken.reference, window.texts[spoken.utterance_id], spoken.speaker) for spoken in window.spoken]
+    metrics, unit = scorers.accuracy(texts, how)
     return metrics, {**scored, "wer_ci_unit": unit}
 
 

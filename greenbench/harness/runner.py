@@ -71,7 +71,7 @@ def run(
     cells = plan(suite, options.only)
     check_only(suite, cells, options.only)
     if options.power_log:
-        log.read(options.power_log)  # a meter that is not recording is told of now, not in an hour
+        log.read(options.power_log)  # a meter that is not recording is reported now, not in an hour
     foreseen = ahead.look(cells)
     refuse(foreseen)
     ahead.require(suite, cells)
@@ -87,7 +87,7 @@ class _Place:
     """Where a run is kept.
 
     Attributes:
-        run: open; nobody else writes into its folder.
+        run: open; no other process writes into its folder.
         look: reads the temperatures that may end a rest.
     """
 
@@ -137,7 +137,7 @@ def check_only(suite: Suite, cells: Sequence[Cell], only: str | None) -> None:
 
 
 def _attach(folder: Path, source: log.Source, observe: Observer) -> PowerAttached:
-    """Attach a power log; what it cannot tell costs no row that was measured."""
+    """Attach a power log; what it lacks costs no row that was measured."""
     try:
         found = attach.attach(folder, attach.await_log(folder, source))
     except GreenbenchError as error:
@@ -243,7 +243,7 @@ def _finish(
 
 
 def _prepare(cells: Sequence[Cell], foreseen: Sequence[Foreseen], observe: Observer) -> list[Foreseen]:
-    """Fetch and make what the cells need; what is missing or doubtful is told of once."""
+    """Fetch and make what the cells need; what is missing or doubtful is reported once."""
     concerning = [one for one in foreseen if any(map(one.concerns, cells))]
     known = ahead.prepare(cells, concerning, observe)
     missing = [one for one in known if one.kind == "missing"]

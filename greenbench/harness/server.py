@@ -47,8 +47,8 @@ def judge(server: Server, rate_hz: float, window: Window) -> Probe:
 def search(server: Server, highest_hz: float, measure: Callable[[float], Window]) -> Window:
     """Find the highest rate that holds the bound by bisection, or try the one that is given.
 
-    A window is short against the time in which an overloaded queue grows long, so it could hold a rate that
-    nobody can sustain: the search stays below ``highest_hz``.
+    A window is short against the time in which an overloaded queue grows long, so it could meet the bound at a
+    rate that cannot be sustained: the search stays below ``highest_hz``.
 
     Args:
         server: what is asked.

@@ -29,7 +29,7 @@ class UtteranceFacts:
 
 @dataclass(frozen=True)
 class Probe:
-    """What one window of a server told about its rate.
+    """Whether one window of a server met the latency bound at its rate.
 
     Attributes:
         rate_hz: arrivals a second.
@@ -85,7 +85,7 @@ def run_window(
         corpus: passed over at least once before.
         load: scenario, batch size, shortest window, arrivals.
         meters: read at the edges of each segment.
-        reading: a fresh one that tells the meters where the model runs.
+        reading: a fresh one, which states for the meters where the model runs.
     """
     window = Window(Reading() if reading is None else reading)
     rng, n_batches = random.Random(load.seed), 0  # noqa: S311 (an order, not a secret)

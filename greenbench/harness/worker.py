@@ -94,14 +94,14 @@ def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, facts: rows.Cel
     """Measure the cell's windows; idling comes before the warm-up, for a model that has rested is not warm."""
     steps = job.suite.protocol
     meters = select(job.suite.estimate_energy, job.suite.meters)
-    why_not = absent(meters, job.suite.meters)
+    reasons = absent(meters, job.suite.meters)
     if job.measure_overhead:
         channel.send("overhead", **overhead(meters))
     idle = partial(_idle_power_w, job, meters, channel)
     idle_w = idle()
 
     def run(load: Load) -> Window:
-        fresh = Reading(trace=job.trace, device=job.cell.device, absent=why_not)
+        fresh = Reading(trace=job.trace, device=job.cell.device, absent=reasons)
         return run_window(transcriber, corpus, load, meters, fresh)
 
     for repeat in range(steps.repeats):
@@ -123,7 +123,7 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row that can be stored.
 
     Raises:
-        ValueError: what a plug-in told of itself is of a wrong type, or not finite.
+        ValueError: a value that a plug-in returned has a wrong type, or not finite.
     """
     for fault in unstorable(RECORDS, row):
         raise ValueError(f"the row cannot be stored: {fault[:300]}")

@@ -49,8 +49,8 @@ def attach(folder: Path, log: PowerLog) -> PowerAttached:
             f"{folder}: no measured windows with known times ({store.WINDOWS}): nothing to attach a log to"
         )
     skew = _skew(folder, log, edges)
-    told = f"clock skew {log.source.skew_s:g} s" if skew is None else f"clock skew not stated: {skew.summary}"
-    new = [_with_system(row, log, edges, steps, told) for row in rows]
+    stated = f"clock skew {log.source.skew_s:g} s" if skew is None else f"clock skew not stated: {skew.summary}"
+    new = [_with_system(row, log, edges, steps, stated) for row in rows]
     notes = [row["energy_system_note"] for row in new if row["energy_system_j"] is None]
     reasons = tuple(dict.fromkeys(notes))
     if len(notes) == len(new):
@@ -117,7 +117,7 @@ def _with_system(row: Row, log: PowerLog, edges: Sequence[Row], steps: Protocol,
 
 
 def _joules(log: PowerLog, segments: Segments) -> tuple[float | None, str | None]:
-    """Return the joules of a window, or None and why the log does not tell them or what it tells cannot be."""
+    """Return the joules of a window, or None and why the log does not give them, or why what it gives is impossible."""
     joules, why = log.energy_j(segments)
     n_zero = sum(int(((log.times >= a) & (log.times <= b) & (log.watts == 0)).sum()) for a, b in segments)
     why = why or (f"the log says 0 W in {n_zero} samples: is its plug on, and this machine on it?" if n_zero else None)

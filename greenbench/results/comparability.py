@@ -1,4 +1,4 @@
-"""Which rows may be set against each other: the columns in which they must agree, and what to say where they do not."""
+"""Which rows may be compared: the columns in which they must agree, and how differences are described."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -19,7 +19,7 @@ ENERGY = ("energy_scope", "energy_gpu_scope", "energy_kind")
 """What joules cover, and whether they were measured or estimated."""
 
 READ = ("energy_method", "energy_scope")
-"""What ``value`` reads beside the column that it is asked for."""
+"""What ``value`` reads in addition to the column that it is asked for."""
 
 KEY = (*WORK, *COUNTING, *TIMING)
 """Rows that agree in all of these may share a chart; their energies must agree in ``ENERGY`` too."""
@@ -31,9 +31,9 @@ CROSSABLE = (
     "scenario", "batch_size", "device", "device_name", "threads", "batching", "arrivals", "protocol",
     "energy_scope", "decoding", CONTROL,
 )  # fmt: skip
-"""What a comparison may be about, when asked for: the same texts by the same ruler under other conditions.
+"""What a comparison may be about, when asked for: the same texts by the same scorer under other conditions.
 
-Other utterances, another ruler or timed region, and estimates beside measurements are never compared.
+Other utterances, another scorer or timed region are never compared, nor are estimates with measurements.
 """
 
 EVIDENCE = ("repeats", "rounds", "seed", "idle_s", "idle_drift_pct", "resamples")
@@ -74,7 +74,7 @@ def value(row: Mapping[Any, Any], name: str) -> Any:
         return agreed([value({**row, name: one}, name) for one in found.values])
     if missing(found) or (name == "energy_gpu_scope" and "gpu" not in str(row.get("energy_scope"))):
         return None
-    if isinstance(found, float) and found.is_integer():  # pandas makes floats of integers beside missing ones
+    if isinstance(found, float) and found.is_integer():  # pandas makes floats of integers where others are missing
         return int(found)
     return conditions(str(found)) if name == "protocol" else found
 

@@ -40,7 +40,7 @@ def processes_left(n_left: int) -> str:
 
 
 # --- the rules -------------------------------------------------------------------------------------------
-# A rule returns None where the row is fit or where that cannot be told, else the figures (empty: nothing to add).
+# A rule returns None where the row is fit or where that is unknown, else the figures (empty: nothing to add).
 
 
 def _synthetic_weights(row: Measured) -> str | None:
@@ -92,18 +92,18 @@ def _idle_drift(row: Measured) -> str | None:
 
 def _throttled(row: Measured) -> str | None:
     events, seconds = row.metrics.get("n_cpu_throttles"), row.metrics.get("gpu_throttled_s")
-    told = [f"the CPU {events:.0f} times"] if events else []
-    told += [f"the GPU for {seconds:.3g} s"] if seconds else []
-    return " and ".join(told) or None
+    parts = [f"the CPU {events:.0f} times"] if events else []
+    parts += [f"the GPU for {seconds:.3g} s"] if seconds else []
+    return " and ".join(parts) or None
 
 
 def _temperature_drift(row: Measured) -> str | None:
-    told = []
+    parts = []
     for part in ("cpu", "gpu"):
         start_c, end_c = (row.metrics.get(f"{part}_temp_{edge}_c") for edge in ("start", "end"))
         if start_c is not None and end_c is not None and abs(end_c - start_c) > MAX_DRIFT_C:
-            told.append(f"{part.upper()} from {start_c:.1f} to {end_c:.1f} °C")
-    return ", ".join(told) or None
+            parts.append(f"{part.upper()} from {start_c:.1f} to {end_c:.1f} °C")
+    return ", ".join(parts) or None
 
 
 def _foreign_load(row: Measured) -> str | None:
@@ -132,8 +132,8 @@ def _harness_busy(row: Measured) -> str | None:
     limits = {"harness": MAX_HARNESS_SHARE, "poller": MAX_POLLER_SHARE}
     used_s, wall_s = {name: row.metrics.get(f"{name}_cpu_s") for name in limits}, row.metrics["wall_s"]
     busy = [name for name, limit in limits.items() if (used_s[name] or 0.0) > max(limit * wall_s, TICK_S)]
-    told = [f"the {name} {_share(used_s[name], wall_s):.2%} of a core, at most {limits[name]:.0%}" for name in busy]
-    return ", ".join(told) or None
+    shares = [f"the {name} {_share(used_s[name], wall_s):.2%} of a core, at most {limits[name]:.0%}" for name in busy]
+    return ", ".join(shares) or None
 
 
 def _processes_left(row: Measured) -> str | None:

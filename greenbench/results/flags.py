@@ -31,7 +31,7 @@ SPREAD = ("rtfx", "energy_j_per_audio_s")
 FLAGS = {
     "synthetic-weights": "the weights are random: speed, memory and energy mean something, WER does not",
     ESTIMATED: "energy is modelled, not measured; it ranks among estimates only",
-    "energy-unread": "a meter was there, and could not tell the joules of this window",
+    "energy-unread": "a meter was available and could not read the energy of this window",
     "gpu-shared": "the model had a slice of a GPU (MIG, vGPU), and the joules are those of the whole board",
     "not-cool": "the machine was still warmer than the protocol allows when the process began",
     "not-warm": "the pace had not become steady when the warm-up ended",
@@ -43,11 +43,11 @@ FLAGS = {
     "foreign-load": "other processes used more than a tenth of the CPU during the window",
     "gpu-foreign-process": "other processes computed on the GPU at an edge of the window",
     "processes-left": "the model's process left others behind, whose memory and work no figure of the row takes in",
-    "trace-lost": "the poller died or was held up: a part of the window has no samples of power, heat and load",
+    "trace-lost": "the poller died or was delayed: a part of the window has no samples of power, heat and load",
     "harness-busy": "the waiting harness used more than 1 % of a core during the window, or its poller more than 5 %",
     "bound-missed": "the server did not hold its latency bound: at the rate given, or at any that was tried",
     "unstable-text": "passes over the same audio gave different texts",
-    FEW: f"fewer than {FEW_SPEAKERS} speakers: they tell little of others, and the interval of WER is conservative",
+    FEW: f"fewer than {FEW_SPEAKERS} speakers: they say little about others, and the interval of WER is conservative",
     "audio-skipped": "bad audio files were left out",
     "audio-doubtful": "audio was read that has words and hardly any sound: channels cancel each other, or it is silent",
     "spread": "speed or energy varied over the repeats with a coefficient of variation above 10 %",
@@ -88,7 +88,7 @@ def flags_over_repeats(
     Args:
         values: of each metric of ``SPREAD``, one value a window; a single one has no spread.
         n_windows: windows measured, over all rounds.
-        n_windows_asked: windows that the protocol asks for; None where a row does not tell.
+        n_windows_asked: windows that the protocol asks for; None where a row does not state it.
     """
     spreads = {name: cv_pct(found) for name, found in values.items() if name in SPREAD}
     wide = [f"{METRICS[n].label} {cv:.3g} %" for n, cv in spreads.items() if cv is not None and cv > MAX_SPREAD_PCT]

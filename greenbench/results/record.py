@@ -139,7 +139,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def refused_id(run_id: str) -> str | None:
-    """Say why a run's id cannot name its folder, among other runs' and beside files, or return None."""
+    """Say why a run's id cannot name its folder, among other runs' folders and files, or return None."""
     if not _ID.fullmatch(run_id):
         return "it is letters, digits, '.', '_' and '-', and begins with a letter or digit"
     if len(run_id) > MAX_ID:

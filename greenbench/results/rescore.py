@@ -44,13 +44,13 @@ def rescore(folder: Path, names: Sequence[str]) -> int:
 
 @contextmanager
 def _written(folder: Path) -> Iterator[list[Path]]:
-    """Yield the runs at or below a folder, into which nobody else writes meanwhile."""
+    """Yield the runs at or below a folder, which are locked meanwhile."""
     found = store.runs(folder)
     if not found:
         raise StoreError(f"{folder}: no runs here (no {store.RUN} at or below it)")
-    with ExitStack() as held:
+    with ExitStack() as locks:
         for run in found:
-            held.enter_context(lock.writing(run))
+            locks.enter_context(lock.writing(run))
         yield found
 
 
@@ -167,10 +167,10 @@ def _score_all(texts: Sequence[list[Transcript]], name: str) -> Iterator[dict[st
     """Yield the score of each row's texts; repeats mostly have the same, which are scored once."""
     how = scorers.create(name)
     known: dict[Key, dict[str, Any]] = {}
-    for heard in texts:
-        if tuple(heard) not in known:
-            metrics, unit = scorers.accuracy(heard, how)
-            share = normalizers.non_english_pct(reference for reference, _, _ in heard)
+    for pairs in texts:
+        if tuple(pairs) not in known:
+            metrics, unit = scorers.accuracy(pairs, how)
+            share = normalizers.non_english_pct(reference for reference, _, _ in pairs)
             ids = {"normalizer": how.normalizer, "scorer": how.scorer, "non_english_pct": share}
-            known[tuple(heard)] = {**ids, "wer_ci_unit": unit, **metrics}
-        yield known[tuple(heard)]
+            known[tuple(pairs)] = {**ids, "wer_ci_unit": unit, **metrics}
+        yield known[tuple(pairs)]

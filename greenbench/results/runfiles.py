@@ -46,10 +46,10 @@ FILES: dict[str, str] = {
 Row = dict[str, Any]
 
 SIGNED = ("energy_net_j", "cooldown_excess_c", "control_drift_pct")
-"""Columns that may be below 0, beside metrics that are temperatures."""
+"""Columns that may be below 0, in addition to metrics that are temperatures."""
 
 MAX_TEXT = 250_000
-"""Characters of the text of one utterance: what is said in 4 hours. A line with two such texts is within
+"""Characters of the text of one utterance: about 4 hours of speech. A line with two such texts is within
 ``Limits.max_line_bytes``."""
 
 # --- rows ------------------------------------------------------------------------------------------------
@@ -77,8 +77,8 @@ _ROW = record(
     {"reason": TEXT, **{name: _metric(name) for name in METRICS}, **{name: _origin(name) for name in PROVENANCE}},
     {"flags": several(TEXT), "flag_notes": several(TEXT)},
 )
-_SPOKEN: dict[str, Schema] = {"speaker": TEXT, "audio_s": number(0), "audio_digest": TEXT, "latency_s": number(0)}
-_HEARD: dict[str, Schema] = {**KEY, "utterance_id": TEXT, "reference": text(MAX_TEXT), "hypothesis": text(MAX_TEXT)}
+_UTTERANCE: dict[str, Schema] = {"speaker": TEXT, "audio_s": number(0), "audio_digest": TEXT, "latency_s": number(0)}
+_TEXT_PAIR: dict[str, Schema] = {**KEY, "utterance_id": TEXT, "reference": text(MAX_TEXT), "hypothesis": text(MAX_TEXT)}
 _EDGES: dict[str, Schema] = {
     **KEY, "kind": one_of(("window", "idle")), "t_s": number(), "utc_s": number(),
     "segments": several(several(number(), 2, 2), 1),
@@ -150,7 +150,7 @@ is_key = form(record(KEY))
 FORMS: dict[str, Form] = {
     RUN: form(described()),
     RECORDS: form(_ROW, _noted),
-    HYPOTHESES: form(record(_HEARD, _SPOKEN)),
+    HYPOTHESES: form(record(_TEXT_PAIR, _UTTERANCE)),
     SCORES: form(record(
         {**KEY, "normalizer": TEXT, "scorer": TEXT},
         {"non_english_pct": number(0), "wer_ci_unit": TEXT, **{name: _metric(name) for name in ACCURACY}},
@@ -167,13 +167,13 @@ FORMS: dict[str, Form] = {
 
 UNKNOWN: dict[str, Row] = {
     RECORDS: dict.fromkeys(("reason", *METRICS, *PROVENANCE)) | {"flags": [], "flag_notes": []},
-    HYPOTHESES: dict.fromkeys(_SPOKEN),
+    HYPOTHESES: dict.fromkeys(_UTTERANCE),
     SCORES: dict.fromkeys(ACCURACY),
     CONTROL: dict.fromkeys(("rtfx", "energy_j_per_audio_s", "energy_method", "energy_scope", "reason")),
 }
 """Columns that earlier versions did not write: they are unknown."""
 
-COLUMNS = {RECORDS: columns(), HYPOTHESES: [*_HEARD, *_SPOKEN], WINDOWS: [*_EDGES]}
+COLUMNS = {RECORDS: columns(), HYPOTHESES: [*_TEXT_PAIR, *_UTTERANCE], WINDOWS: [*_EDGES]}
 """What this version writes in each row of the files that workers fill."""
 
 

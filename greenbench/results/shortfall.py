@@ -19,23 +19,23 @@ def shortfall(rows: "pd.DataFrame", logged: PowerAttached | None = None) -> str 
     """Say in what a run fell short of what it was asked for, or return None: then its exit code is 0, else 1.
 
     A cell that failed counts, one that was skipped for want of something, a run in which nothing was measured, and a
-    power log that does not tell the energy of every window.
+    power log that does not give the energy of every window.
     What a suite asks for only where it is available (``devices: [auto]``, ``weights: available``) is never wanting.
 
     Args:
         rows: as ``frames.load`` gives them.
-        logged: what the power log told that the run was asked to attach; None where it was asked for none.
+        logged: what was found in the power log that the run was asked to attach; None where it was asked for none.
     """
     failed, skipped = rows[rows["status"] == "error"], rows[rows["status"] == "skipped"]
     lacking = skipped[~skipped["skipped_for"].isin([name for name in SKIPS if name != "lacking"])]
     counts = {"failed": failed, "skipped for want of what the suite asks for": lacking}
-    told = [f"{_n_cells(some)} {fate}: {some['reason'].iloc[0]}" for fate, some in counts.items() if len(some)]
-    told += [] if logged is None or logged.is_whole else [str(logged)]
-    return "; ".join([*([] if anything(rows) else ["nothing was measured"]), *told]) or None
+    parts = [f"{_n_cells(some)} {fate}: {some['reason'].iloc[0]}" for fate, some in counts.items() if len(some)]
+    parts += [] if logged is None or logged.is_whole else [str(logged)]
+    return "; ".join([*([] if anything(rows) else ["nothing was measured"]), *parts]) or None
 
 
 def anything(rows: "pd.DataFrame") -> bool:
-    """Say whether rows tell anything that was measured; that a model cannot serve any rate is a result."""
+    """Say whether rows have anything that was measured; that a model cannot serve any rate is a result."""
     return bool(((rows["status"] == "ok") | (rows["skipped_for"] == "unservable")).any())
 
 

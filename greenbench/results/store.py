@@ -110,7 +110,7 @@ def amend_run(run: Run, **known: Any) -> Run:
     """Add to ``run.json`` what is known only once the run has begun.
 
     Args:
-        run: open, and written by nobody else since.
+        run: open, and not written since.
         known: JSON-ready values by key.
 
     Returns:

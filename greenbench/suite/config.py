@@ -99,8 +99,8 @@ class Suite(BaseModel):
         n_cells = sizes * len(self.datasets) * len(self.variants) * len(self.devices) * len(self.scenarios)
         n_windows = self.protocol.rounds * self.protocol.repeats * n_cells
         if n_windows > limits().max_cells:
-            told = f"{n_windows} windows (cells x rounds x repeats), at most {limits().max_cells} make a suite"
-            raise ValueError(f"{told}: GREENBENCH_MAX_CELLS allows more")
+            size = f"{n_windows} windows (cells x rounds x repeats), at most {limits().max_cells} make a suite"
+            raise ValueError(f"{size}: GREENBENCH_MAX_CELLS allows more")
         return self
 
     @field_validator("devices")

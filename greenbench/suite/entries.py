@@ -194,13 +194,13 @@ def origin(entry: VariantEntry, variant: Variant, suite: Sequence[VariantEntry])
 
 
 def _origin(entry: VariantEntry, variant: Variant, suite: Sequence[VariantEntry]) -> dict[str, Any]:
-    told, stated = tuple(variant.ancestors()), _stated(entry, suite)
+    recorded, stated = tuple(variant.ancestors()), _stated(entry, suite)
     return {
         "variant": variant.name,
         "identity": ancestry.written([identity(entry, variant)]),
         "parent": variant.parent or entry.teacher,
-        "ancestors": ancestry.written(dict.fromkeys([*told, *stated])),
-        "ancestors_from": "suite" if stated else "lineage" if told else None,
+        "ancestors": ancestry.written(dict.fromkeys([*recorded, *stated])),
+        "ancestors_from": "suite" if stated else "lineage" if recorded else None,
     }
 
 

@@ -32,7 +32,7 @@ class Draft:
     Attributes:
         model: a registered variant, the folder of a checkpoint, or a hub id (``owner/name``).
         data: a registered data set, a manifest (JSON lines), or the folder of a subset of LibriSpeech.
-        builds: methods, or chains of them (``bf16+compile``), each measured beside the model as it is.
+        builds: methods, or chains of them (``bf16+compile``), each measured in addition to the model as it is.
         limit: take the first so many utterances.
         device: to measure on.
         protocol: ``quick``, ``standard`` or ``official``.
@@ -206,8 +206,8 @@ def _builds(builds: Sequence[str]) -> list[str]:
             try:
                 registry.create("methods", build, {})
             except InputError as error:
-                told = f"builds: {chain}: {build} needs settings ({error}): write a suite with `greenbench init`"
-                raise InputError(f"{told}, and give it there as {{use: {build}, ...}}") from error
+                needs = f"builds: {chain}: {build} needs settings ({error}): write a suite with `greenbench init`"
+                raise InputError(f"{needs}, and give it there as {{use: {build}, ...}}") from error
     return list(dict.fromkeys(builds))
 
 

@@ -54,7 +54,7 @@ class ResultLine:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a run holds beside a row.
+    """What a run holds in addition to a row.
 
     Attributes:
         folder: of the run.

@@ -45,8 +45,8 @@ def _derived(row: Row, evidence: Evidence) -> Iterator[str]:
     )
     for name, value in expected.items():
         yield from differs(name, row.get(name), value, METRICS[name].about)
-    told = {"energy_scope": None, "energy_method": None, **energy.provenance(row["device"], reading)}
-    for name, value in told.items():
+    expected = {"energy_scope": None, "energy_method": None, **energy.provenance(row["device"], reading)}
+    for name, value in expected.items():
         if row.get(name) != value:
             yield f"{name} is {row.get(name)!r}, the parts in the row make it {value!r}"
 
@@ -111,20 +111,20 @@ def _has_its_flags(row: Row, evidence: Evidence) -> Iterator[str]:
 
 def _has_its_controls(row: Row, evidence: Evidence) -> Iterator[str]:
     """What the controls say of a row's round stands in control.jsonl, measured before and after the row."""
-    told = {name: row.get(name) for name in control.COLUMNS}
-    if not any(value is not None for name, value in told.items() if name != "control_note"):
+    stated = {name: row.get(name) for name in control.COLUMNS}
+    if not any(value is not None for name, value in stated.items() if name != "control_note"):
         return
     of_round = [line for line in evidence.controls if (line["round"], line["device"]) == (row["round"], row["device"])]
     sessions = [[x for x in of_round if x["session"] == number] for number in {x["session"] for x in of_round}]
     around = [lines for lines in sessions if _surround(lines, row)]
     if not around:
-        yield f"control_rtfx is {told['control_rtfx']!r}, {store.CONTROL} has no measurements before and after the row"
+        yield f"control_rtfx is {stated['control_rtfx']!r}, {store.CONTROL} has none before and after the row"
         return
     for name, value in control.columns(around[0]).items():
         if isinstance(value, float):
-            yield from differs(name, told[name], value, f"by {store.CONTROL}")
-        elif told[name] != value:
-            yield f"{name} is {told[name]!r}, by {store.CONTROL} {value!r}"
+            yield from differs(name, stated[name], value, f"by {store.CONTROL}")
+        elif stated[name] != value:
+            yield f"{name} is {stated[name]!r}, by {store.CONTROL} {value!r}"
 
 
 def _surround(lines: Sequence[Row], row: Row) -> bool:

@@ -39,7 +39,7 @@ FILES = (
 """What of a run's folder has rows."""
 
 MAX_FAULTS = 20
-"""Lines of one file that cannot be used, and problems of one suite, that are told one by one."""
+"""Lines of one file that cannot be used, and problems of one suite, that are listed one by one."""
 
 MAX_UNUSABLE = 1_000
 """After so many lines of one file that cannot be used the rest of it is not looked at."""
@@ -111,9 +111,9 @@ def _contradictory(run: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
 
 def uncontrolled(run: Mapping[str, Any], lines: Sequence[ResultLine], folder: Path) -> Iterator[Problem]:
     """Find what ``run.json`` says of the controls and ``control.jsonl`` does not."""
-    told = control.summary(line.row for line in lines)
-    if run.get("control", told) != told:
-        what = f"control is {run['control']!r}, by {store.CONTROL} {told!r}"
+    expected = control.summary(line.row for line in lines)
+    if run.get("control", expected) != expected:
+        what = f"control is {run['control']!r}, by {store.CONTROL} {expected!r}"
         yield Problem("error", str(folder / store.RUN), what, _RESTORE)
 
 
@@ -122,7 +122,7 @@ def read_lines(folder: Path) -> tuple[dict[str, list[ResultLine]], list[Problem]
     lines: dict[str, list[ResultLine]] = {name: [] for name in FILES}
     found: list[Problem] = []
     for path in sorted(folder.glob("*.jsonl")):
-        told: list[Problem] = []
+        of_file: list[Problem] = []
         n_faults = 0
         try:
             for number, row in readback.lines(path, FORMS.get(path.name)):
@@ -131,12 +131,12 @@ def read_lines(folder: Path) -> tuple[dict[str, list[ResultLine]], list[Problem]
                     n_faults += 1
                     if n_faults == MAX_UNUSABLE:
                         break
-                    told += [_fault(path, fault)] if n_faults <= MAX_FAULTS else []
+                    of_file += [_fault(path, fault)] if n_faults <= MAX_FAULTS else []
                 elif path.name in lines and isinstance(row, dict):
                     lines[path.name].append(ResultLine(path, number, row))
         except StoreError as error:
-            told.append(Problem("error", str(path), str(error).removeprefix(f"{path}: "), _RESTORE))
-        found += told
+            of_file.append(Problem("error", str(path), str(error).removeprefix(f"{path}: "), _RESTORE))
+        found += of_file
         if n_faults > MAX_FAULTS:
             rest = "; the lines after these were not looked at" if n_faults == MAX_UNUSABLE else ""
             what = f"{n_faults - MAX_FAULTS} more lines that cannot be used{rest}"
@@ -158,7 +158,7 @@ def _lacking(file: str, number: int, row: Mapping[str, Any]) -> Fault | None:
 def evidence(
     folder: Path, run: Mapping[str, Any], protocol: Protocol, lines: Mapping[str, Sequence[ResultLine]]
 ) -> Evidence:
-    """Bring what a run holds beside its rows under the rows' keys."""
+    """Group what a run holds in addition to its rows by the rows' keys."""
     texts: dict[record.Key, dict[str, Mapping[str, Any]]] = {}
     for line in lines[store.HYPOTHESES]:
         texts.setdefault(record.key_of(line.row), {})[line.row["utterance_id"]] = line.row

@@ -52,14 +52,14 @@ def _has_its_status(row: Row, _evidence: Evidence) -> Iterator[str]:
 def _is_of_its_run(row: Row, evidence: Evidence) -> Iterator[str]:
     """The run, the suite and the protocol stand in every row as in ``run.json``."""
     run, suite, steps = evidence.run, evidence.run["suite"], evidence.steps
-    told = {
+    stated = {
         "run_id": run["run_id"], "suite": run["name"], "suite_hash": run["suite_hash"], "threads": suite["threads"],
         "protocol": label(steps), "n_windows": steps.rounds * steps.repeats,
         "arrivals": demand(Server.model_validate(suite["server"])) if row["scenario"] == "server" else None,
         **{f"carbon_{name}": (suite.get("carbon") or {}).get(name) for name in _CARBON},
         **({"batching": BATCHING.get(row["scenario"]), "timed_region": TIMED_REGION} if row["status"] == "ok" else {}),
     }  # fmt: skip
-    for name, value in told.items():
+    for name, value in stated.items():
         if row.get(name) != value:
             yield f"{name} is {row.get(name)!r}, in run.json {value!r}"
 

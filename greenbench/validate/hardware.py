@@ -17,7 +17,7 @@ LEAST_BYTES = 4e6
 
 MAX_BITS = 128
 MAX_BESIDE_BYTES = 1e8
-"""What a parameter takes at most, and what is stored beside them: vocabulary, configuration, an engine's code."""
+"""What a parameter takes at most, and what is stored with them: vocabulary, configuration, an engine's code."""
 
 CPU_SECONDS = ("cpu_s", "harness_cpu_s", "poller_cpu_s", "foreign_cpu_s")
 
@@ -95,23 +95,23 @@ def _saw_what_it_accounts(row: Row, evidence: Evidence) -> Iterator[str]:
             if "cpu.utilisation_pct" in s]  # fmt: skip
     if not isinstance(n_cpus, int) or row.get("cpu_s") is None or len(busy) < MIN_SAMPLES:
         return
-    seen, told = sum(busy) / len(busy), sum(row.get(name) or 0.0 for name in CPU_SECONDS) / (n_cpus * row["wall_s"])
-    if abs(seen - told) > BUSY_SHARE + SLACK_S / row["wall_s"]:
+    seen, stated = sum(busy) / len(busy), sum(row.get(name) or 0.0 for name in CPU_SECONDS) / (n_cpus * row["wall_s"])
+    if abs(seen - stated) > BUSY_SHARE + SLACK_S / row["wall_s"]:
         yield (
-            f"{', '.join(CPU_SECONDS)} are {told:.0%} of all CPUs, power.jsonl has them {seen:.0%} busy: "
+            f"{', '.join(CPU_SECONDS)} are {stated:.0%} of all CPUs, power.jsonl has them {seen:.0%} busy: "
             f"more than {BUSY_SHARE:.0%} apart"
         )
 
 
 MIN_SAMPLES = 10
-"""Of a load, to be held against what is accounted."""
+"""Seconds of a load before it is compared with what the row states."""
 
 BUSY_SHARE = 0.1
 """The share of all CPUs by which an account and what was sampled may differ."""
 
 
 def _says_how_it_was_warmed(row: Row, evidence: Evidence) -> Iterator[str]:
-    """A protocol that warms up says so in its rows, so that ``not-warm`` can be told."""
+    """A protocol that warms up says so in its rows, so that ``not-warm`` can be decided."""
     if evidence.steps.warmup_batches and row.get("warmup_batches") is None:
         yield f"warmup_batches is null, the protocol asks for at least {evidence.steps.warmup_batches}"
 

@@ -26,12 +26,12 @@ EDGE_S = 0.1
 """A poller may be late by so much."""
 
 SLOWEST_S = 0.5
-"""A shorter window is not held against samples: at ten a second too few are in it."""
+"""A shorter window is not compared with samples: at ten a second too few are in it."""
 
 MIN_SAMPLES = 5
 
 COUNTER_SHARE = 0.02
-"""A counter and its samples differ by no more than this beside what the edges leave open."""
+"""A counter and its samples differ by no more than this in addition to what the edges leave open."""
 
 SENSOR_SHARE = 0.25
 """A board's counter and its power, which the driver averages over up to a second, differ by no more than this."""
@@ -53,12 +53,12 @@ Spans = Sequence[tuple[float, float, list[Sample]]]
 
 
 def local(row: Row) -> list[str]:
-    """Return the parts whose joules a meter of the machine told."""
+    """Return the parts whose joules a meter of the machine read."""
     return [p for p in energy.PARTS if row.get(f"energy_{p}_method") and row.get(f"energy_{p}_source") != EXTERNAL]
 
 
 def _was_there(row: Row, evidence: Evidence) -> Iterator[str]:
-    """A meter that is said to have told joules could measure there, as the survey in ``run.json`` has it."""
+    """A meter that a row names as the source of joules could measure there, as the survey in ``run.json`` has it."""
     survey = evidence.run["meters"]
     known = {meter for meter, _, _ in SOURCES.values()}
     others = [name for name, why in survey.items() if why is None and name not in known]
@@ -70,7 +70,7 @@ def _was_there(row: Row, evidence: Evidence) -> Iterator[str]:
         said = f"energy_{part}_j is said to come from {source!r:.60}"
         if source == EXTERNAL:
             if (part, method) != ("system", "sampled"):
-                yield f"{said}, which tells the power of a whole machine, sampled"
+                yield f"{said}, which reads the power of a whole machine, sampled"
         elif meter is None:
             if not set(others) - _NO_JOULES:
                 yield f"{said}, and no meter in run.json is of that name"
@@ -156,7 +156,7 @@ def _agrees_with_its_samples(row: Row, evidence: Evidence) -> Iterator[str]:
 
 
 def bounds_j(part: str, source: str, spans: Spans) -> tuple[float, float] | None:
-    """Return between what the samples have a part's joules; None where they tell nothing of them."""
+    """Return between what the samples have a part's joules; None where they have nothing on them."""
     if source == "rapl":
         return _counted_j(part, spans)
     prefix = SOURCES[source][2] if source in SOURCES else None
@@ -199,7 +199,7 @@ def _mirrors(a: Sequence[float], b: Sequence[float]) -> bool:
 
 
 def _agrees_with_its_model(row: Row, evidence: Evidence) -> Iterator[str]:
-    """An estimate is what its note says: the design power, and the load that the row and the samples tell."""
+    """An estimate is what its note says: the design power, and the load that the row and the samples state."""
     note = _TDP.match(str(row.get("energy_cpu_note") or ""))
     joules, wall_s = row.get("energy_cpu_j"), row["wall_s"]
     if row.get("energy_cpu_source") != "codecarbon-tdp" or joules is None:
@@ -216,8 +216,8 @@ def _agrees_with_its_model(row: Row, evidence: Evidence) -> Iterator[str]:
         low, high = max(low, share), share if row.get("foreign_cpu_s") is not None else high
     slack = MODEL_SHARE + 0.1 / wall_s
     if not (low - slack) * tdp_w * wall_s <= joules <= (high + slack) * tdp_w * wall_s:
-        told = f"{low * tdp_w * wall_s:.3g} to {high * tdp_w * wall_s:.3g} J"
-        yield f"energy_cpu_j is {joules:.4g}; {tdp_w:g} W of design power (its note) at this load make it {told}"
+        between = f"{low * tdp_w * wall_s:.3g} to {high * tdp_w * wall_s:.3g} J"
+        yield f"energy_cpu_j is {joules:.4g}; {tdp_w:g} W of design power (its note) at this load make it {between}"
 
 
 def _tdp_is_known(note: "re.Match[str]", tdp_w: float, evidence: Evidence) -> Iterator[str]:
@@ -249,7 +249,7 @@ def _holds_its_parts(row: Row, _evidence: Evidence) -> Iterator[str]:
 def _hides_no_energy(row: Row, evidence: Evidence) -> Iterator[str]:
     """A counter that was sampled over a window was read at its edges, too: its row has joules, or why not."""
     if row.get("energy_cpu_method") is None and any("rapl." in n for p in evidence.samples(row) for s in p for n in s):
-        yield "power.jsonl has the counters of rapl over this window, and the row does not say what they told"
+        yield "power.jsonl has the counters of rapl over this window, and the row does not state what they read"
 
 
 JOULES = (

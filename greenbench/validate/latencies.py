@@ -35,15 +35,15 @@ def _fill_the_window(row: Row, evidence: Evidence) -> Iterator[str]:
 
 def _are_the_texts(row: Row, evidence: Evidence) -> Iterator[str]:
     """A latency of a row follows from those of its texts: exactly where there was one pass, else the median nearly."""
-    told = {pct: row[name] for pct, name in LATENCIES.items() if row.get(name) is not None}
-    if not told:
+    stated = {pct: row[name] for pct, name in LATENCIES.items() if row.get(name) is not None}
+    if not stated:
         return
     seconds = _seconds(row, evidence)
     if not seconds:
-        yield f"{LATENCIES[min(told)]} is {told[min(told)]:g}, {store.HYPOTHESES} has no latencies of this row"
+        yield f"{LATENCIES[min(stated)]} is {stated[min(stated)]:g}, {store.HYPOTHESES} has no latencies of this row"
         return
-    known: dict[int, Any] = {pct: upper_bound(seconds, pct) for pct in told} | {50: median(seconds)}
-    for pct, found in told.items():
+    known: dict[int, Any] = {pct: upper_bound(seconds, pct) for pct in stated} | {50: median(seconds)}
+    for pct, found in stated.items():
         right = known[pct]
         if row["n_passes"] == 1 and (right is None or not isclose(found, right, rel_tol=1e-6)):
             yield f"{LATENCIES[pct]} is {found:g}, the latencies in {store.HYPOTHESES} make it {right}"
@@ -52,15 +52,15 @@ def _are_the_texts(row: Row, evidence: Evidence) -> Iterator[str]:
 
 
 def _rate_was_tried(row: Row, _evidence: Evidence) -> Iterator[str]:
-    """A server's rate is the highest of those that were tried and held, which the row lists."""
+    """A server's rate is the highest of those tried that met the bound, which the row lists."""
     rate_hz, probes = row.get("server_rate_hz"), str(row.get("server_probes") or "")
     if rate_hz is None:
         return
-    held = [probe.partition(" Hz")[0] for probe in probes.split("; ") if " Hz held " in probe]
+    met = [probe.partition(" Hz")[0] for probe in probes.split("; ") if " Hz held " in probe]
     if row["scenario"] != "server":
         yield f"server_rate_hz is {rate_hz:g}, and the scenario is {row['scenario']}"
-    elif f"{rate_hz:.4g}" not in held:
-        yield f"server_rate_hz is {rate_hz:.4g}, held by server_probes: {', '.join(held) or 'none'}"
+    elif f"{rate_hz:.4g}" not in met:
+        yield f"server_rate_hz is {rate_hz:.4g}, by server_probes the bound was met at {', '.join(met) or 'none'}"
 
 
 TIMES = (Check(_fill_the_window, EDITED), Check(_are_the_texts, EDITED), Check(_rate_was_tried, EDITED))

@@ -44,12 +44,12 @@ def impossible(text: object) -> str | None:
 
 def _is_dated(row: Row, evidence: Evidence) -> Iterator[str]:
     """A row was measured after its run began, and before now."""
-    told = row.get("timestamp_utc")
-    why = "nobody knows when it was measured" if told is None else impossible(told)
+    stated = row.get("timestamp_utc")
+    why = "it does not state when it was measured" if stated is None else impossible(stated)
     if why:
-        yield f"timestamp_utc is {told!r:.80}: {why}"
-    elif impossible(evidence.run["started_utc"]) is None and _time(told) < _time(evidence.run["started_utc"]) - CLOCK:
-        yield f"timestamp_utc is {told}, before the run began, {evidence.run['started_utc']}"
+        yield f"timestamp_utc is {stated!r:.80}: {why}"
+    elif impossible(evidence.run["started_utc"]) is None and _time(stated) < _time(evidence.run["started_utc"]) - CLOCK:
+        yield f"timestamp_utc is {stated}, before the run began, {evidence.run['started_utc']}"
 
 
 def _time(text: object) -> datetime:
@@ -67,9 +67,9 @@ def _has_its_window(row: Row, evidence: Evidence) -> Iterator[str]:
     spans = frames.segments_utc(dict(edges))
     began, ended = _time(evidence.run["started_utc"]) - CLOCK, _time(row["timestamp_utc"]) + CLOCK
     if spans[0][0] < began.timestamp() or spans[-1][1] > ended.timestamp():
-        told = [_utc(seconds) for seconds in (spans[0][0], spans[-1][1])]
+        ends = [_utc(seconds) for seconds in (spans[0][0], spans[-1][1])]
         yield (
-            f"its window was from {told[0]} to {told[1]} ({store.WINDOWS}), not between the start of the run, "
+            f"its window was from {ends[0]} to {ends[1]} ({store.WINDOWS}), not between the start of the run, "
             f"{evidence.run['started_utc']}, and the time of the row, {row['timestamp_utc']}"
         )
 

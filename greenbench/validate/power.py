@@ -40,8 +40,8 @@ def _idle_power_can_be(row: Row, evidence: Evidence) -> Iterator[str]:
     for name in ("idle_power_w", "idle_power_after_w"):
         watts = row.get(name)
         if watts is not None and domains and not least_w <= watts <= most_w:
-            told = f"{least_w:g} to {most_w:,g} W"
-            yield f"{name} is {watts:,.6g}, which {' + '.join(domains)} cannot draw: {told}"
+            bounds = f"{least_w:g} to {most_w:,g} W"
+            yield f"{name} is {watts:,.6g}, which {' + '.join(domains)} cannot draw: {bounds}"
 
 
 def _samples_can_be(row: Row, evidence: Evidence) -> Iterator[str]:
@@ -77,8 +77,8 @@ def _n_units(domain: str, evidence: Evidence) -> int:
     if domain not in ("package", "dram"):
         return 1
     # A machine described by an earlier version does not say; packages of servers have four cores or more.
-    told = machine.get("n_cpu_packages") or max(1, (machine.get("n_cpus_physical") or 1) // 4)
-    return max(told, len(_counters(evidence)))
+    n_packages = machine.get("n_cpu_packages") or max(1, (machine.get("n_cpus_physical") or 1) // 4)
+    return max(n_packages, len(_counters(evidence)))
 
 
 def _counters(evidence: Evidence) -> set[str]:

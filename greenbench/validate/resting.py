@@ -10,7 +10,7 @@ from greenbench.validate.form import EDITED
 from greenbench.validate.joules import Spans, bounds_j, local, reach
 
 SHORTEST_S = 1.0
-"""A baseline that is shorter is not held against samples."""
+"""A baseline that is shorter is not compared with samples."""
 
 
 def _before(row: Row, evidence: Evidence) -> Row | None:

@@ -25,7 +25,7 @@ MANY = 20
 
 GIVEN = "Nothing if the model is so good: others will want to reproduce it (`greenbench leaderboard verify`)."
 NOT_RECOUNTED = "Install the versions that the row names, or `greenbench rescore --amend`."
-"""What to do about a row whose texts were not counted again, so that nobody knows whether they give its figures."""
+"""What to do about a row whose texts were not counted again, so that it is unknown whether they give its figures."""
 
 
 def _has_texts(row: Row, evidence: Evidence) -> Iterator[str]:
@@ -53,8 +53,8 @@ def recounted(row: Row, evidence: Evidence) -> Iterator[str]:
             yield from differs(name, row.get(name), expected[name], _counted_again(_texts(row, evidence)))
 
 
-def _counted_again(heard: tuple[Transcript, ...]) -> str:
-    is_earlier = any(characters.holds_invisible(text) for reference, said, _ in heard for text in (reference, said))
+def _counted_again(pairs: tuple[Transcript, ...]) -> str:
+    is_earlier = any(characters.holds_invisible(text) for both in pairs for text in both[:2])
     return f"counted again; {characters.RECOUNT}" if is_earlier else "counted again"
 
 
@@ -134,22 +134,22 @@ def _other_scorer(row: Row, _evidence: Evidence) -> Iterator[str]:
 
 
 @lru_cache(maxsize=256)
-def _score(heard: tuple[Transcript, ...], normalizer: str, scorer: str) -> Mapping[str, Any]:
+def _score(pairs: tuple[Transcript, ...], normalizer: str, scorer: str) -> Mapping[str, Any]:
     """Count again; empty where the scoring is not installed."""
     how = _installed(normalizer, scorer)
     if how is None:
         return {}
-    found, unit = scorers.accuracy(heard, how)
+    found, unit = scorers.accuracy(pairs, how)
     return {**found, UNIT: unit}
 
 
 @lru_cache(maxsize=256)
-def _drawn(heard: tuple[Transcript, ...], normalizer: str, scorer: str, n_resamples: int) -> Mapping[str, Any]:
+def _drawn(pairs: tuple[Transcript, ...], normalizer: str, scorer: str, n_resamples: int) -> Mapping[str, Any]:
     """Draw the bootstrap intervals of an earlier version; empty where the scoring is not installed."""
     how = _installed(normalizer, scorer)
     if how is None:
         return {}
-    references, hypotheses, speakers = zip(*heard, strict=True)
+    references, hypotheses, speakers = zip(*pairs, strict=True)
     counted, found = score(references, hypotheses, how.normalize, how.count_words), dict[str, Any]()
     for rate, counts in (("wer", counted.words), ("cer", counted.chars)):
         drawn = bootstrap_rate([c.edits for c in counts], [c.n for c in counts], blocks(speakers), n_resamples)

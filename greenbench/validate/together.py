@@ -27,8 +27,8 @@ def columns(lines: Sequence[ResultLine]) -> Iterator[Problem]:
     declared, first = set(record.columns()), dict[tuple[str, ...], ResultLine]()
     for line in lines:
         lacking, unknown = declared - set(line.row), set(line.row) - declared
-        told = (f"lacks {', '.join(sorted(lacking))}", f"has also {', '.join(sorted(unknown))}")
-        names = tuple(text for text, found in zip(told, (lacking, unknown), strict=True) if found)
+        both = (f"lacks {', '.join(sorted(lacking))}", f"has also {', '.join(sorted(unknown))}")
+        names = tuple(text for text, found in zip(both, (lacking, unknown), strict=True) if found)
         if names and names not in first:
             first[names] = line
             fix = "Read it with the version that wrote it (versions in run.json)."
@@ -40,7 +40,7 @@ def earlier_intervals(lines: Sequence[ResultLine]) -> Iterator[Problem]:
     earlier = [line for line in lines if line.row.get("wer_ci_unit") in EARLIER]
     if earlier:
         what = f"the intervals of {len(earlier)} rows are an earlier version's bootstrap, too narrow for few speakers"
-        fix = "Measure again; `greenbench rescore` writes what they are today beside them."
+        fix = "Measure again; `greenbench rescore` adds what they are by this version."
         yield Problem("warning", str(earlier[0].file), what, fix)
 
 

@@ -1,4 +1,4 @@
-"""The record of an entry that somebody measured again: what was held against it, and what that makes of it."""
+"""The record of an entry that was measured again: what was compared, and the verdict."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ MAX_BYTES = 2**20
 
 @dataclass(frozen=True)
 class VerifiedCell:
-    """One cell of an entry, held against its measurement here.
+    """One cell of an entry, compared with its measurement here.
 
     Attributes:
         variant, dataset, device, scenario, batch_size: which cell.
@@ -83,7 +83,7 @@ class Verification:
         platform: of the machine, for people.
         platform_id: see ``platforms``.
         same_platform: whether the entry was measured on that platform.
-        cells: what was held against each other.
+        cells: what was compared.
     """
 
     entry: str
@@ -111,8 +111,8 @@ def contradictions(cell: VerifiedCell, same_platform: bool) -> Iterator[str]:
     if cell.n_texts - cell.n_equal > max(1, int((1 - share) * cell.n_texts)):
         yield f"texts: {cell.n_equal} of {cell.n_texts} are those of the entry, at least {share:.0%} are asked for"
     if cell.wer_low is not None and cell.wer_high is not None and not cell.wer_low <= 0 <= cell.wer_high:
-        told = f"{100 * cell.wer_low:+.2f} to {100 * cell.wer_high:+.2f} pp"
-        yield f"WER: here it is {told} from the entry's (95 %, same utterances)"
+        interval = f"{100 * cell.wer_low:+.2f} to {100 * cell.wer_high:+.2f} pp"
+        yield f"WER: here it is {interval} from the entry's (95 %, same utterances)"
     if same_platform:
         yield from _contradiction("speed", cell.rtfx_ratio, cell.rtfx_low, "RTFx")
         ratio, low = (None if value is None else 1 / value for value in (cell.energy_ratio, cell.energy_high))
