@@ -1,4 +1,4 @@
-"""The control's cell: measured in a process of its own, stored with the run's rows and written into those of its round."""
+"""The control cell: measured in its own process, stored with the run, and written into the rows of its round."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
