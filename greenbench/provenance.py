@@ -2,96 +2,107 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from greenbench.metrics import missing
 
-PROVENANCE: dict[str, str] = {  # one line a column: name, and what it says
-    # the plan
-    "suite": "name of the suite",
-    "suite_hash": "digest of the resolved suite",
-    "schema": "version of the row's form",
-    "protocol": "protocol, with every step that was overridden",
-    "order_index": "place of the cell's process in the order of the run",
-    "timestamp_utc": "when the row was written",
-    # the model
-    "parent": "variant that this one was made from, by name",
-    "identity": "what was measured, independent of its name: digest of the weights, then each build",
-    "ancestors": "identities of the models that this one was made from, the nearest first",
-    "ancestors_from": "who states the ancestors: the model's files, or the suite",
-    "steps": "methods applied, in order",
-    "decoding": "how the output became text: greedy, or the beam with its language and language model",
-    "licence": "licence of the weights",
-    "synthetic": "whether the weights are random",
-    "training_s": "seconds of the training behind the weights, where the model's folder has them",
-    "training_energy_j": "joules of that training",
-    "training_energy_method": "whether these joules were counted, sampled or estimated",
-    # the computation
-    "device_name": "CPU or GPU",
-    "threads": "threads of every engine",
-    "batching": "how the scenario forms batches: sorted, or single",
-    "engine_batching": "how the engine runs a batch: padded together, or one utterance after the other",
-    "compute_dtype": "precisions that the model multiplies in, such as fp32+int8",
-    "mfu_note": "why mfu_pct is null",
-    "timed_region": "what lies between the two reads of the clock",
-    "arrivals": "of the server scenario: rate and latency bound asked for",
-    "server_probes": "of the server scenario: every rate tried, and whether it met the bound",
-    # texts and data
-    "normalizer": "normaliser and its version",
-    "scorer": "scorer and its version",
-    "non_english_pct": "share of the letters in the references that are not English, in percent",
-    "data_hash": "digest of the data set: ids, references, lengths and audio, in order",
-    "audio_doubts": "what is doubtful about the audio",
-    "wer_ci_unit": "population that the interval of WER describes",
-    # energy
-    "energy_scope": "parts of the machine that energy_j covers",
-    "energy_method": "weakest origin among the parts: counter, sampled or estimated",
-    "energy_unread": "parts whose meter exists and could not be read in this window",
-    "energy_system_method": "origin of energy_system_j: counter, sampled or estimated",
-    "energy_system_source": "meter of energy_system_j",
-    "energy_system_note": "what limits energy_system_j, or why it is null",
-    "energy_cpu_method": "origin of energy_cpu_j",
-    "energy_cpu_source": "meter of energy_cpu_j",
-    "energy_cpu_note": "what limits energy_cpu_j, or why it is null",
-    "energy_dram_method": "origin of energy_dram_j",
-    "energy_dram_source": "meter of energy_dram_j",
-    "energy_dram_note": "what limits energy_dram_j, or why it is null",
-    "energy_gpu_method": "origin of energy_gpu_j",
-    "energy_gpu_source": "meter of energy_gpu_j",
-    "energy_gpu_note": "what limits energy_gpu_j, or why it is null",
-    "energy_gpu_scope": "whether energy_gpu_j covers the device, or a board that others share",
-    "peak_rss_source": "how peak_rss_bytes was read",
-    "peak_gpu_source": "how peak_gpu_bytes was read",
-    "carbon_g_per_kwh": "grid factor stated by the suite",
-    "carbon_source": "source of the grid factor",
-    "carbon_year": "year of the grid factor",
-    "carbon_pue": "power usage effectiveness stated by the suite",
-    # the control cell
-    "control": "version of the control workload",
-    "control_rtfx": "speed of the control, geometric mean of the round's two measurements",
-    "control_drift_pct": "change of the control's speed within the round",
-    "control_energy_j_per_audio_s": "energy of the control, geometric mean of the round's two measurements",
-    "control_energy_method": "origin of that energy",
-    "control_note": "why the round has no control figure",
-    # the process
-    "skipped_for": "why a cell was skipped: what it lacks",
-    "n_processes_left": "processes that the model's process left behind",
-    "n_windows": "windows that the protocol asks for",
-    "cooldown_s": "seconds of rest before the process",
-    "cooldown_excess_c": "degrees above the run's start at the end of that rest",
-    "warmup_batches": "batches of the warm-up",
-    "warmup_s": "seconds of the warm-up",
-    "warmup_cv_pct": "coefficient of variation over the last batches of the warm-up",
-    "cell_s": "seconds of the whole cell, process start included",
-}
-"""Name -> meaning. Columns with an ending in ``record.NUMERIC`` hold numbers, the rest texts or booleans."""
 
-PER_ROW = (
-    "order_index", "timestamp_utc", "cell_s", "n_windows", "server_probes",
-    "control_rtfx", "control_drift_pct", "control_energy_j_per_audio_s", "mfu_note",
-    "cooldown_s", "cooldown_excess_c", "warmup_batches", "warmup_s", "warmup_cv_pct",
-)  # fmt: skip
-"""The columns in which the rows of one cell differ as a matter of course."""
+@dataclass(frozen=True)
+class Column:
+    """One column that says where the numbers of a row come from.
+
+    Attributes:
+        kind: what it holds: a text, a number, a whole number, or true or false (``flag``).
+        about: what the column says.
+        varies: the rows of one cell differ in it as a matter of course.
+    """
+
+    kind: Literal["text", "number", "whole", "flag"]
+    about: str
+    varies: bool = False
+
+
+PROVENANCE: dict[str, Column] = {  # one line a column
+    # the plan
+    "suite": Column("text", "name of the suite"),
+    "suite_hash": Column("text", "digest of the resolved suite"),
+    "schema": Column("number", "version of the row's form"),
+    "protocol": Column("text", "protocol, with every step that was overridden"),
+    "order_index": Column("number", "place of the cell's process in the order of the run", varies=True),
+    "timestamp_utc": Column("text", "when the row was written", varies=True),
+    # the model
+    "parent": Column("text", "variant that this one was made from, by name"),
+    "identity": Column("text", "what was measured, independent of its name: digest of the weights, then each build"),
+    "ancestors": Column("text", "identities of the models that this one was made from, the nearest first"),
+    "ancestors_from": Column("text", "who states the ancestors: the model's files, or the suite"),
+    "steps": Column("text", "methods applied, in order"),
+    "decoding": Column("text", "how the output became text: greedy, or the beam with its language and language model"),
+    "licence": Column("text", "licence of the weights"),
+    "synthetic": Column("flag", "whether the weights are random"),
+    "training_s": Column("number", "seconds of the training behind the weights, where the model's folder has them"),
+    "training_energy_j": Column("number", "joules of that training"),
+    "training_energy_method": Column("text", "whether these joules were counted, sampled or estimated"),
+    # the computation
+    "device_name": Column("text", "CPU or GPU"),
+    "threads": Column("number", "threads of every engine"),
+    "batching": Column("text", "how the scenario forms batches: sorted, or single"),
+    "engine_batching": Column("text", "how the engine runs a batch: padded together, or one utterance after the other"),
+    "compute_dtype": Column("text", "precisions that the model multiplies in, such as fp32+int8"),
+    "mfu_note": Column("text", "why mfu_pct is null", varies=True),
+    "timed_region": Column("text", "what lies between the two reads of the clock"),
+    "arrivals": Column("text", "of the server scenario: rate and latency bound asked for"),
+    "server_probes": Column(
+        "text", "of the server scenario: each rate tried, and whether it met the bound", varies=True
+    ),
+    # texts and data
+    "normalizer": Column("text", "normaliser and its version"),
+    "scorer": Column("text", "scorer and its version"),
+    "non_english_pct": Column("number", "share of the letters in the references that are not English, in percent"),
+    "data_hash": Column("text", "digest of the data set: ids, references, lengths and audio, in order"),
+    "audio_doubts": Column("text", "what is doubtful about the audio"),
+    "wer_ci_unit": Column("text", "population that the interval of WER describes"),
+    # energy
+    "energy_scope": Column("text", "parts of the machine that energy_j covers"),
+    "energy_method": Column("text", "weakest origin among the parts: counter, sampled or estimated"),
+    "energy_unread": Column("text", "parts whose meter exists and could not be read in this window"),
+    "energy_system_method": Column("text", "origin of energy_system_j: counter, sampled or estimated"),
+    "energy_system_source": Column("text", "meter of energy_system_j"),
+    "energy_system_note": Column("text", "what limits energy_system_j, or why it is null"),
+    "energy_cpu_method": Column("text", "origin of energy_cpu_j"),
+    "energy_cpu_source": Column("text", "meter of energy_cpu_j"),
+    "energy_cpu_note": Column("text", "what limits energy_cpu_j, or why it is null"),
+    "energy_dram_method": Column("text", "origin of energy_dram_j"),
+    "energy_dram_source": Column("text", "meter of energy_dram_j"),
+    "energy_dram_note": Column("text", "what limits energy_dram_j, or why it is null"),
+    "energy_gpu_method": Column("text", "origin of energy_gpu_j"),
+    "energy_gpu_source": Column("text", "meter of energy_gpu_j"),
+    "energy_gpu_note": Column("text", "what limits energy_gpu_j, or why it is null"),
+    "energy_gpu_scope": Column("text", "whether energy_gpu_j covers the device, or a board that others share"),
+    "peak_rss_source": Column("text", "how peak_rss_bytes was read"),
+    "peak_gpu_source": Column("text", "how peak_gpu_bytes was read"),
+    "carbon_g_per_kwh": Column("number", "grid factor stated by the suite"),
+    "carbon_source": Column("text", "source of the grid factor"),
+    "carbon_year": Column("number", "year of the grid factor"),
+    "carbon_pue": Column("number", "power usage effectiveness stated by the suite"),
+    # the control cell
+    "control": Column("text", "version of the control workload"),
+    "control_rtfx": Column("number", "speed of the control, geometric mean of the two", varies=True),
+    "control_drift_pct": Column("number", "change of the control's speed within the round", varies=True),
+    "control_energy_j_per_audio_s": Column("number", "energy of the control, geometric mean of the two", varies=True),
+    "control_energy_method": Column("text", "origin of that energy"),
+    "control_note": Column("text", "why the round has no control figure"),
+    # the process
+    "skipped_for": Column("text", "why a cell was skipped: what it lacks"),
+    "n_processes_left": Column("whole", "processes that the model's process left behind"),
+    "n_windows": Column("whole", "windows that the protocol asks for", varies=True),
+    "cooldown_s": Column("number", "seconds of rest before the process", varies=True),
+    "cooldown_excess_c": Column("number", "degrees above the run's start at the end of that rest", varies=True),
+    "warmup_batches": Column("number", "batches of the warm-up", varies=True),
+    "warmup_s": Column("number", "seconds of the warm-up", varies=True),
+    "warmup_cv_pct": Column("number", "coefficient of variation over the last batches of the warm-up", varies=True),
+    "cell_s": Column("number", "seconds of the whole cell, process start included", varies=True),
+}
+"""Name -> the column; it ends with its unit where it has one."""
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ ENDS = {
     "no-footprint": "load() gave a Model with footprint None",
     "import-error": "ModuleNotFoundError: No module named 'a_module_that_is_not_there'",
     "loads-nothing": "load() gave a NoneType",
-    "decoding-dict": "the row cannot be stored: decoding: a text, true or false is expected, not {'a': 1}",
+    "decoding-dict": "the row cannot be stored: decoding: a valid string is expected, not {'a': 1}",
     "warnings-number": "TypeError: 'int' object is not iterable",
 }
 """Mode -> what its row must say; OK where the cell is measured all the same."""

@@ -1,11 +1,14 @@
 """The table of metrics: units in the names, and formulas that agree with physics."""
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import greenbench
+from greenbench.meters.energy import PARTS, part_column
 from greenbench.metrics import METRICS, co2e_g, energy_net_j, padding_pct, ratio
 from greenbench.provenance import PROVENANCE
 from greenbench.results.record import KEYS
@@ -86,3 +89,21 @@ def test_no_grid_factor_no_co2() -> None:
 def test_padding_is_the_share_that_is_no_audio(audio_s: float, padded_s: float, pct: float | None) -> None:
     """Of 10 s computed for 7.5 s of audio a quarter is padding; of nothing computed there is no share."""
     assert padding_pct(audio_s, padded_s) == pct
+
+
+@pytest.mark.parametrize("name", PROVENANCE)
+def test_a_provenance_column_holds_what_its_name_says(name: str) -> None:
+    """A name that ends in a unit holds numbers, a count whole ones; only one column is true or false."""
+    units = ("_s", "_j", "_c", "_pct", "_kwh", "_rtfx", "_j_per_audio_s")
+    counts = ("_batches", "_pue", "_year", "_index", "threads", "schema")
+    number = "whole" if name.startswith("n_") else "number" if name.endswith(units + counts) else None
+    assert PROVENANCE[name].kind == (number or ("flag" if name == "synthetic" else "text"))
+
+
+def test_columns_of_energy_are_composed_in_one_place() -> None:
+    """All parts have joules and an origin in the tables, and only one function puts such a name together."""
+    assert {part_column(part) for part in PARTS} <= set(METRICS)
+    assert {part_column(part, what) for part in PARTS for what in ("method", "source", "note")} <= set(PROVENANCE)
+    package = Path(greenbench.__file__).parent
+    composed = [path.name for path in package.rglob("*.py") for _ in re.findall(r"energy_\{", path.read_text("utf-8"))]
+    assert composed == ["energy.py"]

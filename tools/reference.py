@@ -87,7 +87,9 @@ def provenance_table() -> str:
     """Return the table of PROVENANCE."""
     from greenbench.provenance import PROVENANCE
 
-    return table(("column", "meaning"), [(f"`{name}`", about) for name, about in PROVENANCE.items()])
+    kinds = {"flag": "true or false", "whole": "whole number"}
+    rows = [(f"`{name}`", kinds.get(column.kind, column.kind), column.about) for name, column in PROVENANCE.items()]
+    return table(("column", "holds", "meaning"), rows)
 
 
 def flags_table() -> str:

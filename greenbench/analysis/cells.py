@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from greenbench.analysis.error_rates import Cell, cell_of
 from greenbench.metrics import METRICS
-from greenbench.provenance import PER_ROW, PROVENANCE, agreed
+from greenbench.provenance import PROVENANCE, agreed
 from greenbench.results.flags import SPREAD, flags_over_repeats
 from greenbench.results.record import CELL
 from greenbench.results.store import Row
 from greenbench.statistics.repeats import Unit, units
 
-SHARED = (*CELL, *(name for name in PROVENANCE if name not in PER_ROW))
+SHARED = (*CELL, *(name for name, column in PROVENANCE.items() if not column.varies))
 """The columns in which the rows of a cell are expected to agree."""
 
 

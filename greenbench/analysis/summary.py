@@ -11,7 +11,7 @@ from greenbench import metrics
 from greenbench.analysis import cells, references
 from greenbench.analysis.cells import CellSummary
 from greenbench.analysis.error_rates import Cell, cell_of
-from greenbench.meters.energy import PARTS
+from greenbench.meters.energy import PARTS, part_column
 from greenbench.metrics import METRICS
 from greenbench.provenance import Mixed
 from greenbench.results import comparability
@@ -226,7 +226,7 @@ def _labelled(group: pd.DataFrame) -> pd.DataFrame:
 
 def energy_origin(line: Mapping[Any, Any]) -> str:
     """Say where a line's energy comes from: method and source of each part that was read."""
-    parts = [(part, line[f"energy_{part}_method"], line[f"energy_{part}_source"]) for part in PARTS]
+    parts = [(part, line[part_column(part, "method")], line[part_column(part, "source")]) for part in PARTS]
     read = [
         f"{part.upper()} {method} ({'source not stated' if metrics.missing(source) else source})"
         for part, method, source in parts
@@ -237,7 +237,7 @@ def energy_origin(line: Mapping[Any, Any]) -> str:
 
 def energy_details(line: Mapping[Any, Any]) -> str:
     """Say what ``energy_origin`` does, and the scope and the notes, e.g. the TDP behind an estimate."""
-    notes = [(part, line[f"energy_{part}_note"]) for part in PARTS]
+    notes = [(part, line[part_column(part, "note")]) for part in PARTS]
     told = [f"{part.upper()}: {note}" for part, note in notes if not metrics.missing(note)]
     scope = [] if metrics.missing(line["energy_scope"]) else [f"scope {line['energy_scope']}"]
     return "; ".join([energy_origin(line), *scope, *told])

@@ -65,7 +65,7 @@ def _energy() -> Finding:
     answered = {metric for meter in meters.select(estimate=False) for metric in meter.metrics}
     read = Reading({metric: Quantity(0.0, "counter", "") for metric in answered})
     scope = energy.scope(environment.accelerator(), read)
-    missing = [part for part in scope if f"energy_{part}_j" not in answered]
+    missing = [part for part in scope if energy.part_column(part) not in answered]
     if not missing:
         return Finding("energy", True, f"joules are measured, scope {'+'.join(scope)}")
     message = f"no meter here measures joules of: {', '.join(missing)}. Rows rank by WER, speed and memory alone"

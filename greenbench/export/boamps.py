@@ -9,7 +9,7 @@ from uuid import NAMESPACE_URL, uuid5
 import pandas as pd
 
 from greenbench.export import Documents, Results
-from greenbench.meters.energy import PARTS
+from greenbench.meters.energy import PARTS, part_column
 from greenbench.metrics import J_PER_KWH
 from greenbench.results.record import CELL
 
@@ -105,13 +105,13 @@ def _measures(cell: pd.DataFrame, version: str | None) -> Iterable[Any]:
     row = cell.iloc[-1]
     covered = str(row["energy_scope"]).replace("-shared", "").split("+")
     for part in (part for part in PARTS if part in covered):
-        source = row[f"energy_{part}_source"]
+        source = row[part_column(part, "source")]
         yield models.BoAmpsMeasure(
             measurement_method=f"greenbench, {source}",
             version=version,
             cpu_tracking_mode=source if part == "cpu" else None,
             gpu_tracking_mode=source if part == "gpu" else None,
-            power_consumption=float(cell[f"energy_{part}_j"].sum()) / J_PER_KWH,
+            power_consumption=float(cell[part_column(part)].sum()) / J_PER_KWH,
             measurement_duration=float(cell["wall_s"].sum()),
         )
 

@@ -183,7 +183,7 @@ def _fill(found: Measurement, reading: Reading, idle_w: float | None) -> None:
     if gross_j is None:
         missing["energy_j"] = _why_no_total(reading, parts)
     else:
-        of = [reading.quantities[f"energy_{part}_j"] for part in parts]
+        of = [reading.quantities[energy.part_column(part)] for part in parts]
         sources = "+".join(dict.fromkeys(quantity.source for quantity in of))
         notes = "; ".join(quantity.note for quantity in of if quantity.note) or None
         total = Quantity(gross_j, origin["energy_method"], sources, notes)
@@ -203,7 +203,7 @@ def _why_no_total(reading: Reading, parts: Sequence[str]) -> str:
     """Say what keeps the total of some parts of the machine from being known."""
     reasons = []
     for part in parts:
-        name = f"energy_{part}_j"
+        name = energy.part_column(part)
         quantity = reading.quantities.get(name)
         if quantity is None:
             reasons.append(f"{part}: {reading.absent.get(name, 'no meter here reads it')}")

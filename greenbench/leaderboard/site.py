@@ -19,7 +19,7 @@ from greenbench.leaderboard.cross_platform import comparisons
 from greenbench.leaderboard.documents import Publication, heading, interval, metric_names, span
 from greenbench.leaderboard.ranking import Run
 from greenbench.leaderboard.standing import LEVELS, REPRODUCED
-from greenbench.meters.energy import PARTS
+from greenbench.meters.energy import PARTS, part_column
 from greenbench.metrics import INTERVALS, METRICS
 from greenbench.provenance import PROVENANCE
 from greenbench.report.figures import quantity
@@ -150,7 +150,7 @@ def _places(board: Board, entry: Entry) -> list[tuple[Ranking, Place]]:
 
 def _unread(line: Mapping[str, Any]) -> str:
     """Say why there is no energy."""
-    notes = [str(line[f"energy_{part}_note"]) for part in PARTS if _is_stated(line[f"energy_{part}_note"])]
+    notes = [str(line[part_column(part, "note")]) for part in PARTS if _is_stated(line[part_column(part, "note")])]
     return "; ".join(["No energy was read", *notes])
 
 

@@ -84,8 +84,8 @@ def _standing(again: Sequence[str], unbacked: Iterable[str], notes: Iterable[str
 def _unbacked(row: Row, run: Row) -> Iterator[str]:
     """Yield the figures of a row that do not follow from its archive."""
     for part in energy.PARTS:
-        source = row.get(f"energy_{part}_source")
-        if row.get(f"energy_{part}_j") is None:
+        source = row.get(energy.part_column(part, "source"))
+        if row.get(energy.part_column(part)) is None:
             continue
         if source == EXTERNAL:
             yield "its joules are from a power log, which is not in the archive"

@@ -10,6 +10,17 @@ from greenbench.plugins import METHODS, Quantity, Reading
 PARTS = ("system", "cpu", "dram", "gpu")
 """``system`` is the whole machine and contains the others, so it is never added to them."""
 
+
+def part_column(part: str, what: str = "j") -> str:
+    """Return the column of a part's joules, or of their ``method``, ``source`` or ``note``: all are named here.
+
+    Args:
+        part: from ``PARTS``.
+        what: ``j`` for the joules.
+    """
+    return f"energy_{part}_{what}"
+
+
 SHARED = "device_shared"
 """Scope of the joules of a whole board of which the model has a slice."""
 
@@ -29,7 +40,7 @@ def scope(device: str, reading: Reading) -> tuple[str, ...]:
 
 def total_j(device: str, reading: Reading) -> float | None:
     """Return gross joules over the scope, or None unless every part in it was read."""
-    parts = [reading.value(f"energy_{part}_j") for part in scope(device, reading)]
+    parts = [reading.value(part_column(part)) for part in scope(device, reading)]
     read = [part for part in parts if part is not None]
     return sum(read) if len(read) == len(parts) else None
 
@@ -46,7 +57,7 @@ def less_than_parts(system_j: float | None, columns: Mapping[str, Any]) -> str |
         columns: of a row: joules and method of each part.
     """
     counted = [
-        columns.get(f"energy_{part}_j") for part in PARTS[1:] if columns.get(f"energy_{part}_method") == "counter"
+        columns.get(part_column(part)) for part in PARTS[1:] if columns.get(part_column(part, "method")) == "counter"
     ]
     parts_j = sum(joules for joules in counted if joules is not None)
     if system_j is None or system_j >= MEASURED_SHARE * parts_j:
@@ -59,9 +70,9 @@ def less_than_parts(system_j: float | None, columns: Mapping[str, Any]) -> str |
 
 def reject_low_system(reading: Reading) -> None:
     """Set the whole machine's joules in a reading to None where the counters of its parts show more."""
-    quantities = {part: quantity for part in PARTS if (quantity := reading.quantities.get(f"energy_{part}_j"))}
-    columns: dict[str, Any] = {f"energy_{part}_j": quantity.value for part, quantity in quantities.items()}
-    columns |= {f"energy_{part}_method": quantity.method for part, quantity in quantities.items()}
+    quantities = {part: quantity for part in PARTS if (quantity := reading.quantities.get(part_column(part)))}
+    columns: dict[str, Any] = {part_column(part): quantity.value for part, quantity in quantities.items()}
+    columns |= {part_column(part, "method"): quantity.method for part, quantity in quantities.items()}
     if why := less_than_parts(reading.value("energy_system_j"), columns):
         system = reading.quantities["energy_system_j"]
         reading.quantities["energy_system_j"] = replace(system, value=None, note=why)
@@ -76,32 +87,32 @@ def provenance(device: str, reading: Reading) -> dict[str, Any]:
     """
     parts = scope(device, reading)
     columns = {name: value for part in PARTS for name, value in _origin(part, reading).items()}
-    columns |= {f"energy_{part}_note": why for part in parts if (why := reading.absent.get(f"energy_{part}_j"))}
+    columns |= {part_column(part, "note"): why for part in parts if (why := reading.absent.get(part_column(part)))}
     columns["energy_unread"] = "+".join(part for part in parts if _is_unread(reading, part)) or None
     if reading.value("energy_gpu_j") is not None:
         columns["energy_gpu_scope"] = SHARED if _is_shared(reading, "gpu") else "device"
     if total_j(device, reading) is not None:
-        methods = {columns[f"energy_{part}_method"] for part in parts}
+        methods = {columns[part_column(part, "method")] for part in parts}
         columns["energy_scope"] = "+".join(f"{part}-shared" if _is_shared(reading, part) else part for part in parts)
         columns["energy_method"] = max(methods, key=METHODS.index)
     return columns
 
 
 def _origin(part: str, reading: Reading) -> dict[str, Any]:
-    quantity = reading.quantities.get(f"energy_{part}_j")
+    quantity = reading.quantities.get(part_column(part))
     if quantity is None:
         return {}
     origin = {"method": quantity.method, "source": quantity.source, "note": quantity.note}
-    return {f"energy_{part}_{column}": value for column, value in origin.items()}
+    return {part_column(part, column): value for column, value in origin.items()}
 
 
 def _is_unread(reading: Reading, part: str) -> bool:
-    quantity = reading.quantities.get(f"energy_{part}_j")
+    quantity = reading.quantities.get(part_column(part))
     return quantity is not None and quantity.value is None
 
 
 def _is_shared(reading: Reading, part: str) -> bool:
-    quantity = reading.quantities.get(f"energy_{part}_j")
+    quantity = reading.quantities.get(part_column(part))
     return quantity is not None and quantity.shared
 
 
@@ -130,10 +141,10 @@ def reading_of(row: Mapping[str, Any]) -> Reading:
     """Rebuild the readings of the energy meters and the clock from a row: the inverse of ``provenance``."""
     reading = Reading()
     for part in PARTS:
-        method = row.get(f"energy_{part}_method")
+        method = row.get(part_column(part, "method"))
         if method is not None:
-            source, note = row[f"energy_{part}_source"], row[f"energy_{part}_note"]
-            shared = row.get(f"energy_{part}_scope") == SHARED
-            reading.add(f"energy_{part}_j", Quantity(row[f"energy_{part}_j"], method, source, note, shared))
+            source, note = row[part_column(part, "source")], row[part_column(part, "note")]
+            shared = row.get(part_column(part, "scope")) == SHARED
+            reading.add(part_column(part), Quantity(row[part_column(part)], method, source, note, shared))
     reading.add("wall_s", Quantity(row["wall_s"], "counter", "perf_counter"))
     return reading

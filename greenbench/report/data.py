@@ -12,7 +12,7 @@ import pandas as pd
 from greenbench import metrics
 from greenbench.analysis import references, summary
 from greenbench.analysis.summary import Setting
-from greenbench.meters.energy import PARTS
+from greenbench.meters.energy import PARTS, part_column
 from greenbench.metrics import ACCURACY, ENERGY_UNITS, METRICS
 from greenbench.provenance import as_text
 from greenbench.report import sentences
@@ -105,7 +105,7 @@ def facts(lines: pd.DataFrame, settings: Sequence[Setting]) -> dict[str, list[An
 _READ = (
     "status", "reason", "flags", "flag_notes", "outside", "reference_note", "n_failed", "n_rounds", "n_repeats",
     "energy_scope",
-    *(f"energy_{part}_{what}" for part in PARTS for what in ("method", "source", "note")),
+    *(part_column(part, what) for part in PARTS for what in ("method", "source", "note")),
 )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from greenbench.meters.energy import SHARED
+from greenbench.meters.energy import SHARED, part_column
 from greenbench.metrics import RESOLVED_S, TICK_S, change_pct
 from greenbench.suite.protocol import Protocol
 from greenbench.text.population import FEW_SPEAKERS, n_speakers
@@ -115,7 +115,7 @@ def _foreign_load(row: Measured) -> str | None:
 
 def _energy_unread(row: Measured) -> str | None:
     parts = row.provenance.get("energy_unread")
-    notes = [f"{part}: {row.provenance.get(f'energy_{part}_note')}" for part in (parts or "").split("+") if part]
+    notes = [f"{part}: {row.provenance.get(part_column(part, 'note'))}" for part in (parts or "").split("+") if part]
     return "; ".join(notes) or None
 
 

@@ -27,13 +27,6 @@ CELL = KEYS[:-2]
 MEASURED = ("wall_s", "audio_s", "n_passes", "rtfx", "n_utterances")
 """The metrics that every measured row has, above zero."""
 
-NUMERIC = (
-    "_rtfx", "_s", "_j", "_c", "_pct", "_batches", "_kwh", "_pue", "_year", "_index", "n_windows", "n_processes_left",
-    "threads", "schema",
-)  # fmt: skip
-"""How columns of the provenance end that are numbers; the others are texts or true or false."""
-
-
 TIMED_REGION = "waveform-to-text"
 """What every window times: waveforms in memory in, text strings out."""
 

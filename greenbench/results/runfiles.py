@@ -24,7 +24,7 @@ from greenbench.files.forms import (
 from greenbench.metrics import ACCURACY, METRICS
 from greenbench.plugins import traces
 from greenbench.provenance import PROVENANCE
-from greenbench.results.record import KEYS, MEASURED, NUMERIC, STATUSES, columns, wrong_status
+from greenbench.results.record import KEYS, MEASURED, STATUSES, columns, wrong_status
 
 RUN, RECORDS, HYPOTHESES, SCORES = "run.json", "records.jsonl", "hypotheses.jsonl", "scores.jsonl"
 POWER, WINDOWS, CONTROL = "power.jsonl", "windows.jsonl", "control.jsonl"
@@ -62,11 +62,13 @@ def _metric(name: str) -> Schema:
 
 
 def _origin(name: str) -> Schema:
-    if name.startswith("n_"):
-        return whole()
-    if name.endswith(NUMERIC):
-        return number() if name in SIGNED else number(0)
-    return either([TEXT, FLAG], "a text, true or false")
+    kinds = {
+        "text": TEXT,
+        "flag": FLAG,
+        "whole": whole(),
+        "number": number() if name in SIGNED else number(0),
+    }
+    return kinds[PROVENANCE[name].kind]
 
 
 KEY: dict[str, Schema] = {

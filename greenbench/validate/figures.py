@@ -54,10 +54,10 @@ def _derived(row: Row, evidence: Evidence) -> Iterator[str]:
 def _has_origins(row: Row, _evidence: Evidence) -> Iterator[str]:
     """A part of the energy says how and by what it was read."""
     for part in energy.PARTS:
-        method, source = row.get(f"energy_{part}_method"), row.get(f"energy_{part}_source")
-        known = row.get(f"energy_{part}_j") is not None or method is not None or source is not None
+        method, source = row.get(energy.part_column(part, "method")), row.get(energy.part_column(part, "source"))
+        known = row.get(energy.part_column(part)) is not None or method is not None or source is not None
         if known and (method not in METHODS or not source):
-            yield f"energy_{part}_j has no origin (method {method!r}, source {source!r})"
+            yield f"{energy.part_column(part)} has no origin (method {method!r}, source {source!r})"
 
 
 def differs(name: str, found: Any, expected: float | None, formula: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ from itertools import pairwise
 from math import isclose
 
 from greenbench.meters import energy
+from greenbench.meters.energy import part_column
 from greenbench.plugins import traces
 from greenbench.plugins.traces import TIME, Sample
 from greenbench.power.log import EXTERNAL
@@ -54,7 +55,9 @@ Spans = Sequence[tuple[float, float, list[Sample]]]
 
 def local(row: Row) -> list[str]:
     """Return the parts whose joules a meter of the machine read."""
-    return [p for p in energy.PARTS if row.get(f"energy_{p}_method") and row.get(f"energy_{p}_source") != EXTERNAL]
+    return [
+        p for p in energy.PARTS if row.get(part_column(p, "method")) and row.get(part_column(p, "source")) != EXTERNAL
+    ]
 
 
 def _was_there(row: Row, evidence: Evidence) -> Iterator[str]:
@@ -63,11 +66,11 @@ def _was_there(row: Row, evidence: Evidence) -> Iterator[str]:
     known = {meter for meter, _, _ in SOURCES.values()}
     others = [name for name, why in survey.items() if why is None and name not in known]
     for part in energy.PARTS:
-        method, source = row.get(f"energy_{part}_method"), row.get(f"energy_{part}_source")
+        method, source = row.get(part_column(part, "method")), row.get(part_column(part, "source"))
         if method is None:
             continue
         meter, usual, _ = SOURCES.get(str(source), (None, None, None))
-        said = f"energy_{part}_j is said to come from {source!r:.60}"
+        said = f"{part_column(part)} is said to come from {source!r:.60}"
         if source == EXTERNAL:
             if (part, method) != ("system", "sampled"):
                 yield f"{said}, which reads the power of a whole machine, sampled"
@@ -86,23 +89,23 @@ _NO_JOULES = {"clock", "cpu-time", "memory", "thermal", "gpu"}
 
 def _has_its_samples(row: Row, evidence: Evidence) -> Iterator[str]:
     """What a suite samples is there, where joules come from the machine's own meters."""
-    parts = [part for part in local(row) if row.get(f"energy_{part}_j") is not None]
-    sampled = [part for part in parts if row[f"energy_{part}_method"] == "sampled"]
+    parts = [part for part in local(row) if row.get(part_column(part)) is not None]
+    sampled = [part for part in parts if row[part_column(part, "method")] == "sampled"]
     hz = evidence.run["suite"].get("trace_hz", 0)
     if sampled and not hz:
-        yield f"energy_{sampled[0]}_j is sampled, and the suite samples nothing (trace_hz: 0)"
+        yield f"{part_column(sampled[0])} is sampled, and the suite samples nothing (trace_hz: 0)"
     elif parts and hz and not evidence.trace:
-        yield f"power.jsonl is not there: the suite samples at {hz:g} Hz, and energy_{parts[0]}_j hangs on it"
+        yield f"power.jsonl is not there: the suite samples at {hz:g} Hz, and {part_column(parts[0])} hangs on it"
     elif sampled and not _covered(row, evidence):
-        yield f"energy_{sampled[0]}_j is sampled, and power.jsonl has no samples over this window"
+        yield f"{part_column(sampled[0])} is sampled, and power.jsonl has no samples over this window"
     elif _counted(row) and hz:
         yield from _hides_no_samples(row, evidence)
 
 
 def _counted(row: Row) -> list[str]:
     """Return the sources of a row's joules that are counters of the machine, which are sampled, too."""
-    parts = [part for part in local(row) if row.get(f"energy_{part}_j") is not None]
-    return [str(row[f"energy_{part}_source"]) for part in parts if row[f"energy_{part}_method"] == "counter"]
+    parts = [part for part in local(row) if row.get(part_column(part)) is not None]
+    return [str(row[part_column(part, "source")]) for part in parts if row[part_column(part, "method")] == "counter"]
 
 
 def _hides_no_samples(row: Row, evidence: Evidence) -> Iterator[str]:
@@ -143,14 +146,14 @@ def _agrees_with_its_samples(row: Row, evidence: Evidence) -> Iterator[str]:
     if row["wall_s"] < SLOWEST_S or not spans or min(len(samples) for _, _, samples in spans) < MIN_SAMPLES:
         return
     for part in local(row):
-        joules, source = row.get(f"energy_{part}_j"), str(row[f"energy_{part}_source"])
+        joules, source = row.get(part_column(part)), str(row[part_column(part, "source")])
         bounds = bounds_j(part, source, spans)
         if joules is None or bounds is None:
             continue
         low, high = bounds
         if not low <= joules <= high:
             yield (
-                f"energy_{part}_j is {joules:.4g}, the samples in power.jsonl make it {low:.4g} to {high:.4g} J "
+                f"{part_column(part)} is {joules:.4g}, the samples in power.jsonl make it {low:.4g} to {high:.4g} J "
                 f"over this window ({source})"
             )
 

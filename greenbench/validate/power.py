@@ -22,19 +22,19 @@ def _joules_can_be(row: Row, evidence: Evidence) -> Iterator[str]:
     """No part drew more, on average over the row's seconds or over its window's, than it can."""
     seconds = {"wall_s": row["wall_s"], store.WINDOWS: _window_s(row, evidence)}
     for part in energy.PARTS:
-        joules, domain = row.get(f"energy_{part}_j"), domain_of(part, row.get(f"energy_{part}_source"))
+        joules, domain = row.get(energy.part_column(part)), domain_of(part, row.get(energy.part_column(part, "source")))
         for where, known_s in seconds.items():
             if joules is None or known_s is None:
                 continue
             if why := implausible(domain, joules, known_s, _n_units(domain, evidence)):
-                yield f"energy_{part}_j cannot be, by {where}: {why}"
+                yield f"{energy.part_column(part)} cannot be, by {where}: {why}"
                 break
 
 
 def _idle_power_can_be(row: Row, evidence: Evidence) -> Iterator[str]:
     """Idle power is that of the row's scope, so it is within what all its parts draw at most."""
-    parts = [part for part in energy.PARTS if row.get(f"energy_{part}_method") is not None]
-    domains = {part: domain_of(part, row.get(f"energy_{part}_source")) for part in parts}
+    parts = [part for part in energy.PARTS if row.get(energy.part_column(part, "method")) is not None]
+    domains = {part: domain_of(part, row.get(energy.part_column(part, "source"))) for part in parts}
     least_w = min((BOUNDS[domain].lowest_w for domain in domains.values()), default=0.0)
     most_w = sum(BOUNDS[domain].highest_w * _n_units(domain, evidence) for domain in domains.values())
     for name in ("idle_power_w", "idle_power_after_w"):
@@ -47,13 +47,13 @@ def _idle_power_can_be(row: Row, evidence: Evidence) -> Iterator[str]:
 def _samples_can_be(row: Row, evidence: Evidence) -> Iterator[str]:
     """Sampled joules stand on readings that are possible, every one."""
     for part in energy.PARTS:
-        source = row.get(f"energy_{part}_source")
+        source = row.get(energy.part_column(part, "source"))
         prefix, domain = SAMPLED.get(str(source)), domain_of(part, source)
-        if prefix is None or row.get(f"energy_{part}_j") is None:
+        if prefix is None or row.get(energy.part_column(part)) is None:
             continue
         found = (_impossible(one, prefix, domain) for samples in evidence.samples(row) for one in samples)
         if why := next(filter(None, found), None):
-            yield f"energy_{part}_j stands on a sample in {store.POWER} that cannot be: {why}"
+            yield f"{energy.part_column(part)} stands on a sample in {store.POWER} that cannot be: {why}"
 
 
 def _impossible(sample: Mapping[str, Any], prefix: str, domain: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from greenbench.meters.energy import part_column
 from greenbench.power.log import EXTERNAL
 from greenbench.results import store
 from greenbench.results.record import KEYS, key_of
@@ -37,7 +38,7 @@ def _agrees_with_its_samples(row: Row, evidence: Evidence) -> Iterator[str]:
         return
     spans = reach(edges, evidence.samples_over(edges))
     seconds = sum(end - start for start, end, _ in spans)
-    known = _sum_j([(part, str(row[f"energy_{part}_source"])) for part in parts], spans)
+    known = _sum_j([(part, str(row[part_column(part, "source")])) for part in parts], spans)
     if seconds < SHORTEST_S or known is None:
         return
     low, high = (joules / seconds for joules in known)

@@ -66,7 +66,7 @@ def test_a_row_comes_through_as_it_was_sent(job: Job) -> None:
             lambda row: row | {"flags": ["spread"], "flag_notes": ["a", "b"]},
             "flag_notes: 1 notes on the flags are expected",
         ),
-        (lambda row: row | {"decoding": {"a": 1}}, "decoding: a text, true or false is expected, not {'a': 1}"),
+        (lambda row: row | {"decoding": {"a": 1}}, "decoding: a valid string is expected, not {'a': 1}"),
         (lambda row: row | {"status": "fine"}, "status: 'ok', 'error' or 'skipped' is expected, not 'fine'"),
         (lambda row: row | {"status": "error"}, "status is error without a reason"),
         (lambda row: row | {"status": "error", "reason": 5}, "reason: a valid string is expected, not 5"),
