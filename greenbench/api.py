@@ -66,9 +66,9 @@ def run(  # noqa: PLR0913 (the options of a command)
     options = runner.Options(None if out is None else Path(out), resume, only, page=write_page, made=made)
     if not progress:
         return _as_shown(runner.run(loaded, options))
-    from greenbench.cli.progress import Progress
+    from greenbench.cli.progress import ProgressDisplay
 
-    shown = Progress()
+    shown = ProgressDisplay()
     try:
         return _as_shown(runner.run(loaded, options, shown.observe))
     finally:

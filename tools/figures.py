@@ -96,7 +96,7 @@ def _section(runs: Runs, name: str) -> str:
         scorings = {f"`{_scoring(d.student.shared)}`" for d in descents}
         parts += [f"Measured on: {', '.join(sorted(places))}. WER is of {' and '.join(sorted(scorings))}."]
         parts += [markdown(compression.table(descents))]
-    beside = bigfoot.beside(descents)
+    beside = bigfoot.against_paper(descents)
     if beside:
         parts += ["Beside the paper:", markdown(beside)]
     return "\n\n".join(parts)

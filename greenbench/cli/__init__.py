@@ -77,7 +77,7 @@ def _print_anything() -> None:
     def formatted(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
-        told = f"warning: {message}\n" if category is UserWarning else usual(message, category, filename, lineno, line)
-        return for_terminal(told)
+        text = f"warning: {message}\n" if category is UserWarning else usual(message, category, filename, lineno, line)
+        return for_terminal(text)
 
     warnings.formatwarning = formatted

@@ -14,7 +14,7 @@ from greenbench.cli.console import echo
 from greenbench.cli.output import Json, check_measured, print_summary, print_table
 from greenbench.cli.planning import print_plan
 from greenbench.cli.power import ClockSkew
-from greenbench.cli.progress import Progress
+from greenbench.cli.progress import ProgressDisplay
 
 SuiteFile = Annotated[Path | None, typer.Argument(help="Suite file (YAML).", show_default="the bundled quick start")]
 Model = Annotated[
@@ -95,7 +95,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     signal.signal(signal.SIGTERM, _interrupt)
     command = shlex.join(["greenbench", *sys.argv[1:]])
     log = Source(power_log, clock_skew) if power_log else None
-    progress = Progress()
+    progress = ProgressDisplay()
     try:
         frame = run_suite(loaded, Options(out, resume, only, command, log, write_page, made), progress.observe)
     except KeyboardInterrupt:
@@ -163,8 +163,8 @@ def doctor(as_json: Json = False) -> None:
         echo(json.dumps([asdict(finding) for finding in found], indent=2, ensure_ascii=False))
     else:
         marks = {True: "ok", False: "PROBLEM", None: "note"}
-        told = [{"topic": f.topic, "": marks[f.ok], "what": f.message, "remedy": f.remedy} for f in found]
-        print_table("this machine", told, as_json=False)
+        rows = [{"topic": f.topic, "": marks[f.ok], "what": f.message, "remedy": f.remedy} for f in found]
+        print_table("this machine", rows, as_json=False)
         echo(f"\n{verdict(found)}")
     if any(finding.blocks_official for finding in found):
         raise typer.Exit(1)

@@ -27,7 +27,7 @@ def attach(  # noqa: PLR0913, PLR0917 (options of a command)
         Path, typer.Option(help="CSV or JSON lines with a time (ISO 8601 with zone, or epoch s) and watts.")
     ],
     clock_skew: ClockSkew = None,
-    max_gap: Annotated[float, typer.Option(min=0, help="Seconds without a sample over which nothing is told.")] = 5.0,
+    max_gap: Annotated[float, typer.Option(min=0, help="Seconds without a sample over which nothing is known.")] = 5.0,
     time_column: Annotated[str | None, typer.Option(help="The time.", show_default="timestamp, time or t")] = None,
     power_column: Annotated[
         str | None, typer.Option(help="The watts.", show_default="watts, power_w, power or w")

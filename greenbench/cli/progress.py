@@ -1,4 +1,4 @@
-"""What a run tells while it goes on: a bar on a terminal, lines in a pipe, with the time spent and left."""
+"""What a run shows while it goes on: a bar on a terminal, lines in a pipe, with the time spent and left."""
 
 import time
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from greenbench.plugins.events import (
 )
 
 
-class Progress:
+class ProgressDisplay:
     """Shows what happens in a run: a bar on a terminal, lines in a pipe; redrawn only when something happens."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from greenbench.cli.console import echo
 from greenbench.cli.output import Folders, Gate, Json, count
-from greenbench.cli.progress import Progress
+from greenbench.cli.progress import ProgressDisplay
 from greenbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ def merge(
     merged = bring_together(results, out, keep_private)
     _tell_refused(merged.refused)
     n_platforms = len({taken.platform for taken in merged.runs.values()})
-    told = [count(len(merged.runs), "run"), f"on {count(n_platforms, 'platform')}"]
-    told += [f"{count(len(merged.duplicates), 'duplicate')} dropped"] if merged.duplicates else []
-    echo(f"{out}: {', '.join(told)}, {len(merged.refused)} refused")
+    parts = [count(len(merged.runs), "run"), f"on {count(n_platforms, 'platform')}"]
+    parts += [f"{count(len(merged.duplicates), 'duplicate')} dropped"] if merged.duplicates else []
+    echo(f"{out}: {', '.join(parts)}, {len(merged.refused)} refused")
     if not merged.runs:
         raise typer.Exit(1)
 
@@ -163,8 +163,8 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
     _tell_refused(published.refused)
     for change in published.changes:
         echo(f"new: {change}")
-    told = f"{count(published.n_boards, 'board')}, {published.n_ranked} ranked, {published.n_unranked} not ranked"
-    echo(f"{published.index}: {told}, {len(published.refused)} refused")
+    summary = f"{count(published.n_boards, 'board')}, {published.n_ranked} ranked, {published.n_unranked} not ranked"
+    echo(f"{published.index}: {summary}, {len(published.refused)} refused")
     if not published.n_boards:
         echo("error: nothing was measured in these results", err=True)
         raise typer.Exit(1)
@@ -196,7 +196,7 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     from greenbench.sharing.verify import verify as measure_again
     from greenbench.validate import verification
 
-    progress = Progress()
+    progress = ProgressDisplay()
     try:
         found = measure_again(entry, Request(by, only, limit, files, run), progress.observe)
     finally:
@@ -218,12 +218,12 @@ def _tell_verified(cell: "VerifiedCell", same_platform: bool) -> None:
     """Print what came of a cell: its verdict, how many texts are equal, the ratios, and what contradicts the entry."""
     from greenbench.validate.verification import contradictions, verdict
 
-    told = [f"{cell.n_equal} of {cell.n_texts} texts equal"] if cell.n_texts else []
+    parts = [f"{cell.n_equal} of {cell.n_texts} texts equal"] if cell.n_texts else []
     ratios = (("RTFx", cell.rtfx_ratio), ("J per audio s", cell.energy_ratio))
-    told += [f"entry / here: {name} {ratio:.2f}" for name, ratio in ratios if ratio is not None]
-    told += [*cell.notes, *([cell.reason] if cell.reason else [])]
+    parts += [f"entry / here: {name} {ratio:.2f}" for name, ratio in ratios if ratio is not None]
+    parts += [*cell.notes, *([cell.reason] if cell.reason else [])]
     label = "-".join(map(str, cell.key))
-    echo(f"{label}: {verdict(cell, same_platform)} ({'; '.join(told)})")
+    echo(f"{label}: {verdict(cell, same_platform)} ({'; '.join(parts)})")
     for what in contradictions(cell, same_platform):
         echo(f"  {what}")
 

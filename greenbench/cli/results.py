@@ -44,7 +44,7 @@ def report(
 
     asked = gates.parse(gate, reference)
     if figures is not None:
-        snapshots.browser()  # that there is none is told before anything is written
+        snapshots.browser()  # its absence is reported before anything is written
     found = content.load(results, asked)
     written = [pages.write(found, out or results[0] / REPORT)]
     if table is not None:
@@ -221,13 +221,13 @@ def lineage(
         return
     descents = lines.descents(runs(*results))
     if not descents:
-        echo("no variant here has its base model or teacher beside it: put both into one suite, and "
+        echo("no variant here was measured together with its base model or teacher: put both into one suite, and "
              "`teacher: NAME` into the entry of a student that was made elsewhere")  # fmt: skip
         check_not_empty(*map(load, results))
         return
     print_table(*compression.shown(descents), as_json)
     for line in (compression.LEGEND, *compression.notes(descents)):
         print_text(line)
-    beside = bigfoot.shown(descents)
-    if beside:
-        print_table('beside "Shrinking Bigfoot" (2021)', beside, as_json)
+    in_paper = bigfoot.shown(descents)
+    if in_paper:
+        print_table('against "Shrinking Bigfoot" (2021)', in_paper, as_json)

@@ -1,4 +1,4 @@
-"""The paper's tables beside ours: each ratio of "Shrinking Bigfoot" with what was measured here, and why they differ.
+"""The paper's tables against ours: each ratio of "Shrinking Bigfoot" with what was measured here, and why they differ.
 
 Peng et al., "Shrinking Bigfoot: Reducing wav2vec 2.0 footprint" (SustaiNLP 2021), Tables 1 to 3, all on LibriSpeech
 dev-clean at batch size 1, without repeats or intervals.
@@ -57,9 +57,9 @@ DIFFER = {
     "module kept them); bytes here are those of the serialised state that runs.",
     "speed": "The paper names neither its processor nor its GPU. Its int8 attention ran in float32 (fairseq unpacks "
     "those weights), so that int8 was hardly faster; here every Linear layer runs in int8.",
-    "energy": "The paper's joules are codecarbon's estimate on a GPU; the origin of ours stands beside them.",
+    "energy": "The paper's joules are codecarbon's estimate on a GPU; the origin of ours is stated with them.",
     "WER": "The paper's students were distilled on up to 960 hours of speech and read LibriSpeech dev-clean. Layers "
-    "dropped without healing, and random weights, have no WER to set beside theirs.",
+    "dropped without healing, and random weights, have no WER to compare with theirs.",
 }
 """Ratio -> why ours and the paper's may differ."""
 
@@ -70,8 +70,8 @@ TABLE_3 = (
 )
 
 
-def beside(descents: Iterable[Descent]) -> list[dict[str, str]]:
-    """Set each line of the paper's tables beside the same model measured here.
+def against_paper(descents: Iterable[Descent]) -> list[dict[str, str]]:
+    """Compare each line of the paper's tables with the same model measured here.
 
     Args:
         descents: as ``gains.descents`` gives them.
@@ -90,7 +90,7 @@ def shown(descents: Iterable[Descent]) -> list[dict[str, str]]:
     ratios = ("ratio", "paper", "here")
     return [
         {"model": f"{line['model']}: {line['measured']}"} | {name: line[name] for name in ratios}
-        for line in beside(descents)
+        for line in against_paper(descents)
     ]
 
 

@@ -48,7 +48,7 @@ def folded(descents: Iterable[Descent]) -> tuple[str, list[dict[str, str]]]:
 
 
 def shown(descents: Sequence[Descent]) -> tuple[str, list[dict[str, str]]]:
-    """Return the same for a terminal, where the variant stands with what it is held against."""
+    """Return the same for a terminal, where the variant stands with what it is compared with."""
     title, lines = folded(descents)
     for line in lines:
         place = [
@@ -87,9 +87,9 @@ def factor(gain: Gain) -> str | None:
 
 def energy(descent: Descent) -> str | None:
     """Write the gain in energy with how its joules are known."""
-    told = factor(descent.gains["energy"])
+    gain = factor(descent.gains["energy"])
     methods = [cell.shared["energy_method"] for cell in (descent.student, descent.teacher)]
-    return told and f"{told} ({weakest(*methods) or 'origin not stated'})"
+    return gain and f"{gain} ({weakest(*methods) or 'origin not stated'})"
 
 
 def difference(descent: Descent) -> str | None:
@@ -115,7 +115,7 @@ def pay_back(descent: Descent) -> str | None:
 def notes(descents: Sequence[Descent]) -> list[str]:
     """Say once why gains are missing, by reason."""
     missing = {gain.why: HEADINGS[name] for d in descents for name, gain in d.gains.items() if gain.why}
-    return [f"{what} is not told: {why}" for why, what in missing.items()]
+    return [f"{what} is not known: {why}" for why, what in missing.items()]
 
 
 def _three_digits(value: float) -> str:

@@ -16,8 +16,8 @@ from greenbench.errors import StoreError
 from greenbench.results import frames as results_frames
 from greenbench.results import store
 
-N_HELD = 200
-"""Compressed cells that are held against their teachers."""
+N_DESCENTS = 200
+"""Compressed cells that are compared with their teachers."""
 
 N_COUNTED = 200
 """Cells whose texts are counted for the errors by speaker and by length, and for the worst utterances."""
@@ -74,8 +74,8 @@ class Content:
         windows: as ``frames.load_windows`` gives them.
         asked: what is asked of a cell's WER before it is ranked by speed and energy, from ``gate.told``.
         outside: which cells do not meet that, from ``gate.judged``.
-        by_parent: whether cells are held against their own parents, see ``Gate.by_parent``.
-        descents: the first ``N_HELD`` compressed cells against their teachers.
+        by_parent: whether cells are judged against their own parents, see ``Gate.by_parent``.
+        descents: the first ``N_DESCENTS`` compressed cells against their teachers.
     """
 
     rows: pd.DataFrame
@@ -139,7 +139,7 @@ def together(parts: Sequence[Part], gate: Gate) -> Content:
     with_wer = [cell for cell, line in lines.items() if any(row["wer"] is not None for row in line.rows)]
     shown = with_wer[:N_COUNTED]
     count(shown)
-    descents = held(lines.values(), count, N_HELD)
+    descents = held(lines.values(), count, N_DESCENTS)
     return Content(
         _joined([each.rows for each in parts]),
         list(lines.values()),

@@ -24,7 +24,7 @@ _N_PARTING = 16
 
 
 @dataclass(frozen=True)
-class Limits:
+class ClientLimits:
     """What clients may cost.
 
     Attributes:
@@ -46,7 +46,9 @@ class Dashboard(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, folder: Path, address: tuple[str, int], gate: Gate = DEFAULT, limits: Limits = Limits()) -> None:
+    def __init__(
+        self, folder: Path, address: tuple[str, int], gate: Gate = DEFAULT, limits: ClientLimits = ClientLimits()
+    ) -> None:
         self.page, self.limits = page_of(folder, gate), limits
         self.owing: dict[socket.socket, float | None] = {}  # since when the client owes something; None: we do
         self._parting: deque[socket.socket] = deque()

@@ -159,5 +159,5 @@ def _ranges(lines: pd.DataFrame, metric: str) -> list[Any]:
 
 def _source(line: Mapping[Any, Any]) -> str:
     """Say by what rules a line's figures came about."""
-    told = {label: line[name] for name, label in _SOURCE.items()}
-    return " · ".join(f"{label} {str(value)[:40]}" for label, value in told.items() if value is not None)
+    parts = {label: line[name] for name, label in _SOURCE.items()}
+    return " · ".join(f"{label} {str(value)[:40]}" for label, value in parts.items() if value is not None)

@@ -134,10 +134,10 @@ def difference(finding: Finding) -> str:
     """Write a difference with its interval: ``+0.39 pp [-0.21, +0.98]``; what does not vary has no interval."""
     if finding.difference is None:
         return ""
-    told = f"{_digits(finding.difference, '+')} {_unit(finding)}"
+    shown = f"{_digits(finding.difference, '+')} {_unit(finding)}"
     if finding.low is None or finding.high is None or finding.low == finding.high:
-        return told
-    return f"{told} [{_digits(finding.low, '+')}, {_digits(finding.high, '+')}]"
+        return shown
+    return f"{shown} [{_digits(finding.low, '+')}, {_digits(finding.high, '+')}]"
 
 
 def _digits(fraction: float, sign: str = "") -> str:

@@ -70,8 +70,8 @@ def folded(rows: Sequence[Row], names: Sequence[str]) -> tuple[list[str], list[d
         What those columns say, and the rows without them.
     """
     same = [name for name in names if len({row.get(name) for row in rows}) == 1]
-    told = [value for name in same if (value := rows[0].get(name))]
-    return told, [{name: value for name, value in row.items() if name not in same} for row in rows]
+    shared = [value for name in same if (value := rows[0].get(name))]
+    return shared, [{name: value for name, value in row.items() if name not in same} for row in rows]
 
 
 def unmarked(rows: Sequence[Row], names: Sequence[str]) -> tuple[str | None, list[dict[str, str]]]:

@@ -19,7 +19,7 @@ from greenbench.statistics.repeats import Unit, ratio_by_round, summarise, units
 from greenbench.statistics.student import LEVEL
 
 SAME_UTTERANCES, ROUNDS, OVERLAP = "on the same utterances", "round by round", "by intervals that overlap"
-"""How two lines are told apart."""
+"""How two lines are shown to differ."""
 
 AnyLine = Mapping[Any, Any]
 Counts = Mapping[Cell, Counted | RecountError]
@@ -35,7 +35,7 @@ class Leader:
         low, high: its interval, see ``interval``.
         rivals: labels of the other ranked lines that are not shown to differ from it.
         n_ranked: lines that were ranked, this one included.
-        by: how that was told: ``SAME_UTTERANCES``, ``ROUNDS`` or ``OVERLAP``.
+        by: how that was decided: ``SAME_UTTERANCES``, ``ROUNDS`` or ``OVERLAP``.
     """
 
     metric: str
@@ -69,7 +69,7 @@ def _leader(ranked: pd.DataFrame, metric: str, counted: Counts) -> Leader:
 
 
 def _close_errors(line: AnyLine, others: Sequence[AnyLine], counted: Counts) -> tuple[tuple[str, ...], str]:
-    """Return the labels of those whose WER is not shown to be another, and how that was told."""
+    """Return the labels of those whose WER is not shown to be another, and how that was decided."""
     field = [Contestant(*interval(one, "wer"), _texts(one, counted)) for one in (line, *others)]
     beaten = {worse for better, worse in contest.shown(field, ((0, n) for n in range(1, len(field)))) if better == 0}
     rivals = [n for n in range(1, len(field)) if n not in beaten]

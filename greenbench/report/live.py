@@ -92,7 +92,7 @@ def _unshown(folder: Path, readable: Mapping[Path, Part], gate: Gate) -> dict[Pa
             _drawn(folder, {run: part}, gate, [])
         except Exception as error:
             found[run] = _unread(folder, run, error)
-    together = "cannot be shown beside the other runs"
+    together = "cannot be shown with the other runs"
     return found or {run: Unread(_name(folder, run), together) for run in readable}
 
 

@@ -1,4 +1,4 @@
-"""A run in a notebook: its summary with the trade-off drawn beside it, and its whole page in a frame."""
+"""A run in a notebook: its summary with the trade-off drawn below it, and its whole page in a frame."""
 
 import html
 import math
@@ -73,7 +73,7 @@ def _chart(setting: Setting) -> dict[str, Any] | None:
                 "x": _across(x, line[cost] * scale(cost)[0]), "y": _up(y, line["wer"] * scale("wer")[0]),
                 "low": _end(y, line["wer_ci_low"]), "high": _end(y, line["wer_ci_high"]),
                 "colour": look[line["variant"]].colour, "name": line["label"], "is_ranked": bool(is_ranked),
-                "told": f"{line['label']}: WER {quantity('wer', line['wer'])}, {quantity(cost, line[cost])}",
+                "summary": f"{line['label']}: WER {quantity('wer', line['wer'])}, {quantity(cost, line[cost])}",
             }
             for (_, line), is_ranked in zip(known.iterrows(), ranked, strict=True)
         ],

@@ -62,20 +62,20 @@ def render(content: Content, live: bool = False, unread: Sequence[Unread] = ()) 
 
     lines = summary.frame(content.cells, content.outside, content.by_parent)
     settings = summary.settings(lines)
-    known = utterances.heard(lines, content.texts, content.counted)
-    view = View(content, lines, settings, known)
+    cells = utterances.cell_texts(lines, content.texts, content.counted)
+    view = View(content, lines, settings, cells)
     look = looks(lines["variant"])
     drawn = data.drawn(lines, settings, look) | {
         "shares": utterances.SHARES,
-        "latencies": utterances.latencies(known),
-        "groups": utterances.groups(known),
+        "latencies": utterances.latencies(cells),
+        "groups": utterances.groups(cells),
         **roofline.drawn(lines, content.runs),
         "timelines": [
             {"run": line.run_id, "note": line.note, "figure": line.figure}
             for line in timeline.draw(content.power, content.windows, look)
         ],
     }
-    environment, told = templates(), {name: of_view(view) for name, of_view in SECTIONS.items()}
+    environment, contexts = templates(), {name: of_view(view) for name, of_view in SECTIONS.items()}
     setting, headline = sentences.headline(settings, content.counted)
     return environment.get_template("page.html.jinja").render(
         title=" + ".join(dict.fromkeys(str(run.get("name") or run.get("run_id")) for run in content.runs)),
@@ -88,7 +88,7 @@ def render(content: Content, live: bool = False, unread: Sequence[Unread] = ()) 
         filters=_filters(drawn),
         sections=[
             Markup(environment.get_template(f"sections/{name}.html.jinja").render(context))  # noqa: S704 (escaped there)
-            for name, context in told.items()
+            for name, context in contexts.items()
             if context is not None
         ],
         data=data.pack(drawn),

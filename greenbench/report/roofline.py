@@ -23,7 +23,7 @@ def drawn(lines: pd.DataFrame, runs: Sequence[Mapping[str, Any]]) -> dict[str, A
 
     Returns:
         ``roofs``, each with its ``name``, operations a second by precision (``flop_per_s``) and ``bytes_per_s``; and
-        ``under``: of each line that was held against a peak the number of its roof, operations for each byte of
+        ``under``: of each line that was compared with a peak the number of its roof, operations for each byte of
         weights, operations a second, and the precisions that take part.
     """
     peaks = {run.get("run_id"): roofline.of_run(run) for run in runs}

@@ -12,12 +12,12 @@ from greenbench.analysis.summary import Setting
 from greenbench.metrics import METRICS
 from greenbench.report import bigfoot, compression, sentences, utterances
 from greenbench.report import scores as report_scores
-from greenbench.report.content import N_COUNTED, N_HELD, Content
+from greenbench.report.content import N_COUNTED, N_DESCENTS, Content
 from greenbench.report.figures import TABLE, TOTALS, scale
-from greenbench.report.utterances import Heard
+from greenbench.report.utterances import CellTexts
 
 N_FINDINGS = 12
-"""Settings whose leaders are told; the charts and the table have the others."""
+"""Settings whose leaders are listed; the charts and the table have the others."""
 
 _RUN = (
     "description", "machine", "meters", "peaks", "control", "started_utc", "protocol", "cooldown", "versions", "git",
@@ -33,13 +33,13 @@ class View:
         content: what was read.
         lines: its summary.
         settings: what may be compared.
-        heard: the texts of the cells that have any.
+        texts: the texts of the cells that have any.
     """
 
     content: Content
     lines: pd.DataFrame
     settings: Sequence[Setting]
-    heard: Sequence[Heard]
+    texts: Sequence[CellTexts]
 
     @property
     def runs(self) -> list[dict[str, Any]]:
@@ -69,9 +69,9 @@ def _charts(view: View) -> Context | None:
     if not view.settings:
         return None
     ok = view.lines[view.lines["status"] == "ok"]
-    counted = [h for h in view.heard if not isinstance(h.counted, Exception)]
+    counted = [cell for cell in view.texts if not isinstance(cell.counted, Exception)]
     return {
-        "has_latencies": bool(utterances.latencies(view.heard)),
+        "has_latencies": bool(utterances.latencies(view.texts)),
         "groups": [
             (kind, {"speaker": "speaker or voice", "length": "length"}[kind]) for kind in utterances.groups(counted)
         ],
@@ -97,11 +97,17 @@ def _compression(view: View) -> Context | None:
     if not lines:
         return None
     notes = compression.notes(view.content.descents)
-    return {"same": same, "lines": lines, "legend": compression.LEGEND, "notes": notes, "is_cut": len(lines) == N_HELD}
+    return {
+        "same": same,
+        "lines": lines,
+        "legend": compression.LEGEND,
+        "notes": notes,
+        "is_cut": len(lines) == N_DESCENTS,
+    }
 
 
 def _bigfoot(view: View) -> Context | None:
-    lines = bigfoot.beside(view.content.descents)
+    lines = bigfoot.against_paper(view.content.descents)
     if not lines:
         return None
     same, beyond = compression.folded(bigfoot.beyond(view.content.descents))
@@ -117,7 +123,7 @@ def _scores(view: View) -> Context | None:
 
 
 def _texts(view: View) -> Context | None:
-    return {"datasets": utterances.worst(view.heard)} if view.heard else None
+    return {"datasets": utterances.worst(view.texts)} if view.texts else None
 
 
 def _machine(view: View) -> Context:
@@ -175,8 +181,8 @@ def _provenance(lines: pd.DataFrame) -> list[tuple[str, str]]:
         "carbon_source": "grid factor from", "carbon_year": "grid factor of the year", "carbon_pue": "PUE",
         "schema": "row schema",
     }  # fmt: skip
-    told = [(label, sentences.listed(lines[name].dropna())) for name, label in names.items()]
-    return [(label, values) for label, values in told if values]
+    facts = [(label, sentences.listed(lines[name].dropna())) for name, label in names.items()]
+    return [(label, values) for label, values in facts if values]
 
 
 def flat(value: Any, name: str = "") -> list[tuple[str, str]]:

@@ -46,8 +46,8 @@ def tally(lines: pd.DataFrame) -> str:
     }
     counts = [repeats(line) for line in lines.loc[status == "ok", ["n_rounds", "n_repeats"]].to_dict("records")]
     each = f" ({' or '.join(dict.fromkeys(counts))} each)" if counts else ""
-    told = [f"{n} {fate}" for fate, n in fates.items() if n]
-    return f"Of {_n(len(lines), 'cell')}{each}, {', '.join(told)}."
+    parts = [f"{n} {fate}" for fate, n in fates.items() if n]
+    return f"Of {_n(len(lines), 'cell')}{each}, {', '.join(parts)}."
 
 
 def repeats(line: Mapping[Any, Any]) -> str:
@@ -63,7 +63,7 @@ def _n(count: int, noun: str, plural: str | None = None) -> str:
 
 
 def listed(values: Iterable[Any]) -> str:
-    """Join the distinct values, in their order; pandas made floats of integers beside missing ones."""
+    """Join the distinct values, in their order; pandas made floats of integers where some are missing."""
     whole = (int(v) if isinstance(v, float) and v.is_integer() else v for v in values)
     return ", ".join(dict.fromkeys(str(value) for value in whole))
 
@@ -129,16 +129,16 @@ def headline(settings: Sequence[Setting], counted: leaders.Counts) -> tuple[str,
     best = next(iter(leaders.leaders(main.lines, "wer", counted)), None)
     if best is None:
         return main.label, []
-    told, field = [_best(best)], (main, best, counted)
+    claims, field = [_best(best)], (main, best, counted)
     fastest = next(iter(leaders.leaders(main.lines, "rtfx")), None)
     if fastest:
-        told.append(_against(fastest, field, _Claim("is fastest", "be fastest", _times_as_fast)))
+        claims.append(_against(fastest, field, _Claim("is fastest", "be fastest", _times_as_fast)))
     thriftiest = sorted(leaders.leaders(main.lines, ENERGY), key=lambda leader: summary.is_estimated(leader.line))
     for leader in thriftiest[:1]:
         kind = "estimated" if summary.is_estimated(leader.line) else f"measured, scope {leader.line['energy_scope']}"
         claim = _Claim(f"needs least energy ({kind})", f"need least energy ({kind})", _less_energy)
-        told.append(_against(leader, field, claim))
-    return main.label, told
+        claims.append(_against(leader, field, claim))
+    return main.label, claims
 
 
 @dataclass(frozen=True)
@@ -184,16 +184,16 @@ def _against(leader: Leader, field: tuple[Setting, Leader, leaders.Counts], clai
         value += " per second of audio"
     if leader.n_ranked == 1:
         return f"{line['label']} is the only one ranked by {METRICS[leader.metric].label}: {value}."
-    told = f"{line['label']} {claim.is_best}: {value}"
+    claimed = f"{line['label']} {claim.is_best}: {value}"
     if leader.rivals:
-        told = f"No variant is shown to {claim.be_best}: {line['label']} has {value}"
+        claimed = f"No variant is shown to {claim.be_best}: {line['label']} has {value}"
     parents = dict(zip(setting.lines["label"], references.parents(setting.lines.to_dict("records")), strict=True))
     parent = parents[line["label"]]
     other, who = (parent, f"its {references.relation(line, parent)} ") if parent else (best.line, "")
     if other["label"] in (line["label"], *leader.rivals) or pd.isna(other[leader.metric]):
-        return f"{told}{_rivals(leader)}."
+        return f"{claimed}{_rivals(leader)}."
     compared = claim.than(line[leader.metric] / other[leader.metric])
-    return f"{told}, {compared} {who}{other['label']}{_cost(line, other, counted)}{_rivals(leader)}."
+    return f"{claimed}, {compared} {who}{other['label']}{_cost(line, other, counted)}{_rivals(leader)}."
 
 
 def _cost(line: Mapping[Any, Any], other: Mapping[Any, Any], counted: leaders.Counts) -> str:
@@ -267,13 +267,13 @@ def standing(line: Mapping[Any, Any]) -> tuple[str, str]:
         return ("failed" if line["status"] == "error" else "skipped"), line["reason"] or "no reason recorded"
     unfit = [flag for flag in line["flags"] if flag not in RANKABLE]
     word = "not ranked" if unfit else "ranked by WER alone" if line["outside"] else "ranked"
-    told = (
+    notes = (
         line["outside"],
         None if unfit else line["reference_note"],
         explain(line["flags"], line["flag_notes"]),
         failed,
     )
-    return word, "; ".join(part for part in told if part)
+    return word, "; ".join(part for part in notes if part)
 
 
 def flag_meanings(lines: pd.DataFrame) -> dict[str, str]:

@@ -81,7 +81,7 @@ def notes(ok: pd.DataFrame) -> list[str]:
         "decoding": "decoding",
         "energy_scope": "energy scope",
     }
-    told = [
+    notes = [
         f"{label}: {sentences.listed(ok[name].dropna())}" for name, label in rules.items() if ok[name].notna().any()
     ]
     marks = [
@@ -89,15 +89,15 @@ def notes(ok: pd.DataFrame) -> list[str]:
         *(["*: estimated, not measured"] if summary.estimated(ok).any() else []),
     ]
     spread = "Medians; in brackets the 95 % interval of WER, else least and most over the repeats."
-    return [part for part in (spread, "; ".join([*same, *told]), "; ".join(marks)) if part]
+    return [part for part in (spread, "; ".join([*same, *notes]), "; ".join(marks)) if part]
 
 
 def _latex(heading: Sequence[str], body: Sequence[Sequence[str]], below: Sequence[str]) -> str:
     rows = [" & ".join(_for_latex(cell) for cell in row) + r" \\" for row in (heading, *body)]
     shape = "l" * (len(heading) - _n_numbers(heading)) + "r" * _n_numbers(heading)
     lines = ["% \\usepackage{booktabs}", f"\\begin{{tabular}}{{{shape}}}", r"\toprule", rows[0], r"\midrule", *rows[1:]]
-    told = [f"% {_for_latex(note)}" for note in below]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *told]) + "\n"
+    comments = [f"% {_for_latex(note)}" for note in below]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *comments]) + "\n"
 
 
 def _markdown(heading: Sequence[str], body: Sequence[Sequence[str]], below: Sequence[str]) -> str:

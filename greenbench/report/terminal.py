@@ -75,13 +75,13 @@ def shown(rows: pd.DataFrame, width: int) -> list[str]:
         width: characters in a line.
     """
     lines = [{name: value or "" for name, value in line.items() if name != "notes"} for line in table(rows)]
-    beside = [line["flags"] or [line["reason"] or line["reference_note"] or ""] for line in _lines(rows)]
+    row_notes = [line["flags"] or [line["reason"] or line["reference_note"] or ""] for line in _lines(rows)]
     same, lines = layout.folded(lines, ("decoding", "dataset", "scenario"))
     method, lines = layout.unmarked(lines, [JOULES])
     names = [" ".join(_named(line)) for line in lines]
-    told = [*same, *([f"energy {method}"] if method else [])]
-    notes = [line for note in _notes(names, beside) for line in layout.paragraph(note, width)]
-    heading = layout.paragraph("; ".join([title(rows), *told]), width)
+    facts = [*same, *([f"energy {method}"] if method else [])]
+    notes = [line for note in _notes(names, row_notes) for line in layout.paragraph(note, width)]
+    heading = layout.paragraph("; ".join([title(rows), *facts]), width)
     return [*heading, *layout.table(lines, width), *(["", *notes] if notes else [])]
 
 

@@ -20,7 +20,7 @@ GAP_STEPS = 10
 """A line is broken where so many usual steps passed without a sample."""
 
 _LINES = (("#7F7F7F", "solid"), ("#A6761D", "solid"), ("#7570B3", "solid"), ("#7F7F7F", "dot"), ("#A6761D", "dot"))
-"""How the sources of a panel are told apart: not by the colours of the variants."""
+"""How the sources of a panel are distinguished: not by the colours of the variants."""
 
 _PANELS = ((".power_w", "power (W)"), (".temperature_c", "temperature (°C)"))
 _INSTEAD = (".utilisation_pct", "CPU load (%)")
@@ -189,7 +189,7 @@ def _merged(stretches: pd.DataFrame, bucket_s: float) -> list[tuple[float, float
 
 
 def _cost(samples: pd.DataFrame) -> str:
-    """Say what the sampling took of a core."""
+    """Say what share of a core the sampling used."""
     sessions = samples.groupby("session")
     used_s = (sessions[CPU].last() - sessions[CPU].first()).sum()
     lasted_s = (sessions["utc_s"].last() - sessions["utc_s"].first()).sum()

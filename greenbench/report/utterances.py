@@ -21,14 +21,14 @@ SHARES = (0, 1, 2, 5, *range(10, 100, 10), 95, 98, 99, 100)
 N_GROUPS = 20
 """Speakers of a data set that are shown by themselves: those with most words; the others are one group."""
 
-N_WORST, N_DATASETS, N_READINGS = 8, 6, 6
+N_WORST, N_DATASETS, N_HYPOTHESES = 8, 6, 6
 """Utterances of a data set whose words are shown, data sets, and different texts of an utterance."""
 
 _LENGTHS = ("shortest quarter", "second quarter", "third quarter", "longest quarter")
 
 
 @dataclass(frozen=True)
-class Heard:
+class CellTexts:
     """The texts of a cell's first window.
 
     Attributes:
@@ -47,7 +47,7 @@ class Heard:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Hypothesis:
     """A text that one or several variants wrote for an utterance: their names, lines of the summary, and its words."""
 
     variants: tuple[str, ...]
@@ -56,20 +56,20 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Utterance:
-    """An utterance that was heard badly, with every different text; ``n_errors`` is their sum over the variants."""
+class WorstUtterance:
+    """An utterance with errors, with every different text; ``n_errors`` is their sum over the variants."""
 
     id: str
     speaker: str | None
     audio_s: float | None
     n_errors: int
-    readings: tuple[Reading, ...]
+    hypotheses: tuple[Hypothesis, ...]
     n_more: int
 
 
-def heard(
+def cell_texts(
     lines: pd.DataFrame, texts: Mapping[Cell, Texts], counted: Mapping[Cell, Counted | RecountError]
-) -> list[Heard]:
+) -> list[CellTexts]:
     """Bring the lines of a summary that have a WER together with what their cells wrote.
 
     Args:
@@ -81,12 +81,12 @@ def heard(
     known = [(line, cell, texts[cell]) for line, (cell, has_wer) in enumerate(cells) if has_wer and texts.get(cell)]
     unknown = RecountError("it has no row to count by")
     return [
-        Heard(line, str(cell[1]), str(cell[2]), [of_cell[i] for i in sorted(of_cell)], counted.get(cell, unknown))
+        CellTexts(line, str(cell[1]), str(cell[2]), [of_cell[i] for i in sorted(of_cell)], counted.get(cell, unknown))
         for line, cell, of_cell in known
     ]
 
 
-def latencies(cells: Iterable[Heard]) -> dict[int, list[float | int]]:
+def latencies(cells: Iterable[CellTexts]) -> dict[int, list[float | int]]:
     """Return the percentiles ``SHARES`` of the seconds that each line's utterances took, where each was timed."""
     timed = {cell.line: [row.get("latency_s") for row in cell.rows] for cell in cells}
     known = {line: [s for s in seconds if s is not None] for line, seconds in timed.items()}
@@ -94,7 +94,7 @@ def latencies(cells: Iterable[Heard]) -> dict[int, list[float | int]]:
     return {line: [short(s) for s in np.percentile(seconds, SHARES)] for line, seconds in complete.items()}
 
 
-def groups(cells: Sequence[Heard]) -> dict[str, dict[int, list[list[Any]]]]:
+def groups(cells: Sequence[CellTexts]) -> dict[str, dict[int, list[list[Any]]]]:
     """Count each line's errors by speaker and by length of the utterance.
 
     Returns:
@@ -108,16 +108,16 @@ def groups(cells: Sequence[Heard]) -> dict[str, dict[int, list[list[Any]]]]:
     return {kind: lines for kind, lines in found.items() if lines}
 
 
-def _by_dataset(cells: Iterable[Heard]) -> list[list[Heard]]:
+def _by_dataset(cells: Iterable[CellTexts]) -> list[list[CellTexts]]:
     """Group the cells that could be counted."""
-    sets = defaultdict[str, list[Heard]](list)
+    sets = defaultdict[str, list[CellTexts]](list)
     for cell in cells:
         if isinstance(cell.counted, Counted):
             sets[cell.dataset].append(cell)
     return list(sets.values())
 
 
-def _by_speaker(cells: Sequence[Heard]) -> Callable[[Row], str] | None:
+def _by_speaker(cells: Sequence[CellTexts]) -> Callable[[Row], str] | None:
     """Return how speakers are named, None where fewer than two are known."""
     words = defaultdict[str, int](int)
     for row in {row["utterance_id"]: row for cell in cells for row in cell.rows}.values():
@@ -130,7 +130,7 @@ def _by_speaker(cells: Sequence[Heard]) -> Callable[[Row], str] | None:
     return lambda row: str(row["speaker"]) if str(row.get("speaker")) in shown else rest
 
 
-def _by_length(cells: Sequence[Heard]) -> Callable[[Row], str] | None:
+def _by_length(cells: Sequence[CellTexts]) -> Callable[[Row], str] | None:
     """Return the quarter of the data set that an utterance is in by its length, None where lengths are not known."""
     lengths = {row["utterance_id"]: row.get("audio_s") for cell in cells for row in cell.rows}
     known = [length for length in lengths.values() if length is not None]
@@ -142,7 +142,7 @@ def _by_length(cells: Sequence[Heard]) -> Callable[[Row], str] | None:
     return lambda row: names[int(np.searchsorted(edges, row["audio_s"]))]
 
 
-def _counts(cell: Heard, name_of: Callable[[Row], str]) -> list[list[Any]]:
+def _counts(cell: CellTexts, name_of: Callable[[Row], str]) -> list[list[Any]]:
     assert isinstance(cell.counted, Counted)
     sums = defaultdict[str, list[int]](lambda: [0, 0, 0])
     for row, counts in zip(cell.rows, cell.counted.words, strict=True):
@@ -154,13 +154,13 @@ def _counts(cell: Heard, name_of: Callable[[Row], str]) -> list[list[Any]]:
 # --- the worst utterances --------------------------------------------------------------------------------
 
 
-def worst(cells: Sequence[Heard]) -> list[tuple[str, bool, list[Utterance]]]:
-    """Return of each data set the utterances that were heard worst, over one cell of each variant.
+def worst(cells: Sequence[CellTexts]) -> list[tuple[str, bool, list[WorstUtterance]]]:
+    """Return of each data set the utterances with the most errors, over one cell of each variant.
 
     Returns:
         Name of the data set, whether its words are as the normaliser left them, and the utterances, worst first.
     """
-    sets = defaultdict[str, dict[str, Heard]](dict)
+    sets = defaultdict[str, dict[str, CellTexts]](dict)
     for cell in cells:
         sets[cell.dataset].setdefault(cell.variant, cell)
     return [
@@ -169,18 +169,18 @@ def worst(cells: Sequence[Heard]) -> list[tuple[str, bool, list[Utterance]]]:
     ]
 
 
-def _worst(cells: Sequence[Heard]) -> list[Utterance]:
+def _worst(cells: Sequence[CellTexts]) -> list[WorstUtterance]:
     """Bring each utterance's texts together, and keep those with the most errors."""
-    said = defaultdict[str, list[tuple[Heard, Row, str, str, int]]](list)
+    by_utterance = defaultdict[str, list[tuple[CellTexts, Row, str, str, int]]](list)
     for cell in cells:
         for row, reference, hypothesis, errors in _texts(cell):
-            said[row["utterance_id"]].append((cell, row, reference, hypothesis, errors))
-    totals = {utterance: sum(text[-1] for text in texts) for utterance, texts in said.items()}
-    most = sorted((i for i in said if totals[i]), key=lambda i: -totals[i])[:N_WORST]
-    return [_utterance(i, totals[i], said[i]) for i in most]
+            by_utterance[row["utterance_id"]].append((cell, row, reference, hypothesis, errors))
+    totals = {utterance: sum(text[-1] for text in texts) for utterance, texts in by_utterance.items()}
+    most = sorted((i for i in by_utterance if totals[i]), key=lambda i: -totals[i])[:N_WORST]
+    return [_utterance(i, totals[i], by_utterance[i]) for i in most]
 
 
-def _texts(cell: Heard) -> Iterable[tuple[Row, str, str, int]]:
+def _texts(cell: CellTexts) -> Iterable[tuple[Row, str, str, int]]:
     """Return reference, text and errors of each utterance; as they were written where they cannot be counted."""
     if isinstance(cell.counted, Counted):
         counted = cell.counted
@@ -195,14 +195,14 @@ def _aligned(reference: str, hypothesis: str) -> tuple[Pair, ...]:
     return tuple(align(reference.split(), hypothesis.split()))
 
 
-def _utterance(name: str, n_errors: int, texts: Sequence[tuple[Heard, Row, str, str, int]]) -> Utterance:
-    different = defaultdict[tuple[str, str], list[Heard]](list)
+def _utterance(name: str, n_errors: int, texts: Sequence[tuple[CellTexts, Row, str, str, int]]) -> WorstUtterance:
+    different = defaultdict[tuple[str, str], list[CellTexts]](list)
     for cell, _, reference, hypothesis, _ in texts:
         different[reference, hypothesis].append(cell)
-    readings = [
-        Reading(tuple(cell.variant for cell in of), tuple(cell.line for cell in of), _aligned(*pair))
-        for pair, of in list(different.items())[:N_READINGS]
+    hypotheses = [
+        Hypothesis(tuple(cell.variant for cell in of), tuple(cell.line for cell in of), _aligned(*pair))
+        for pair, of in list(different.items())[:N_HYPOTHESES]
     ]
     row = texts[0][1]
-    audio_s, n_more = row.get("audio_s"), len(different) - len(readings)
-    return Utterance(name, row.get("speaker"), audio_s, n_errors, tuple(readings), n_more)
+    audio_s, n_more = row.get("audio_s"), len(different) - len(hypotheses)
+    return WorstUtterance(name, row.get("speaker"), audio_s, n_errors, tuple(hypotheses), n_more)

@@ -91,7 +91,7 @@ def test_what_is_not_known_is_none(fake_run: FakeRun) -> None:
     (line,) = compression.table([student])
     assert line["faster"] == "2.00x [2.00, 2.00]"
     assert "WER, points" not in line
-    assert compression.notes([student]) == [f"less energy is not told: {student.gains['energy'].why}"]
+    assert compression.notes([student]) == [f"less energy is not known: {student.gains['energy'].why}"]
 
 
 def test_a_student_that_saves_nothing_never_pays_back(fake_run: FakeRun, said: list[str]) -> None:

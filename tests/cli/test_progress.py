@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from greenbench.cli.output import print_training
-from greenbench.cli.progress import Progress
+from greenbench.cli.progress import ProgressDisplay
 from greenbench.plugins.events import (
     CellStarted,
     Event,
@@ -51,7 +51,7 @@ OF_RECIPES: list[tuple[Event, str]] = [
 
 def test_every_event_of_a_run_is_a_line(capfd: pytest.CaptureFixture[str]) -> None:
     """Each is shown once, in order; a second warning of the same text is not."""
-    progress = Progress()
+    progress = ProgressDisplay()
     for event, _ in SHOWN:
         progress.observe(event)
     progress.observe(Warned("the log lags"))

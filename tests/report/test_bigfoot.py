@@ -39,7 +39,7 @@ def test_each_model_of_the_paper_is_found_by_what_it_is(found: list[Descent]) ->
     """4 layers and int8 stand beside their lines of Table 1, ratio by ratio; both together are beyond the paper."""
     lines = {
         (line["model"].partition(" (")[0], line["ratio"]): (line["paper"], line["here"])
-        for line in bigfoot.beside(found)
+        for line in bigfoot.against_paper(found)
     }
     assert lines["distilled, 4 layers", "size"] == ("4.82x", "4.96x")
     assert lines["distilled, 4 layers", "speed"] == ("2.84x", "3.70x [3.70, 3.70]")
@@ -54,14 +54,16 @@ def test_each_model_of_the_paper_is_found_by_what_it_is(found: list[Descent]) ->
 def test_students_of_another_teacher_are_not_the_papers(fake_run: FakeRun) -> None:
     """Half the layers of another model have nothing to do with the paper's figures."""
     cells = [cell("large", None, 6_000_000, 24.0, 100.0), cell("s", "layer-drop(keep=6)", 3_000_000, 13.5, 150.0)]
-    assert bigfoot.beside(descents([fake_run("r", *cells)])) == []
+    assert bigfoot.against_paper(descents([fake_run("r", *cells)])) == []
 
 
 def test_what_the_paper_measured_on_a_gpu_alone_says_so(fake_run: FakeRun) -> None:
     """Table 2 has GPU seconds only; beside a CPU they are named as such."""
     n_params = next(printed.n_params for printed in PRINTED if printed.name == "distilled, 12 layers")
     cells = [cell("large", None, TEACHER, 1262.0, 5.0), cell("s", "layer-drop(keep=12)", n_params, 657.0, 9.0)]
-    speed = [line["paper"] for line in bigfoot.beside(descents([fake_run("r", *cells)])) if line["ratio"] == "speed"]
+    speed = [
+        line["paper"] for line in bigfoot.against_paper(descents([fake_run("r", *cells)])) if line["ratio"] == "speed"
+    ]
     assert speed == ["1.52x (GPU)"]
 
 
@@ -82,4 +84,4 @@ def test_the_parameters_are_those_of_transformers() -> None:
 
 def test_every_ratio_says_why_it_may_differ(found: list[Descent]) -> None:
     """No ratio stands without its reason to differ."""
-    assert {line["ratio"] for line in bigfoot.beside(found)} <= bigfoot.DIFFER.keys()
+    assert {line["ratio"] for line in bigfoot.against_paper(found)} <= bigfoot.DIFFER.keys()

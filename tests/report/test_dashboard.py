@@ -20,7 +20,7 @@ import pytest
 
 from greenbench.errors import InputError
 from greenbench.report import content
-from greenbench.report.dashboard import Dashboard, Limits, is_loopback
+from greenbench.report.dashboard import ClientLimits, Dashboard, is_loopback
 from greenbench.results import store
 
 Folder = Callable[..., Path]
@@ -35,8 +35,8 @@ def serve() -> Iterator[Serve]:
     """Serve a folder at a free port until the test ends."""
     servers: list[Dashboard] = []
 
-    def start(folder: Path, host: str = "127.0.0.1", limits: Limits | None = None) -> Dashboard:
-        servers.append(Dashboard(folder, (host, 0), limits=limits or Limits()))
+    def start(folder: Path, host: str = "127.0.0.1", limits: ClientLimits | None = None) -> Dashboard:
+        servers.append(Dashboard(folder, (host, 0), limits=limits or ClientLimits()))
         threading.Thread(target=servers[-1].serve_forever, args=(0.02,), daemon=True).start()
         return servers[-1]
 
@@ -198,7 +198,7 @@ WHOLE = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "])
 def test_slow_clients_lock_nobody_out(sent: bytes, serve: Serve, folder: Folder) -> None:
     """Dozens that never finish a request hold only their places, and those go to whoever comes next."""
-    server = serve(folder({"wer": 0.1}).parent, limits=Limits(n_connections=8, grace_s=0.0))
+    server = serve(folder({"wer": 0.1}).parent, limits=ClientLimits(n_connections=8, grace_s=0.0))
     with ExitStack() as stack:
         for _ in range(40):
             stack.enter_context(connect(server, sent))
@@ -208,7 +208,7 @@ def test_slow_clients_lock_nobody_out(sent: bytes, serve: Serve, folder: Folder)
 
 def test_clients_that_do_not_read_lock_nobody_out(serve: Serve, folder: Folder) -> None:
     """An answer that nobody takes is given up where its place is needed."""
-    server = serve(folder({"wer": 0.1}).parent, limits=Limits(n_connections=4, grace_s=0.0))
+    server = serve(folder({"wer": 0.1}).parent, limits=ClientLimits(n_connections=4, grace_s=0.0))
     with ExitStack() as stack:
         for _ in range(12):
             stack.enter_context(connect(server, WHOLE.replace(b"GET /", b"GET /plotly.js")))
@@ -217,7 +217,7 @@ def test_clients_that_do_not_read_lock_nobody_out(serve: Serve, folder: Folder) 
 
 def test_beyond_the_bound_the_answer_is_503(serve: Serve, folder: Folder) -> None:
     """Whoever has not been waited for yet keeps its place; the next is told to come again, and does."""
-    server = serve(folder({"wer": 0.1}).parent, limits=Limits(n_connections=3, grace_s=3600.0))
+    server = serve(folder({"wer": 0.1}).parent, limits=ClientLimits(n_connections=3, grace_s=3600.0))
     with ExitStack() as stack:
         first = [stack.enter_context(connect(server, WHOLE)) for _ in range(3)]
         assert [status_of(client) for client in first] == [200] * 3
@@ -235,7 +235,7 @@ def retried(server: Dashboard) -> bool:
 
 def test_a_request_that_does_not_arrive_is_let_go(serve: Serve, tmp_path: Path) -> None:
     """A client that trickles its request is closed when the time for it is over, however often it sends a byte."""
-    server = serve(tmp_path, limits=Limits(request_s=0.2))
+    server = serve(tmp_path, limits=ClientLimits(request_s=0.2))
     with connect(server, b"GET / HTTP/1.1\r\nX: ") as client:
         client.settimeout(0.05)
         assert any(is_let_go(client) for _ in range(1_000))

@@ -15,10 +15,10 @@ SAID = ["one two three", "four five", "six seven eight nine", "ten"]
 
 
 @pytest.fixture
-def cells(written: Callable[..., Path]) -> Callable[..., list[report_utterances.Heard]]:
+def cells(written: Callable[..., Path]) -> Callable[..., list[report_utterances.CellTexts]]:
     """Two variants that heard given texts of ``SAID``, by two speakers, with rows that agree."""
 
-    def build(a: list[str], b: list[str], **changes: Any) -> list[report_utterances.Heard]:
+    def build(a: list[str], b: list[str], **changes: Any) -> list[report_utterances.CellTexts]:
         how = scorers.create("none")
         rows, texts = [], []
         for variant, written_down in (("a", a), ("b", b)):
@@ -29,12 +29,12 @@ def cells(written: Callable[..., Path]) -> Callable[..., list[report_utterances.
             texts += [{"variant": variant, "utterance_id": f"u{i}", "speaker": s, "audio_s": 1.0 + i, "reference": r,
                        "hypothesis": h, "latency_s": (i + 1) / 10} for i, (r, h, s) in enumerate(pairs)]  # fmt: skip
         found = content.load([written(*rows, texts=tuple(texts))])
-        return report_utterances.heard(summary.summary(found.rows), found.texts, found.counted)
+        return report_utterances.cell_texts(summary.summary(found.rows), found.texts, found.counted)
 
     return build
 
 
-def test_errors_are_counted_by_speaker_and_by_length(cells: Callable[..., list[report_utterances.Heard]]) -> None:
+def test_errors_are_counted_by_speaker_and_by_length(cells: Callable[..., list[report_utterances.CellTexts]]) -> None:
     """Each group has its errors, words and utterances, and the groups of a line add up to its whole."""
     found = report_utterances.groups(cells(SAID, ["one two", "four five", "six seven", "ten"]))
     assert found["speaker"][1] == [["s0", 3, 7, 2], ["s1", 0, 3, 2]]
@@ -45,7 +45,7 @@ def test_errors_are_counted_by_speaker_and_by_length(cells: Callable[..., list[r
     ]  # fmt: skip
 
 
-def test_latencies_become_few_percentiles(cells: Callable[..., list[report_utterances.Heard]]) -> None:
+def test_latencies_become_few_percentiles(cells: Callable[..., list[report_utterances.CellTexts]]) -> None:
     """However many utterances there are, a line has as many numbers as there are shares, from least to most."""
     found = report_utterances.latencies(cells(SAID, SAID))
     assert found[0][0] == 0.1
@@ -54,21 +54,23 @@ def test_latencies_become_few_percentiles(cells: Callable[..., list[report_utter
     assert len(found[1]) == len(report_utterances.SHARES)
 
 
-def test_the_worst_utterance_comes_first_word_by_word(cells: Callable[..., list[report_utterances.Heard]]) -> None:
+def test_the_worst_utterance_comes_first_word_by_word(cells: Callable[..., list[report_utterances.CellTexts]]) -> None:
     """Errors are summed over the variants; equal texts are shown once, with the names of all that wrote them."""
     ((dataset, normalised, utterances),) = report_utterances.worst(
         cells(["one two", *SAID[1:]], ["one two", SAID[1], "six", "ten"])
     )
     assert (dataset, normalised) == ("d", True)
     assert [(said.id, said.n_errors) for said in utterances] == [("u2", 3), ("u0", 2)]
-    (both,) = utterances[1].readings
+    (both,) = utterances[1].hypotheses
     assert both.variants == ("a", "b")
     assert [(step.kind, step.reference) for step in both.words] == [
         ("correct", "one"), ("correct", "two"), ("deletion", "three")
     ]  # fmt: skip
 
 
-def test_texts_that_cannot_be_counted_are_shown_as_written(cells: Callable[..., list[report_utterances.Heard]]) -> None:
+def test_texts_that_cannot_be_counted_are_shown_as_written(
+    cells: Callable[..., list[report_utterances.CellTexts]],
+) -> None:
     """Without its scorer a cell has no groups, and its words are compared as they stand."""
     found = cells(["One two", *SAID[1:]], SAID, scorer="from-tomorrow@1")
     assert report_utterances.groups(found) == {}

@@ -171,12 +171,12 @@ function groups(all, { by }, width) {
 function ceilings(roof, known) {
   const used = new Set(known.flatMap(line => data.under[line.index][3].split("+")));
   const flat = Object.entries(roof.flop_per_s).filter(([name]) => used.has(name)).sort((a, b) => b[1] - a[1]);
-  const told = [];
+  const labels = [];
   for (const [name, rate] of flat) {
-    if (told.length && told.at(-1).rate < 1.3 * rate) told.at(-1).names.push([name, rate]);
-    else told.push({ rate, names: [[name, rate]] });
+    if (labels.length && labels.at(-1).rate < 1.3 * rate) labels.at(-1).names.push([name, rate]);
+    else labels.push({ rate, names: [[name, rate]] });
   }
-  return { flat, told: told.map(({ rate, names }) => [rate, names.map(([name, of]) => `${name} ${si(of)}`).join(", ") + "FLOP/s"]) };
+  return { flat, labels: labels.map(({ rate, names }) => [rate, names.map(([name, of]) => `${name} ${si(of)}`).join(", ") + "FLOP/s"]) };
 }
 
 const si = value => {
@@ -185,7 +185,7 @@ const si = value => {
 };
 
 function roofline(known, _, width) {
-  const roof = data.roofs[data.under[known[0].index][0]], { flat, told } = ceilings(roof, known);
+  const roof = data.roofs[data.under[known[0].index][0]], { flat, labels } = ceilings(roof, known);
   const [xs, ys] = [1, 2].map(part => known.map(line => data.under[line.index][part]));
   const ridges = flat.map(([, rate]) => rate / roof.bytes_per_s);
   const left = Math.min(...xs, ...ridges) / 3, right = Math.max(...xs, ...ridges) * 3, top = Math.max(...ys, flat[0][1]);
@@ -214,7 +214,7 @@ function roofline(known, _, width) {
       yaxis: { ...ticks, title: { text: "FLOP a second", font: { size: 13 } }, range: [bottom, top * 2].map(Math.log10) },
       showlegend: hasLegend,
       annotations: [
-        ...told.map(([rate, text]) => ({ ...note, text, x: Math.log10(rate / roof.bytes_per_s), y: Math.log10(rate), xanchor: "left", yanchor: "bottom", xshift: 12 })),
+        ...labels.map(([rate, text]) => ({ ...note, text, x: Math.log10(rate / roof.bytes_per_s), y: Math.log10(rate), xanchor: "left", yanchor: "bottom", xshift: 12 })),
         { ...note, text: `memory ${si(roof.bytes_per_s)}B/s`, x: Math.log10(start), y: Math.log10(start * roof.bytes_per_s), xanchor: "left", yanchor: "top", xshift: 14 },
       ],
     }),

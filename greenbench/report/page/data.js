@@ -1,5 +1,5 @@
 "use strict";
-// What the page knows: the lines with their facts and figures, and how numbers and origins are told.
+// What the page knows: the lines with their facts and figures, and how numbers and origins are written.
 
 let data = null;   // as report/data.py wrote it
 let lines = [];    // one object a cell: its facts by name, and its place in data.values
@@ -97,9 +97,9 @@ function wrapped(text, width = 64) {
 
 // What a mark says under the pointer, as Plotly's markup: the figures asked for, then where and how they were measured.
 function hover(line, metrics) {
-  const told = metrics.map(metric => {
+  const figures = metrics.map(metric => {
     const [low, high] = range(line, metric), spread = low < high ? ` (${number(metric, low)}–${number(metric, high)})` : "";
     return `${capital(data.metrics[metric].label)}: ${quantity(metric, median(line, metric))}${spread}`;
   });
-  return `<b>${escaped(line.label)}</b><br>` + [line.place, ...told, ...origin(line)].map(text => wrapped(text)).join("<br>");
+  return `<b>${escaped(line.label)}</b><br>` + [line.place, ...figures, ...origin(line)].map(text => wrapped(text)).join("<br>");
 }

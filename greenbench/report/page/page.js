@@ -29,8 +29,8 @@ function offer() {
 const isVisible = line => [...form().querySelectorAll("select")].every(({ name, value }) => !value || String(line[name]) === value);
 
 function changed() {
-  const told = Object.entries(choice).filter(([, value]) => value);
-  if (location.protocol !== "about:") history.replaceState(null, "", "#" + new URLSearchParams(told));
+  const chosen = Object.entries(choice).filter(([, value]) => value);
+  if (location.protocol !== "about:") history.replaceState(null, "", "#" + new URLSearchParams(chosen));
   render();
 }
 
@@ -90,7 +90,7 @@ addEventListener("afterprint", () => { root.classList.remove("paper"); if (data)
 // A live page asks its server twice a second whether there is something new, and takes that in where it stands.
 let known = null;
 async function watch() {
-  const told = document.getElementById("live");
+  const status = document.getElementById("live");
   try {
     const answer = await fetch(location.pathname, { cache: "no-store", headers: known ? { "If-None-Match": known } : {} });
     const isFirst = known === null;
@@ -99,9 +99,9 @@ async function watch() {
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       if (!isFirst || fresh.getElementById("data")?.textContent !== document.getElementById("data")?.textContent) take(fresh);
     }
-    if (told) document.getElementById("live").textContent = "live: fills in while a suite runs";
+    if (status) document.getElementById("live").textContent = "live: fills in while a suite runs";
   } catch {
-    if (told) document.getElementById("live").textContent = "the dashboard does not answer any more; this is what it last said";
+    if (status) document.getElementById("live").textContent = "the dashboard does not answer any more; this is its last answer";
   }
   setTimeout(watch, 500);
 }

@@ -23,7 +23,7 @@ function isSame(column) {
   return !column.metric || lines.every(line => { const [low, high] = range(line, column.metric); return low === high && !isGuess(line, column.metric); });
 }
 
-function told() {
+function shared() {
   const shown = new Set(columns().map(({ label }) => label));
   const facts = KEYS.filter(([label]) => !shown.has(label)).map(([label, name]) => [label, lines[0][name]]);
   const figures = data.table.filter(metric => !shown.has(data.metrics[metric].label))
@@ -100,7 +100,7 @@ function fill(visible) {
   const head = document.createElement("tr"), more = document.getElementById("more");
   head.append(...shown.map(each => heading(each, redraw)));
   table.tHead.replaceChildren(head);
-  const same = document.getElementById("same"), text = told();
+  const same = document.getElementById("same"), text = shared();
   same.textContent = `The same in all cells: ${text}.`;
   same.hidden = !text;
   table.tBodies[0].replaceChildren(...sorted.slice(0, nRows).map(line => {
