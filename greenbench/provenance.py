@@ -36,6 +36,7 @@ PROVENANCE: dict[str, Column] = {  # one line a column
     "ancestors": Column("text", "identities of the models that this one was made from, the nearest first"),
     "ancestors_from": Column("text", "who states the ancestors: the model's files, or the suite"),
     "steps": Column("text", "methods applied, in order"),
+    "calibration": Column("text", "speech that the build was calibrated on, and the digest of what was taken from it"),
     "decoding": Column("text", "how the output became text: greedy, or the beam with its language and language model"),
     "licence": Column("text", "licence of the weights"),
     "synthetic": Column("flag", "whether the weights are random"),

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,11 +13,12 @@ import numpy.typing as npt
 from pydantic import Field
 
 from greenbench import extras
+from greenbench.compress import calibration
+from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
 from greenbench.compress.openvino_core import core, preserved_signal_stack
-from greenbench.datasets.quickstart import Quickstart
 from greenbench.metrics import ratio
 from greenbench.models import exported
-from greenbench.plugins import SAMPLE_RATE_HZ, Clip, Inapplicable, Outline
+from greenbench.plugins import SAMPLE_RATE_HZ, CalibrationData, Clip, Inapplicable, Outline
 from greenbench.text.wer import count_chars, total
 
 FILE = "model.xml"
@@ -77,10 +78,13 @@ class OpenVinoInt8:
     Attributes:
         exclude: layers whose path contains one of these stay floats.
         smooth_quant_alpha: how much of an outlier goes into the weights, 0 to 1; -1 leaves it out.
-        n_calibration: utterances of the bundled unlabelled speech that the ranges come from.
+        calibration: the data set that the ranges come from, in the form of a suite's; by default the bundled
+            unlabelled speech, synthetic English. Ranges of speech that is unlike what is transcribed later (language,
+            microphone, noise) cost accuracy.
+        n_calibration: utterances of it to take, spread over the whole.
         max_drop: most of its greedy output, in tokens, that may differ from the float32 model's on other utterances
-            of that speech, a fraction; where more does, the layers that matter most go back to float32, one by one
-            (NNCF's accuracy control). It takes long, and needs a model that reads English; None does not look.
+            of that data set, a fraction; where more does, the layers that matter most go back to float32, one by one
+            (NNCF's accuracy control). It takes long, and needs speech that the model can read; None does not look.
         n_validation: of those other utterances.
         precision: of what stays in floats: ``f32``, or ``bf16`` on a device that has it. The front end is most of
             what is left to do in an int8 model: on wav2vec 2.0 base and one thread bfloat16 makes it 1.5 times as
@@ -90,6 +94,7 @@ class OpenVinoInt8:
 
     exclude: Sequence[str] = ("feature_extractor", "pos_conv_embed", "lm_head")
     smooth_quant_alpha: float = 0.95
+    calibration: CalibrationSpeech = field(default_factory=lambda: dict(BUNDLED))
     n_calibration: Annotated[int, Field(ge=1)] = 64
     max_drop: Annotated[float, Field(ge=0, lt=1)] | None = None
     n_validation: Annotated[int, Field(ge=1)] = 64
@@ -115,31 +120,38 @@ class OpenVinoInt8:
         """Return the versions of what writes the files."""
         return exported.versions(("openvino", "nncf"))
 
+    @property
+    def _n_clips(self) -> tuple[int, int]:
+        """Utterances to calibrate on, and others to validate on."""
+        return self.n_calibration, 0 if self.max_drop is None else self.n_validation
+
+    def calibrated_on(self) -> CalibrationData:
+        """Return the name of the calibration speech and the digest of what is taken from it."""
+        return calibration.described(self.calibration, *self._n_clips)
+
     @preserved_signal_stack()  # NNCF makes cores of its own
     def export(self, model: Any, extractor: Any, folder: Path) -> None:
         """Write ``model.xml`` and ``model.bin`` with int8 weights and activations."""
         import nncf
 
         graph = _halved(_convert(model, extractor), folder)
-        clips = list(Quickstart(part="unlabelled")())
-        heard = _spread(clips, self.n_calibration)
+        chosen, others = calibration.clips(self.calibration, *self._n_clips)
         smooth = nncf.AdvancedSmoothQuantParameters(matmul=self.smooth_quant_alpha)
         advanced = nncf.AdvancedQuantizationParameters(smooth_quant_alphas=smooth)
         settings = {
-            "subset_size": self.n_calibration,
+            "subset_size": len(chosen),
             "preset": nncf.QuantizationPreset.MIXED,
             "model_type": nncf.ModelType.TRANSFORMER,
             "ignored_scope": nncf.IgnoredScope(patterns=[f".*{part}.*" for part in self.exclude], validate=False),
         }
-        calibration = nncf.Dataset(_inputs(extractor, heard))
+        ranges = nncf.Dataset(_inputs(extractor, chosen))
         if self.max_drop is None:
-            quantized = nncf.quantize(graph, calibration, advanced_parameters=advanced, **settings)
+            quantized = nncf.quantize(graph, ranges, advanced_parameters=advanced, **settings)
         else:
             blank = int(model.config.pad_token_id)
-            others = _spread([clip for clip in clips if clip not in heard] or heard, self.n_validation)
             quantized = nncf.quantize_with_accuracy_control(
                 graph,
-                calibration,
+                ranges,
                 _with_outputs(graph, _inputs(extractor, others), blank),
                 partial(_agreement, blank=blank),
                 max_drop=self.max_drop,
@@ -164,11 +176,6 @@ def _unsupported(device: str, build: "OpenVino | OpenVinoInt8") -> str | None:
     if build.precision == "bf16" and "BF16" not in core().get_property(build.target, "OPTIMIZATION_CAPABILITIES"):
         return Inapplicable(f"this {build.target} has no bfloat16: leave out `precision: bf16`")
     return None
-
-
-def _spread(clips: Sequence[Clip], n: int) -> Sequence[Clip]:
-    """Return ``n`` of the clips, spread over the voices."""
-    return clips[:: max(1, len(clips) // n)][:n]
 
 
 def _inputs(extractor: Any, clips: Sequence[Clip]) -> list[dict[str, Any]]:

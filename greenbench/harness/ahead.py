@@ -249,7 +249,7 @@ def _take(
 
 
 def expected_s(results: Path, suite: Suite, cells: Sequence[Cell]) -> list[float | None]:
-    """Return how long each cell took when it was last run the same way; None where it never was.
+    """Return how long each cell and the rest before it took when last run the same way; None where it never was.
 
     Args:
         results: a folder of earlier runs.
@@ -261,7 +261,7 @@ def expected_s(results: Path, suite: Suite, cells: Sequence[Cell]) -> list[float
     for folder in store.runs(results):
         for row in store.read_rows(folder / store.RECORDS):
             if row.get("cell_s") and row["threads"] == suite.threads and row["protocol"] == protocol:
-                known[tuple(row[name] for name in CELL[1:])] = row["cell_s"]
+                known[tuple(row[name] for name in CELL[1:])] = row["cell_s"] + (row.get("cooldown_s") or 0.0)
     return [known.get(tuple(cell.key[name] for name in CELL[1:])) for cell in cells]
 
 

@@ -27,7 +27,7 @@ class Job:
         rest: how the machine cooled down before.
         measure_overhead: whether its process also measures what the harness costs.
         peaks: what the cell's device does at most; None where that was not measured.
-        started_s: when its process began, on the monotonic clock.
+        started_s: when its process was started, on the clock of all processes of the machine (``time.perf_counter``).
     """
 
     run_id: str
@@ -39,7 +39,7 @@ class Job:
     rest: Cooldown = Cooldown()
     measure_overhead: bool = False
     peaks: Peaks | None = None
-    started_s: float = Field(default_factory=time.perf_counter, exclude=True)
+    started_s: float = Field(default_factory=time.perf_counter)
 
     def key(self, repeat: int | None) -> dict[str, Any]:
         """Return the key columns of one row; ``repeat`` is None where no window was measured."""

@@ -79,13 +79,14 @@ def run_cell(job: Job, channel: Channel) -> None:
         channel.send("record", row=to_row(rows.not_measured(job, "skipped", reason, why)))
         return
     corpus = _decode(job.cell, channel)
+    calibration = variant.calibration()  # before the model is loaded, which takes its time
     transcriber, metrics = _load(variant, job.cell, corpus, channel)
     product = environment.product(job.cell.device)  # torch then knows the GPU's identity, which meters ask for
     assert corpus.census is not None
     dtype = transcriber.footprint.compute_dtype
     for warning in variant.warnings():
         channel.send("warning", text=f"{variant.name}: {warning}")
-    model = rows.described(job, variant)
+    model = rows.described(job, variant) | {"calibration": calibration and str(calibration)}
     facts = rows.CellFacts(model, corpus.census, transcriber.batching, product, metrics, dtype, variant.decoding())
     _measure(job, transcriber, corpus, facts, channel)
 

@@ -21,7 +21,7 @@ from greenbench import cache
 from greenbench.errors import InputError, MissingError
 from greenbench.files.unicode import IN_UTF8
 from greenbench.models.macs import macs_of_work, work
-from greenbench.plugins import SAMPLE_RATE_HZ, Export, Footprint, Outline
+from greenbench.plugins import SAMPLE_RATE_HZ, Calibrated, Export, Footprint, Outline
 
 Run = Callable[[Mapping[str, npt.NDArray[Any]]], npt.NDArray[np.float32]]
 """An engine's session: named inputs in, logits ``(n_utterances, n_frames, n_tokens)`` out."""
@@ -64,7 +64,8 @@ def are_kept(source: Source, build: Export) -> bool:
 
 def _about(source: Source, build: Export) -> dict[str, Any]:
     how = {"build": type(build).__name__, "settings": repr(build), "versions": build.versions(), "form": FORM}
-    return {**source.about, **how}
+    speech = {"calibration": build.calibrated_on().digest} if isinstance(build, Calibrated) else {}
+    return {**source.about, **how, **speech}
 
 
 def follow(before: Outline, build: str) -> Outline:

@@ -9,6 +9,8 @@ from greenbench.plugins.meters import METHODS, Meter, Origin, Paced, Polled, Qua
 from greenbench.plugins.models import (
     BARE,
     LINEAGE,
+    Calibrated,
+    CalibrationData,
     Context,
     Export,
     Footprint,
@@ -30,6 +32,8 @@ __all__ = [
     "LINEAGE",
     "METHODS",
     "SAMPLE_RATE_HZ",
+    "Calibrated",
+    "CalibrationData",
     "Chained",
     "Clip",
     "Compressible",

@@ -169,6 +169,32 @@ class KnownPrecision(Protocol):
 
 
 @runtime_checkable
+class Calibrated(Protocol):
+    """An export whose files depend on speech, too (optional); the speech is a part of what was measured."""
+
+    def calibrated_on(self) -> "CalibrationData":
+        """Return what the speech is; raise ``MissingError`` where it is not here."""
+        ...
+
+
+@dataclass(frozen=True)
+class CalibrationData:
+    """The speech that a build was calibrated on.
+
+    Attributes:
+        name: of the data set, as it would stand in rows.
+        digest: of the utterances that were taken, by their content.
+    """
+
+    name: str
+    digest: str
+
+    def __str__(self) -> str:
+        """Return what stands in a row: ``quickstart/unlabelled:9f86d081884c7d65``."""
+        return f"{self.name}:{self.digest}"
+
+
+@runtime_checkable
 class NeedsExtra(Protocol):
     """A method that does not run without one of greenbench's own extras, such as ``onnx`` (optional)."""
 
@@ -199,6 +225,7 @@ class Variant:
         steps: names of the methods applied, in order: the compression lineage.
         decoding: returns how a loaded model's output becomes text: ``greedy``, or ``beam 5`` with its language and
             language model; None where the family does not state it.
+        calibration: returns the speech that a build was calibrated on; None for any other build.
         warnings: returns what a user should know of a loaded model before relying on its figures, a sentence each.
         info: licence, parameters, revision.
     """
@@ -217,6 +244,7 @@ class Variant:
     ancestors: Callable[[], Sequence[tuple[str, ...]]] = tuple
     steps: tuple[str, ...] = ()
     decoding: Callable[[], str | None] = lambda: None
+    calibration: Callable[[], CalibrationData | None] = lambda: None
     warnings: Callable[[], Sequence[str]] = tuple
     info: VariantInfo = field(default_factory=VariantInfo)
 

@@ -12,7 +12,7 @@ from greenbench.models.ancestry import Identity
 from greenbench.models.lineage import Edit, Lineage, Part, Speech, Step, Training
 from greenbench.plugins import METHODS, Origin
 from greenbench.recipes.recipe import Recipe, hash_of, steps_of
-from greenbench.suite.entries import VariantEntry, build_variant, identity
+from greenbench.suite.entries import VariantEntry, build_variant, by_content, identity
 from greenbench.variants.outline import n_layers
 
 Sizes = Mapping[Part, tuple[int, ...]]
@@ -41,7 +41,7 @@ def lineage(recipe: Recipe, reports: Sequence[Sequence[Any]], data: Speech, edit
         edited: what the steps changed of the architecture.
     """
     steps = tuple(
-        Step(build.use, registry.settings(method), tuple(map(_training, of_one)))
+        Step(build.use, by_content(method, registry.settings(method)), tuple(map(_training, of_one)))
         for build, (_, method), of_one in zip(recipe.steps, steps_of(recipe), reports, strict=True)
     )
     trainings = [*_earlier(recipe.student), *(training for step in steps for training in step.training)]

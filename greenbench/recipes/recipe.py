@@ -19,6 +19,7 @@ from greenbench.suite.entries import (
     VariantEntry,
     build_family,
     chain,
+    resolve_build,
     resolve_dataset,
     resolve_variant,
 )
@@ -91,7 +92,8 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     try:
         resolved = {role: resolve_variant(entry, base)[0] for role, entry in named.items()}
         train = [one for given in recipe.train for one in resolve_dataset(given, base)]
-        made = Recipe.model_validate({**recipe.model_dump(), **resolved, "train": train})
+        steps = [resolve_build(step, base) for step in recipe.steps]
+        made = Recipe.model_validate({**recipe.model_dump(), **resolved, "train": train, "steps": steps})
         check(made)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

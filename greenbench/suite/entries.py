@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,7 +16,7 @@ from greenbench.datasets.lengths import bucket, bucket_name
 from greenbench.errors import GreenbenchError, InputError, did_you_mean
 from greenbench.models import ancestry
 from greenbench.models.ancestry import NAMED, Identity
-from greenbench.plugins import Dataset, Step, Variant, VariantFamily
+from greenbench.plugins import Calibrated, Dataset, Step, Variant, VariantFamily
 
 MOST = 1_000_000_000
 """Utterances that a limit may ask for: more than any data set has."""
@@ -62,8 +62,17 @@ class Build(Entry):
     @property
     def label(self) -> str:
         """The method in a name: ``int8-dynamic``, ``layer-drop(keep=4)``."""
-        given = ",".join(f"{key}={value}" for key, value in self.settings.items())
+        given = ",".join(f"{key}={_short(value)}" for key, value in self.settings.items())
         return self.name or (f"{self.use}({given})" if given else self.use)
+
+
+def _names_plugin(value: Any) -> bool:
+    """Whether a setting is a plug-in with settings of its own, such as a data set."""
+    return isinstance(value, Mapping) and "use" in value
+
+
+def _short(value: Any) -> Any:
+    return value["use"] if _names_plugin(value) else value
 
 
 def _by_name(given: Any) -> Any:
@@ -99,24 +108,28 @@ def build_dataset(entry: DatasetEntry, base: Path | None = None) -> Dataset:
 
 def build_variant(entry: VariantEntry, base: Path | None = None) -> Variant:
     """Create the variant that an entry asks for, its builds chained on."""
-    return _variant(entry, build_family(entry, base))
+    return _variant(entry, build_family(entry, base), base)
 
 
-def _variant(entry: VariantEntry, family: VariantFamily) -> Variant:
+def _variant(entry: VariantEntry, family: VariantFamily, base: Path | None = None) -> Variant:
     """Chain an entry's builds onto its family's settings, and name the result."""
     if entry.builds and not family.takes_builds:
         kind = entry.use.partition("/")[0]
         raise InputError(f"builds: {kind} variants take none; its own settings choose the precision")
-    return family(entry.name or _variant_name(entry, family.label), chain(entry.builds))
+    return family(entry.name or _variant_name(entry, family.label), chain(entry.builds, base))
 
 
-def chain(builds: Sequence[Build]) -> list[tuple[str, Step]]:
+def chain(builds: Sequence[Build], base: Path | None = None) -> list[tuple[str, Step]]:
     """Create the methods of a chain, each with its label.
+
+    Args:
+        builds: of an entry.
+        base: folder that relative paths are tried against first.
 
     Raises:
         InputError: an unknown method or setting.
     """
-    return [(build.label, registry.create("methods", build.use, build.settings)) for build in builds]
+    return [(build.label, registry.create("methods", build.use, build.settings, base)) for build in builds]
 
 
 def build_family(entry: VariantEntry, base: Path | None = None) -> VariantFamily:
@@ -171,7 +184,16 @@ def _dataset_name(entry: DatasetEntry, label: str, bucket: int | None) -> str:
 def resolve_variant(entry: VariantEntry, base: Path) -> list[dict[str, Any]]:
     """Resolve an entry to the one variant that it is, whose paths then mean the same from any folder."""
     family = build_family(entry, base)
-    return [{**entry.model_dump(), **registry.settings(family), "name": _variant(entry, family).name}]
+    builds = [resolve_build(build, base) for build in entry.builds]
+    name = _variant(entry, family, base).name
+    return [{**entry.model_dump(), **registry.settings(family), "builds": builds, "name": name}]
+
+
+def resolve_build(build: Build, base: Path) -> dict[str, Any]:
+    """Resolve a build: the data sets among its settings mean the same from any folder then."""
+    settings = registry.settings(registry.create("methods", build.use, build.settings, base))
+    plugins = {key: settings[key] for key in build.settings if _names_plugin(settings[key])}
+    return {**build.model_dump(), **plugins}
 
 
 # --- who descends from whom ------------------------------------------------------------------------------
@@ -222,9 +244,9 @@ def identity(entry: VariantEntry, variant: Variant) -> Identity:
     """
     try:
         base = variant.identity() if variant.identity else _by_settings(entry)
+        return (*base, *map(_step, entry.builds)) if base else ()
     except (GreenbenchError, OSError):  # not here, or not readable: the cell says so
-        base = ()
-    return (*base, *map(_step, entry.builds)) if base else ()
+        return ()
 
 
 def _by_settings(entry: VariantEntry) -> Identity:
@@ -239,7 +261,15 @@ def _step(build: Build) -> str:
     given = registry.settings(method)
     default = {f.name: f.default_factory() if f.default_factory is not MISSING else f.default for f in fields(method)}
     changed = {name: value for name, value in given.items() if _text(value) != _text(default[name])}
+    changed = by_content(method, changed)
     return ancestry.plain(build.use + (_text(changed) if changed else ""))
+
+
+def by_content(method: Step, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings of a method in which calibration speech is its digest, wherever it lies."""
+    if not isinstance(method, Calibrated):
+        return dict(settings)
+    return {name: method.calibrated_on().digest if _names_plugin(value) else value for name, value in settings.items()}
 
 
 def _text(value: Any) -> str:

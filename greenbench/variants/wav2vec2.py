@@ -2,15 +2,19 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Literal
 
 from greenbench import cache, extras, registry
+from greenbench.errors import MissingError
 from greenbench.models import exported, folders, hub, lineage
 from greenbench.models.ctc import CtcTranscriber
 from greenbench.models.lineage import Lineage
 from greenbench.plugins import (
+    Calibrated,
+    CalibrationData,
     Export,
     KnownPrecision,
     Method,
@@ -119,6 +123,7 @@ class Wav2Vec2:
             parent=(base if base != name else f"wav2vec2:{self.label}") if chain else known.parent,
             steps=(*(step.use for step in known.steps), *labels),
             decoding=lambda: "greedy, language model not used" if _language_model(settings) else "greedy",
+            calibration=build.calibration,
             warnings=partial(_warnings, settings),
             info=settings._info(known),
         )
@@ -191,12 +196,11 @@ class _Build:
 
     def to_make(self) -> str | None:
         """Say which export is not kept."""
-        if (
-            self.export is None
-            or self.export.unsupported("cpu")
-            or exported.are_kept(_source(self.settings, self.methods), self.export)
-        ):
+        if self.export is None or self.export.unsupported("cpu"):
             return None
+        with suppress(MissingError):  # of calibration speech, which ``prepare`` fetches, or says how to
+            if exported.are_kept(_source(self.settings, self.methods), self.export):
+                return None
         return f"export to {registry.name_of('methods', self.export)}"
 
     def prepare(self) -> None:
@@ -215,6 +219,10 @@ class _Build:
         dtype = self.export.compute_dtype if isinstance(self.export, KnownPrecision) else None
         engine = exported.Exported(self.export.open(folder), loading.configuration(self.settings), folder, dtype)
         return CtcTranscriber(engine, extractor, tokenizer, device)
+
+    def calibration(self) -> CalibrationData | None:
+        """Name the speech that one of the builds was calibrated on."""
+        return next((build.calibrated_on() for build in self._chain if isinstance(build, Calibrated)), None)
 
     @property
     def _chain(self) -> list[Step]:

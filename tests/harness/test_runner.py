@@ -377,5 +377,23 @@ def test_expected_seconds_come_from_earlier_runs(suite_data: dict, tmp_path: Pat
     run(suite_data, Options(out=tmp_path / "run"))
     loaded = load({**suite_data, "variants": ["null/rtfx-100", "null/instant"]})
     known, unknown = ahead.expected_s(tmp_path, loaded, plan(loaded))
-    assert known == rows(tmp_path / "run")[-1]["cell_s"]
-    assert unknown is None
+    last = rows(tmp_path / "run")[-1]
+    assert (known, unknown, last["cooldown_s"]) == (last["cell_s"], None, None)
+    rested = [row | {"cooldown_s": 12.5} for row in rows(tmp_path / "run")]
+    (tmp_path / "run" / "records.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rested))
+    assert ahead.expected_s(tmp_path, loaded, plan(loaded))[0] == last["cell_s"] + 12.5, "the rest before it, too"
+
+
+def test_a_cells_seconds_begin_with_the_start_of_its_process(suite_data: dict, tmp_path: Path) -> None:
+    """What the process takes to start counts, by the clock of whoever started it."""
+    from greenbench.harness.job import Job
+    from greenbench.harness.process import run_cell
+    from greenbench.plugins.events import unobserved
+    from greenbench.suite.config import load
+    from greenbench.suite.plan import plan
+
+    loaded = load(suite_data)
+    started_s = time.perf_counter() - 1000
+    run_cell(tmp_path, Job("r", 0, loaded, plan(loaded)[0], started_s=started_s), unobserved)
+    assert all(1000 < row["cell_s"] < time.perf_counter() - started_s for row in rows(tmp_path))
+    assert rows(tmp_path)

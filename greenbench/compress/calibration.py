@@ -1,0 +1,105 @@
+"""Calibration speech: the data set that a build takes ranges of activations from, and the digest of what it takes."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
+
+from greenbench import registry
+from greenbench.datasets.audio import samples_digest
+from greenbench.datasets.corpus import N_HASH
+from greenbench.errors import GreenbenchError, InputError
+from greenbench.plugins import CalibrationData, Clip, Dataset
+
+BUNDLED: Mapping[str, Any] = {"use": "quickstart", "part": "unlabelled"}
+"""The default: synthetic English in nine voices, without transcripts."""
+
+
+def _long_form(given: Any) -> Any:
+    return {"use": given} if isinstance(given, str) else given
+
+
+def _resolved(given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
+    """Check every key, and make paths mean the same from any folder.
+
+    Raises:
+        ValueError: no such data set or setting.
+    """
+    if not isinstance(use := given.get("use"), str):
+        raise ValueError("a data set is expected: its name, or {use: NAME, ...} with its settings")  # noqa: TRY004
+    options = {key: value for key, value in given.items() if key != "use"}
+    try:
+        dataset = registry.create("datasets", use, options, (info.context or {}).get("base"))
+    except GreenbenchError as error:
+        raise ValueError(str(error)) from error
+    settings = registry.settings(dataset)
+    return {"use": use, **{key: settings[key] for key in options}}
+
+
+CalibrationSpeech = Annotated[
+    Mapping[str, Any],
+    BeforeValidator(_long_form),
+    AfterValidator(_resolved),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object", "required": ["use"]}]}),
+]
+"""A setting that names a data set as a suite does: by its name, or as ``{use: NAME, ...}`` with its settings."""
+
+
+def dataset(speech: Mapping[str, Any]) -> Dataset:
+    """Return the data set of a setting."""
+    found: Dataset = registry.create("datasets", speech["use"], {k: v for k, v in speech.items() if k != "use"})
+    return found
+
+
+def clips(speech: Mapping[str, Any], n: int, n_others: int = 0) -> tuple[Sequence[Clip], Sequence[Clip]]:
+    """Return clips to calibrate on, and others to validate on, each spread over the whole data set.
+
+    Args:
+        speech: the setting.
+        n: clips to calibrate on; all where there are fewer.
+        n_others: clips to validate on; the same ones where no others are left.
+
+    Raises:
+        InputError: there is none.
+        MissingError: the data set is not here.
+    """
+    source = dataset(speech)
+    source.prepare()
+    found = list(source())
+    if not found:
+        raise InputError(f"calibration: {source.label} has no utterance: name another data set")
+    chosen = _spread(found, n)
+    ids = {clip.id for clip in chosen}
+    others = [clip for clip in found if clip.id not in ids] or chosen
+    return chosen, _spread(others, n_others) if n_others else ()
+
+
+def _spread(found: Sequence[Clip], n: int) -> Sequence[Clip]:
+    """Return ``n`` of the clips at equal distances, so that all voices of an ordered data set are among them."""
+    return found[:: max(1, len(found) // n)][:n]
+
+
+def described(speech: Mapping[str, Any], n: int, n_others: int = 0) -> CalibrationData:
+    """Return the name of the data set, and the digest of the clips that are taken from it.
+
+    Raises:
+        InputError: as ``clips`` does.
+        MissingError: as there.
+    """
+    return _described(json.dumps(speech, sort_keys=True), n, n_others)
+
+
+@lru_cache
+def _described(speech: str, n: int, n_others: int) -> CalibrationData:
+    """Describe speech once a process: rows of all variants ask for it."""
+    given = json.loads(speech)
+    digest = hashlib.sha256()
+    for part in clips(given, n, n_others):
+        for clip in part:
+            content = (clip.digest and clip.digest()) or samples_digest(clip.read())
+            digest.update(f"{len(clip.id)} {clip.id} {content}\n".encode())
+        digest.update(b"\n")
+    return CalibrationData(dataset(given).label, digest.hexdigest()[:N_HASH])
