@@ -13,7 +13,8 @@ from greenbench.leaderboard import history
 from greenbench.meters import energy
 from greenbench.results import store
 from greenbench.sharing import submission
-from greenbench.sharing.submission import MANIFEST, digest, pack
+from greenbench.sharing.entry import FORMAT, MANIFEST, digest
+from greenbench.sharing.submission import pack
 
 Files = dict[str, bytes]
 Row = dict[str, Any]
@@ -52,7 +53,7 @@ def write(entry: Path, files: Files) -> None:
     import hashlib
 
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    manifest = {"format": submission.FORMAT, "digest": digest(hashes), "files": hashes}
+    manifest = {"format": FORMAT, "digest": digest(hashes), "files": hashes}
     with zipfile.ZipFile(entry, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in {**files, MANIFEST: json.dumps(manifest).encode()}.items():
             archive.writestr(name, data)

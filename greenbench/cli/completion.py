@@ -25,7 +25,7 @@ def _variants() -> list[str]:
 
 
 def _datasets() -> list[str]:
-    from greenbench.suite.starter import datasets
+    from greenbench.suite.named import datasets
 
     return datasets()
 

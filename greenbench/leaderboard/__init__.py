@@ -19,6 +19,7 @@ from greenbench.hardware import platforms
 from greenbench.leaderboard import among, documents, history, ranking, site, standing
 from greenbench.results import frames, store
 from greenbench.sharing import merge, share, submission
+from greenbench.sharing.entry import read_digest
 from greenbench.sharing.merge import Refused
 from greenbench.validate import Problem, verification
 from greenbench.validate.verification import Verification
@@ -109,7 +110,7 @@ def _accepted(
             refused += [Refused(file.name, f"{problem.what} ({problem.where})") for problem in _distinct(problems)]
             if not problems:
                 folders.append(unpacked)
-                digests[submission.read_digest(file)] = [run.name for run in store.runs(unpacked)]
+                digests[read_digest(file)] = [run.name for run in store.runs(unpacked)]
         missing = [str(place) for place in results if not place.exists()]
         if missing:
             raise InputError(f"{', '.join(missing)}: no such file or folder.")

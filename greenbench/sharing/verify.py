@@ -18,6 +18,7 @@ from greenbench.plugins.events import Observer, unobserved
 from greenbench.results import store
 from greenbench.results.flags import ESTIMATED
 from greenbench.sharing import privacy, submission
+from greenbench.sharing.entry import read_digest
 from greenbench.statistics.repeats import Ratio, ratio_by_round, units
 from greenbench.suite import config
 from greenbench.suite.config import Suite
@@ -96,7 +97,7 @@ def verify(entry: Path, request: Request, observe: Observer = unobserved) -> Ver
             )
         card = platforms.platforms([privacy.run(ours.run.description)])[ours.platform_id]
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        digest = submission.read_digest(entry)
+        digest = read_digest(entry)
         return Verification(digest, entry.name, request.by, now, __version__, card.name, card.id, same, cells)
 
 

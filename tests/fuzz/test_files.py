@@ -21,7 +21,8 @@ from greenbench.leaderboard.documents import FORMAT
 from greenbench.plugins import traces
 from greenbench.power import log
 from greenbench.recipes import recipe
-from greenbench.sharing.submission import MANIFEST, check
+from greenbench.sharing.entry import MANIFEST
+from greenbench.sharing.submission import check
 from greenbench.suite import config
 from greenbench.suite.entries import VariantEntry, build_variant, origin
 from greenbench.validate import verification

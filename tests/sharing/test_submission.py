@@ -16,8 +16,8 @@ from greenbench.errors import InputError
 from greenbench.files import readback
 from greenbench.files.limits import Limits
 from greenbench.results import store
-from greenbench.sharing import submission
-from greenbench.sharing.submission import MANIFEST, check, digest, pack
+from greenbench.sharing.entry import FORMAT, MANIFEST, digest
+from greenbench.sharing.submission import check, pack
 from greenbench.validate import texts
 
 CELL: dict[str, Any] = {"variant": "a", "n_wrong": 2,
@@ -43,7 +43,7 @@ def repack(entry: Path, files: Files, compression: int = zipfile.ZIP_STORED) -> 
     import hashlib
 
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items() if name != MANIFEST}
-    manifest = {"format": submission.FORMAT, "digest": digest(hashes), "files": hashes}
+    manifest = {"format": FORMAT, "digest": digest(hashes), "files": hashes}
     with zipfile.ZipFile(entry, "w", compression) as archive:
         for name, data in {**files, MANIFEST: json.dumps(manifest).encode()}.items():
             archive.writestr(name, data)

@@ -15,7 +15,7 @@ from greenbench.errors import InputError
 from greenbench.harness import runner
 from greenbench.leaderboard import history, publish
 from greenbench.results import store
-from greenbench.sharing import submission
+from greenbench.sharing.entry import unpack
 from greenbench.sharing.submission import pack
 from greenbench.sharing.verify import Request, verify
 from greenbench.suite import config
@@ -264,7 +264,7 @@ def invent_texts(run: Path) -> None:
 
 def test_a_damaged_record_among_runs_is_a_problem(entry: Entry, tmp_path: Path) -> None:
     """What a board refuses of the records beside its runs, ``validate`` names, and nothing of a sound one."""
-    submission.unpack(entry(CELL), tmp_path / "runs")
+    unpack(entry(CELL), tmp_path / "runs")
     path = tmp_path / "runs" / "v.json"
     path.write_text(verification.as_json(RECORD))
     assert [problem for problem in validate.problems(tmp_path / "runs") if problem.severity == "error"] == []
