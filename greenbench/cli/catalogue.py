@@ -31,11 +31,10 @@ def rows(what: str) -> list[Row]:
 
 def _variants() -> Iterator[Row]:
     """Yield the presets of every family, then the family's mapping form."""
-    from greenbench.suite.entries import VariantEntry, build_variant
+    from greenbench.suite.entries import VariantEntry, build_variant, presets
 
     for family in registry.names("variants"):
-        for preset in registry.load("variants", family).presets:
-            name = f"{family}/{preset}"
+        for name in presets(family):
             info = build_variant(VariantEntry(use=name)).info
             yield {"variant": name, "parameters": info.n_params, "licence": info.licence, "settings": None}
         yield {

@@ -13,6 +13,7 @@ import psutil
 from greenbench import extras, meters
 from greenbench.doctor import boards
 from greenbench.doctor.finding import Finding
+from greenbench.files import kernel
 from greenbench.hardware import environment, gpus
 from greenbench.meters import energy, thermal
 from greenbench.meters.clock import Clock
@@ -134,11 +135,11 @@ def _quota() -> Finding:
 
 def _clock_source() -> Finding:
     folder = environment.SYS / "devices/system/clocksource/clocksource0"
-    source = environment.read(folder / "current_clocksource")
+    source = kernel.text(folder / "current_clocksource")
     if source not in SLOW_CLOCKS:
         return Finding("clock source", True, source or time.get_clock_info("perf_counter").implementation)
     message = f"{source}: the CPU's own counter is unstable by the kernel's check, and every read of this clock is slow"
-    choices = environment.read(folder / "available_clocksource").split()
+    choices = kernel.text(folder / "available_clocksource").split()
     better = next((name for name in choices if name not in SLOW_CLOCKS), None)
     remedy = f"echo {better} | sudo tee {folder}/current_clocksource" if better else "see why: sudo dmesg | grep -i tsc"
     return _refuse("clock source", message, remedy)

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from greenbench.files import kernel
 from greenbench.hardware import gpus
 from greenbench.registry import GROUPS
 
@@ -57,7 +58,7 @@ def machine() -> dict[str, Any]:
 def cpu_packages() -> int | None:
     """Return how many CPU packages (sockets) the machine has, or None where that is not known."""
     files = SYS.glob("devices/system/cpu/cpu[0-9]*/topology/physical_package_id")
-    return len({text for path in files if (text := read(path)).isdigit()}) or None
+    return len({text for path in files if (text := kernel.text(path)).isdigit()}) or None
 
 
 def usable_cpus() -> int:
@@ -109,20 +110,20 @@ def memory_bytes() -> int:
 def governor() -> str | None:
     """Return what decides on the CPUs' clocks, all names where they differ, or None where that is not told."""
     files = sorted(SYS.glob("devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor"))
-    return ", ".join(sorted({text for path in files if (text := read(path))})) or None
+    return ", ".join(sorted({text for path in files if (text := kernel.text(path))})) or None
 
 
 def turbo() -> bool | None:
     """Tell whether the CPU may exceed its base clock (Linux: intel_pstate, else cpufreq's boost)."""
     cpu = SYS / "devices/system/cpu"
     known = {"0": False, "1": True}
-    is_off = known.get(read(cpu / "intel_pstate/no_turbo"))
-    return known.get(read(cpu / "cpufreq/boost")) if is_off is None else not is_off
+    is_off = known.get(kernel.text(cpu / "intel_pstate/no_turbo"))
+    return known.get(kernel.text(cpu / "cpufreq/boost")) if is_off is None else not is_off
 
 
 def _virtualised() -> bool | None:
     """Tell by the flag that a hypervisor sets on x86; elsewhere it is unknown."""
-    for line in read(PROC / "cpuinfo").splitlines():
+    for line in kernel.text(PROC / "cpuinfo").splitlines():
         if line.startswith("flags"):
             return "hypervisor" in line.split()
     return None
@@ -130,9 +131,10 @@ def _virtualised() -> bool | None:
 
 def cpu_quota() -> float | None:
     """Return the CPUs' worth of time that the container may use, or None where it is not limited."""
-    quotas = [read(folder / "cpu.max").split() for folder in _cgroup_folders("cpu")]
+    quotas = [kernel.text(folder / "cpu.max").split() for folder in _cgroup_folders("cpu")]
     quotas += [
-        [read(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")] for folder in _cgroup_folders("cpu")
+        [kernel.text(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
+        for folder in _cgroup_folders("cpu")
     ]
     known = [pair for pair in quotas if len(pair) == 2 and all(map(str.isdigit, pair))]
     return min((int(quota) / int(period) for quota, period in known if int(period)), default=None)
@@ -154,13 +156,13 @@ CPU_SETS = ("cpuset.cpus.effective", "cpuset.effective_cpus", "cpuset.cpus")
 
 def _cgroup(controller: str, name: str) -> list[str]:
     """Return what file ``name`` says in this process's control group and in each above it, v1 or v2."""
-    return [text for folder in _cgroup_folders(controller) if (text := read(folder / name))]
+    return [text for folder in _cgroup_folders(controller) if (text := kernel.text(folder / name))]
 
 
 def _cgroup_folders(controller: str) -> list[Path]:
     """Return the folders of this process's control group and of each above it, wherever the controller is mounted."""
     found: dict[Path, None] = {}
-    for line in read(PROC / "self/cgroup").splitlines():
+    for line in kernel.text(PROC / "self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
@@ -184,7 +186,7 @@ def _cgroup_mounts(controller: str | None) -> list[tuple[Path, str]]:
     (``cpu,cpuacct``, ``cpuacct,cpu``); what is mounted stands in ``/proc/self/mountinfo`` (``proc_pid_mountinfo(5)``).
     """
     found = []
-    for line in read(PROC / "self/mountinfo").splitlines():
+    for line in kernel.text(PROC / "self/mountinfo").splitlines():
         fields, _, (kind, *rest) = (part.split() for part in line.partition(" - "))
         is_it = kind == "cgroup2" if controller is None else kind == "cgroup" and controller in rest[-1].split(",")
         if is_it:
@@ -202,13 +204,6 @@ def _place(mount: str) -> Path:
 def _unescaped(text: str) -> str:
     r"""Return a path as it is: mountinfo writes blanks and backslashes in octal, ``\040``."""
     return re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), text)
-
-
-def read(path: Path) -> str:
-    """Return a small file's text, empty where it cannot be read."""
-    with suppress(OSError):
-        return path.read_text("utf-8", "replace").strip()
-    return ""
 
 
 # --- versions --------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+from greenbench.files import kernel
 from greenbench.hardware import environment
 from greenbench.hardware.devices import synchronise, unusable
 from greenbench.hardware.roofline import PRECISIONS, Peaks
@@ -126,7 +127,7 @@ def _last_cache_bytes() -> int:
     """Return the size of all last-level caches together (Linux), or 64 MiB where the system does not state it."""
     sizes: dict[tuple[str, str], int] = {}
     for folder in (environment.SYS / "devices/system/cpu").glob("cpu[0-9]*/cache/index*"):
-        level, shared_by, size = (environment.read(folder / name) for name in ("level", "shared_cpu_list", "size"))
+        level, shared_by, size = (kernel.text(folder / name) for name in ("level", "shared_cpu_list", "size"))
         if size.endswith("K"):
             sizes[(level, shared_by)] = 1024 * int(size[:-1])
     last = max((level for level, _ in sizes), default="")

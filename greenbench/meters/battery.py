@@ -1,11 +1,12 @@
 """Battery: energy of the whole machine from the fuel gauge of a laptop that runs on its battery."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from greenbench.files import kernel
 from greenbench.plugins import Reading, SampledPower
 
 POWER = "battery.all.power_w"
@@ -37,7 +38,7 @@ class Battery:
             return f"no battery under {self.root}: measure at the wall (--power-log)"
         try:
             if _power_w(self.root) is None:
-                states = ", ".join(f"{battery.name} {_text(battery / 'status').lower()}" for battery in batteries)
+                states = ", ".join(f"{battery.name} {kernel.text(battery / 'status').lower()}" for battery in batteries)
                 states += "".join(f", {supply.name} online" for supply in _feeding(self.root))
                 return f"the machine runs on mains ({states}): unplug it to measure by its battery"
         except (OSError, ValueError) as error:
@@ -57,18 +58,18 @@ class Battery:
 
 
 def _batteries(root: Path) -> list[Path]:
-    return [path for path in sorted(root.glob("*")) if _text(path / "type") == "Battery" and _is_systems(path)]
+    return [path for path in sorted(root.glob("*")) if kernel.text(path / "type") == "Battery" and _is_systems(path)]
 
 
 def _is_systems(path: Path) -> bool:
     """Say whether a supply is the machine's own, and not the battery of a mouse or headset, or an empty bay."""
-    return _text(path / "scope") != "Device" and _text(path / "present") != "0"
+    return kernel.text(path / "scope") != "Device" and kernel.text(path / "present") != "0"
 
 
 def _feeding(root: Path) -> list[Path]:
     """Return the connected external supplies: with a weak one connected, a battery gives only a part of the power."""
-    outside = [path for path in sorted(root.glob("*")) if _text(path / "type") in OUTSIDE and _is_systems(path)]
-    return [path for path in outside if _text(path / "online") not in ("", "0")]
+    outside = [path for path in sorted(root.glob("*")) if kernel.text(path / "type") in OUTSIDE and _is_systems(path)]
+    return [path for path in outside if kernel.text(path / "online") not in ("", "0")]
 
 
 def _power_w(root: Path) -> float | None:
@@ -76,7 +77,7 @@ def _power_w(root: Path) -> float | None:
 
     The sum is 0, and so unusable, where the gauge of a discharging battery shows 0.
     """
-    states = {battery: _text(battery / "status") for battery in _batteries(root)}
+    states = {battery: kernel.text(battery / "status") for battery in _batteries(root)}
     giving = [battery for battery, state in states.items() if state == "Discharging"]
     if not giving or "Charging" in states.values() or _feeding(root):
         return None
@@ -90,18 +91,10 @@ def _battery_w(battery: Path) -> float:
     A controller may refuse ``power_now`` and still give voltage and current.
     """
     try:
-        return abs(int((battery / "power_now").read_text("utf-8", "replace"))) * 1e-6
+        return abs(kernel.integer(battery / "power_now")) * 1e-6
     except (OSError, ValueError) as refused:
         try:
-            volts, amperes = (
-                int((battery / f"{name}_now").read_text("utf-8", "replace")) * 1e-6 for name in ("voltage", "current")
-            )
+            volts, amperes = (kernel.integer(battery / f"{name}_now") * 1e-6 for name in ("voltage", "current"))
         except (OSError, ValueError):
             raise refused from None
     return abs(volts * amperes)
-
-
-def _text(path: Path) -> str:
-    with suppress(OSError, ValueError):
-        return path.read_text("utf-8", "replace").strip()
-    return ""

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 import psutil
 
+from greenbench.files import kernel
 from greenbench.meters.poller import PIDS
 from greenbench.metrics import RESOLVED_S
 from greenbench.plugins import Quantity, Reading
@@ -145,7 +146,7 @@ def _frequency_hz(cpus: Path) -> float | None:
     khz = []
     for path in _frequency_files(cpus):
         with suppress(OSError, ValueError):
-            khz.append(int(path.read_text("utf-8", "replace")))
+            khz.append(kernel.integer(path))
     return 1e3 * sum(khz) / len(khz) if khz else None
 
 

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
+from greenbench.files import kernel
 from greenbench.plugins import Reading, SampledPower
 
 INPUT_RAILS = ("VDD_IN", "POM_5V_IN")
@@ -76,7 +77,7 @@ class _Rail:
     def power_w(self) -> float:
         product = 1
         for file in self.files:
-            product *= int(file.read_text("utf-8", "replace"))
+            product *= kernel.integer(file)
         return product * self.unit_w
 
 
@@ -99,16 +100,12 @@ def _rails(root: Path) -> list[_Rail]:
     """Return the sensors of power, those without a label under ``chip/sensor``."""
     rails = []
     for folder in sorted(root.glob("hwmon*")):
-        chip = _text(folder / "name") or folder.name
+        chip = kernel.text(folder / "name") or folder.name
         for file in sorted(folder.glob("power*_input")):
             sensor = file.name.removesuffix("_input")
-            rails.append(_Rail(_text(folder / f"{sensor}_label") or f"{chip}/{sensor}", (file,)))
+            rails.append(_Rail(kernel.text(folder / f"{sensor}_label") or f"{chip}/{sensor}", (file,)))
         for channel in INA3221_CHANNELS if chip == "ina3221" else ():
             files = (folder / f"in{channel}_input", folder / f"curr{channel}_input")
             if all(file.exists() for file in files):
-                rails.append(_Rail(_text(folder / f"in{channel}_label") or f"{chip}/{channel}", files))
+                rails.append(_Rail(kernel.text(folder / f"in{channel}_label") or f"{chip}/{channel}", files))
     return rails
-
-
-def _text(path: Path) -> str:
-    return path.read_text("utf-8", "replace").strip() if path.exists() else ""

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import ClassVar
 
+from greenbench.files import kernel
 from greenbench.hardware.bounds import BOUNDS, implausible
 from greenbench.plugins import Quantity, Reading
 from greenbench.plugins.traces import Trace, inside
@@ -136,9 +137,9 @@ class _Seen:
 def _zones(root: Path) -> list[_Zone]:
     zones = []
     for path in sorted(root.glob("intel-rapl:*")):
-        name = (path / "name").read_text("utf-8", "replace").strip()
+        name = kernel.read(path / "name")
         if name.startswith("package-") or name == "dram":
-            zones.append(_Zone(path, name, int((path / "max_energy_range_uj").read_text("utf-8", "replace"))))
+            zones.append(_Zone(path, name, kernel.integer(path / "max_energy_range_uj")))
     return zones
 
 
@@ -152,16 +153,12 @@ def _known_zones(root: Path) -> Sequence[_Zone]:
 def _sampled_name(zone: _Zone) -> str:
     """Name a counter in a trace: ``rapl.package-0.energy_uj``, ``rapl.package-0-dram.energy_uj``."""
     owner = zone.path.parent / zone.path.name.rpartition(":")[0] / "name"
-    part = (
-        zone.name
-        if zone.is_package or not owner.exists()
-        else f"{owner.read_text('utf-8', 'replace').strip()}-{zone.name}"
-    )
+    part = zone.name if zone.is_package or not owner.exists() else f"{kernel.read(owner)}-{zone.name}"
     return f"rapl.{part}.energy_uj"
 
 
 def _read_uj(zone: _Zone) -> int:
-    return int((zone.path / "energy_uj").read_text("utf-8", "replace"))
+    return kernel.integer(zone.path / "energy_uj")
 
 
 def _read_all(zones: Sequence[_Zone]) -> list[int | None]:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
+from greenbench.files import kernel
 from greenbench.plugins import Quantity, Reading
 from greenbench.plugins.traces import inside
 
@@ -82,19 +83,18 @@ def n_throttles(root: Path) -> int | None:
 def _sensors(root: Path) -> tuple[Path, ...]:
     """Return the sensors of the CPUs, which are looked up once: the poller reads them ten times a second."""
     chips = [path for folder in root.glob("class/hwmon/hwmon*") for path in _inputs(folder)]
-    zones = [
-        path for path in root.glob("class/thermal/thermal_zone*") if _text(path / "type").lower().startswith(ZONES)
-    ]
+    every = root.glob("class/thermal/thermal_zone*")
+    zones = [path for path in every if kernel.text(path / "type").lower().startswith(ZONES)]
     return tuple(chips or [zone / "temp" for zone in zones])
 
 
 def _inputs(chip: Path) -> list[Path]:
     """Return the preferred inputs of a CPU's hwmon chip, all where none is preferred; none of other chips."""
-    preferred = CHIPS.get(_text(chip / "name"))
+    preferred = CHIPS.get(kernel.text(chip / "name"))
     if preferred is None:
         return []
     inputs = sorted(chip.glob("temp*_input"))
-    best = [path for path in inputs if _text(path.with_name(f"{path.name[:-5]}label")).startswith(preferred)]
+    best = [path for path in inputs if kernel.text(path.with_name(f"{path.name[:-5]}label")).startswith(preferred)]
     return best or inputs
 
 
@@ -108,11 +108,11 @@ def _counts(root: Path) -> dict[tuple[str, str], int]:
     """Return every throttling counter by its package or core and the CPU that shows it."""
     counts = {}
     for cpu in root.glob("devices/system/cpu/cpu[0-9]*"):
-        package = _text(cpu / "topology/physical_package_id")
-        core = f"{package} core {_text(cpu / 'topology/core_id')}"
+        package = kernel.text(cpu / "topology/physical_package_id")
+        core = f"{package} core {kernel.text(cpu / 'topology/core_id')}"
         for part, file in ((package, "package_throttle_count"), (core, "core_throttle_count")):
             with suppress(OSError, ValueError):
-                counts[part, cpu.name] = int((cpu / "thermal_throttle" / file).read_text("utf-8", "replace"))
+                counts[part, cpu.name] = kernel.integer(cpu / "thermal_throttle" / file)
     return counts
 
 
@@ -129,11 +129,5 @@ def _events(before: Mapping[tuple[str, str], int], after: Mapping[tuple[str, str
 def _degrees(path: Path) -> float | None:
     """Return a sensor's temperature, which the kernel gives in thousandths; None where it cannot be read."""
     with suppress(OSError, ValueError):
-        return int(path.read_text("utf-8", "replace")) / 1000
+        return kernel.integer(path) / 1000
     return None
-
-
-def _text(path: Path) -> str:
-    with suppress(OSError):
-        return path.read_text("utf-8", "replace").strip()
-    return ""

@@ -137,11 +137,10 @@ def build_family(entry: VariantEntry, base: Path | None = None) -> VariantFamily
     name, slash, preset = entry.use.partition("/")
     if slash and name not in registry.names("variants"):
         raise InputError(_not_registered(entry.use))
-    presets = registry.load("variants", name).presets if slash else {}
-    if slash and preset not in presets:
-        valid = [f"{name}/{known}" for known in presets]
-        raise InputError(f"unknown variant '{entry.use}'. {did_you_mean(entry.use, valid)}")
-    family: VariantFamily = registry.create("variants", name, {**presets.get(preset, {}), **entry.settings}, base)
+    if slash and entry.use not in presets(name):
+        raise InputError(f"unknown variant '{entry.use}'. {did_you_mean(entry.use, presets(name))}")
+    given = registry.load("variants", name).presets[preset] if slash else {}
+    family: VariantFamily = registry.create("variants", name, {**given, **entry.settings}, base)
     return family
 
 
@@ -294,14 +293,19 @@ def unknown_teacher(entry: VariantEntry, suite: Sequence[VariantEntry]) -> str |
 
 
 def _is_registered(name: str) -> bool:
-    family, _, preset = name.partition("/")
-    return family in registry.names("variants") and preset in registry.load("variants", family).presets
+    """Say whether a variant is registered; no other family than its own is imported."""
+    family = name.partition("/")[0]
+    return family in registry.names("variants") and name in presets(family)
 
 
 def registered() -> list[str]:
     """Return the names of all registered variants: ``family/preset``."""
-    return [f"{family}/{preset}" for family in registry.names("variants")
-            for preset in registry.load("variants", family).presets]  # fmt: skip
+    return [name for family in registry.names("variants") for name in presets(family)]
+
+
+def presets(family: str) -> list[str]:
+    """Return the registered variants of a family: ``family/preset``."""
+    return [f"{family}/{preset}" for preset in registry.load("variants", family).presets]
 
 
 def corpus_of(entry: DatasetEntry) -> Corpus:

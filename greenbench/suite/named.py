@@ -8,7 +8,7 @@ from typing import Any
 
 from greenbench import registry
 from greenbench.errors import InputError, did_you_mean, nearest
-from greenbench.suite.entries import registered
+from greenbench.suite.entries import presets, registered
 
 LIBRISPEECH_ROOT = "data/LibriSpeech"
 """Where a subset of LibriSpeech that is named without a folder is kept, or downloaded to."""
@@ -19,12 +19,10 @@ LIBRISPEECH_ROOT = "data/LibriSpeech"
 
 def model_entry(model: str, folder: Path | None) -> dict[str, Any]:
     """Return the entry of a model: a registered name, a folder, or a hub id."""
-    family, slash, preset = model.partition("/")
+    family, slash, _ = model.partition("/")
     if slash and family in registry.names("variants") and not Path(model).exists():
-        presets = registry.load("variants", family).presets
-        if preset not in presets:
-            valid = [f"{family}/{known}" for known in presets]
-            raise InputError(f"model {model}: it is no registered variant. {did_you_mean(model, valid)}")
+        if model not in presets(family):
+            raise InputError(f"model {model}: it is no registered variant. {did_you_mean(model, presets(family))}")
         return {"use": model}
     if Path(model).is_dir():
         return {"use": _family(Path(model)), "model": _path(Path(model), folder), "name": stem(model)}

@@ -12,6 +12,7 @@ import pytest
 import soundfile as sf
 import yaml
 
+from greenbench.files import kernel
 from greenbench.files.unicode import from_json, printable, to_json
 from greenbench.harness import messages
 from greenbench.harness.job import Job
@@ -207,10 +208,9 @@ def _lacks_encoding(call: ast.Call) -> bool:
 
 def test_a_process_may_be_called_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the kernel says of other programs and of boards is bytes: those that are no UTF-8 cost no measurement."""
-    from greenbench.hardware import environment
 
     (tmp_path / "product_name").write_bytes(b"Caf\xe9 board\n")
-    assert environment.read(tmp_path / "product_name") == "Caf\ufffd board"
+    assert kernel.text(tmp_path / "product_name") == "Caf\ufffd board"
 
 
 # --- other languages ---------------------------------------------------------------------------------------
