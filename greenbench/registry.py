@@ -90,7 +90,7 @@ def create(group: str, name: str, options: Mapping[str, Any], base: Path | None 
     Raises:
         InputError: unknown name, unknown setting or wrong type; ``path: message`` with the setting's name.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     plugin = load(group, name)
     valid = [f.name for f in fields(plugin) if f.init]
@@ -98,27 +98,34 @@ def create(group: str, name: str, options: Mapping[str, Any], base: Path | None 
         if key not in valid:
             raise InputError(f"{key}: unknown key for {group[:-1]} '{name}'. {did_you_mean(key, valid)}")
     try:
-        return _checked(TypeAdapter(plugin), dict(options), {"base": base})
+        return _checked(adapter(plugin), dict(options), {"base": base})
     except ValidationError as error:
         is_missing = error.errors()[0]["type"] == "missing"
         whose = f"; {group[:-1]} '{name}' needs it" if is_missing else ""
         raise InputError(f"{first_problem(error)}{whose}") from error
 
 
-def _checked(adapter: Any, options: dict[str, Any], context: Mapping[str, Any]) -> Any:
+@lru_cache
+def adapter(kind: Any) -> Any:
+    """Return pydantic's ``TypeAdapter`` of a class; one takes milliseconds to build, and a suite asks for many."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def _checked(form: Any, options: dict[str, Any], context: Mapping[str, Any]) -> Any:
     """Check as strictly as JSON allows; a path with bytes that are not UTF-8 is no JSON, and is taken as it is."""
     try:
         text = json.dumps(options, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        return adapter.validate_python(options, context=context)
-    return adapter.validate_json(text, strict=True, context=context)
+        return form.validate_python(options, context=context)
+    return form.validate_json(text, strict=True, context=context)
 
 
 def settings(plugin: Any) -> dict[str, Any]:
     """Return a plug-in instance's settings as JSON types, defaults included."""
-    from pydantic import TypeAdapter
-
-    dumped: dict[str, Any] = TypeAdapter(type(plugin)).dump_python(plugin, mode="json")
+    kind: Any = type(plugin)
+    dumped: dict[str, Any] = adapter(kind).dump_python(plugin, mode="json")
     return dumped
 
 
