@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from greenbench.errors import InputError, StoreError
-from greenbench.harness import ahead
+from greenbench.harness import ahead, kept_peaks, runner
 from greenbench.harness.runner import Options, run
 from greenbench.plugins.events import CellStarted, Event, RowStored, Unavailable, Warned
 from greenbench.plugins.traces import Trace
@@ -397,3 +397,19 @@ def test_a_cells_seconds_begin_with_the_start_of_its_process(suite_data: dict, t
     run_cell(tmp_path, Job("r", 0, loaded, plan(loaded)[0], started_s=started_s), unobserved)
     assert all(1000 < row["cell_s"] < time.perf_counter() - started_s for row in rows(tmp_path))
     assert rows(tmp_path)
+
+
+@pytest.mark.parametrize("n_variants", [1, 5])
+def test_what_a_run_is_is_read_once(
+    n_variants: int, suite_data: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many cells a run has, ``run.json`` is opened at its start and not again for each of them."""
+    opened: list[Path] = []
+    read = store.read_run
+    monkeypatch.setattr(store, "read_run", lambda folder: opened.append(folder) or read(folder))
+    monkeypatch.setattr(runner, "run_cell", lambda *_: {"s_per_batch": 1e-6, "s_per_window": 1e-3})
+    monkeypatch.setattr(kept_peaks, "measured", lambda run, *_: run)
+    variants = [{"use": "null", "name": f"v{number}"} for number in range(n_variants)]
+    run({**suite_data, "variants": variants, "trace_hz": 0, "control": False}, Options(out=tmp_path / "run"))
+    assert opened == [tmp_path / "run"]
+    assert read(tmp_path / "run")["harness_overhead"]["s_per_batch"] == 1e-6
