@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
+from greenbench.cli import power
 from greenbench.cli.compressing import cache, compress
 from greenbench.cli.console import echo
 from greenbench.cli.measuring import doctor, init, list_, run, schema
-from greenbench.cli.power import app as power_app
 from greenbench.cli.publishing import leaderboard, merge, submit
 from greenbench.cli.results import compare, dashboard, export, lineage, report, rescore, validate
 from greenbench.errors import GreenbenchError
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-app.add_typer(power_app, name="power")
+app.add_typer(power.app, name="power")
 app.add_typer(leaderboard, name="leaderboard")
 
 

@@ -19,10 +19,10 @@ def compress(
     ] = [],  # noqa: B006
 ) -> None:
     """Make a student by a recipe; the same command goes on with a training that was broken off."""
-    from greenbench.recipes import recipe as recipes
     from greenbench.recipes import student
+    from greenbench.recipes.recipe import load
 
-    loaded = recipes.load(recipe, overrides)
+    loaded = load(recipe, overrides)
     folder = out or Path("models") / loaded.name
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -41,15 +41,15 @@ def cache(
     as_json: Json = False,
 ) -> None:
     """List what is kept (exports, peaks, what teachers said), least recently used first; see GREENBENCH_CACHE_GIB."""
-    from greenbench import cache as kept
+    from greenbench import cache
 
     if clear:
-        echo(f"freed {kept.clear() / 1e6:.1f} MB in {kept.folder()}")
+        echo(f"freed {cache.clear() / 1e6:.1f} MB in {cache.folder()}")
         return
     rows = [{"build": a.about.get("build"), "settings": a.about.get("settings"), "size_mb": round(a.n_bytes / 1e6, 1),
              "used": f"{datetime.fromtimestamp(a.used_s):%Y-%m-%d %H:%M}", "path": str(a.path)}
-            for a in kept.artefacts()]  # fmt: skip
+            for a in cache.artefacts()]  # fmt: skip
     if not rows and not as_json:
-        echo(f"nothing is kept in {kept.folder()}")
+        echo(f"nothing is kept in {cache.folder()}")
         return
-    print_table(f"kept in {kept.folder()}", rows, as_json)
+    print_table(f"kept in {cache.folder()}", rows, as_json)

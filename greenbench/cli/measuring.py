@@ -87,8 +87,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     if dry_run:
         print_plan(loaded, only, out, as_json)
         return
-    from greenbench.harness.runner import Options
-    from greenbench.harness.runner import run as run_suite
+    from greenbench.harness import runner
     from greenbench.power.log import Source
     from greenbench.report.pages import write_page
 
@@ -97,7 +96,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     log = Source(power_log, clock_skew) if power_log else None
     progress = ProgressDisplay()
     try:
-        frame = run_suite(loaded, Options(out, resume, only, command, log, write_page, made), progress.observe)
+        frame = runner.run(loaded, runner.Options(out, resume, only, command, log, write_page, made), progress.observe)
     except KeyboardInterrupt:
         kept = (
             f"what was measured is in {progress.folder}. Continue with --resume." if progress.folder else "nothing ran"

@@ -36,11 +36,11 @@ def attach(  # noqa: PLR0913, PLR0917 (options of a command)
 ) -> None:
     """Write a power log's energy into the rows of runs, and their pages anew; exit code 1 where it lacks a window."""
     from greenbench.files import lock
-    from greenbench.power import log as power_log
+    from greenbench.power.log import Source, read
     from greenbench.report.pages import write_page
     from greenbench.results import attach, store
 
-    read = power_log.read(power_log.Source(log, clock_skew, max_gap, time_column, power_column, series))
+    recorded = read(Source(log, clock_skew, max_gap, time_column, power_column, series))
     folders = store.runs(results)
     if not folders:
         raise InputError(f"{results}: no runs here to attach a power log to.")
@@ -48,7 +48,7 @@ def attach(  # noqa: PLR0913, PLR0917 (options of a command)
     for folder in folders:
         try:
             with lock.writing(folder):
-                found = attach.attach(folder, read)
+                found = attach.attach(folder, recorded)
         except StoreError as error:
             echo(f"error: {error}", err=True)
             is_whole = False

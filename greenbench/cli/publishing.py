@@ -37,9 +37,9 @@ def merge(
     keep_private: KeepPrivate = False,
 ) -> None:
     """Bring runs of many machines together: each once, checked, and without what names a machine or a person."""
-    from greenbench.sharing.merge import merge as bring_together
+    from greenbench.sharing import merge
 
-    merged = bring_together(results, out, keep_private)
+    merged = merge.merge(results, out, keep_private)
     _tell_refused(merged.refused)
     n_platforms = len({taken.platform for taken in merged.runs.values()})
     parts = [count(len(merged.runs), "run"), f"on {count(n_platforms, 'platform')}"]
@@ -147,19 +147,19 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
         return
     from dataclasses import replace
 
-    from greenbench.files.limits import limits as present_limits
+    from greenbench.files.limits import limits
 
     asked = {"max_bytes": max_entry_mb and int(1e6 * max_entry_mb), "max_lines": max_entry_lines}
-    limits = replace(present_limits(), **{name: value for name, value in asked.items() if value})
+    allowed = replace(limits(), **{name: value for name, value in asked.items() if value})
     if check:
-        _check(check, limits)
+        _check(check, allowed)
         return
     if not results:
         raise InputError("leaderboard: name folders of runs, or packed entries.")
-    from greenbench.analysis import gate as gates
-    from greenbench.leaderboard import publish as write_site
+    from greenbench import leaderboard
+    from greenbench.analysis.gate import parse
 
-    published = write_site(results, out, gates.parse(gate, reference), title, previous, limits)
+    published = leaderboard.publish(results, out, parse(gate, reference), title, previous, allowed)
     _tell_refused(published.refused)
     for change in published.changes:
         echo(f"new: {change}")
@@ -192,13 +192,12 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
 ) -> None:
     """Measure an entry again where its models can be had; exit 3 where it is not reproduced, 1 where only part was."""
     from greenbench.results.store import write_file
-    from greenbench.sharing.verify import Request
-    from greenbench.sharing.verify import verify as measure_again
+    from greenbench.sharing import verify
     from greenbench.validate import verification
 
     progress = ProgressDisplay()
     try:
-        found = measure_again(entry, Request(by, only, limit, files, run), progress.observe)
+        found = verify.verify(entry, verify.Request(by, only, limit, files, run), progress.observe)
     finally:
         progress.close()
     record = out or entry.parent / "verified" / f"{entry.stem}.json"

@@ -37,12 +37,12 @@ def report(
     table: Annotated[Path | None, typer.Option(help="File for the results as a table: .tex or .md.")] = None,
 ) -> None:
     """Write the page of one or several runs, and what a paper needs of it; exit code 1 if nothing was measured."""
-    from greenbench.analysis import gate as gates
     from greenbench.analysis import summary
+    from greenbench.analysis.gate import parse
     from greenbench.report import content, pages, snapshots, tables
     from greenbench.results.store import REPORT
 
-    asked = gates.parse(gate, reference)
+    asked = parse(gate, reference)
     if figures is not None:
         snapshots.browser()  # its absence is reported before anything is written
     found = content.load(results, asked)
@@ -65,14 +65,14 @@ def dashboard(
     gate: Gate = None,
 ) -> None:
     """Serve the page of all runs below a folder, filling in while they run, until Ctrl-C."""
-    from greenbench.analysis import gate as gates
-    from greenbench.report import dashboard as served
+    from greenbench.analysis.gate import parse
+    from greenbench.report import dashboard
 
     if not results.exists() and results != Path("results"):
         raise InputError(f"{results}: no such folder. Name the folder of the runs, or create it for runs to come.")
-    with served.Dashboard(results, (host, port), gates.parse(gate)) as server:
+    with dashboard.Dashboard(results, (host, port), parse(gate)) as server:
         echo(f"dashboard of {results}: {server.url} (Ctrl-C ends it)")
-        if not served.is_loopback(host):
+        if not dashboard.is_loopback(host):
             echo("note: whoever reaches this address can read these results", err=True)
         try:
             server.serve_forever(poll_interval=0.2)
@@ -99,16 +99,15 @@ def rescore(
 ) -> None:
     """Score measured texts again, without a model: by other rules, or by the present form of the rows' own."""
     from greenbench.report import scores
-    from greenbench.results import frames as results_frames
-    from greenbench.results import rescore as scoring
+    from greenbench.results import frames, rescore
 
     if amend == bool(normalizer):
         raise InputError("rescore: name a --normalizer, or give --amend, and not both")
     if amend:
-        echo(f"{scoring.amend(results)} rows were scored again")
+        echo(f"{rescore.amend(results)} rows were scored again")
         return
-    scoring.rescore(results, normalizer or [])
-    rows, found = results_frames.load(results), results_frames.load_scores(results)
+    rescore.rescore(results, normalizer or [])
+    rows, found = frames.load(results), frames.load_scores(results)
     if as_json:
         echo(scores.figures(rows, found).to_json(orient="records", indent=2))
     else:
@@ -185,20 +184,19 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Say of each cell what got better or worse, and what is within noise."""
-    from greenbench.analysis import compare as comparing
-    from greenbench.analysis import thresholds
+    from greenbench.analysis import compare, thresholds
     from greenbench.analysis.selection import select
 
     limits = [thresholds.parse(text) for text in fail_on]
-    comparing.check_metrics(metrics, "--metric")
-    comparing.check_across(across)
-    wanted = dict.fromkeys([*(metrics or comparing.DEFAULT_METRICS), *(limit.metric for limit in limits)])
-    comparison = comparing.compare(select(baseline), select(new), list(wanted), across)
+    compare.check_metrics(metrics, "--metric")
+    compare.check_across(across)
+    wanted = dict.fromkeys([*(metrics or compare.DEFAULT_METRICS), *(limit.metric for limit in limits)])
+    comparison = compare.compare(select(baseline), select(new), list(wanted), across)
     failures = thresholds.regressions(comparison, limits)
     print_comparison(comparison, failures, as_json)
     if failures:
         raise typer.Exit(3)
-    comparing.check_comparable(comparison)
+    compare.check_comparable(comparison)
     thresholds.check_decided(comparison, limits)
     for limit in limits:
         n_blind, n_pairs = thresholds.n_blind(comparison, limit)
@@ -211,15 +209,15 @@ def lineage(
     as_json: Json = False,
 ) -> None:
     """Say what every compressed variant gained and lost against its base model or teacher, and when training pays."""
-    from greenbench.analysis import gains as lines
+    from greenbench.analysis import gains
     from greenbench.report import bigfoot, compression
     from greenbench.results.frames import load
     from greenbench.results.store import runs
 
     if as_json:
-        echo(lines.table(*results).to_json(orient="records", indent=2))
+        echo(gains.table(*results).to_json(orient="records", indent=2))
         return
-    descents = lines.descents(runs(*results))
+    descents = gains.descents(runs(*results))
     if not descents:
         echo("no variant here was measured together with its base model or teacher: put both into one suite, and "
              "`teacher: NAME` into the entry of a student that was made elsewhere")  # fmt: skip

@@ -14,8 +14,8 @@ from greenbench.metrics import ratio
 from greenbench.plugins.events import Observer, Preparing, Unavailable, unobserved
 from greenbench.plugins.traces import Trace
 from greenbench.results import store
+from greenbench.suite import config
 from greenbench.suite.config import Suite
-from greenbench.suite.config import load as load_suite
 from greenbench.suite.plan import plan
 from greenbench.suite.protocol import PROTOCOLS, short_form
 
@@ -97,7 +97,7 @@ def measure(run_id: str, suite: Suite, device: str, trace: Trace | None) -> dict
         it gave nothing.
     """
     same = {"threads": suite.threads, "meters": suite.meters, "estimate_energy": suite.estimate_energy}
-    work = load_suite({**WORK, **same, "devices": [device]})
+    work = config.load({**WORK, **same, "devices": [device]})
     with TemporaryDirectory() as scratch:
         run_cell(Path(scratch), Job(run_id, 0, work, plan(work)[0], trace), unobserved)
         row = next(store.read_rows(Path(scratch) / store.RECORDS))

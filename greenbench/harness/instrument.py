@@ -138,7 +138,7 @@ def measure(
     Raises:
         InputError: a device, meter or setting is wrong.
     """
-    from greenbench import meters as available
+    import greenbench.meters
     from greenbench.harness.idle import idle_power_w
 
     _check(device, idle_s)
@@ -146,11 +146,11 @@ def measure(
         from greenbench.hardware.environment import accelerator
 
         device = accelerator()
-    chosen, found = available.select(estimate_energy, meters), Measurement(device)
+    chosen, found = greenbench.meters.select(estimate_energy, meters), Measurement(device)
     with _sampled(chosen, meters or {}) as trace:
         idle_w = idle_power_w(chosen, idle_s, Reading(trace=trace, device=device))
-        reading = Reading(trace=trace, device=device, absent=available.absent(chosen, meters))
-        with available.measure(chosen, reading):
+        reading = Reading(trace=trace, device=device, absent=greenbench.meters.absent(chosen, meters))
+        with greenbench.meters.measure(chosen, reading):
             yield found
     _fill(found, reading, idle_w)
 

@@ -35,8 +35,8 @@ from greenbench.power import log
 from greenbench.results import attach, frames, store
 from greenbench.results.record import to_row
 from greenbench.results.shortfall import shortfall
+from greenbench.suite import config
 from greenbench.suite.config import Suite
-from greenbench.suite.config import load as load_suite
 from greenbench.suite.plan import Cell, plan
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def run(
         MissingError: none of the variants can be measured with what is installed; nothing was run.
         StoreError: the results cannot be written, or the folder holds another run.
     """
-    suite = load_suite(suite)
+    suite = config.load(suite)
     cells = plan(suite, options.only)
     check_only(suite, cells, options.only)
     if options.power_log:

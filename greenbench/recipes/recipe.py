@@ -12,7 +12,7 @@ from greenbench.compress.steps import Steps, check_savable
 from greenbench.errors import InputError, MissingError
 from greenbench.hardware.devices import PATTERN
 from greenbench.plugins import Compressible, Outline
-from greenbench.suite import file as suite_file
+from greenbench.suite import file
 from greenbench.suite.entries import (
     Builds,
     DatasetEntry,
@@ -70,15 +70,15 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         MissingError: a step needs what is not installed.
     """
     path = Path(source)
-    data, base = suite_file.read(path), path.resolve().parent
+    data, base = file.read(path), path.resolve().parent
     for assignment in overrides:
-        suite_file.override(data, assignment)
+        file.override(data, assignment)
     for role in ("teacher", "student"):
         if data.get(role) is not None:
-            data[role] = suite_file.entry(data[role], "variants")
+            data[role] = file.entry(data[role], "variants")
     if isinstance(data.get("train"), list):
-        data["train"] = [suite_file.entry(given, "datasets") for given in data["train"]]
-    suite_file.check(data, str(path))
+        data["train"] = [file.entry(given, "datasets") for given in data["train"]]
+    file.check(data, str(path))
     try:
         recipe = Recipe.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:

@@ -13,8 +13,7 @@ from greenbench.analysis.error_rates import Cell, Counted, RecountError, Texts
 from greenbench.analysis.gains import Descent, held
 from greenbench.analysis.gate import DEFAULT, Gate, judged, told
 from greenbench.errors import StoreError
-from greenbench.results import frames as results_frames
-from greenbench.results import store
+from greenbench.results import frames, store
 
 N_DESCENTS = 200
 """Compressed cells that are compared with their teachers."""
@@ -99,8 +98,8 @@ def read(folder: Path) -> Part:
     keys = [error_rates.cell_of(line.shared) for line in cells]
     texts = error_rates.first_windows(folder / store.HYPOTHESES, keys)
     return Part(
-        store.open_run(folder).description, results_frames.frame(rows), cells, texts,
-        results_frames.load_scores(folder), results_frames.load_power(folder), results_frames.load_windows(folder),
+        store.open_run(folder).description, frames.frame(rows), cells, texts,
+        frames.load_scores(folder), frames.load_power(folder), frames.load_windows(folder),
     )  # fmt: skip
 
 
@@ -156,6 +155,6 @@ def together(parts: Sequence[Part], gate: Gate) -> Content:
     )
 
 
-def _joined(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def _joined(several: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Put the frames of several runs below each other."""
-    return pd.concat([frame for frame in frames if len(frame)] or list(frames[:1]), ignore_index=True)
+    return pd.concat([frame for frame in several if len(frame)] or list(several[:1]), ignore_index=True)

@@ -7,9 +7,8 @@ from threading import Lock
 
 from greenbench.analysis.gate import Gate
 from greenbench.errors import GreenbenchError
-from greenbench.report import content as contents
 from greenbench.report import pages
-from greenbench.report.content import Part, Unread
+from greenbench.report.content import Part, Unread, read, together
 from greenbench.results import store
 
 WATCHED = (store.RUN, store.RECORDS, store.HYPOTHESES, store.SCORES)
@@ -65,7 +64,7 @@ def _read(run: Path) -> Part:
     for path in (run / name for name in _READ):
         if path.exists() and not path.is_file():
             raise GreenbenchError(f"{path.name} is not a regular file")
-    return contents.read(run)
+    return read(run)
 
 
 def _rendered(folder: Path, gate: Gate, part: Callable[[Path], Part]) -> str:
@@ -100,7 +99,7 @@ def _drawn(folder: Path, readable: Mapping[Path, Part], gate: Gate, unread: list
     """Return the page of runs, or where none has a row yet the one that waits."""
     parts = [part for part in readable.values() if not part.rows.empty]
     if parts:
-        return pages.render(contents.together(parts, gate), live=True, unread=unread)
+        return pages.render(together(parts, gate), live=True, unread=unread)
     reason = "The runs here hold no rows yet." if readable else "There is no run here that can be shown yet."
     if not folder.is_dir():
         reason = f"There is no folder {folder} yet: check its name, unless a run will make it."

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from greenbench.analysis import summary as analysis_summary
+from greenbench.analysis import summary
 from greenbench.analysis.summary import ENERGY, Setting
 from greenbench.errors import InputError
 from greenbench.metrics import ENERGY_UNITS, METRICS
@@ -36,17 +36,17 @@ class Rows(pd.DataFrame):
 
     def _repr_html_(self) -> str:
         """Return the summary and the charts as HTML that needs nothing else."""
-        return summary(self) if len(self) else self.to_html()
+        return as_html(self) if len(self) else self.to_html()
 
 
-def summary(rows: pd.DataFrame) -> str:
+def as_html(rows: pd.DataFrame) -> str:
     """Return the summary of a run and WER against its cost, as HTML with inline SVG and no script.
 
     Args:
         rows: as ``frames.load`` gives them.
     """
-    lines = analysis_summary.summary(rows)
-    charts = [found for setting in analysis_summary.settings(lines) if (found := _chart(setting)) is not None]
+    lines = summary.summary(rows)
+    charts = [found for setting in summary.settings(lines) if (found := _chart(setting)) is not None]
     shown = {"title": terminal.title(rows), "lines": terminal.table(rows), "charts": charts[:N_CHARTS]}
     return pages.templates().get_template("notebook.html.jinja").render(**shown, folder=rows.attrs.get("folder"))
 
@@ -62,7 +62,7 @@ def _chart(setting: Setting) -> dict[str, Any] | None:
         return None
     known = ok[ok[cost].notna() & ok["wer"].notna()]
     x, y = _axis(known[cost] * scale(cost)[0]), _axis(_percent(known, "wer", "wer_ci_low", "wer_ci_high"))
-    ranked, look = analysis_summary.rankable(known), looks(known["variant"])
+    ranked, look = summary.rankable(known), looks(known["variant"])
     return {
         "label": setting.label,
         "width": WIDTH, "height": HEIGHT, "margin": MARGIN,
@@ -94,7 +94,7 @@ def _end(ticks: Sequence[float], rate: float | None) -> float | None:
 def _title(metric: str, lines: pd.DataFrame) -> str:
     """Name an axis with its unit; energy that is estimated says so."""
     unit = scale(metric)[1]
-    is_guess = METRICS[metric].unit in ENERGY_UNITS and analysis_summary.estimated(lines).any()
+    is_guess = METRICS[metric].unit in ENERGY_UNITS and summary.estimated(lines).any()
     return f"{METRICS[metric].label}{f' ({unit})' if unit else ''}{', estimated' if is_guess else ''}"
 
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from greenbench.analysis import summary
 from greenbench.analysis.gate import DEFAULT, Gate
 from greenbench.assets import plotly_js, style
-from greenbench.report import content as contents
 from greenbench.report import data, roofline, sentences, timeline, utterances
-from greenbench.report.content import Content, Unread
+from greenbench.report.content import Content, Unread, load
 from greenbench.report.figures import looks
 from greenbench.report.sections import SECTIONS, View
 from greenbench.results import store
@@ -37,7 +36,7 @@ def write_page(folders: Path | Iterable[Path], out: Path, gate: Gate = DEFAULT) 
         StoreError: there is no run or no row to report, or ``out`` cannot be written.
     """
     places = [Path(folders)] if isinstance(folders, (str, Path)) else [Path(place) for place in folders]
-    return write(contents.load(places, gate), out)
+    return write(load(places, gate), out)
 
 
 def write(content: Content, out: Path) -> Path:

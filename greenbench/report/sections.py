@@ -10,8 +10,7 @@ import pandas as pd
 
 from greenbench.analysis.summary import Setting
 from greenbench.metrics import METRICS
-from greenbench.report import bigfoot, compression, sentences, utterances
-from greenbench.report import scores as report_scores
+from greenbench.report import bigfoot, compression, scores, sentences, utterances
 from greenbench.report.content import N_COUNTED, N_DESCENTS, Content
 from greenbench.report.figures import TABLE, TOTALS, scale
 from greenbench.report.utterances import CellTexts
@@ -119,7 +118,7 @@ def _scores(view: View) -> Context | None:
     if not len(view.content.scores):
         return None
     of = view.content.rows, view.content.scores
-    return {"lines": report_scores.table(*of), "scorings": report_scores.scorings(*of)}
+    return {"lines": scores.table(*of), "scorings": scores.scorings(*of)}
 
 
 def _texts(view: View) -> Context | None:

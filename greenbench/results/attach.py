@@ -13,11 +13,10 @@ from greenbench.metrics import ratio
 from greenbench.plugins import Quantity, traces
 from greenbench.plugins.events import PowerAttached
 from greenbench.power import clockskew
-from greenbench.power import log as power_log
-from greenbench.power.log import EXTERNAL, PowerLog
-from greenbench.results import flags as results_flags
+from greenbench.power.log import EXTERNAL, PowerLog, Source, read
 from greenbench.results import frames, store
 from greenbench.results.flag_rules import Measured
+from greenbench.results.flags import BY_ENERGY, flags_anew, flags_of
 from greenbench.results.record import KEYS
 from greenbench.suite.protocol import Protocol
 
@@ -61,12 +60,12 @@ def attach(folder: Path, log: PowerLog) -> PowerAttached:
     return PowerAttached(len(new), len(new) - len(notes), reasons)
 
 
-def await_log(folder: Path, source: power_log.Source) -> PowerLog:
+def await_log(folder: Path, source: Source) -> PowerLog:
     """Read a log that is still written, once it has reached the end of the run's last window or is overdue."""
     ends = [edges[-1][1] for row in store.read_rows(folder / store.WINDOWS) if (edges := frames.segments_utc(row))]
     deadline = time.monotonic() + PATIENCE_S
     while True:
-        log = power_log.read(source)
+        log = read(source)
         if not ends or log.times[-1] >= max(ends) or time.monotonic() > deadline:
             return log
         time.sleep(0.5)
@@ -112,7 +111,7 @@ def _with_system(row: Row, log: PowerLog, edges: Sequence[Row], steps: Protocol,
         **energy.derived(row["device"], reading, idle_w, row["audio_s"], factor),
     }
     now = Measured(changed, changed, steps, n_cpus=1)
-    flags = results_flags.flags_anew(now, results_flags.flags_of(row), results_flags.BY_ENERGY)
+    flags = flags_anew(now, flags_of(row), BY_ENERGY)
     return {**changed, "flags": [*flags], "flag_notes": [*flags.values()]}
 
 

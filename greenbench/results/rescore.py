@@ -8,9 +8,9 @@ from typing import Any
 from greenbench.errors import InputError, StoreError
 from greenbench.files import lock, whole
 from greenbench.files.unicode import to_json
-from greenbench.results import flags as results_flags
 from greenbench.results import store
 from greenbench.results.flag_rules import Measured
+from greenbench.results.flags import BY_ACCURACY, flags_anew, flags_of
 from greenbench.results.record import KEYS, Key, key_of
 from greenbench.suite.protocol import Protocol
 from greenbench.text import normalizers, scorers
@@ -138,7 +138,7 @@ def _amended(row: store.Row, found: Mapping[str, Any], steps: Protocol) -> store
     ids = {name: found[name] for name in ("normalizer", "scorer", "non_english_pct")}
     changed = {**row, **(found if has_accuracy(row) else ids)}
     now = Measured(changed, changed, steps, n_cpus=1)
-    flags = results_flags.flags_anew(now, results_flags.flags_of(row), results_flags.BY_ACCURACY)
+    flags = flags_anew(now, flags_of(row), BY_ACCURACY)
     return {**changed, "flags": [*flags], "flag_notes": [*flags.values()]}
 
 

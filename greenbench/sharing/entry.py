@@ -13,8 +13,7 @@ from typing import IO
 
 from greenbench.errors import InputError, StoreError
 from greenbench.files import whole
-from greenbench.files.limits import Limits
-from greenbench.files.limits import limits as present_limits
+from greenbench.files.limits import Limits, limits
 from greenbench.files.readback import Fault, lines, open_file
 from greenbench.results import record, store
 from greenbench.results.runfiles import FORMS
@@ -68,13 +67,13 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return info
 
 
-def unpack(file: Path, folder: Path, limits: Limits | None = None) -> str:
+def unpack(file: Path, folder: Path, allowed: Limits | None = None) -> str:
     """Unpack an entry whose names are safe, whose size is bounded and whose files are those of its manifest.
 
     Args:
         file: the ZIP file.
         folder: gets one folder per run.
-        limits: on the entry's size and cost; by default from ``greenbench.files.limits``.
+        allowed: limits on the entry's size and cost; by default from ``greenbench.files.limits``.
 
     Returns:
         The entry's digest.
@@ -82,14 +81,14 @@ def unpack(file: Path, folder: Path, limits: Limits | None = None) -> str:
     Raises:
         InputError: a name, a size or a hash is refused, or it is no archive.
     """
-    limits = limits or present_limits()
+    allowed = allowed or limits()
     try:
         with open_file(file) as stream, zipfile.ZipFile(stream) as archive:
-            _refuse_members(file, archive.infolist(), limits)
+            _refuse_members(file, archive.infolist(), allowed)
             hashes = _manifest(file, archive)
             for name, expected in hashes.items():
-                _extract(file, archive.open(name), expected, folder / name, limits)
-        _refuse_dear(file, folder, limits.max_aligned)
+                _extract(file, archive.open(name), expected, folder / name, allowed)
+        _refuse_dear(file, folder, allowed.max_aligned)
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
         raise InputError(f"{file}: cannot be read as an entry: {error}. {PACK}") from error
     return digest(hashes)
@@ -115,16 +114,17 @@ def read_digest(file: Path) -> str:
         return digest(_manifest(file, archive))
 
 
-def _refuse_members(file: Path, members: Sequence[zipfile.ZipInfo], limits: Limits) -> None:
+def _refuse_members(file: Path, members: Sequence[zipfile.ZipInfo], allowed: Limits) -> None:
     """Refuse names that are not an entry's, links, encryption, twins, and more than an entry may hold.
 
     Raises:
         InputError: any of these.
     """
-    if len(members) > limits.max_files:
-        raise InputError(f"{file}: {len(members)} files, at most {limits.max_files} make an entry.")
-    if sum(member.file_size for member in members) > limits.max_bytes:
-        raise InputError(f"{file}: unpacks to more than {limits.max_bytes / 1e6:.0f} MB. Pack fewer runs in one entry.")
+    if len(members) > allowed.max_files:
+        raise InputError(f"{file}: {len(members)} files, at most {allowed.max_files} make an entry.")
+    if sum(member.file_size for member in members) > allowed.max_bytes:
+        most = f"{allowed.max_bytes / 1e6:.0f} MB"
+        raise InputError(f"{file}: unpacks to more than {most}. Pack fewer runs in one entry.")
     seen = set[str]()
     for member in members:
         kind = member.external_attr >> 16 & 0o170000
@@ -137,7 +137,7 @@ def _refuse_members(file: Path, members: Sequence[zipfile.ZipInfo], limits: Limi
             raise InputError(f"{file}: {member.filename} is a link or encrypted. {PACK}")
         if member.filename.lower() in seen:
             raise InputError(f"{file}: holds {member.filename} twice. {PACK}")
-        if member.file_size > max(_BLOCK_BYTES, limits.max_ratio * member.compress_size):
+        if member.file_size > max(_BLOCK_BYTES, allowed.max_ratio * member.compress_size):
             times = member.file_size / max(member.compress_size, 1)
             raise InputError(f"{file}: {member.filename} unpacks to {times:.0f} times its size. {PACK}")
         seen.add(member.filename.lower())
@@ -168,7 +168,7 @@ def _manifest(file: Path, archive: zipfile.ZipFile) -> dict[str, str]:
     return hashes
 
 
-def _extract(file: Path, stream: IO[bytes], expected: str, target: Path, limits: Limits) -> None:
+def _extract(file: Path, stream: IO[bytes], expected: str, target: Path, allowed: Limits) -> None:
     """Write a member line by line within the limits on lines.
 
     Raises:
@@ -177,14 +177,14 @@ def _extract(file: Path, stream: IO[bytes], expected: str, target: Path, limits:
     target.parent.mkdir(parents=True, exist_ok=True)
     name, hashed = f"{target.parent.name}/{target.name}", hashlib.sha256()
     with stream, target.open("xb") as out:
-        content = iter(partial(stream.readline, limits.max_line_bytes + 1), b"")
+        content = iter(partial(stream.readline, allowed.max_line_bytes + 1), b"")
         for number, line in enumerate(content, start=1):
-            if number > limits.max_lines:
+            if number > allowed.max_lines:
                 raise InputError(
-                    f"{file}: {name} has more than {limits.max_lines} lines. Pack fewer runs in one entry."
+                    f"{file}: {name} has more than {allowed.max_lines} lines. Pack fewer runs in one entry."
                 )
-            if len(line) > limits.max_line_bytes:
-                raise InputError(f"{file}: {name} has a line of more than {limits.max_line_bytes} bytes. {PACK}")
+            if len(line) > allowed.max_line_bytes:
+                raise InputError(f"{file}: {name} has a line of more than {allowed.max_line_bytes} bytes. {PACK}")
             hashed.update(line)
             out.write(line)
     if hashed.hexdigest() != expected:

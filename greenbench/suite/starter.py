@@ -10,9 +10,8 @@ import yaml
 from greenbench.assets import quickstart_suite
 from greenbench.errors import InputError
 from greenbench.files import strictyaml
-from greenbench.suite import file, flow
+from greenbench.suite import config, file, flow
 from greenbench.suite.config import Suite
-from greenbench.suite.config import load as load_suite
 from greenbench.suite.named import checked_builds, dataset_entry, model_entry, stem, variant_entries
 
 MODEL, DATA = "wav2vec2/quickstart", "quickstart"
@@ -97,7 +96,7 @@ def check(draft: Draft) -> None:
     Raises:
         InputError: the first problem.
     """
-    load_suite(parsed(text(draft)))
+    config.load(parsed(text(draft)))
 
 
 def overridden(suite: str, overrides: Sequence[str]) -> str:
@@ -139,7 +138,7 @@ def load(
     """
     given = {name: value for name, value in wanted.items() if value is not None}
     if not given:
-        return load_suite(source if source is not None else quickstart_suite(), overrides, changes), None
+        return config.load(source if source is not None else quickstart_suite(), overrides, changes), None
     if source is not None:
         raise InputError("a suite says itself what is measured: give a suite, or a model and data, and not both")
     if not {"model", "data"} <= set(given):
@@ -147,4 +146,4 @@ def load(
             f"{next(iter(given))}: a model and data are needed, builds may be left out: give both, or a suite"
         )
     made = overridden(text(Draft(**given, **changes)), overrides)
-    return load_suite(parsed(made)), made
+    return config.load(parsed(made)), made

@@ -14,7 +14,7 @@ import pytest
 import greenbench
 from greenbench.errors import InputError, StoreError
 from greenbench.report import notebook
-from greenbench.report.notebook import Rows, show, summary
+from greenbench.report.notebook import Rows, as_html, show
 from greenbench.results import frames
 
 EVIL = "</svg><script>alert(1)</script>"
@@ -48,7 +48,7 @@ class Seen(HTMLParser):
 
 def test_the_summary_is_the_terminals_and_the_chart_has_its_points(rows: pd.DataFrame) -> None:
     """Each variant is a line and a point; the cheaper one is to the left of the other, the better one below."""
-    shown = summary(rows)
+    shown = as_html(rows)
     seen = Seen(shown)
     assert (seen.tags.count("tr"), seen.tags.count("svg"), seen.tags.count("circle")) == (3, 1, 2)
     svg = ET.fromstring(re.search(r"<svg.*</svg>", shown, re.DOTALL).group())  # type: ignore[union-attr]
@@ -60,7 +60,7 @@ def test_the_summary_is_the_terminals_and_the_chart_has_its_points(rows: pd.Data
 
 def test_nothing_in_it_is_loaded_or_run(rows: pd.DataFrame) -> None:
     """No script, no address, whatever a variant is called."""
-    shown = summary(rows)
+    shown = as_html(rows)
     seen = Seen(shown)
     assert "script" not in seen.tags
     assert not [a for a in seen.attributes if {"src", "href", "onload", "onerror"} & set(a)]
@@ -82,7 +82,7 @@ def test_rows_stay_a_frame(rows: pd.DataFrame) -> None:
 
 def test_rows_that_have_nothing_to_draw_are_a_table(rows: pd.DataFrame) -> None:
     """One cell has no trade-off; no row at all is pandas' own affair."""
-    assert "<svg" not in summary(rows[rows["variant"] == "big"])
+    assert "<svg" not in as_html(rows[rows["variant"] == "big"])
     assert Rows(rows[:0])._repr_html_() is not None
 
 
