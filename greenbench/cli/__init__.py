@@ -22,6 +22,7 @@ app = typer.Typer(
     help="Measure, and shrink, the footprint of speech recognisers.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 app.add_typer(power.app, name="power")

@@ -138,16 +138,21 @@ def _interrupt(_number: int, _frame: Any) -> None:
 
 def list_(
     what: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            help="variants, datasets, meters, methods, normalizers, scorers or metrics.", autocompletion=completion.kind
+            help="variants, datasets, meters, methods, normalizers, scorers or metrics.",
+            autocompletion=completion.kind,
+            show_default="these kinds",
         ),
-    ],
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List what is registered."""
     from greenbench.cli import catalogue
 
+    if what is None:
+        print_table("kinds", [{"kind": kind} for kind in catalogue.KINDS], as_json)
+        return
     print_table(what, catalogue.rows(what), as_json)
 
 

@@ -98,7 +98,7 @@ class _Publishes(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put ``publish`` before what names no command and asks for no help."""
-        if not args or (args[0] not in self.commands and args[0] != "--help"):
+        if not args or (args[0] not in (*self.commands, "-h", "--help")):
             args = ["publish", *args]
         return super().parse_args(ctx, args)
 

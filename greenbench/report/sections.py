@@ -185,7 +185,7 @@ def _provenance(lines: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def flat(value: Any, name: str = "") -> list[tuple[str, str]]:
-    """Flatten nested JSON into (name for people, text); what is not known says so."""
+    """Flatten nested JSON into (name for people, text); what is not known, or not asked for by a protocol, says so."""
     if isinstance(value, Mapping):
         return [pair for key, part in value.items() for pair in flat(part, f"{name} {key}".strip())]
     if isinstance(value, list) and value:
@@ -193,5 +193,6 @@ def flat(value: Any, name: str = "") -> list[tuple[str, str]]:
     label = name.replace("_", " ").strip()
     if name.endswith("_bytes") and isinstance(value, int):
         return [(label.removesuffix(" bytes"), f"{value / 1e9:.1f} GB")]
-    known = {"None": "unknown", "": "unknown", "[]": "none", "True": "yes", "False": "no"}
+    absent = "not asked for" if name.startswith("protocol ") else "unknown"
+    known = {"None": absent, "": "unknown", "[]": "none", "True": "yes", "False": "no"}
     return [(label, known.get(str(value), str(value)))]

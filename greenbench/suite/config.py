@@ -1,7 +1,7 @@
 """The suite file: strict YAML in, a Suite out in which every name and setting is checked and filled in."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +184,7 @@ def load(
     try:
         suite = Suite.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
-        raise InputError("\n".join(_problems(error, where))) from error
+        raise InputError("\n".join([*_problems(error, where), *_of_entries(data, where, base)])) from error
     return _resolve(suite, where, base)
 
 
@@ -205,6 +205,21 @@ def _change(data: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     return changed
 
 
+def _of_entries(data: Mapping[str, Any], where: str, base: Path) -> list[str]:
+    """Return what is wrong in the entries of a suite whose other keys are wrong, too, so that all is said at once."""
+    found = []
+    for group, form in (("datasets", DatasetEntry), ("variants", VariantEntry)):
+        entries = data.get(group)
+        for index, given in enumerate(entries if isinstance(entries, list) else ()):
+            try:
+                _RESOLVERS[group](form.model_validate_json(json.dumps(given, default=str), strict=True), base)
+            except ValidationError:  # of which the suite has told
+                continue
+            except InputError as error:
+                found.append(f"{where}: {group}.{index}: {error}")
+    return found
+
+
 def _problems(error: ValidationError, where: str) -> list[str]:
     lines = []
     for problem in error.errors(include_url=False):
@@ -220,11 +235,16 @@ def _problems(error: ValidationError, where: str) -> list[str]:
 # --- resolving -------------------------------------------------------------------------------------------
 
 
+_RESOLVERS: dict[str, Callable[[Any, Path], list[dict[str, Any]]]] = {
+    "datasets": resolve_dataset, "variants": resolve_variant,
+}  # fmt: skip
+
+
 def _resolve(suite: Suite, where: str, base: Path) -> Suite:
     """Fill in every default that a plug-in knows, and check every name; collect all problems."""
     problems: list[str] = []
     resolved: dict[str, list[dict[str, Any]]] = {"datasets": [], "variants": []}
-    for group, resolve in (("datasets", resolve_dataset), ("variants", resolve_variant)):
+    for group, resolve in _RESOLVERS.items():
         for index, entry in enumerate(getattr(suite, group)):
             try:
                 resolved[group] += [{**e, "name": printable(e["name"])} for e in resolve(entry, base)]

@@ -140,10 +140,12 @@ def build_protocol(given: Any) -> Protocol:
     if not isinstance(use, str) or use not in PROTOCOLS:
         raise ValueError(f"unknown protocol '{use}'. {did_you_mean(str(use), PROTOCOLS)}")
     merged = asdict(PROTOCOLS[use])
-    for key in steps:
-        if key not in merged:
-            raise ValueError(f"unknown step '{key}'. {did_you_mean(str(key), merged)}")
+    wrong = [f"unknown step '{key}'. {did_you_mean(str(key), merged)}" for key in steps if key not in merged]
+    known = {key: value for key, value in steps.items() if key in merged}
     try:
-        return TypeAdapter(Protocol).validate_json(json.dumps(merged | steps), strict=True)
+        built: Protocol = TypeAdapter(Protocol).validate_json(json.dumps(merged | known), strict=True)
     except ValidationError as error:
-        raise ValueError(registry.first_problem(error)) from error
+        raise ValueError(" ".join([*wrong, registry.first_problem(error)])) from error
+    if wrong:
+        raise ValueError(" ".join(wrong))
+    return built

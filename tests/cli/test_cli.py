@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from greenbench.cli import catalogue
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -139,6 +141,18 @@ def test_list_shows_every_registered_name(what: str) -> None:
     table = greenbench("list", what).stdout
     assert len(names) == len(rows) > 1
     assert all(name in table for name in names)
+
+
+def test_list_alone_names_the_kinds() -> None:
+    """Without a kind, each kind is listed, and each of them can be asked for."""
+    assert json.loads(greenbench("list", "--json").stdout) == [{"kind": kind} for kind in catalogue.KINDS]
+
+
+@pytest.mark.parametrize("command", [(), ("run",), ("leaderboard",), ("leaderboard", "verify"), ("power", "record")])
+def test_h_is_help(command: tuple[str, ...]) -> None:
+    """``-h`` prints what ``--help`` does, for every command and group."""
+    short, long = greenbench(*command, "-h"), greenbench(*command, "--help")
+    assert (short.returncode, short.stdout) == (0, long.stdout)
 
 
 def test_list_of_nothing_suggests(tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ from greenbench import cache
 from greenbench.compress.distill import progress
 from greenbench.datasets.manifest import Manifest
 from greenbench.errors import GreenbenchError
+from greenbench.files import lock, readback
+from greenbench.hardware import roofline
+from greenbench.harness import kept_peaks
 from greenbench.leaderboard import history
 from greenbench.leaderboard.documents import FORMAT
 from greenbench.plugins import traces
@@ -148,6 +151,16 @@ DOORS: dict[str, tuple[str, bytes, Callable[[Path], Any]]] = {
     "publication": ("leaderboard.json", json.dumps(BOARDS).encode(), publish),
     "verification": ("verified.json", RECORD, lambda path: verification.records([path]) and verification.read(path)),
     "checkpoint": ("state.json", PROGRESS, lambda path: progress.progress(path.parent)),
+    "peaks": (
+        kept_peaks.FILE,
+        json.dumps(asdict(roofline.Peaks({"fp32": 1e11}, 2e10, 2, engines={"fp32": "torch"}))).encode(),
+        lambda path: roofline.read(readback.read_object(path)),
+    ),
+    "lock": (
+        lock.WRITER,
+        json.dumps({"command": "greenbench run", "pid": 7, "host": "h", "since_utc": "2026-11-27T00:00:00"}).encode(),
+        lambda path: lock._writer(path.parent),
+    ),
     "cache": (
         "about.json",
         json.dumps({"about": ABOUT, "files": {}}).encode(),

@@ -300,3 +300,11 @@ def test_what_decides_comes_first(folder: Folder) -> None:
     shown = re.findall(r'<h2 id="(\w+)"', (where / "report.html").read_text(encoding="utf-8"))
     assert shown == [name for name in wanted if name in shown]
     assert {"findings", "tradeoff", "cells", "machine"} <= set(shown)
+
+
+def test_a_step_that_a_protocol_leaves_out_is_not_unknown() -> None:
+    """What a protocol does not ask for is known to be so; what a machine does not tell is not known."""
+    assert flat({"warmup_cv_pct": None, "idle_s": 5}, "protocol") == [
+        ("protocol warmup cv pct", "not asked for"), ("protocol idle s", "5"),
+    ]  # fmt: skip
+    assert flat({"turbo": None}) == [("turbo", "unknown")]

@@ -359,3 +359,24 @@ def test_a_typo_never_imports_torch(write) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "Did you mean 'wav2vec2/large-960h'?" in done.stderr
+
+
+def test_what_is_wrong_in_keys_steps_and_entries_is_said_at_once() -> None:
+    """A wrong key hides neither a wrong step, nor a wrong name or setting of a data set or variant."""
+    suite = {
+        "name": "wrong", "bogus": 1, "protocol": {"use": "quick", "foo": 1, "bar": 2, "window_s": -1},
+        "datasets": ["quickstrt", {"use": "quickstart", "limit": 0}],
+        "variants": [
+            "nul/rtfx-100", {"use": "wav2vec2", "modle": "x"}, {"use": "wav2vec2/quickstart", "builds": ["bf"]},
+        ],
+        "devices": ["gpu"], "batch_sizes": [0],
+    }  # fmt: skip
+    with pytest.raises(InputError) as told:
+        config.load(suite)
+    lines = str(told.value).splitlines()
+    for words in (
+        "bogus: unknown key", "unknown step 'foo'", "unknown step 'bar'", "window_s: at least 0", "datasets.0: ",
+        "datasets.1.limit: at least 1", "variants.0: ", "variants.1: modle: ", "variants.2: ", "unknown device 'gpu'",
+        "batch_sizes: ",
+    ):  # fmt: skip
+        assert [words in line for line in lines].count(True) == 1, words
