@@ -140,3 +140,11 @@ def test_ci_runs_what_the_project_runs() -> None:
     for script in (".ci/run", "tools/light.py"):
         assert script in lines
         assert (ROOT / script).is_file()
+
+
+def test_a_tool_of_ci_finds_the_package() -> None:
+    """A step that runs one of our tools installs greenbench first, which the tools import."""
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text("utf-8"))["jobs"]
+    tools = [step["run"] for job in jobs.values() for step in job["steps"] if "python tools/" in step.get("run", "")]
+    assert tools
+    assert [line for line in tools if "pip install -e ." not in line.partition("python tools/")[0]] == []
