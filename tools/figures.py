@@ -20,7 +20,7 @@ from typing import Any
 
 from greenbench.analysis import gains as analysis_gains
 from greenbench.analysis.cells import CellSummary, median_of
-from greenbench.analysis.gains import Descent
+from greenbench.analysis.gains import CellGains
 from greenbench.models import lineage
 from greenbench.plugins import LINEAGE
 from greenbench.report import bigfoot, compression, terminal
@@ -55,9 +55,9 @@ class Runs:
     folders: Mapping[str, Path]
 
     @cached_property
-    def descents(self) -> Mapping[str, list[Descent]]:
+    def all_gains(self) -> Mapping[str, list[CellGains]]:
         """What each compressed variant gained, by suite."""
-        return {name: analysis_gains.descents([folder]) for name, folder in self.folders.items()}
+        return {name: analysis_gains.all_gains([folder]) for name, folder in self.folders.items()}
 
 
 @contextmanager
@@ -89,14 +89,14 @@ def results(runs: Runs) -> str:
 
 
 def _section(runs: Runs, name: str) -> str:
-    run, descents = store.read_run(runs.folders[name]), runs.descents[name]
+    run, all_gains = store.read_run(runs.folders[name]), runs.all_gains[name]
     parts = [f"### {name}", f"{run['description']}. Run `{run['run_id']}`."]
-    if descents:
-        places = {str(d.student.shared["device_name"]) for d in descents}
-        scorings = {f"`{_scoring(d.student.shared)}`" for d in descents}
+    if all_gains:
+        places = {str(d.student.shared["device_name"]) for d in all_gains}
+        scorings = {f"`{_scoring(d.student.shared)}`" for d in all_gains}
         parts += [f"Measured on: {', '.join(sorted(places))}. WER is of {' and '.join(sorted(scorings))}."]
-        parts += [markdown(compression.table(descents))]
-    beside = bigfoot.against_paper(descents)
+        parts += [markdown(compression.table(all_gains))]
+    beside = bigfoot.against_paper(all_gains)
     if beside:
         parts += ["Beside the paper:", markdown(beside)]
     return "\n\n".join(parts)
@@ -131,7 +131,7 @@ def compare(runs: Runs) -> str:
 
 def pruning(runs: Runs) -> str:
     """Return size and WER of the quick-start teacher with fewer neurons or layers and no healing."""
-    unhealed = [d for d in runs.descents.get("students", []) if _is_cut_only(str(d.student.shared["steps"]))]
+    unhealed = [d for d in runs.all_gains.get("students", []) if _is_cut_only(str(d.student.shared["steps"]))]
     cells = [*(d.teacher for d in unhealed[:1]), *(d.student for d in unhealed)]
     largest_first = sorted(cells, key=lambda cell: (-(median_of(cell, "n_params") or 0), str(cell.shared["variant"])))
     return markdown([_size_and_wer(cell) for cell in largest_first])
@@ -163,13 +163,13 @@ def gains(runs: Runs, suite: str, *variants: str) -> str:
         suite: its name.
         variants: globs.
     """
-    descents = runs.descents.get(suite, [])
-    found = [d for d in descents if any(fnmatchcase(str(d.student.shared["variant"]), glob) for glob in variants)]
-    return "\n".join(_gain(descent) for descent in found)
+    all_gains = runs.all_gains.get(suite, [])
+    found = [d for d in all_gains if any(fnmatchcase(str(d.student.shared["variant"]), glob) for glob in variants)]
+    return "\n".join(_gain(cell_gains) for cell_gains in found)
 
 
-def _gain(descent: Descent) -> str:
-    (line,), row = compression.table([descent]), descent.student.shared
+def _gain(cell_gains: CellGains) -> str:
+    (line,), row = compression.table([cell_gains]), cell_gains.student.shared
     words = {"smaller": "smaller", "faster": "as fast", "WER, points": f"points of WER (`{_scoring(row)}`)"}
     told = ", ".join(f"{line[column]} {word}" for column, word in words.items() if line.get(column))
     where = f"{line['dataset']}, {line['scenario']}, {row['threads']} threads, {row['device_name']}"

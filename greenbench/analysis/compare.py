@@ -7,7 +7,7 @@ from statistics import geometric_mean
 from greenbench.analysis import error_rates, steadiness
 from greenbench.analysis.cells import CellPair, CellSummary, by_unit, failure, median_of
 from greenbench.analysis.error_rates import Cell, Counted, RecountError, cell_of
-from greenbench.analysis.findings import RATES, Comparison, Finding, Pair
+from greenbench.analysis.findings import RATES, CellComparison, Comparison, MetricFinding
 from greenbench.analysis.pairing import pair
 from greenbench.analysis.selection import Side
 from greenbench.errors import InputError, did_you_mean
@@ -24,7 +24,7 @@ DEFAULT_METRICS = (
 _ONLY_P = "p is small and the interval holds 0: the errors differ in these texts, which other speakers may not confirm"
 _ONLY_INTERVAL = "the interval excludes 0 and p is not small: with so many pairs, or errors so few, chance can do this"
 
-_Heard = tuple[Counted | RecountError | None, Counted | RecountError | None]
+_Counts = tuple[Counted | RecountError | None, Counted | RecountError | None]
 
 
 def compare(a: Side, b: Side, metrics: Sequence[str] = DEFAULT_METRICS, across: Collection[str] = ()) -> Comparison:
@@ -51,9 +51,9 @@ def compare(a: Side, b: Side, metrics: Sequence[str] = DEFAULT_METRICS, across: 
         )
     if not pairs:
         raise InputError(f"{a.name} and {b.name} have no cell in common. {_choice(a, b)}")
-    heard_a = _heard(a, [x for x, _ in pairs], metrics)
-    heard_b = _heard(b, [y for _, y in pairs], metrics)
-    compared = [_compared((x, y), (heard_a.get(cell_of(x.shared)), heard_b.get(cell_of(y.shared))), metrics, across)
+    counts_a = _counted_texts(a, [x for x, _ in pairs], metrics)
+    counts_b = _counted_texts(b, [y for _, y in pairs], metrics)
+    compared = [_compared((x, y), (counts_a.get(cell_of(x.shared)), counts_b.get(cell_of(y.shared))), metrics, across)
                 for x, y in pairs]  # fmt: skip
     return Comparison(tuple(_judged(compared)), tuple(only_a), tuple(only_b))
 
@@ -109,38 +109,42 @@ def check_comparable(comparison: Comparison) -> None:
 # --- evidence --------------------------------------------------------------------------------------------
 
 
-def _heard(side: Side, wanted: Sequence[CellSummary], metrics: Collection[str]) -> dict[Cell, Counted | RecountError]:
+def _counted_texts(
+    side: Side, wanted: Sequence[CellSummary], metrics: Collection[str]
+) -> dict[Cell, Counted | RecountError]:
     """Count the texts of a side's cells again, where a rate is asked for."""
     known = [line for line in wanted if any(row[rate] is not None for row in line.rows for rate in RATES)]
     cells = {cell_of(line.shared): line.rows for line in known if set(RATES) & set(metrics)}
     return error_rates.count_all(side.texts, cells)
 
 
-def _compared(pair: CellPair, heard: _Heard, metrics: Sequence[str], across: Collection[str]) -> Pair:
+def _compared(pair: CellPair, counts: _Counts, metrics: Sequence[str], across: Collection[str]) -> CellComparison:
     """Gather what a pair says of each metric that either side has, before it is judged."""
     sides = {"baseline": pair[0], "new": pair[1]}
     failures = [f"the {name} cell gave nothing: {failure(line)}" for name, line in sides.items() if not line.rows]
     if failures:
-        return Pair(*pair, failure="; ".join(failures))
-    return Pair(*pair, findings=tuple(_findings(pair, heard, metrics, across)))
+        return CellComparison(*pair, failure="; ".join(failures))
+    return CellComparison(*pair, findings=tuple(_findings(pair, counts, metrics, across)))
 
 
-def _findings(pair: CellPair, heard: _Heard, metrics: Sequence[str], across: Collection[str]) -> Iterator[Finding]:
+def _findings(
+    pair: CellPair, counts: _Counts, metrics: Sequence[str], across: Collection[str]
+) -> Iterator[MetricFinding]:
     for metric in metrics:
         baseline, new = (median_of(line, metric) for line in pair)
         if baseline is None and new is None:
             continue
-        finding = Finding(metric, baseline, new)
+        finding = MetricFinding(metric, baseline, new)
         refusal = _refusal(finding, pair, across)
         if refusal is not None:
             yield replace(finding, verdict="not comparable", why=refusal)
         elif metric in RATES:
-            yield _rate(finding, heard)
+            yield _rate(finding, counts)
         else:
             yield _fixed(finding) if metric in FIXED else _repeated(finding, pair, across)
 
 
-def _refusal(finding: Finding, pair: CellPair, across: Collection[str]) -> str | None:
+def _refusal(finding: MetricFinding, pair: CellPair, across: Collection[str]) -> str | None:
     """Say why a metric of the two must not be compared, or return None."""
     a, b = pair
     differences = differing(a.shared, b.shared, comparability.columns(finding.metric), across)
@@ -152,10 +156,10 @@ def _refusal(finding: Finding, pair: CellPair, across: Collection[str]) -> str |
     return describe(differences) or None
 
 
-def _rate(finding: Finding, heard: _Heard) -> Finding:
+def _rate(finding: MetricFinding, counts: _Counts) -> MetricFinding:
     """Compare error rates utterance by utterance."""
     try:
-        a, b = (error_rates.known(side) for side in heard if side is not None)
+        a, b = (error_rates.known(side) for side in counts if side is not None)
         found = error_rates.difference(a, b, finding.metric)
     except RecountError as error:
         return replace(finding, verdict="not comparable", why=str(error))
@@ -175,7 +179,7 @@ def _rate(finding: Finding, heard: _Heard) -> Finding:
     )
 
 
-def _fixed(finding: Finding) -> Finding:
+def _fixed(finding: MetricFinding) -> MetricFinding:
     """Compare what does not vary: any difference is one."""
     assert finding.baseline is not None
     assert finding.new is not None
@@ -185,7 +189,7 @@ def _fixed(finding: Finding) -> Finding:
     return replace(finding, difference=change, low=change, high=change)
 
 
-def _repeated(finding: Finding, pair: CellPair, across: Collection[str]) -> Finding:
+def _repeated(finding: MetricFinding, pair: CellPair, across: Collection[str]) -> MetricFinding:
     """Compare by the ratio within each round; the windows of one process do not tell how processes differ."""
     name = finding.metric
     control = steadiness.check(pair, name, across)
@@ -212,7 +216,7 @@ def _repeated(finding: Finding, pair: CellPair, across: Collection[str]) -> Find
 # --- judgement -------------------------------------------------------------------------------------------
 
 
-def _judged(pairs: Sequence[Pair]) -> list[Pair]:
+def _judged(pairs: Sequence[CellComparison]) -> list[CellComparison]:
     """Adjust p over all pairs of a metric, then give every finding with an interval its verdict."""
     from greenbench.statistics.multiple_testing import holm
 
@@ -227,7 +231,7 @@ def _judged(pairs: Sequence[Pair]) -> list[Pair]:
     ]
 
 
-def _verdict(finding: Finding) -> Finding:
+def _verdict(finding: MetricFinding) -> MetricFinding:
     """Decide which way a difference goes, where it is beyond noise."""
     f = finding
     if f.low is None or f.high is None or f.difference is None:

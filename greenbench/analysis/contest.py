@@ -33,7 +33,7 @@ def ranks(entries: Sequence[Contestant]) -> list[int]:
 def shown(entries: Sequence[Contestant], pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """Return which of some pairs are shown to differ, the better one first.
 
-    Two with texts of the same utterances are held against each other as ``compare`` does: by the interval of the
+    Two with texts of the same utterances are compared with each other as ``compare`` does: by the interval of the
     difference over speakers and by MAPSSWE, of which the larger p counts, adjusted after Holm over all pairs. Of two
     others only their own intervals are known: they differ where these do not overlap, which is a cautious test.
 

@@ -118,8 +118,8 @@ def count(texts: Texts, rows: Iterable[Row]) -> Counted:
     if row is None:
         raise RecountError(f"its texts are not in {store.HYPOTHESES}")
     how = scoring_of(row)
-    references = tuple(how.normalize(heard["reference"]) for heard in spoken)
-    hypotheses = tuple(how.normalize(heard["hypothesis"]) for heard in spoken)
+    references = tuple(how.normalize(one["reference"]) for one in spoken)
+    hypotheses = tuple(how.normalize(one["hypothesis"]) for one in spoken)
     score = wer.score(references, hypotheses, str, how.count_words)
     total = wer.total(score.words)
     if (total.n, total.edits) != (row["n_ref_words"], _edits(row)):
@@ -127,7 +127,7 @@ def count(texts: Texts, rows: Iterable[Row]) -> Counted:
             f"its texts count {total.edits} errors in {total.n} words here, its row {_edits(row)} in "
             f"{row['n_ref_words']} (by {row['normalizer']}, {row['scorer']}){_remedy(spoken)}"
         )
-    speakers = tuple(heard["speaker"] for heard in spoken)
+    speakers = tuple(one["speaker"] for one in spoken)
     return Counted(tuple(sorted(texts)), speakers, references, hypotheses, tuple(score.words), tuple(score.chars))
 
 
@@ -135,7 +135,7 @@ def _remedy(spoken: Iterable[Row]) -> str:
     """Say what helps where an earlier version counted invisible characters."""
     from greenbench.text.characters import RECOUNT, holds_invisible
 
-    texts = (heard[side] for heard in spoken for side in ("reference", "hypothesis"))
+    texts = (row[side] for row in spoken for side in ("reference", "hypothesis"))
     return f": {RECOUNT}" if any(map(holds_invisible, texts)) else ""
 
 
@@ -171,11 +171,11 @@ def _scoring(normalizer: str, scorer: str) -> "Scoring":
     return replace(how, normalize=lru_cache(maxsize=2**18)(how.normalize))
 
 
-def known(heard: Counted | RecountError) -> Counted:
+def known(counted: Counted | RecountError) -> Counted:
     """Return what was counted; raise why it could not be."""
-    if isinstance(heard, RecountError):
-        raise heard
-    return heard
+    if isinstance(counted, RecountError):
+        raise counted
+    return counted
 
 
 @lru_cache(maxsize=2**10)  # one model's texts are often the same on several machines

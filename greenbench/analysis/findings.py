@@ -15,7 +15,7 @@ Verdict = Literal[
 
 
 @dataclass(frozen=True)
-class Finding:
+class MetricFinding:
     """What a pair of cells says of one metric.
 
     Attributes:
@@ -50,12 +50,12 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Pair:
+class CellComparison:
     """A cell of each side and what came of each metric; ``failure`` is set where one of them never worked."""
 
     a: CellSummary
     b: CellSummary
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[MetricFinding, ...] = ()
     failure: str | None = None
 
 
@@ -63,6 +63,6 @@ class Pair:
 class Comparison:
     """The whole: all pairs, and the cells of either side that have no partner."""
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[CellComparison, ...]
     only_a: tuple[CellSummary, ...]
     only_b: tuple[CellSummary, ...]

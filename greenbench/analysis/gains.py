@@ -1,4 +1,4 @@
-"""What a compressed variant gained and lost: its cell held against its teacher's, and when its training pays back."""
+"""What a compressed variant gained and lost: its cell against its teacher's, and when its training pays back."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,17 +58,17 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class Descent:
-    """One compressed cell beside its teacher's.
+class CellGains:
+    """What one compressed cell gained and lost against its teacher's.
 
     Attributes:
         student: the cell.
-        teacher: the cell it is held against: of the variant furthest up its line that was measured alike.
+        teacher: the cell it is compared with: of the variant furthest up its line that was measured alike.
         gains: by the names of ``GAINS``.
         wer: WER of the student less that of the teacher, a fraction of the words, on the same utterances.
         wer_low, wer_high: its 95 % interval over speakers, on the same utterances.
         payback_audio_h: hours of audio after which the joules of its training are earned back, see ``payback``.
-        payback_method: how those joules are known, the weakest way that took part: ``counter``, ``sampled`` or
+        payback_method: how those joules are known, the weakest origin of all: ``counter``, ``sampled`` or
             ``estimated``.
     """
 
@@ -86,7 +86,7 @@ def payback(training_j: float | None, teacher_j: float | None, student_j: float 
     """Return the hours of audio after which the energy of a training is earned back.
 
     Args:
-        training_j: joules that the training took.
+        training_j: joules of the training.
         teacher_j: joules a second of audio of the teacher.
         student_j: the same of the student.
 
@@ -98,31 +98,31 @@ def payback(training_j: float | None, teacher_j: float | None, student_j: float 
     return training_j / (teacher_j - student_j) / 3600
 
 
-def descents(folders: Iterable[Path]) -> list[Descent]:
-    """Hold every measured cell that has a teacher against it.
+def all_gains(folders: Iterable[Path]) -> list[CellGains]:
+    """Compare every measured cell that has a teacher with it.
 
     Args:
         folders: runs; a teacher may be in another than its student, if the two are comparable.
     """
     home = read(folders)
-    return held([line for of_run in home.values() for line in of_run], partial(recount, home))
+    return against_teachers([line for of_run in home.values() for line in of_run], partial(recount, home))
 
 
-def held(cells: Iterable[CellSummary], count: Count, most: int | None = None) -> list[Descent]:
+def against_teachers(cells: Iterable[CellSummary], count: Count, most: int | None = None) -> list[CellGains]:
     """Do the same with lines that were read already.
 
     Args:
         cells: of all runs.
-        count: counts the texts of the cells that are held against each other.
-        most: hold no more than the first so many.
+        count: counts the texts of the cells that are compared with each other.
+        most: compare no more than the first so many.
     """
     measured = [line for line in cells if line.rows]
     known = alike(measured, "rtfx")
     taught = ((line, teacher_of(line, known, "rtfx")) for line in measured)
     pairs = list(islice(((line, teacher) for line, teacher in taught if teacher is not None), most))
     with_wer = [line for pair in pairs for line in pair if all(median_of(x, "wer") is not None for x in pair)]
-    heard = count({cell_of(line.shared) for line in with_wer})
-    return [_descent(student, teacher, heard) for student, teacher in pairs]
+    counted = count({cell_of(line.shared) for line in with_wer})
+    return [_cell_gains(student, teacher, counted) for student, teacher in pairs]
 
 
 def table(*results: str | Path) -> "pd.DataFrame":
@@ -139,11 +139,11 @@ def table(*results: str | Path) -> "pd.DataFrame":
     """
     import pandas as pd
 
-    found: pd.DataFrame = pd.DataFrame([_row(descent) for descent in descents(store.runs(*map(Path, results)))])
+    found: pd.DataFrame = pd.DataFrame([_row(cell_gains) for cell_gains in all_gains(store.runs(*map(Path, results)))])
     return found
 
 
-def beside(rows: "pd.DataFrame", *results: Path) -> "pd.DataFrame":
+def with_gains(rows: "pd.DataFrame", *results: Path) -> "pd.DataFrame":
     """Return rows with the columns ``GAINED`` of their cells, empty where a variant has no teacher here.
 
     Args:
@@ -168,7 +168,7 @@ def alike(measured: Iterable[CellSummary], metric: str) -> Alike:
 def teacher_of(line: CellSummary, known: Alike, metric: str) -> CellSummary | None:
     """Find the cell that a line descends from, as far up as was measured alike, whatever each is called.
 
-    A build of a student is held against the teacher too, or a lossy student's builds would pass for being as lossy.
+    A build of a student is compared with the teacher too, or a lossy student's builds would pass for being as lossy.
 
     Args:
         line: the student.
@@ -192,7 +192,7 @@ def parent_of(line: CellSummary, known: Alike, metric: str) -> CellSummary | Non
 
 
 def comparable(line: CellSummary, variant: str | None, known: Alike, metric: str) -> CellSummary | None:
-    """Find the comparable line of a variant, in the same run where there is one; a variant is not held to itself."""
+    """Find the comparable cell of a variant, in the same run where there is one; never of the line's own variant."""
     is_other = variant not in (None, line.shared["variant"])
     named = known.get(_key(line, f"{ancestry.NAMED}{variant}", metric), ()) if is_other else ()
     return min(named, key=lambda x: x.shared["run_id"] != line.shared["run_id"], default=None)
@@ -208,26 +208,28 @@ def read(folders: Iterable[Path]) -> dict[Path, list[CellSummary]]:
 
 
 def recount(home: Mapping[Path, Sequence[CellSummary]], wanted: Collection[Cell]) -> dict[Cell, Counted | RecountError]:
-    """Count the texts of cells that are held against each other, each cell once.
+    """Count the texts of cells that are compared with each other, each cell once.
 
     Args:
         home: from ``read``.
         wanted: the cells.
     """
-    heard: dict[Cell, Counted | RecountError] = {}
+    counted: dict[Cell, Counted | RecountError] = {}
     for folder, of_run in home.items():
         texts = {cell_of(line.shared): line.rows for line in of_run if cell_of(line.shared) in wanted}
-        heard |= error_rates.count_all(folder / store.HYPOTHESES, texts)
-    return heard
+        counted |= error_rates.count_all(folder / store.HYPOTHESES, texts)
+    return counted
 
 
-def _descent(student: CellSummary, teacher: CellSummary, heard: Mapping[Cell, Counted | RecountError]) -> Descent:
+def _cell_gains(
+    student: CellSummary, teacher: CellSummary, counted: Mapping[Cell, Counted | RecountError]
+) -> CellGains:
     gains = {name: _gain(student, teacher, metric) for name, metric in GAINS.items()}
-    wer = _wer(heard.get(cell_of(student.shared)), heard.get(cell_of(teacher.shared)))
+    wer = _wer(counted.get(cell_of(student.shared)), counted.get(cell_of(teacher.shared)))
     joules = (median_of(teacher, ENERGY), median_of(student, ENERGY)) if gains["energy"].value else (None, None)
     hours = payback(_number(student, "training_energy_j"), *joules)
     methods = [student.shared["training_energy_method"], *(x.shared["energy_method"] for x in (student, teacher))]
-    return Descent(student, teacher, gains, *wer, hours, None if hours is None else weakest(*methods))
+    return CellGains(student, teacher, gains, *wer, hours, None if hours is None else weakest(*methods))
 
 
 def _number(cell: CellSummary, name: str) -> float | None:
@@ -269,23 +271,23 @@ def _wer(
     return (None, None, None) if found is None else (found.value, found.low, found.high)
 
 
-def _row(descent: Descent) -> dict[str, Any]:
-    shared = descent.student.shared
+def _row(cell_gains: CellGains) -> dict[str, Any]:
+    shared = cell_gains.student.shared
     gains = {
         f"{name}_{part}": getattr(gain, field)
-        for name, gain in descent.gains.items()
+        for name, gain in cell_gains.gains.items()
         for part, field in (("gain", "value"), ("gain_low", "low"), ("gain_high", "high"))
     }
     return {
         **{name: shared[name] for name in CELL},
-        "teacher": descent.teacher.shared["variant"],
+        "teacher": cell_gains.teacher.shared["variant"],
         "steps": as_text(shared["steps"]),
         **gains,
-        "wer_difference": descent.wer,
-        "wer_difference_low": descent.wer_low,
-        "wer_difference_high": descent.wer_high,
-        **{name: _number(descent.student, name) for name in ("training_s", "training_energy_j")},
+        "wer_difference": cell_gains.wer,
+        "wer_difference_low": cell_gains.wer_low,
+        "wer_difference_high": cell_gains.wer_high,
+        **{name: _number(cell_gains.student, name) for name in ("training_s", "training_energy_j")},
         "training_energy_method": as_text(shared["training_energy_method"]),
-        "payback_audio_h": descent.payback_audio_h,
-        "payback_method": descent.payback_method,
+        "payback_audio_h": cell_gains.payback_audio_h,
+        "payback_method": cell_gains.payback_method,
     }

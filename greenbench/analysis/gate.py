@@ -26,7 +26,7 @@ class Gate:
         rule: ``margin``: the 95 % interval of its WER less its reference's ends below the margin (non-inferiority;
             a lower WER is always inside). ``mlperf-99``: 1 - WER is at least 99 % of the reference's. ``none``.
         margin: of the first rule, a fraction of the words.
-        reference: the variant that all are held against; by default each against its own teacher, and a variant
+        reference: the variant that all are compared with; by default each with its own teacher, and a variant
             whose teacher is not among the results is its own reference.
     """
 
@@ -36,7 +36,7 @@ class Gate:
 
     @property
     def by_parent(self) -> bool:
-        """Whether every cell is held against its own parent, so that one without any is held against nothing."""
+        """Whether every cell is compared with its own parent, so that one without any is compared with nothing."""
         return self.rule != "none" and self.reference is None
 
 
@@ -61,7 +61,7 @@ def parse(text: str | None, reference: str | None = None) -> Gate:
     raise InputError(f"--gate '{text}': write margin:1.0pp (percentage points), mlperf-99 or none")
 
 
-def told(gate: Gate) -> str | None:
+def describe(gate: Gate) -> str | None:
     """Say in a sentence what the gate asks; None where it asks nothing."""
     whose = (
         f"that of {gate.reference}"
@@ -98,7 +98,7 @@ def judged(cells: Iterable[CellSummary], gate: Gate, count: Count) -> dict[Cell,
     Args:
         cells: of all runs.
         gate: what is asked.
-        count: counts the texts of the cells that are held against each other.
+        count: counts the texts of the cells that are compared with each other.
 
     Raises:
         InputError: the reference that the gate names is among none of the lines.
@@ -110,14 +110,14 @@ def judged(cells: Iterable[CellSummary], gate: Gate, count: Count) -> dict[Cell,
         _check_reference(gate.reference, measured)
     known_lines = alike(measured, "wer")
     pairs = [(line, _reference(line, gate.reference, known_lines)) for line in measured]
-    held = [line for pair in pairs if pair[1] is not None for line in pair]
-    heard = count({cell_of(line.shared) for line in held if line is not None}) if gate.rule == "margin" else {}
-    reasons = {cell_of(line.shared): _reason(line, reference, gate, heard) for line, reference in pairs}
+    compared = [line for pair in pairs if pair[1] is not None for line in pair]
+    counted = count({cell_of(line.shared) for line in compared if line is not None}) if gate.rule == "margin" else {}
+    reasons = {cell_of(line.shared): _reason(line, reference, gate, counted) for line, reference in pairs}
     return {cell: reason for cell, reason in reasons.items() if reason is not None}
 
 
 def _reason(
-    line: CellSummary, reference: CellSummary | None, gate: Gate, heard: Mapping[Cell, Counted | RecountError]
+    line: CellSummary, reference: CellSummary | None, gate: Gate, counted: Mapping[Cell, Counted | RecountError]
 ) -> str | None:
     """Say why a cell is kept out, or return None; without a reference it is its own, unless the gate names one."""
     if reference is None:
@@ -125,7 +125,7 @@ def _reason(
         return None if own else f"no comparable cell of {gate.reference} to hold its WER against"
     if gate.rule == "mlperf-99":
         return _below_share(line, reference)
-    return _beyond_margin(gate.margin, heard[cell_of(line.shared)], heard[cell_of(reference.shared)])
+    return _beyond_margin(gate.margin, counted[cell_of(line.shared)], counted[cell_of(reference.shared)])
 
 
 def _check_reference(name: str, measured: Iterable[CellSummary]) -> None:
@@ -135,19 +135,19 @@ def _check_reference(name: str, measured: Iterable[CellSummary]) -> None:
 
 
 def _reference(line: CellSummary, name: str | None, measured: Alike) -> CellSummary | None:
-    """Find what a line is held against: the named variant, or its teacher's teacher as far up as was measured."""
+    """Find what a line is compared with: the named variant, or its teacher's teacher as far up as was measured."""
     return comparable(line, name, measured, "wer") if name is not None else teacher_of(line, measured, "wer")
 
 
-def _beyond_margin(margin: float, heard: Counted | RecountError, reference: Counted | RecountError) -> str | None:
+def _beyond_margin(margin: float, counted: Counted | RecountError, reference: Counted | RecountError) -> str | None:
     """Say why a cell is not shown to be inside the margin, or return None."""
     try:
-        found = error_rates.difference(known(reference), known(heard), "wer")
+        found = error_rates.difference(known(reference), known(counted), "wer")
     except RecountError as error:
-        return f"its WER cannot be held against its reference's: {error}"
+        return f"its WER cannot be compared with its reference's: {error}"
     if found is None:
         return "too few utterances to hold its WER against its reference's"
-    if n_speakers(error_rates.unit(known(heard))) == 1:
+    if n_speakers(error_rates.unit(known(counted))) == 1:
         return "all utterances are of one speaker, so nobody knows what its WER costs others"
     if found.high <= margin:
         return None

@@ -1,4 +1,4 @@
-"""Which lines of a summary descend from which, and what stands beside a rank about that."""
+"""Which lines of a summary descend from which, and what a rank notes about that."""
 
 import re
 from collections import Counter
@@ -35,17 +35,17 @@ def is_distilled(row: Row) -> bool:
 
 
 def notes(rows: Sequence[Row]) -> list[str | None]:
-    """Return what stands beside each line's rank: that it has no reference here, or that the suite states it.
+    """Return the note to each line's rank: that it has no reference here, or that the suite states it.
 
-    A model that nothing says to be made from another lacks one only beside others: alone it is compared with nothing.
+    A model that nothing says to be made from another lacks one only among others: alone it is compared with nothing.
     """
     scored = [row for row in rows if not missing(row["wer"])]
-    held = list(zip(scored, parents(scored), strict=True))
+    with_parents = list(zip(scored, parents(scored), strict=True))
     together = Counter(map(_conditions, scored))
-    linked = {cell_of(row) for pair in held if pair[1] is not None for row in pair if row is not None}
+    linked = {cell_of(row) for pair in with_parents if pair[1] is not None for row in pair if row is not None}
     lost = [row for row in scored if _descends(row) or together[_conditions(row)] > 1]
     found = {cell_of(row): NO_REFERENCE for row in lost if cell_of(row) not in linked}
-    found |= {cell_of(row): STATED for row, parent in held if parent is not None and is_stated(row, parent)}
+    found |= {cell_of(row): STATED for row, parent in with_parents if parent is not None and is_stated(row, parent)}
     return [found.get(cell_of(row)) for row in rows]
 
 

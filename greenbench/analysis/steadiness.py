@@ -114,7 +114,7 @@ def _depends(metric: str) -> bool:
 def _figures(pair: CellPair, metric: str) -> tuple[str, tuple[Mapping[int, float], Mapping[int, float]]]:
     """Return a column of the control and its figure by round on both sides, empty where they are not the same control.
 
-    Energy is held against the control's energy where both have it in the same way, else against its speed.
+    Energy is compared with the control's energy where both have it in the same way, else with its speed.
     """
     energies = [_by_round(line, _BY_ENERGY, "control_energy_method") for line in pair]
     is_energy = METRICS[metric].unit in ("J", "J/s", "g")

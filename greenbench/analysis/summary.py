@@ -60,7 +60,7 @@ def summary(rows: pd.DataFrame, outside: Mapping[Cell, str] | None = None, by_pa
     Args:
         rows: the columns of ``record.columns()``, as ``frames.load`` gives them.
         outside: why a cell's WER keeps it from being ranked by speed or energy, from ``gate.outside``.
-        by_parent: whether cells are held against their own parents, see ``Gate.by_parent``.
+        by_parent: whether cells are compared with their own parents, see ``Gate.by_parent``.
 
     Returns:
         What ``frame`` does, in the order of the rows.
@@ -111,7 +111,7 @@ def frame(
 
 
 def _series(column: Any) -> "pd.Series[Any]":
-    """Keep text, flags and provenance as the objects they are; pandas would make floats of integers beside None."""
+    """Keep text, flags and provenance as the objects they are; pandas would make floats of integers next to None."""
     typed: pd.Series[Any] = pd.Series(column, dtype=None if isinstance(column, np.ndarray) else object)
     return typed
 
@@ -238,6 +238,6 @@ def energy_origin(line: Mapping[Any, Any]) -> str:
 def energy_details(line: Mapping[Any, Any]) -> str:
     """Say what ``energy_origin`` does, and the scope and the notes, e.g. the TDP behind an estimate."""
     notes = [(part, line[part_column(part, "note")]) for part in PARTS]
-    told = [f"{part.upper()}: {note}" for part, note in notes if not metrics.missing(note)]
+    stated = [f"{part.upper()}: {note}" for part, note in notes if not metrics.missing(note)]
     scope = [] if metrics.missing(line["energy_scope"]) else [f"scope {line['energy_scope']}"]
-    return "; ".join([energy_origin(line), *scope, *told])
+    return "; ".join([energy_origin(line), *scope, *stated])

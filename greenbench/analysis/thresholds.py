@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from greenbench.analysis.compare import check_metrics
-from greenbench.analysis.findings import RATES, Comparison, Finding, Pair
+from greenbench.analysis.findings import RATES, CellComparison, Comparison, MetricFinding
 from greenbench.errors import InputError
 from greenbench.metrics import METRICS
 
@@ -18,7 +18,7 @@ class Threshold:
 
     Attributes:
         metric: name from METRICS.
-        change: the threshold in the unit of ``Finding.difference``; its sign is the direction of worsening.
+        change: the threshold in the unit of ``MetricFinding.difference``; its sign is the direction of worsening.
         text: as the user wrote it.
     """
 
@@ -31,8 +31,8 @@ class Threshold:
 class Regression:
     """A finding that is beyond its threshold, or a pair whose new cell no longer works."""
 
-    pair: Pair
-    finding: Finding | None
+    pair: CellComparison
+    finding: MetricFinding | None
     threshold: Threshold | None
 
 
@@ -80,7 +80,7 @@ def regressions(comparison: Comparison, thresholds: Sequence[Threshold]) -> list
     return broken + worse
 
 
-def _beyond(finding: Finding, threshold: Threshold) -> bool:
+def _beyond(finding: MetricFinding, threshold: Threshold) -> bool:
     return finding.difference is not None and abs(finding.difference) > abs(threshold.change)
 
 

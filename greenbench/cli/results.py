@@ -217,15 +217,15 @@ def lineage(
     if as_json:
         echo(gains.table(*results).to_json(orient="records", indent=2))
         return
-    descents = gains.descents(runs(*results))
-    if not descents:
+    all_gains = gains.all_gains(runs(*results))
+    if not all_gains:
         echo("no variant here was measured together with its base model or teacher: put both into one suite, and "
              "`teacher: NAME` into the entry of a student that was made elsewhere")  # fmt: skip
         check_not_empty(*map(load, results))
         return
-    print_table(*compression.shown(descents), as_json)
-    for line in (compression.LEGEND, *compression.notes(descents)):
+    print_table(*compression.shown(all_gains), as_json)
+    for line in (compression.LEGEND, *compression.notes(all_gains)):
         print_text(line)
-    in_paper = bigfoot.shown(descents)
+    in_paper = bigfoot.shown(all_gains)
     if in_paper:
         print_table('against "Shrinking Bigfoot" (2021)', in_paper, as_json)

@@ -87,7 +87,7 @@ def _task(cell: pd.DataFrame) -> Any:
 def _description(cell: pd.DataFrame) -> str:
     row = cell.iloc[-1]
     flags = sorted(set().union(*cell["flags"]))
-    told = [
+    stated = [
         f"{cell['audio_s'].sum():g} s of audio from {row['dataset']}",
         f"{row['scenario']}, batch size {row['batch_size']}, on {row['device']}",
         f"{len(cell)} windows, loading and warm-up left out",
@@ -95,7 +95,7 @@ def _description(cell: pd.DataFrame) -> str:
         f"energy scope {row['energy_scope']}",
         f"flags: {', '.join(flags)}" if flags else "",
     ]
-    return "; ".join(part for part in told if part)
+    return "; ".join(part for part in stated if part)
 
 
 def _measures(cell: pd.DataFrame, version: str | None) -> Iterable[Any]:

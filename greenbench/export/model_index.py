@@ -57,18 +57,18 @@ def _result(line: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _metric(line: Mapping[Any, Any], name: str) -> dict[str, Any]:
     scale = 100 if name in _PERCENT else 1
-    told = {key: _plain(comparability.value(line, key)) for key in _conditions(name)}
-    told["interval"] = [round(scale * float(end), 9) for end in summary.interval(line, name)]
+    arguments = {key: _plain(comparability.value(line, key)) for key in _conditions(name)}
+    arguments["interval"] = [round(scale * float(end), 9) for end in summary.interval(line, name)]
     return {
         "type": name,
         "value": round(scale * float(line[name]), 9),
         "name": _named(line, name),
-        "args": {key: value for key, value in told.items() if value is not None},
+        "args": {key: value for key, value in arguments.items() if value is not None},
     }
 
 
 def _conditions(name: str) -> tuple[str, ...]:
-    """Return what a figure depends on beside the data."""
+    """Return what a figure depends on in addition to the data."""
     return tuple(key for key in comparability.columns(name) if key not in ("dataset", "data_hash"))
 
 

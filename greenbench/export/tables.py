@@ -26,7 +26,7 @@ def parquet(results: Results) -> Documents:
 
 def _typed(results: Results) -> pd.DataFrame:
     """Join the gains, and give whole numbers their type back, which a missing one among them takes away."""
-    rows = gains.beside(results.rows, results.folder)
+    rows = gains.with_gains(results.rows, results.folder)
     whole = [name for name in METRICS if name.startswith("n_") or name.endswith("_bytes")]
     typed: pd.DataFrame = rows.astype(dict.fromkeys(whole, "Int64"))
     return typed

@@ -180,7 +180,7 @@ def _publication(
     boards, failed = ranking.boards(rows, descriptions, outside, counted, asked.by_parent)
     return documents.Publication(
         title=title,
-        gate=gate.told(asked),
+        gate=gate.describe(asked),
         boards=boards,
         platforms=platforms.platforms(descriptions),
         failed=failed,

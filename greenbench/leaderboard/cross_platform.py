@@ -17,7 +17,7 @@ VARYING = ("device", "device_name", "threads")
 
 
 @dataclass(frozen=True)
-class Row:
+class PlatformRow:
     """An entry's line: its platform, and per heading the text and the number by which it is sorted."""
 
     entry: str
@@ -26,15 +26,15 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PlatformComparison:
     """One variant, data set and protocol on several platforms."""
 
     label: str
     headings: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[PlatformRow, ...]
 
 
-def comparisons(boards: Iterable[Board], platforms: Mapping[str, Platform]) -> list[Comparison]:
+def comparisons(boards: Iterable[Board], platforms: Mapping[str, Platform]) -> list[PlatformComparison]:
     """Return the entries that were measured under equal conditions, without flags, on at least two platforms."""
     groups: dict[str, list[tuple[Board, Entry]]] = {}
     for board in boards:
@@ -52,15 +52,16 @@ def _key(entry: Entry) -> str:
     return str([*identity, *(str(comparability.value(entry.line, name)) for name in names)])
 
 
-def _comparison(group: Sequence[tuple[Board, Entry]], platforms: Mapping[str, Platform]) -> Comparison:
+def _comparison(group: Sequence[tuple[Board, Entry]], platforms: Mapping[str, Platform]) -> PlatformComparison:
     scopes = list(dict.fromkeys(energy_scope(entry.line) for _, entry in group if ENERGY in entry.scores))
     line = group[0][1].line
     named = [str(line["variant"]), str(line["dataset"]), str(line["scenario"]), f"batch size {line['batch_size']}"]
-    return Comparison(
+    return PlatformComparison(
         label=" · ".join([*named, str(comparability.value(line, "protocol"))]),
         headings=("device", "threads", METRICS["rtfx"].label, *_energies(scopes), "WER"),
         rows=tuple(
-            Row(entry.id, platforms[board.platform].name, tuple(_cells(entry, scopes))) for board, entry in group
+            PlatformRow(entry.id, platforms[board.platform].name, tuple(_cells(entry, scopes)))
+            for board, entry in group
         ),
     )  # fmt: skip
 

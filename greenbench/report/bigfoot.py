@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from greenbench.analysis.gains import Descent
+from greenbench.analysis.gains import CellGains
 from greenbench.report.compression import difference, energy, factor
 
 TEACHER = 315_461_792
@@ -70,40 +70,40 @@ TABLE_3 = (
 )
 
 
-def against_paper(descents: Iterable[Descent]) -> list[dict[str, str]]:
+def against_paper(all_gains: Iterable[CellGains]) -> list[dict[str, str]]:
     """Compare each line of the paper's tables with the same model measured here.
 
     Args:
-        descents: as ``gains.descents`` gives them.
+        all_gains: as ``gains.all_gains`` gives them.
 
     Returns:
         One line for each model and ratio to the original that either has: ``model`` with its table, ``ratio``,
         ``paper``, ``here``, ``measured`` (where); empty where none of the paper's models was measured here.
     """
-    ours = list(descents)
-    found = [(printed, descent) for printed in PRINTED for descent in ours if _is(descent, printed)]
-    return [line for printed, descent in found for line in _lines(printed, descent)]
+    ours = list(all_gains)
+    found = [(printed, cell_gains) for printed in PRINTED for cell_gains in ours if _is(cell_gains, printed)]
+    return [line for printed, cell_gains in found for line in _lines(printed, cell_gains)]
 
 
-def shown(descents: Iterable[Descent]) -> list[dict[str, str]]:
+def shown(all_gains: Iterable[CellGains]) -> list[dict[str, str]]:
     """Return the same for a terminal: where ours was measured stands with the model."""
     ratios = ("ratio", "paper", "here")
     return [
         {"model": f"{line['model']}: {line['measured']}"} | {name: line[name] for name in ratios}
-        for line in against_paper(descents)
+        for line in against_paper(all_gains)
     ]
 
 
-def beyond(descents: Iterable[Descent]) -> list[Descent]:
+def beyond(all_gains: Iterable[CellGains]) -> list[CellGains]:
     """Return the students of the paper's teacher that the paper has no line for, such as fewer layers in int8."""
-    of_teacher = [d for d in descents if _n_params(d.teacher.rows) == TEACHER]
+    of_teacher = [d for d in all_gains if _n_params(d.teacher.rows) == TEACHER]
     return [d for d in of_teacher if not any(_is(d, printed) for printed in PRINTED)]
 
 
-def _is(descent: Descent, printed: Printed) -> bool:
-    steps = str(descent.student.shared["steps"] or "").split("+")
+def _is(cell_gains: CellGains, printed: Printed) -> bool:
+    steps = str(cell_gains.student.shared["steps"] or "").split("+")
     builds = {step.partition("(")[0] for step in steps} - {"layer-drop", "distill", ""}
-    same = _n_params(descent.teacher.rows) == TEACHER and _n_params(descent.student.rows) == printed.n_params
+    same = _n_params(cell_gains.teacher.rows) == TEACHER and _n_params(cell_gains.student.rows) == printed.n_params
     return same and builds == ({"int8-dynamic"} if printed.int8 else set())
 
 
@@ -111,18 +111,18 @@ def _n_params(rows: Sequence[Mapping[str, Any]]) -> int | None:
     return next((row["n_params"] for row in rows if row["n_params"] is not None), None)
 
 
-def _lines(printed: Printed, descent: Descent) -> list[dict[str, str]]:
+def _lines(printed: Printed, cell_gains: CellGains) -> list[dict[str, str]]:
     """Return the ratios that the paper or we have of one model."""
-    on_gpu = not str(descent.student.shared["device"]).startswith("cpu")
+    on_gpu = not str(cell_gains.student.shared["device"]).startswith("cpu")
     seconds = (ORIGINAL.gpu_s, printed.gpu_s) if on_gpu else (ORIGINAL.cpu_s, printed.cpu_s)
     theirs = f"{ORIGINAL.kwh / printed.kwh:.2f}x (GPU, estimated)" if ORIGINAL.kwh and printed.kwh else None
     pairs = {
-        "size": (f"{ORIGINAL.mb / printed.mb:.2f}x", factor(descent.gains["size"])),
-        "speed": (_speed(seconds, printed, on_gpu), factor(descent.gains["speed"])),
-        "energy": (theirs, energy(descent)),
-        "WER": (f"{printed.wer_pct - ORIGINAL.wer_pct:+.2f} points", difference(descent)),
+        "size": (f"{ORIGINAL.mb / printed.mb:.2f}x", factor(cell_gains.gains["size"])),
+        "speed": (_speed(seconds, printed, on_gpu), factor(cell_gains.gains["speed"])),
+        "energy": (theirs, energy(cell_gains)),
+        "WER": (f"{printed.wer_pct - ORIGINAL.wer_pct:+.2f} points", difference(cell_gains)),
     }
-    shared = descent.student.shared
+    shared = cell_gains.student.shared
     return [
         {"model": f"{printed.name} (Table {printed.table})", "ratio": ratio, "paper": paper or "–", "here": here or "–",
          "measured": f"{shared['variant']} · {shared['scenario']} · {shared['device_name'] or shared['device']}"}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from greenbench.analysis.gains import GAINS, Descent, Gain, weakest
+from greenbench.analysis.gains import GAINS, CellGains, Gain, weakest
 from greenbench.models.ancestry import is_stated
 from greenbench.provenance import Mixed
 from greenbench.report import layout, terminal
@@ -21,23 +21,23 @@ LEGEND = (
 )
 
 
-def table(descents: Iterable[Descent]) -> list[dict[str, Any]]:
-    """Return each descent as text by column; columns in which nothing is known are left out.
+def table(all_gains: Iterable[CellGains]) -> list[dict[str, Any]]:
+    """Return the gains of each cell as text by column; columns in which nothing is known are left out.
 
     Args:
-        descents: as ``gains.descents`` gives them.
+        all_gains: as ``gains.all_gains`` gives them.
     """
     ordered = sorted(
-        descents, key=lambda d: [str(d.student.shared[name]) for name in ("dataset", "scenario", "variant")]
+        all_gains, key=lambda d: [str(d.student.shared[name]) for name in ("dataset", "scenario", "variant")]
     )
-    lines = [_line(descent) for descent in ordered]
+    lines = [_line(gains) for gains in ordered]
     used = [name for name in (lines[0] if lines else ()) if any(line[name] for line in lines)]
     return [{name: line[name] for name in used} for line in lines]
 
 
-def folded(descents: Iterable[Descent]) -> tuple[str, list[dict[str, str]]]:
-    """Return a title that says what all descents share, and their table without it."""
-    lines = [{name: value or "" for name, value in line.items()} for line in table(descents)]
+def folded(all_gains: Iterable[CellGains]) -> tuple[str, list[dict[str, str]]]:
+    """Return a title that says what all gains share, and their table without it."""
+    lines = [{name: value or "" for name, value in line.items()} for line in table(all_gains)]
     for line in lines:
         line.update({PAYS_BACK: line[PAYS_BACK].replace(" of audio", "")} if PAYS_BACK in line else {})
     same, lines = layout.folded(lines, _PLACE)
@@ -47,9 +47,9 @@ def folded(descents: Iterable[Descent]) -> tuple[str, list[dict[str, str]]]:
     return "; ".join([*same, *([f"energy {method}"] if method else [])]), lines
 
 
-def shown(descents: Sequence[Descent]) -> tuple[str, list[dict[str, str]]]:
+def shown(all_gains: Sequence[CellGains]) -> tuple[str, list[dict[str, str]]]:
     """Return the same for a terminal, where the variant stands with what it is compared with."""
-    title, lines = folded(descents)
+    title, lines = folded(all_gains)
     for line in lines:
         place = [
             f"against {line.pop(name)}" if name == "against" else line.pop(name) for name in _PLACE if name in line
@@ -58,23 +58,23 @@ def shown(descents: Sequence[Descent]) -> tuple[str, list[dict[str, str]]]:
     return title, lines
 
 
-def _line(descent: Descent) -> dict[str, str | None]:
-    shared = descent.student.shared
+def _line(gains: CellGains) -> dict[str, str | None]:
+    shared = gains.student.shared
     return {
         "variant": str(shared["variant"]),
-        "against": teacher(descent),
+        "against": teacher(gains),
         "dataset": str(shared["dataset"]),
         "scenario": terminal.scenario(shared),
-        **{HEADINGS[name]: energy(descent) if name == "energy" else factor(descent.gains[name]) for name in GAINS},
-        "WER, points": difference(descent),
-        PAYS_BACK: pay_back(descent),
+        **{HEADINGS[name]: energy(gains) if name == "energy" else factor(gains.gains[name]) for name in GAINS},
+        "WER, points": difference(gains),
+        PAYS_BACK: pay_back(gains),
     }
 
 
-def teacher(descent: Descent) -> str:
+def teacher(gains: CellGains) -> str:
     """Name the teacher, and who says that it is one where no file of the student does."""
-    stated = " (stated by the suite)" if is_stated(descent.student.shared, descent.teacher.shared) else ""
-    return f"{descent.teacher.shared['variant']}{stated}"
+    stated = " (stated by the suite)" if is_stated(gains.student.shared, gains.teacher.shared) else ""
+    return f"{gains.teacher.shared['variant']}{stated}"
 
 
 def factor(gain: Gain) -> str | None:
@@ -85,36 +85,36 @@ def factor(gain: Gain) -> str | None:
     return f"{gain.value:.2f}x{interval}"
 
 
-def energy(descent: Descent) -> str | None:
+def energy(gains: CellGains) -> str | None:
     """Write the gain in energy with how its joules are known."""
-    gain = factor(descent.gains["energy"])
-    methods = [cell.shared["energy_method"] for cell in (descent.student, descent.teacher)]
+    gain = factor(gains.gains["energy"])
+    methods = [cell.shared["energy_method"] for cell in (gains.student, gains.teacher)]
     return gain and f"{gain} ({weakest(*methods) or 'origin not stated'})"
 
 
-def difference(descent: Descent) -> str | None:
+def difference(gains: CellGains) -> str | None:
     """Write the difference in WER in percentage points with its interval."""
-    if descent.wer is None or descent.wer_low is None or descent.wer_high is None:
+    if gains.wer is None or gains.wer_low is None or gains.wer_high is None:
         return None
-    return f"{100 * descent.wer:+.2f} [{100 * descent.wer_low:+.2f}, {100 * descent.wer_high:+.2f}]"
+    return f"{100 * gains.wer:+.2f} [{100 * gains.wer_low:+.2f}, {100 * gains.wer_high:+.2f}]"
 
 
-def pay_back(descent: Descent) -> str | None:
+def pay_back(gains: CellGains) -> str | None:
     """Say after how much audio the training's energy is earned back; None where there was no training."""
-    spent = descent.student.shared["training_energy_j"]
+    spent = gains.student.shared["training_energy_j"]
     if spent is None:
         return None
     if isinstance(spent, Mixed):
         return f"not known: the rows state {spent} J for the training"
-    if descent.payback_audio_h is not None:
-        return f"{_three_digits(descent.payback_audio_h)} h of audio ({descent.payback_method or 'origin not stated'})"
-    known = descent.gains["energy"].value
+    if gains.payback_audio_h is not None:
+        return f"{_three_digits(gains.payback_audio_h)} h of audio ({gains.payback_method or 'origin not stated'})"
+    known = gains.gains["energy"].value
     return "energy not known" if known is None else "never: it saves no energy"
 
 
-def notes(descents: Sequence[Descent]) -> list[str]:
+def notes(all_gains: Sequence[CellGains]) -> list[str]:
     """Say once why gains are missing, by reason."""
-    missing = {gain.why: HEADINGS[name] for d in descents for name, gain in d.gains.items() if gain.why}
+    missing = {gain.why: HEADINGS[name] for d in all_gains for name, gain in d.gains.items() if gain.why}
     return [f"{what} is not known: {why}" for why, what in missing.items()]
 
 

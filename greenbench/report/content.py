@@ -10,12 +10,12 @@ import pandas as pd
 from greenbench.analysis import error_rates
 from greenbench.analysis.cells import CellSummary, summaries
 from greenbench.analysis.error_rates import Cell, Counted, RecountError, Texts
-from greenbench.analysis.gains import Descent, held
-from greenbench.analysis.gate import DEFAULT, Gate, judged, told
+from greenbench.analysis.gains import CellGains, against_teachers
+from greenbench.analysis.gate import DEFAULT, Gate, describe, judged
 from greenbench.errors import StoreError
 from greenbench.results import frames, store
 
-N_DESCENTS = 200
+N_GAINS = 200
 """Compressed cells that are compared with their teachers."""
 
 N_COUNTED = 200
@@ -71,10 +71,10 @@ class Content:
         scores: as ``frames.load_scores`` gives them.
         power: as ``frames.load_power`` gives it.
         windows: as ``frames.load_windows`` gives them.
-        asked: what is asked of a cell's WER before it is ranked by speed and energy, from ``gate.told``.
+        asked: what is asked of a cell's WER before it is ranked by speed and energy, from ``gate.describe``.
         outside: which cells do not meet that, from ``gate.judged``.
         by_parent: whether cells are judged against their own parents, see ``Gate.by_parent``.
-        descents: the first ``N_DESCENTS`` compressed cells against their teachers.
+        all_gains: the first ``N_GAINS`` compressed cells against their teachers.
     """
 
     rows: pd.DataFrame
@@ -88,7 +88,7 @@ class Content:
     asked: str | None
     outside: Mapping[Cell, str]
     by_parent: bool
-    descents: Sequence[Descent]
+    all_gains: Sequence[CellGains]
 
 
 def read(folder: Path) -> Part:
@@ -138,7 +138,7 @@ def together(parts: Sequence[Part], gate: Gate) -> Content:
     with_wer = [cell for cell, line in lines.items() if any(row["wer"] is not None for row in line.rows)]
     shown = with_wer[:N_COUNTED]
     count(shown)
-    descents = held(lines.values(), count, N_DESCENTS)
+    all_gains = against_teachers(lines.values(), count, N_GAINS)
     return Content(
         _joined([each.rows for each in parts]),
         list(lines.values()),
@@ -148,10 +148,10 @@ def together(parts: Sequence[Part], gate: Gate) -> Content:
         _joined([each.scores for each in parts]),
         _joined([each.power for each in parts]),
         _joined([each.windows for each in parts]),
-        told(gate),
+        describe(gate),
         outside,
         gate.by_parent,
-        descents,
+        all_gains,
     )
 
 

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from greenbench.analysis.cells import CellSummary
-from greenbench.analysis.findings import RATES, Comparison, Finding, Pair
+from greenbench.analysis.findings import RATES, CellComparison, Comparison, MetricFinding
 from greenbench.analysis.thresholds import Regression
 from greenbench.report.figures import number, quantity
 from greenbench.results import comparability
@@ -59,7 +59,7 @@ def blocks(comparison: Comparison) -> list[Block]:
     ]
 
 
-def _refused(finding: Finding) -> str | None:
+def _refused(finding: MetricFinding) -> str | None:
     return finding.why if finding.verdict == "not comparable" else None
 
 
@@ -76,14 +76,14 @@ def _common(comparison: Comparison, name: str) -> bool:
     return len({_part(pair.b, name) for pair in comparison.pairs}) == 1
 
 
-def _heading(pair: Pair, parts: Sequence[str]) -> str:
+def _heading(pair: CellComparison, parts: Sequence[str]) -> str:
     a, b = set(pair.a.flags), set(pair.b.flags)
     sides = {"both": a & b, "baseline": a - b, "new": b - a}
     flags = [f"{side}: {', '.join(sorted(found))}" for side, found in sides.items() if found]
     return label(pair, parts) + (f"  (flags of {'; '.join(flags)})" if flags else "")
 
 
-def label(pair: Pair, parts: Sequence[str] = _PLACE) -> str:
+def label(pair: CellComparison, parts: Sequence[str] = _PLACE) -> str:
     """Name a pair: its variants, and where it was measured."""
     variants = dict.fromkeys(str(line.shared["variant"]) for line in (pair.a, pair.b))
     return " | ".join([" -> ".join(variants), *(_part(pair.b, name) for name in parts)])
@@ -99,7 +99,7 @@ def _part(line: CellSummary, name: str) -> str:
     return f"{line.shared[name]}{batch}"
 
 
-def _remarks(pair: Pair) -> Iterator[str]:
+def _remarks(pair: CellComparison) -> Iterator[str]:
     if pair.failure:
         yield f"not comparable: {pair.failure}"
     for refusal, findings in groupby(pair.findings, key=_refused):
@@ -111,12 +111,12 @@ def _remarks(pair: Pair) -> Iterator[str]:
         yield comparability.describe(decoded)
 
 
-def _controls(pair: Pair) -> list[str]:
+def _controls(pair: CellComparison) -> list[str]:
     """Return what the control cells say of the pair's machines, each once."""
     return list(dict.fromkeys(f.control.said for f in pair.findings if f.control and f.control.said))
 
 
-def _line(finding: Finding) -> dict[str, str]:
+def _line(finding: MetricFinding) -> dict[str, str]:
     form = number if finding.metric == "rtfx" else quantity  # its name is its unit
     return {
         "metric": finding.metric,
@@ -130,7 +130,7 @@ def _line(finding: Finding) -> dict[str, str]:
     }
 
 
-def difference(finding: Finding) -> str:
+def difference(finding: MetricFinding) -> str:
     """Write a difference with its interval: ``+0.39 pp [-0.21, +0.98]``; what does not vary has no interval."""
     if finding.difference is None:
         return ""
@@ -147,7 +147,7 @@ def _digits(fraction: float, sign: str = "") -> str:
     return f"{value:{sign},.{decimals}f}"
 
 
-def _unit(finding: Finding) -> str:
+def _unit(finding: MetricFinding) -> str:
     return "pp" if finding.metric in RATES else "%"
 
 
@@ -169,7 +169,7 @@ def plain(comparison: Comparison, regressions: Sequence[Regression]) -> dict[str
     }
 
 
-def _plain_pair(pair: Pair) -> dict[str, Any]:
+def _plain_pair(pair: CellComparison) -> dict[str, Any]:
     kinds = ["absolute" if finding.metric in RATES else "relative" for finding in pair.findings]
     findings = [asdict(finding) | {"kind": kind} for finding, kind in zip(pair.findings, kinds, strict=True)]
     return {"baseline": _identity(pair.a), "new": _identity(pair.b), "failure": pair.failure, "findings": findings}

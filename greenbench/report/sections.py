@@ -11,7 +11,7 @@ import pandas as pd
 from greenbench.analysis.summary import Setting
 from greenbench.metrics import METRICS
 from greenbench.report import bigfoot, compression, scores, sentences, utterances
-from greenbench.report.content import N_COUNTED, N_DESCENTS, Content
+from greenbench.report.content import N_COUNTED, N_GAINS, Content
 from greenbench.report.figures import TABLE, TOTALS, scale
 from greenbench.report.utterances import CellTexts
 
@@ -92,24 +92,24 @@ def _column(metric: str) -> tuple[str, str, str]:
 
 
 def _compression(view: View) -> Context | None:
-    same, lines = compression.folded(view.content.descents)
+    same, lines = compression.folded(view.content.all_gains)
     if not lines:
         return None
-    notes = compression.notes(view.content.descents)
+    notes = compression.notes(view.content.all_gains)
     return {
         "same": same,
         "lines": lines,
         "legend": compression.LEGEND,
         "notes": notes,
-        "is_cut": len(lines) == N_DESCENTS,
+        "is_cut": len(lines) == N_GAINS,
     }
 
 
 def _bigfoot(view: View) -> Context | None:
-    lines = bigfoot.against_paper(view.content.descents)
+    lines = bigfoot.against_paper(view.content.all_gains)
     if not lines:
         return None
-    same, beyond = compression.folded(bigfoot.beyond(view.content.descents))
+    same, beyond = compression.folded(bigfoot.beyond(view.content.all_gains))
     differ, table_3 = bigfoot.DIFFER.items(), bigfoot.TABLE_3
     return {"lines": lines, "differ": differ, "table_3": table_3, "beyond": beyond, "same": same}
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from greenbench.analysis import cells, summary
-from greenbench.analysis.gains import Descent, descents, weakest
+from greenbench.analysis.gains import CellGains, all_gains, weakest
 from greenbench.analysis.summary import ENERGY
 from greenbench.provenance import Mixed, agreed, each
 from greenbench.report import compression, terminal
@@ -91,7 +91,7 @@ def test_what_is_combined_is_as_weak_as_its_weakest_part(methods: tuple[Any, ...
     assert weakest(*methods) == origin
 
 
-def trained(fake_run: FakeRun, said: list[str], **student: Any) -> Descent:
+def trained(fake_run: FakeRun, said: list[str], **student: Any) -> CellGains:
     """Return a student that needs 2 J less a second of audio than its teacher, after a training of 7200 J."""
     own = {"energy_scope": "cpu", "energy_method": "counter"}
     rounds = [{"rtfx": 10.0, ENERGY: joules} for joules in (4.0, 2.0)]
@@ -105,7 +105,7 @@ def trained(fake_run: FakeRun, said: list[str], **student: Any) -> Descent:
     for name, values in student.items():
         if isinstance(values, list):
             _vary(folder / "records.jsonl", name, values)
-    (found,) = descents([folder])
+    (found,) = all_gains([folder])
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from greenbench.analysis.compare import DEFAULT_METRICS, check_comparable, compare
-from greenbench.analysis.findings import Comparison, Finding
+from greenbench.analysis.findings import Comparison, MetricFinding
 from greenbench.analysis.pairing import pair
 from greenbench.analysis.selection import Side, select
 from greenbench.errors import InputError
@@ -28,7 +28,7 @@ def sides(*runs: Path | str) -> list[Side]:
     return [select(str(run)) for run in runs]
 
 
-def only(comparison: Comparison, metric: str) -> Finding:
+def only(comparison: Comparison, metric: str) -> MetricFinding:
     (found,) = [f for p in comparison.pairs for f in p.findings if f.metric == metric]
     return found
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import greenbench
-from greenbench.analysis.gains import Descent, descents, payback
+from greenbench.analysis.gains import CellGains, all_gains, payback
 from greenbench.report import compression
 
 FakeRun = Callable[..., Path]
@@ -25,7 +25,7 @@ def rounds(rtfx: float, joules: float, size: int = 400) -> list[dict[str, float]
 
 
 @pytest.fixture
-def family(fake_run: FakeRun, said: list[str]) -> dict[str, Descent]:
+def family(fake_run: FakeRun, said: list[str]) -> dict[str, CellGains]:
     """A teacher, its student (twice as fast, half the joules, 30 of 320 words wrong) and that one's build."""
     wrong = [text.replace("said", "sad") if i < 30 else text for i, text in enumerate(said)]
     folder = fake_run(
@@ -34,10 +34,10 @@ def family(fake_run: FakeRun, said: list[str]) -> dict[str, Descent]:
         {"variant": "s", "heard": wrong, "rounds": rounds(20, 2.0, 100), **JOULES, **TRAINED},
         {"variant": "s+b", "heard": wrong, "rounds": rounds(30, 1.0, 50), **JOULES, **TRAINED, "parent": "s"},
     )
-    return {str(d.student.shared["variant"]): d for d in descents([folder])}
+    return {str(d.student.shared["variant"]): d for d in all_gains([folder])}
 
 
-def test_gains_are_factors_against_the_teacher(family: dict[str, Descent]) -> None:
+def test_gains_are_factors_against_the_teacher(family: dict[str, CellGains]) -> None:
     """What drifts from round to round cancels, and the build of a student is held against the teacher as well."""
     assert family.keys() == {"s", "s+b"}
     assert {d.teacher.shared["variant"] for d in family.values()} == {"t"}
@@ -50,7 +50,7 @@ def test_gains_are_factors_against_the_teacher(family: dict[str, Descent]) -> No
     assert family["s+b"].gains["energy"].value == pytest.approx(4.0)
 
 
-def test_the_loss_is_counted_on_the_same_utterances(family: dict[str, Descent]) -> None:
+def test_the_loss_is_counted_on_the_same_utterances(family: dict[str, CellGains]) -> None:
     """30 of 320 words more are 9.4 points, inside their interval."""
     student = family["s"]
     assert student.wer == pytest.approx(30 / 320)
@@ -59,7 +59,7 @@ def test_the_loss_is_counted_on_the_same_utterances(family: dict[str, Descent]) 
     assert 0 < student.wer_low < 30 / 320 < student.wer_high
 
 
-def test_a_training_pays_back_when_what_is_saved_is_what_it_took(family: dict[str, Descent]) -> None:
+def test_a_training_pays_back_when_what_is_saved_is_what_it_took(family: dict[str, CellGains]) -> None:
     """7200 J at 2.2 J saved a second of audio (the medians, 1.1 times 4 and 2) pay back after 7200 / 2.2 s."""
     assert family["s"].payback_audio_h == pytest.approx(7200 / 2.2 / 3600)
     assert family["s"].payback_method == "estimated"  # the weakest of what took part
@@ -84,7 +84,7 @@ def test_what_is_not_known_is_none(fake_run: FakeRun) -> None:
         {"variant": "t", "heard": None, "rounds": rounds(10, 4.0), **JOULES},
         {"variant": "s", "heard": None, "rounds": rounds(20, 2.0), **JOULES, **TRAINED, "energy_method": "estimated"},
     )
-    (student,) = descents([folder])
+    (student,) = all_gains([folder])
     assert (student.wer, student.gains["energy"].value, student.payback_audio_h) == (None, None, None)
     assert "energy_kind measured against estimated" in str(student.gains["energy"].why)
     assert compression.pay_back(student) == "energy not known"
@@ -98,17 +98,17 @@ def test_a_student_that_saves_nothing_never_pays_back(fake_run: FakeRun, said: l
     """A training whose student takes as much energy as its teacher is said never to pay back."""
     cells = [{"variant": "t"}, {"variant": "s", **TRAINED}]
     folder = fake_run("r", *({"heard": said, "rounds": rounds(10, 4.0), **JOULES, **cell} for cell in cells))
-    assert [compression.pay_back(d) for d in descents([folder])] == ["never: it saves no energy"]
+    assert [compression.pay_back(d) for d in all_gains([folder])] == ["never: it saves no energy"]
 
 
 def test_no_teacher_no_line(fake_run: FakeRun, said: list[str]) -> None:
     """A teacher by itself, and a student whose teacher was not measured, are held against nothing."""
     folder = fake_run("r", {"variant": "s", "heard": said, "rounds": rounds(20, 2.0), **TRAINED})
-    assert descents([folder]) == []
+    assert all_gains([folder]) == []
     assert greenbench.gains(folder).empty
 
 
-def test_the_frame_has_a_line_a_cell(family: dict[str, Descent], tmp_path: Path) -> None:
+def test_the_frame_has_a_line_a_cell(family: dict[str, CellGains], tmp_path: Path) -> None:
     """From Python the same figures are columns."""
     frame = greenbench.gains(tmp_path / "results").set_index("variant")
     assert frame.loc["s+b", "size_gain"] == pytest.approx(8.0)

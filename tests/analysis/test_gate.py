@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from greenbench.analysis import gate
-from greenbench.analysis.gate import Gate, outside, parse, told
+from greenbench.analysis.gate import Gate, describe, outside, parse
 from greenbench.errors import InputError
 from greenbench.results import store
 
@@ -38,7 +38,7 @@ def test_gates_are_read(text: str, expected: Gate) -> None:
     """Each rule is read, and says in a sentence what it asks."""
     found = parse(text)
     assert found == Gate(expected.rule, pytest.approx(expected.margin), None)
-    assert (told(found) is None) == (text == "none")
+    assert (describe(found) is None) == (text == "none")
 
 
 def test_the_default_that_help_states_is_the_default() -> None:

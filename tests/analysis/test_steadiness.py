@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from greenbench.analysis.compare import compare
-from greenbench.analysis.findings import Comparison, Finding
+from greenbench.analysis.findings import Comparison, MetricFinding
 from greenbench.analysis.selection import select
 from greenbench.analysis.steadiness import UNKNOWN
 from greenbench.cli import app
@@ -35,12 +35,12 @@ def cell(
     return folder
 
 
-def only(comparison: Comparison, metric: str = "rtfx") -> Finding:
+def only(comparison: Comparison, metric: str = "rtfx") -> MetricFinding:
     (found,) = [f for p in comparison.pairs for f in p.findings if f.metric == metric]
     return found
 
 
-def judged(a: Path, b: Path, metric: str = "rtfx", across: tuple[str, ...] = ()) -> Finding:
+def judged(a: Path, b: Path, metric: str = "rtfx", across: tuple[str, ...] = ()) -> MetricFinding:
     return only(compare(select(str(a)), select(str(b)), [metric], across), metric)
 
 

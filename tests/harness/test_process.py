@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from greenbench.analysis import gate
-from greenbench.analysis.gains import descents
+from greenbench.analysis.gains import all_gains
 from greenbench.harness.runner import Options, run
 from greenbench.plugins.events import PowerAttached
 from greenbench.results import frames
@@ -53,7 +53,7 @@ def test_a_build_under_a_name_of_its_own_is_held_back_by_the_gate(own: Path) -> 
     assert rows.loc["ours-cut", "wer"] > rows.loc["ours", "wer"] + 0.2
     assert rows["parent"].to_dict() == {"ours": None, "ours-cut": "ours", "elsewhere": "ours"}
     assert {str(cell[1]) for cell in gate.outside([own])} == {"ours-cut", "elsewhere"}
-    assert {str(d.student.shared["variant"]): str(d.teacher.shared["variant"]) for d in descents([own])} == {
+    assert {str(d.student.shared["variant"]): str(d.teacher.shared["variant"]) for d in all_gains([own])} == {
         "ours-cut": "ours", "elsewhere": "ours",
     }  # fmt: skip
     assert rows["decoding"].to_dict() == {"ours": "greedy", "ours-cut": "greedy", "elsewhere": None}

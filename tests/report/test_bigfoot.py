@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from greenbench.analysis.gains import Descent, descents
+from greenbench.analysis.gains import CellGains, all_gains
 from greenbench.report import bigfoot
 from greenbench.report.bigfoot import ORIGINAL, PRINTED, TEACHER
 
@@ -23,10 +23,10 @@ def cell(name: str, steps: str | None, n_params: int, mb: float, rtfx: float) ->
 
 
 @pytest.fixture
-def found(fake_run: FakeRun) -> list[Descent]:
+def found(fake_run: FakeRun) -> list[CellGains]:
     """The original, 4 layers, int8, and 4 layers in int8, which the paper never tried."""
     both = "layer-drop(keep=4)+int8-dynamic"
-    return descents([fake_run(
+    return all_gains([fake_run(
         "r",
         cell("large", None, TEACHER, 1262.0, 5.0),
         cell("4l", "layer-drop(keep=4)", FOUR_LAYERS, 254.2, 18.5),
@@ -35,7 +35,7 @@ def found(fake_run: FakeRun) -> list[Descent]:
     )])  # fmt: skip
 
 
-def test_each_model_of_the_paper_is_found_by_what_it_is(found: list[Descent]) -> None:
+def test_each_model_of_the_paper_is_found_by_what_it_is(found: list[CellGains]) -> None:
     """4 layers and int8 stand beside their lines of Table 1, ratio by ratio; both together are beyond the paper."""
     lines = {
         (line["model"].partition(" (")[0], line["ratio"]): (line["paper"], line["here"])
@@ -54,7 +54,7 @@ def test_each_model_of_the_paper_is_found_by_what_it_is(found: list[Descent]) ->
 def test_students_of_another_teacher_are_not_the_papers(fake_run: FakeRun) -> None:
     """Half the layers of another model have nothing to do with the paper's figures."""
     cells = [cell("large", None, 6_000_000, 24.0, 100.0), cell("s", "layer-drop(keep=6)", 3_000_000, 13.5, 150.0)]
-    assert bigfoot.against_paper(descents([fake_run("r", *cells)])) == []
+    assert bigfoot.against_paper(all_gains([fake_run("r", *cells)])) == []
 
 
 def test_what_the_paper_measured_on_a_gpu_alone_says_so(fake_run: FakeRun) -> None:
@@ -62,7 +62,7 @@ def test_what_the_paper_measured_on_a_gpu_alone_says_so(fake_run: FakeRun) -> No
     n_params = next(printed.n_params for printed in PRINTED if printed.name == "distilled, 12 layers")
     cells = [cell("large", None, TEACHER, 1262.0, 5.0), cell("s", "layer-drop(keep=12)", n_params, 657.0, 9.0)]
     speed = [
-        line["paper"] for line in bigfoot.against_paper(descents([fake_run("r", *cells)])) if line["ratio"] == "speed"
+        line["paper"] for line in bigfoot.against_paper(all_gains([fake_run("r", *cells)])) if line["ratio"] == "speed"
     ]
     assert speed == ["1.52x (GPU)"]
 
@@ -82,6 +82,6 @@ def test_the_parameters_are_those_of_transformers() -> None:
         assert sum(p.numel() for p in model.parameters()) == printed.n_params, printed.name
 
 
-def test_every_ratio_says_why_it_may_differ(found: list[Descent]) -> None:
+def test_every_ratio_says_why_it_may_differ(found: list[CellGains]) -> None:
     """No ratio stands without its reason to differ."""
     assert {line["ratio"] for line in bigfoot.against_paper(found)} <= bigfoot.DIFFER.keys()

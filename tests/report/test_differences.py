@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 
 from greenbench.analysis.cells import CellSummary
-from greenbench.analysis.findings import Comparison, Finding, Pair
+from greenbench.analysis.findings import CellComparison, Comparison, MetricFinding
 from greenbench.analysis.thresholds import Regression, parse
 from greenbench.report import differences
 
 KEY = {"run_id": "r1", "variant": "v", "dataset": "d", "device": "cpu", "scenario": "offline", "batch_size": 8}
-RTFX = Finding("rtfx", 100.0, 90.0, -0.1, -0.12, -0.08, 0.0004, 0.05, 5, "worse")
-WER = Finding("wer", 0.2, 0.2125, 0.0125, -0.001, 0.026, 0.4, 0.019, 40)
-SIZE = Finding("model_bytes", 24e6, 12e6, -0.5, -0.5, -0.5, verdict="better")
-REFUSED = [Finding(name, 1.0, 2.0, verdict="not comparable", why="threads 2 against 4") for name in ("load_s", "cpu_s")]
+RTFX = MetricFinding("rtfx", 100.0, 90.0, -0.1, -0.12, -0.08, 0.0004, 0.05, 5, "worse")
+WER = MetricFinding("wer", 0.2, 0.2125, 0.0125, -0.001, 0.026, 0.4, 0.019, 40)
+SIZE = MetricFinding("model_bytes", 24e6, 12e6, -0.5, -0.5, -0.5, verdict="better")
+REFUSED = [
+    MetricFinding(name, 1.0, 2.0, verdict="not comparable", why="threads 2 against 4") for name in ("load_s", "cpu_s")
+]
 
 
 def line(flags: tuple[str, ...] = (), **changes: Any) -> CellSummary:
@@ -24,7 +26,7 @@ def line(flags: tuple[str, ...] = (), **changes: Any) -> CellSummary:
 
 def test_numbers_are_written_in_the_units_people_use() -> None:
     """Rates change by percentage points, all else by per cent, each with its interval; p is never 0."""
-    pair = Pair(line(), line(run_id="r2"), (WER, RTFX, SIZE))
+    pair = CellComparison(line(), line(run_id="r2"), (WER, RTFX, SIZE))
     (block,) = differences.blocks(Comparison((pair,), (), ()))
     assert [list(entry.values()) for entry in block.lines] == [
         ["wer", "20.00 %", "21.25 %", "+1.25 pp [-0.10, +2.60]", "no difference shown", "0.400", "40", "1.90 pp"],
@@ -35,7 +37,7 @@ def test_numbers_are_written_in_the_units_people_use() -> None:
 
 def test_metrics_refused_for_one_reason_share_a_line() -> None:
     """What differs is told once, with every metric that it concerns."""
-    pair = Pair(line(), line(run_id="r2"), (RTFX, *REFUSED))
+    pair = CellComparison(line(), line(run_id="r2"), (RTFX, *REFUSED))
     (block,) = differences.blocks(Comparison((pair,), (), ()))
     assert [entry["metric"] for entry in block.lines] == ["rtfx"]
     assert block.remarks == ("load_s, cpu_s: not comparable: threads 2 against 4",)
@@ -44,8 +46,8 @@ def test_metrics_refused_for_one_reason_share_a_line() -> None:
 def test_headings_say_what_differs_between_pairs_and_the_title_what_does_not() -> None:
     """The data set that all share stands in the title, the scenario at each pair, with the flags of either side."""
     pairs = (
-        Pair(line(("throttled",)), line(("throttled", "spread"), variant="w"), (RTFX,)),
-        Pair(line(scenario="single-stream"), line(scenario="single-stream", variant="w"), (RTFX,)),
+        CellComparison(line(("throttled",)), line(("throttled", "spread"), variant="w"), (RTFX,)),
+        CellComparison(line(scenario="single-stream"), line(scenario="single-stream", variant="w"), (RTFX,)),
     )
     compared = Comparison(pairs, (), ())
     assert differences.title(compared) == "r1 | d | cpu"
@@ -57,15 +59,17 @@ def test_headings_say_what_differs_between_pairs_and_the_title_what_does_not() -
 
 def test_a_cell_that_gave_nothing_is_a_line_with_its_reason() -> None:
     """A failed cell has a line that says so."""
-    pair = Pair(line(), line(run_id="r2"), failure="the new cell gave nothing: killed")
+    pair = CellComparison(line(), line(run_id="r2"), failure="the new cell gave nothing: killed")
     (block,) = differences.blocks(Comparison((pair,), (), ()))
     assert (block.lines, block.remarks) == ((), ("not comparable: the new cell gave nothing: killed",))
 
 
 def test_missing_verdicts_come_with_what_would_help() -> None:
     """Too few repeats and refusals say what to do; where every metric has a verdict nothing is said."""
-    few = Finding("rtfx", 1.0, 2.0, 1.0, n=1, verdict="too few repeats")
-    compared = [Comparison((Pair(line(), line(), found),), (), ()) for found in ((few, *REFUSED), (RTFX, WER, SIZE))]
+    few = MetricFinding("rtfx", 1.0, 2.0, 1.0, n=1, verdict="too few repeats")
+    compared = [
+        Comparison((CellComparison(line(), line(), found),), (), ()) for found in ((few, *REFUSED), (RTFX, WER, SIZE))
+    ]
     assert [[hint.split(":")[0] for hint in differences.hints(c)] for c in compared] == [
         ["too few repeats", "not comparable"],
         [],
@@ -74,7 +78,7 @@ def test_missing_verdicts_come_with_what_would_help() -> None:
 
 def test_as_json_it_has_fractions_and_si_units() -> None:
     """JSON has unscaled numbers, says which differences are relative, and null where there is nothing."""
-    pair = Pair(line(), line(run_id="r2"), (WER, RTFX, SIZE))
+    pair = CellComparison(line(), line(run_id="r2"), (WER, RTFX, SIZE))
     regression = Regression(pair, RTFX, parse("rtfx:-5%"))
     plain = json.loads(json.dumps(differences.plain(Comparison((pair,), (line(),), ()), [regression])))
     found = {f["metric"]: f for f in plain["pairs"][0]["findings"]}
