@@ -56,6 +56,7 @@ def write_suite(folder: Path, texts: list[str], **changes: object) -> Path:
         "normalizer": "none",
         "threads": 1,
         "trace_hz": 0,
+        "control": False,
         **changes,
     }
     path = folder / "suite.yaml"

@@ -23,7 +23,7 @@ QUICK = {"use": "quick", "repeats": 2, "window_s": 0.01, "idle_s": 0, "resamples
 
 def suite(*variants: Any, **changes: Any) -> dict[str, Any]:
     return {"name": "own", "protocol": QUICK, "datasets": [{"use": "quickstart", "limit": 6}],
-            "variants": list(variants), "trace_hz": 0, **changes}  # fmt: skip
+            "variants": list(variants), "trace_hz": 0, "control": False, **changes}  # fmt: skip
 
 
 def greenbench(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
