@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -188,9 +189,12 @@ def limit_bytes() -> float:
     """
     given = os.environ.get("GREENBENCH_CACHE_GIB", "")
     try:
-        return float(given or LIMIT_GIB) * 2**30
-    except ValueError as error:
-        raise InputError(f"GREENBENCH_CACHE_GIB: '{given}' is no number of GiB") from error
+        limit = float(given or LIMIT_GIB)
+    except ValueError:
+        limit = nan
+    if not limit >= 0:  # which nothing is above
+        raise InputError(f"GREENBENCH_CACHE_GIB: '{given}' is no number of GiB")
+    return limit * 2**30
 
 
 def digest(path: Path) -> str:

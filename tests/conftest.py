@@ -442,7 +442,8 @@ def _write_sound_window(folder: Path, run: dict, key: dict, cell: dict, start_s:
     from greenbench.results import store
 
     end_s = start_s + cell["wall_s"] + zlib.crc32(run["run_id"].encode()) % 997 * 1e-7  # no two runs take equally long
-    edges = {"kind": "window", **key, "segments": [[start_s, end_s]], "t_s": BOOT_S, "utc_s": _utc_s(run)}
+    edges = {"kind": "window", **key, "segments": [[start_s, end_s]], "t_s": BOOT_S, "utc_s": _utc_s(run),
+             "pass_s": [end_s - start_s]}  # fmt: skip
     store.append(folder, [edges], store.WINDOWS)
     if "energy_cpu_j" in cell and cell.get("source", "rapl") == "rapl":
         watts = cell["energy_cpu_j"] / cell["wall_s"]

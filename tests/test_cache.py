@@ -152,10 +152,11 @@ def test_use_is_remembered_and_clearing_frees() -> None:
     assert cache.artefacts() == []
 
 
-def test_a_limit_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The message names the variable and what it holds."""
-    monkeypatch.setenv("GREENBENCH_CACHE_GIB", "lots")
-    with pytest.raises(InputError, match="GREENBENCH_CACHE_GIB: 'lots'"):
+@pytest.mark.parametrize("given", ["lots", "nan", "-1"])
+def test_a_limit_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    """The message names the variable and what it holds; nothing is above NaN, so that it would be no limit."""
+    monkeypatch.setenv("GREENBENCH_CACHE_GIB", given)
+    with pytest.raises(InputError, match=f"GREENBENCH_CACHE_GIB: '{given}'"):
         cache.limit_bytes()
 
 

@@ -363,6 +363,65 @@ def ten_times_the_passes(files: Files) -> None:
     rows(files, times_ten)
 
 
+def twice(files: Files) -> None:
+    def change(row: Row) -> None:
+        row.update(n_passes=2 * row["n_passes"], audio_s=2 * row["audio_s"], rtfx=2 * row["rtfx"])
+        row["mfu_pct"] = 100 * row["macs_per_audio_s"] * row["rtfx"] / PEAK
+        scale_joules(row, 1)
+
+    rows(files, change)
+
+
+@forgery("n_passes is 2, windows.jsonl has the seconds of 1 passes")
+def twice_the_passes(files: Files) -> None:
+    twice(files)
+
+
+@forgery("the passes in windows.jsonl took 6.4")
+def twice_the_passes_in_windows_too(files: Files) -> None:
+    twice(files)
+    rows(files, lambda row: row.update(pass_s=2 * row["pass_s"]), store.WINDOWS)
+
+
+@forgery("some were left out")
+def twice_the_passes_of_a_tenth(files: Files) -> None:
+    twice(files)
+    rows(files, lambda row: row.update(pass_s=2 * [row["pass_s"][0] / 20]), store.WINDOWS)
+
+
+@forgery("which would not have begun then")
+def a_pass_after_the_window_was_long_enough(files: Files) -> None:
+    twice(files)
+    rows(files, lambda row: row.update(pass_s=[0.8 * row["pass_s"][0], 0.2 * row["pass_s"][0]]), store.WINDOWS)
+
+
+@forgery("load_s is 0: nothing takes no time")
+def a_model_that_loads_in_no_time(files: Files) -> None:
+    rows(files, lambda row: row.update(load_s=0))
+
+
+@forgery("a model descends from itself: 'a' from 'guess' from 'a'")
+def two_models_that_are_each_others_parent(files: Files) -> None:
+    rows(files, lambda row: row.update(parent="guess" if row["variant"] == "a" else "a"))
+
+
+@forgery("a model descends from itself: 'a' from 'a'")
+def a_model_that_is_its_own_parent(files: Files) -> None:
+    rows(files, lambda row: row.update(identity="d1gest", ancestors="other ; d1gest"), of=["a"])
+
+
+@forgery("a model descends from itself: ")
+def ancestors_in_a_circle(files: Files) -> None:
+    """By the digests of their weights, whatever they are called."""
+    rows(files, lambda row: row.update(identity="one", ancestors="two"), of=["a"])
+    rows(files, lambda row: row.update(identity="two", ancestors="zero ; one"), of=["guess"])
+
+
+@forgery("versions does not name greenbench, without which")
+def versions_of_nothing(files: Files) -> None:
+    run_json(files, lambda run: run.update(versions={}))
+
+
 @forgery("audio_s, n_passes or macs_per_audio_s is more than was done")
 def more_work_than_the_machine_can(files: Files) -> None:
     def change(row: Row) -> None:

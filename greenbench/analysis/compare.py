@@ -106,6 +106,19 @@ def check_comparable(comparison: Comparison) -> None:
         )
 
 
+def check_delivered(comparison: Comparison, metrics: Iterable[str]) -> None:
+    """Refuse to be silent about a metric that was asked for by name and compared in no pair.
+
+    Raises:
+        InputError: says which, and why.
+    """
+    for name in metrics:
+        found = [f for pair in comparison.pairs for f in pair.findings if f.metric == name]
+        if all(f.verdict == "not comparable" for f in found):
+            reasons = dict.fromkeys(f.why or f.verdict for f in found)
+            raise InputError(f"--metric {name}: could not be compared ({'; '.join(reasons) or 'measured in neither'})")
+
+
 # --- evidence --------------------------------------------------------------------------------------------
 
 

@@ -197,6 +197,7 @@ def compare(
     if failures:
         raise typer.Exit(3)
     compare.check_comparable(comparison)
+    compare.check_delivered(comparison, metrics)
     thresholds.check_decided(comparison, limits)
     for limit in limits:
         n_blind, n_pairs = thresholds.n_blind(comparison, limit)

@@ -13,7 +13,7 @@ import numpy as np
 
 from greenbench.datasets.audio import AudioWarning, samples_digest
 from greenbench.errors import BadAudioError, InputError
-from greenbench.plugins import Clip, Utterance, Waveform
+from greenbench.plugins import SAMPLE_RATE_HZ, Clip, Utterance, Waveform
 
 N_HASH = 16
 """Hexadecimal digits of a data set's digest."""
@@ -23,6 +23,10 @@ HASH_VERSION = 2
 
 MIN_LEVEL = 1e-4
 """A waveform that nowhere exceeds this (-80 dB, three steps of 16 bits) is silent, or was divided once too often."""
+
+MAX_LETTERS_PER_S, FEW_LETTERS = 25.0, 16
+"""Nobody speaks faster: read English has 12 letters a second, hurried speech up to 20; of a word or two, cut tightly,
+nothing is said."""
 
 CHUNK_S = 3600.0
 """Seconds of audio held in memory at once (float32 at 16 kHz: 230 MB)."""
@@ -132,7 +136,7 @@ class Corpus:
             try:
                 with _noting(census.doubts, clip.id):
                     audio = clip.read()
-                census.doubts += _silent(clip, audio)
+                census.doubts += [*_silent(clip, audio), *_hurried(clip, audio)]
                 digest = self._digests.get(clip.id) or (clip.digest and clip.digest()) or samples_digest(audio)
             except BadAudioError as error:
                 if self._on_bad_audio == "fail":
@@ -177,6 +181,15 @@ def _silent(clip: Clip, audio: Waveform) -> list[str]:
     if level >= MIN_LEVEL or not clip.reference.strip():
         return []
     return [f"{clip.id}: its loudest sample is {level:.2g} of full scale: silence, or integers divided twice"]
+
+
+def _hurried(clip: Clip, audio: Waveform) -> list[str]:
+    """Doubt audio that is over before anybody could have said its words, as where a header declares twice its rate."""
+    n_letters, seconds = len("".join(clip.reference.split())), len(audio) / SAMPLE_RATE_HZ
+    if n_letters < FEW_LETTERS or n_letters <= MAX_LETTERS_PER_S * seconds:
+        return []
+    told = f"{n_letters} letters in {seconds:.2f} s, faster than anybody speaks"
+    return [f"{clip.id}: {told}: is it cut, or is its sampling rate lower than its header says?"]
 
 
 def _is_missing(error: BadAudioError) -> bool:

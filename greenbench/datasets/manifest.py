@@ -21,23 +21,25 @@ from greenbench.files.limits import limits
 from greenbench.files.pointers import stand_in
 from greenbench.plugins import Clip, SuitePath
 from greenbench.registry import first_problem
+from greenbench.text.characters import as_read
 
 _PART = "says which part is meant: write it as `offset` and `duration`, in seconds"
 _CHANNEL = "says which channel is meant: write that channel to a file of its own"
 _CHANGED = "says that the audio is to be changed: write what it becomes to a file of its own"
 
 FOREIGN: Mapping[str, tuple[Any, str]] = {
-    **dict.fromkeys(
-        ("start", "begin", "start_time", "start_s", "start_sec", "start_sample", "frame_offset"), (0, _PART)
-    ),
-    **dict.fromkeys(
-        ("end", "stop", "end_time", "end_s", "end_sec", "stop_time", "end_sample", "num_frames"), (None, _PART)
-    ),
+    **dict.fromkeys(("start", "begin", "start_time", "start_sample", "frame_offset"), (0, _PART)),
+    **dict.fromkeys(("end", "stop", "end_time", "stop_time", "end_sample", "num_frames"), (None, _PART)),
     **dict.fromkeys(("segments", "recording", "supervisions"), (None, _PART)),
     **dict.fromkeys(("channel", "channel_selector", "target_channel"), (None, _CHANNEL)),
     **dict.fromkeys(("speed", "tempo", "speed_factor"), (1, _CHANGED)),
 }
 """Keys that other tools read a part or a change of the audio from -> the value that means none, and what to do."""
+
+_IN_A_UNIT = re.compile(
+    r"(start|begin|end|stop|offset)(_time)?_?(s|secs?|seconds?|ms|msecs?|milliseconds?|samples?|frames?)"
+)
+"""The same keys with a unit."""
 
 
 def _a_text(value: Any) -> Any:
@@ -168,7 +170,7 @@ class Manifest:
         name = line.id if line.id is not None else _name(audio.relative_to(folder), line)
         text = (line.text or "") if self.transcribed else ""
         read, duration_s = partial(read_audio, audio, *part), partial(read_duration_s, audio, *part)
-        speaker = line.speaker if (line.speaker or "").strip() else None
+        speaker = as_read(line.speaker or "").strip() or None  # who is written alike is one speaker
         return Clip(name, read, text, speaker, duration_s, partial(audio_digest, audio, *part))
 
     def audio(self, line: _Line) -> Path:
@@ -224,7 +226,9 @@ def _object(line: bytes) -> dict[str, Any]:
         if content.get(key) is not None and content[key] != none:
             raise ValueError(f"{key}: {told} (got {_shown(content[key])})")
     for key in content:
-        known = key.strip().lower()
+        known = as_read(key).strip().lower()
+        if _IN_A_UNIT.fullmatch(known) and content[key] not in (None, 0):
+            raise ValueError(f"{key}: {_PART} (got {_shown(content[key])})")
         if key != known and (known in FOREIGN or known in _KEYS.split(", ")):
             raise ValueError(f"{key}: keys are in lower case: write {known}")
     name = content.get("audio_filepath")

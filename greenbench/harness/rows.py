@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -19,7 +19,7 @@ from greenbench.metrics import padding_pct, ratio
 from greenbench.plugins import Reading, Variant
 from greenbench.results import flag_rules, flags
 from greenbench.results.record import SCHEMA, TIMED_REGION, Record, Status, to_row
-from greenbench.results.runfiles import RECORDS, unstorable
+from greenbench.results.runfiles import MAX_PASSES, RECORDS, unstorable
 from greenbench.statistics.percentiles import median, upper_bound
 from greenbench.suite import scenarios
 from greenbench.suite.entries import build_variant, origin
@@ -150,14 +150,16 @@ def hypotheses(job: Job, repeat: int, window: Window) -> list[dict[str, Any]]:
     ]
 
 
-def window_edges(job: Job, repeat: int | None, reading: Reading) -> dict[str, Any]:
+def window_edges(job: Job, repeat: int | None, reading: Reading, pass_s: Sequence[float] = ()) -> dict[str, Any]:
     """Return when a window was (of the idle baseline where ``repeat`` is None), for what is set against it later.
 
-    ``segments`` are on the monotonic clock; ``t_s`` and ``utc_s`` are one moment on that clock and in UTC.
+    ``segments`` are on the monotonic clock; ``t_s`` and ``utc_s`` are one moment on that clock and in UTC. ``pass_s``
+    are the seconds of the first passes, null where there are none or, for a server, they say nothing.
     """
     now = {"t_s": time.perf_counter(), "utc_s": time.time()}
     kind = "idle" if repeat is None else "window"
-    return {"kind": kind, **job.key(repeat), "segments": reading.segments, **now}
+    told = None if job.cell.scenario == "server" else list(pass_s[:MAX_PASSES]) or None
+    return {"kind": kind, **job.key(repeat), "segments": reading.segments, "pass_s": told, **now}
 
 
 def _speed(window: Window) -> dict[str, Any]:

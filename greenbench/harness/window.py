@@ -57,6 +57,7 @@ class Window:
         audio_s: transcribed, all passes.
         padded_s: the same with every utterance as long as the longest in its batch.
         n_passes: whole passes over the data set.
+        pass_s: seconds of the batches of each pass; a server's, which wait for arrivals, are no pass's.
         unstable: whether a later pass gave another text than the first.
         probes: of the server's search that chose this window.
     """
@@ -68,6 +69,7 @@ class Window:
     audio_s: float = 0.0
     padded_s: float = 0.0
     n_passes: int = 0
+    pass_s: list[float] = field(default_factory=list)
     unstable: bool = False
     probes: tuple[Probe, ...] = ()
 
@@ -90,11 +92,13 @@ def run_window(
     window = Window(Reading() if reading is None else reading)
     rng, n_batches = random.Random(load.seed), 0  # noqa: S311 (an order, not a secret)
     while True:
-        n_passes = 0
+        pass_s: list[float] = []
         for chunk in corpus.chunks():
             queue = batches(load.scenario, chunk, load.batch_size, rng)
             part = load if corpus.in_memory else replace(load, window_s=0.0, n_batches=0)
-            n_passes = _run_segment(transcriber, queue, meters, window, part, rng)
+            of_chunk = _run_segment(transcriber, queue, meters, window, part, rng)
+            pass_s = [a + b for a, b in zip(pass_s, of_chunk, strict=True)] if pass_s else of_chunk
+            n_passes = len(of_chunk)
             n_batches += n_passes * len(queue)
             window.audio_s += n_passes * sum(len(u.audio) for u in chunk) / SAMPLE_RATE_HZ
             window.padded_s += n_passes * _padded_samples(queue) / SAMPLE_RATE_HZ
@@ -103,7 +107,8 @@ def run_window(
                     UtteranceFacts(u.id, u.speaker, u.reference, u.duration_s, u.audio_digest) for u in chunk
                 ]
             del chunk, queue  # or two chunks would be in memory while the next one is decoded
-        window.n_passes += n_passes
+        window.n_passes += len(pass_s)
+        window.pass_s += pass_s
         if (window.reading.value("wall_s") or math.inf) >= load.window_s and n_batches >= load.n_batches:
             energy.reject_low_system(window.reading)
             return window
@@ -116,8 +121,8 @@ def _padded_samples(queue: Queue) -> int:
 
 def _run_segment(
     transcriber: Transcriber, queue: Queue, meters: Sequence[Meter], window: Window, load: Load, rng: random.Random
-) -> int:
-    """Run whole passes over the queue under the meters; return how many."""
+) -> list[float]:
+    """Run whole passes over the queue under the meters; return the seconds of the batches of each."""
     waveforms = [[utterance.audio for utterance in batch] for batch in queue]
     clock = time.perf_counter
     answers: list[tuple[list[str], float]] = []
@@ -134,7 +139,7 @@ def _run_segment(
         except NotFiniteError as error:
             raise error.of([utterance.id for utterance in queue[len(answers) % len(queue)]]) from None
     _collect(queue, answers, window)
-    return len(answers) // len(queue)
+    return [sum(s for _, s in answers[at : at + len(queue)]) for at in range(0, len(answers), len(queue))]
 
 
 def _collect(queue: Queue, answers: Sequence[tuple[list[str], float]], window: Window) -> None:

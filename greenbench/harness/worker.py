@@ -112,7 +112,7 @@ def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, facts: rows.Cel
         window = (_serve if job.cell.scenario == "server" else _send)(job, repeat, run, channel)
         if window is None:
             return
-        channel.send("window", row=rows.window_edges(job, repeat, window.reading))
+        channel.send("window", row=rows.window_edges(job, repeat, window.reading, window.pass_s))
         after_w = idle_after_w(idle, idle_w, steps.idle_drift_pct, job.power_logged)
         of_window = rows.with_idle_power(facts, warmth, idle_w, after_w)
         channel.send("hypotheses", rows=rows.hypotheses(job, repeat, window))

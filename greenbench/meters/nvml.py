@@ -10,7 +10,7 @@ from typing import ClassVar
 from greenbench.hardware.bounds import implausible
 from greenbench.hardware.gpus import Board, explain, in_use, polled_boards
 from greenbench.plugins import Quantity, Reading, SampledPower
-from greenbench.plugins.traces import Trace, inside
+from greenbench.plugins.traces import Sample, Trace, inside
 
 UPDATE_S = 0.1
 """The period in which the counter and the power are updated (arXiv 2312.02741); a shorter window cannot be measured."""
@@ -18,6 +18,9 @@ UPDATE_S = 0.1
 AVERAGED_SINCE = (8, 6)
 """Compute capability from which on the driver's power is a mean over 1 s: Ampere without GA100, and newer (NVML's
 manual, ``nvmlDeviceGetPowerUsage``)."""
+
+Read = tuple[float, float, Sample]
+"""The times before and after a sample's read, and the sample."""
 
 NEITHER = "the GPU reports neither energy nor power (some virtual ones do not): use another one, or measure at the wall"
 
@@ -59,7 +62,7 @@ class Nvml:
                 reading.sampled["energy_gpu_j"] = replace(_sampled(used.boards), shared=shared)
             elif used.boards:
                 energy = _energy(before, after, closed_s - begun_s)
-                seen = _was_reset(reading.trace, used.boards, (opened_s, closing_s))
+                seen = _contradiction(reading.trace, used.boards, (opened_s, closing_s), energy.value)
                 reading.add("energy_gpu_j", replace(_unknown(seen) if seen else energy, shared=shared))
 
     def sample(self) -> dict[str, float]:
@@ -121,14 +124,40 @@ def _energy(before: list[int] | None, after: list[int] | None, window_s: float) 
     return Quantity(sum(used_mj) / 1e3, "counter", "nvml-total-energy")
 
 
-def _was_reset(trace: Trace | None, used: Sequence[Board], window: tuple[float, float]) -> str | None:
-    """Say that a counter stepped back within the window, by the poller's samples; it counts 64 bits and never wraps."""
-    samples = [] if trace is None else [sample for _, _, sample in inside(trace.samples(*window), *window)]
-    for name in map(_counter_name, used):
-        for earlier, later in pairwise(sample[name] for sample in samples if name in sample):
-            if later < earlier:
-                return f"a counter stepped back from {earlier / 1e3:.6g} to {later / 1e3:.6g} J: it was reset"
+def _contradiction(
+    trace: Trace | None, used: Sequence[Board], window: tuple[float, float], joules: float | None
+) -> str | None:
+    """Say what the samples within the window have against the joules that the counters tell, or return None."""
+    reads = [] if trace is None else inside(trace.samples(*window), *window)
+    found = filter(None, (_jump(reads, _counter_name(board)) for board in used))
+    return next(found, None) or _other_power(reads, list(map(_name, used)), joules, window[1] - window[0])
+
+
+def _jump(reads: Sequence[Read], name: str) -> str | None:
+    """Say that a counter stepped back, which one of 64 bits never does, or on by more than a board can draw."""
+    for (begun_s, _, earlier), (_, ended_s, later) in pairwise(read for read in reads if name in read[2]):
+        step_j = (later[name] - earlier[name]) / 1e3
+        if step_j < 0:
+            return f"a counter stepped back from {earlier[name] / 1e3:.6g} to {later[name] / 1e3:.6g} J: it was reset"
+        if why := implausible("gpu", step_j, ended_s - begun_s, may_rest=True):
+            return f"a counter jumped: {why}"
     return None
+
+
+def _other_power(reads: Sequence[Read], names: Sequence[str], joules: float | None, window_s: float) -> str | None:
+    """Say that the boards' power sensors tell far other watts than their counters, as those of another unit do."""
+    seen = [[sample[name] for _, _, sample in reads if name in sample] for name in names]
+    if joules is None or window_s < COMPARED_S or not seen or min(map(len, seen)) < FEW:
+        return None
+    counted_w, sensed_w = joules / window_s, sum(sum(watts) / len(watts) for watts in seen)
+    if sensed_w / APART <= counted_w <= sensed_w * APART:
+        return None
+    return f"the counter makes it {counted_w:.3g} W, the power sensor {sensed_w:.3g} W: one is at fault, or its unit is"
+
+
+COMPARED_S, FEW, APART = 3.0, 10, 3.0
+"""From so many seconds and samples on a counter is held against the power, which lags by up to a second; other by more
+than so many times are not the same board's."""
 
 
 def _counter_name(board: Board) -> str:

@@ -53,6 +53,14 @@ def identity(row: Row) -> Identity:
     return found[0] if found else ()
 
 
+def stated(row: Row) -> tuple[Identity, ...]:
+    """Return what a row says that it descends from, the nearest first; by its name where nothing else is known."""
+    found = _column(row, "ancestors")
+    if found or identity(row) or missing(row.get("parent")):
+        return found
+    return ((f"{NAMED}{row['parent']}",),)
+
+
 def _column(row: Row, name: str) -> tuple[Identity, ...]:
     value = row.get(name)
     return () if missing(value) or isinstance(value, Mixed) else read(str(value))

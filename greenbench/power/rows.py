@@ -22,7 +22,7 @@ POWER_NAMES = ("watts", "power_w", "power", "w")
 NO_WATTS = {
     "kw", "mw", "uw", "gw", "kilowatt", "kilowatts", "milliwatt", "milliwatts", "microwatts", "wh", "kwh",
     "mwh", "energy", "joule", "joules", "va", "kva", "var", "volt", "volts", "voltage", "amp", "amps", "ampere",
-    "amperes", "ma", "hz", "factor", "percent",
+    "amperes", "ma", "hz", "factor", "percent", "apparent", "reactive", "dbm",
 }  # fmt: skip
 """Words in the name of a column whose numbers are no watts."""
 
@@ -205,7 +205,7 @@ def watts(value: Any) -> float | None:
     if value is None or str(value).strip() == "":
         return None
     try:
-        watts = float("true" if isinstance(value, bool) else value)
+        watts = float("true" if isinstance(value, bool) or "_" in str(value) else value)  # Python's own 1_000
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"the power '{value!s:.60}' is not a number of watts") from None
     return watts if math.isfinite(watts) else None

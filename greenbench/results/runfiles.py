@@ -35,7 +35,7 @@ FILES: dict[str, str] = {
     HYPOTHESES: "reference and hypothesis of every utterance, not normalised, with its latency",
     SCORES: "the same texts under other normalisers and scorers: `also_score`, `greenbench rescore`",
     POWER: "samples of power, temperature, frequency and load, with the times before and after each read",
-    WINDOWS: "when each window and idle baseline began and ended, on the same monotonic clock and in UTC",
+    WINDOWS: "when each window and idle baseline began and ended, on one monotonic clock and in UTC; seconds a pass",
     CONTROL: "one line per measurement of the control cell, or why there is none",
     "suite.yaml": "the suite that `run --model --data` made; `greenbench run suite.yaml` measures the same again",
     "report.html": "the page",
@@ -81,6 +81,10 @@ _ROW = record(
 )
 _UTTERANCE: dict[str, Schema] = {"speaker": TEXT, "audio_s": number(0), "audio_digest": TEXT, "latency_s": number(0)}
 _TEXT_PAIR: dict[str, Schema] = {**KEY, "utterance_id": TEXT, "reference": text(MAX_TEXT), "hypothesis": text(MAX_TEXT)}
+MAX_PASSES = 100
+"""Of a window, the passes whose seconds are kept."""
+
+_PASSES: dict[str, Schema] = {"pass_s": several(number(0), 1, MAX_PASSES)}
 _EDGES: dict[str, Schema] = {
     **KEY, "kind": one_of(("window", "idle")), "t_s": number(), "utc_s": number(),
     "segments": several(several(number(), 2, 2), 1),
@@ -157,7 +161,7 @@ FORMS: dict[str, Form] = {
         {**KEY, "normalizer": TEXT, "scorer": TEXT},
         {"non_english_pct": number(0), "wer_ci_unit": TEXT, **{name: _metric(name) for name in ACCURACY}},
     )),
-    WINDOWS: form(record(_EDGES), _ordered),
+    WINDOWS: form(record(_EDGES, _PASSES), _ordered),
     CONTROL: form(record(
         {**dict.fromkeys(("edge", "device", "control"), TEXT), **dict.fromkeys(("session", "round"), count())},
         {"timestamp_utc": TEXT, "rtfx": number(0), "energy_j_per_audio_s": number(0),
@@ -171,11 +175,12 @@ UNKNOWN: dict[str, Row] = {
     RECORDS: dict.fromkeys(("reason", *METRICS, *PROVENANCE)) | {"flags": [], "flag_notes": []},
     HYPOTHESES: dict.fromkeys(_UTTERANCE),
     SCORES: dict.fromkeys(ACCURACY),
+    WINDOWS: dict.fromkeys(_PASSES),
     CONTROL: dict.fromkeys(("rtfx", "energy_j_per_audio_s", "energy_method", "energy_scope", "reason")),
 }
 """Columns that earlier versions did not write: they are unknown."""
 
-COLUMNS = {RECORDS: columns(), HYPOTHESES: [*_TEXT_PAIR, *_UTTERANCE], WINDOWS: [*_EDGES]}
+COLUMNS = {RECORDS: columns(), HYPOTHESES: [*_TEXT_PAIR, *_UTTERANCE], WINDOWS: [*_EDGES, *_PASSES]}
 """What this version writes in each row of the files that workers fill."""
 
 

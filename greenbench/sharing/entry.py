@@ -14,7 +14,7 @@ from typing import IO
 from greenbench.errors import InputError, StoreError
 from greenbench.files import whole
 from greenbench.files.limits import Limits, limits
-from greenbench.files.readback import Fault, lines, open_file
+from greenbench.files.readback import Fault, lines, open_file, parse
 from greenbench.results import record, store
 from greenbench.results.runfiles import FORMS
 from greenbench.sharing import share
@@ -28,6 +28,8 @@ _MEMBER = re.compile(
 )
 PACK = "Pack the runs again with `greenbench submit`."
 _BLOCK_BYTES = 2**20
+_HEADER_BYTES = 30
+"""What stands before the name of a file in a ZIP archive (APPNOTE 4.3.7)."""
 
 
 def digest(hashes: Mapping[str, str]) -> str:
@@ -85,6 +87,7 @@ def unpack(file: Path, folder: Path, allowed: Limits | None = None) -> str:
     try:
         with open_file(file) as stream, zipfile.ZipFile(stream) as archive:
             _refuse_members(file, archive.infolist(), allowed)
+            _refuse_stowaways(file, archive)
             hashes = _manifest(file, archive)
             for name, expected in hashes.items():
                 _extract(file, archive.open(name), expected, folder / name, allowed)
@@ -125,7 +128,7 @@ def _refuse_members(file: Path, members: Sequence[zipfile.ZipInfo], allowed: Lim
     if sum(member.file_size for member in members) > allowed.max_bytes:
         most = f"{allowed.max_bytes / 1e6:.0f} MB"
         raise InputError(f"{file}: unpacks to more than {most}. Pack fewer runs in one entry.")
-    seen = set[str]()
+    seen, folders = set[str](), dict[str, str]()
     for member in members:
         kind = member.external_attr >> 16 & 0o170000
         if member.filename != MANIFEST and not _MEMBER.fullmatch(member.filename):
@@ -137,10 +140,29 @@ def _refuse_members(file: Path, members: Sequence[zipfile.ZipInfo], allowed: Lim
             raise InputError(f"{file}: {member.filename} is a link or encrypted. {PACK}")
         if member.filename.lower() in seen:
             raise InputError(f"{file}: holds {member.filename} twice. {PACK}")
+        folder = member.filename.partition("/")[0]
+        if folders.setdefault(folder.lower(), folder) != folder:
+            raise InputError(f"{file}: {folder} is another run's folder in other letters. {PACK}")
         if member.file_size > max(_BLOCK_BYTES, allowed.max_ratio * member.compress_size):
             times = member.file_size / max(member.compress_size, 1)
             raise InputError(f"{file}: {member.filename} unpacks to {times:.0f} times its size. {PACK}")
         seen.add(member.filename.lower())
+
+
+def _refuse_stowaways(file: Path, archive: zipfile.ZipFile) -> None:
+    """Refuse bytes that no hash covers, and names that other programs read otherwise (InputError)."""
+    end = 0
+    for member in sorted(archive.infolist(), key=lambda one: one.header_offset):
+        if member.header_offset != end:
+            break
+        name = member.orig_filename.encode()
+        end += _HEADER_BYTES + len(name) + len(member.extra) + member.compress_size
+        if member.orig_filename != member.filename or b"up" in member.extra[:2]:
+            raise InputError(f"{file}: {member.filename} is named in two ways. {PACK}")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise InputError(f"{file}: {member.filename} is compressed by another method than deflate. {PACK}")
+    if end != archive.start_dir or archive.comment:
+        raise InputError(f"{file}: holds bytes before, between or after its files. {PACK}")
 
 
 def _manifest(file: Path, archive: zipfile.ZipFile) -> dict[str, str]:
@@ -154,7 +176,7 @@ def _manifest(file: Path, archive: zipfile.ZipFile) -> dict[str, str]:
         raise InputError(f"{file}: no {MANIFEST} or no runs in it. {PACK}")
     if archive.getinfo(MANIFEST).file_size > _BLOCK_BYTES:
         raise InputError(f"{file}: {MANIFEST} is larger than {_BLOCK_BYTES / 1e6:.0f} MB. {PACK}")
-    content = json.loads(archive.read(MANIFEST))
+    content = parse(archive.read(MANIFEST))
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{file}: {MANIFEST} is not of the format {FORMAT}. {PACK}")
     hashes = content.get("files")

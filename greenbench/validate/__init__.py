@@ -7,7 +7,7 @@ from greenbench.errors import InputError
 from greenbench.results import store
 from greenbench.results.record import columns, key_of
 from greenbench.validate import files, together
-from greenbench.validate.descent import descent
+from greenbench.validate.descent import circles, descent
 from greenbench.validate.evidence import Evidence, Problem, ResultLine, ask
 from greenbench.validate.figures import FIGURES, rates
 from greenbench.validate.form import FORM, SENSE
@@ -82,9 +82,12 @@ def _run(folder: Path) -> Iterator[Problem]:
     yield from together.earlier_intervals(rows)
     yield from together.repeated(rows, evidence)
     yield from together.alike(rows)
+    yield from together.unnamed(rows, evidence)
+    yield from together.untimed(evidence)
     yield from together.whole(rows, evidence)
     yield from together.incomplete(rows, evidence)
     yield from descent(rows, evidence)
+    yield from circles(rows)
     yield from together.orphans(lines[store.HYPOTHESES], evidence)
     yield from together.batches(sound, folder)
     for line in lines[store.SCORES]:

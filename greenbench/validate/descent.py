@@ -1,7 +1,9 @@
 """Whom rows say that they descend from: no less than what their suite says of their variants."""
 
 import json
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from greenbench.models import ancestry
@@ -23,6 +25,21 @@ def descent(lines: Sequence[ResultLine], evidence: Evidence) -> Iterator[Problem
             continue
         for what in [*_hidden(line.row, entry), *_other_weights(line.row, entry, weights)]:
             yield Problem("error", line.where, what, EDITED, key_of(line.row))
+
+
+def circles(lines: Sequence[ResultLine]) -> Iterator[Problem]:
+    """Find models that descend from themselves, by what their rows state of each other."""
+    rows = {line.row["variant"]: line for line in lines if line.row.get("status") == "ok"}
+    names = {chain: name for name, line in rows.items() if (chain := ancestry.identity(line.row))}
+    names |= {(f"{ancestry.NAMED}{name}",): name for name in rows}
+    above = {name: [names[one] for one in ancestry.stated(line.row) if one in names] for name, line in rows.items()}
+    try:
+        deque(TopologicalSorter(above).static_order(), maxlen=0)
+    except CycleError as error:
+        circle = error.args[1]
+        line = rows[circle[0]]
+        what = f"a model descends from itself: {' from '.join(f'{name!r:.60}' for name in circle[:5])}"
+        yield Problem("error", line.where, what, EDITED, key_of(line.row))
 
 
 def _hidden(row: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]:

@@ -17,8 +17,10 @@ MOST = {
 }  # fmt: skip
 """More of a unit no window has: three years, a petabyte, a power station."""
 
+LATENCIES = ("latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s")
+
 _ORDERED = (
-    ("latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s"),
+    LATENCIES,
     ("wer_ci_low", "wer", "wer_ci_high"),
     ("cer_ci_low", "cer", "cer_ci_high"),
     ("energy_net_j", "energy_j"),
@@ -43,6 +45,14 @@ def _in_range(row: Row, _evidence: Evidence) -> Iterator[str]:
         for smaller, larger in pairwise(known):
             if row[smaller] > row[larger]:
                 yield f"{smaller} is {row[smaller]:g}, above {larger}, {row[larger]:g}"
+
+
+def _took_time(row: Row, _evidence: Evidence) -> Iterator[str]:
+    """Nothing that a model does takes no time."""
+    if row["status"] == "ok":
+        none = [name for name in ("load_s", "first_utterance_s", *LATENCIES) if row.get(name) == 0]
+        if none:
+            yield f"{', '.join(none)} is 0: nothing takes no time"
 
 
 def _has_its_status(row: Row, _evidence: Evidence) -> Iterator[str]:
@@ -86,5 +96,10 @@ FORM = (
 )
 """What holds for every row, and lets it be read at all."""
 
-SENSE = (Check(_in_range, EDITED), Check(_is_of_its_run, EDITED), Check(_is_a_cell_of_its_suite, EDITED))
+SENSE = (
+    Check(_in_range, EDITED),
+    Check(_took_time, EDITED),
+    Check(_is_of_its_run, EDITED),
+    Check(_is_a_cell_of_its_suite, EDITED),
+)
 """What holds for every row besides."""

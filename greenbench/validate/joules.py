@@ -126,6 +126,23 @@ def _hides_no_samples(row: Row, evidence: Evidence) -> Iterator[str]:
             yield f"power.jsonl has samples over this window, none of them of {source}"
 
 
+def _never_steps_back(row: Row, evidence: Evidence) -> Iterator[str]:
+    """Boards count 64 bits of millijoules: a counter that stepped back within a window was reset."""
+    if "nvml-total-energy" not in _counted(row):
+        return
+    prefix, _, suffix = BOARD_COUNTER.partition("N")
+    for samples in evidence.samples(row):
+        for earlier, later in pairwise(samples[1:-1]):
+            for name in earlier.keys() & later.keys():
+                if name.startswith(prefix) and name.endswith(suffix) and later[name] < earlier[name]:
+                    yield f"energy_gpu_j is counted, and {name} in power.jsonl steps back over this window"
+                    return
+
+
+BOARD_COUNTER = "nvml.N.energy_mj"
+"""How the counters of boards are named in the trace."""
+
+
 def _covered(row: Row, evidence: Evidence) -> Spans:
     """Return each segment of a row's window with its samples; nothing where they do not reach over all of them."""
     edges = evidence.window(row)
@@ -162,6 +179,8 @@ def bounds_j(part: str, source: str, spans: Spans) -> tuple[float, float] | None
     """Return between what the samples have a part's joules; None where they have nothing on them."""
     if source == "rapl":
         return _counted_j(part, spans)
+    if source == "nvml-total-energy" and (counted := _board_j(spans)):
+        return counted
     prefix = SOURCES[source][2] if source in SOURCES else None
     if prefix is None or source == "codecarbon-tdp":
         return None
@@ -195,6 +214,19 @@ def _counted_j(part: str, spans: Spans) -> tuple[float, float] | None:
             wrapped = any(step < 0 for step in steps)
             high += float("inf") if wrapped else (sum(steps) + 2 * max(steps, default=0.0)) / 1e6
     return ((1 - COUNTER_SHARE) * low, (1 + COUNTER_SHARE) * high) if counters else None
+
+
+def _board_j(spans: Spans) -> tuple[float, float] | None:
+    """Return the least and the most that boards' counters went on by, of one or of all; None where there are none."""
+    prefix, _, suffix = BOARD_COUNTER.partition("N")
+    names = {n for _, _, s in spans for one in s for n in one if n.startswith(prefix) and n.endswith(suffix)}
+    lows, highs = list[float](), list[float]()
+    for name in names:
+        values = [[s[name] / 1e3 for s in samples if name in s] for _, _, samples in spans]
+        steps = [[b - a for a, b in pairwise(counted)] for counted in values]
+        lows.append(sum(sum(of_span[2:-2]) for of_span in steps))
+        highs.append(sum(sum(of_span) + 2 * max(of_span, default=0.0) for of_span in steps))
+    return ((1 - COUNTER_SHARE) * min(lows), (1 + COUNTER_SHARE) * sum(highs)) if names else None
 
 
 def _mirrors(a: Sequence[float], b: Sequence[float]) -> bool:
@@ -258,6 +290,7 @@ def _hides_no_energy(row: Row, evidence: Evidence) -> Iterator[str]:
 JOULES = (
     Check(_was_there, EDITED),
     Check(_has_its_samples, "Restore power.jsonl, or measure again."),
+    Check(_never_steps_back, "These joules are none: the counter was reset. Measure again."),
     Check(_agrees_with_its_samples, EDITED, dependent=True),
     Check(_agrees_with_its_model, EDITED, dependent=True),
     Check(_draws_more_than_idle, EDITED),

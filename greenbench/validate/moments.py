@@ -3,8 +3,10 @@
 import math
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from statistics import median
 
 from greenbench.results import frames, record, store
+from greenbench.results.runfiles import MAX_PASSES
 from greenbench.validate.evidence import SAME_CLOCK_S, Check, Evidence, ResultLine, Row
 
 FIRST_UTC = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -120,11 +122,35 @@ def _ended_when_it_could(row: Row, evidence: Evidence) -> Iterator[str]:
         )
 
 
+def _made_its_passes(row: Row, evidence: Evidence) -> Iterator[str]:
+    """A row counts the passes that ``windows.jsonl`` has the seconds of; the last alone ends after what was asked."""
+    edges, n_passes = evidence.window(row), row["n_passes"]
+    pass_s = (edges or {}).get("pass_s")
+    if pass_s is None:
+        return
+    if len(pass_s) != min(n_passes, MAX_PASSES):
+        yield f"n_passes is {n_passes}, {store.WINDOWS} has the seconds of {len(pass_s)} passes"
+    elif sum(pass_s) > row["wall_s"] + EDGE_S:
+        yield f"the passes in {store.WINDOWS} took {sum(pass_s):.4g} s, wall_s is {row['wall_s']:.4g}"
+    elif n_passes == len(pass_s) and sum(pass_s) < LEAST_BUSY * row["wall_s"] - EDGE_S:
+        yield f"the passes in {store.WINDOWS} took {sum(pass_s):.4g} s of {row['wall_s']:.4g} s: some were left out"
+    elif median(pass_s) * n_passes > MOST_BUSY * row["wall_s"] + EDGE_S:
+        told = f"{len(pass_s)} in {store.WINDOWS} took {median(pass_s):.3g} s each"
+        yield f"n_passes is {n_passes} in {row['wall_s']:.4g} s, the first {told}"
+    elif sum(pass_s[:-1]) > evidence.steps.window_s:
+        yield f"the window had {evidence.steps.window_s:g} s before its last pass, which would not have begun then"
+
+
+LEAST_BUSY, MOST_BUSY = 0.25, 1.5
+"""The share of a window that its batches take at least, for the rest is the loop between them; and at most, by the
+median of its first passes, which may be slower than those that follow."""
+
 MOMENTS = (
     Check(_is_dated, MEASURE),
     Check(_has_its_window, MEASURE, dependent=True),
     Check(_is_apart, "Restore windows.jsonl, or measure again."),
     Check(_fills_its_window, "Restore the row from its run, or measure again."),
     Check(_ended_when_it_could, "Restore the row from its run, or measure again."),
+    Check(_made_its_passes, "Restore the row and windows.jsonl from their run, or measure again."),
 )
 """What holds of the time of a measured row."""

@@ -7,11 +7,14 @@ from statistics import median
 from typing import Any
 
 from greenbench.datasets.known import KNOWN
+from greenbench.errors import GreenbenchError
+from greenbench.extras import PACKAGES
 from greenbench.power.log import EXTERNAL
 from greenbench.results import record, store
 from greenbench.results.record import KEYS, Key, key_of
 from greenbench.suite import plan
 from greenbench.suite.config import Suite
+from greenbench.suite.entries import VariantEntry, build_variant
 from greenbench.text.population import EARLIER
 from greenbench.validate.evidence import Evidence, Problem, ResultLine
 
@@ -42,6 +45,35 @@ def earlier_intervals(lines: Sequence[ResultLine]) -> Iterator[Problem]:
         what = f"the intervals of {len(earlier)} rows are an earlier version's bootstrap, too narrow for few speakers"
         fix = "Measure again; `greenbench rescore` adds what they are by this version."
         yield Problem("warning", str(earlier[0].file), what, fix)
+
+
+def unnamed(lines: Sequence[ResultLine], evidence: Evidence) -> Iterator[Problem]:
+    """Find packages that variants were measured with and ``run.json`` does not name."""
+    measured = {line.row["variant"] for line in lines if line.row.get("status") == "ok"}
+    needed = {"greenbench"} if measured else set[str]()
+    for entry in evidence.run["suite"]["variants"]:
+        if entry["name"] in measured:
+            needed |= _packages(entry)
+    if absent := sorted(needed - evidence.run["versions"].keys()):
+        what = f"versions does not name {', '.join(absent)}, without which these variants cannot be measured"
+        yield Problem("error", str(evidence.folder / store.RUN), what, "Restore run.json, or measure again.")
+
+
+def _packages(entry: Mapping[str, Any]) -> set[str]:
+    """Return the packages that a variant does not run without; none of one whose family is not installed here."""
+    try:
+        needed = build_variant(VariantEntry.model_validate(entry)).extras
+    except GreenbenchError:
+        return set()
+    return {module.replace("_", "-") for extra in needed for module in PACKAGES[extra]}
+
+
+def untimed(evidence: Evidence) -> Iterator[Problem]:
+    """Say once that nothing but its rows tells how many passes the windows of an earlier version had."""
+    windows = [line for line in evidence.edges if line.row["kind"] == "window" and line.row["scenario"] != "server"]
+    if any(line.row.get("pass_s") is None for line in windows):
+        what = "the seconds of passes (pass_s) are not told, so that n_passes is the rows' word"
+        yield Problem("warning", str(evidence.folder / store.WINDOWS), what, "Measure again, with this version.")
 
 
 def repeated(lines: Sequence[ResultLine], evidence: Evidence) -> Iterator[Problem]:

@@ -258,6 +258,10 @@ def test_compare_fails_with_3_beyond_a_threshold(two_runs: tuple[Path, Path]) ->
         (["a", "nowhere"], "nowhere: there is no such run, folder or file."),
         (["a", "other"], "nothing here can be compared: dataset d against e"),
         (["a", "b", "--fail-on", "cer:+1pp", "--fail-on", "load_s:+5%"], "'load_s:+5%': could not be judged"),
+        (
+            ["a", "b", "--metric", "rtfx", "--metric", "energy_j"],
+            "--metric energy_j: could not be compared (measured in",
+        ),
     ],
 )
 def test_compare_refuses_in_one_line(two_runs: tuple[Path, Path], fake_run, arguments: list[str], says: str) -> None:

@@ -214,6 +214,23 @@ def test_words_over_silence_are_doubted(level: float, reference: str, is_doubted
     assert [doubt.startswith("a: its loudest sample is") for doubt in corpus.census.doubts] == [True] * is_doubted
 
 
+@pytest.mark.parametrize(
+    ("rate_hz", "reference", "is_doubted"),
+    [
+        (16_000, "the full duck sleeps in the attic", False),
+        (8_000, "the full duck sleeps in the attic", True),
+        (8_000, "the full duck", False),
+    ],
+)
+def test_words_in_too_short_a_time_are_doubted(rate_hz: int, reference: str, is_doubted: bool) -> None:
+    """Speech whose header declares twice its rate is over in half the time, whatever the rest of the header says."""
+    spoken_s = 2.0
+    audio = np.full(int(spoken_s * rate_hz), 0.1, np.float32)  # taken for samples at 16 kHz
+    corpus = Corpus(lambda: iter([Clip("a", lambda: audio, reference)]))
+    ids(corpus)
+    assert ["faster than anybody speaks" in doubt for doubt in corpus.census.doubts] == [True] * is_doubted
+
+
 def test_two_utterances_of_one_id_are_refused() -> None:
     """A data set that uses an id twice cannot be scored by id, so it is an error that names the id."""
     clips = [Clip("same", lambda: np.zeros(160, np.float32), "A"), Clip("same", lambda: np.zeros(160, np.float32), "B")]

@@ -18,6 +18,7 @@ from greenbench import identifiers, registry
 from greenbench.datasets.corpus import Corpus
 from greenbench.datasets.manifest import Manifest
 from greenbench.errors import BadAudioError, InputError, MissingError
+from greenbench.text.characters import as_read
 
 Write = Callable[..., Manifest]
 
@@ -118,7 +119,24 @@ def test_ids_and_speakers_are_taken_where_given(write: Write) -> None:
         ('{"audio_filepath": "s3://bucket/b.wav", "text": "B"}', "is an address, not a file: download it"),
         *(
             (f'{{"audio_filepath": "b.wav", "text": "B", "{key}": 1.5}}', f"{key}: says ")
-            for key in ("start", "end", "begin", "stop", "start_time", "end_time", "channel", "speed", "tempo")
+            for key in (
+                "start",
+                "end",
+                "begin",
+                "stop",
+                "start_time",
+                "end_time",
+                "channel",
+                "speed",
+                "tempo",
+                "offset_s",
+                "offset_ms",
+                "start_sec",
+                "end_seconds",
+                "begin_time_s",
+                "start_frame",
+                "OFFSET_S",
+            )
         ),
         ('{"audio_filepath": "b.wav", "text": "B", "supervisions": [{}]}', "write it as `offset` and `duration`"),
         ('{"audio_filepath": "b.wav", "text": "B", "channel": 0}', "write that channel to a file of its own (got 0)"),
@@ -248,6 +266,13 @@ def test_a_blank_speaker_is_not_known(write: Write, speaker: str | None) -> None
     assert [clip.speaker for clip in write({"audio_filepath": "a.wav", "text": "A", "speaker": speaker})()] == [None]
 
 
+@pytest.mark.parametrize("speaker", ["J\u00f6rg", " J\u00f6rg", "Jo\u0308rg", "J\u00f6rg\u200b", "\ufeffJ\u00f6rg"])
+def test_who_is_written_alike_is_one_speaker(write: Write, speaker: str) -> None:
+    """Blanks, invisible characters and how a letter is stored make no speaker more, and no interval narrower."""
+    (clip,) = write({"audio_filepath": "a.wav", "text": "A", "speaker": speaker})()
+    assert clip.speaker == "J\u00f6rg"
+
+
 def test_files_above_the_manifest_have_ids_without_dots(write: Write) -> None:
     """A path that climbs is no part of an id; nor is a home folder."""
     lines = ("../lib/a.wav", "~/b.wav", r"..\lib\c.wav")
@@ -340,7 +365,7 @@ names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(names, names, st.none() | names), min_size=1, max_size=8, unique_by=lambda e: e[0]))
 def test_any_text_survives(entries: list[tuple[str, str, str | None]]) -> None:
-    """Ids, texts and speakers come back as written, line separators of other scripts and NUL included."""
+    """Ids and texts come back as written, line separators of other scripts and NUL included."""
     import tempfile
 
     keys = ("id", "text", "speaker")
@@ -353,7 +378,7 @@ def test_any_text_survives(entries: list[tuple[str, str, str | None]]) -> None:
         path.write_bytes("\n".join(lines).encode())
         clips = list(Manifest(path)())
     assert [(clip.id, clip.reference, clip.speaker) for clip in clips] == [
-        (name, text, speaker if (speaker or "").strip() else None) for name, text, speaker in entries
+        (name, text, as_read(speaker or "").strip() or None) for name, text, speaker in entries
     ]
 
 

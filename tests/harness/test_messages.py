@@ -110,7 +110,7 @@ def test_texts_and_edges_are_typed(job: Job, changes: dict) -> None:
 
 @pytest.mark.parametrize("segments", [[[1]], [[1, 2, 3]], [["1", "2"]], [1, 2], None])
 def test_a_window_is_pairs_of_seconds(job: Job, segments: Any) -> None:
-    edges = {"kind": "window", **job.key(0), "segments": [[1.5, 2]], "t_s": 2.0, "utc_s": 3.0}
+    edges = {"kind": "window", **job.key(0), "segments": [[1.5, 2]], "pass_s": [0.5], "t_s": 2.0, "utc_s": 3.0}
     assert isinstance(messages.read(sent(kind="window", row=edges), job), messages.Windowed)
     with pytest.raises(messages.UnreadableError):
         messages.read(sent(kind="window", row=edges | {"segments": segments}), job)

@@ -10,7 +10,7 @@ import pynvml
 import pytest
 
 from greenbench.hardware import gpus
-from greenbench.meters import measure, poller
+from greenbench.meters import measure, nvml, poller
 from greenbench.meters.nvml import Nvml
 from greenbench.plugins import Polled, Reading
 from greenbench.plugins.traces import Trace
@@ -90,6 +90,35 @@ def test_joules_that_no_board_draws_are_unknown(driver):
     quantity = read(driver, (2_500, 16_000_000))
     assert quantity.value is None
     assert "GPU board (2,000 W)" in quantity.note
+
+
+def seen(counted_w, sensed_w, steps=(), seconds=4.0):
+    """What a board's samples are at ten a second, and more millijoules from the sample of that number on."""
+    added, samples = dict(steps), []
+    for n in range(int(10 * seconds)):
+        mj = 1e3 * counted_w * n / 10 + sum(extra for at, extra in added.items() if n >= at)
+        found = {"nvml.0.energy_mj": mj, "nvml.0.power_w": sensed_w}
+        samples.append((n / 10, n / 10 + 0.001, found))
+    return samples
+
+
+@pytest.mark.parametrize(
+    ("counted_w", "sensed_w", "steps", "seconds", "told"),
+    [
+        (200, 200, {}, 4.0, None),
+        (200, 110, {}, 4.0, None),  # a sensor that lags
+        (200, 200, {20: -50_000}, 4.0, "stepped back"),
+        (200, 200, {20: 900_000}, 4.0, "jumped"),
+        (0.2, 200, {}, 4.0, "the counter makes it 0.2 W, the power sensor 200 W"),  # joules taken for millijoules
+        (1999, 20, {}, 4.0, "the counter makes it 2e+03 W, the power sensor 20 W"),
+        (0.2, 200, {}, 2.0, None),  # too short to tell from a sensor that lags
+    ],
+)
+def test_samples_contradict_a_counter(counted_w, sensed_w, steps, seconds, told):
+    """One that goes back, jumps, or counts in another unit than the driver's power is no energy."""
+    reads, joules = seen(counted_w, sensed_w, steps, seconds), counted_w * seconds
+    why = nvml._jump(reads, "nvml.0.energy_mj") or nvml._other_power(reads, ["nvml.0.power_w"], joules, seconds)
+    assert (why is None) if told is None else told in why
 
 
 def test_a_window_under_the_update_is_unknown(driver):

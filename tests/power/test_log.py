@@ -62,6 +62,7 @@ def test_columns_can_be_named(log) -> None:
         ("timestamp,watts\n1700000000,20\nyesterday,20\n", r"wall.csv:3: the time 'yesterday' is neither ISO 8601"),
         ("timestamp,watts\n1700000000000,20\n", r"wall.csv:2: .*milliseconds have to be divided by 1000"),
         ("timestamp,watts\n1700000000,20 W\n", r"wall.csv:2: the power '20 W' is not a number of watts"),
+        ("timestamp,watts\n1700000000,1_0\n", r"wall.csv:2: the power '1_0' is not a number of watts"),
         (
             "when,watts\n1700000000,20\n",
             r"no column with the time \(timestamp, time, t\) among: when, watts\. .*--time",
@@ -216,7 +217,9 @@ def test_lines_that_would_be_other_watts_are_refused(log, text: str, said: str) 
         read(log(text))
 
 
-@pytest.mark.parametrize("column", ["power_kw", "Power [mW]", "voltage", "energy_kwh", "apparent VA"])
+@pytest.mark.parametrize(
+    "column", ["power_kw", "Power [mW]", "voltage", "energy_kwh", "apparent VA", "apparent_power", "power_dBm"]
+)
 def test_a_column_of_another_unit_is_no_watts(log, column: str) -> None:
     """What a name says not to be watts is not taken for them, even where it was asked for."""
     with pytest.raises(InputError, match="is not in W by its name"):

@@ -16,6 +16,7 @@ from greenbench.results.record import KEYS, Record, to_row
 from greenbench.results.rescore import amend, rescore
 from greenbench.suite import config
 from greenbench.text import scorers
+from greenbench.validate import problems
 
 KEY = {
     "run_id": "r",
@@ -133,6 +134,26 @@ def test_rows_of_an_earlier_version_are_amended(sound_run: Callable[..., Path]) 
         row | {"flags": ["short-window", *row["flags"]], "flag_notes": ["as it was", *row["flag_notes"]]}
     ]
     assert amend(folder) == 0
+
+
+@pytest.mark.parametrize("char", ["\u00ad", "\ufeff", "\u200b"])
+def test_a_row_that_counted_invisible_characters_is_found_and_amended(
+    sound_run: Callable[..., Path], char: str
+) -> None:
+    """It keeps its normaliser's name: its texts no longer give its counts, which says what to do; others stand."""
+    folder = sound_run("r1", {"variant": "a", "rounds": [{"wall_s": 1.0 + n / 100} for n in range(3)], "n_wrong": 2})
+    amend(folder)
+    texts = [*store.read_rows(folder / store.HYPOTHESES)]
+    for text in texts:
+        if text["round"] == 0:
+            text["hypothesis"] = text["hypothesis"].replace(" wrongly", f" {char}")
+    (folder / store.HYPOTHESES).write_text("".join(json.dumps(text) + "\n" for text in texts))
+    told = [problem for problem in problems(folder) if "greenbench rescore --amend" in problem.what]
+    assert told
+    assert {problem.key[-2] for problem in told if problem.key} == {0}, "rows whose texts hold none stand"
+    assert amend(folder) == 1
+    assert [row["n_word_insertions"] for row in store.read_rows(folder / store.RECORDS)] == [0, 2, 2]
+    assert not [problem for problem in problems(folder) if "counted again" in problem.what]
 
 
 def write(path: Path, line: dict) -> None:

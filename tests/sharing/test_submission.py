@@ -246,6 +246,99 @@ def test_links_and_twins_are_refused(entry: Path, tmp_path: Path) -> None:
     assert "twice" in told(entry, tmp_path)
 
 
+def _two_names(archive: zipfile.ZipFile) -> None:
+    archive.writestr("r1/scores.jsonlXexe", "{}")
+    archive.infolist()[-1].orig_filename = "r1/scores.jsonl\0exe"
+    archive.infolist()[-1].filename = "r1/scores.jsonl\0exe"
+
+
+def _encrypted(archive: zipfile.ZipFile) -> None:
+    archive.writestr("r1/scores.jsonl", "{}")
+    archive.infolist()[-1].flag_bits |= 1
+
+
+def _strongly_encrypted(archive: zipfile.ZipFile) -> None:
+    archive.infolist()[1].flag_bits |= 0x40
+
+
+def _huge(archive: zipfile.ZipFile) -> None:
+    archive.writestr("r1/scores.jsonl", "{}")
+    archive.infolist()[-1].file_size = 2**62
+
+
+def _of_no_size(archive: zipfile.ZipFile) -> None:
+    archive.infolist()[-1].file_size = 0
+
+
+def _of_another_checksum(archive: zipfile.ZipFile) -> None:
+    archive.infolist()[1].CRC ^= 1
+
+
+def _renamed_in_the_list(archive: zipfile.ZipFile) -> None:
+    """The list and the header before the file have two names: programs that unpack by the one or the other differ."""
+    archive.writestr("r1/scores.jsonl", "{}")
+    archive.infolist()[-1].filename = "r1/control.jsonl"
+
+
+def _device(archive: zipfile.ZipFile) -> None:
+    archive.writestr("r1/scores.jsonl", "{}")
+    archive.infolist()[-1].external_attr = (stat.S_IFCHR | 0o666) << 16
+
+
+def _described_later(archive: zipfile.ZipFile) -> None:
+    """A data descriptor is announced, whose sizes nobody wrote."""
+    archive.infolist()[1].flag_bits |= 8
+    archive.infolist()[1].compress_size += 7
+
+
+TRICKS: dict[str, tuple[Callable[[zipfile.ZipFile], Any], str]] = {
+    "two names": (_two_names, "named in two ways"),
+    "a comment": (lambda archive: setattr(archive, "comment", b"<script>"), "or after its files"),
+    "an encrypted member": (_encrypted, "is a link or encrypted"),
+    "a strongly encrypted member": (_strongly_encrypted, "cannot be read as an entry"),
+    "a member of exabytes": (_huge, "unpacks to more than"),
+    "a member of no bytes": (_of_no_size, ""),
+    "a wrong checksum": (_of_another_checksum, "cannot be read as an entry"),
+    "another name in the list": (_renamed_in_the_list, ""),
+    "a device": (_device, "is a link or encrypted"),
+    "sizes that come later": (_described_later, "between or after its files"),
+    "a run's folder in other letters": (lambda a: a.writestr("R1/scores.jsonl", "{}"), "in other letters"),
+    "an archive in the archive": (lambda a: a.writestr("r1/scores.zip", b"PK"), "no file of an entry"),
+    "a folder": (lambda a: a.writestr("r1/", ""), "no file of an entry"),
+    "bzip2": (lambda a: a.writestr("r1/scores.jsonl", "", zipfile.ZIP_BZIP2), "by another method than deflate"),
+    "lzma": (lambda a: a.writestr("r1/scores.jsonl", "", zipfile.ZIP_LZMA), "by another method than deflate"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRICKS)
+def test_tricks_of_archives_are_refused(name: str, entry: Path, tmp_path: Path) -> None:
+    """What is hidden in an archive, or read otherwise by other programs, makes it no entry, and nothing escapes."""
+    trick, expected = TRICKS[name]
+    with zipfile.ZipFile(repack(entry, read(entry)), "a") as archive:
+        archive._didModify = True  # so that the changed list is written
+        trick(archive)
+    assert told(entry, tmp_path)
+    assert expected in told(entry, tmp_path / "again")
+    assert {path.name for path in tmp_path.iterdir()} <= {"entry.zip", "again", "unpacked", "results"}
+
+
+def test_bytes_that_no_hash_covers_are_refused(entry: Path, tmp_path: Path) -> None:
+    """A program before the archive, and keys of its manifest that stand twice, are no part of an entry."""
+    honest = entry.read_bytes()
+    entry.write_bytes(b"#!/bin/sh\nexit\n" + honest)
+    assert "bytes before, between or after its files" in told(entry, tmp_path)
+    files = read(entry)
+    repack(entry, files)
+    files.pop(MANIFEST)
+    with zipfile.ZipFile(entry) as archive:
+        manifest = archive.read(MANIFEST).decode()
+    with zipfile.ZipFile(entry, "w") as archive:
+        archive.writestr(MANIFEST, manifest.replace("{", '{"digest": "0", ', 1))
+        for name, data in files.items():
+            archive.writestr(name, data)
+    assert "the key 'digest' is given twice" in told(entry, tmp_path / "again")
+
+
 @pytest.mark.parametrize(
     ("limits", "expected"),
     [

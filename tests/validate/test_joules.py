@@ -8,14 +8,16 @@ import pytest
 from greenbench.plugins.traces import Session
 from greenbench.results.record import KEYS
 from greenbench.suite.protocol import PROTOCOLS
-from greenbench.validate.evidence import Evidence, ResultLine
-from greenbench.validate.joules import _agrees_with_its_samples
+from greenbench.validate.evidence import Evidence, ResultLine, Rule
+from greenbench.validate.joules import _agrees_with_its_samples, _never_steps_back
 
 START_S, END_S = 100.0, 104.0
 KEY = dict.fromkeys(KEYS, "x")
 
 
-def found(samples: list[dict[str, float]], part: str, joules: float, source: str) -> list[str]:
+def found(
+    samples: list[dict[str, float]], part: str, joules: float, source: str, rule: Rule = _agrees_with_its_samples
+) -> list[str]:
     """What is said of a row of four seconds whose part is said to have drawn so much."""
     row: dict[str, Any] = {**KEY, "wall_s": END_S - START_S, f"energy_{part}_j": joules,
                            f"energy_{part}_method": "counter", f"energy_{part}_source": source}  # fmt: skip
@@ -25,7 +27,7 @@ def found(samples: list[dict[str, float]], part: str, joules: float, source: str
         Path(), {}, PROTOCOLS["quick"], {}, {key: [[START_S, END_S]]}, {key: row},
         edges=[ResultLine(Path(), 1, edges)], at={key: 0}, trace=[Session(1e9, 0.1, samples)],
     )  # fmt: skip
-    return list(_agrees_with_its_samples(row, evidence))
+    return list(rule(row, evidence))
 
 
 def times() -> list[float]:
@@ -89,3 +91,23 @@ def test_boards_count_one_of_them_or_all(joules: float, holds: bool) -> None:
 def test_samples_that_do_not_reach_over_the_window_say_nothing() -> None:
     """A poller that began in the middle can neither confirm nor deny."""
     assert found(counted(20)[20:], "cpu", 1, "rapl") == []
+
+
+def board(watts: float, reset_at: int | None = None) -> list[dict[str, float]]:
+    """What a board's counter shows, and its power; it may begin anew at a sample."""
+    begun = [START_S - 10 if reset_at is None or n < reset_at else START_S + 2 for n in range(len(times()))]
+    return [{"t_s": t, "nvml.0.energy_mj": 1e3 * watts * (t - b), "nvml.0.power_w": watts}
+            for t, b in zip(times(), begun, strict=True)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("joules", "holds"), [(400, True), (0.4, False), (300, False), (500, False)])
+def test_joules_of_a_board_are_those_of_its_counter(joules: float, holds: bool) -> None:
+    """100 W for 4 s are 400 J: a quarter less, which a lagging sensor would forgive, its counter does not."""
+    assert bool(found(board(100), "gpu", joules, "nvml-total-energy")) is not holds
+
+
+def test_a_boards_counter_never_steps_back() -> None:
+    """It has 64 bits: one that stepped back was reset, and tells no joules."""
+    assert found(board(100), "gpu", 400, "nvml-total-energy", _never_steps_back) == []
+    (what,) = found(board(100, reset_at=30), "gpu", 400, "nvml-total-energy", _never_steps_back)
+    assert "nvml.0.energy_mj in power.jsonl steps back" in what
