@@ -19,9 +19,9 @@ def main() -> None:
             data.prepare()
             corpus = Corpus(data)
             n_words = sum(len(u.reference.split()) for chunk in corpus.chunks() for u in chunk)
-        assert corpus.census is not None
+        assert corpus.stats is not None
         source = f'"SLR{ARCHIVES[subset][0]}, md5 {ARCHIVES[subset][1]}"'
-        print(f'"{data.label}": Known({corpus.census.n_utterances}, {n_words}, "{corpus.census.data_hash}", {source}),')
+        print(f'"{data.label}": Known({corpus.stats.n_utterances}, {n_words}, "{corpus.stats.data_hash}", {source}),')
 
 
 if __name__ == "__main__":

@@ -105,10 +105,10 @@ def take(model: Any, steps: "Sequence[tuple[str, Step]]", context: "Context") ->
         folder = context.folder and context.folder / f"{number}-{label.partition('(')[0]}"  # without the settings
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
-        told: list[Any] = []
+        reported: list[Any] = []
         assert not isinstance(method, Export)
-        model = method(model, replace(context, folder=folder, report=told.append))
-        for report in told:
+        model = method(model, replace(context, folder=folder, report=reported.append))
+        for report in reported:
             context.report(report)
-        reports.append(told)
+        reports.append(reported)
     return model, reports

@@ -32,7 +32,7 @@ class OpenVino:
     """The model in OpenVINO's form, float32, run with the suite's threads.
 
     Attributes:
-        precision: of the arithmetic: ``f32``, or ``bf16`` on a device that has it, with weights kept in float16.
+        precision: of the computation: ``f32``, or ``bf16`` on a device that has it, with weights kept in float16.
         target: ``CPU``, or ``GPU`` for an Intel one.
     """
 

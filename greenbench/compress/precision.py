@@ -1,4 +1,4 @@
-"""Builds that choose the floating-point precision of weights and arithmetic."""
+"""Builds that choose the floating-point precision of weights and computation."""
 
 from dataclasses import dataclass, replace
 from typing import Any

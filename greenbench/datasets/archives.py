@@ -18,7 +18,7 @@ _TIMEOUT_S = (5, 30)
 def fetch_folder(url: str, md5: str, member: str, target: Path) -> None:
     """Download a ``.tar.gz`` archive and put one of its folders at ``target``.
 
-    Everything happens in a temporary folder beside ``target``, which is renamed into place at the very end:
+    Everything happens in a temporary folder next to ``target``, which is renamed into place at the very end:
     an interrupted call leaves no ``target`` and the next call starts anew. Should another process finish
     first, its folder is kept. A progress bar is shown where stderr is a terminal.
 

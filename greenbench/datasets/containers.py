@@ -116,7 +116,7 @@ def _wav(path: Path, heading: _Heading) -> str | None:
 
 
 def _wav_rate(found: _Wav, rate_hz: int) -> str | None:
-    """Hold the samples a second of a header against its bytes a second."""
+    """Compare the samples a second of a header with its bytes a second."""
     coding, bytes_per_s, frame_bytes = (
         int.from_bytes(found.fmt[a:b], "little") for a, b in ((0, 2), (8, 12), (12, 14))
     )
@@ -129,7 +129,7 @@ def _wav_rate(found: _Wav, rate_hz: int) -> str | None:
 
 
 def _wav_length(found: _Wav) -> str | None:
-    """Hold the bytes of samples that a header declares against those that there are."""
+    """Compare the bytes of samples that a header declares with those that there are."""
     declared = f"its header says {found.n_declared} bytes of samples, {found.n_there} follow"
     if found.n_declared >= _PLACEHOLDER:
         return None

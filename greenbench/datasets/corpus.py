@@ -33,8 +33,8 @@ CHUNK_S = 3600.0
 
 
 @dataclass
-class Census:
-    """What one whole pass over a data set met.
+class DatasetStats:
+    """What one whole pass over a data set found.
 
     Attributes:
         n_utterances: good ones.
@@ -76,7 +76,7 @@ class Corpus:
         self._clips, self._limit, self._on_bad_audio, self._chunk_s = clips, limit, on_bad_audio, chunk_s
         self._kept: list[Utterance] | None = None
         self._digests: dict[str, str] = {}
-        self.census: Census | None = None
+        self.stats: DatasetStats | None = None
 
     @property
     def in_memory(self) -> bool:
@@ -109,46 +109,46 @@ class Corpus:
         if self._kept is not None:
             yield self._kept
             return
-        census, digest, ids = Census(), hashlib.sha256(), set[str]()
+        stats, digest, ids = DatasetStats(), hashlib.sha256(), set[str]()
         chunk, chunk_s, n_chunks = list[Utterance](), 0.0, 0
-        for utterance in self._decode(census):
+        for utterance in self._decode(stats):
             if utterance.id in ids:
                 raise InputError(f"the data set has two utterances '{utterance.id}'; ids must be unique")
             ids.add(utterance.id)
-            census.n_utterances += 1
-            census.audio_s += utterance.duration_s
+            stats.n_utterances += 1
+            stats.audio_s += utterance.duration_s
             digest.update(identity(utterance.id, utterance.reference, utterance.n_samples, utterance.audio_digest))
             if chunk and chunk_s + utterance.duration_s > self._chunk_s:
                 yield chunk
                 chunk, chunk_s, n_chunks = [], 0.0, n_chunks + 1
             chunk.append(utterance)
             chunk_s += utterance.duration_s
-        if not census.n_utterances:
-            raise InputError(f"the data set has no usable utterance ({len(census.skipped)} bad files were skipped)")
-        census.data_hash = f"v{HASH_VERSION}-{digest.hexdigest()[:N_HASH]}"
-        self.census = census
+        if not stats.n_utterances:
+            raise InputError(f"the data set has no usable utterance ({len(stats.skipped)} bad files were skipped)")
+        stats.data_hash = f"v{HASH_VERSION}-{digest.hexdigest()[:N_HASH]}"
+        self.stats = stats
         if n_chunks == 0:
             self._kept = chunk
         yield chunk
 
-    def _decode(self, census: Census) -> Iterator[Utterance]:
+    def _decode(self, stats: DatasetStats) -> Iterator[Utterance]:
         for clip in self.clips():
             try:
-                with _noting(census.doubts, clip.id):
+                with _noting(stats.doubts, clip.id):
                     audio = clip.read()
-                census.doubts += [*_silent(clip, audio), *_hurried(clip, audio)]
+                stats.doubts += [*_silent(clip, audio), *_hurried(clip, audio)]
                 digest = self._digests.get(clip.id) or (clip.digest and clip.digest()) or samples_digest(audio)
             except BadAudioError as error:
                 if self._on_bad_audio == "fail":
                     raise self._refused(clip, error) from error
-                census.skipped.append(str(error))
+                stats.skipped.append(str(error))
                 continue
             self._digests[clip.id] = digest  # what a later pass reads is the same
             yield Utterance(clip.id, audio, clip.reference, clip.speaker, digest)
 
     def _refused(self, clip: Clip, error: BadAudioError) -> BadAudioError:
-        told = f"{error}{self._missing_too(clip.id) if _is_missing(error) else ''}"
-        return BadAudioError(f"{told}. Replace the file, or set on_bad_audio: skip.")
+        cause = f"{error}{self._missing_too(clip.id) if _is_missing(error) else ''}"
+        return BadAudioError(f"{cause}. Replace the file, or set on_bad_audio: skip.")
 
     def _missing_too(self, clip_id: str) -> str:
         """Name the other files that are not there."""
@@ -176,7 +176,7 @@ def _noting(doubts: list[str], clip_id: str) -> Iterator[None]:
 
 
 def _silent(clip: Clip, audio: Waveform) -> list[str]:
-    """Doubt words over what nobody can hear; silence without words may be meant."""
+    """Doubt words over inaudible speech; silence without words may be meant."""
     level = float(np.abs(audio).max(initial=0.0))
     if level >= MIN_LEVEL or not clip.reference.strip():
         return []

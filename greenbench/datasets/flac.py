@@ -1,4 +1,4 @@
-"""What the frames of a FLAC file say beside its header (RFC 9639): their rate, their number, and a second stream."""
+"""What the frames of a FLAC file say, not its header (RFC 9639): their rate, their number, and a second stream."""
 
 import mmap
 import re
@@ -74,7 +74,7 @@ def _frame(head: bytes, size: int) -> _Frame | None:
 
     Args:
         head: at least as many bytes.
-        size: samples of a frame, of which only the number is told where all are of one size.
+        size: samples of a frame, of which only the number is stated where all are of one size.
     """
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xFE != 0xF8 or head[2] < 0x10 or head[3] & 1:
         return None

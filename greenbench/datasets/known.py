@@ -1,4 +1,4 @@
-"""Published data sets by their names in rows: what each holds, so that a name can be held against the data behind it.
+"""Published data sets by their names in rows: what each holds, so that a name can be checked against its data.
 
 How a split is pinned: ``python tools/pin_data.py test-clean`` downloads the archive from OpenSLR into a new folder,
 checks its published md5 (``librispeech.ARCHIVES``), passes over it once and prints the split's ``Known`` line. The
@@ -52,7 +52,7 @@ def contradiction(dataset: str, data_hash: str, references: Sequence[str]) -> st
 
     Args:
         dataset: its name in rows.
-        data_hash: of the data, in the form of any version; one of an older version is held against nothing.
+        data_hash: of the data, in the form of any version; one of an older version is compared with nothing.
         references: the transcripts, as the data set gives them.
 
     Returns:
@@ -85,6 +85,6 @@ def meant(dataset: str) -> str | None:
 
 
 def is_pinned(dataset: str) -> bool:
-    """Say whether the data behind a name can be told from other data of the same size."""
+    """Say whether the data behind a name can be distinguished from other data of the same size."""
     name = meant(dataset)
     return name is not None and KNOWN[name].data_hash is not None

@@ -135,7 +135,7 @@ class LibriSpeech:
 
 
 def _visible(folder: Path, pattern: str) -> list[Path]:
-    """Return what matches, but for what macOS leaves beside files that it copies (``._84-121123-0000.flac``)."""
+    """Return what matches, but for what macOS adds to files that it copies (``._84-121123-0000.flac``)."""
     return [path for path in folder.glob(pattern) if not path.name.startswith(".")]
 
 

@@ -153,8 +153,8 @@ class Manifest:
             entry = _LINE.validate_python(content if self.transcribed else {**content, "text": None})
         except ValidationError as error:
             missing = error.errors()[0]["type"] == "missing"
-            told = _keys_found(content) if missing else first_problem(error)
-            raise InputError(f"{where}: {told}") from error
+            problem = _keys_found(content) if missing else first_problem(error)
+            raise InputError(f"{where}: {problem}") from error
         except ValueError as error:
             raise InputError(f"{where}: {error}") from error
         if self.transcribed and entry.text is None:
@@ -220,11 +220,13 @@ def _object(line: bytes) -> dict[str, Any]:
     """
     content = _json(line)
     if not isinstance(content, dict):
-        told = _NO_ARRAY if isinstance(content, list) else f"one JSON object a line is expected, not {_shown(content)}"
-        raise ValueError(told)  # noqa: TRY004 (one kind for all that a line can be)
-    for key, (none, told) in FOREIGN.items():
+        problem = (
+            _NO_ARRAY if isinstance(content, list) else f"one JSON object a line is expected, not {_shown(content)}"
+        )
+        raise ValueError(problem)  # noqa: TRY004 (one kind for all that a line can be)
+    for key, (none, meaning) in FOREIGN.items():
         if content.get(key) is not None and content[key] != none:
-            raise ValueError(f"{key}: {told} (got {_shown(content[key])})")
+            raise ValueError(f"{key}: {meaning} (got {_shown(content[key])})")
     for key in content:
         known = as_read(key).strip().lower()
         if _IN_A_UNIT.fullmatch(known) and content[key] not in (None, 0):

@@ -15,7 +15,7 @@ from greenbench.plugins import Clip
 
 @dataclass(frozen=True)
 class Quickstart:
-    """The bundled synthetic speech, 270 utterances in nine voices (how it was made stands beside it).
+    """The bundled synthetic speech, 270 utterances in nine voices (its folder has how it was made).
 
     Attributes:
         voices: ``seen``: those the bundled teacher was trained on, with sentences it was not; ``unseen``: the others.

@@ -27,12 +27,12 @@ def columns(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """
     by_edge = {line["edge"]: line for line in lines}
     start, end = by_edge.get("start"), by_edge.get("end")
-    told: dict[str, Any] = dict.fromkeys(COLUMNS)
+    found: dict[str, Any] = dict.fromkeys(COLUMNS)
     if start is None or end is None or start["reason"] or end["reason"]:
         reasons = {edge: line["reason"] if line else "not measured" for edge, line in (("start", start), ("end", end))}
         note = "; ".join(f"{edge} of the round: {reason}" for edge, reason in reasons.items() if reason)
-        return told | {"control_note": note}
-    told |= {
+        return found | {"control_note": note}
+    found |= {
         "control": start["control"],
         "control_rtfx": sqrt(start["rtfx"] * end["rtfx"]),
         "control_drift_pct": change_pct(start["rtfx"], end["rtfx"]),
@@ -40,9 +40,9 @@ def columns(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     energies = [line["energy_j_per_audio_s"] for line in (start, end)]
     methods = {(line["energy_method"], line["energy_scope"]) for line in (start, end)}
     if len(methods) == 1 and all(energy is not None and energy > 0 for energy in energies):
-        told["control_energy_j_per_audio_s"] = sqrt(energies[0] * energies[1])
-        told["control_energy_method"] = start["energy_method"]
-    return told
+        found["control_energy_j_per_audio_s"] = sqrt(energies[0] * energies[1])
+        found["control_energy_method"] = start["energy_method"]
+    return found
 
 
 def summary(lines: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -70,7 +70,7 @@ def _summed_up(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def told(found: Any) -> str:
+def describe(found: Any) -> str:
     """Say in one line what a device's controls were, from ``run.json``."""
     if not isinstance(found, Mapping) or not isinstance(found.get("rtfx"), (int, float)):
         reasons = found.get("reasons") if isinstance(found, Mapping) else None

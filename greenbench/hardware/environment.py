@@ -35,7 +35,7 @@ def machine() -> dict[str, Any]:
 
     Returns:
         ``os kernel python cpu_model n_cpu_packages n_cpus_physical n_cpus_logical n_cpus_usable memory_bytes
-        cpu_governor turbo virtualised gpus``; None where it cannot be told. ``memory_bytes`` is what the container
+        cpu_governor turbo virtualised gpus``; None where it is not known. ``memory_bytes`` is what the container
         may use, and each of ``gpus`` has what ``gpus.describe`` tells.
     """
     return {
@@ -108,7 +108,7 @@ def memory_bytes() -> int:
 
 
 def governor() -> str | None:
-    """Return what decides on the CPUs' clocks, all names where they differ, or None where that is not told."""
+    """Return what decides on the CPUs' clocks, all names where they differ, or None where that is not stated."""
     files = sorted(SYS.glob("devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor"))
     return ", ".join(sorted({text for path in files if (text := kernel.text(path))})) or None
 

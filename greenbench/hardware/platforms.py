@@ -21,7 +21,7 @@ class Platform:
     Attributes:
         id: digest of ``hardware``: machines that agree in it are one platform.
         name: for people.
-        hardware: what tells it apart.
+        hardware: what distinguishes it.
         software: what was seen on it, each with all its values: operating system's kernel, what its devices reached at
             most, drivers, versions.
         meters: those that answered on it.
@@ -42,7 +42,7 @@ def platform_id(run: Run) -> str:
 
 
 def hardware(run: Run) -> dict[str, Any]:
-    """Return what tells a run's machine from another; memory in whole GiB, as containers differ by a little."""
+    """Return what distinguishes a run's machine from another; memory in whole GiB, as containers differ by a little."""
     machine = _mapping(run.get("machine"))
     gpus = [_mapping(gpu) for gpu in machine.get("gpus") or () if isinstance(gpu, Mapping)]
     return {
@@ -68,32 +68,33 @@ def platforms(runs: Iterable[Run]) -> dict[str, Platform]:
 def _card(name: str, runs: list[Run]) -> Platform:
     machines = [_mapping(run.get("machine")) for run in runs]
     versions = [_mapping(run.get("versions")) for run in runs]
-    peaks = [f"{device}: {roofline.told(of)}" for run in runs for device, of in roofline.of_run(run).items()]
-    controls = [f"{device}: {control.told(of)}" for run in runs for device, of in _mapping(run.get("control")).items()]
+    peaks = [f"{device}: {roofline.describe(of)}" for run in runs for device, of in roofline.of_run(run).items()]
+    measured = [item for run in runs for item in _mapping(run.get("control")).items()]
+    controls = [f"{device}: {control.describe(of)}" for device, of in measured]
     drivers = [gpu.get("driver") for machine in machines for gpu in machine.get("gpus") or ()]
     seen = {key: [machine.get(key) for machine in machines] for key in ("kernel", "python", "cpu_governor", "turbo")}
     seen |= {"peaks": peaks, "control": controls, "gpu_driver": drivers} | {
         key: [known.get(key) for known in versions] for key in _VERSIONS
     }
     answered = {meter for run in runs for meter, why in _mapping(run.get("meters")).items() if why is None}
-    told = hardware(runs[0])
+    about = hardware(runs[0])
     return Platform(
         id=name,
-        name=_name(told),
-        hardware=told,
+        name=_name(about),
+        hardware=about,
         software={key: values for key, found in seen.items() if (values := _distinct(found))},
         meters=tuple(sorted(answered)),
         run_ids=tuple(sorted({str(run.get("run_id")) for run in runs})),
     )
 
 
-def _name(told: Mapping[str, Any]) -> str:
+def _name(about: Mapping[str, Any]) -> str:
     """Name a platform by its GPUs, if any, its CPU and its memory."""
-    gpus = [str(gpu["name"] or "GPU") for gpu in told["gpus"]]
+    gpus = [str(gpu["name"] or "GPU") for gpu in about["gpus"]]
     each = [f"{gpus.count(gpu)} × {gpu}" if gpus.count(gpu) > 1 else gpu for gpu in dict.fromkeys(gpus)]
-    n_cpus = told["n_cpus_usable"]
-    cpu = str(told["cpu"] or "unknown CPU") + (f" ({n_cpus} CPUs)" if n_cpus else "")
-    memory = [f"{told['memory_gib']} GiB"] if told["memory_gib"] else []
+    n_cpus = about["n_cpus_usable"]
+    cpu = str(about["cpu"] or "unknown CPU") + (f" ({n_cpus} CPUs)" if n_cpus else "")
+    memory = [f"{about['memory_gib']} GiB"] if about["memory_gib"] else []
     return ", ".join([*each, cpu, *memory])
 
 

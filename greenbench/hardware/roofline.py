@@ -1,4 +1,4 @@
-"""Roofline: what a machine can do at most, and which of its limits a row is held against."""
+"""Roofline: what a machine can do at most, and which of its limits a row is compared with."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,7 @@ PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8")
 """In which a model may multiply, in the order in which a row names them: ``fp32+int8``."""
 
 MAX_FOREIGN_PCT = 10.0
-"""Above this share of the CPUs used by others the peaks are too low: no row is held against them, nor are they kept."""
+"""Above this share of the CPUs used by others the peaks are too low to compare rows with, and are not kept."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Peaks:
         macs_per_s: by precision, multiply-accumulates a second of the fastest product of two large matrices.
         bytes_per_s: of memory read and written, as STREAM's triad counts them; None where not measured.
         threads: of the CPU.
-        foreign_pct: share of all CPUs that other processes used meanwhile; None where that cannot be told.
+        foreign_pct: share of all CPUs that other processes used meanwhile; None where that is not known.
         reason: why nothing was measured.
         engines: by precision, which engine was the fastest; nothing where an earlier version measured.
         failed: engine -> why it gave nothing.
@@ -39,14 +39,14 @@ class Peaks:
 
     @property
     def is_spoilt(self) -> bool:
-        """Whether others worked beside it."""
+        """Whether other processes used the CPUs meanwhile."""
         return (self.foreign_pct or 0.0) > MAX_FOREIGN_PCT
 
 
 def of_run(run: Mapping[str, Any]) -> dict[str, Peaks]:
     """Return a run's peaks by device; what is of another form counts as not measured."""
-    told = run.get("peaks")
-    return {name: read(content) for name, content in told.items()} if isinstance(told, Mapping) else {}
+    peaks = run.get("peaks")
+    return {name: read(content) for name, content in peaks.items()} if isinstance(peaks, Mapping) else {}
 
 
 def read(content: Any) -> Peaks:
@@ -80,7 +80,7 @@ def _number(value: Any) -> Any:
 def best(found: Sequence[Peaks]) -> Peaks:
     """Return the first of several measurements of one device with the fastest of each precision.
 
-    A rate that was reached can be reached, whoever worked beside: what is not the fastest was only too low.
+    A rate that was reached can be reached, whatever else ran: what is not the fastest was only too low.
     """
     rates, engines = dict[str, float](), dict[str, str]()
     for one in found:
@@ -107,14 +107,14 @@ def share(
 
 
 def ceiling(peaks: Peaks | None, compute_dtype: str | None) -> float | None:
-    """Return the multiply-accumulates a second that a row is held against: its share of them is never flattered.
+    """Return the multiply-accumulates a second that a row is compared with: its share of them is never overstated.
 
     Args:
         peaks: of its device.
         compute_dtype: the precisions that take part in the model's work, as the row has them.
 
     Returns:
-        The peak of the fastest of these; None where one of them is not known, or others worked beside.
+        The peak of the fastest of these; None where one of them is not known, or other processes used the CPUs.
     """
     if peaks is None or peaks.is_spoilt or not isinstance(compute_dtype, str):
         return None
@@ -123,7 +123,7 @@ def ceiling(peaks: Peaks | None, compute_dtype: str | None) -> float | None:
     return max(known) if len(known) == len(rates) else None
 
 
-def told(peaks: Peaks) -> str:
+def describe(peaks: Peaks) -> str:
     """Say in one line what a device reached; an operation is a multiplication or an addition."""
     if peaks.reason or not peaks.macs_per_s:
         return f"not measured: {peaks.reason or 'no reason recorded'}"

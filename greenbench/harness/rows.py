@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
-from greenbench.datasets.corpus import Census
+from greenbench.datasets.corpus import DatasetStats
 from greenbench.hardware.roofline import share
 from greenbench.harness import server
 from greenbench.harness.idle import WarmUp
@@ -34,7 +34,7 @@ class CellFacts:
 
     Attributes:
         model: provenance of the variant that was loaded, from ``described``.
-        census: of the data set.
+        stats: of the data set.
         engine_batching: how the engine runs a batch.
         device_name: product name of the device.
         metrics: load time, first utterance, idle power and size.
@@ -44,7 +44,7 @@ class CellFacts:
     """
 
     model: Mapping[str, Any]
-    census: Census
+    stats: DatasetStats
     engine_batching: str
     device_name: str | None
     metrics: Mapping[str, float | int | None]
@@ -103,8 +103,8 @@ def measured(job: Job, repeat: int, facts: CellFacts, window: Window) -> Record:
         ),
         **accuracy,
         "trace_lost_s": _trace_lost_s(job, window.reading),
-        "n_utterances": facts.census.n_utterances,
-        "n_skipped": len(facts.census.skipped),
+        "n_utterances": facts.stats.n_utterances,
+        "n_skipped": len(facts.stats.skipped),
     }
     provenance = {
         **_planned(job),
@@ -120,8 +120,8 @@ def measured(job: Job, repeat: int, facts: CellFacts, window: Window) -> Record:
         "mfu_note": mfu_note,
         "decoding": facts.decoding,
         "device_name": facts.device_name,
-        "data_hash": facts.census.data_hash,
-        "audio_doubts": _doubts(facts.census),
+        "data_hash": facts.stats.data_hash,
+        "audio_doubts": _doubts(facts.stats),
         "cell_s": time.perf_counter() - job.started_s,
         "timestamp_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
@@ -130,10 +130,10 @@ def measured(job: Job, repeat: int, facts: CellFacts, window: Window) -> Record:
     return Record(job.key(repeat), "ok", None, tuple(raised), metrics, provenance, tuple(raised.values()))
 
 
-def _doubts(census: Census) -> str | None:
+def _doubts(stats: DatasetStats) -> str | None:
     """Say what audio was warned of: the first, and how many there are."""
-    n_more = len(census.doubts) - 1
-    return census.doubts[0] + (f" (and {n_more} more)" if n_more else "") if census.doubts else None
+    n_more = len(stats.doubts) - 1
+    return stats.doubts[0] + (f" (and {n_more} more)" if n_more else "") if stats.doubts else None
 
 
 def hypotheses(job: Job, repeat: int, window: Window) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from greenbench.datasets.corpus import Census, Corpus
+from greenbench.datasets.corpus import Corpus, DatasetStats
 from greenbench.errors import AnswerError, GreenbenchError, words
 from greenbench.files.unicode import to_json, visible
 from greenbench.hardware import devices, environment
@@ -82,12 +82,12 @@ def run_cell(job: Job, channel: Channel) -> None:
     calibration = variant.calibration()  # before the model is loaded, which takes its time
     transcriber, metrics = _load(variant, job.cell, corpus, channel)
     product = environment.product(job.cell.device)  # torch then knows the GPU's identity, which meters ask for
-    assert corpus.census is not None
+    assert corpus.stats is not None
     dtype = transcriber.footprint.compute_dtype
     for warning in variant.warnings():
         channel.send("warning", text=f"{variant.name}: {warning}")
     model = rows.described(job, variant) | {"calibration": calibration and str(calibration)}
-    facts = rows.CellFacts(model, corpus.census, transcriber.batching, product, metrics, dtype, variant.decoding())
+    facts = rows.CellFacts(model, corpus.stats, transcriber.batching, product, metrics, dtype, variant.decoding())
     _measure(job, transcriber, corpus, facts, channel)
 
 
@@ -186,7 +186,7 @@ def _load(
         "first_utterance_s": time.perf_counter() - first_start,
         **size,
         "n_nonzero_params": _number("n_nonzero_params", transcriber.footprint.n_nonzero_params()),
-        "macs_per_audio_s": _number("macs", _macs_per_audio_s(transcriber.footprint, corpus.census)),
+        "macs_per_audio_s": _number("macs", _macs_per_audio_s(transcriber.footprint, corpus.stats)),
     }
 
 
@@ -219,10 +219,10 @@ def _number(name: str, value: Any) -> float | int | None:
     raise TypeError(f"footprint.{name} is {str(value)[:60]!r}: it must be a finite number, or None where it is unknown")
 
 
-def _macs_per_audio_s(footprint: Footprint, census: Census | None) -> float | None:
+def _macs_per_audio_s(footprint: Footprint, stats: DatasetStats | None) -> float | None:
     """Return the work for a second of audio in an utterance of the data set's mean length."""
-    assert census is not None
-    n_samples = round(census.audio_s / census.n_utterances * SAMPLE_RATE_HZ)
+    assert stats is not None
+    n_samples = round(stats.audio_s / stats.n_utterances * SAMPLE_RATE_HZ)
     return ratio(footprint.macs(n_samples), n_samples / SAMPLE_RATE_HZ)
 
 

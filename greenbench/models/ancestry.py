@@ -23,10 +23,10 @@ NAMED = "name:"
 """Begins an identity of which only the name of its row is known."""
 
 NO_REFERENCE = "no reference among these results"
-"""What stands beside the rank of a cell that is held against no other, and that no other is held against."""
+"""The note at the rank of a cell that is compared with no other as its teacher or student."""
 
 STATED = "its teacher is stated by the suite"
-"""What stands beside the rank of a cell whose own files do not name the model that it is held against."""
+"""The note at the rank of a cell whose own files do not name the model that it is compared with."""
 
 _STEP, _NEXT = " > ", " ; "
 

@@ -29,12 +29,12 @@ Run = Callable[[Mapping[str, npt.NDArray[Any]]], npt.NDArray[np.float32]]
 SIZE = "size.json"
 
 FORM = 4
-"""Version of what is kept; 2: the work beside the files, 3: what stays floats in OpenVINO's builds as float16, 4: the
+"""Version of what is kept; 2: the work is with the files, 3: what stays floats in OpenVINO's builds as float16, 4: the
 feature extractor's inputs."""
 
 
 @dataclass(frozen=True)
-class Source:
+class ExportSource:
     """A model to be exported.
 
     Attributes:
@@ -46,7 +46,7 @@ class Source:
     about: Mapping[str, Any]
 
 
-def files(source: Source, build: Export) -> Path:
+def files(source: ExportSource, build: Export) -> Path:
     """Return the folder of an exported model, exporting it in a process of its own if it is not kept.
 
     Only so is what a measured process holds in memory the same whether the export was at hand or not.
@@ -57,12 +57,12 @@ def files(source: Source, build: Export) -> Path:
     return cache.artefact(_about(source, build), partial(_export_elsewhere, source, build))
 
 
-def are_kept(source: Source, build: Export) -> bool:
+def are_kept(source: ExportSource, build: Export) -> bool:
     """Say whether the files of an exported model are kept, so that ``files`` has nothing to export."""
     return cache.holds(_about(source, build))
 
 
-def _about(source: Source, build: Export) -> dict[str, Any]:
+def _about(source: ExportSource, build: Export) -> dict[str, Any]:
     how = {"build": type(build).__name__, "settings": repr(build), "versions": build.versions(), "form": FORM}
     speech = {"calibration": build.calibrated_on().digest} if isinstance(build, Calibrated) else {}
     return {**source.about, **how, **speech}
@@ -85,7 +85,7 @@ def follow(before: Outline, build: str) -> Outline:
     return before
 
 
-def _export_elsewhere(source: Source, build: Export, folder: Path) -> None:
+def _export_elsewhere(source: ExportSource, build: Export, folder: Path) -> None:
     command = [sys.executable, "-m", "greenbench.models.exported"]
     order, env = pickle.dumps((source.load, build, folder)), {**os.environ, **IN_UTF8}
     done = subprocess.run(command, input=order, env=env, capture_output=True, check=False)
@@ -95,7 +95,7 @@ def _export_elsewhere(source: Source, build: Export, folder: Path) -> None:
 
 
 def _export(load: Callable[[], tuple[Any, Any]], build: Export, aside: Path) -> None:
-    """Write the model's files, and beside them what they weigh and how much work they are."""
+    """Write the model's files, and with them their size and the work of a transcription."""
     model, extractor = load()
     model = model.float()  # in which the engines take a model; its weights may come from a half
     counted = {"n_params": sum(p.numel() for p in model.parameters()), "work": work(model)}

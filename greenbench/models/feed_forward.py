@@ -1,6 +1,6 @@
 """How wide feed-forward layers are: as wide as their weights, since a transformers configuration has one width for all.
 
-A checkpoint's own shapes decide, so that nothing beside them can disagree with them.
+A checkpoint's own shapes decide, so that nothing else can contradict them.
 """
 
 from collections.abc import Iterable, Sequence

@@ -35,7 +35,7 @@ _Count = Annotated[int, Field(ge=0, le=2**53)]  # up to where JSON readers agree
 
 @dataclass(frozen=True)
 class Training:
-    """What one training took, and where it read best.
+    """What one training cost, and its best validation.
 
     Attributes:
         step: optimiser steps taken.
@@ -63,7 +63,7 @@ class Step:
     Attributes:
         use: its registered name.
         settings: all of its settings, defaults and seeds included.
-        training: what each training that it made took.
+        training: what each of its trainings cost.
     """
 
     use: str

@@ -72,8 +72,8 @@ def split(entries: Iterable[DatasetEntry], validation_share: float) -> tuple[lis
             name = f"{entry.name}/{utterance.id}"  # ids are a data set's own
             on_demand = OnDemand(name, clips[utterance.id], utterance.n_samples)
             spoken.append(replace(utterance, id=name) if read_s <= KEPT_S else on_demand)
-        assert corpus.census is not None
-        hashes[str(entry.name)] = corpus.census.data_hash
+        assert corpus.stats is not None
+        hashes[str(entry.name)] = corpus.stats.data_hash
     train, held_out = _hold_out(spoken, validation_share)
     return train, held_out, Speech(hashes, len(train), sum(u.duration_s for u in train), len(held_out))
 

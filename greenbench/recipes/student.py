@@ -36,7 +36,7 @@ def make_student(recipe: Recipe, out: Path, observe: Observer = unobserved) -> P
     Args:
         recipe: from ``load``.
         out: the student's folder, which becomes one in a single step at the end. Until then checkpoints and logs of its
-            trainings are in ``out/training``, and beside them which recipe they are of.
+            trainings are in ``out/training``, with a note of the recipe that they are of.
         observe: receives ``StudentFound`` where the student is there already, else ``StepStarted`` before each step,
             ``Phase`` for what takes long or goes on, and ``TrainingLogged`` for each row of a log.
 
@@ -97,7 +97,7 @@ def _make(recipe: Recipe, out: Path, device: str, observe: Observer) -> None:
 
 
 def _save(parts: Sequence[Any], made: Lineage, out: Path) -> None:
-    """Write the student's folder beside its place, and let it appear whole."""
+    """Write the student's folder aside, and move it into its place once it is whole."""
     with whole.folder(out, keep=True) as aside:
         for part in parts:
             part.save_pretrained(aside)

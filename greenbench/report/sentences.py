@@ -247,14 +247,14 @@ def harness(run: Mapping[str, Any]) -> str | None:
 
 def peaks(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return each device of a run and what it reached at most."""
-    return [(device, roofline.told(found)) for device, found in roofline.of_run(run).items()]
+    return [(device, roofline.describe(found)) for device, found in roofline.of_run(run).items()]
 
 
 def controls(run: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return each device of a run and how fast its control cell was, or that nobody knows."""
     known = run.get("control")
     if isinstance(known, Mapping) and known:
-        return [(device, control.told(found)) for device, found in known.items()]
+        return [(device, control.describe(found)) for device, found in known.items()]
     asked = (run.get("suite") or {}).get("control")
     why = "switched off (control: false)" if asked is False else "not measured"
     return [("control", f"{why}: whether the machine changed meanwhile is not known")]

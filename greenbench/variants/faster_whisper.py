@@ -87,7 +87,7 @@ class FasterWhisper:
         return f"{search}, language {self.language or 'guessed'}"
 
     def prepare(self) -> None:
-        """Fetch the weights if they are not here, and check that nothing is missing beside them."""
+        """Fetch the weights if they are not here, and check that no other file is missing."""
         _check_whole(self, _folder(self))
 
     def __call__(self, name: str, chain: Sequence[tuple[str, Step]]) -> Variant:  # noqa: ARG002

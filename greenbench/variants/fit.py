@@ -1,4 +1,4 @@
-"""What stands beside a model's weights in its folder, and whether it fits them."""
+"""The other files in a model's folder, and whether they fit its weights."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ from greenbench.errors import InputError
 from greenbench.plugins import SAMPLE_RATE_HZ
 
 LANGUAGE_MODEL = ("language_model", "alphabet.json")
-"""What transformers' ``Wav2Vec2ProcessorWithLM`` keeps in a checkpoint's folder beside the model."""
+"""What transformers' ``Wav2Vec2ProcessorWithLM`` adds to a checkpoint's folder."""
 
 
 def language_model(folder: Path) -> str | None:

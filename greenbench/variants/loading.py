@@ -13,17 +13,17 @@ from greenbench.models.precision import torch_dtype
 from greenbench.plugins import BARE, Method
 from greenbench.variants import fit
 from greenbench.variants.checkpoints import ARCHITECTURES, VOCABULARY
-from greenbench.variants.outline import Settings
+from greenbench.variants.outline import ModelSettings
 
 
-def trained_folder(settings: Settings) -> Path:
+def trained_folder(settings: ModelSettings) -> Path:
     """Return the folder of trained weights, fetched if need be and whole as far as can be seen without loading it."""
     folder = hub.fetch(str(settings.model), settings.revision)
     folders.check(str(settings.model), folder)
     return folder
 
 
-def module(settings: Settings, methods: Sequence[Method], device: str) -> Any:
+def module(settings: ModelSettings, methods: Sequence[Method], device: str) -> Any:
     """Return the model on a device with the methods applied in order."""
     from transformers import logging
 
@@ -36,7 +36,7 @@ def module(settings: Settings, methods: Sequence[Method], device: str) -> Any:
     return model
 
 
-def _trained(settings: Settings) -> Any:
+def _trained(settings: ModelSettings) -> Any:
     from transformers import AutoModelForCTC
 
     folder = trained_folder(settings)
@@ -63,7 +63,7 @@ def _trained(settings: Settings) -> Any:
 
 
 @contextmanager
-def _named_failures(settings: Settings) -> Iterator[None]:
+def _named_failures(settings: ModelSettings) -> Iterator[None]:
     """Turn what transformers raises about a folder into one line that names the model."""
     from safetensors import SafetensorError
 
@@ -76,12 +76,12 @@ def _named_failures(settings: Settings) -> Iterator[None]:
         ) from error
 
 
-def config_folder(settings: Settings) -> Path:
+def config_folder(settings: ModelSettings) -> Path:
     """Return the folder of the configuration of random weights, fetched if need be."""
     return hub.fetch(str(settings.config), settings.revision, kinds=("config.json",))
 
 
-def configuration(settings: Settings) -> Any:
+def configuration(settings: ModelSettings) -> Any:
     """Return the configuration of the model."""
     from transformers import AutoConfig, Wav2Vec2Config
 
@@ -95,7 +95,7 @@ def configuration(settings: Settings) -> Any:
         return AutoConfig.from_pretrained(trained_folder(settings))
 
 
-def _random(settings: Settings) -> Any:
+def _random(settings: ModelSettings) -> Any:
     import torch
     from transformers import AutoModelForCTC
 
@@ -103,14 +103,14 @@ def _random(settings: Settings) -> Any:
     return AutoModelForCTC.from_config(configuration(settings))
 
 
-def fitting_processor(settings: Settings) -> tuple[Any, Any]:
+def fitting_processor(settings: ModelSettings) -> tuple[Any, Any]:
     """Return the feature extractor and the tokeniser; refuse those that do not fit the model."""
     extractor, tokenizer = processor(settings)
     fit.check(settings.label, configuration(settings).vocab_size, extractor, tokenizer)
     return extractor, tokenizer
 
 
-def processor(settings: Settings) -> tuple[Any, Any]:
+def processor(settings: ModelSettings) -> tuple[Any, Any]:
     """Return the feature extractor and the tokeniser; random weights get those of the LibriSpeech checkpoints."""
     from transformers import AutoFeatureExtractor, AutoTokenizer, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor
 

@@ -8,7 +8,7 @@ from greenbench.plugins import Outline
 from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS
 
 
-class Settings(Protocol):
+class ModelSettings(Protocol):
     """The settings of the family, which say which model is meant."""
 
     @property
@@ -36,7 +36,7 @@ class Settings(Protocol):
         """The model, as part of a default name."""
 
 
-def to_fetch(settings: Settings) -> str | None:
+def to_fetch(settings: ModelSettings) -> str | None:
     """Say what of a model would be downloaded; None where it is here."""
     if settings.model is not None:
         return hub.to_fetch(settings.model, settings.revision)
@@ -44,7 +44,7 @@ def to_fetch(settings: Settings) -> str | None:
     return None if config in ARCHITECTURES else hub.to_fetch(config, settings.revision, kinds=("config.json",))
 
 
-def of(settings: Settings) -> Outline:
+def of(settings: ModelSettings) -> Outline:
     """Say of a model without its builds what its configuration and its lineage do; its folder is looked into.
 
     Raises:
@@ -62,7 +62,7 @@ def n_layers(config: Mapping[str, Any]) -> int | None:
     return n if isinstance(n, int) else None
 
 
-def _config(settings: Settings) -> Mapping[str, Any]:
+def _config(settings: ModelSettings) -> Mapping[str, Any]:
     """Return the configuration of a model as far as it is known here; empty where it is still to be fetched."""
     if settings.config in ARCHITECTURES:
         return _published(settings.config)

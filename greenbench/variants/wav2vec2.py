@@ -158,8 +158,8 @@ def _language_model(settings: Wav2Vec2) -> str | None:
 
 def _warnings(settings: Wav2Vec2) -> list[str]:
     found = _language_model(settings)
-    told = "is not used: decoding is greedy, so WER is not what the two reach together"
-    return [f"the language model that the checkpoint brings ({found}) {told}"] if found else []
+    effect = "is not used: decoding is greedy, so WER is not what the two reach together"
+    return [f"the language model that the checkpoint brings ({found}) {effect}"] if found else []
 
 
 # --- as a build ------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ class _Build:
         return [*self.methods, *filter(None, [self.export])]
 
 
-def _source(settings: Wav2Vec2, methods: Sequence[Method]) -> exported.Source:
+def _source(settings: Wav2Vec2, methods: Sequence[Method]) -> exported.ExportSource:
     """Describe the model to export by its weights, or by how random ones are drawn, and the methods before."""
     about: dict[str, Any] = {"config": settings.config, "seed": settings.seed}
     if settings.model is not None:
@@ -239,7 +239,7 @@ def _source(settings: Wav2Vec2, methods: Sequence[Method]) -> exported.Source:
     elif settings.config not in ARCHITECTURES:
         about["config.json"] = cache.digest(loading.config_folder(settings) / "config.json")
     about["methods"] = [repr(method) for method in methods]
-    return exported.Source(partial(_to_export, settings, methods), about)
+    return exported.ExportSource(partial(_to_export, settings, methods), about)
 
 
 def _to_export(settings: Wav2Vec2, methods: Sequence[Method]) -> tuple[Any, Any]:

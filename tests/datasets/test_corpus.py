@@ -54,7 +54,7 @@ def ids(corpus: Corpus) -> list[list[str]]:
 def digest(clips: list[Clip], **options) -> str:
     corpus = Corpus(lambda: iter(clips), **options)
     ids(corpus)
-    return corpus.census.data_hash
+    return corpus.stats.data_hash
 
 
 def test_a_corpus_that_fits_is_decoded_once() -> None:
@@ -92,13 +92,13 @@ def test_an_utterance_longer_than_a_chunk_is_a_chunk() -> None:
 
 
 def test_what_is_counted() -> None:
-    """The census has the utterances, their seconds and nothing skipped once a pass is over, and not before."""
+    """The stats has the utterances, their seconds and nothing skipped once a pass is over, and not before."""
     corpus = Corpus(Tape(5), chunk_s=2)
     next(corpus.chunks())
-    assert corpus.census is None
+    assert corpus.stats is None
     for _ in range(2):
         ids(corpus)
-        assert (corpus.census.n_utterances, corpus.census.audio_s, corpus.census.skipped) == (5, 5.0, [])
+        assert (corpus.stats.n_utterances, corpus.stats.audio_s, corpus.stats.skipped) == (5, 5.0, [])
 
 
 def test_the_limit_comes_before_decoding() -> None:
@@ -117,11 +117,11 @@ def test_a_bad_file_stops_the_pass_with_a_remedy() -> None:
 
 
 def test_bad_files_are_skipped_and_counted() -> None:
-    """Under `skip` the good ones remain, and the census tells each bad one."""
+    """Under `skip` the good ones remain, and the stats tells each bad one."""
     corpus = Corpus(Tape(bad=(1, 3)), on_bad_audio="skip")
     assert ids(corpus) == [["u0", "u2"]]
-    assert corpus.census.n_utterances == 2
-    assert corpus.census.skipped == [f"u{i}.wav: bad audio: it is empty" for i in (1, 3)]
+    assert corpus.stats.n_utterances == 2
+    assert corpus.stats.skipped == [f"u{i}.wav: bad audio: it is empty" for i in (1, 3)]
 
 
 def test_a_skipped_file_counts_towards_the_limit() -> None:
@@ -184,7 +184,7 @@ def test_later_passes_give_the_same_digests_and_compute_none() -> None:
 
 @pytest.mark.filterwarnings("ignore::greenbench.datasets.audio.AudioWarning")
 def test_what_audio_is_warned_of_is_counted_and_passed_on() -> None:
-    """A warning of a file is in the census by its utterance, without its path; other warnings are left alone."""
+    """A warning of a file is in the stats by its utterance, without its path; other warnings are left alone."""
 
     def read(level: float) -> Waveform:
         if level:
@@ -193,7 +193,7 @@ def test_what_audio_is_warned_of_is_counted_and_passed_on() -> None:
 
     corpus = Corpus(lambda: iter(Clip(f"u{i}", lambda i=i: read(i), "") for i in range(3)))
     ids(corpus)
-    assert corpus.census.doubts == ["u1: its 2 channels cancel", "u2: its 2 channels cancel"]
+    assert corpus.stats.doubts == ["u1: its 2 channels cancel", "u2: its 2 channels cancel"]
     with pytest.warns(DeprecationWarning, match="old"):
         ids(
             Corpus(
@@ -211,7 +211,7 @@ def test_words_over_silence_are_doubted(level: float, reference: str, is_doubted
     audio = (level * np.sin(np.arange(1600))).astype(np.float32)
     corpus = Corpus(lambda: iter([Clip("a", lambda: audio, reference)]))
     ids(corpus)
-    assert [doubt.startswith("a: its loudest sample is") for doubt in corpus.census.doubts] == [True] * is_doubted
+    assert [doubt.startswith("a: its loudest sample is") for doubt in corpus.stats.doubts] == [True] * is_doubted
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_words_in_too_short_a_time_are_doubted(rate_hz: int, reference: str, is_
     audio = np.full(int(spoken_s * rate_hz), 0.1, np.float32)  # taken for samples at 16 kHz
     corpus = Corpus(lambda: iter([Clip("a", lambda: audio, reference)]))
     ids(corpus)
-    assert ["faster than anybody speaks" in doubt for doubt in corpus.census.doubts] == [True] * is_doubted
+    assert ["faster than anybody speaks" in doubt for doubt in corpus.stats.doubts] == [True] * is_doubted
 
 
 def test_two_utterances_of_one_id_are_refused() -> None:

@@ -19,9 +19,9 @@ def test_the_bundled_speech_is_the_one_that_is_pinned(data: Quickstart) -> None:
     """Passing over the package's files gives the pinned counts and hash, on every machine."""
     corpus = Corpus(data)
     texts = [u.reference for chunk in corpus.chunks() for u in chunk]
-    assert corpus.census is not None
-    assert corpus.census.data_hash == KNOWN[data.label].data_hash
-    assert contradiction(data.label, corpus.census.data_hash, texts) is None
+    assert corpus.stats is not None
+    assert corpus.stats.data_hash == KNOWN[data.label].data_hash
+    assert contradiction(data.label, corpus.stats.data_hash, texts) is None
 
 
 def test_every_evaluation_split_of_librispeech_is_known() -> None:

@@ -106,7 +106,7 @@ def test_a_bad_file_is_reported_with_the_shortest(header: bool) -> None:
     for number, n_skipped in ((1, 1), (2, 0)):
         corpus = Corpus(bucket(clips, number, 2), on_bad_audio="skip")
         assert list(corpus.chunks())
-        assert len(corpus.census.skipped) == n_skipped
+        assert len(corpus.stats.skipped) == n_skipped
 
 
 @pytest.mark.parametrize(

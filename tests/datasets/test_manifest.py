@@ -244,7 +244,7 @@ def test_ids_are_alike_wherever_the_audio_lies(tmp_path: Path) -> None:
         path.write_text("\n".join(lines))
         corpus = Corpus(Manifest(path))
         ids.add(tuple(u.id for chunk in corpus.chunks() for u in chunk))
-        hashes.add(corpus.census.data_hash)
+        hashes.add(corpus.stats.data_hash)
     assert ids == {("s1/a", "s1/b", "s2/a")}
     assert len(hashes) == 1
 

@@ -8,9 +8,9 @@ def test_the_bundled_speech_is_large_and_varied_enough() -> None:
     """At least 200 utterances, 10 minutes and 6 voices, 2 of them unseen; every file decodes to its length."""
     corpus = Corpus(Quickstart())
     (utterances,) = corpus.chunks()
-    assert corpus.census is not None
-    assert corpus.census.n_utterances >= 200
-    assert corpus.census.audio_s >= 600
+    assert corpus.stats is not None
+    assert corpus.stats.n_utterances >= 200
+    assert corpus.stats.audio_s >= 600
     assert len({u.speaker for u in utterances}) >= 6
     assert len({clip.speaker for clip in Quickstart("unseen")()}) >= 2
 

@@ -100,7 +100,7 @@ SAMPLES = b"".join(
         *({"t_s": 1 + n / 10, "t_end_s": 1.01 + n / 10, "rapl.package-0.energy_uj": 7 * n} for n in range(9)),
     )
 )
-PROGRESS = json.dumps(asdict(progress.Progress(7, 30.5, 12.0, 99.0, "counter", 0.5, 5))).encode()
+PROGRESS = json.dumps(asdict(progress.TrainingState(7, 30.5, 12.0, 99.0, "counter", 0.5, 5))).encode()
 ABOUT = {"build": "a build", "settings": "none"}
 CELL = verification.VerifiedCell("v", "d", "cpu", "offline", 1, 9, 9, None, None, 1.1, 0.9, 1.0, 1.2, ("a note",))
 RECORD = verification.as_json(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from greenbench.hardware.roofline import Peaks, best, ceiling, of_run, read, share, told
+from greenbench.hardware.roofline import Peaks, best, ceiling, describe, of_run, read, share
 from greenbench.metrics import mfu_pct
 
 PEAKS = Peaks({"fp32": 1e11, "bf16": 3e11, "int8": 2e11}, 2e10, 2, 3.0)
@@ -60,7 +60,7 @@ def test_peaks_say_which_engine_reached_them_and_which_did_not() -> None:
     """What a run.json holds of engines is read back and said."""
     content = {"macs_per_s": {"fp32": 1e11}, "engines": {"fp32": "openvino"}, "failed": {"numpy": "no BLAS"}}
     found = read(content | {"n_measured": 2})
-    assert told(found) == (
+    assert describe(found) == (
         "fp32 0.2 by openvino TFLOP/s; numpy gave nothing: no BLAS; measured 2 times, since a row was above it"
     )
     odd = read({"engines": 3, "failed": {"numpy": 3}, "n_measured": "x"})
@@ -91,8 +91,8 @@ def test_a_run_of_an_earlier_version_has_none() -> None:
 
 def test_a_machine_says_what_it_reached() -> None:
     """In units that people read; a busy machine says so, and one that was not measured why."""
-    assert told(PEAKS) == "fp32 0.2, bf16 0.6, int8 0.4 TFLOP/s; memory 20 GB/s; 2 threads"
-    busy = told(Peaks({"fp32": 1e11}, foreign_pct=43.2))
+    assert describe(PEAKS) == "fp32 0.2, bf16 0.6, int8 0.4 TFLOP/s; memory 20 GB/s; 2 threads"
+    busy = describe(Peaks({"fp32": 1e11}, foreign_pct=43.2))
     assert busy == "fp32 0.2 TFLOP/s; too low: other processes used 43 % of the CPUs meanwhile"
-    assert told(Peaks(reason="no torch")) == "not measured: no torch"
-    assert told(Peaks()) == "not measured: no reason recorded"
+    assert describe(Peaks(reason="no torch")) == "not measured: no torch"
+    assert describe(Peaks()) == "not measured: no reason recorded"

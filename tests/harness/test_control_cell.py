@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from greenbench.hardware.control import COLUMNS, INTERRUPTED, columns, summary, told
+from greenbench.hardware.control import COLUMNS, INTERRUPTED, columns, describe, summary
 from greenbench.hardware.platforms import platforms
 from greenbench.harness import control_cell
 from greenbench.harness.control_cell import Bracket, complete
@@ -156,9 +156,9 @@ def test_a_run_says_how_fast_its_controls_were() -> None:
         "control": "control-1", "rtfx": pytest.approx(200), "rtfx_min": 100.0, "rtfx_max": 400.0, "n_measured": 2,
         "reasons": ["killed"],
     }  # fmt: skip
-    assert told(found["cpu"]) == "RTFx 200, from 100 to 400 in 2 measurements (control-1)"
-    assert told(found["cuda"]) == "not measured: no torch"
-    assert told({}) == told(3) == "not measured: no reason recorded"
+    assert describe(found["cpu"]) == "RTFx 200, from 100 to 400 in 2 measurements (control-1)"
+    assert describe(found["cuda"]) == "not measured: no torch"
+    assert describe({}) == describe(3) == "not measured: no reason recorded"
 
 
 # --- in a run --------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from greenbench.datasets.corpus import Census
+from greenbench.datasets.corpus import DatasetStats
 from greenbench.hardware.roofline import Peaks
 from greenbench.harness import rows
 from greenbench.harness.idle import WarmUp
@@ -20,7 +20,7 @@ from greenbench.suite.plan import plan
 TEXTS = {"a": "RED GREEN", "b": "BLUE", "c": ""}
 MODEL = {"synthetic": False}
 FACTS = CellFacts(
-    MODEL, Census(3, 5.0, [], "hash"), "padded", "a CPU", {"load_s": 1.5, "idle_power_w": 2.0, "n_params": 7}
+    MODEL, DatasetStats(3, 5.0, [], "hash"), "padded", "a CPU", {"load_s": 1.5, "idle_power_w": 2.0, "n_params": 7}
 )
 ACCURACY = [name for name in METRICS if name.startswith(("wer", "cer", "n_ref_", "n_word_", "n_char_"))]
 
@@ -177,7 +177,7 @@ def test_flags_see_the_protocols_window_and_the_census(job: Job, window: Window)
     """A window under the protocol's, a skipped file and a changing text are flagged in the row."""
     window.reading.quantities["wall_s"] = Quantity(0.19, "counter", "perf_counter")
     window.unstable = True
-    facts = replace(FACTS, census=Census(3, 5.0, ["x.wav: bad audio"], "hash"))
+    facts = replace(FACTS, stats=DatasetStats(3, 5.0, ["x.wav: bad audio"], "hash"))
     row = measured(job, window, facts)
     assert row["flags"] == ["short-window", "unstable-text", "audio-skipped"]
     assert row["n_skipped"] == 1
@@ -250,6 +250,6 @@ def test_hypotheses_have_the_rows_key(job: Job, window: Window) -> None:
 )
 def test_doubts_about_audio_are_told_and_flagged(job: Job, window: Window, doubts: list[str], told: str | None) -> None:
     """What audio was warned of is in the row, the first with the number of others, and keeps it from ranks."""
-    row = measured(job, window, replace(FACTS, census=Census(3, 5.0, [], "hash", doubts)))
+    row = measured(job, window, replace(FACTS, stats=DatasetStats(3, 5.0, [], "hash", doubts)))
     assert row["audio_doubts"] == told
     assert row["flags"] == (["audio-doubtful"] if told else [])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from greenbench.datasets.corpus import Census, Corpus
+from greenbench.datasets.corpus import Corpus, DatasetStats
 from greenbench.harness import rows, worker
 from greenbench.harness.job import Job
 from greenbench.meters.clock import Clock
@@ -54,7 +54,7 @@ def test_a_window_follows_its_own_warm_up(suite_data: dict, monkeypatch: pytest.
     assert list(corpus.chunks())
     job = Job("r", 0, loaded, cell)
     model = rows.described(job, build_variant(cell.variant))
-    facts = rows.CellFacts(model, corpus.census, "sequential", None, {"load_s": 1.0})
+    facts = rows.CellFacts(model, corpus.stats, "sequential", None, {"load_s": 1.0})
     worker._measure(job, log, corpus, facts, log)
     idle = ["idle baseline", "[", "]"]
     repeat = ["warming up", "model", "[", "model", "]", *idle, "hypotheses", "record"]
@@ -69,4 +69,4 @@ def test_a_window_follows_its_own_warm_up(suite_data: dict, monkeypatch: pytest.
 )
 def test_work_is_that_of_an_utterance_of_mean_length(macs, per_audio_s) -> None:
     """Two utterances of 3 s in all are worked out at 1.5 s, by the second; what the engine does not tell stays None."""
-    assert worker._macs_per_audio_s(Footprint(macs=macs), Census(2, 3.0)) == per_audio_s
+    assert worker._macs_per_audio_s(Footprint(macs=macs), DatasetStats(2, 3.0)) == per_audio_s

@@ -301,7 +301,7 @@ def test_a_student_of_another_width_learns_hidden_states_through_projections(
     ("change", "message"),
     [
         ({"vocab_size": 20}, "its head has 20 outputs and its tokeniser 32 tokens"),
-        ({"conv_stride": [5, 2, 2, 2, 2, 2, 1]}, "hears 998 frames of 400 samples in ten seconds, its teacher 499 of"),
+        ({"conv_stride": [5, 2, 2, 2, 2, 2, 1]}, "has 998 frames of 400 samples in ten seconds, its teacher 499 of"),
     ],
 )
 def test_a_student_that_cannot_be_held_against_its_teacher_is_refused(

@@ -170,7 +170,7 @@ def _here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep exports in a folder of this module's, and make them in this process, which has imported torch already."""
     from greenbench.models import exported
 
-    def here(source: exported.Source, build: Any, into: Path) -> None:
+    def here(source: exported.ExportSource, build: Any, into: Path) -> None:
         exported._export(source.load, build, into)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from greenbench.compress.distill.settings import Settings
+from greenbench.compress.distill.settings import TrainingSettings
 from greenbench.errors import InputError
 from greenbench.models.frames import SPECTRA, n_frames, receptive_field
 from greenbench.plugins import SAMPLE_RATE_HZ, Context, Outline
 
 
 @dataclass(frozen=True)
-class Distill(Settings):
+class Distill(TrainingSettings):
     """Train the model to match its teacher; the defaults are the losses and the optimiser of the paper.
 
     Peng et al., "Shrinking Bigfoot" (SustaiNLP 2021), section 2: KL divergence between the CTC outputs of teacher and
@@ -30,11 +30,11 @@ class Distill(Settings):
         batch_s: seconds of audio in a batch, padding included.
         accumulate: batches an optimiser step.
         clip: largest norm of the gradient.
-        precision: of the arithmetic: ``no`` is float32, ``bf16`` and ``fp16`` mixed.
+        precision: of the computation: ``no`` is float32, ``bf16`` and ``fp16`` mixed.
         gradient_checkpointing: compute a layer's activations again for its gradient instead of keeping them: less
             memory, more time.
-        cache_teacher: let the teacher hear every utterance once before the training and keep its logits, for the next
-            student too (not where a loss needs hidden states); for speech that fits into memory.
+        cache_teacher: let the teacher transcribe every utterance once before the training and keep its logits, for the
+            next student, too (not where a loss needs hidden states); for speech that fits into memory.
         log_every: steps a row of the log.
         validate_every: steps between validations, each with a checkpoint.
         patience_steps: stop when the validation speech was read no better for so long.
@@ -100,7 +100,7 @@ def _check_type(model_type: str | None) -> None:
 
 
 def _check_outputs(ours: Any, theirs: Any) -> None:
-    """Refuse a student whose outputs cannot be held against its teacher's, frame by frame and token by token."""
+    """Refuse a student whose outputs cannot be compared with its teacher's, frame by frame and token by token."""
     for config in (ours, theirs):
         _check_type(config.model_type)
     if ours.vocab_size != theirs.vocab_size:
@@ -108,7 +108,7 @@ def _check_outputs(ours: Any, theirs: Any) -> None:
     found = [(receptive_field(config), n_frames(config, 10 * SAMPLE_RATE_HZ)) for config in (ours, theirs)]
     if found[0] != found[1]:
         raise InputError(
-            "distill: the student hears {} frames of {} samples in ten seconds, its teacher {} of {}".format(
+            "distill: the student has {} frames of {} samples in ten seconds, its teacher {} of {}".format(
                 *found[0][::-1], *found[1][::-1]
             )
         )

@@ -1,4 +1,4 @@
-"""In which order a training hears its speech: batches of like length, the same for the same seed and step."""
+"""The order of the speech in a training: batches of like length, the same for the same seed and step."""
 
 from collections.abc import Iterator, Sequence
 from itertools import count
@@ -9,7 +9,7 @@ import numpy as np
 def batches(lengths: Sequence[int], budget: int, seed: int, first: int = 0) -> Iterator[list[int]]:
     """Yield the utterances of each training step, endlessly.
 
-    An epoch is every utterance once, in batches of like length, in an order of its own. What a step hears follows
+    An epoch is every utterance once, in batches of like length, in an order of its own. The batch of a step follows
     from its number alone, so that a training resumed at any step goes on as it would have.
 
     Args:

@@ -26,7 +26,7 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Target:
-    """What the losses may look at beside the student.
+    """What the losses compare the student with.
 
     Attributes:
         teacher: outputs of the teacher for the same batch.

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from greenbench.compress.distill.settings import Settings
+from greenbench.compress.distill.settings import TrainingSettings
 from greenbench.compress.distill.teacher import Teacher
 from greenbench.errors import StoreError, words
 from greenbench.files import readback, whole
@@ -31,12 +31,12 @@ _PROGRESS = form(record({
 
 
 @dataclass
-class Progress:
+class TrainingState:
     """How far a training has come; kept with each checkpoint.
 
     Attributes:
         step: optimiser steps taken.
-        audio_s: heard, padding left out.
+        audio_s: seconds of speech trained on, padding left out.
         wall_s: of training and validation.
         energy_j: gross joules of it; None where no meter answers.
         energy_method: ``counter``, ``sampled`` or ``estimated``.
@@ -54,17 +54,17 @@ class Progress:
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """One training under way."""
 
-    settings: Settings
+    settings: TrainingSettings
     context: Context
     accelerator: Any
     student: Any
     optimizer: Any
     teacher: Teacher
     meters: Sequence[Meter]
-    progress: Progress = field(default_factory=Progress)
+    progress: TrainingState = field(default_factory=TrainingState)
 
     @property
     def folder(self) -> Path:
@@ -73,7 +73,7 @@ class Run:
         return self.context.folder
 
 
-def progress(checkpoint: Path) -> Progress:
+def progress(checkpoint: Path) -> TrainingState:
     """Return how far a training had come at a checkpoint.
 
     Raises:
@@ -83,7 +83,7 @@ def progress(checkpoint: Path) -> Progress:
         content = readback.read_object(checkpoint / STATE, _PROGRESS)
     except StoreError as error:
         raise StoreError(f"{error}. {_BEGIN.format(checkpoint)}") from error
-    return Progress(**{of.name: content[of.name] for of in fields(Progress)})
+    return TrainingState(**{of.name: content[of.name] for of in fields(TrainingState)})
 
 
 def loaded(path: Path, load: Callable[[], Any]) -> None:
@@ -96,11 +96,11 @@ def loaded(path: Path, load: Callable[[], Any]) -> None:
         load()
     except Exception as error:  # of torch, pickle, zip archives or safetensors
         folder = path if path.is_dir() else path.parent
-        told = f"{type(error).__name__}: {words(error)[:200]}"
-        raise StoreError(f"{path}: the checkpoint cannot be read ({told}). {_BEGIN.format(folder)}") from error
+        cause = f"{type(error).__name__}: {words(error)[:200]}"
+        raise StoreError(f"{path}: the checkpoint cannot be read ({cause}). {_BEGIN.format(folder)}") from error
 
 
-def keep(run: Run, wer: float | None) -> None:
+def keep(run: TrainingRun, wer: float | None) -> None:
     """Keep the state to resume from, and the weights where they read best so far, before the last ones go."""
     main, before, now = run.accelerator.is_main_process, kept(run.folder), CHECKPOINT.format(run.progress.step)
     aside, model = run.folder / _UNFINISHED, run.accelerator.unwrap_model(run.student)

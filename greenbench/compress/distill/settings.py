@@ -13,8 +13,8 @@ LOSS_NAMES = ("kl", "kl_near_labels", "feature_penalty", "ctc", "hidden", "hidde
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The settings of ``Distill``, apart from it, so that what trains does not depend on what starts the training."""
+class TrainingSettings:
+    """The settings of ``Distill``, in a class of their own, so that the training does not depend on its start."""
 
     steps: Annotated[int, Field(ge=1)]
     losses: Mapping[str, float] = field(default_factory=lambda: {"kl": 1.0, "feature_penalty": 1.0})

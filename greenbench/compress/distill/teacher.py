@@ -1,4 +1,4 @@
-"""What a training hears: batches of speech, what models make of them, and the teacher's answers, kept once heard."""
+"""The teacher of a training: batches of speech, the outputs of models for them, and those of the teacher, kept."""
 
 import hashlib
 import json
@@ -13,14 +13,14 @@ import numpy as np
 
 from greenbench import cache
 from greenbench.compress.distill.losses import Outputs, paired
-from greenbench.compress.distill.settings import Settings
+from greenbench.compress.distill.settings import TrainingSettings
 from greenbench.compress.distill.spelling import speller
 from greenbench.meters import energy, measure
 from greenbench.models.frames import n_frames, receptive_field
 from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading, Spoken
 from greenbench.plugins.events import Phase
 
-LOGITS, TOOK = "logits.safetensors", "took.json"
+LOGITS, COST = "logits.safetensors", "cost.json"
 
 PROJECTIONS = "hint_projections"
 """What a student is given while it trains, where its hidden states are of another width than its teacher's."""
@@ -42,8 +42,8 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Took:
-    """What a stretch of a training took.
+class Cost:
+    """What a part of a training cost.
 
     Attributes:
         wall_s: seconds.
@@ -56,12 +56,12 @@ class Took:
     energy_method: str | None
 
 
-def took(reading: Reading) -> Took:
+def cost(reading: Reading) -> Cost:
     """Return the seconds and joules that the meters read."""
     device = reading.device or "cpu"
     joules = energy.total_j(device, reading)
     method = energy.provenance(device, reading).get("energy_method") if joules is not None else None
-    return Took(reading.value("wall_s") or 0.0, joules, method)
+    return Cost(reading.value("wall_s") or 0.0, joules, method)
 
 
 class Teacher:
@@ -69,29 +69,29 @@ class Teacher:
 
     Attributes:
         model: the torch module.
-        n_heard: utterances that went through the model, for those who ask whether keeping pays.
+        n_transcribed: utterances that went through the model.
     """
 
-    def __init__(self, model: Any, settings: Settings, context: Context) -> None:
+    def __init__(self, model: Any, settings: TrainingSettings, context: Context) -> None:
         """Freeze the model."""
         self.model, self._context = model.eval().requires_grad_(False), context
         self._hidden = settings.needs_hidden
         self._kept: dict[str, Any] = {}
-        self.n_heard = 0
+        self.n_transcribed = 0
 
     def __call__(self, batch: Batch) -> Outputs:
-        """Return the teacher's outputs for a batch: what is kept of each utterance, else what it hears in the batch."""
+        """Return the teacher's outputs for a batch: those that are kept, else those of the whole batch."""
         import torch
 
         if not self._kept:
-            return self._hear(batch)
+            return self._transcribe(batch)
         rows = [self._kept[utterance.id] for utterance in batch.utterances]
         padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(batch.mask.device)
         missing = batch.mask.shape[1] - padded.shape[1]
         return Outputs(torch.nn.functional.pad(padded, (0, 0, 0, missing)))
 
-    def keep(self, spoken: Sequence[Spoken], meters: Sequence[Meter]) -> Took:
-        """Hear every utterance once and alone, and keep its logits, so that it says the same in every batch.
+    def keep(self, spoken: Sequence[Spoken], meters: Sequence[Meter]) -> Cost:
+        """Transcribe every utterance once and alone, and keep its logits, so that they are the same in every batch.
 
         They are kept on the disk (``greenbench cache``): the next student of this teacher and speech finds them.
 
@@ -100,7 +100,7 @@ class Teacher:
             meters: to measure by.
 
         Returns:
-            What the hearing took when it was done, for each student to count as its own.
+            What the transcribing cost when it was done, which counts for each student.
         """
         import torch
         from safetensors.torch import load_file
@@ -115,14 +115,15 @@ class Teacher:
             "device": self._context.device,
             "versions": {name: version(name) for name in ("torch", "transformers")},
             "estimate_energy": self._context.estimate_energy,
+            "form": 2,  # of the files; in the first the cost was in took.json
         }
-        folder = cache.artefact(about, partial(self._hear_all, spoken, meters))
+        folder = cache.artefact(about, partial(self._transcribe_all, spoken, meters))
         found = load_file(folder / LOGITS)
         logits = torch.split(found["logits"], found["n_frames"].tolist())
         self._kept = dict(zip((utterance.id for utterance in spoken), logits, strict=True))
-        return Took(**json.loads((folder / TOOK).read_text(encoding="utf-8")))
+        return Cost(**json.loads((folder / COST).read_text(encoding="utf-8")))
 
-    def _hear_all(self, spoken: Sequence[Spoken], meters: Sequence[Meter], aside: Path) -> None:
+    def _transcribe_all(self, spoken: Sequence[Spoken], meters: Sequence[Meter], aside: Path) -> None:
         import torch
         from safetensors.torch import save_file
 
@@ -130,15 +131,15 @@ class Teacher:
         self._context.observe(Phase(f"the teacher transcribes {hours:.2f} h of speech"))
         reading = Reading(device=self._context.device)
         with measure(meters, reading):
-            logits = [self._hear(collate([u], self.model, self._context)).logits[0].cpu() for u in spoken]
-        n_heard = torch.tensor([len(row) for row in logits])
-        save_file({"logits": torch.cat(logits), "n_frames": n_heard}, aside / LOGITS)
-        (aside / TOOK).write_text(json.dumps(asdict(took(reading))), encoding="utf-8")
+            logits = [self._transcribe(collate([u], self.model, self._context)).logits[0].cpu() for u in spoken]
+        n_frames_each = torch.tensor([len(row) for row in logits])
+        save_file({"logits": torch.cat(logits), "n_frames": n_frames_each}, aside / LOGITS)
+        (aside / COST).write_text(json.dumps(asdict(cost(reading))), encoding="utf-8")
 
-    def _hear(self, batch: Batch) -> Outputs:
+    def _transcribe(self, batch: Batch) -> Outputs:
         import torch
 
-        self.n_heard += len(batch.utterances)
+        self.n_transcribed += len(batch.utterances)
         with torch.no_grad():
             return forward(self.model, batch, hidden=self._hidden)
 

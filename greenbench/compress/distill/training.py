@@ -9,19 +9,19 @@ from typing import Any
 
 from greenbench.compress.distill.batches import batches
 from greenbench.compress.distill.losses import Outputs, Target, combine
-from greenbench.compress.distill.progress import BEST, Progress, Run, keep, kept, loaded, progress
-from greenbench.compress.distill.settings import Settings
+from greenbench.compress.distill.progress import BEST, TrainingRun, TrainingState, keep, kept, loaded, progress
+from greenbench.compress.distill.settings import TrainingSettings
 from greenbench.compress.distill.spelling import speller
 from greenbench.compress.distill.teacher import (
     Batch,
+    Cost,
     Teacher,
-    Took,
     add_projections,
     collate,
+    cost,
     drop_projections,
     forward,
     project,
-    took,
 )
 from greenbench.errors import TrainingError
 from greenbench.files import whole
@@ -33,7 +33,7 @@ from greenbench.plugins.events import Phase, TrainingLogged
 LOG = "log.csv"
 
 
-def train(settings: Settings, student: Any, context: Context) -> tuple[Any, Progress]:
+def train(settings: TrainingSettings, student: Any, context: Context) -> tuple[Any, TrainingState]:
     """Train a student to its last step, from the last checkpoint where there is one.
 
     Returns:
@@ -53,7 +53,7 @@ def train(settings: Settings, student: Any, context: Context) -> tuple[Any, Prog
         with measure(run.meters, reading):
             losses = [next(steps) for _ in range(n_steps)]
             wer = _validate(run) if _is_due(run) else None
-        _account(run, took(reading))
+        _account(run, cost(reading))
         _log(run, losses, wer)
         if _is_due(run):
             keep(run, wer)
@@ -70,7 +70,7 @@ def train(settings: Settings, student: Any, context: Context) -> tuple[Any, Prog
     return trained.cpu().eval(), run.progress
 
 
-def _open(settings: Settings, student: Any, context: Context) -> Run:
+def _open(settings: TrainingSettings, student: Any, context: Context) -> TrainingRun:
     """Set a training up on whatever devices accelerate finds, and resume it where it has a checkpoint."""
     import torch
     from accelerate import Accelerator
@@ -92,7 +92,7 @@ def _open(settings: Settings, student: Any, context: Context) -> Run:
     optimizer = torch.optim.AdamW(trained, settings.lr, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.01)
     teacher = Teacher(context.teacher.to(accelerator.device), settings, context)
     student, optimizer = accelerator.prepare(student, optimizer)
-    run = Run(settings, context, accelerator, student, optimizer, teacher, select(context.estimate_energy))
+    run = TrainingRun(settings, context, accelerator, student, optimizer, teacher, select(context.estimate_energy))
     if settings.cache_teacher and not settings.needs_hidden:
         with accelerator.main_process_first():
             _account(run, teacher.keep(context.train, run.meters))
@@ -112,7 +112,7 @@ def _checkpointing(model: Any, what: str) -> None:
     getattr(model, f"{name}_{what}")()
 
 
-def _steps(run: Run) -> Iterator[dict[str, float]]:
+def _steps(run: TrainingRun) -> Iterator[dict[str, float]]:
     """Yield the losses of each optimiser step as it is taken; ``accumulate`` batches make one."""
     settings, speech = run.settings, run.context.train
     budget = int(settings.batch_s * SAMPLE_RATE_HZ)
@@ -122,13 +122,13 @@ def _steps(run: Run) -> Iterator[dict[str, float]]:
     share = run.accelerator.num_processes, run.accelerator.process_index
     while True:
         run.student.train()
-        told: dict[str, float] = {}
+        values: dict[str, float] = {}
         for _ in range(settings.accumulate):
             indices = next(order)
             ours = indices[share[1] :: share[0]] or indices[:1]
             batch = collate([speech[i] for i in ours], model, run.context)
-            total, told = combine(dict(settings.losses), *_outputs(run, batch))
-            _check_finite(told, run.progress.step + 1)
+            total, values = combine(dict(settings.losses), *_outputs(run, batch))
+            _check_finite(values, run.progress.step + 1)
             run.accelerator.backward(total / settings.accumulate)
             run.progress.audio_s += sum(speech[i].duration_s for i in indices)
         run.accelerator.clip_grad_norm_(run.student.parameters(), settings.clip)
@@ -137,7 +137,7 @@ def _steps(run: Run) -> Iterator[dict[str, float]]:
         run.optimizer.step()
         run.optimizer.zero_grad()
         run.progress.step += 1
-        yield told
+        yield values
 
 
 def _check_finite(losses: Mapping[str, float], step: int) -> None:
@@ -154,21 +154,21 @@ def _check_finite(losses: Mapping[str, float], step: int) -> None:
         )
 
 
-def _outputs(run: Run, batch: Batch) -> tuple[Outputs, Target]:
+def _outputs(run: TrainingRun, batch: Batch) -> tuple[Outputs, Target]:
     """Run student and teacher on a batch."""
     settings, blank = run.settings, int(run.context.tokenizer.pad_token_id)
-    heard = run.teacher(batch)
-    target = Target(heard, batch.mask, batch.labels, blank, settings.temperature, settings.hidden_layers)
+    taught = run.teacher(batch)
+    target = Target(taught, batch.mask, batch.labels, blank, settings.temperature, settings.hidden_layers)
     ours = forward(run.student, batch, settings.needs_hidden, "feature_penalty" in settings.losses)
     return project(run.accelerator.unwrap_model(run.student), ours), target
 
 
-def _is_due(run: Run) -> bool:
+def _is_due(run: TrainingRun) -> bool:
     done = run.progress.step
     return done % run.settings.validate_every < run.settings.log_every or done >= run.settings.steps
 
 
-def _stalled(run: Run) -> bool:
+def _stalled(run: TrainingRun) -> bool:
     """Whether the validation speech, where there is any, was read no better for longer than there is patience."""
     patience = run.settings.patience_steps
     return (
@@ -178,7 +178,7 @@ def _stalled(run: Run) -> bool:
     )
 
 
-def _validate(run: Run) -> float | None:
+def _validate(run: TrainingRun) -> float | None:
     """Return the greedy WER on the validation speech, or None without any."""
     from greenbench.text.wer import score, total
 
@@ -198,17 +198,17 @@ def _validate(run: Run) -> float | None:
     return ratio(counts.edits, counts.n)
 
 
-def _account(run: Run, stretch: Took) -> None:
-    """Add what a stretch of training took; of several GPUs only one is read, so that their joules are not known."""
+def _account(run: TrainingRun, part: Cost) -> None:
+    """Add what a part of the training cost; of several GPUs only one is read, so that their joules are not known."""
     progress = run.progress
     alone = run.accelerator.num_processes == 1 or run.context.device == "cpu"
-    joules = stretch.energy_j if alone else None
-    progress.wall_s += stretch.wall_s
+    joules = part.energy_j if alone else None
+    progress.wall_s += part.wall_s
     progress.energy_j = None if joules is None or progress.energy_j is None else progress.energy_j + joules
-    progress.energy_method = stretch.energy_method if progress.energy_j is not None else None
+    progress.energy_method = part.energy_method if progress.energy_j is not None else None
 
 
-def _log(run: Run, losses: Sequence[Mapping[str, float]], wer: float | None) -> None:
+def _log(run: TrainingRun, losses: Sequence[Mapping[str, float]], wer: float | None) -> None:
     """Append a row to the log, and tell whoever watches."""
     if not run.accelerator.is_main_process:
         return

@@ -10,7 +10,7 @@ import pytest
 
 from greenbench import cache
 from greenbench.compress.distill import Distill, progress, training
-from greenbench.compress.distill.teacher import LOGITS, Teacher, Took, collate, forward
+from greenbench.compress.distill.teacher import LOGITS, Cost, Teacher, collate, forward
 from greenbench.errors import InputError, StoreError
 from greenbench.meters.clock import Clock
 from greenbench.plugins import Context, Utterance
@@ -45,14 +45,14 @@ def test_a_kept_teacher_hears_each_utterance_once_and_alone(opened: tuple[Any, C
         for row, utterance in zip(logits, batch, strict=True):
             alone = other(collate([utterance], model, context)).logits[0]
             assert torch.equal(row[: len(alone)], alone)
-    assert (teacher.n_heard, other.n_heard) == (3, 7)
+    assert (teacher.n_transcribed, other.n_transcribed) == (3, 7)
     again = Teacher(model, Distill(steps=1), context)
-    assert again.keep(spoken, []) == first == Took(first.wall_s, None, None)
+    assert again.keep(spoken, []) == first == Cost(first.wall_s, None, None)
     assert first.wall_s > 0
-    assert again.n_heard == 0
+    assert again.n_transcribed == 0
     louder = [replace(utterance, audio=2 * utterance.audio) for utterance in spoken]
     again.keep(louder, [])
-    assert again.n_heard == 3, "other speech is heard, whatever its ids"
+    assert again.n_transcribed == 3, "other speech is heard, whatever its ids"
 
 
 def test_speech_that_is_cut_elsewhere_is_other_speech(opened: tuple[Any, Context], spoken: list) -> None:
@@ -63,11 +63,11 @@ def test_speech_that_is_cut_elsewhere_is_other_speech(opened: tuple[Any, Context
     cut = [replace(utterance, audio=part) for utterance, part in zip(spoken, samples, strict=True)]
     teacher = Teacher(model, Distill(steps=1), context)
     teacher.keep(cut, [])
-    assert teacher.n_heard == 3
+    assert teacher.n_transcribed == 3
     model.config.feat_extract_activation = "relu"  # the same weights, another model
     teacher = Teacher(model, Distill(steps=1), context)
     teacher.keep(spoken, [])
-    assert teacher.n_heard == 3
+    assert teacher.n_transcribed == 3
 
 
 def test_damaged_answers_are_heard_anew(opened: tuple[Any, Context], spoken: list) -> None:
@@ -81,7 +81,7 @@ def test_damaged_answers_are_heard_anew(opened: tuple[Any, Context], spoken: lis
     again = Teacher(model, Distill(steps=1), context)
     with pytest.warns(UserWarning, match="made again"):
         again.keep(spoken, [])
-    assert again.n_heard == 3
+    assert again.n_transcribed == 3
     assert all(torch.allclose(before[u.id], again._kept[u.id], atol=1e-4) for u in spoken)
 
 
@@ -94,7 +94,7 @@ def test_a_teacher_that_is_not_kept_hears_every_batch(opened: tuple[Any, Context
     for settings in (Distill(steps=1), Distill(steps=1, losses={"hidden": 1.0})):
         teacher = Teacher(model, settings, context)
         found = [teacher(batch).logits for _ in range(2)]
-        assert teacher.n_heard == 6
+        assert teacher.n_transcribed == 6
         assert torch.equal(found[0], found[1])
         with torch.no_grad():
             assert torch.equal(found[0], forward(model, batch).logits)
