@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from greenbench.files.limits import Limits
-from greenbench.sharing.submission import FORMAT, MANIFEST, digest, pack
+from greenbench.sharing.entry import FORMAT, MANIFEST, digest
+from greenbench.sharing.submission import pack
 
 pytestmark = pytest.mark.measures
 
