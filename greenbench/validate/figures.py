@@ -118,7 +118,8 @@ def _has_its_controls(row: Row, evidence: Evidence) -> Iterator[str]:
     sessions = [[x for x in of_round if x["session"] == number] for number in {x["session"] for x in of_round}]
     around = [lines for lines in sessions if _surround(lines, row)]
     if not around:
-        yield f"control_rtfx is {stated['control_rtfx']!r}, {store.CONTROL} has none before and after the row"
+        lack = f"{store.CONTROL} has no measurements before and after the row"
+        yield f"control_rtfx is {stated['control_rtfx']!r}, {lack}"
         return
     for name, value in control.columns(around[0]).items():
         if isinstance(value, float):
