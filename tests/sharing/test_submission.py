@@ -463,3 +463,14 @@ def test_a_pipe_in_place_of_an_entry_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "entry.zip")
     (problem,) = check(tmp_path / "entry.zip", tmp_path / "runs")
     assert "a file is expected" in problem.what
+
+
+def test_a_digest_that_is_not_of_the_files_is_refused(entry: Path, tmp_path: Path) -> None:
+    """The digest, by which an entry is quoted, is that of its files: another one in the manifest is no entry."""
+    files = read(entry)
+    manifest = json.loads(files[MANIFEST]) | {"digest": "0" * 64}
+    with zipfile.ZipFile(entry, "w") as archive:
+        for name, data in {**files, MANIFEST: json.dumps(manifest).encode()}.items():
+            archive.writestr(name, data)
+    (problem,) = check(entry, tmp_path / "unpacked")
+    assert "the digest is not that of the files' hashes" in problem.what
