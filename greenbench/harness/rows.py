@@ -22,7 +22,8 @@ from greenbench.results.record import SCHEMA, TIMED_REGION, Record, Status, to_r
 from greenbench.results.runfiles import MAX_PASSES, RECORDS, unstorable
 from greenbench.statistics.percentiles import median, upper_bound
 from greenbench.suite import scenarios
-from greenbench.suite.entries import build_variant, origin
+from greenbench.suite.descent import origin
+from greenbench.suite.entries import build_variant
 from greenbench.suite.plan import content_hash
 from greenbench.suite.protocol import label
 from greenbench.suite.scenarios import BATCHING

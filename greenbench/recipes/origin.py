@@ -12,7 +12,8 @@ from greenbench.models.ancestry import Identity
 from greenbench.models.lineage import Edit, Lineage, Part, Speech, Step, Training
 from greenbench.plugins import METHODS, Origin
 from greenbench.recipes.recipe import Recipe, hash_of, steps_of
-from greenbench.suite.entries import VariantEntry, build_variant, by_content, identity
+from greenbench.suite.descent import by_content, identity
+from greenbench.suite.entries import VariantEntry, build_variant
 from greenbench.variants.outline import n_layers
 
 Sizes = Mapping[Part, tuple[int, ...]]

@@ -13,7 +13,8 @@ from greenbench.files.limits import limits
 from greenbench.files.unicode import printable
 from greenbench.hardware import devices
 from greenbench.suite import file, shortforms
-from greenbench.suite.entries import DatasetEntry, VariantEntry, resolve_dataset, resolve_variant, unknown_teacher
+from greenbench.suite.descent import unknown_teacher
+from greenbench.suite.entries import DatasetEntry, VariantEntry, resolve_dataset, resolve_variant
 from greenbench.suite.protocol import PROTOCOLS, Protocol, build_protocol, short_form
 from greenbench.suite.scenarios import Scenario, Server
 from greenbench.text import scorers

@@ -1,9 +1,6 @@
 """An entry of a suite or a recipe: a plug-in by name with its settings, and the data set or variant it comes to."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,10 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from greenbench import registry
 from greenbench.datasets.corpus import Corpus
 from greenbench.datasets.lengths import bucket, bucket_name
-from greenbench.errors import GreenbenchError, InputError, did_you_mean
-from greenbench.models import ancestry
-from greenbench.models.ancestry import NAMED, Identity
-from greenbench.plugins import Calibrated, Dataset, Step, Variant, VariantFamily
+from greenbench.errors import InputError, did_you_mean
+from greenbench.plugins import Dataset, Step, Variant, VariantFamily
 
 MOST = 1_000_000_000
 """Utterances that a limit may ask for: more than any data set has."""
@@ -66,13 +61,13 @@ class Build(Entry):
         return self.name or (f"{self.use}({given})" if given else self.use)
 
 
-def _names_plugin(value: Any) -> bool:
+def names_plugin(value: Any) -> bool:
     """Whether a setting is a plug-in with settings of its own, such as a data set."""
     return isinstance(value, Mapping) and "use" in value
 
 
 def _short(value: Any) -> Any:
-    return value["use"] if _names_plugin(value) else value
+    return value["use"] if names_plugin(value) else value
 
 
 def _by_name(given: Any) -> Any:
@@ -191,108 +186,11 @@ def resolve_variant(entry: VariantEntry, base: Path) -> list[dict[str, Any]]:
 def resolve_build(build: Build, base: Path) -> dict[str, Any]:
     """Resolve a build: the data sets among its settings mean the same from any folder then."""
     settings = registry.settings(registry.create("methods", build.use, build.settings, base))
-    plugins = {key: settings[key] for key in build.settings if _names_plugin(settings[key])}
+    plugins = {key: settings[key] for key in build.settings if names_plugin(settings[key])}
     return {**build.model_dump(), **plugins}
 
 
-# --- who descends from whom ------------------------------------------------------------------------------
-
-
-def origin(entry: VariantEntry, variant: Variant, suite: Sequence[VariantEntry]) -> dict[str, Any]:
-    """Return the columns by which rows of a variant and of its ancestors find each other, see ``ancestry``.
-
-    Args:
-        entry: the variant's.
-        variant: that it comes to.
-        suite: all variants of its suite, which name its parent where that is one of them.
-    """
-    own = _origin(entry, variant, suite)
-    others = [other for other in suite if other.name != entry.name]
-    has_parent = len(ancestry.identity(own)) > 1 or own["ancestors"]
-    known = [_origin(other, build_variant(other), suite) for other in others] if has_parent else []
-    found = ancestry.nearest(own, known, lambda row: row)
-    return {**own, "parent": found["variant"] if found else own["parent"]}
-
-
-def _origin(entry: VariantEntry, variant: Variant, suite: Sequence[VariantEntry]) -> dict[str, Any]:
-    recorded, stated = tuple(variant.ancestors()), _stated(entry, suite)
-    return {
-        "variant": variant.name,
-        "identity": ancestry.written([identity(entry, variant)]),
-        "parent": variant.parent or entry.teacher,
-        "ancestors": ancestry.written(dict.fromkeys([*recorded, *stated])),
-        "ancestors_from": "suite" if stated else "lineage" if recorded else None,
-    }
-
-
-def _stated(entry: VariantEntry, suite: Sequence[VariantEntry]) -> list[Identity]:
-    """Return the teacher that the suite states, and its teachers in turn."""
-    if entry.teacher is None:
-        return []
-    teacher = next((other for other in suite if other.name == entry.teacher), VariantEntry(use=entry.teacher))
-    variant = build_variant(teacher)
-    return [identity(teacher, variant) or (f"{NAMED}{entry.teacher}",), *variant.ancestors(), *_stated(teacher, suite)]
-
-
-def identity(entry: VariantEntry, variant: Variant) -> Identity:
-    """Return what an entry measures whatever it is called; empty where its weights are not here.
-
-    Args:
-        entry: the variant's.
-        variant: that it comes to.
-    """
-    try:
-        base = variant.identity() if variant.identity else _by_settings(entry)
-        return (*base, *map(_step, entry.builds)) if base else ()
-    except (GreenbenchError, OSError):  # not here, or not readable: the cell says so
-        return ()
-
-
-def _by_settings(entry: VariantEntry) -> Identity:
-    name = entry.use.partition("/")[0]
-    settings = json.dumps(registry.settings(build_family(entry)), sort_keys=True)
-    return (f"{name}:{hashlib.sha256(settings.encode()).hexdigest()[:32]}",)
-
-
-def _step(build: Build) -> str:
-    """Return a build by its method and the settings that are not the defaults, whatever it is called."""
-    method = registry.create("methods", build.use, build.settings)
-    given = registry.settings(method)
-    default = {f.name: f.default_factory() if f.default_factory is not MISSING else f.default for f in fields(method)}
-    changed = {name: value for name, value in given.items() if _text(value) != _text(default[name])}
-    changed = by_content(method, changed)
-    return ancestry.plain(build.use + (_text(changed) if changed else ""))
-
-
-def by_content(method: Step, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings of a method in which calibration speech is its digest, wherever it lies."""
-    if not isinstance(method, Calibrated):
-        return dict(settings)
-    return {name: method.calibrated_on().digest if _names_plugin(value) else value for name, value in settings.items()}
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, default=str)
-
-
-def unknown_teacher(entry: VariantEntry, suite: Sequence[VariantEntry]) -> str | None:
-    """Say why the teacher that a suite states for a variant cannot be meant, or return None."""
-    names = {str(other.name): other for other in suite}
-    line, teacher = [entry.name], entry.teacher
-    while teacher is not None:
-        if teacher in line:
-            return f"teacher: '{teacher}' would descend from itself"
-        line.append(teacher)
-        teacher = names[teacher].teacher if teacher in names else None
-    if entry.teacher is None or entry.teacher in names or _is_registered(entry.teacher):
-        return None
-    valid = [name for name in [*names, *registered()] if name != entry.name]
-    return (
-        f"teacher: '{entry.teacher}' is no variant of this suite, nor registered. {did_you_mean(entry.teacher, valid)}"
-    )
-
-
-def _is_registered(name: str) -> bool:
+def is_registered(name: str) -> bool:
     """Say whether a variant is registered; no other family than its own is imported."""
     family = name.partition("/")[0]
     return family in registry.names("variants") and name in presets(family)

@@ -35,7 +35,7 @@ def _based(entry: Mapping[str, Any], named: Mapping[str, Mapping[str, Any]]) -> 
     """Return an entry with the settings of the one that it names, where that is none that is registered."""
     use = entry.get("use")
     base = named.get(use) if isinstance(use, str) else None
-    if base is None or base is entry or _is_registered(str(use)):
+    if base is None or base is entry or _has_family(str(use)):
         return dict(entry)
     inherited = {key: value for key, value in base.items() if key not in ("each", "name", "builds")}
     own = {key: value for key, value in entry.items() if key != "use"}
@@ -48,7 +48,7 @@ def _chain(builds: Any) -> list[Any]:
     return list(builds) if isinstance(builds, list) else []
 
 
-def _is_registered(use: str) -> bool:
+def _has_family(use: str) -> bool:
     return use.partition("/")[0] in registry.names("variants")
 
 

@@ -13,7 +13,8 @@ from greenbench.compress import calibration
 from greenbench.compress.openvino import OpenVinoInt8
 from greenbench.errors import InputError, MissingError
 from greenbench.suite.config import load
-from greenbench.suite.entries import VariantEntry, build_variant, identity
+from greenbench.suite.descent import identity
+from greenbench.suite.entries import VariantEntry, build_variant
 
 LISTED = {"name": "s", "datasets": ["quickstart"]}
 

@@ -27,7 +27,8 @@ from greenbench.recipes import recipe
 from greenbench.sharing.entry import MANIFEST
 from greenbench.sharing.submission import check
 from greenbench.suite import config
-from greenbench.suite.entries import VariantEntry, build_variant, origin
+from greenbench.suite.descent import origin
+from greenbench.suite.entries import VariantEntry, build_variant
 from greenbench.validate import verification
 
 from .mutate import Mutation, mutations, restore, write

@@ -14,7 +14,8 @@ from greenbench.models import ancestry
 from greenbench.models.ancestry import NO_REFERENCE, STATED, Identity
 from greenbench.report import compression, content, sentences, terminal
 from greenbench.suite import config
-from greenbench.suite.entries import build_variant, origin
+from greenbench.suite.descent import origin
+from greenbench.suite.entries import build_variant
 
 FakeRun = Callable[..., Path]
 

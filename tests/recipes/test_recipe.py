@@ -458,7 +458,7 @@ def test_what_is_written_loads_as_float32_elsewhere(tmp_path: Path, data: dict[s
 
 def test_a_student_carries_the_identity_of_its_teacher(tmp_path: Path, data: dict[str, Any], tiny_model: Path) -> None:
     """So that a suite finds the teacher under any name, and a student's student both."""
-    from greenbench.suite.entries import origin
+    from greenbench.suite.descent import origin
 
     cut = {"steps": data["steps"][:1], "train": []}
     first = make_student(recipe.load(write(tmp_path, data | cut)), tmp_path / "first")

@@ -84,7 +84,8 @@ def test_builds_of_a_named_build_are_chained(suite_data: dict) -> None:
 
 def test_a_folder_takes_suffixes_and_finds_its_parent(suite_data: dict, tiny_model: Path) -> None:
     """`file:FOLDER+build` is held against the folder itself."""
-    from greenbench.suite.entries import build_variant, origin
+    from greenbench.suite.descent import origin
+    from greenbench.suite.entries import build_variant
 
     found = variants(suite_data, f"file:{tiny_model}", f"file:{tiny_model}+int8-dynamic", {
         "use": "wav2vec2", "model": str(tiny_model), "name": "own", "each": ["bf16"]})  # fmt: skip
