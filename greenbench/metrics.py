@@ -54,7 +54,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "latency_p90_s": Metric("s", "lower", "latency p90", "seconds that 90 % of utterances take at most, MLPerf's rule"),
     "latency_p95_s": Metric("s", "lower", "latency p95", "seconds that 95 % of utterances take at most, MLPerf's rule"),
     "latency_p99_s": Metric("s", "lower", "latency p99", "seconds that 99 % of utterances take at most, MLPerf's rule"),
-    "server_rate_hz": Metric("Hz", "higher", "server rate", "highest arrival rate that met the latency bound"),
+    "server_rate_hz": Metric("Hz", "higher", "server rate", "highest rate that met the latency bound in its window"),
     "padding_pct": Metric("%", "lower", "padding", "share of the audio computed that is padding in the batches sent"),
     "mfu_pct": Metric("%", "higher", "share of peak (MFU)", "macs_per_audio_s x rtfx / this machine's measured peak"),
     "load_s": Metric("s", "lower", "load time", "seconds to import the engine and have the model ready"),

@@ -48,7 +48,7 @@ def main() -> None:
     ASSETS.mkdir(exist_ok=True)
     lines = []
     for name, content in unpacked(archive).items():
-        (ASSETS / name).write_bytes(content)
+        whole.write(ASSETS / name, content)
         lines.append(f"| `{name}` | {len(content):,} | `{hashlib.sha256(content).hexdigest()}` |")
     text = README.format(package=PACKAGE, version=VERSION, url=URL, integrity=INTEGRITY, files="\n".join(lines))
     whole.write(ASSETS / "README.md", text)

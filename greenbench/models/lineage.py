@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, TypeAdapter, ValidationError
 
 from greenbench.errors import InputError, StoreError
-from greenbench.files import readback
+from greenbench.files import readback, whole
 from greenbench.files.forms import MOST, faults
 from greenbench.plugins import LINEAGE, Origin
 
@@ -200,4 +200,4 @@ def write(folder: Path, lineage: Lineage) -> None:
         OSError: it cannot be written.
     """
     text = json.dumps(asdict(lineage), indent=2, ensure_ascii=False)
-    (folder / LINEAGE).write_text(text + "\n", encoding="utf-8")
+    whole.write(folder / LINEAGE, text + "\n")

@@ -13,7 +13,7 @@ from greenbench.files.limits import limits
 from greenbench.files.unicode import printable
 from greenbench.hardware import devices
 from greenbench.suite import file, shortforms
-from greenbench.suite.descent import unknown_teacher
+from greenbench.suite.descent import wrong_teacher
 from greenbench.suite.entries import DatasetEntry, VariantEntry, resolve_dataset, resolve_variant
 from greenbench.suite.protocol import PROTOCOLS, Protocol, build_protocol, short_form
 from greenbench.suite.scenarios import Scenario, Server
@@ -270,7 +270,7 @@ def _duplicates(where: str, group: str, names: Iterable[str]) -> list[str]:
 
 
 def _teachers(where: str, variants: Sequence[VariantEntry]) -> list[str]:
-    found = ((entry, unknown_teacher(entry, variants)) for entry in variants)
+    found = ((entry, wrong_teacher(entry, variants)) for entry in variants)
     return [f"{where}: variants: {entry.name}: {problem}" for entry, problem in found if problem]
 
 

@@ -99,18 +99,30 @@ def _text(value: Any) -> str:
     return json.dumps(value, sort_keys=True, default=str)
 
 
-def unknown_teacher(entry: VariantEntry, suite: Sequence[VariantEntry]) -> str | None:
+def wrong_teacher(entry: VariantEntry, suite: Sequence[VariantEntry]) -> str | None:
     """Say why the teacher that a suite states for a variant cannot be meant, or return None."""
+    if entry.teacher is None:
+        return None
     names = {str(other.name): other for other in suite}
+    if own := _own_ancestor(entry, names):
+        return f"teacher: '{own}' would descend from itself"
+    if entry.teacher not in names and not is_registered(entry.teacher):
+        valid = [name for name in [*names, *registered()] if name != entry.name]
+        nearest = did_you_mean(entry.teacher, valid)
+        return f"teacher: '{entry.teacher}' is no variant of this suite, nor registered. {nearest}"
+    teacher = names.get(entry.teacher, VariantEntry(use=entry.teacher))
+    if _model(entry) == _model(teacher):
+        return f"teacher: '{entry.teacher}' is the same model with the same settings. Leave `teacher` out"
+    return None
+
+
+def _own_ancestor(entry: VariantEntry, names: Mapping[str, VariantEntry]) -> str | None:
     line, teacher = [entry.name], entry.teacher
-    while teacher is not None:
-        if teacher in line:
-            return f"teacher: '{teacher}' would descend from itself"
+    while teacher is not None and teacher not in line:
         line.append(teacher)
         teacher = names[teacher].teacher if teacher in names else None
-    if entry.teacher is None or entry.teacher in names or is_registered(entry.teacher):
-        return None
-    valid = [name for name in [*names, *registered()] if name != entry.name]
-    return (
-        f"teacher: '{entry.teacher}' is no variant of this suite, nor registered. {did_you_mean(entry.teacher, valid)}"
-    )
+    return teacher
+
+
+def _model(entry: VariantEntry) -> list[Any]:
+    return [_by_settings(entry), *(build.model_dump(exclude={"name"}) for build in entry.builds)]

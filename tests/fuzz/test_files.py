@@ -46,7 +46,7 @@ variants:
 - null/rtfx-100
 - use: wav2vec2/base-960h
   builds: [int8-dynamic, {use: layer-drop, keep: 4}]
-- {use: null/rtfx-100, name: student, teacher: null/rtfx-100}
+- {use: null, rtfx: 200, name: student, teacher: null/rtfx-100}
 devices: [cpu, cuda:0]
 scenarios: [offline, server]
 server: {rate_hz: 2.5, percentile: 90}

@@ -136,7 +136,7 @@ def test_a_rate_that_held_is_a_figure_of_its_window() -> None:
         true_hz = max(hz for hz in rates if share_in_time(hz, (bound - 1) * SERVICE_S) >= 0.99)
         held = np.mean([server.judge(asked, true_hz, simulated(true_hz, n, rng)).held for _ in range(200)])
         assert held == pytest.approx(share, abs=0.12)
-    assert "in their window" in METRICS["server_rate_hz"].about
+    assert "in its window" in METRICS["server_rate_hz"].about
 
 
 # --- the window ------------------------------------------------------------------------------------------

@@ -182,6 +182,15 @@ def test_a_teacher_that_cannot_be_meant_is_refused(teachers: dict[str, str], mes
         origins(*({**v, "teacher": teachers[v["name"]]} if v["name"] in teachers else v for v in variants))
 
 
+@pytest.mark.parametrize("teacher", ["big", "null/rtfx-100"])
+def test_a_model_is_no_student_of_itself(teacher: str) -> None:
+    """An entry that is its teacher under another name is refused, whether the teacher is in the suite or registered."""
+    big, one = {"use": "null", "name": "big", "text": "a"}, {"use": "null/rtfx-100", "name": "copy", "teacher": teacher}
+    copy = one if teacher != "big" else {**big, "name": "copy", "teacher": teacher}
+    with pytest.raises(InputError, match=f"copy: teacher: '{teacher}' is the same model with the same settings"):
+        origins(big, copy)
+
+
 # --- what results say ------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from greenbench.errors import InputError
-from greenbench.report import content
+from greenbench.report import live
 from greenbench.report.dashboard import ClientLimits, Dashboard, is_loopback
 from greenbench.results import store
 
@@ -75,8 +75,8 @@ def test_runs_that_did_not_change_are_read_once(
 ) -> None:
     """A new row in one run does not make the dashboard read the others again."""
     read: list[str] = []
-    real = content.read
-    monkeypatch.setattr(content, "read", lambda run: read.append(run.name) or real(run))
+    real = live.read
+    monkeypatch.setattr(live, "read", lambda run: read.append(run.name) or real(run))
     first = folder({"wer": 0.1})
     second = first.parent / "r2"
     store.write_run(second, {"run_id": "r2"})
