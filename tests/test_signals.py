@@ -169,9 +169,9 @@ def test_ctrl_c_ends_an_export(start: Start, tmp_path: Path) -> None:
 EXPORT = """
 import sys
 from functools import partial
-from greenbench.models.exported import Source, files
+from greenbench.models.exported import ExportSource, files
 from greenbench.compress.onnx import Onnx
-files(Source(partial(exec, f"open({sys.argv[1]!r}, 'w').close(); import time; time.sleep(600)"), {}), Onnx())
+files(ExportSource(partial(exec, f"open({sys.argv[1]!r}, 'w').close(); import time; time.sleep(600)"), {}), Onnx())
 """
 
 

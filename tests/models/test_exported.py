@@ -242,11 +242,11 @@ def test_nothing_follows_an_exported_build(tiny_model: Path) -> None:
 def test_a_failed_export_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     """What the exporting process said last is the reason; no half artefact is kept."""
     from greenbench.compress.onnx import Onnx
-    from greenbench.models.exported import Source, files
+    from greenbench.models.exported import ExportSource, files
 
     before = len(cache.artefacts())
     with pytest.raises(MissingError, match=r"Onnx: the model could not be exported: .*ZeroDivisionError"):
-        files(Source(_broken, {"name": "broken"}), Onnx())
+        files(ExportSource(_broken, {"name": "broken"}), Onnx())
     assert len(cache.artefacts()) == before
 
 
