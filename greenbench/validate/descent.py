@@ -36,7 +36,7 @@ def circles(lines: Sequence[ResultLine]) -> Iterator[Problem]:
     try:
         deque(TopologicalSorter(above).static_order(), maxlen=0)
     except CycleError as error:
-        circle = error.args[1]
+        circle = error.args[1][::-1]  # graphlib lists each node before those that descend from it
         line = rows[circle[0]]
         what = f"a model descends from itself: {' from '.join(f'{name!r:.60}' for name in circle[:5])}"
         yield Problem("error", line.where, what, EDITED, key_of(line.row))

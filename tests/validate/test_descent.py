@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from greenbench.validate.descent import descent
+from greenbench.validate.descent import circles, descent
 from greenbench.validate.evidence import ResultLine
 
 MODEL = {"use": "wav2vec2", "model": "/models/ours"}
@@ -20,10 +20,14 @@ CUT = {"variant": "ours-cut", "identity": "w1 > layer-drop", "parent": "ours", "
 STUDENT = {"variant": "student", "identity": "w2", "parent": "ours", "ancestors": "w1"}
 
 
-def told(*rows: dict[str, Any]) -> list[str]:
+def lines(*rows: dict[str, Any]) -> list[ResultLine]:
     keys = dict.fromkeys(("run_id", "dataset", "device", "scenario", "batch_size", "round", "repeat"))
-    lines = [ResultLine(Path("r"), n, {**keys, "status": "ok", **row}) for n, row in enumerate(rows)]
-    return [problem.what for problem in descent(lines, SimpleNamespace(run={"suite": {"variants": SUITE}}))]
+    return [ResultLine(Path("r"), n, {**keys, "status": "ok", **row}) for n, row in enumerate(rows)]
+
+
+def told(*rows: dict[str, Any]) -> list[str]:
+    evidence = SimpleNamespace(run={"suite": {"variants": SUITE}})
+    return [problem.what for problem in descent(lines(*rows), evidence)]
 
 
 def test_what_a_run_writes_holds() -> None:
@@ -47,3 +51,13 @@ def test_what_a_run_writes_holds() -> None:
 def test_a_row_that_hides_its_model_is_an_error(row: dict[str, Any], change: dict[str, Any], said: str) -> None:
     """A build or student without its parent would be ranked beside it, outside every gate."""
     assert any(said in what for what in told(OURS, {**row, **change}))
+
+
+def test_a_circle_is_named_from_each_model_to_its_parent() -> None:
+    """Of three models, each the parent of the next, the message gives every one with its own parent."""
+    parents = {"a": "b", "b": "c", "c": "a"}
+    (problem,) = circles(lines(*({"variant": name, "parent": parent} for name, parent in parents.items())))
+    said = problem.what.removeprefix("a model descends from itself: ").replace("'", "").split(" from ")
+    assert [parents[name] for name in said[:-1]] == said[1:]
+    assert sorted(said[1:]) == ["a", "b", "c"]
+    assert list(circles(lines({"variant": "a", "parent": "b"}, {"variant": "b", "parent": "c"}))) == []
