@@ -54,8 +54,7 @@ DESCRIPTION = form(
     described(
         needed=("run_id", "name", "started_utc", "suite_hash", "suite", "protocol", "versions", "machine", "meters"),
         stated=("datasets", "variants", "scenarios", "batch_sizes", "threads", "server", "protocol"),
-    ),
-    _other_schema,
+    )
 )
 """Judges ``run.json``: rows are compared with it and with its suite, whose defaults of today may not be the run's."""
 
@@ -71,7 +70,7 @@ def read_run(folder: Path) -> tuple[tuple[dict[str, Any], Suite] | None, list[Pr
         run = readback.read_object(path)
     except StoreError as error:
         return None, [_of_run(path, str(error).removeprefix(f"{path}: "))]
-    if faults := DESCRIPTION(run):
+    if faults := [*_other_schema(run), *DESCRIPTION(run)]:
         return None, [_of_run(path, what) for what in faults]
     try:
         suite = Suite.model_validate(run["suite"])
