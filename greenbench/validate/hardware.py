@@ -104,7 +104,7 @@ def _saw_what_it_accounts(row: Row, evidence: Evidence) -> Iterator[str]:
 
 
 MIN_SAMPLES = 10
-"""Seconds of a load before it is compared with what the row states."""
+"""The fewest samples of the load that are compared with what the row states."""
 
 BUSY_SHARE = 0.1
 """The share of all CPUs by which an account and what was sampled may differ."""

@@ -7,7 +7,6 @@ from statistics import median
 from typing import Any
 
 from greenbench.datasets.known import KNOWN
-from greenbench.errors import GreenbenchError
 from greenbench.extras import PACKAGES
 from greenbench.power.log import EXTERNAL
 from greenbench.results import record, store
@@ -60,10 +59,10 @@ def unnamed(lines: Sequence[ResultLine], evidence: Evidence) -> Iterator[Problem
 
 
 def _packages(entry: Mapping[str, Any]) -> set[str]:
-    """Return the packages that a variant does not run without; none of one whose family is not installed here."""
+    """Return the packages that a variant does not run without; none of one that cannot be built on this machine."""
     try:
         needed = build_variant(VariantEntry.model_validate(entry)).extras
-    except GreenbenchError:
+    except Exception:  # of a plug-in, too: it may be another version, or look for files of the machine of the run
         return set()
     return {module.replace("_", "-") for extra in needed for module in PACKAGES[extra]}
 

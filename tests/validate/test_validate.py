@@ -235,6 +235,7 @@ def test_a_changed_file_is_found(file: str, edit: Edit, severity: str, told: str
         (lambda run: run.pop("machine"), "machine: missing"),
         (lambda run: run.update(run_id=7), "run_id: a valid string is expected, not 7"),
         (lambda run: run.update(schema=99), "schema is 99, this version of greenbench reads 1"),
+        (lambda run: run.update(schema=99, machine=[]), "schema is 99, this version of greenbench reads 1"),
         (lambda run: run["suite"].update(normalizer="gone"), "the suite does not load: normalizer: unknown"),
         (lambda run: run["suite"].pop("server"), "suite.server: missing"),
         (lambda run: run["suite"]["protocol"].pop("use"), "suite.protocol.use: missing"),
@@ -249,6 +250,20 @@ def test_a_changed_run_json_is_found(edit: Edit, told: str, copy: Path) -> None:
     (copy / store.RUN).write_text(json.dumps(run_json))
     errors = [problem for problem in found(copy) if problem.where.endswith(store.RUN)]
     assert any(told in problem.what and problem.severity == "error" for problem in errors), errors
+
+
+@pytest.mark.parametrize("error", [OSError("no such folder"), InputError("no such family")], ids=str)
+def test_a_variant_that_cannot_be_built_here_is_no_fault_of_the_run(
+    sound_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Its plug-in may be missing on this machine, or look for a folder of another: the run is judged without it."""
+
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("greenbench.validate.together.build_variant", refuse)
+    folder = sound_run("r1", {"variant": "a", "rounds": [{"wall_s": 1.0 + n / 100} for n in range(3)]})
+    assert [problem.what for problem in found(folder) if problem.severity == "error"] == []
 
 
 def test_a_broken_run_json_is_an_error_not_a_crash(copy: Path) -> None:
