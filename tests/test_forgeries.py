@@ -389,13 +389,13 @@ def twice_the_passes_of_a_tenth(files: Files) -> None:
     rows(files, lambda row: row.update(pass_s=2 * [row["pass_s"][0] / 20]), store.WINDOWS)
 
 
-@forgery("which would not have begun then")
+@forgery("the last one was not made")
 def a_pass_after_the_window_was_long_enough(files: Files) -> None:
     twice(files)
     rows(files, lambda row: row.update(pass_s=[0.8 * row["pass_s"][0], 0.2 * row["pass_s"][0]]), store.WINDOWS)
 
 
-@forgery("load_s is 0: nothing takes no time")
+@forgery("load_s is 0, where a time above 0 is expected")
 def a_model_that_loads_in_no_time(files: Files) -> None:
     rows(files, lambda row: row.update(load_s=0))
 

@@ -152,15 +152,15 @@ def hypotheses(job: Job, repeat: int, window: Window) -> list[dict[str, Any]]:
 
 
 def window_edges(job: Job, repeat: int | None, reading: Reading, pass_s: Sequence[float] = ()) -> dict[str, Any]:
-    """Return when a window was (of the idle baseline where ``repeat`` is None), for what is set against it later.
+    """Return the times of a window (of the idle baseline where ``repeat`` is None), with which logs are aligned later.
 
     ``segments`` are on the monotonic clock; ``t_s`` and ``utc_s`` are one moment on that clock and in UTC. ``pass_s``
-    are the seconds of the first passes, null where there are none or, for a server, they say nothing.
+    are the seconds of the first passes; null for an idle baseline, and for a server, whose batches wait for arrivals.
     """
     now = {"t_s": time.perf_counter(), "utc_s": time.time()}
     kind = "idle" if repeat is None else "window"
-    told = None if job.cell.scenario == "server" else list(pass_s[:MAX_PASSES]) or None
-    return {"kind": kind, **job.key(repeat), "segments": reading.segments, "pass_s": told, **now}
+    kept_s = None if job.cell.scenario == "server" else list(pass_s[:MAX_PASSES]) or None
+    return {"kind": kind, **job.key(repeat), "segments": reading.segments, "pass_s": kept_s, **now}
 
 
 def _speed(window: Window) -> dict[str, Any]:

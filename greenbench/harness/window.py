@@ -57,7 +57,7 @@ class Window:
         audio_s: transcribed, all passes.
         padded_s: the same with every utterance as long as the longest in its batch.
         n_passes: whole passes over the data set.
-        pass_s: seconds of the batches of each pass; a server's, which wait for arrivals, are no pass's.
+        pass_s: seconds of the batches of each pass; meaningless for a server, whose batches wait for arrivals.
         unstable: whether a later pass gave another text than the first.
         probes: of the server's search that chose this window.
     """

@@ -124,7 +124,7 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row that can be stored.
 
     Raises:
-        ValueError: a value that a plug-in returned has a wrong type, or not finite.
+        ValueError: a value that a plug-in returned has a wrong type, or is not finite.
     """
     for fault in unstorable(RECORDS, row):
         raise ValueError(f"the row cannot be stored: {fault[:300]}")

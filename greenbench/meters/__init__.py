@@ -107,9 +107,9 @@ def _depth(meter: Meter) -> int:
 
 
 def _candidates(options: Options) -> Iterator[tuple[str, Meter | None, str | None]]:
-    """Yield every meter's name, and the meter, or why it cannot be made; whether it can measure is not asked yet.
+    """Yield every meter's name, and the meter or why it cannot be created.
 
-    To ask takes long of some: an estimate looks the CPU up in a table.
+    Whether it can measure is not checked here, which takes long for some: an estimate looks the CPU up in a table.
     """
     for name in sorted({*registry.names("meters"), *options}):
         try:

@@ -19,6 +19,13 @@ AVERAGED_SINCE = (8, 6)
 """Compute capability from which on the driver's power is a mean over 1 s: Ampere without GA100, and newer (NVML's
 manual, ``nvmlDeviceGetPowerUsage``)."""
 
+COMPARED_S, MIN_READS = 3.0, 10
+"""The shortest window in s, and the fewest samples in it, in which counter and power sensor are compared, since the sensor
+lags by up to a second."""
+
+MAX_FACTOR = 3.0
+"""The largest ratio between the mean power by the counter and by the sensor that both can show of the same board."""
+
 Read = tuple[float, float, Sample]
 """The times before and after a sample's read, and the sample."""
 
@@ -127,14 +134,14 @@ def _energy(before: list[int] | None, after: list[int] | None, window_s: float) 
 def _contradiction(
     trace: Trace | None, used: Sequence[Board], window: tuple[float, float], joules: float | None
 ) -> str | None:
-    """Say what the samples within the window have against the joules that the counters tell, or return None."""
+    """Say in what the samples within the window contradict the joules of the counters, or return None."""
     reads = [] if trace is None else inside(trace.samples(*window), *window)
     found = filter(None, (_jump(reads, _counter_name(board)) for board in used))
     return next(found, None) or _other_power(reads, list(map(_name, used)), joules, window[1] - window[0])
 
 
 def _jump(reads: Sequence[Read], name: str) -> str | None:
-    """Say that a counter stepped back, which one of 64 bits never does, or on by more than a board can draw."""
+    """Say that a counter of 64 bits stepped back, or forward by more than a board can draw; or return None."""
     for (begun_s, _, earlier), (_, ended_s, later) in pairwise(read for read in reads if name in read[2]):
         step_j = (later[name] - earlier[name]) / 1e3
         if step_j < 0:
@@ -145,19 +152,14 @@ def _jump(reads: Sequence[Read], name: str) -> str | None:
 
 
 def _other_power(reads: Sequence[Read], names: Sequence[str], joules: float | None, window_s: float) -> str | None:
-    """Say that the boards' power sensors tell far other watts than their counters, as those of another unit do."""
+    """Say that the mean power by the counters and by the sensors differ by more than ``MAX_FACTOR``, or return None."""
     seen = [[sample[name] for _, _, sample in reads if name in sample] for name in names]
-    if joules is None or window_s < COMPARED_S or not seen or min(map(len, seen)) < FEW:
+    if joules is None or window_s < COMPARED_S or not seen or min(map(len, seen)) < MIN_READS:
         return None
     counted_w, sensed_w = joules / window_s, sum(sum(watts) / len(watts) for watts in seen)
-    if sensed_w / APART <= counted_w <= sensed_w * APART:
+    if sensed_w / MAX_FACTOR <= counted_w <= sensed_w * MAX_FACTOR:
         return None
-    return f"the counter makes it {counted_w:.3g} W, the power sensor {sensed_w:.3g} W: one is at fault, or its unit is"
-
-
-COMPARED_S, FEW, APART = 3.0, 10, 3.0
-"""From so many seconds and samples on a counter is held against the power, which lags by up to a second; other by more
-than so many times are not the same board's."""
+    return f"mean power is {counted_w:.3g} W by the counter and {sensed_w:.3g} W by the sensor: one of them is wrong"
 
 
 def _counter_name(board: Board) -> str:

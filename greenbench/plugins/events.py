@@ -119,7 +119,7 @@ class PowerAttached:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the log tells the energy of every window."""
+        """Whether the log gives the energy of every window."""
         return self.n_covered == self.n_windows and not self.reasons
 
     def __str__(self) -> str:

@@ -207,14 +207,14 @@ def _change(data: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_entries(data: Mapping[str, Any], where: str, base: Path) -> list[str]:
-    """Return what is wrong in the entries of a suite whose other keys are wrong, too, so that all is said at once."""
+    """Return what is wrong in the entries of a suite that has other faults, so that all are reported together."""
     found = []
     for group, form in (("datasets", DatasetEntry), ("variants", VariantEntry)):
         entries = data.get(group)
         for index, given in enumerate(entries if isinstance(entries, list) else ()):
             try:
                 _RESOLVERS[group](form.model_validate_json(json.dumps(given, default=str), strict=True), base)
-            except ValidationError:  # of which the suite has told
+            except ValidationError:  # the suite's own check reports it
                 continue
             except InputError as error:
                 found.append(f"{where}: {group}.{index}: {error}")

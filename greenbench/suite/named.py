@@ -1,4 +1,4 @@
-"""What somebody names, a model, data and builds, as entries of a suite."""
+"""Entries of a suite from names: of a model, a data set and builds."""
 
 import os
 import re

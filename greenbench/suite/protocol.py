@@ -17,7 +17,7 @@ class Protocol:
     """The steps of a measurement.
 
     Attributes:
-        use: the named protocol that the steps come from, where the suite overrides none of them.
+        use: the named protocol, whose steps hold unless the suite overrides them.
         warmup_batches: least number of batches before each window.
         warmup_cv_pct: go on warming up until the last three batches' seconds per audio second vary by less
             than this coefficient of variation; None does not ask.

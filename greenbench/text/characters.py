@@ -1,7 +1,7 @@
 """Which characters of a text are read: what looks the same is the same, however it is stored.
 
 Invisible characters (Unicode's Default_Ignorable_Code_Point, UAX #44, annotation marks and control characters) are left
-out, and every white space is a plain one. Joiners stay where an orthography needs them: beside a virama (RFC 5892,
+out, and every white space is a plain one. Joiners stay where an orthography needs them: next to a virama (RFC 5892,
 appendices A.1 and A.2) and between letters of a script that joins them, as in Persian.
 """
 
@@ -22,7 +22,7 @@ and marks that enclose digits (U+0600 to U+0605, U+06DD) are seen."""
 RECOUNT = (
     "the texts have invisible characters, which earlier versions counted: `greenbench rescore --amend` counts them anew"
 )
-"""What to say of a row whose texts no longer give its counts, and hold such characters."""
+"""The explanation for a row whose texts have such characters and no longer give its counts."""
 
 _SPACES = re.compile(r"[^\S \t-\r]|[\u3164\uffa0\u2800]")
 """White space beyond that of ASCII, which every scorer splits at, and letters that are drawn as a space."""
@@ -53,13 +53,13 @@ def holds_invisible(text: str) -> bool:
 
 
 def _kept(found: re.Match[str]) -> str:
-    """Return what stays of invisible characters in a row: what their neighbours need."""
+    """Return what is kept of a run of invisible characters: what the characters next to it need."""
     start, end = found.span()
     before, after = found.string[max(0, start - 1) : start], found.string[end : end + 1]
     scripts = {_script(before), _script(after)}
     joiner = next((char for char in found[0] if char in _JOINERS), "")
-    beside_virama = _VIRAMA in map(_class, (before, after)) and (joiner == _ZWJ or _script(after) != "")
-    if joiner and (beside_virama or scripts <= _JOINING):
+    at_virama = _VIRAMA in map(_class, (before, after)) and (joiner == _ZWJ or _script(after) != "")
+    if joiner and (at_virama or scripts <= _JOINING):
         return joiner
     if _WORD_BREAK in found[0] and scripts <= _UNSPACED:
         return " "

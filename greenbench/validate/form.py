@@ -48,11 +48,11 @@ def _in_range(row: Row, _evidence: Evidence) -> Iterator[str]:
 
 
 def _took_time(row: Row, _evidence: Evidence) -> Iterator[str]:
-    """Nothing that a model does takes no time."""
+    """Whatever a model does takes time."""
     if row["status"] == "ok":
         none = [name for name in ("load_s", "first_utterance_s", *LATENCIES) if row.get(name) == 0]
         if none:
-            yield f"{', '.join(none)} is 0: nothing takes no time"
+            yield f"{', '.join(none)} is 0, where a time above 0 is expected"
 
 
 def _has_its_status(row: Row, _evidence: Evidence) -> Iterator[str]:
@@ -102,4 +102,4 @@ SENSE = (
     Check(_is_of_its_run, EDITED),
     Check(_is_a_cell_of_its_suite, EDITED),
 )
-"""What holds for every row besides."""
+"""What else holds for every row."""

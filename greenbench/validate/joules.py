@@ -290,7 +290,7 @@ def _hides_no_energy(row: Row, evidence: Evidence) -> Iterator[str]:
 JOULES = (
     Check(_was_there, EDITED),
     Check(_has_its_samples, "Restore power.jsonl, or measure again."),
-    Check(_never_steps_back, "These joules are none: the counter was reset. Measure again."),
+    Check(_never_steps_back, "The energy is unknown, since the counter was reset: measure again."),
     Check(_agrees_with_its_samples, EDITED, dependent=True),
     Check(_agrees_with_its_model, EDITED, dependent=True),
     Check(_draws_more_than_idle, EDITED),

@@ -123,7 +123,7 @@ def _ended_when_it_could(row: Row, evidence: Evidence) -> Iterator[str]:
 
 
 def _made_its_passes(row: Row, evidence: Evidence) -> Iterator[str]:
-    """A row counts the passes that ``windows.jsonl`` has the seconds of; the last alone ends after what was asked."""
+    """A row counts the passes whose seconds ``windows.jsonl`` has; only the last one ends after ``window_s``."""
     edges, n_passes = evidence.window(row), row["n_passes"]
     pass_s = (edges or {}).get("pass_s")
     if pass_s is None:
@@ -135,15 +135,18 @@ def _made_its_passes(row: Row, evidence: Evidence) -> Iterator[str]:
     elif n_passes == len(pass_s) and sum(pass_s) < LEAST_BUSY * row["wall_s"] - EDGE_S:
         yield f"the passes in {store.WINDOWS} took {sum(pass_s):.4g} s of {row['wall_s']:.4g} s: some were left out"
     elif median(pass_s) * n_passes > MOST_BUSY * row["wall_s"] + EDGE_S:
-        told = f"{len(pass_s)} in {store.WINDOWS} took {median(pass_s):.3g} s each"
-        yield f"n_passes is {n_passes} in {row['wall_s']:.4g} s, the first {told}"
+        first = f"the first {len(pass_s)} in {store.WINDOWS} took {median(pass_s):.3g} s each"
+        yield f"n_passes is {n_passes} in {row['wall_s']:.4g} s, {first}"
     elif sum(pass_s[:-1]) > evidence.steps.window_s:
-        yield f"the window had {evidence.steps.window_s:g} s before its last pass, which would not have begun then"
+        yield (
+            f"the passes in {store.WINDOWS} before the last one took {sum(pass_s[:-1]):.4g} s, and the protocol ends a "
+            f"window after {evidence.steps.window_s:g} s: the last one was not made"
+        )
 
 
 LEAST_BUSY, MOST_BUSY = 0.25, 1.5
-"""The share of a window that its batches take at least, for the rest is the loop between them; and at most, by the
-median of its first passes, which may be slower than those that follow."""
+"""The least share of a window that its batches take, since the rest is the loop between them; and the largest, by the
+median of the first passes, which may be slower than later ones."""
 
 MOMENTS = (
     Check(_is_dated, MEASURE),

@@ -9,7 +9,7 @@ from greenbench.results import store
 from greenbench.results.record import key_of
 from greenbench.validate.evidence import Check, Evidence, Row
 
-UNREAD = "These joules are none: the counter was reset, the sensor is at fault or the unit is wrong. Measure again."
+UNREAD = "The energy is wrong: the counter was reset, the sensor is faulty or the unit is another. Measure again."
 
 SAMPLED = {"hwmon": "hwmon.", "battery": "battery.", "nvml-power": "nvml."}
 """Source of sampled joules -> how the names of its values begin in the trace."""

@@ -59,7 +59,7 @@ def _counted_again(pairs: tuple[Transcript, ...]) -> str:
 
 
 def has_its_intervals(row: Row, evidence: Evidence) -> Iterator[str]:
-    """Intervals are those that the method gives which the row names, and say whom they speak of."""
+    """Intervals are those of the method that the row names, and state the population that they describe."""
     expected, unit = _expected(row, evidence), row.get(UNIT)
     if expected and unit in EARLIER:
         yield from _has_its_bootstrap(row, evidence)

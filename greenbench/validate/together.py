@@ -68,10 +68,10 @@ def _packages(entry: Mapping[str, Any]) -> set[str]:
 
 
 def untimed(evidence: Evidence) -> Iterator[Problem]:
-    """Say once that nothing but its rows tells how many passes the windows of an earlier version had."""
+    """Warn once where windows of an earlier version have no seconds per pass, by which ``n_passes`` is checked."""
     windows = [line for line in evidence.edges if line.row["kind"] == "window" and line.row["scenario"] != "server"]
     if any(line.row.get("pass_s") is None for line in windows):
-        what = "the seconds of passes (pass_s) are not told, so that n_passes is the rows' word"
+        what = "windows without the seconds of their passes (pass_s), by which n_passes is checked"
         yield Problem("warning", str(evidence.folder / store.WINDOWS), what, "Measure again, with this version.")
 
 

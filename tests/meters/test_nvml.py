@@ -109,8 +109,8 @@ def seen(counted_w, sensed_w, steps=(), seconds=4.0):
         (200, 110, {}, 4.0, None),  # a sensor that lags
         (200, 200, {20: -50_000}, 4.0, "stepped back"),
         (200, 200, {20: 900_000}, 4.0, "jumped"),
-        (0.2, 200, {}, 4.0, "the counter makes it 0.2 W, the power sensor 200 W"),  # joules taken for millijoules
-        (1999, 20, {}, 4.0, "the counter makes it 2e+03 W, the power sensor 20 W"),
+        (0.2, 200, {}, 4.0, "0.2 W by the counter and 200 W by the sensor"),  # joules taken for millijoules
+        (1999, 20, {}, 4.0, "2e+03 W by the counter and 20 W by the sensor"),
         (0.2, 200, {}, 2.0, None),  # too short to tell from a sensor that lags
     ],
 )
