@@ -20,7 +20,7 @@ AVERAGED_SINCE = (8, 6)
 manual, ``nvmlDeviceGetPowerUsage``)."""
 
 COMPARED_S, MIN_READS = 3.0, 10
-"""The shortest window in s, and the fewest samples in it, in which counter and power sensor are compared, since the sensor
+"""The shortest window in s, and the fewest samples in it, in which counter and power sensor are compared: the sensor
 lags by up to a second."""
 
 MAX_FACTOR = 3.0
