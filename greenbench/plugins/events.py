@@ -124,6 +124,8 @@ class PowerAttached:
 
     def __str__(self) -> str:
         """Say it in one line."""
+        if not self.n_windows:
+            return f"power log: not attached: {'; '.join(self.reasons)}"
         line = f"power log: the energy of {self.n_covered} of {self.n_windows} windows is known"
         return f"{line}; not of the others: {'; '.join(self.reasons)}" if self.reasons else line
 

@@ -19,6 +19,6 @@ def value(plain: Any) -> str:
     """Return a value as YAML, in quotes where it could be read as something else or break the line."""
     text = str(plain)
     is_word = re.fullmatch(r"[A-Za-z][\w./+-]*", text) is not None and strictyaml.parse(f"x: {text}") == {"x": text}
-    if isinstance(plain, int) or is_word:
+    if isinstance(plain, int | float) or is_word:
         return text
     return yaml.safe_dump(text, default_style='"', allow_unicode=True, width=10**6).strip()

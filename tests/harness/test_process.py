@@ -181,7 +181,7 @@ def test_a_build_that_no_such_device_has_is_not_missing(fake_run: Any) -> None:
             PowerAttached(2, 1, ("it ended",)),
             "power log: the energy of 1 of 2 windows is known; not of the others: it ended",
         ),
-        (PowerAttached(0, 0, ("gone",)), "power log: the energy of 0 of 0 windows is known; not of the others: gone"),
+        (PowerAttached(0, 0, ("gone",)), "power log: not attached: gone"),
     ],
 )
 def test_a_power_log_that_does_not_tell_every_window_is_a_shortfall(

@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from greenbench.files import strictyaml
 from greenbench.suite import flow
 
 
@@ -16,6 +17,12 @@ def test_a_text_stays_a_text(text: str) -> None:
     line = flow.line({"use": text, "limit": 5})
     assert "\n" not in line
     assert yaml.safe_load(line) == {"use": text, "limit": 5}
+
+
+@pytest.mark.parametrize("number", [5, 0.5, -2.0, 1e-7, True])
+def test_a_number_stays_a_number(number: float) -> None:
+    """A setting reads back with its value and type."""
+    assert repr(strictyaml.parse(flow.line({"keep": number}))) == repr({"keep": number})
 
 
 def test_words_need_no_quotes() -> None:
