@@ -12,6 +12,7 @@ from greenbench.errors import GreenbenchError, InputError, MissingError, words
 from greenbench.hardware import devices
 from greenbench.harness.control_cell import STEPS
 from greenbench.harness.foreseen import Foreseen, obstacle
+from greenbench.meters import energy
 from greenbench.plugins import Fetched, Inapplicable, Variant
 from greenbench.plugins.events import Observer, Preparing
 from greenbench.results import store
@@ -21,14 +22,15 @@ from greenbench.suite.entries import DatasetEntry, VariantEntry, build_dataset, 
 from greenbench.suite.plan import Cell
 from greenbench.suite.protocol import label, least_s
 
-CPU_ENERGY = "energy_cpu_j"
+ENERGY = frozenset(map(energy.part_column, ("system", "cpu")))
+"""The energy without which no total is known: that of the whole machine, or of the CPU."""
 
 N_FIRST = 8
 """Files of a data set that are looked for."""
 
 
 def require(suite: Suite, cells: Iterable[Cell]) -> None:
-    """Refuse a run where no variant can be measured for want of packages, or no energy estimated that is asked for.
+    """Refuse a run whose variants all lack packages, or one with ``estimate_energy`` where energy can only be unknown.
 
     Args:
         suite: of the run.
@@ -41,7 +43,7 @@ def require(suite: Suite, cells: Iterable[Cell]) -> None:
     estimate = ("codecarbon",) if suite.estimate_energy else ()
     if extras.missing(estimate) or all(map(extras.missing, needed)):
         extras.need(*estimate, *(extra for some in needed for extra in some))
-    if suite.estimate_energy and not any(CPU_ENERGY in m.metrics for m in meters.select(True, suite.meters)):
+    if suite.estimate_energy and all(ENERGY.isdisjoint(m.metrics) for m in meters.select(True, suite.meters)):
         reasons = {name: why for name, why in meters.survey(suite.meters).items() if why}
         raise MissingError(f"estimate_energy: {reasons.get('codecarbon', 'no meter estimates the energy of the CPU')}")
 

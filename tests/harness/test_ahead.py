@@ -256,9 +256,12 @@ def test_an_estimate_that_nobody_can_make_refuses_the_run(suite_data: dict, monk
     from greenbench.meters.estimate import CodecarbonEstimate
 
     monkeypatch.setattr(CodecarbonEstimate, "unavailable", lambda _self: "give its design power as tdp_w")
-    monkeypatch.setattr("greenbench.meters.rapl.Rapl.unavailable", lambda _self: "no counter")
+    for meter in ("rapl.Rapl", "hwmon.Hwmon", "battery.Battery"):
+        monkeypatch.setattr(f"greenbench.meters.{meter}.unavailable", lambda _self: "none here")
     monkeypatch.setattr("greenbench.extras.missing", lambda _extras: None)
     plain, asked = (config.load({**suite_data, "estimate_energy": asked}) for asked in (False, True))
     ahead.require(plain, plan(plain))
     with pytest.raises(MissingError, match="estimate_energy: give its design power as tdp_w"):
         ahead.require(asked, plan(asked))
+    monkeypatch.setattr("greenbench.meters.hwmon.Hwmon.unavailable", lambda _self: None)
+    ahead.require(asked, plan(asked))  # the whole machine is metered: no estimate is needed
