@@ -151,7 +151,7 @@ def test_a_smart_plug_during_a_run_and_after_it(suite_file: Path, tmp_path: Path
 
 
 def test_what_cannot_be_attached_is_one_line(suite_file: Path, tmp_path: Path) -> None:
-    """A missing log ends a run before it begins; a log of another day costs no row, and exit code 0."""
+    """A missing log ends a run before it begins; a log of another day costs no row, and the exit code is 1."""
     missing = greenbench("run", suite_file, "--out", tmp_path / "run", "--power-log", tmp_path / "none.csv")
     assert missing.returncode == 2
     assert f"error: {tmp_path / 'none.csv'}: cannot read the power log" in missing.stderr

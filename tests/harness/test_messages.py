@@ -127,9 +127,9 @@ def test_a_flood_of_messages_does_not_hold_up_the_time_limit(suite_data: dict, t
     """There is always one more; the time is up all the same."""
     loaded = config.load({**suite_data, "timeout_s": 0.05})
     seen: list[Event] = []
-    account = process._exchange(Flood(), tmp_path, Job("r", 0, loaded, plan(loaded)[0]), seen.append)
+    outcome = process._exchange(Flood(), tmp_path, Job("r", 0, loaded, plan(loaded)[0]), seen.append)
     assert set(seen) == {Phase("x")}
-    assert not account.has_ended
+    assert not outcome.has_ended
 
 
 # --- the line --------------------------------------------------------------------------------------------

@@ -173,7 +173,7 @@ def test_a_protocol_that_was_not_met_says_by_how_much(job: Job, window: Window) 
     assert note == "CV of the last 3 warm-up batches 7.1 % after 50 batches, the protocol asks for < 5 %"
 
 
-def test_flags_see_the_protocols_window_and_the_census(job: Job, window: Window) -> None:
+def test_flags_see_the_protocols_window_and_the_data_set(job: Job, window: Window) -> None:
     """A window under the protocol's, a skipped file and a changing text are flagged in the row."""
     window.reading.quantities["wall_s"] = Quantity(0.19, "counter", "perf_counter")
     window.unstable = True

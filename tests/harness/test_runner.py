@@ -199,7 +199,7 @@ def test_threads_reach_the_worker(suite_data: dict, tmp_path: Path) -> None:
 
 @pytest.mark.measures
 def test_rests_and_overhead_are_told(suite_data: dict, tmp_path: Path) -> None:
-    """Between two processes the machine rests, rows say how long, and the first one has weighed the harness."""
+    """Between two processes the machine rests, rows say how long, and the first measures the harness's overhead."""
     protocol = {**suite_data["protocol"], "repeats": 1, "cooldown_s": 0.3, "cooldown_within_c": 5}
     sensors = {"thermal": {"root": str(tmp_path / "sys")}}
     zone = tmp_path / "sys/class/thermal/thermal_zone0"
