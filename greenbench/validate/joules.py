@@ -95,7 +95,7 @@ def _has_its_samples(row: Row, evidence: Evidence) -> Iterator[str]:
     if sampled and not hz:
         yield f"{part_column(sampled[0])} is sampled, and the suite samples nothing (trace_hz: 0)"
     elif parts and hz and not evidence.trace:
-        yield f"power.jsonl is not there: the suite samples at {hz:g} Hz, and {part_column(parts[0])} hangs on it"
+        yield f"power.jsonl is not there: the suite samples at {hz:g} Hz, and {part_column(parts[0])} depends on it"
     elif sampled and not _covered(row, evidence):
         yield f"{part_column(sampled[0])} is sampled, and power.jsonl has no samples over this window"
     elif _counted(row) and hz:

@@ -45,7 +45,7 @@ def _idle_power_can_be(row: Row, evidence: Evidence) -> Iterator[str]:
 
 
 def _samples_can_be(row: Row, evidence: Evidence) -> Iterator[str]:
-    """Sampled joules stand on readings that are possible, every one."""
+    """Sampled joules are integrated from possible readings only."""
     for part in energy.PARTS:
         source = row.get(energy.part_column(part, "source"))
         prefix, domain = SAMPLED.get(str(source)), domain_of(part, source)
@@ -53,7 +53,7 @@ def _samples_can_be(row: Row, evidence: Evidence) -> Iterator[str]:
             continue
         found = (_impossible(one, prefix, domain) for samples in evidence.samples(row) for one in samples)
         if why := next(filter(None, found), None):
-            yield f"{energy.part_column(part)} stands on a sample in {store.POWER} that cannot be: {why}"
+            yield f"{energy.part_column(part)} is integrated from an impossible sample in {store.POWER}: {why}"
 
 
 def _impossible(sample: Mapping[str, Any], prefix: str, domain: str) -> str | None:

@@ -182,7 +182,7 @@ def orphans(texts: Sequence[ResultLine], evidence: Evidence) -> Iterator[Problem
 
 
 def batches(lines: Iterable[ResultLine], folder: Path) -> Iterator[Problem]:
-    """Compare WER at batch size 1 with the others: padding must not change what a model hears."""
+    """Compare WER at batch size 1 with the others: padding must not change a model's texts."""
     wers: dict[tuple[str, str, str], dict[int, list[float]]] = {}
     keys: dict[tuple[Any, ...], Key] = {}
     for row in (line.row for line in lines):
@@ -195,6 +195,6 @@ def batches(lines: Iterable[ResultLine], folder: Path) -> Iterator[Problem]:
             if 1 in sizes and abs(median(sizes[size]) - median(sizes[1])) > MAX_BATCH_WER_CHANGE:
                 alone, together = (100 * median(sizes[n]) for n in (1, size))
                 what = f"WER is {alone:.2f} % at batch size 1 and {together:.2f} % at {size}"
-                fix = "The batch changes what this model hears: quote its WER with the batch size, or run it at 1."
+                fix = "The batch size changes this model's texts: quote its WER with the batch size, or run it at 1."
                 where, at = f"{folder / store.RECORDS} ({', '.join(names)})", (*names, size)
                 yield Problem("warning", where, what, fix, keys[at])

@@ -349,7 +349,7 @@ def test_sampled_joules_stand_on_possible_samples(watts: float, told: str, copy:
         row["energy_j_per_audio_s"], row["co2e_g"] = joules / row["audio_s"], joules / 3.6e6 * 56
 
     tamper(copy, store.RECORDS, edit)
-    (problem,) = [problem for problem in found(copy) if "stands on a sample" in problem.what]
+    (problem,) = [problem for problem in found(copy) if "is integrated from an impossible sample" in problem.what]
     assert told in problem.what
     assert "hwmon.VDD_IN.power_w" in problem.what
 
