@@ -1,4 +1,4 @@
-"""Whom rows say that they descend from: no less than what their suite says of their variants."""
+"""The ancestry that rows state: no less than the suite states of their variants, and without circles."""
 
 import json
 from collections import deque
