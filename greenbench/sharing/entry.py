@@ -91,6 +91,8 @@ def unpack(file: Path, folder: Path, allowed: Limits | None = None) -> str:
             hashes = _manifest(file, archive)
             for name, expected in hashes.items():
                 _extract(file, archive.open(name), expected, folder / name, allowed)
+            for member in archive.infolist():
+                _refuse_padding(file, stream, member)
         _refuse_dear(file, folder, allowed.max_aligned)
     except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
         raise InputError(f"{file}: cannot be read as an entry: {error}. {PACK}") from error
@@ -157,12 +159,31 @@ def _refuse_stowaways(file: Path, archive: zipfile.ZipFile) -> None:
             break
         name = member.orig_filename.encode()
         end += _HEADER_BYTES + len(name) + len(member.extra) + member.compress_size
-        if member.orig_filename != member.filename or b"up" in member.extra[:2]:
+        if member.orig_filename != member.filename:
             raise InputError(f"{file}: {member.filename} is named in two ways. {PACK}")
+        if member.comment or member.extra:
+            raise InputError(f"{file}: {member.filename} has a comment or extra fields, which no hash covers. {PACK}")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise InputError(f"{file}: {member.filename} is compressed by another method than deflate. {PACK}")
     if end != archive.start_dir or archive.comment:
         raise InputError(f"{file}: holds bytes before, between or after its files. {PACK}")
+
+
+def _refuse_padding(file: Path, stream: IO[bytes], member: zipfile.ZipInfo) -> None:
+    """Refuse compressed bytes after the end of a file, or beyond its stated size, which readers skip (InputError)."""
+    stream.seek(member.header_offset + _HEADER_BYTES + len(member.orig_filename.encode()))
+    inflate, n_left, n_bytes, block = zlib.decompressobj(-zlib.MAX_WBITS), member.compress_size, 0, b""
+    if member.compress_type == zipfile.ZIP_STORED:
+        n_left, n_bytes = 0, member.compress_size
+    while n_left and not inflate.eof and n_bytes <= member.file_size:
+        block = block or stream.read(min(n_left, _BLOCK_BYTES))
+        if not block:
+            break
+        n_bytes += len(inflate.decompress(block, _BLOCK_BYTES))
+        n_left -= len(block) - len(inflate.unconsumed_tail) - len(inflate.unused_data)
+        block = inflate.unconsumed_tail
+    if n_left or n_bytes + len(inflate.flush()) != member.file_size:
+        raise InputError(f"{file}: {member.filename} has compressed bytes that are no part of it. {PACK}")
 
 
 def _manifest(file: Path, archive: zipfile.ZipFile) -> dict[str, str]:

@@ -6,6 +6,7 @@ import random
 import stat
 import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -303,6 +304,7 @@ TRICKS: dict[str, tuple[Callable[[zipfile.ZipFile], Any], str]] = {
     "a device": (_device, "is a link or encrypted"),
     "sizes that come later": (_described_later, "between or after its files"),
     "a run's folder in other letters": (lambda a: a.writestr("R1/scores.jsonl", "{}"), "in other letters"),
+    "a comment of a file": (lambda archive: setattr(archive.infolist()[1], "comment", b"<script>"), "has a comment"),
     "an archive in the archive": (lambda a: a.writestr("r1/scores.zip", b"PK"), "no file of an entry"),
     "a folder": (lambda a: a.writestr("r1/", ""), "no file of an entry"),
     "bzip2": (lambda a: a.writestr("r1/scores.jsonl", "", zipfile.ZIP_BZIP2), "by another method than deflate"),
@@ -463,6 +465,55 @@ def test_a_pipe_in_place_of_an_entry_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "entry.zip")
     (problem,) = check(tmp_path / "entry.zip", tmp_path / "runs")
     assert "a file is expected" in problem.what
+
+
+@pytest.mark.parametrize("extra", [b"UT\4\0hidd", b"UT\4\0hiddup\4\0name"], ids=["a field", "another name"])
+def test_extra_fields_are_refused(entry: Path, tmp_path: Path, extra: bytes) -> None:
+    """No hash covers them, and one of them is another name of the file."""
+    files = read(entry)
+    with zipfile.ZipFile(entry, "w") as archive:
+        for name, data in files.items():
+            member = zipfile.ZipInfo(name)
+            member.extra = extra
+            archive.writestr(member, data)
+    assert "has a comment or extra fields" in told(entry, tmp_path)
+
+
+def _after_the_end(data: bytes) -> bytes:
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return deflate.compress(data) + deflate.flush() + b"hidden"
+
+
+def _beyond_the_size(data: bytes) -> bytes:
+    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return deflate.compress(data + bytes(3_000_000)) + deflate.flush()
+
+
+@pytest.mark.parametrize(
+    ("packed", "compression"),
+    [
+        (_after_the_end, zipfile.ZIP_DEFLATED),
+        (_beyond_the_size, zipfile.ZIP_DEFLATED),
+        (lambda data: data + b"hidden", zipfile.ZIP_STORED),
+    ],
+    ids=["after the end", "beyond the size", "after a file that is stored"],
+)
+def test_compressed_bytes_that_no_file_has_are_refused(
+    entry: Path, tmp_path: Path, packed: Callable[[bytes], bytes], compression: int
+) -> None:
+    """A reader stops at the size that is stated, or at the end of the data: what follows would never be looked at."""
+    files = read(entry)
+    with zipfile.ZipFile(entry, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, packed(data))
+            member = archive.infolist()[-1]
+            with entry.open("r+b") as header:  # the header before the file; the list at the end follows from the member
+                member.compress_type, member.file_size, member.CRC = compression, len(data), zlib.crc32(data)
+                header.seek(member.header_offset)
+                header.write(member.FileHeader())
+    with zipfile.ZipFile(entry) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == files, "zipfile itself sees nothing odd"
+    assert "has compressed bytes that are no part of it" in told(entry, tmp_path)
 
 
 def test_a_digest_that_is_not_of_the_files_is_refused(entry: Path, tmp_path: Path) -> None:
