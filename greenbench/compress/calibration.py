@@ -12,7 +12,7 @@ from greenbench import registry
 from greenbench.datasets.audio import samples_digest
 from greenbench.datasets.corpus import N_HASH
 from greenbench.errors import GreenbenchError, InputError
-from greenbench.plugins import CalibrationData, Clip, Dataset
+from greenbench.plugins import CalibrationData, Clip, Dataset, Fetched
 
 BUNDLED: Mapping[str, Any] = {"use": "quickstart", "part": "unlabelled"}
 """The default: synthetic English in nine voices, without transcripts."""
@@ -52,6 +52,20 @@ def dataset(speech: Mapping[str, Any]) -> Dataset:
     """Return the data set of a setting."""
     found: Dataset = registry.create("datasets", speech["use"], {k: v for k, v in speech.items() if k != "use"})
     return found
+
+
+def to_fetch(speech: Mapping[str, Any]) -> str | None:
+    """Say what of a setting's data set would be downloaded; None where it is here.
+
+    Raises:
+        InputError: its list is wrong.
+        MissingError: it is not here, and is not downloaded.
+    """
+    source = dataset(speech)
+    if isinstance(source, Fetched):
+        return source.to_fetch()
+    next(iter(source()), None)
+    return None
 
 
 def clips(speech: Mapping[str, Any], n: int, n_others: int = 0) -> tuple[Sequence[Clip], Sequence[Clip]]:

@@ -125,6 +125,10 @@ class OpenVinoInt8:
         """Utterances to calibrate on, and others to validate on."""
         return self.n_calibration, 0 if self.max_drop is None else self.n_validation
 
+    def to_fetch(self) -> str | None:
+        """Say what of the calibration speech would be downloaded."""
+        return calibration.to_fetch(self.calibration)
+
     def calibrated_on(self) -> CalibrationData:
         """Return the name of the calibration speech and the digest of what is taken from it."""
         return calibration.described(self.calibration, *self._n_clips)

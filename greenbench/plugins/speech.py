@@ -113,8 +113,8 @@ class Dataset(Protocol):
 
 @runtime_checkable
 class Fetched(Protocol):
-    """A data set that ``prepare`` downloads where it is not on this machine (optional)."""
+    """A data set that ``prepare`` downloads where it is not on this machine, or an export that needs one (optional)."""
 
     def to_fetch(self) -> str | None:
-        """Describe what ``prepare`` would download and from where; None where it is on this machine."""
+        """Describe what would be downloaded and from where; None where it is on this machine."""
         ...

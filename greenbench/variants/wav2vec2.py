@@ -16,6 +16,7 @@ from greenbench.plugins import (
     Calibrated,
     CalibrationData,
     Export,
+    Fetched,
     KnownPrecision,
     Method,
     ModelRef,
@@ -111,8 +112,8 @@ class Wav2Vec2:
         return Variant(
             name=name,
             load=build.load,
-            to_fetch=partial(outline.to_fetch, settings),
-            fetch=settings.prepare,
+            to_fetch=build.to_fetch,
+            fetch=build.fetch,
             check=build.check,
             to_make=build.to_make,
             prepare=build.prepare,
@@ -194,11 +195,21 @@ class _Build:
             filter(None, (build.unsupported(device) for build in self._chain)), None
         )
 
+    def to_fetch(self) -> str | None:
+        """Say what of the model, and of the speech that a build is calibrated on, would be downloaded."""
+        of_builds = (build.to_fetch() for build in self._chain if isinstance(build, Fetched))
+        return ", and ".join(filter(None, [outline.to_fetch(self.settings), *of_builds])) or None
+
+    def fetch(self) -> None:
+        """Fetch both."""
+        self.settings.prepare()
+        self.calibration()
+
     def to_make(self) -> str | None:
         """Say which export is not kept."""
         if self.export is None or self.export.unsupported("cpu"):
             return None
-        with suppress(MissingError):  # of calibration speech, which ``prepare`` fetches, or says how to
+        with suppress(MissingError):  # of calibration speech, of which ``fetch`` says how to get it
             if exported.are_kept(_source(self.settings, self.methods), self.export):
                 return None
         return f"export to {registry.name_of('methods', self.export)}"

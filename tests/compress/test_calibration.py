@@ -107,8 +107,20 @@ def test_speech_that_is_not_here_is_a_missing_one(tmp_path: Path, tiny_model: Pa
                          builds=[{"use": "openvino-int8", "calibration": speech}])  # fmt: skip
     variant = build_variant(entry)
     assert identity(entry, variant) == ()
-    with pytest.raises(MissingError, match=r"gone\.jsonl"):
-        variant.calibration()
+    for call in (variant.calibration, variant.to_fetch, variant.fetch):
+        with pytest.raises(MissingError, match=r"gone\.jsonl"):
+            call()
+
+
+def test_speech_to_download_is_known_before_anything_runs(tmp_path: Path, tiny_model: Path) -> None:
+    """What would be downloaded is said with the weights', and nothing is downloaded to say so."""
+    speech = {"use": "librispeech", "subset": "dev-clean-2", "root": str(tmp_path / "new")}
+    entry = VariantEntry(use="wav2vec2", model=str(tiny_model),
+                         builds=[{"use": "openvino-int8", "calibration": speech}])  # fmt: skip
+    assert str(build_variant(entry).to_fetch()).startswith("librispeech/dev-clean-2 from ")
+    assert not (tmp_path / "new").exists()
+    entry = VariantEntry(use="wav2vec2", model=str(tiny_model), builds=["openvino-int8"])
+    assert build_variant(entry).to_fetch() is None
 
 
 @pytest.mark.slow
