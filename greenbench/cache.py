@@ -192,7 +192,7 @@ def limit_bytes() -> float:
         limit = float(given or LIMIT_GIB)
     except ValueError:
         limit = nan
-    if not limit >= 0:  # which nothing is above
+    if not limit >= 0:  # nor is NaN, above which nothing is
         raise InputError(f"GREENBENCH_CACHE_GIB: '{given}' is no number of GiB")
     return limit * 2**30
 

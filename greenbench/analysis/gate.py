@@ -122,7 +122,7 @@ def _reason(
     """Say why a cell is kept out, or return None; without a reference it is its own, unless the gate names one."""
     if reference is None:
         own = gate.reference in (None, line.shared["variant"])
-        return None if own else f"no comparable cell of {gate.reference} to hold its WER against"
+        return None if own else f"no comparable cell of {gate.reference} to compare its WER with"
     if gate.rule == "mlperf-99":
         return _below_share(line, reference)
     return _beyond_margin(gate.margin, counted[cell_of(line.shared)], counted[cell_of(reference.shared)])
@@ -146,7 +146,7 @@ def _beyond_margin(margin: float, counted: Counted | RecountError, reference: Co
     except RecountError as error:
         return f"its WER cannot be compared with its reference's: {error}"
     if found is None:
-        return "too few utterances to hold its WER against its reference's"
+        return "too few utterances to compare its WER with its reference's"
     if n_speakers(error_rates.unit(known(counted))) == 1:
         return "all utterances are of one speaker, so nobody knows what its WER costs others"
     if found.high <= margin:

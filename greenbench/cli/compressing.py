@@ -40,7 +40,7 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove everything that is kept.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List what is kept (exports, peaks, what teachers said), least recently used first; see GREENBENCH_CACHE_GIB."""
+    """List what is kept (exports, peaks, logits of teachers), least recently used first; see GREENBENCH_CACHE_GIB."""
     from greenbench import cache
 
     if clear:

@@ -157,7 +157,7 @@ def list_(
 
 
 def doctor(as_json: Json = False) -> None:
-    """Say what can be measured here and what would spoil it, with remedies; exit code 1 if official cannot hold."""
+    """Say what can be measured here and what would disturb it; exit code 1 if official cannot be met."""
     from dataclasses import asdict
 
     from greenbench.doctor.checks import findings, verdict

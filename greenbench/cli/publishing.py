@@ -118,7 +118,7 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
     gate: Gate = None,
     reference: Annotated[
         str | None,
-        typer.Option(help="Hold every WER against this variant's.", show_default="its base model or teacher"),
+        typer.Option(help="Compare every WER with this variant's.", show_default="its base model or teacher"),
     ] = None,
     title: Annotated[str, typer.Option(help="Of the site.")] = "Speech recognition leaderboard",
     previous: Annotated[
@@ -139,7 +139,7 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
         int | None, typer.Option(min=1, help="Refuse entries with a file of more lines.", show_default="1000000")
     ] = None,
 ) -> None:
-    """Write a static site that ranks what may be ranked, and lists the rest apart with the reason."""
+    """Write a static site that ranks what may be ranked, and lists the rest with the reason."""
     if workflow:
         from importlib.resources import files
 
@@ -175,7 +175,7 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     entry: Annotated[Path, typer.Argument(help="A packed entry.")],
     by: Annotated[str, typer.Option(help="Who measures, as boards show it.")],
     out: Annotated[
-        Path | None, typer.Option(help="The record.", show_default="verified/ENTRY.json beside the entry")
+        Path | None, typer.Option(help="The record.", show_default="verified/ENTRY.json next to the entry")
     ] = None,
     only: Annotated[
         str | None, typer.Option(help="Measure only the cells whose label or variant matches GLOB.")

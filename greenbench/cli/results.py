@@ -29,7 +29,7 @@ def report(
     gate: Gate = None,
     reference: Annotated[
         str | None,
-        typer.Option(help="Hold every WER against this variant's.", show_default="its base model or teacher"),
+        typer.Option(help="Compare every WER with this variant's.", show_default="its base model or teacher"),
     ] = None,
     figures: Annotated[
         Path | None, typer.Option(help="Folder for the charts as SVG and PNG (needs Chromium or Chrome).")
@@ -229,4 +229,4 @@ def lineage(
         print_text(line)
     in_paper = bigfoot.shown(all_gains)
     if in_paper:
-        print_table('against "Shrinking Bigfoot" (2021)', in_paper, as_json)
+        print_table('compared with "Shrinking Bigfoot" (2021)', in_paper, as_json)

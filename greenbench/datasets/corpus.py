@@ -25,8 +25,8 @@ MIN_LEVEL = 1e-4
 """A waveform that nowhere exceeds this (-80 dB, three steps of 16 bits) is silent, or was divided once too often."""
 
 MAX_LETTERS_PER_S, FEW_LETTERS = 25.0, 16
-"""Nobody speaks faster: read English has 12 letters a second, hurried speech up to 20; of a word or two, cut tightly,
-nothing is said."""
+"""Nobody speaks faster: read English has 12 letters a second, hurried speech up to 20. Texts with fewer letters, which
+may be cut tightly, are not judged."""
 
 CHUNK_S = 3600.0
 """Seconds of audio held in memory at once (float32 at 16 kHz: 230 MB)."""
@@ -188,8 +188,8 @@ def _hurried(clip: Clip, audio: Waveform) -> list[str]:
     n_letters, seconds = len("".join(clip.reference.split())), len(audio) / SAMPLE_RATE_HZ
     if n_letters < FEW_LETTERS or n_letters <= MAX_LETTERS_PER_S * seconds:
         return []
-    told = f"{n_letters} letters in {seconds:.2f} s, faster than anybody speaks"
-    return [f"{clip.id}: {told}: is it cut, or is its sampling rate lower than its header says?"]
+    pace = f"{n_letters} letters in {seconds:.2f} s, faster than anybody speaks"
+    return [f"{clip.id}: {pace}: is it cut, or is its sampling rate lower than its header says?"]
 
 
 def _is_missing(error: BadAudioError) -> bool:

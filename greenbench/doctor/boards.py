@@ -36,7 +36,9 @@ def _persistence(boards: Boards) -> Finding:
     off = _names(board for board, facts in boards if facts["persistence_mode"] is False)
     if not off:
         return Finding(topic, None, "the driver does not report it")
-    message = f"off on {off}: the driver unloads for an idle GPU, which makes loading slower and resets its counters"
+    message = (
+        f"off on {off}: the driver is unloaded while a GPU is idle, which makes loading slower and resets its counters"
+    )
     return Finding(topic, False, message, "sudo nvidia-smi -pm 1")
 
 

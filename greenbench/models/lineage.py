@@ -27,7 +27,7 @@ _FLOATS: Mapping[str, Floats] = {name: name for name in get_args(Floats)}
 """Method that chooses the precision of floats -> the precision that a student then runs in."""
 
 Part = Literal["layers", "feed_forward"]
-"""What of an architecture an ``Edit`` is about."""
+"""The part of an architecture that an ``Edit`` changes."""
 
 _Amount = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=0, le=2**53)]  # up to where JSON readers agree

@@ -91,8 +91,8 @@ def _unshown(folder: Path, readable: Mapping[Path, Part], gate: Gate) -> dict[Pa
             _drawn(folder, {run: part}, gate, [])
         except Exception as error:
             found[run] = _unread(folder, run, error)
-    together = "cannot be shown with the other runs"
-    return found or {run: Unread(_name(folder, run), together) for run in readable}
+    why = "cannot be shown with the other runs"
+    return found or {run: Unread(_name(folder, run), why) for run in readable}
 
 
 def _drawn(folder: Path, readable: Mapping[Path, Part], gate: Gate, unread: list[Unread]) -> str:

@@ -149,7 +149,7 @@ def test_a_teacher_counts_where_it_is_comparable(fake_run: FakeRun, heard: Calla
     run = fake_run("r", student)
     assert set(reasons(near, run)) == {"s"}
     assert reasons(far, run) == {}
-    assert reasons(far, run, asked=Gate(reference="t")) == {"s": "no comparable cell of t to hold its WER against"}
+    assert reasons(far, run, asked=Gate(reference="t")) == {"s": "no comparable cell of t to compare its WER with"}
 
 
 def test_lost_texts_are_no_proof(fake_run: FakeRun, heard: Callable[[int], list[str]]) -> None:

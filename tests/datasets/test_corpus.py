@@ -92,7 +92,7 @@ def test_an_utterance_longer_than_a_chunk_is_a_chunk() -> None:
 
 
 def test_what_is_counted() -> None:
-    """The stats has the utterances, their seconds and nothing skipped once a pass is over, and not before."""
+    """The statistics have the utterances, their seconds and nothing skipped once a pass is over, and not before."""
     corpus = Corpus(Tape(5), chunk_s=2)
     next(corpus.chunks())
     assert corpus.stats is None
@@ -117,7 +117,7 @@ def test_a_bad_file_stops_the_pass_with_a_remedy() -> None:
 
 
 def test_bad_files_are_skipped_and_counted() -> None:
-    """Under `skip` the good ones remain, and the stats tells each bad one."""
+    """Under `skip` the good ones remain, and the statistics name each bad one."""
     corpus = Corpus(Tape(bad=(1, 3)), on_bad_audio="skip")
     assert ids(corpus) == [["u0", "u2"]]
     assert corpus.stats.n_utterances == 2
@@ -184,7 +184,7 @@ def test_later_passes_give_the_same_digests_and_compute_none() -> None:
 
 @pytest.mark.filterwarnings("ignore::greenbench.datasets.audio.AudioWarning")
 def test_what_audio_is_warned_of_is_counted_and_passed_on() -> None:
-    """A warning of a file is in the stats by its utterance, without its path; other warnings are left alone."""
+    """A warning of a file is in the statistics by its utterance, without its path; other warnings are left alone."""
 
     def read(level: float) -> Waveform:
         if level:

@@ -28,7 +28,7 @@ function fit(table) {
   at.turn = Math.min(at.turn, found.length - 1);
   show(table, found[at.turn]);
   const [first, last] = [found[at.turn][0], found[at.turn].at(-1)];
-  at.told.textContent = `columns ${first + 1} to ${last + 1} of ${heads.length}`;
+  at.shown.textContent = `columns ${first + 1} to ${last + 1} of ${heads.length}`;
   at.before.disabled = at.turn === 0;
   at.after.disabled = at.turn === found.length - 1;
 }
@@ -36,14 +36,14 @@ function fit(table) {
 const show = (table, columns) => { for (const row of table.rows) [...row.cells].forEach((cell, at) => cell.classList.toggle("away", Boolean(columns) && at > 0 && !columns.includes(at))); };
 
 function controls(box) {
-  const bar = element("p", "", { class: "screen turns" }), told = element("output", "");
+  const bar = element("p", "", { class: "screen turns" }), shown = element("output", "");
   const button = (text, step) => {
     const made = element("button", text, { type: "button" });
     made.onclick = () => { at.turn += step; fit(box.querySelector("table")); };
     return made;
   };
-  const at = { turn: 0, bar, told, before: button("‹ columns before", -1), after: button("further columns ›", 1) };
-  bar.append(at.before, told, at.after);
+  const at = { turn: 0, bar, shown, before: button("‹ columns before", -1), after: button("further columns ›", 1) };
+  bar.append(at.before, shown, at.after);
   box.before(bar);
   return at;
 }
