@@ -53,9 +53,14 @@ def _stated(entry: VariantEntry, suite: Sequence[VariantEntry]) -> list[Identity
     """Return the teacher that the suite states, and its teachers in turn."""
     if entry.teacher is None:
         return []
-    teacher = next((other for other in suite if other.name == entry.teacher), VariantEntry(use=entry.teacher))
+    teacher = _teacher(entry.teacher, suite)
     variant = build_variant(teacher)
     return [identity(teacher, variant) or (f"{NAMED}{entry.teacher}",), *variant.ancestors(), *_stated(teacher, suite)]
+
+
+def _teacher(name: str, suite: Sequence[VariantEntry]) -> VariantEntry:
+    """Return the entry of a stated teacher: the suite's, or that of the registered variant."""
+    return next((other for other in suite if other.name == name), VariantEntry(use=name))
 
 
 def identity(entry: VariantEntry, variant: Variant) -> Identity:
@@ -110,8 +115,7 @@ def wrong_teacher(entry: VariantEntry, suite: Sequence[VariantEntry]) -> str | N
         valid = [name for name in [*names, *registered()] if name != entry.name]
         nearest = did_you_mean(entry.teacher, valid)
         return f"teacher: '{entry.teacher}' is no variant of this suite, nor registered. {nearest}"
-    teacher = names.get(entry.teacher, VariantEntry(use=entry.teacher))
-    if _model(entry) == _model(teacher):
+    if _model(entry) == _model(_teacher(entry.teacher, suite)):
         return f"teacher: '{entry.teacher}' is the same model with the same settings. Leave `teacher` out"
     return None
 
