@@ -67,6 +67,14 @@ class StoreError(GreenbenchError):
     """A results folder cannot be written, read or resumed."""
 
 
+class UnsavedError(StoreError):
+    """A row could not be written; ``unsaved`` holds it as JSON lines, so that nothing measured is lost."""
+
+    def __init__(self, message: str, unsaved: str) -> None:
+        super().__init__(message)
+        self.unsaved = unsaved
+
+
 def nearest(name: str, valid: Sequence[str]) -> str | None:
     """Return the valid name that a name was probably meant to be, or None where none is close."""
     return next(iter(get_close_matches(name, valid, n=1, cutoff=0.5)), None)

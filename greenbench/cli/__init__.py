@@ -14,7 +14,7 @@ from greenbench.cli.console import echo
 from greenbench.cli.measuring import doctor, init, list_, run, schema
 from greenbench.cli.publishing import leaderboard, merge, submit
 from greenbench.cli.results import compare, dashboard, export, lineage, report, rescore, validate
-from greenbench.errors import GreenbenchError
+from greenbench.errors import GreenbenchError, UnsavedError
 from greenbench.files.unicode import for_terminal
 
 app = typer.Typer(
@@ -47,8 +47,6 @@ for command in (
 
 def main() -> None:
     """Run the command line; every error a user can meet is one line and an exit code."""
-    from greenbench.results.store import UnsavedError
-
     _read_names_in_utf8()
     _print_anything()
     try:

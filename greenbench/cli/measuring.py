@@ -12,9 +12,7 @@ import typer
 from greenbench.cli import completion
 from greenbench.cli.console import echo
 from greenbench.cli.output import Json, check_measured, print_summary, print_table
-from greenbench.cli.planning import print_plan
 from greenbench.cli.power import ClockSkew
-from greenbench.cli.progress import ProgressDisplay
 
 SuiteFile = Annotated[Path | None, typer.Argument(help="Suite file (YAML).", show_default="the bundled quick start")]
 Model = Annotated[
@@ -85,8 +83,11 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     wanted = {"model": model, "data": data, "builds": builds.split(",") if builds else None}
     loaded, made = starter.load(suite, wanted, changes, overrides)
     if dry_run:
+        from greenbench.cli.planning import print_plan
+
         print_plan(loaded, only, out, as_json)
         return
+    from greenbench.cli.progress import ProgressDisplay
     from greenbench.harness import runner
     from greenbench.power.log import Source
     from greenbench.report.pages import write_page

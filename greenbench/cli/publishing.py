@@ -12,7 +12,6 @@ from typer.core import TyperGroup
 
 from greenbench.cli.console import echo
 from greenbench.cli.output import Folders, Gate, Json, count
-from greenbench.cli.progress import ProgressDisplay
 from greenbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -191,6 +190,7 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     as_json: Json = False,
 ) -> None:
     """Measure an entry again where its models can be had; exit 3 where it is not reproduced, 1 where only part was."""
+    from greenbench.cli.progress import ProgressDisplay
     from greenbench.results.store import write_file
     from greenbench.sharing import verify
     from greenbench.validate import verification

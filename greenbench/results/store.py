@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from greenbench.errors import StoreError
+from greenbench.errors import StoreError, UnsavedError
 from greenbench.files import readback, whole
 from greenbench.files.readback import Fault
 from greenbench.files.unicode import to_json
@@ -35,14 +35,6 @@ class Run:
     folder: Path
     id: str
     description: Mapping[str, Any]
-
-
-class UnsavedError(StoreError):
-    """A row could not be written; ``unsaved`` holds it as JSON lines, so that nothing measured is lost."""
-
-    def __init__(self, message: str, unsaved: str) -> None:
-        super().__init__(message)
-        self.unsaved = unsaved
 
 
 def write_run(folder: Path, run: Mapping[str, Any]) -> None:

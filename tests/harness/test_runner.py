@@ -14,7 +14,7 @@ import psutil
 import pytest
 import soundfile
 
-from greenbench.errors import InputError, StoreError
+from greenbench.errors import InputError, StoreError, UnsavedError
 from greenbench.harness import ahead, kept_peaks, runner
 from greenbench.harness.runner import Options, run
 from greenbench.plugins.events import CellStarted, Event, RowStored, Unavailable, Warned
@@ -247,7 +247,7 @@ def test_a_full_disk_keeps_every_earlier_row(suite_data: dict, tmp_path: Path, m
         real(path, content)
 
     monkeypatch.setattr(store, "_append_bytes", fill)
-    with pytest.raises(store.UnsavedError, match="No space left on device. Earlier rows are intact") as caught:
+    with pytest.raises(UnsavedError, match="No space left on device. Earlier rows are intact") as caught:
         run(data, Options(out=tmp_path / "run"))
     assert json.loads(caught.value.unsaved.splitlines()[0])["variant"] == "null/instant"
     monkeypatch.undo()

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from greenbench.errors import StoreError
+from greenbench.errors import StoreError, UnsavedError
 from greenbench.results import store
 from greenbench.results.record import KEYS
-from greenbench.results.store import RECORDS, UnsavedError, append, current
+from greenbench.results.store import RECORDS, append, current
 
 from .cells import row
 
