@@ -78,10 +78,10 @@ def test_listing_never_imports_torch() -> None:
 
 
 def test_help_imports_no_library_of_numbers_or_models() -> None:
-    """What needs no file is answered without numpy, pandas, torch or the plug-ins, which take longer than the answer."""
+    """What needs no file is answered without numpy, pandas, torch or the plug-ins: they take longer than the answer."""
     code = (
-        "import sys\nfrom greenbench.cli import main\nsys.argv[1:] = ['run', '--help']\n"
-        "try: main()\nfinally: print({'numpy', 'pandas', 'torch', 'greenbench.plugins'} & set(sys.modules), file=sys.stderr)"
+        "import sys\nfrom greenbench.cli import main\nsys.argv[1:] = ['run', '--help']\ntry: main()\n"
+        "finally: print({'numpy', 'pandas', 'torch', 'greenbench.plugins'} & set(sys.modules), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "set()\n")
