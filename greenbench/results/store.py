@@ -94,8 +94,18 @@ def by_start(*folders: Path) -> list[Run]:
 
 
 def protocol_of(run: Run) -> Protocol:
-    """Return the protocol by which a run was measured."""
-    return build_protocol(run.description["suite"]["protocol"])
+    """Return the protocol by which a run was measured.
+
+    Raises:
+        StoreError: ``run.json`` states none, or none that this version knows.
+    """
+    try:
+        return build_protocol(run.description["suite"]["protocol"])
+    except (KeyError, TypeError, ValueError) as error:
+        why = str(error) if isinstance(error, ValueError) else "it is not stated."
+        raise StoreError(
+            f"{run.folder / RUN}: suite.protocol: {why} Restore {RUN} from a copy, or measure again."
+        ) from error
 
 
 def amend_run(run: Run, **known: Any) -> Run:

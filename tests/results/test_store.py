@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -131,6 +133,21 @@ def test_a_run_is_open_as_it_was_read(tmp_path: Path) -> None:
     assert (run.id, run.folder, store.protocol_of(run).repeats) == ("r", tmp_path / "r", 2)
     assert ["harness_overhead" in one.description for one in (run, first, both)] == [False, True, True]
     assert json.loads((tmp_path / "kept.json").read_text()) == both.description
+
+
+@pytest.mark.parametrize(
+    ("suite", "why"),
+    [
+        ({}, "suite.protocol: it is not stated"),
+        ({"suite": {}}, "suite.protocol: it is not stated"),
+        ({"suite": {"protocol": {"use": "qick"}}}, "suite.protocol: unknown protocol 'qick'"),
+    ],
+)
+def test_a_run_without_a_protocol_is_refused_by_place(tmp_path: Path, suite: dict[str, Any], why: str) -> None:
+    """What run.json does not state, or states in words that this version does not know, is an error of the file."""
+    store.write_run(tmp_path / "r", {"run_id": "r", **suite})
+    with pytest.raises(StoreError, match=re.escape(f"{tmp_path / 'r' / store.RUN}: {why}")):
+        store.protocol_of(store.open_run(tmp_path / "r"))
 
 
 def test_runs_are_ordered_by_their_start(tmp_path: Path) -> None:
