@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import psutil
 
+from greenbench.files import kernel
 from greenbench.meters.poller import PIDS
 from greenbench.plugins import Quantity, Reading
 
@@ -116,11 +117,8 @@ def _peak_rss(was_reset: bool) -> Quantity:
 
 def _vmhwm_bytes(pid: int) -> int | None:
     """Return a process's high-water mark (the kernel gives KiB), or None where there is none."""
-    with suppress(OSError):
-        for line in (PROC / str(pid) / "status").read_text("utf-8", "replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return None
+    lines = kernel.text(PROC / str(pid) / "status").splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
 
 
 def _rss_bytes() -> int:
