@@ -12,6 +12,9 @@ from typing import Any
 from greenbench.errors import MissingError
 from greenbench.hardware.devices import number
 
+SAMPLED = "nvml."
+"""How the names of boards' values begin in samples."""
+
 
 @dataclass(frozen=True)
 class Board:
@@ -26,6 +29,10 @@ class Board:
     index: int
     handle: Any
     shared: bool
+
+    def sampled(self, quantity: str) -> str:
+        """Return how samples name a quantity of this board, such as ``nvml.0.power_w``."""
+        return f"{SAMPLED}{self.index}.{quantity}"
 
 
 @dataclass(frozen=True)

@@ -77,12 +77,8 @@ class Gpu:
         for board in polled_boards():
             for name, ask in SENSORS.items():
                 with suppress(pynvml.NVMLError):
-                    seen[_name(board, name)] = ask(pynvml, board.handle)
+                    seen[board.sampled(name)] = ask(pynvml, board.handle)
         return seen
-
-
-def _name(board: Board, sensor: str) -> str:
-    return f"nvml.{board.index}.{sensor}"
 
 
 @dataclass(frozen=True)
@@ -190,7 +186,7 @@ def _seen_s(cause: _Cause, boards: Sequence[Board], trace: Trace | None, window:
         return None
     samples, slowed_s = trace.samples(*window), []
     for board in boards:
-        times, reasons = series(samples, _name(board, "throttle_reasons"))
+        times, reasons = series(samples, board.sampled("throttle_reasons"))
         moments = [*zip(times, reasons, strict=True), (window[1], 0)]
         if len(times) == 0 or times[0] > window[0] or max(b[0] - a[0] for a, b in pairwise(moments)) > trace.max_gap_s:
             return None

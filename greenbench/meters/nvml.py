@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 from greenbench.hardware.bounds import implausible
-from greenbench.hardware.gpus import Board, explain, in_use, polled_boards
+from greenbench.hardware.gpus import SAMPLED, Board, explain, in_use, polled_boards
 from greenbench.plugins import Quantity, Reading, SampledPower
 from greenbench.plugins.traces import Sample, Trace, inside
 
@@ -25,6 +25,9 @@ lags by up to a second."""
 
 MAX_FACTOR = 3.0
 """The largest ratio between the mean power by the counter and by the sensor that both can show of the same board."""
+
+COUNTER, POWER = "energy_mj", "power_w"
+"""What samples hold of a board."""
 
 Read = tuple[float, float, Sample]
 """The times before and after a sample's read, and the sample."""
@@ -74,10 +77,15 @@ class Nvml:
 
     def sample(self) -> dict[str, float]:
         """Return the power in W and the energy counter in mJ of every visible board that has them."""
-        seen: dict[str, float | None] = {_name(board): _power_w(board) for board in polled_boards()}
-        counted = {_counter_name(board): _read_mj([board]) for board in polled_boards()}
+        seen: dict[str, float | None] = {board.sampled(POWER): _power_w(board) for board in polled_boards()}
+        counted = {board.sampled(COUNTER): _read_mj([board]) for board in polled_boards()}
         seen |= {name: mj[0] for name, mj in counted.items() if mj is not None}
         return {name: value for name, value in seen.items() if value is not None}
+
+
+def is_counter(name: str) -> bool:
+    """Say whether a value of a sample is a board's energy counter, in mJ."""
+    return name.startswith(SAMPLED) and name.endswith(f".{COUNTER}")
 
 
 # --- the counter -----------------------------------------------------------------------------------------
@@ -136,8 +144,8 @@ def _contradiction(
 ) -> str | None:
     """Say in what the samples within the window contradict the joules of the counters, or return None."""
     reads = [] if trace is None else inside(trace.samples(*window), *window)
-    found = filter(None, (_jump(reads, _counter_name(board)) for board in used))
-    return next(found, None) or _other_power(reads, list(map(_name, used)), joules, window[1] - window[0])
+    found = filter(None, (_jump(reads, board.sampled(COUNTER)) for board in used))
+    return next(found, None) or _other_power(reads, _powers(used), joules, window[1] - window[0])
 
 
 def _jump(reads: Sequence[Read], name: str) -> str | None:
@@ -162,10 +170,6 @@ def _other_power(reads: Sequence[Read], names: Sequence[str], joules: float | No
     return f"mean power is {counted_w:.3g} W by the counter and {sensed_w:.3g} W by the sensor: one of them is wrong"
 
 
-def _counter_name(board: Board) -> str:
-    return f"nvml.{board.index}.energy_mj"
-
-
 def _unknown(note: str) -> Quantity:
     return Quantity(None, "counter", "nvml-total-energy", note)
 
@@ -176,11 +180,11 @@ def _unknown(note: str) -> Quantity:
 def _sampled(used: Sequence[Board]) -> SampledPower:
     """Return the names of the boards' power in the poller's samples, and what the driver means by it."""
     kinds = sorted({_meaning(board) for board in used})
-    return SampledPower(tuple(map(_name, used)), "nvml-power", "no energy counter: " + " and ".join(kinds))
+    return SampledPower(tuple(_powers(used)), "nvml-power", "no energy counter: " + " and ".join(kinds))
 
 
-def _name(board: Board) -> str:
-    return f"nvml.{board.index}.power_w"
+def _powers(used: Sequence[Board]) -> list[str]:
+    return [board.sampled(POWER) for board in used]
 
 
 def _power_w(board: Board) -> float | None:

@@ -7,6 +7,7 @@ from math import isclose
 
 from greenbench.meters import energy
 from greenbench.meters.energy import part_column
+from greenbench.meters.nvml import is_counter
 from greenbench.plugins import traces
 from greenbench.plugins.traces import TIME, Sample
 from greenbench.power.log import EXTERNAL
@@ -130,17 +131,12 @@ def _never_steps_back(row: Row, evidence: Evidence) -> Iterator[str]:
     """Boards count 64 bits of millijoules: a counter that stepped back within a window was reset."""
     if "nvml-total-energy" not in _counted(row):
         return
-    prefix, _, suffix = BOARD_COUNTER.partition("N")
     for samples in evidence.samples(row):
         for earlier, later in pairwise(samples[1:-1]):
             for name in earlier.keys() & later.keys():
-                if name.startswith(prefix) and name.endswith(suffix) and later[name] < earlier[name]:
+                if is_counter(name) and later[name] < earlier[name]:
                     yield f"energy_gpu_j is counted, and {name} in power.jsonl steps back over this window"
                     return
-
-
-BOARD_COUNTER = "nvml.N.energy_mj"
-"""How the counters of boards are named in the trace."""
 
 
 def _covered(row: Row, evidence: Evidence) -> Spans:
@@ -218,8 +214,7 @@ def _counted_j(part: str, spans: Spans) -> tuple[float, float] | None:
 
 def _board_j(spans: Spans) -> tuple[float, float] | None:
     """Return the least and the most that boards' counters went on by, of one or of all; None where there are none."""
-    prefix, _, suffix = BOARD_COUNTER.partition("N")
-    names = {n for _, _, s in spans for one in s for n in one if n.startswith(prefix) and n.endswith(suffix)}
+    names = {n for _, _, s in spans for one in s for n in one if is_counter(n)}
     lows, highs = list[float](), list[float]()
     for name in names:
         values = [[s[name] / 1e3 for s in samples if name in s] for _, _, samples in spans]
