@@ -93,32 +93,39 @@ def measured(job: Job, repeat: int, facts: CellFacts, window: Window) -> Record:
     speed = _speed(window)
     work = facts.metrics.get("macs_per_audio_s")
     mfu_pct, mfu_note = share(work, speed["rtfx"], job.peaks, facts.compute_dtype)
-    metrics = {
+    metrics = {**_metrics(job, facts, window), **speed, "mfu_pct": mfu_pct, **accuracy}
+    provenance = {**_provenance(job, facts, window), **scored, "mfu_note": mfu_note}
+    steps = job.suite.protocol
+    raised = flags.flags(flag_rules.Measured(metrics, provenance, steps, os.cpu_count() or 1, window.unstable))
+    return Record(job.key(repeat), "ok", None, tuple(raised), metrics, provenance, tuple(raised.values()))
+
+
+def _metrics(job: Job, facts: CellFacts, window: Window) -> dict[str, Any]:
+    """Return what the meters read, what follows from it, and what was known before the window."""
+    idle_w, carbon = facts.metrics.get("idle_power_w"), _factor(job)
+    return {
         **facts.metrics,
         **{name: quantity.value for name, quantity in window.reading.quantities.items()},
-        **speed,
         "padding_pct": _padding_pct(facts, window),
-        "mfu_pct": mfu_pct,
-        **energy.derived(
-            job.cell.device, window.reading, facts.metrics.get("idle_power_w"), window.audio_s, _factor(job)
-        ),
-        **accuracy,
+        **energy.derived(job.cell.device, window.reading, idle_w, window.audio_s, carbon),
         "trace_lost_s": _trace_lost_s(job, window.reading),
         "n_utterances": facts.stats.n_utterances,
         "n_skipped": len(facts.stats.skipped),
     }
-    provenance = {
+
+
+def _provenance(job: Job, facts: CellFacts, window: Window) -> dict[str, Any]:
+    """Return what was planned, what the model and the engine are, and where each reading comes from."""
+    return {
         **_planned(job),
         **facts.model,
         **facts.done,
-        **scored,
         **_peaks(window.reading),
         **energy.provenance(job.cell.device, window.reading),
         "batching": BATCHING[job.cell.scenario],
         "server_probes": server.summary(window.probes) or None,
         "engine_batching": facts.engine_batching,
         "compute_dtype": facts.compute_dtype,
-        "mfu_note": mfu_note,
         "decoding": facts.decoding,
         "device_name": facts.device_name,
         "data_hash": facts.stats.data_hash,
@@ -126,9 +133,6 @@ def measured(job: Job, repeat: int, facts: CellFacts, window: Window) -> Record:
         "cell_s": time.perf_counter() - job.started_s,
         "timestamp_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
-    steps = job.suite.protocol
-    raised = flags.flags(flag_rules.Measured(metrics, provenance, steps, os.cpu_count() or 1, window.unstable))
-    return Record(job.key(repeat), "ok", None, tuple(raised), metrics, provenance, tuple(raised.values()))
 
 
 def _doubts(stats: DatasetStats) -> str | None:
