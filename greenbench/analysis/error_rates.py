@@ -132,11 +132,11 @@ def count(texts: Texts, rows: Iterable[Row]) -> Counted:
 
 
 def _remedy(spoken: Iterable[Row]) -> str:
-    """Say what helps where an earlier version counted invisible characters."""
-    from greenbench.text.characters import RECOUNT, holds_invisible
+    """Say what helps where an earlier version counted other characters."""
+    from greenbench.text.characters import recount
 
-    texts = (row[side] for row in spoken for side in ("reference", "hypothesis"))
-    return f": {RECOUNT}" if any(map(holds_invisible, texts)) else ""
+    why = recount(row[side] for row in spoken for side in ("reference", "hypothesis"))
+    return f": {why}" if why else ""
 
 
 def _edits(row: Row) -> int | None:

@@ -7,6 +7,7 @@ appendices A.1 and A.2) and between letters of a script that joins them, as in P
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 _ZWJ = "\u200d"
 _JOINERS = "\u200c\u200d"
@@ -19,10 +20,7 @@ _INVISIBLE = re.compile(
 """Written out, so that a text counts the same with every version of Python. Hangul's fillers of syllables are letters,
 and marks that enclose digits (U+0600 to U+0605, U+06DD) are seen."""
 
-RECOUNT = (
-    "the texts have invisible characters, which earlier versions counted: `greenbench rescore --amend` counts them anew"
-)
-"""The explanation for a row whose texts have such characters and no longer give its counts."""
+_RECOUNT = "the texts have {}, which earlier versions counted: `greenbench rescore --amend` counts them anew"
 
 _SPACES = re.compile(r"[^\S \t-\r]|[\u3164\uffa0\u2800]")
 """White space beyond that of ASCII, which every scorer splits at, and letters that are drawn as a space."""
@@ -36,6 +34,16 @@ _JOINING = {
 _UNSPACED = {"THAI", "LAO", "KHMER", "MYANMAR"}
 """Scripts that write no spaces: a zero-width space divides words."""
 
+_WITHOUT_SPACES = (
+    "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\ua9e0-\ua9ff\uaa60-\uaa7f\u2e80-\u2fdf\u3001-\u30ff"
+    "\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U000323af]"
+)
+"""Thai, Lao, Tibetan, Myanmar, Khmer, Chinese and Japanese by Unicode's blocks, written out: their words have no spaces
+between them. Korean has."""
+
+_SEGMENTING = re.compile(f"(?<={_WITHOUT_SPACES}) +| +(?={_WITHOUT_SPACES})")
+"""A space next to such a character, which a segmenter or a normaliser put there."""
+
 _VIRAMA = 9
 """The canonical combining class of the signs that join consonants in Indic scripts."""
 
@@ -47,9 +55,23 @@ def as_read(text: str) -> str:
     return unicodedata.normalize("NFC", _INVISIBLE.sub(_kept, _SPACES.sub(" ", text)))
 
 
+def unsegmented(text: str) -> str:
+    """Return a text without the spaces next to characters of scripts that write none, which are no characters of it."""
+    return text if text.isascii() else _SEGMENTING.sub("", text)
+
+
 def holds_invisible(text: str) -> bool:
     """Say whether a text has characters that cannot be seen and do not count."""
     return unicodedata.normalize("NFC", _SPACES.sub(" ", text)) != as_read(text)
+
+
+def recount(texts: Iterable[str]) -> str | None:
+    """Explain why texts no longer give the counts of an earlier version's row; None where nothing here explains it."""
+    every = list(texts)
+    if any(map(holds_invisible, every)):
+        return _RECOUNT.format("invisible characters")
+    is_segmented = any(unsegmented(text) != text for text in map(as_read, every))
+    return _RECOUNT.format("spaces in a script that writes none") if is_segmented else None
 
 
 def _kept(found: re.Match[str]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from greenbench.metrics import ratio
 from greenbench.statistics.intervals import rate_interval
+from greenbench.text.characters import unsegmented
 from greenbench.text.population import population
 
 
@@ -58,7 +59,7 @@ def score(
     """Count edits, utterance by utterance.
 
     An empty reference adds its insertions to the numerator and nothing to the denominator. Any white space
-    separates words, and counts as one character.
+    separates words, and counts as one character, except in scripts that write none, see ``unsegmented``.
 
     Args:
         references: one text an utterance, as the corpus gives it.
@@ -67,7 +68,7 @@ def score(
         count: counts the word edits of a normalised pair.
     """
     pairs = [(_spaced(normalize(r)), _spaced(normalize(h))) for r, h in zip(references, hypotheses, strict=True)]
-    return EditCounts([count(*pair) for pair in pairs], [count_chars(*pair) for pair in pairs])
+    return EditCounts([count(*pair) for pair in pairs], [count_chars(*map(unsegmented, pair)) for pair in pairs])
 
 
 def _spaced(text: str) -> str:

@@ -54,8 +54,8 @@ def recounted(row: Row, evidence: Evidence) -> Iterator[str]:
 
 
 def _counted_again(pairs: tuple[Transcript, ...]) -> str:
-    is_earlier = any(characters.holds_invisible(text) for both in pairs for text in both[:2])
-    return f"counted again; {characters.RECOUNT}" if is_earlier else "counted again"
+    why = characters.recount(text for both in pairs for text in both[:2])
+    return f"counted again; {why}" if why else "counted again"
 
 
 def has_its_intervals(row: Row, evidence: Evidence) -> Iterator[str]:

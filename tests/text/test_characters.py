@@ -6,7 +6,7 @@ import pytest
 
 from greenbench import registry
 from greenbench.text import scorers, wer
-from greenbench.text.characters import as_read, holds_invisible
+from greenbench.text.characters import as_read, holds_invisible, recount
 
 MI_RAVAM = "\u0645\u06cc\u200c\u0631\u0648\u0645"
 """Persian "I go": one word with a zero-width non-joiner between its parts."""
@@ -111,6 +111,37 @@ def test_a_zero_width_space_divides_words_where_nothing_else_does() -> None:
     """Khmer and Thai are written without spaces and divided by it; elsewhere it is not seen."""
     assert as_read("\u1781\u17d2\u1798\u17c2\u179a\u200b\u1785\u17b6") == "\u1781\u17d2\u1798\u17c2\u179a \u1785\u17b6"
     assert as_read("one\u200bword") == "oneword"
+
+
+@pytest.mark.parametrize("name", sorted({*registry.names("normalizers")} - {"whisper-english"}))
+@pytest.mark.parametrize(
+    ("reference", "hypothesis", "n_errors", "n_chars"),
+    [
+        # Chinese, "the weather is fine today", and with another last character
+        ("\u4eca\u5929 \u5929\u6c14 \u5f88 \u597d", "\u4eca\u5929\u5929\u6c14\u5f88\u597d", 0, 6),
+        ("\u4eca\u5929 \u5929\u6c14 \u5f88 \u597d", "\u4eca\u5929\u5929\u6c14\u5f88\u574f", 1, 6),
+        # Japanese, with the sign of a long vowel before a space
+        ("\u6771\u4eac \u30bf\u30ef\u30fc \u3067\u3059", "\u6771\u4eac\u30bf\u30ef\u30fc\u3067\u3059", 0, 7),
+        # Thai, by a space and by one of no width
+        ("\u0e27\u0e31\u0e19 \u0e14\u0e35", "\u0e27\u0e31\u0e19\u0e14\u0e35", 0, 5),
+        ("\u0e27\u0e31\u0e19\u200b\u0e14\u0e35", "\u0e27\u0e31\u0e19\u0e14\u0e35", 0, 5),
+        # the space between Latin words counts, and so do Korean ones
+        ("\u6211 \u7528 big data \u4e86", "\u6211\u7528big data\u4e86", 0, 11),
+        ("\uc624\ub298 \ub0a0\uc528", "\uc624\ub298\ub0a0\uc528", 1, 5),
+    ],
+)
+def test_a_script_without_spaces_has_none_to_get_wrong(
+    name: str, reference: str, hypothesis: str, n_errors: int, n_chars: int
+) -> None:
+    """References are often cut into words, which their orthography does not write: CER does not count these spaces."""
+    assert errors(name, reference, hypothesis)[2:] == [n_errors, n_chars]
+    assert errors(name, hypothesis, reference)[2] == n_errors
+
+
+def test_older_counts_of_segmented_texts_are_explained() -> None:
+    """A row whose spaces were counted is told from one that was changed."""
+    assert "spaces in a script that writes none" in str(recount(["\u4eca\u5929 \u5f88", "today"]))
+    assert recount(["today it", "\uc624\ub298 \ub0a0"]) is None
 
 
 def test_a_text_of_a_million_joiners_is_read_at_once() -> None:
