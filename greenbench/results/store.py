@@ -102,9 +102,10 @@ def protocol_of(run: Run) -> Protocol:
     try:
         return build_protocol(run.description["suite"]["protocol"])
     except (KeyError, TypeError, ValueError) as error:
-        why = str(error) if isinstance(error, ValueError) else "it is not stated."
+        why = str(error).rstrip(".") if isinstance(error, ValueError) else "it is not stated"
+        stop = "" if why.endswith("?") else "."
         raise StoreError(
-            f"{run.folder / RUN}: suite.protocol: {why} Restore {RUN} from a copy, or measure again."
+            f"{run.folder / RUN}: suite.protocol: {why}{stop} Restore {RUN} from a copy, or measure again."
         ) from error
 
 

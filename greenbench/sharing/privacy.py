@@ -86,24 +86,34 @@ def row(content: Mapping[str, Any], suite_hashes: Mapping[str, str]) -> dict[str
     return shared
 
 
-def search_run(content: Mapping[str, Any], where: str) -> Iterator[Identifier]:
-    """Yield what ``run`` removes from the shared parts of ``run.json``."""
+def search_run(content: Mapping[str, Any], where: str, keep_private: bool = False) -> Iterator[Identifier]:
+    """Yield what ``run`` removes from the shared parts of ``run.json``.
+
+    Args:
+        content: of ``run.json``.
+        where: the run; the beginning of each ``Identifier.where``.
+        keep_private: search every key, since all are packed.
+    """
+    if keep_private:
+        return search(content, where, keep_private)
     shared = {name: content[name] for name in RUN_KEYS if name in content}
     if isinstance(shared.get("machine"), Mapping):
         shared["machine"] = _machine(shared["machine"])
     return search(shared, where)
 
 
-def search(content: Mapping[str, Any], where: str) -> Iterator[Identifier]:
+def search(content: Mapping[str, Any], where: str, keep_private: bool = False) -> Iterator[Identifier]:
     """Yield what ``row`` removes from a line of one of a run's files.
 
     Args:
         content: of the line.
         where: the run; the beginning of each ``Identifier.where``.
+        keep_private: search ids of utterances and speakers too, and every text for the names of this machine and user.
     """
+    words = ("reference", "hypothesis") if keep_private else (*TRANSCRIPT, *_AS_THEY_ARE)
     for name, value in content.items():
-        if name not in (*TRANSCRIPT, *_AS_THEY_ARE):
-            yield from _searched(value, f"{where}: {name}", _is_free(name))
+        if name not in words:
+            yield from _searched(value, f"{where}: {name}", keep_private or _is_free(name))
 
 
 def _searched(value: Any, where: str, is_free: bool) -> Iterator[Identifier]:
@@ -114,6 +124,7 @@ def _searched(value: Any, where: str, is_free: bool) -> Iterator[Identifier]:
         yield from (Identifier("name of this user or machine", name, where) for name in own)
     elif isinstance(value, Mapping):
         for key, part in value.items():
+            yield from _searched(key, where, is_free)
             yield from _searched(part, f"{where}.{key}", is_free or _is_free(key))
     elif isinstance(value, list):
         for part in value:

@@ -4,12 +4,13 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from greenbench import validate
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.files.limits import Limits
 from greenbench.results import store
-from greenbench.sharing import entry, merge, privacy
+from greenbench.sharing import entry, merge, privacy, share
 from greenbench.sharing.entry import PACK
 from greenbench.sharing.privacy import Identifier
 from greenbench.validate import Problem
@@ -55,17 +56,26 @@ def preview(results: Sequence[Path], keep_private: bool = False) -> Preview:
         try:
             content = store.open_run(folder).description
             shared = content if keep_private else privacy.run(content)
-            rows = [row for row in store.read_rows(folder / store.RECORDS) if isinstance(row, dict)]
+            matches = list(_identifiers(folder, content, keep_private))
         except (GreenbenchError, AttributeError, TypeError):
             continue
         if isinstance(shared.get("description"), str) and shared["description"]:
             descriptions[folder.name] = shared["description"]
-        matches = [
-            *privacy.search_run(content, folder.name),
-            *(f for row in rows for f in privacy.search(row, folder.name)),
-        ]
         private |= {(one.kind, one.text): one for one in reversed(matches)}
     return Preview(descriptions, tuple(sorted(private.values(), key=lambda one: (one.where, one.kind, one.text))))
+
+
+def _identifiers(folder: Path, content: Mapping[str, Any], keep_private: bool) -> Iterator[Identifier]:
+    """Yield the identifiers in all files of a run that are packed; a column's text is searched once."""
+    yield from privacy.search_run(content, folder.name, keep_private)
+    searched = set[tuple[str, str]]()
+    for file in share.FILES:
+        for row in store.read_rows(folder / file):
+            texts = {(name, value) for name, value in row.items() if isinstance(value, str)}
+            known = {name for name, _ in texts & searched}
+            new = {name: value for name, value in row.items() if name not in known}
+            yield from privacy.search(new, folder.name, keep_private)
+            searched |= texts
 
 
 def pack(results: Sequence[Path], out: Path, keep_private: bool = False) -> Packed:

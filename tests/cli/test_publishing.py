@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from greenbench.cli import app
 from greenbench.errors import InputError
 from greenbench.results import store
+from greenbench.sharing.submission import preview
 
 CELL: dict[str, Any] = {"variant": "a", "n_wrong": 1, "rounds": [{"wall_s": 1.0 + i / 100} for i in range(3)]}
 
@@ -91,6 +92,25 @@ def test_what_is_kept_private_is_shown_as_it_is(sound_run: Callable[..., Path], 
     done = call("submit", run, "--out", tmp_path / "entry.zip", "--keep-private", "--yes")
     assert 'published description: "by jane@acme.org"' in done.stderr
     assert 'kept: mail "jane@acme.org" (r1: description)' in done.stderr
+
+
+def test_everything_that_is_kept_private_is_searched(sound_run: Callable[..., Path], tmp_path: Path) -> None:
+    """--keep-private packs keys that are not shared otherwise, and ids that are paths: they are listed, too."""
+    run = sound_run("r1", CELL)
+    content = store.read_run(run)
+    machine = content["machine"] | {"mac": "3c:22:fb:aa:bb:cc"}
+    (run / store.RUN).write_text(json.dumps(content | {"contact": "jane@acme.org", "machine": machine}))
+    lines = [json.loads(line) for line in (run / store.HYPOTHESES).read_text().splitlines()]
+    store.append(run, [lines[0] | {"utterance_id": "/home/jane/a.wav"}], store.HYPOTHESES)
+    control = {"edge": "start", "device": "cpu", "control": "x", "session": 0, "round": 0}
+    store.append(run, [control | {"reason": "no route to vault13.acme.internal"}], store.CONTROL)
+    listed = {
+        'mail "jane@acme.org" (r1: contact)', 'hardware address "3c:22:fb:aa:bb:cc" (r1: machine.mac)',
+        'path "/home/jane/a.wav" (r1: utterance_id)', 'host "vault13.acme.internal" (r1: reason)',
+    }  # fmt: skip
+    kept, shared = (preview([run], keep_private).identifiers for keep_private in (True, False))
+    assert listed <= {f'{one.kind} "{one.text}" ({one.where})' for one in kept}
+    assert [one.where for one in shared] == ["r1: reason"], "the rest is not packed, or refuses the run"
 
 
 @pytest.mark.parametrize(("answer", "is_packed"), [("y\n", True), ("n\n", False), ("\n", False)])
