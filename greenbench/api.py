@@ -53,7 +53,7 @@ def run(  # noqa: PLR0913 (the options of a command)
         MissingError: none of the variants can be measured with what is installed; nothing was run.
         StoreError: the results cannot be written, or the folder holds another run.
     """
-    from greenbench.harness import runner
+    from greenbench.harness import ahead, runner
     from greenbench.report.pages import write_page
     from greenbench.suite import starter
 
@@ -62,7 +62,8 @@ def run(  # noqa: PLR0913 (the options of a command)
     source = Path(suite) if isinstance(suite, str | os.PathLike) else suite
     wanted = {"model": _text(model), "data": _text(data), "builds": builds}
     changes = {"limit": limit, "device": device, "protocol": protocol, "estimate_energy": estimate_energy}
-    loaded, made = starter.load(source, wanted, changes)
+    with ahead.all_at_once():
+        loaded, made = starter.load(source, wanted, changes)
     options = runner.Options(None if out is None else Path(out), resume, only, page=write_page, made=made)
     if not progress:
         return _as_shown(runner.run(loaded, options))

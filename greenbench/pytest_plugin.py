@@ -64,12 +64,15 @@ def _measured(
     """
     from greenbench.analysis.outcome import Outcome
     from greenbench.errors import MissingError
+    from greenbench.harness import ahead
     from greenbench.harness.runner import Options, run
     from greenbench.report.pages import write_page
     from greenbench.results.shortfall import anything, shortfall
     from greenbench.suite.config import load
 
-    rows = run(load(suite, changes=changes), Options(out=folder, only=only, page=write_page))
+    with ahead.all_at_once():
+        loaded = load(suite, changes=changes)
+    rows = run(loaded, Options(out=folder, only=only, page=write_page))
     problem = shortfall(rows[rows["status"] != "error"] if anything(rows) else rows)
     if problem:
         raise MissingError(f"{folder}: {problem}")

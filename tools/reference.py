@@ -118,7 +118,7 @@ def suite_keys() -> str:
 
 def carbon_keys() -> str:
     """Return the keys of ``carbon``."""
-    from greenbench.suite.config import Carbon
+    from greenbench.suite.carbon import Carbon
 
     return keys(Carbon)
 

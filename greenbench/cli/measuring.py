@@ -77,11 +77,13 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     as_json: Json = False,
 ) -> None:
     """Run a suite, or a model on data without one, write results and page; exit code 1 if a cell failed or lacked."""
+    from greenbench.harness import ahead
     from greenbench.suite import starter
 
     changes = {"limit": limit, "device": device, "protocol": protocol, "estimate_energy": estimate_energy}
     wanted = {"model": model, "data": data, "builds": builds.split(",") if builds else None}
-    loaded, made = starter.load(suite, wanted, changes, overrides)
+    with ahead.all_at_once():
+        loaded, made = starter.load(suite, wanted, changes, overrides)
     if dry_run:
         from greenbench.cli.planning import print_plan
 

@@ -23,7 +23,7 @@ def print_plan(suite: "Suite", only: str | None, out: Path | None, as_json: bool
     Exits with 2 where a run would be refused, and with 1 where cells could not be measured.
     """
     from greenbench import meters
-    from greenbench.harness import ahead
+    from greenbench.harness import ahead, forecast
     from greenbench.harness.foreseen import joined
     from greenbench.harness.runner import check_only
     from greenbench.suite.plan import plan
@@ -31,8 +31,8 @@ def print_plan(suite: "Suite", only: str | None, out: Path | None, as_json: bool
     cells = plan(suite, only)
     check_only(suite, cells, only)
     foreseen = ahead.look(cells, on_gpus=True)
-    known = ahead.expected_s(out.parent if out else Path("results"), suite, cells)
-    least_s, controls_s = ahead.least(suite), ahead.controls_s(suite, cells)
+    known = forecast.expected_s(out.parent if out else Path("results"), suite, cells)
+    least_s, controls_s = forecast.least(suite), forecast.controls_s(suite, cells)
     planned = [{**c.key, "expected_s": s, "least_s": least_s} for c, s in zip(cells, known, strict=True)]
     answers = [{"meter": name, "answers": reason or "yes"} for name, reason in meters.survey(suite.meters).items()]
     _print_foreseen(joined(foreseen))

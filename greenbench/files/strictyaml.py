@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import yaml
@@ -70,6 +70,27 @@ def parse(text: str) -> Any:
     """
     _measure(text, limits())
     return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+
+
+def lines(text: str) -> dict[tuple[int | str, ...], int]:
+    """Return where each value of YAML that ``parse`` takes stands: the keys and indices to it -> the line, from 1."""
+    found: dict[tuple[int | str, ...], int] = {}
+    todo: list[tuple[tuple[int | str, ...], Any]] = [((), yaml.compose(text, Loader=_Loader))]
+    while todo:
+        place, node = todo.pop()
+        for name, key, value in _inside(node):
+            inner = (*place, name)
+            found[inner] = key.start_mark.line + 1
+            todo.append((inner, value))
+    return found
+
+
+def _inside(node: Any) -> Iterator[tuple[int | str, Any, Any]]:
+    """Yield the key or index of each value, where it begins, and the value."""
+    if isinstance(node, yaml.MappingNode):
+        yield from ((str(key.value), key, value) for key, value in node.value)
+    elif isinstance(node, yaml.SequenceNode):
+        yield from ((index, value, value) for index, value in enumerate(node.value))
 
 
 def problem(error: yaml.YAMLError) -> tuple[int | None, str]:

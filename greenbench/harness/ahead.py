@@ -1,26 +1,22 @@
-"""What is known of a run before its first cell: one list of all that cannot work, and the least time that it takes."""
+"""What is known of a run before its first cell: one list of all that cannot work, and what is made ready."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 
 from greenbench import extras, identifiers, meters
 from greenbench.datasets import lengths
 from greenbench.datasets.corpus import Corpus
 from greenbench.errors import GreenbenchError, InputError, MissingError, words
 from greenbench.hardware import devices
-from greenbench.harness.control_cell import STEPS
-from greenbench.harness.foreseen import Foreseen, obstacle
+from greenbench.harness.foreseen import Foreseen, obstacle, stops
 from greenbench.meters import energy
 from greenbench.plugins import Fetched, Inapplicable, Variant
 from greenbench.plugins.events import Observer, Preparing
-from greenbench.results import store
-from greenbench.results.record import CELL
-from greenbench.suite.config import Suite
+from greenbench.suite.config import Suite, SuiteError
 from greenbench.suite.entries import DatasetEntry, VariantEntry, build_dataset, build_variant
-from greenbench.suite.plan import Cell
-from greenbench.suite.protocol import label, least_s
+from greenbench.suite.plan import Cell, plan
 
 ENERGY = frozenset(map(energy.part_column, ("system", "cpu")))
 """The energy without which no total is known: that of the whole machine, or of the CPU."""
@@ -46,6 +42,22 @@ def require(suite: Suite, cells: Iterable[Cell]) -> None:
     if suite.estimate_energy and all(ENERGY.isdisjoint(m.metrics) for m in meters.select(True, suite.meters)):
         reasons = {name: why for name, why in meters.survey(suite.meters).items() if why}
         raise MissingError(f"estimate_energy: {reasons.get('codecarbon', 'no meter estimates the energy of the CPU')}")
+
+
+@contextmanager
+def all_at_once() -> Iterator[None]:
+    """Let the faults of a suite that is loaded within be raised together with all that is known of the rest of it.
+
+    Raises:
+        InputError: a line for each fault of the suite's keys, then for each thing that cannot be in what is sound.
+    """
+    try:
+        yield
+    except SuiteError as error:
+        if error.sound is None:
+            raise
+        lines = [f"{error.where}: {one}" for one in stops(look(plan(error.sound), on_gpus=True))]
+        raise InputError("\n".join([str(error), *lines])) from error
 
 
 # --- looking ---------------------------------------------------------------------------------------------
@@ -245,43 +257,3 @@ def _take(
             found.append(Foreseen("missing", _reason(error), about.variant, about.dataset))
         n_done += what is not None
     return found
-
-
-# --- time ------------------------------------------------------------------------------------------------
-
-
-def expected_s(results: Path, suite: Suite, cells: Sequence[Cell]) -> list[float | None]:
-    """Return how long each cell and the rest before it took when last run the same way; None where it never was.
-
-    Args:
-        results: a folder of earlier runs.
-        suite: gives protocol and threads.
-        cells: of the suite.
-    """
-    protocol = label(suite.protocol)
-    known: dict[tuple[object, ...], float] = {}
-    for folder in store.runs(results):
-        for row in store.read_rows(folder / store.RECORDS):
-            if row.get("cell_s") and row["threads"] == suite.threads and row["protocol"] == protocol:
-                known[tuple(row[name] for name in CELL[1:])] = row["cell_s"] + (row.get("cooldown_s") or 0.0)
-    return [known.get(tuple(cell.key[name] for name in CELL[1:])) for cell in cells]
-
-
-def controls_s(suite: Suite, cells: Sequence[Cell]) -> float:
-    """Return the seconds that the controls at both edges of each round take at least on each device."""
-    steps = suite.protocol
-    n_rounds = len({(cell.round, cell.device) for cell in cells})
-    rest_s = steps.cooldown_s if steps.cooldown_within_c is None else 0.0
-    return 2 * n_rounds * (least_s(STEPS, idles=False) + rest_s) if suite.control else 0.0
-
-
-def least_total_s(suite: Suite, cells: Sequence[Cell]) -> float:
-    """Return the seconds that cells of a suite take at least by its protocol, controls included."""
-    return len(cells) * least(suite) + controls_s(suite, cells)
-
-
-def least(suite: Suite) -> float:
-    """Return the seconds that a cell's process takes at least by the suite's protocol, on this machine's meters."""
-    chosen = meters.select(suite.estimate_energy, suite.meters)
-    idles = any(name.startswith("energy_") for meter in chosen for name in meter.metrics)
-    return least_s(suite.protocol, idles)

@@ -57,15 +57,20 @@ def obstacle(cell: Cell, foreseen: Iterable[Foreseen]) -> Foreseen | None:
     return next((one for one in foreseen if one.stops and one.concerns(cell)), None)
 
 
+def stops(foreseen: Iterable[Foreseen]) -> list[Foreseen]:
+    """Return what is wrong or not here, for people to read."""
+    return joined(one for one in foreseen if one.kind in ("wrong", "missing", "lacking"))
+
+
 def refuse(foreseen: Iterable[Foreseen]) -> None:
     """Refuse a suite that asks for what cannot be.
 
     Raises:
         InputError: a line for each thing that is wrong, and for each that would be missing besides.
     """
-    stops = [one for one in foreseen if one.kind in ("wrong", "missing", "lacking")]
-    if any(one.kind == "wrong" for one in stops):
-        raise InputError("\n".join(map(str, joined(stops))))
+    found = stops(foreseen)
+    if any(one.kind == "wrong" for one in found):
+        raise InputError("\n".join(map(str, found)))
 
 
 def joined(foreseen: Iterable[Foreseen]) -> list[Foreseen]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.files import lock
 from greenbench.hardware.roofline import of_run
-from greenbench.harness import ahead, control_cell, kept_peaks, opening
+from greenbench.harness import ahead, control_cell, forecast, kept_peaks, opening
 from greenbench.harness.cooldown import Cooldown, Temperatures, rest, temperatures
 from greenbench.harness.foreseen import Foreseen, joined, obstacle, refuse
 from greenbench.harness.job import Job
@@ -67,7 +67,8 @@ def run(
         MissingError: none of the variants can be measured with what is installed; nothing was run.
         StoreError: the results cannot be written, or the folder holds another run.
     """
-    suite = config.load(suite)
+    with ahead.all_at_once():
+        suite = config.load(suite)
     cells = plan(suite, options.only)
     check_only(suite, cells, options.only)
     if options.power_log:
@@ -108,7 +109,7 @@ def _measure(
     start = run.description.get("cooldown", {}).get("start", {})
     done = opening.done(folder, suite)
     todo = [(index, cell) for index, cell in enumerate(cells) if opening.identity(cell.key) not in done]
-    observe(Planned(folder, run.id, len(cells), len(todo), ahead.least_total_s(suite, [cell for _, cell in todo])))
+    observe(Planned(folder, run.id, len(cells), len(todo), forecast.least_total_s(suite, [cell for _, cell in todo])))
     known = _prepare([cell for _, cell in todo], foreseen, observe)
     devices = [cell.device for _, cell in todo if obstacle(cell, known) is None]
     run = kept_peaks.measured(run, devices, suite.threads, observe)

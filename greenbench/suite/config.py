@@ -1,7 +1,7 @@
 """The suite file: strict YAML in, a Suite out in which every name and setting is checked and filled in."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +13,13 @@ from greenbench.files.limits import limits
 from greenbench.files.unicode import printable
 from greenbench.hardware import devices
 from greenbench.suite import file, shortforms
+from greenbench.suite.carbon import Carbon
 from greenbench.suite.descent import wrong_teacher
 from greenbench.suite.entries import DatasetEntry, VariantEntry, resolve_dataset, resolve_variant
+from greenbench.suite.faults import ENTRIES, Draft, Fault, Place, line
 from greenbench.suite.protocol import PROTOCOLS, Protocol, build_protocol, short_form
 from greenbench.suite.scenarios import Scenario, Server
 from greenbench.text import scorers
-
-
-class Carbon(BaseModel):
-    """The grid factor behind ``co2e_g``; without one there is no CO2 figure.
-
-    Attributes:
-        g_per_kwh: grams of CO2e per kilowatt-hour.
-        source: who states the factor.
-        year: for which year.
-        pue: power usage effectiveness of the data centre, a factor of at least 1.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    g_per_kwh: float = Field(ge=0, le=1e6)
-    source: str = Field(min_length=1)
-    year: int
-    pue: float = Field(1.0, ge=1, le=1e3)
 
 
 class Suite(BaseModel):
@@ -142,6 +126,20 @@ _NESTED: dict[str, type[BaseModel]] = {"carbon": Carbon, "server": Server}
 """The mappings of a suite that have keys of their own, for suggestions."""
 
 
+class SuiteError(InputError):
+    """A suite has faults.
+
+    Attributes:
+        where: the file, or ``suite``.
+        sound: the suite without what is at fault, which can still be looked at; None where nothing can.
+    """
+
+    def __init__(self, where: str, lines: Sequence[str], sound: Suite | None) -> None:
+        """Make the message, which has each line once."""
+        self.where, self.sound = where, sound
+        super().__init__("\n".join(dict.fromkeys(lines)))
+
+
 # --- reading ---------------------------------------------------------------------------------------------
 
 
@@ -162,75 +160,76 @@ def load(
         The resolved suite; loading it again changes nothing.
 
     Raises:
-        InputError: a line per problem: file, path inside the file, what is wrong, the nearest valid name.
+        SuiteError: it has faults: a line for each, with the file, the path inside of it, what is wrong and the nearest
+            valid name.
+        InputError: the file cannot be read, or an override hits nothing.
     """
     if isinstance(source, Suite):
         if not overrides and not changes:
-            return _resolve(source, "suite", Path.cwd())
+            return _sound({}, *_resolved(source, _draft(dict(source)), Path.cwd()))
         source = source.model_dump(mode="json")
     where = "suite" if isinstance(source, Mapping) else str(source)
     if isinstance(source, Mapping):
         file.check(source, where)
     data = file.long_form(source if isinstance(source, Mapping) else file.read(Path(source)))
     base = Path.cwd() if isinstance(source, Mapping) else Path(source).resolve().parent
-    data = _change(data, changes or {})
+    data = file.change(data, changes or {})
     for assignment in overrides:
         file.override(data, assignment)
     data = file.long_form(data)
     file.check(data, where)
+    return _sound(source, *_checked(_draft(data), base))
+
+
+def _sound(source: str | Path | Mapping[str, Any], suite: Suite | None, faults: Sequence[Fault]) -> Suite:
+    """Return a suite without faults.
+
+    Raises:
+        SuiteError: it has some.
+    """
+    if suite is not None and not faults:
+        return suite
+    where, lines = ("suite", {}) if isinstance(source, Mapping) else (str(source), file.lines(Path(source)))
+    raise SuiteError(where, [f"{where}{line(lines, fault.place)}: {fault}" for fault in faults], suite)
+
+
+def _draft(data: dict[str, Any]) -> Draft:
+    """Return a suite's data with each short form of a variant as the variants that it stands for."""
+    alternatives = shortforms.expand(data.get("variants"))
+    whole = {**data, "variants": [one for several in alternatives for one in several]} if alternatives else data
+    indices = {group: range(len(entries)) for group in ENTRIES if isinstance(entries := data.get(group), list)}
+    of_variants = [index for index, several in enumerate(alternatives) for _ in several]
+    return Draft(whole, {**indices, **({"variants": of_variants} if alternatives else {})})
+
+
+def _checked(draft: Draft, base: Path) -> tuple[Suite | None, list[Fault]]:
+    """Return the suite that a draft comes to, and its faults; where there are any, the suite without what is at fault.
+
+    What is at fault is left out and the rest is checked again, so that a fault hides no other.
+    """
+    suite, found = _once(draft, base)
+    left = draft.without(found) if found else None
+    if left is None or left.data == draft.data:
+        return suite, found
+    sound, more = _checked(left, base)
+    return sound, [*found, *more]
+
+
+def _once(draft: Draft, base: Path) -> tuple[Suite | None, list[Fault]]:
     try:
-        data["variants"] = shortforms.expand(data.get("variants"))
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
-    try:
-        suite = Suite.model_validate_json(json.dumps(data, default=str), strict=True)
+        suite = Suite.model_validate_json(json.dumps(draft.data, default=str), strict=True)
     except ValidationError as error:
-        raise InputError("\n".join([*_problems(error, where), *_of_entries(data, where, base)])) from error
-    return _resolve(suite, where, base)
+        return None, [_fault(problem, draft) for problem in error.errors(include_url=False)]
+    return _resolved(suite, draft, base)
 
 
-def _change(data: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Apply the options that change a whole suite."""
-    changed = dict(data)
-    if changes.get("limit") is not None:
-        changed["datasets"] = [
-            {**entry, "limit": changes["limit"]} if isinstance(entry, dict) else entry
-            for entry in data.get("datasets") or []
-        ]
-    if changes.get("device") is not None:
-        changed["devices"] = [changes["device"]]
-    if changes.get("protocol") is not None:
-        changed["protocol"] = {"use": changes["protocol"]}
-    if changes.get("estimate_energy"):
-        changed["estimate_energy"] = True
-    return changed
-
-
-def _of_entries(data: Mapping[str, Any], where: str, base: Path) -> list[str]:
-    """Return what is wrong in the entries of a suite that has other faults, so that all are reported together."""
-    found = []
-    for group, form in (("datasets", DatasetEntry), ("variants", VariantEntry)):
-        entries = data.get(group)
-        for index, given in enumerate(entries if isinstance(entries, list) else ()):
-            try:
-                _RESOLVERS[group](form.model_validate_json(json.dumps(given, default=str), strict=True), base)
-            except ValidationError:  # the suite's own check reports it
-                continue
-            except InputError as error:
-                found.append(f"{where}: {group}.{index}: {error}")
-    return found
-
-
-def _problems(error: ValidationError, where: str) -> list[str]:
-    lines = []
-    for problem in error.errors(include_url=False):
-        path = ".".join(str(part) for part in problem["loc"])
-        message = wording.describe(problem)
-        if problem["type"] == "extra_forbidden":
-            valid = _NESTED.get(path.partition(".")[0], Suite).model_fields
-            message = f"unknown key. {did_you_mean(str(problem['loc'][-1]), valid)}"
-        lines.append(f"{where}: {path}{': ' if path else ''}{message}")
-    return lines
+def _fault(problem: Mapping[str, Any], draft: Draft) -> Fault:
+    place: Place = problem["loc"]
+    message = wording.describe(problem)
+    if problem["type"] == "extra_forbidden":
+        valid = _NESTED.get(str(place[0]), Suite).model_fields
+        message = f"unknown key. {did_you_mean(str(place[-1]), valid)}"
+    return Fault(draft.place(place), message)
 
 
 # --- resolving -------------------------------------------------------------------------------------------
@@ -241,37 +240,44 @@ _RESOLVERS: dict[str, Callable[[Any, Path], list[dict[str, Any]]]] = {
 }  # fmt: skip
 
 
-def _resolve(suite: Suite, where: str, base: Path) -> Suite:
-    """Fill in every default that a plug-in knows, and check every name; collect all problems."""
-    problems: list[str] = []
+def _resolved(suite: Suite, draft: Draft, base: Path) -> tuple[Suite | None, list[Fault]]:
+    """Fill in every default that a plug-in knows, and check every name; collect all faults."""
+    faults: list[Fault] = []
     resolved: dict[str, list[dict[str, Any]]] = {"datasets": [], "variants": []}
     for group, resolve in _RESOLVERS.items():
+        places: list[Place] = []
         for index, entry in enumerate(getattr(suite, group)):
             try:
-                resolved[group] += [{**e, "name": printable(e["name"])} for e in resolve(entry, base)]
+                found = [{**e, "name": printable(e["name"])} for e in resolve(entry, base)]
             except InputError as error:
-                problems.append(f"{where}: {group}.{index}: {error}")
-        problems += _duplicates(where, group, [e["name"] for e in resolved[group]])
-    problems += _teachers(where, [VariantEntry.model_validate(entry) for entry in resolved["variants"]])
+                faults.append(Fault(draft.place((group, index)), str(error)))
+                continue
+            resolved[group] += found
+            places += [draft.place((group, index)) for _ in found]
+        faults += _duplicates([e["name"] for e in resolved[group]], places)
+        if group == "variants" and draft.is_whole:  # a teacher that is not there may be one that was left out
+            faults += _teachers([VariantEntry.model_validate(entry) for entry in resolved[group]], places)
     for name, settings in suite.meters.items():
         try:
             registry.create("meters", name, settings, base)
         except InputError as error:
-            problems.append(f"{where}: meters.{name}: {error}")
-    if problems:
-        raise InputError("\n".join(problems))
-    return Suite.model_validate(dict(suite) | resolved | {"threads": suite.threads or _usable_cpus()})
+            faults.append(Fault(("meters", name), str(error)))
+    if faults:
+        return None, faults
+    return Suite.model_validate(dict(suite) | resolved | {"threads": suite.threads or _usable_cpus()}), []
 
 
-def _duplicates(where: str, group: str, names: Iterable[str]) -> list[str]:
-    names = list(names)
-    twice = sorted({name for name in names if names.count(name) > 1})
-    return [f"{where}: {group}: two entries are named '{name}'. Give one another `name`." for name in twice]
+def _duplicates(names: Sequence[str], places: Sequence[Place]) -> list[Fault]:
+    twice = {name: place for n, (name, place) in enumerate(zip(names, places, strict=True)) if name in names[:n]}
+    return [
+        Fault(place, f"two entries are named '{name}'. Give one another `name`.")
+        for name, place in sorted(twice.items())
+    ]
 
 
-def _teachers(where: str, variants: Sequence[VariantEntry]) -> list[str]:
-    found = ((entry, wrong_teacher(entry, variants)) for entry in variants)
-    return [f"{where}: variants: {entry.name}: {problem}" for entry, problem in found if problem]
+def _teachers(variants: Sequence[VariantEntry], places: Sequence[Place]) -> list[Fault]:
+    found = ((place, wrong_teacher(entry, variants)) for entry, place in zip(variants, places, strict=True))
+    return [Fault(place, problem) for place, problem in found if problem]
 
 
 def _usable_cpus() -> int:

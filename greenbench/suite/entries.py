@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from greenbench import registry
 from greenbench.datasets.corpus import Corpus
@@ -93,6 +93,15 @@ class VariantEntry(Entry):
 
     builds: Builds = []
     teacher: str | None = Field(default=None, min_length=1, exclude_if=lambda teacher: teacher is None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_alternatives(cls, given: Any) -> Any:
+        """Refuse an ``each`` that could not be expanded."""
+        if isinstance(given, Mapping) and "each" in given:
+            wanted = "a list of builds is expected, e.g. [fp32, onnx]"
+            raise ValueError(f"each: {wanted} (got {given['each']!r:.60})")
+        return given
 
 
 def build_dataset(entry: DatasetEntry, base: Path | None = None) -> Dataset:

@@ -37,6 +37,11 @@ def read(path: Path) -> dict[str, Any]:
     return without_notes(data)
 
 
+def lines(path: Path) -> dict[tuple[int | str, ...], int]:
+    """Return where in a suite file that ``read`` reads each value stands: its place in the data -> the line, from 1."""
+    return strictyaml.lines(readback.read_whole(path).decode("utf-8-sig"))
+
+
 def without_notes(data: Mapping[str, Any]) -> dict[str, Any]:
     """Leave out the top-level keys that begin with ``x-`` or a dot: they hold anchors and notes, and ask nothing."""
     return {key: value for key, value in data.items() if not str(key).startswith(("x-", "."))}
@@ -60,6 +65,23 @@ def check(data: Any, where: str) -> None:
         if problem:
             raise InputError(f"{where}: {'.'.join(place[:8])}: {problem}")
         todo += [(one, (*place, str(key))) for key, one in items]
+
+
+def change(data: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a suite's plain data with ``limit``, ``device``, ``protocol`` and ``estimate_energy`` as given."""
+    changed = dict(data)
+    if changes.get("limit") is not None:
+        changed["datasets"] = [
+            {**entry, "limit": changes["limit"]} if isinstance(entry, dict) else entry
+            for entry in data.get("datasets") or []
+        ]
+    if changes.get("device") is not None:
+        changed["devices"] = [changes["device"]]
+    if changes.get("protocol") is not None:
+        changed["protocol"] = {"use": changes["protocol"]}
+    if changes.get("estimate_energy"):
+        changed["estimate_energy"] = True
+    return changed
 
 
 def override(data: Any, assignment: str) -> None:

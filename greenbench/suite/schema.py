@@ -4,7 +4,8 @@ from typing import Any
 
 from greenbench import registry
 from greenbench.hardware.devices import PATTERN
-from greenbench.suite.config import Carbon, Suite
+from greenbench.suite.carbon import Carbon
+from greenbench.suite.config import Suite
 from greenbench.suite.entries import Build, DatasetEntry, Entry, VariantEntry
 from greenbench.suite.protocol import PROTOCOLS, Protocol
 from greenbench.suite.scenarios import Server

@@ -6,29 +6,27 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from greenbench import registry
-from greenbench.errors import InputError
 from greenbench.suite.entries import Builds
 
 BUILDS: TypeAdapter[Any] = TypeAdapter(Builds)
 
 
-def expand(variants: Any) -> Any:
-    """Bring variants into the form in which each is one, with a name of its own.
+def expand(variants: Any) -> list[list[Any]]:
+    """Return for each entry the variants that it stands for, in the form in which each is one, with a name of its own.
 
     ``{use: NAME, builds: [...]}``, which ``NAME+build`` stands for, takes the settings of the entry with that name.
     ``each: [fp32, onnx, [layer-drop, openvino]]`` makes one variant a build or chain, after ``builds`` where there are
     any; ``builds: {each: [...]}`` says the same. A name that is given gets the builds as suffixes.
 
     Args:
-        variants: of a suite, in the long form of ``suite.file``; what is no list of mappings is returned as it is.
-
-    Raises:
-        InputError: alternatives that are none.
+        variants: of a suite, in the long form of ``suite.file``; of what is no list nothing is returned, and what is
+            no mapping in it stands for itself.
     """
-    if not isinstance(variants, list) or not all(isinstance(one, dict) for one in variants):
-        return variants
-    named = {one["name"]: one for one in variants if isinstance(one.get("name"), str) and one["name"] != one.get("use")}
-    return [single for index, one in enumerate(variants) for single in _alternatives(_based(one, named), index)]
+    if not isinstance(variants, list):
+        return []
+    entries = [one for one in variants if isinstance(one, dict)]
+    named = {one["name"]: one for one in entries if isinstance(one.get("name"), str) and one["name"] != one.get("use")}
+    return [_alternatives(_based(one, named)) if isinstance(one, dict) else [one] for one in variants]
 
 
 def _based(entry: Mapping[str, Any], named: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -52,17 +50,16 @@ def _has_family(use: str) -> bool:
     return use.partition("/")[0] in registry.names("variants")
 
 
-def _alternatives(entry: dict[str, Any], index: int) -> list[dict[str, Any]]:
-    """Return one entry for each alternative; the entry itself where there are none."""
+def _alternatives(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return one entry for each alternative; the entry itself where there are none, or are none that can be read."""
     builds = entry.get("builds")
     if isinstance(builds, Mapping) and set(builds) == {"each"}:
         entry = {**entry, "builds": [], "each": builds["each"]}
-    if "each" not in entry:
-        return [entry]
-    each, before = entry.pop("each"), entry.get("builds", [])
+    each = entry.get("each")
     if not isinstance(each, list) or not each:
-        raise InputError(f"variants.{index}: each: a list of builds is expected, e.g. [fp32, onnx] (got {each!r:.60})")
-    return [_one(entry, before, _parts(alternative)) for alternative in each]
+        return [entry]
+    rest = {key: value for key, value in entry.items() if key != "each"}
+    return [_one(rest, rest.get("builds", []), _parts(alternative)) for alternative in each]
 
 
 def _parts(alternative: Any) -> list[Any]:

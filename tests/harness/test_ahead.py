@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from greenbench.errors import InputError, MissingError
-from greenbench.harness import ahead, runner
+from greenbench.harness import ahead, forecast, runner
 from greenbench.harness.foreseen import Foreseen, refuse
 from greenbench.harness.runner import Options
 from greenbench.plugins import Variant
@@ -59,6 +59,46 @@ def test_chains_that_cannot_be_are_wrong(suite_data: dict, builds: tuple, reason
     assert reason in next(one.reason for one in found if one.kind == "wrong")
     with pytest.raises(InputError, match="variant it: "):
         refuse(found)
+
+
+def test_keys_that_are_wrong_hide_nothing_that_is_found_by_looking(tmp_path: Path) -> None:
+    """One list has the faults of the file with their lines, and all that is wrong or not here in its other entries."""
+    path = tmp_path / "suite.yaml"
+    path.write_text("""\
+name: all
+batchsizes: [8]
+datasets: [{use: manifest, path: none.jsonl}, {use: quickstart, limt: 4}]
+variants:
+  - {use: wav2vec2, config: base, weights: random, name: deep, builds: [{use: layer-drop, keep: 99}]}
+  - {use: wav2vec2, config: base, weights: random, each: [bf16, onnx+openvino]}
+  - {use: nul}
+devices: [cuda:77]
+""")
+    with pytest.raises(InputError) as caught:
+        runner.run(path, Options(out=tmp_path / "run"))
+    begins = [
+        ":2: batchsizes: unknown key. Did you mean 'batch_sizes'?",
+        ":3: datasets.1: limt: unknown key",
+        ":6: variants.1: builds: openvino cannot follow onnx",
+        ":7: variants.2: unknown variant 'nul'",
+        ": device cuda:77: ",
+        ": data set ",
+        ": variant deep: layer-drop: keep: 99 layers cannot be kept of 12",
+    ]
+    for line, begin in zip(str(caught.value).splitlines(), begins, strict=True):
+        assert line.startswith(f"{path}{begin}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_looked_at_keeps_nothing_else_from_it(suite_data: dict) -> None:
+    """Where no data set is sound the variants are looked at, and where the name is missing all is."""
+    variants = [chained({"use": "layer-drop", "keep": 99})]
+    for changes in ({"datasets": "quickstart"}, {"datasets": [{"use": "manifest"}]}, {"name": 5}):
+        with pytest.raises(InputError) as caught, ahead.all_at_once():
+            config.load({**suite_data, "variants": variants, **changes})
+        fault, found = str(caught.value).splitlines()
+        assert fault.startswith(f"suite: {next(iter(changes))}")
+        assert "keep: 99 layers" in found
 
 
 @pytest.mark.parametrize(
@@ -247,8 +287,8 @@ def test_the_least_time_is_what_the_protocol_says(protocol: str, idles: bool, se
 def test_controls_take_their_time_too(suite_data: dict) -> None:
     """Two a round and device, each with half a second of warm-up and a window of two, and the rest before it."""
     loaded = config.load({**suite_data, "protocol": "standard", "control": True, "devices": ["cpu"]})
-    assert ahead.controls_s(loaded, plan(loaded)) == 2 * 5 * (2.5 + 10)
-    assert ahead.controls_s(config.load({**suite_data, "control": False}), plan(loaded)) == 0
+    assert forecast.controls_s(loaded, plan(loaded)) == 2 * 5 * (2.5 + 10)
+    assert forecast.controls_s(config.load({**suite_data, "control": False}), plan(loaded)) == 0
 
 
 def test_an_estimate_that_nobody_can_make_refuses_the_run(suite_data: dict, monkeypatch: pytest.MonkeyPatch) -> None:

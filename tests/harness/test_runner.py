@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from greenbench.errors import InputError, StoreError, UnsavedError
-from greenbench.harness import ahead, kept_peaks, runner
+from greenbench.harness import forecast, kept_peaks, runner
 from greenbench.harness.runner import Options, run
 from greenbench.plugins.events import CellStarted, Event, RowStored, Unavailable, Warned
 from greenbench.plugins.traces import Trace
@@ -376,12 +376,12 @@ def test_expected_seconds_come_from_earlier_runs(suite_data: dict, tmp_path: Pat
 
     run(suite_data, Options(out=tmp_path / "run"))
     loaded = load({**suite_data, "variants": ["null/rtfx-100", "null/instant"]})
-    known, unknown = ahead.expected_s(tmp_path, loaded, plan(loaded))
+    known, unknown = forecast.expected_s(tmp_path, loaded, plan(loaded))
     last = rows(tmp_path / "run")[-1]
     assert (known, unknown, last["cooldown_s"]) == (last["cell_s"], None, None)
     rested = [row | {"cooldown_s": 12.5} for row in rows(tmp_path / "run")]
     (tmp_path / "run" / "records.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rested))
-    assert ahead.expected_s(tmp_path, loaded, plan(loaded))[0] == last["cell_s"] + 12.5, "the rest before it, too"
+    assert forecast.expected_s(tmp_path, loaded, plan(loaded))[0] == last["cell_s"] + 12.5, "the rest before it, too"
 
 
 def test_a_cells_seconds_begin_with_the_start_of_its_process(suite_data: dict, tmp_path: Path) -> None:

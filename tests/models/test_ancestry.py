@@ -168,11 +168,11 @@ def test_a_suite_states_the_teacher_of_a_student_made_elsewhere() -> None:
     [
         (
             {"a": "bigg"},
-            r"variants: a: teacher: 'bigg' is no variant of this suite, nor registered. Did you mean 'big'",
+            r"variants.0: teacher: 'bigg' is no variant of this suite, nor registered. Did you mean 'big'",
         ),
         ({"a": "wav2vec2/base-960"}, r"Did you mean 'wav2vec2/base-960h'\?"),
-        ({"a": "a"}, "a: teacher: 'a' would descend from itself"),
-        ({"a": "big", "big": "a"}, "a: teacher: 'a' would descend from itself"),
+        ({"a": "a"}, "variants.0: teacher: 'a' would descend from itself"),
+        ({"a": "big", "big": "a"}, "variants.0: teacher: 'a' would descend from itself"),
     ],
 )
 def test_a_teacher_that_cannot_be_meant_is_refused(teachers: dict[str, str], message: str) -> None:

@@ -223,3 +223,12 @@ def test_no_word_of_the_checker_reaches_a_user(suite_data: dict) -> None:
     assert len(lines) == len(wrong)
     for word in ("input should", "field required", "should have", "string", "dictionary", "validation", "instance"):
         assert word not in str(caught.value), word
+
+
+def test_a_fault_names_the_entry_of_the_file_once(suite_data: dict) -> None:
+    """However many variants the entries before it, and it itself, stand for."""
+    first = {"use": "wav2vec2", "config": "base", "weights": "random", "each": ["fp32", "bf16"]}
+    with pytest.raises(InputError) as caught:
+        config.load({**suite_data, "variants": [first, {"use": "wav2vec", "each": ["fp32", "bf16"]}]})
+    assert str(caught.value).startswith("suite: variants.1: unknown variant 'wav2vec'")
+    assert len(str(caught.value).splitlines()) == 1

@@ -1,0 +1,49 @@
+"""How long a run takes: by what its cells took before, and at least by its protocol."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from greenbench import meters
+from greenbench.harness.control_cell import STEPS
+from greenbench.results import store
+from greenbench.results.record import CELL
+from greenbench.suite.config import Suite
+from greenbench.suite.plan import Cell
+from greenbench.suite.protocol import label, least_s
+
+
+def expected_s(results: Path, suite: Suite, cells: Sequence[Cell]) -> list[float | None]:
+    """Return how long each cell and the rest before it took when last run the same way; None where it never was.
+
+    Args:
+        results: a folder of earlier runs.
+        suite: gives protocol and threads.
+        cells: of the suite.
+    """
+    protocol = label(suite.protocol)
+    known: dict[tuple[object, ...], float] = {}
+    for folder in store.runs(results):
+        for row in store.read_rows(folder / store.RECORDS):
+            if row.get("cell_s") and row["threads"] == suite.threads and row["protocol"] == protocol:
+                known[tuple(row[name] for name in CELL[1:])] = row["cell_s"] + (row.get("cooldown_s") or 0.0)
+    return [known.get(tuple(cell.key[name] for name in CELL[1:])) for cell in cells]
+
+
+def controls_s(suite: Suite, cells: Sequence[Cell]) -> float:
+    """Return the seconds that the controls at both edges of each round take at least on each device."""
+    steps = suite.protocol
+    n_rounds = len({(cell.round, cell.device) for cell in cells})
+    rest_s = steps.cooldown_s if steps.cooldown_within_c is None else 0.0
+    return 2 * n_rounds * (least_s(STEPS, idles=False) + rest_s) if suite.control else 0.0
+
+
+def least_total_s(suite: Suite, cells: Sequence[Cell]) -> float:
+    """Return the seconds that cells of a suite take at least by its protocol, controls included."""
+    return len(cells) * least(suite) + controls_s(suite, cells)
+
+
+def least(suite: Suite) -> float:
+    """Return the seconds that a cell's process takes at least by the suite's protocol, on this machine's meters."""
+    chosen = meters.select(suite.estimate_energy, suite.meters)
+    idles = any(name.startswith("energy_") for meter in chosen for name in meter.metrics)
+    return least_s(suite.protocol, idles)
