@@ -102,6 +102,19 @@ def test_no_room_imports_from_one_that_comes_after_it() -> None:
     assert problems(ROOT, house) == []
 
 
+def test_the_name_of_a_class_has_one_meaning() -> None:
+    """No two modules define classes, or a class and a type alias, that differ by an underscore at most."""
+    nodes = [(name, node) for name, path in modules(ROOT).items() for node in ast.parse(path.read_text("utf-8")).body]
+    defined: dict[str, list[str]] = {}
+    for module, node in nodes:
+        if isinstance(node, ast.ClassDef):
+            defined.setdefault(node.name.lstrip("_"), []).append(module)
+    assigned = [(part.id, module) for module, node in nodes if isinstance(node, ast.Assign)
+                for part in node.targets if isinstance(part, ast.Name)]  # fmt: skip
+    assert {name: places for name, places in defined.items() if len(places) > 1} == {}
+    assert [place for place in assigned if place[0] in defined] == []
+
+
 def test_the_house_names_no_room_that_is_not_there() -> None:
     """A room that was emptied leaves the list."""
     known = modules(ROOT)

@@ -7,7 +7,7 @@ from operator import itemgetter
 from statistics import median
 from typing import Any, Literal
 
-from greenbench.analysis.error_rates import Cell, cell_of
+from greenbench.analysis.error_rates import CellKey, cell_of
 from greenbench.metrics import METRICS
 from greenbench.provenance import PROVENANCE, agreed
 from greenbench.results.flags import SPREAD, flags_over_repeats
@@ -62,7 +62,7 @@ CellPair = tuple[CellSummary, CellSummary]
 
 def summaries(rows: Iterable[Row]) -> list[CellSummary]:
     """Sum up the rows of each cell, in the order in which the cells begin."""
-    cells: dict[Cell, list[Row]] = {}
+    cells: dict[CellKey, list[Row]] = {}
     for row in rows:
         cells.setdefault(cell_of(row), []).append(row)
     return [_summary(of_cell) for of_cell in cells.values()]

@@ -6,7 +6,7 @@ from statistics import geometric_mean
 
 from greenbench.analysis import error_rates, steadiness
 from greenbench.analysis.cells import CellPair, CellSummary, by_unit, failure, median_of
-from greenbench.analysis.error_rates import Cell, Counted, RecountError, cell_of
+from greenbench.analysis.error_rates import CellKey, Counted, RecountError, cell_of
 from greenbench.analysis.findings import RATES, CellComparison, Comparison, MetricFinding
 from greenbench.analysis.pairing import pair
 from greenbench.analysis.selection import Side
@@ -124,7 +124,7 @@ def check_delivered(comparison: Comparison, metrics: Iterable[str]) -> None:
 
 def _counted_texts(
     side: Side, wanted: Sequence[CellSummary], metrics: Collection[str]
-) -> dict[Cell, Counted | RecountError]:
+) -> dict[CellKey, Counted | RecountError]:
     """Count the texts of a side's cells again, where a rate is asked for."""
     known = [line for line in wanted if any(row[rate] is not None for row in line.rows for rate in RATES)]
     cells = {cell_of(line.shared): line.rows for line in known if set(RATES) & set(metrics)}

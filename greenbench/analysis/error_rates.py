@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from greenbench.text.alignment import Pair
     from greenbench.text.scorers import Scoring
 
-Cell = tuple[Any, ...]
+CellKey = tuple[Any, ...]
 """The values of ``record.CELL``."""
 
 Texts = Mapping[str, Row]
@@ -52,19 +52,19 @@ class Counted:
     chars: tuple[Counts, ...]
 
 
-def cell_of(row: Mapping[Any, Any]) -> Cell:
+def cell_of(row: Mapping[Any, Any]) -> CellKey:
     """Return which cell a row belongs to."""
     return tuple(row.get(name) for name in CELL)
 
 
-def first_windows(path: Path, cells: Iterable[Cell]) -> dict[Cell, Texts]:
+def first_windows(path: Path, cells: Iterable[CellKey]) -> dict[CellKey, Texts]:
     """Read the raw texts of each cell's first window; later ones say the same, or their row is flagged.
 
     Args:
         path: a ``hypotheses.jsonl``; where there is none, nothing is returned.
         cells: the cells in question.
     """
-    wanted, texts, windows = set(cells), dict[Cell, dict[str, Row]](), dict[Cell, tuple[int, int]]()
+    wanted, texts, windows = set(cells), dict[CellKey, dict[str, Row]](), dict[CellKey, tuple[int, int]]()
 
     def is_asked_for(row: Row) -> bool:
         cell, window = cell_of(row), (row["round"], row["repeat"])
@@ -79,7 +79,7 @@ def first_windows(path: Path, cells: Iterable[Cell]) -> dict[Cell, Texts]:
     return dict(texts)
 
 
-def count_all(path: Path, cells: Mapping[Cell, Iterable[Row]]) -> dict[Cell, Counted | RecountError]:
+def count_all(path: Path, cells: Mapping[CellKey, Iterable[Row]]) -> dict[CellKey, Counted | RecountError]:
     """Count the texts of several cells again; what cannot be counted says why.
 
     Args:
@@ -89,9 +89,11 @@ def count_all(path: Path, cells: Mapping[Cell, Iterable[Row]]) -> dict[Cell, Cou
     return recounted(first_windows(path, cells) if cells else {}, cells)
 
 
-def recounted(texts: Mapping[Cell, Texts], cells: Mapping[Cell, Iterable[Row]]) -> dict[Cell, Counted | RecountError]:
+def recounted(
+    texts: Mapping[CellKey, Texts], cells: Mapping[CellKey, Iterable[Row]]
+) -> dict[CellKey, Counted | RecountError]:
     """Do the same with texts that were read already."""
-    found: dict[Cell, Counted | RecountError] = {}
+    found: dict[CellKey, Counted | RecountError] = {}
     for cell, rows in cells.items():
         try:
             found[cell] = count(texts.get(cell, {}), rows)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenbench.analysis import error_rates
 from greenbench.analysis.cells import CellSummary, by_unit, median_of, summaries
-from greenbench.analysis.error_rates import Cell, Counted, RecountError, cell_of
+from greenbench.analysis.error_rates import CellKey, Counted, RecountError, cell_of
 from greenbench.models import ancestry
 from greenbench.plugins import METHODS
 from greenbench.provenance import Mixed, as_text, each
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Alike = Mapping[tuple[str, ...], Sequence[CellSummary]]
 """Measured lines by weights and by name, and by the values in which two must agree before a metric may be compared."""
 
-Count = Callable[[Collection[Cell]], Mapping[Cell, Counted | RecountError]]
+Count = Callable[[Collection[CellKey]], Mapping[CellKey, Counted | RecountError]]
 """Counts the texts of cells anew."""
 
 ENERGY = "energy_j_per_audio_s"
@@ -207,14 +207,16 @@ def read(folders: Iterable[Path]) -> dict[Path, list[CellSummary]]:
     return {folder: summaries(store.current(store.read_rows(folder / store.RECORDS))) for folder in folders}
 
 
-def recount(home: Mapping[Path, Sequence[CellSummary]], wanted: Collection[Cell]) -> dict[Cell, Counted | RecountError]:
+def recount(
+    home: Mapping[Path, Sequence[CellSummary]], wanted: Collection[CellKey]
+) -> dict[CellKey, Counted | RecountError]:
     """Count the texts of cells that are compared with each other, each cell once.
 
     Args:
         home: from ``read``.
         wanted: the cells.
     """
-    counted: dict[Cell, Counted | RecountError] = {}
+    counted: dict[CellKey, Counted | RecountError] = {}
     for folder, of_run in home.items():
         texts = {cell_of(line.shared): line.rows for line in of_run if cell_of(line.shared) in wanted}
         counted |= error_rates.count_all(folder / store.HYPOTHESES, texts)
@@ -222,7 +224,7 @@ def recount(home: Mapping[Path, Sequence[CellSummary]], wanted: Collection[Cell]
 
 
 def _cell_gains(
-    student: CellSummary, teacher: CellSummary, counted: Mapping[Cell, Counted | RecountError]
+    student: CellSummary, teacher: CellSummary, counted: Mapping[CellKey, Counted | RecountError]
 ) -> CellGains:
     gains = {name: _gain(student, teacher, metric) for name, metric in GAINS.items()}
     wer = _wer(counted.get(cell_of(student.shared)), counted.get(cell_of(teacher.shared)))

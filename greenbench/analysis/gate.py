@@ -9,7 +9,7 @@ from typing import Literal
 
 from greenbench.analysis import error_rates
 from greenbench.analysis.cells import CellSummary, median_of
-from greenbench.analysis.error_rates import Cell, Counted, RecountError, cell_of, known
+from greenbench.analysis.error_rates import CellKey, Counted, RecountError, cell_of, known
 from greenbench.analysis.gains import Alike, Count, alike, comparable, read, recount, teacher_of
 from greenbench.errors import InputError, did_you_mean
 from greenbench.text.population import n_speakers
@@ -76,7 +76,7 @@ def describe(gate: Gate) -> str | None:
     return f"Speed and energy are ranked among the cells {rules[gate.rule]}." if gate.rule in rules else None
 
 
-def outside(folders: Iterable[Path], gate: Gate = DEFAULT) -> dict[Cell, str]:
+def outside(folders: Iterable[Path], gate: Gate = DEFAULT) -> dict[CellKey, str]:
     """Say of each cell that the gate keeps from being ranked by speed or energy why.
 
     Args:
@@ -92,7 +92,7 @@ def outside(folders: Iterable[Path], gate: Gate = DEFAULT) -> dict[Cell, str]:
     return judged([line for of_run in home.values() for line in of_run], gate, partial(recount, home))
 
 
-def judged(cells: Iterable[CellSummary], gate: Gate, count: Count) -> dict[Cell, str]:
+def judged(cells: Iterable[CellSummary], gate: Gate, count: Count) -> dict[CellKey, str]:
     """Say the same of lines that were read already.
 
     Args:
@@ -117,7 +117,7 @@ def judged(cells: Iterable[CellSummary], gate: Gate, count: Count) -> dict[Cell,
 
 
 def _reason(
-    line: CellSummary, reference: CellSummary | None, gate: Gate, counted: Mapping[Cell, Counted | RecountError]
+    line: CellSummary, reference: CellSummary | None, gate: Gate, counted: Mapping[CellKey, Counted | RecountError]
 ) -> str | None:
     """Say why a cell is kept out, or return None; without a reference it is its own, unless the gate names one."""
     if reference is None:

@@ -10,7 +10,7 @@ import pandas as pd
 from greenbench import metrics
 from greenbench.analysis import cells, references
 from greenbench.analysis.cells import CellSummary
-from greenbench.analysis.error_rates import Cell, cell_of
+from greenbench.analysis.error_rates import CellKey, cell_of
 from greenbench.meters.energy import PARTS, part_column
 from greenbench.metrics import METRICS
 from greenbench.provenance import Mixed
@@ -54,7 +54,7 @@ class Setting:
     lines: pd.DataFrame
 
 
-def summary(rows: pd.DataFrame, outside: Mapping[Cell, str] | None = None, by_parent: bool = True) -> pd.DataFrame:
+def summary(rows: pd.DataFrame, outside: Mapping[CellKey, str] | None = None, by_parent: bool = True) -> pd.DataFrame:
     """Reduce the repeats and rounds of each cell to one line.
 
     Args:
@@ -72,7 +72,7 @@ def summary(rows: pd.DataFrame, outside: Mapping[Cell, str] | None = None, by_pa
 
 
 def frame(
-    found: Sequence[CellSummary], outside: Mapping[Cell, str] | None = None, by_parent: bool = True
+    found: Sequence[CellSummary], outside: Mapping[CellKey, str] | None = None, by_parent: bool = True
 ) -> pd.DataFrame:
     """Return the summaries of cells as a frame.
 

@@ -29,7 +29,7 @@ Data = Annotated[
         autocompletion=completion.data,
     ),
 ]
-Builds = Annotated[
+BuildsOption = Annotated[
     str | None,
     typer.Option(
         help="Builds to measure besides, with commas: int8-dynamic,bf16; chains with +.",
@@ -42,7 +42,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     suite: SuiteFile = None,
     model: Model = None,
     data: Data = None,
-    builds: Builds = None,
+    builds: BuildsOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="results/<run_id>")] = None,
     overrides: Annotated[
         list[str],
@@ -117,7 +117,7 @@ def init(
     out: Annotated[Path, typer.Option(help="The suite file.")] = Path("suite.yaml"),
     model: Model = None,
     data: Data = None,
-    builds: Builds = None,
+    builds: BuildsOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a commented suite of a model, data and builds, to be changed and run; without options, of what ships."""
@@ -125,7 +125,7 @@ def init(
     from greenbench.results import store
     from greenbench.suite import starter
 
-    draft = starter.Draft(model or starter.MODEL, data or starter.DATA, builds.split(",") if builds else ())
+    draft = starter.StarterRequest(model or starter.MODEL, data or starter.DATA, builds.split(",") if builds else ())
     starter.check(draft)
     text = starter.text(draft, out.parent)
     if out.exists() and not force:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Folder = Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")]
-Gate = Annotated[
+GateOption = Annotated[
     str | None,
     typer.Option(
         help="WER that ranks by energy, speed and size ask for: margin:1.0pp, mlperf-99 or none.",

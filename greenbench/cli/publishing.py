@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from greenbench.cli.console import echo
-from greenbench.cli.output import Folders, Gate, Json, count
+from greenbench.cli.output import Folders, GateOption, Json, count
 from greenbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
         list[Path] | None, typer.Argument(help="Folders of runs or entries, parents of such folders, or entries.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The site's folder.")] = Path("site"),
-    gate: Gate = None,
+    gate: GateOption = None,
     reference: Annotated[
         str | None,
         typer.Option(help="Compare every WER with this variant's.", show_default="its base model or teacher"),

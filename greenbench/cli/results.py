@@ -11,7 +11,7 @@ from greenbench.cli.console import echo
 from greenbench.cli.output import (
     Folder,
     Folders,
-    Gate,
+    GateOption,
     Json,
     check_not_empty,
     count,
@@ -26,7 +26,7 @@ from greenbench.errors import InputError
 def report(
     results: Folders,
     out: Annotated[Path | None, typer.Option(help="The page.", show_default="report.html in the first folder")] = None,
-    gate: Gate = None,
+    gate: GateOption = None,
     reference: Annotated[
         str | None,
         typer.Option(help="Compare every WER with this variant's.", show_default="its base model or teacher"),
@@ -62,7 +62,7 @@ def dashboard(
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve at; 0: any that is free.")] = 8050,
-    gate: Gate = None,
+    gate: GateOption = None,
 ) -> None:
     """Serve the page of all runs below a folder, filling in while they run, until Ctrl-C."""
     from greenbench.analysis.gate import parse

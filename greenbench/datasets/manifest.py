@@ -61,7 +61,7 @@ def _shown(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class _Line:
+class _ManifestLine:
     """The keys of a line that are read; others are ignored, but those of ``FOREIGN``."""
 
     audio_filepath: Annotated[str, Field(min_length=1, strict=True)]
@@ -72,8 +72,8 @@ class _Line:
     duration: Annotated[float | None, Field(gt=0, allow_inf_nan=False, strict=True)] = None
 
 
-_LINE = TypeAdapter(_Line)
-_KEYS = ", ".join(field.name for field in fields(_Line))
+_LINE = TypeAdapter(_ManifestLine)
+_KEYS = ", ".join(field.name for field in fields(_ManifestLine))
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Manifest:
             ) from error
         return _common_folder(self, found.st_size, found.st_mtime_ns)
 
-    def _lines(self) -> Iterator[tuple[str, _Line]]:
+    def _lines(self) -> Iterator[tuple[str, _ManifestLine]]:
         """Yield each line that is not blank with where it stands."""
         for number, raw in readback.numbered(self.path):
             where = f"{self.path}:{number}"
@@ -147,7 +147,7 @@ class Manifest:
             if line:
                 yield where, self._line(line, where)
 
-    def _line(self, line: bytes, where: str) -> _Line:
+    def _line(self, line: bytes, where: str) -> _ManifestLine:
         try:
             content = _object(line)
             entry = _LINE.validate_python(content if self.transcribed else {**content, "text": None})
@@ -164,7 +164,7 @@ class Manifest:
             )
         return entry
 
-    def _clip(self, line: _Line, folder: Path) -> Clip:
+    def _clip(self, line: _ManifestLine, folder: Path) -> Clip:
         audio = self.audio(line)
         part = () if line.offset is None and line.duration is None else (line.offset, line.duration)
         name = line.id if line.id is not None else _name(audio.relative_to(folder), line)
@@ -173,7 +173,7 @@ class Manifest:
         speaker = as_read(line.speaker or "").strip() or None  # who is written alike is one speaker
         return Clip(name, read, text, speaker, duration_s, partial(audio_digest, audio, *part))
 
-    def audio(self, line: _Line) -> Path:
+    def audio(self, line: _ManifestLine) -> Path:
         """Return where a line's audio is, without links followed."""
         name = os.path.expanduser(line.audio_filepath)  # noqa: PTH111 (a user who is not known is no error)
         if "\\" in name and not (self.path.parent / name).exists():  # of a manifest that was written on Windows
@@ -200,7 +200,7 @@ def _common_folder(manifest: Manifest, _n_bytes: int, _changed_ns: int) -> Path:
     return Path(folder)
 
 
-def _name(path: Path, line: _Line) -> str:
+def _name(path: Path, line: _ManifestLine) -> str:
     """Return the default id of a line: its file, and the part of it."""
     stem = unicodedata.normalize("NFC", (path.parent / path.stem).as_posix())  # macOS stores names decomposed
     if line.offset is None:

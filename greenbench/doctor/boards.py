@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from greenbench.doctor.finding import Finding
-from greenbench.hardware.gpus import Board, describe, in_use
+from greenbench.hardware.gpus import GpuBoard, describe, in_use
 from greenbench.meters.gpu import processes, sees_all_processes
 
-Boards = Sequence[tuple[Board, dict[str, Any]]]
+GpuBoards = Sequence[tuple[GpuBoard, dict[str, Any]]]
 """The visible boards, each with its description by ``gpus.describe``."""
 
 
@@ -29,7 +29,7 @@ def findings() -> Iterator[Finding]:
         yield _cuda()
 
 
-def _persistence(boards: Boards) -> Finding:
+def _persistence(boards: GpuBoards) -> Finding:
     topic, modes = "GPU persistence", [facts["persistence_mode"] for _, facts in boards]
     if all(modes):
         return Finding(topic, True, "on")
@@ -42,7 +42,7 @@ def _persistence(boards: Boards) -> Finding:
     return Finding(topic, False, message, "sudo nvidia-smi -pm 1")
 
 
-def _power_limit(boards: Boards) -> Finding:
+def _power_limit(boards: GpuBoards) -> Finding:
     limits = {board.index: (facts["power_limit_w"], facts["power_limit_default_w"]) for board, facts in boards}
     stated = {index: limit for index, limit in limits.items() if None not in limit}
     lowered = {index: limit for index, limit in stated.items() if limit[0] < limit[1]}
@@ -55,7 +55,7 @@ def _power_limit(boards: Boards) -> Finding:
     )
 
 
-def _sharing(boards: Boards) -> Finding:
+def _sharing(boards: GpuBoards) -> Finding:
     shared = [board for board, _ in boards if board.shared]
     if not shared:
         return Finding("GPU sharing", True, "every GPU is a whole board")
@@ -63,7 +63,7 @@ def _sharing(boards: Boards) -> Finding:
     return Finding("GPU sharing", False, message, "measure on a whole board (`sudo nvidia-smi -mig 0` undoes MIG)")
 
 
-def _others(boards: Boards) -> Finding:
+def _others(boards: GpuBoards) -> Finding:
     running = {board.index: processes(board) for board, _ in boards}  # the doctor itself computes on none
     busy = [f"{len(pids)} on GPU {index}" for index, pids in running.items() if pids]
     if busy:
@@ -107,5 +107,5 @@ def cuda_of_torch() -> tuple[int, int] | None:
     return None
 
 
-def _names(boards: Iterator[Board] | Sequence[Board]) -> str:
+def _names(boards: Iterator[GpuBoard] | Sequence[GpuBoard]) -> str:
     return ", ".join(f"GPU {board.index}" for board in boards)

@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Fault:
+class FileFault:
     """What is wrong with a file, or with one line of it, which is left out.
 
     Attributes:
@@ -174,7 +174,7 @@ def _refuse_more(path: Path, n_lines: int, n_bytes: int) -> None:
         raise StoreError(f"{path}: more than {most.max_file_bytes / 1e6:.0f} MB: raise {PREFIX}FILE_BYTES to read them")
 
 
-def judged(form: Form | None, number: int, line: bytes | None) -> Row | Fault | None:
+def judged(form: Form | None, number: int, line: bytes | None) -> Row | FileFault | None:
     """Return the row that a line holds, what is wrong with it, or None where it is blank.
 
     Args:
@@ -183,18 +183,18 @@ def judged(form: Form | None, number: int, line: bytes | None) -> Row | Fault | 
         line: None where it is too long.
     """
     if line is None:
-        return Fault(number, f"longer than {limits().max_line_bytes / 1e6:.0f} MB, which no line is")
+        return FileFault(number, f"longer than {limits().max_line_bytes / 1e6:.0f} MB, which no line is")
     if not line.strip():
         return None
     try:
         return parse_object(line, form)
     except NotJsonError:
-        return Fault(number, "torn line", is_torn=True)
+        return FileFault(number, "torn line", is_torn=True)
     except ValueError as error:
-        return Fault(number, str(error))
+        return FileFault(number, str(error))
 
 
-def lines(path: Path, form: Form | None) -> Iterator[tuple[int, Row | Fault]]:
+def lines(path: Path, form: Form | None) -> Iterator[tuple[int, Row | FileFault]]:
     """Yield the number of each line of a file that is not blank, and its row or what is wrong with it.
 
     Args:
@@ -210,7 +210,7 @@ def lines(path: Path, form: Form | None) -> Iterator[tuple[int, Row | Fault]]:
             yield number, found
 
 
-def skipped(path: Path, first: Fault, n_faults: int) -> str:
+def skipped(path: Path, first: FileFault, n_faults: int) -> str:
     """Say in one line what of a file is left out."""
     others = "" if n_faults == 1 else f", and {n_faults - 1} more lines of this file"
     return f"{path}:{first.line}: {first.what} skipped{others}; `greenbench validate` lists them"

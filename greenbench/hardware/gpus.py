@@ -17,7 +17,7 @@ SAMPLED = "nvml."
 
 
 @dataclass(frozen=True)
-class Board:
+class GpuBoard:
     """One GPU board.
 
     Attributes:
@@ -39,7 +39,7 @@ class Board:
 class Used:
     """The boards that a model uses: none where it runs on another kind of device, or where there is a problem."""
 
-    boards: tuple[Board, ...] = ()
+    boards: tuple[GpuBoard, ...] = ()
     problem: str | None = None
 
 
@@ -110,7 +110,7 @@ def in_use(device: str | None) -> Iterator[Used]:
         yield found
 
 
-def boards(nvml: Any, device: str | None = None) -> tuple[Board, ...]:
+def boards(nvml: Any, device: str | None = None) -> tuple[GpuBoard, ...]:
     """Return the boards behind a CUDA device, or those of all GPUs that CUDA may use, each once.
 
     A device is what torch says where it has started CUDA. Before that, and where no device is named, go by
@@ -127,11 +127,11 @@ def boards(nvml: Any, device: str | None = None) -> tuple[Board, ...]:
     if not names:
         raise MissingError("no GPU is visible: CUDA_VISIBLE_DEVICES hides them all, or the machine has none")
     found = sorted({_index(nvml, handles, name) for name in names})
-    return tuple(Board(index, handles[index], _is_shared(nvml, handles[index])) for index in found)
+    return tuple(GpuBoard(index, handles[index], _is_shared(nvml, handles[index])) for index in found)
 
 
 @lru_cache(maxsize=1)
-def polled_boards() -> tuple[Board, ...]:
+def polled_boards() -> tuple[GpuBoard, ...]:
     """Return the visible boards with NVML started for as long as this process lives: starting it takes too long."""
     import pynvml
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from greenbench.hardware import control, roofline
 
-Run = Mapping[str, Any]
+Description = Mapping[str, Any]
 
 _VERSIONS = ("greenbench", "torch", "transformers", "onnxruntime", "openvino", "ctranslate2")
 """Libraries whose versions stand on the card; every version is in the runs."""
@@ -36,12 +36,12 @@ class Platform:
     run_ids: tuple[str, ...]
 
 
-def platform_id(run: Run) -> str:
+def platform_id(run: Description) -> str:
     """Return the digest of a run's hardware."""
     return hashlib.sha256(json.dumps(hardware(run), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def hardware(run: Run) -> dict[str, Any]:
+def hardware(run: Description) -> dict[str, Any]:
     """Return what distinguishes a run's machine from another; memory in whole GiB, as containers differ by a little."""
     machine = _mapping(run.get("machine"))
     gpus = [_mapping(gpu) for gpu in machine.get("gpus") or () if isinstance(gpu, Mapping)]
@@ -57,15 +57,15 @@ def hardware(run: Run) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def platforms(runs: Iterable[Run]) -> dict[str, Platform]:
+def platforms(runs: Iterable[Description]) -> dict[str, Platform]:
     """Return a card of each platform that the runs are of, by its id."""
-    by_id: dict[str, list[Run]] = {}
+    by_id: dict[str, list[Description]] = {}
     for run in runs:
         by_id.setdefault(platform_id(run), []).append(run)
     return {name: _card(name, of_platform) for name, of_platform in by_id.items()}
 
 
-def _card(name: str, runs: list[Run]) -> Platform:
+def _card(name: str, runs: list[Description]) -> Platform:
     machines = [_mapping(run.get("machine")) for run in runs]
     versions = [_mapping(run.get("versions")) for run in runs]
     peaks = [f"{device}: {roofline.describe(of)}" for run in runs for device, of in roofline.of_run(run).items()]

@@ -7,7 +7,7 @@ from typing import Literal
 from greenbench.errors import InputError
 from greenbench.suite.plan import Cell
 
-Kind = Literal["wrong", "missing", "lacking", "inapplicable", "fetch", "doubt"]
+ForeseenKind = Literal["wrong", "missing", "lacking", "inapplicable", "fetch", "doubt"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Foreseen:
         device: theirs.
     """
 
-    kind: Kind
+    kind: ForeseenKind
     reason: str
     variant: str | None = None
     dataset: str | None = None

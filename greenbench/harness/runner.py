@@ -80,11 +80,11 @@ def run(
     with lock.writing(folder):
         look = _thermometer(suite)
         opened = opening.enter(folder, new_id, suite, options, look)
-        return _measure(_Place(opened, look), suite, cells, options, foreseen, observe)
+        return _measure(_OpenRun(opened, look), suite, cells, options, foreseen, observe)
 
 
 @dataclass(frozen=True)
-class _Place:
+class _OpenRun:
     """Where a run is kept.
 
     Attributes:
@@ -97,7 +97,7 @@ class _Place:
 
 
 def _measure(
-    place: _Place,
+    place: _OpenRun,
     suite: Suite,
     cells: Sequence[Cell],
     options: Options,
@@ -115,7 +115,7 @@ def _measure(
     run = kept_peaks.measured(run, devices, suite.threads, observe)
     limits = of_run(run.description)
     rests = _rests(suite, start, look, bool(done), observe)
-    session = _Session(run, control_cell.next_session(folder), known, rests, observe)
+    session = _RunSession(run, control_cell.next_session(folder), known, rests, observe)
     with polling(folder / store.POWER, suite.trace_hz, suite.meters) as trace:
         is_logged = options.power_log is not None
         jobs = [Job(run.id, i, suite, cell, trace, is_logged, peaks=limits.get(cell.device)) for i, cell in todo]
@@ -148,7 +148,7 @@ def _attach(folder: Path, source: log.Source, observe: Observer) -> PowerAttache
 
 
 @dataclass(frozen=True)
-class _Session:
+class _RunSession:
     """One go at a run, from its beginning or from where it was resumed.
 
     Attributes:
@@ -166,7 +166,7 @@ class _Session:
     observe: Observer
 
 
-def _round(session: _Session, number: int, jobs: Sequence[tuple[int, Job]], n_cells: int) -> _Session:
+def _round(session: _RunSession, number: int, jobs: Sequence[tuple[int, Job]], n_cells: int) -> _RunSession:
     """Measure what is left to do of one round, between two controls on each device; return the session after it."""
     able = [job for _, job in jobs if job.suite.control and obstacle(job.cell, session.known) is None]
     brackets = {control_cell.Bracket(session.number, number, job.cell.device): job for job in able}
@@ -184,7 +184,7 @@ def _round(session: _Session, number: int, jobs: Sequence[tuple[int, Job]], n_ce
     return session
 
 
-def _cell(session: _Session, job: Job) -> _Session:
+def _cell(session: _RunSession, job: Job) -> _RunSession:
     """Let the machine rest and measure one cell; the first process also measures what the harness costs."""
     is_first = "harness_overhead" not in session.run.description
     rested = next(session.rests)
@@ -197,7 +197,7 @@ def _cell(session: _Session, job: Job) -> _Session:
     return replace(session, run=store.amend_run(session.run, harness_overhead=overhead))
 
 
-def _leave_out(session: _Session, job: Job, obstacle: Foreseen) -> None:
+def _leave_out(session: _RunSession, job: Job, obstacle: Foreseen) -> None:
     """Record a cell that is known to be impossible, without a process."""
     skipped_for = None if obstacle.kind == "missing" else obstacle.kind
     row = to_row(not_measured(job, "skipped" if skipped_for else "error", obstacle.reason, skipped_for))
@@ -205,7 +205,7 @@ def _leave_out(session: _Session, job: Job, obstacle: Foreseen) -> None:
     session.observe(RowStored(row))
 
 
-def _control(session: _Session, brackets: Mapping[control_cell.Bracket, Job], edge: control_cell.Edge) -> None:
+def _control(session: _RunSession, brackets: Mapping[control_cell.Bracket, Job], edge: control_cell.Edge) -> None:
     for bracket, job in brackets.items():
         next(session.rests)
         control_cell.take(session.run.folder, bracket, edge, job, session.observe)

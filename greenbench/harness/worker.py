@@ -36,7 +36,7 @@ from greenbench.suite.plan import Cell
 MAX_REASON = 2000
 """Characters of a reason, which is a line in tables."""
 
-Run = Callable[[Load], Window]
+RunWindow = Callable[[Load], Window]
 """Runs one window with the warm model on the corpus, under the meters."""
 
 
@@ -131,14 +131,14 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _send(job: Job, repeat: int, run: Run, channel: Channel) -> Window:
+def _send(job: Job, repeat: int, run: RunWindow, channel: Channel) -> Window:
     """Run the window of a repeat with the utterances sent as fast as they are done."""
     steps = job.suite.protocol
     channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}, at least {steps.window_s:g} s")
     return run(Load(job.cell.scenario, job.cell.batch_size, steps.window_s))
 
 
-def _serve(job: Job, repeat: int, run: Run, channel: Channel) -> Window | None:
+def _serve(job: Job, repeat: int, run: RunWindow, channel: Channel) -> Window | None:
     """Find the rate that the model can serve; one that is too slow for any is skipped, and returns None.
 
     All probes of a repeat draw the same arrivals, only faster or slower; other repeats and rounds draw others.

@@ -98,7 +98,7 @@ def publish(
 
 @contextmanager
 def _accepted(
-    results: Sequence[Path], before: history.Content | None, limits: Limits | None
+    results: Sequence[Path], before: history.BoardDocument | None, limits: Limits | None
 ) -> Iterator[tuple[Path, merge.Merged, list[Refused], dict[str, list[Verification]]]]:
     """Yield a folder with every run that may be published, the merge, the refusals, and the verifications by run."""
     with tempfile.TemporaryDirectory() as scratch:

@@ -7,7 +7,7 @@ from typing import Any
 from greenbench.analysis.error_rates import Counted
 from greenbench.analysis.summary import ENERGY
 
-Line = Mapping[str, Any]
+SummaryLine = Mapping[str, Any]
 """A line of ``summary.summary``."""
 
 RANKED = (ENERGY, "rtfx", "model_bytes", "wer")
@@ -32,7 +32,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Entry:
+class BoardEntry:
     """One cell of a run on a board.
 
     Attributes:
@@ -45,7 +45,7 @@ class Entry:
 
     id: str
     label: str
-    line: Line
+    line: SummaryLine
     scores: Mapping[str, Score]
     counted: Counted | None = None
 
@@ -57,7 +57,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Place:
+class RankedPlace:
     """An entry's place in a ranking.
 
     Attributes:
@@ -71,7 +71,7 @@ class Place:
 
     rank: int
     is_shared: bool
-    entry: Entry
+    entry: BoardEntry
     score: Score
     grade: str | None = None
 
@@ -90,7 +90,7 @@ class Ranking:
     metric: str
     scope: str | None
     kind: str | None
-    places: tuple[Place, ...]
+    places: tuple[RankedPlace, ...]
 
     @property
     def key(self) -> str:
@@ -102,7 +102,7 @@ class Ranking:
 class Unranked:
     """An entry that is not ranked by some metrics, and the reason."""
 
-    entry: Entry
+    entry: BoardEntry
     metrics: tuple[str, ...]
     reason: str
 
@@ -125,6 +125,6 @@ class Board:
     label: str
     platform: str
     setting: Mapping[str, Any]
-    entries: tuple[Entry, ...]
+    entries: tuple[BoardEntry, ...]
     rankings: tuple[Ranking, ...]
     unranked: tuple[Unranked, ...]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from greenbench.analysis.summary import ENERGY
 from greenbench.hardware.platforms import Platform
-from greenbench.leaderboard.board import RANKED, Board, Entry, Score
+from greenbench.leaderboard.board import RANKED, Board, BoardEntry, Score
 from greenbench.leaderboard.documents import covers
 from greenbench.leaderboard.ranking import energy_scope, known_as
 from greenbench.metrics import METRICS
@@ -36,7 +36,7 @@ class PlatformComparison:
 
 def comparisons(boards: Iterable[Board], platforms: Mapping[str, Platform]) -> list[PlatformComparison]:
     """Return the entries that were measured under equal conditions, without flags, on at least two platforms."""
-    groups: dict[str, list[tuple[Board, Entry]]] = {}
+    groups: dict[str, list[tuple[Board, BoardEntry]]] = {}
     for board in boards:
         unfit = {one.entry.id for one in board.unranked if one.metrics == RANKED}
         for entry in board.entries:
@@ -46,13 +46,13 @@ def comparisons(boards: Iterable[Board], platforms: Mapping[str, Platform]) -> l
     return [_comparison(group, platforms) for group in several]
 
 
-def _key(entry: Entry) -> str:
+def _key(entry: BoardEntry) -> str:
     names = [name for name in comparability.KEY if name not in VARYING]
     identity = [*(str(entry.line[name]) for name in ("variant", "steps", "n_params")), known_as(entry.line)]
     return str([*identity, *(str(comparability.value(entry.line, name)) for name in names)])
 
 
-def _comparison(group: Sequence[tuple[Board, Entry]], platforms: Mapping[str, Platform]) -> PlatformComparison:
+def _comparison(group: Sequence[tuple[Board, BoardEntry]], platforms: Mapping[str, Platform]) -> PlatformComparison:
     scopes = list(dict.fromkeys(energy_scope(entry.line) for _, entry in group if ENERGY in entry.scores))
     line = group[0][1].line
     named = [str(line["variant"]), str(line["dataset"]), str(line["scenario"]), f"batch size {line['batch_size']}"]
@@ -70,7 +70,7 @@ def _energies(scopes: Iterable[tuple[str | None, str | None]]) -> list[str]:
     return [f"J per audio s, {covers(scope)}, {kind}" for scope, kind in scopes]
 
 
-def _cells(entry: Entry, scopes: Sequence[tuple[str | None, str | None]]) -> Iterable[tuple[str, float | None]]:
+def _cells(entry: BoardEntry, scopes: Sequence[tuple[str | None, str | None]]) -> Iterable[tuple[str, float | None]]:
     line, scores = entry.line, entry.scores
     threads = comparability.value(line, "threads")
     yield str(comparability.value(line, "device")), None

@@ -11,7 +11,7 @@ from greenbench.analysis.summary import ENERGY
 from greenbench.files.unicode import for_csv, for_markdown
 from greenbench.hardware.platforms import Platform
 from greenbench.leaderboard import grades
-from greenbench.leaderboard.board import Board, Entry, Line, Place, Ranking
+from greenbench.leaderboard.board import Board, BoardEntry, RankedPlace, Ranking, SummaryLine
 from greenbench.leaderboard.standing import LEVELS, Standing
 from greenbench.metrics import METRICS
 from greenbench.provenance import as_text
@@ -51,7 +51,7 @@ class Publication:
     gate: str | None
     boards: Sequence[Board]
     platforms: Mapping[str, Platform]
-    failed: Sequence[Line]
+    failed: Sequence[SummaryLine]
     refused: Sequence[Refused]
     hashes: Mapping[str, str]
     standings: Mapping[str, Standing]
@@ -92,17 +92,17 @@ def _board(board: Board) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _place(place: Place) -> dict[str, Any]:
+def _place(place: RankedPlace) -> dict[str, Any]:
     score = asdict(place.score)
     return {"rank": place.rank, "is_shared": place.is_shared, **_who(place.entry), **score, "grade": place.grade,
             "note": place.entry.note}  # fmt: skip
 
 
-def _who(entry: Entry) -> dict[str, Any]:
+def _who(entry: BoardEntry) -> dict[str, Any]:
     return {"label": entry.label, "variant": entry.line["variant"], "run_id": entry.line["run_id"], "entry": entry.id}
 
 
-def _identity(line: Line) -> dict[str, Any]:
+def _identity(line: SummaryLine) -> dict[str, Any]:
     return {name: line[name] for name in ("run_id", "variant", "dataset", "device", "scenario", "batch_size")}
 
 
@@ -144,7 +144,7 @@ def _lines(publication: Publication) -> Iterable[dict[str, Any]]:
                "not_ranked_because": f"{line['status']}: {line['reason']}"}  # fmt: skip
 
 
-def _own(publication: Publication, entry: Entry) -> dict[str, Any]:
+def _own(publication: Publication, entry: BoardEntry) -> dict[str, Any]:
     standing = publication.standings.get(entry.id)
     level = {"level": standing.level} if standing else {}
     return {"variant": entry.line["variant"], "run_id": entry.line["run_id"], "entry": entry.id, **level}
@@ -203,13 +203,13 @@ def _table(ranking: Ranking, standings: Mapping[str, Standing]) -> str:
     return "\n".join(lines)
 
 
-def interval(metric: str, place: Place) -> str | None:
+def interval(metric: str, place: RankedPlace) -> str | None:
     """Write a place's interval without its unit; None where nothing varies."""
     low, high = place.score.low, place.score.high
     return None if low == high else f"{number(metric, low)}–{number(metric, high)}"
 
 
-def span(ranking: Ranking, place: Place) -> tuple[float, float, float]:
+def span(ranking: Ranking, place: RankedPlace) -> tuple[float, float, float]:
     """Return a place's low end, value and high end in percent of the ranking's largest high end."""
     largest = max(other.score.high for other in ranking.places) or 1.0
     low, value, high = (100 * end / largest for end in (place.score.low, place.score.value, place.score.high))

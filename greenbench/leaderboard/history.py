@@ -23,11 +23,11 @@ N_KEPT = 50
 _ATOM = "http://www.w3.org/2005/Atom"
 _OWN = ("published_utc", "history")
 
-Content = Mapping[str, Any]
+BoardDocument = Mapping[str, Any]
 """A publication as ``documents.plain`` gives it, with ``published_utc`` and ``history`` once it is dated."""
 
 
-def previous(path: Path) -> Content | None:
+def previous(path: Path) -> BoardDocument | None:
     """Read the previous publication.
 
     Args:
@@ -63,7 +63,7 @@ _BOARD = record({
 _NEWS = record({"published_utc": TEXT, "changes": several(record({"board": TEXT, "what": TEXT}))})
 
 
-def _on_known_platforms(content: Content) -> Iterator[str]:
+def _on_known_platforms(content: BoardDocument) -> Iterator[str]:
     ids = {platform["id"] for platform in content["platforms"]}
     for at, board in enumerate(content["boards"]):
         if board["platform"] not in ids:
@@ -80,7 +80,7 @@ _PUBLICATION = form(
 """The parts of a publication that the next one is compared with."""
 
 
-def standing(site: Path) -> Content | None:
+def standing(site: Path) -> BoardDocument | None:
     """Read the publication that a new one is about to replace; where it is damaged the history starts anew.
 
     Args:
@@ -97,7 +97,7 @@ def standing(site: Path) -> Content | None:
         return None
 
 
-def dated(content: Content, before: Content | None, now_utc: str) -> dict[str, Any]:
+def dated(content: BoardDocument, before: BoardDocument | None, now_utc: str) -> dict[str, Any]:
     """Add the time of a publication, and its changes since the previous one.
 
     A publication with the content of the previous one keeps its date, so that publishing again changes no file.
@@ -109,7 +109,7 @@ def dated(content: Content, before: Content | None, now_utc: str) -> dict[str, A
     return {**content, "published_utc": now_utc, "history": [*news, *earlier][:N_KEPT]}
 
 
-def changes(before: Content | None, after: Content) -> Iterator[dict[str, str]]:
+def changes(before: BoardDocument | None, after: BoardDocument) -> Iterator[dict[str, str]]:
     """Yield the changes, each with its ``board`` and ``what``, a sentence; none for a first publication."""
     if before is None:
         return
@@ -164,7 +164,7 @@ def _named(ranking: Mapping[str, Any]) -> str:
 # --- the feed --------------------------------------------------------------------------------------------
 
 
-def feed(content: Content) -> str:
+def feed(content: BoardDocument) -> str:
     """Write the Atom feed (RFC 4287) of the publications that changed something; links are relative."""
     own = uuid.uuid5(uuid.NAMESPACE_URL, f"greenbench leaderboard {content['title']}")
     root = ElementTree.Element("feed", xmlns=_ATOM)

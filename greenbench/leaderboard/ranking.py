@@ -12,18 +12,18 @@ import pandas as pd
 from greenbench import metrics
 from greenbench.analysis import contest, summary
 from greenbench.analysis.contest import Contestant
-from greenbench.analysis.error_rates import Cell, Counted, RecountError, cell_of
+from greenbench.analysis.error_rates import CellKey, Counted, RecountError, cell_of
 from greenbench.analysis.summary import ENERGY
 from greenbench.hardware import platforms
 from greenbench.leaderboard import grades
-from greenbench.leaderboard.board import RANKED, Board, Entry, Line, Place, Ranking, Score, Unranked
+from greenbench.leaderboard.board import RANKED, Board, BoardEntry, RankedPlace, Ranking, Score, SummaryLine, Unranked
 from greenbench.metrics import METRICS
 from greenbench.results import comparability
 from greenbench.results.flags import RANKABLE, explain
 from greenbench.results.record import CELL
 from greenbench.statistics.repeats import summarise, units
 
-Run = Mapping[str, Any]
+Description = Mapping[str, Any]
 
 REPEATED = (ENERGY, "rtfx")
 """The ranked metrics that vary from process to process."""
@@ -34,11 +34,11 @@ MIN_PROCESSES = 2
 
 def boards(
     rows: pd.DataFrame,
-    runs: Sequence[Run],
-    outside: Mapping[Cell, str],
-    counted: Mapping[Cell, Counted | RecountError] = MappingProxyType({}),
+    runs: Sequence[Description],
+    outside: Mapping[CellKey, str],
+    counted: Mapping[CellKey, Counted | RecountError] = MappingProxyType({}),
     by_parent: bool = True,
-) -> tuple[list[Board], list[Line]]:
+) -> tuple[list[Board], list[SummaryLine]]:
     """Make the boards of all runs.
 
     Args:
@@ -76,7 +76,7 @@ def _board(
 ) -> Board:
     lines = [{str(k): v for k, v in line.items()} for line in setting.lines.to_dict("records")]
     ids = [entry_id(line) for line in lines]
-    entries = [Entry(id_, str(line["label"]), line, scores[id_], texts.get(id_))
+    entries = [BoardEntry(id_, str(line["label"]), line, scores[id_], texts.get(id_))
                for id_, line in zip(ids, lines, strict=True)]  # fmt: skip
     values = {name: comparability.value(lines[0], name) for name in comparability.KEY}
     unfit = {entry.id: reason for entry in entries if (reason := _unfit(entry))} | _superseded(entries, started)
@@ -101,7 +101,7 @@ def _board(
 # --- entries that are not ranked -------------------------------------------------------------------------
 
 
-def _unfit(entry: Entry) -> str | None:
+def _unfit(entry: BoardEntry) -> str | None:
     """Say why an entry is in no ranking, or return None."""
     line = entry.line
     notes = {flag: note for flag, note in zip(line["flags"], line["flag_notes"], strict=True) if flag not in RANKABLE}
@@ -114,9 +114,9 @@ def _unfit(entry: Entry) -> str | None:
     return None
 
 
-def _superseded(entries: Iterable[Entry], started: Mapping[str, str]) -> dict[str, str]:
+def _superseded(entries: Iterable[BoardEntry], started: Mapping[str, str]) -> dict[str, str]:
     """Return for each entry that was measured again, without flags, that the later run replaces it."""
-    same: dict[str, list[Entry]] = {}
+    same: dict[str, list[BoardEntry]] = {}
     for entry in entries:
         identity = [str(entry.line[name]) for name in ("variant", "steps", "n_params", "model_bytes")]
         identity.append(known_as(entry.line))
@@ -129,7 +129,7 @@ def _superseded(entries: Iterable[Entry], started: Mapping[str, str]) -> dict[st
     return answers
 
 
-def _not_by(metric: str, entry: Entry) -> str | None:
+def _not_by(metric: str, entry: BoardEntry) -> str | None:
     """Say why an entry is not ranked by a metric, or return None."""
     line = entry.line
     if metric != "wer" and line["outside"]:
@@ -156,29 +156,29 @@ def _joined(unranked: Iterable[Unranked]) -> list[Unranked]:
 # --- ranks -----------------------------------------------------------------------------------------------
 
 
-def _rankings(metric: str, entries: Sequence[Entry]) -> list[Ranking]:
+def _rankings(metric: str, entries: Sequence[BoardEntry]) -> list[Ranking]:
     """Rank entries by a metric, energies within one scope and estimates among themselves."""
-    groups: dict[tuple[str | None, str | None], list[Entry]] = {}
+    groups: dict[tuple[str | None, str | None], list[BoardEntry]] = {}
     for entry in entries:
         groups.setdefault(energy_scope(entry.line) if metric == ENERGY else (None, None), []).append(entry)
     ordered = sorted(groups.items(), key=lambda group: (group[0][1] == "estimated", str(group[0][0])))
     return [Ranking(metric, covers, kind, _places(metric, field)) for (covers, kind), field in ordered]
 
 
-def energy_scope(line: Line) -> tuple[str | None, str | None]:
+def energy_scope(line: SummaryLine) -> tuple[str | None, str | None]:
     """Return the scope of a line's energy, and whether it was measured or estimated."""
     covers, gpu, kind = (comparability.value(line, name) for name in comparability.ENERGY)
     return (f"{covers} ({gpu})" if gpu not in (None, "device") else str(covers)), kind
 
 
-def _places(metric: str, entries: Sequence[Entry]) -> tuple[Place, ...]:
+def _places(metric: str, entries: Sequence[BoardEntry]) -> tuple[RankedPlace, ...]:
     scores = [entry.scores[metric] for entry in entries]
     if metric == "wer":
         numbers = contest.ranks([Contestant(e.scores[metric].low, e.scores[metric].high, e.counted) for e in entries])
     else:
         numbers = ranks(scores, METRICS[metric].better == "higher")
     places = [
-        Place(rank, numbers.count(rank) > 1, entry, score, _grade(metric, score))
+        RankedPlace(rank, numbers.count(rank) > 1, entry, score, _grade(metric, score))
         for rank, entry, score in zip(numbers, entries, scores, strict=True)
     ]
     sign = -1 if METRICS[metric].better == "higher" else 1
@@ -232,7 +232,7 @@ def _score(metric: str, line: Mapping[Any, Any], windows: Iterable[Mapping[Any, 
     return Score(over.mean, max(over.low, 0.0), over.high, over.n)
 
 
-def _named(entries: Sequence[Entry]) -> list[Entry]:
+def _named(entries: Sequence[BoardEntry]) -> list[BoardEntry]:
     """Label entries by their variant alone where no other on the board has that name."""
     names = [str(entry.line["variant"]) for entry in entries]
     return [
@@ -241,7 +241,7 @@ def _named(entries: Sequence[Entry]) -> list[Entry]:
     ]
 
 
-def known_as(line: Line) -> str:
+def known_as(line: SummaryLine) -> str:
     """Return what distinguishes a line's model from others of its name: its weights, else the name of its parent."""
     return str(line["parent"] if metrics.missing(line["identity"]) else line["identity"])
 

@@ -14,10 +14,10 @@ from greenbench.analysis import summary
 from greenbench.assets import style
 from greenbench.hardware.platforms import Platform
 from greenbench.leaderboard import grades, history
-from greenbench.leaderboard.board import RANKED, Board, Entry, Place, Ranking
+from greenbench.leaderboard.board import RANKED, Board, BoardEntry, RankedPlace, Ranking
 from greenbench.leaderboard.cross_platform import comparisons
 from greenbench.leaderboard.documents import Publication, heading, interval, metric_names, span
-from greenbench.leaderboard.ranking import Run
+from greenbench.leaderboard.ranking import Description
 from greenbench.leaderboard.standing import LEVELS, REPRODUCED
 from greenbench.meters.energy import PARTS, part_column
 from greenbench.metrics import INTERVALS, METRICS
@@ -42,7 +42,9 @@ _RUN = ("run_id", "started_utc", "protocol", "versions", "git")
 _N_NEWS = 5
 
 
-def pages(publication: Publication, content: history.Content, runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
+def pages(
+    publication: Publication, content: history.BoardDocument, runs: Sequence[Description]
+) -> Iterator[tuple[str, str]]:
     """Yield every page of a site: its path, and its HTML.
 
     Args:
@@ -86,7 +88,7 @@ def pages(publication: Publication, content: history.Content, runs: Sequence[Run
             yield f"entries/{entry.id}.html", page.render(root="../", board=board, platform=card, **shown)
 
 
-def _environment(publication: Publication, content: history.Content) -> "Environment":
+def _environment(publication: Publication, content: history.BoardDocument) -> "Environment":
     """Return jinja with the globals of every page; only the project's own style and script are not escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -124,7 +126,7 @@ def _card(card: Platform) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]
 # --- an entry --------------------------------------------------------------------------------------------
 
 
-def _entry(board: Board, entry: Entry, run: Run, sha256: str) -> dict[str, Any]:
+def _entry(board: Board, entry: BoardEntry, run: Description, sha256: str) -> dict[str, Any]:
     """Return the content of an entry's page."""
     line = entry.line
     command = run.get("command")
@@ -144,7 +146,7 @@ def _entry(board: Board, entry: Entry, run: Run, sha256: str) -> dict[str, Any]:
     }
 
 
-def _places(board: Board, entry: Entry) -> list[tuple[Ranking, Place]]:
+def _places(board: Board, entry: BoardEntry) -> list[tuple[Ranking, RankedPlace]]:
     return [(r, place) for r in board.rankings for place in r.places if place.entry.id == entry.id]
 
 

@@ -10,11 +10,11 @@ from greenbench.hardware.devices import synchronise
 from greenbench.meters import sampled
 from greenbench.plugins import Meter, Reading
 
-Options = Mapping[str, Mapping[str, Any]]
+MeterSettings = Mapping[str, Mapping[str, Any]]
 """Settings by meter name, as a suite gives them, e.g. ``{"codecarbon": {"tdp_w": 65}}``."""
 
 
-def survey(options: Options | None = None) -> dict[str, str | None]:
+def survey(options: MeterSettings | None = None) -> dict[str, str | None]:
     """Report which meters can measure on this machine.
 
     Args:
@@ -29,7 +29,7 @@ def survey(options: Options | None = None) -> dict[str, str | None]:
     return {name: _reason(meter) if meter else fault for name, meter, fault in _candidates(options or {})}
 
 
-def select(estimate: bool, options: Options | None = None) -> list[Meter]:
+def select(estimate: bool, options: MeterSettings | None = None) -> list[Meter]:
     """Choose the meters of a run: each metric is read by one meter, which measures it where one can.
 
     Args:
@@ -51,7 +51,7 @@ def select(estimate: bool, options: Options | None = None) -> list[Meter]:
     return chosen
 
 
-def absent(chosen: Iterable[Meter], options: Options | None = None) -> dict[str, str]:
+def absent(chosen: Iterable[Meter], options: MeterSettings | None = None) -> dict[str, str]:
     """Say why the metrics that no chosen meter reads are not measured.
 
     Args:
@@ -106,7 +106,7 @@ def _depth(meter: Meter) -> int:
     return int("cpu_s" in meter.metrics)
 
 
-def _candidates(options: Options) -> Iterator[tuple[str, Meter | None, str | None]]:
+def _candidates(options: MeterSettings) -> Iterator[tuple[str, Meter | None, str | None]]:
     """Yield every meter's name, and the meter or why it cannot be created.
 
     Whether it can measure is not checked here, which takes long for some: an estimate looks the CPU up in a table.

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import psutil
 
-from greenbench.hardware.gpus import Board, in_use, polled_boards
+from greenbench.hardware.gpus import GpuBoard, in_use, polled_boards
 from greenbench.plugins import Quantity, Reading
 from greenbench.plugins.traces import Trace, series
 
@@ -106,7 +106,7 @@ CAUSES = (
 
 
 @dataclass(frozen=True)
-class _Edge:
+class _BoardState:
     """One board at one edge of a window; None where the driver does not report a value.
 
     Attributes:
@@ -122,7 +122,7 @@ class _Edge:
     tree: frozenset[int]
 
 
-def _look(board: Board) -> _Edge:
+def _look(board: GpuBoard) -> _BoardState:
     import pynvml
 
     celsius, slowed_ns = None, {}
@@ -133,10 +133,10 @@ def _look(board: Board) -> _Edge:
             slowed_ns[cause.policy] = pynvml.nvmlDeviceGetViolationStatus(board.handle, cause.policy).violationTime
     me = psutil.Process()
     tree = frozenset([me.pid, *(child.pid for child in me.children(recursive=True))])
-    return _Edge(celsius, slowed_ns, processes(board), tree)
+    return _BoardState(celsius, slowed_ns, processes(board), tree)
 
 
-def processes(board: Board) -> frozenset[int] | None:
+def processes(board: GpuBoard) -> frozenset[int] | None:
     """Return the ids of the processes on a board that the driver shows; None where it refuses."""
     import pynvml
 
@@ -145,11 +145,11 @@ def processes(board: Board) -> frozenset[int] | None:
     return None
 
 
-def _hottest_c(edges: Sequence[_Edge]) -> float | None:
+def _hottest_c(edges: Sequence[_BoardState]) -> float | None:
     return max((edge.celsius for edge in edges if edge.celsius is not None), default=None)
 
 
-def _counted_s(cause: _Cause, before: Sequence[_Edge], after: Sequence[_Edge]) -> float | None:
+def _counted_s(cause: _Cause, before: Sequence[_BoardState], after: Sequence[_BoardState]) -> float | None:
     """Return the seconds of the board that was slowed down for longest, or None where a board does not count them."""
     slowed_s = []
     for start, end in zip(before, after, strict=True):
@@ -160,7 +160,7 @@ def _counted_s(cause: _Cause, before: Sequence[_Edge], after: Sequence[_Edge]) -
     return max(slowed_s)
 
 
-def _n_foreign(edges: Sequence[_Edge]) -> int | None:
+def _n_foreign(edges: Sequence[_BoardState]) -> int | None:
     """Count the processes of others on the boards, or return None where the driver may hide some."""
     listed = [edge.pids for edge in edges if edge.pids is not None]
     pids, tree = frozenset[int]().union(*listed), frozenset[int]().union(*(edge.tree for edge in edges))
@@ -180,7 +180,9 @@ def sees_all_processes() -> bool:
 # --- in between ------------------------------------------------------------------------------------------
 
 
-def _seen_s(cause: _Cause, boards: Sequence[Board], trace: Trace | None, window: tuple[float, float]) -> float | None:
+def _seen_s(
+    cause: _Cause, boards: Sequence[GpuBoard], trace: Trace | None, window: tuple[float, float]
+) -> float | None:
     """Return the seconds of the board slowed down for longest by the poller's samples, or None without samples."""
     if trace is None:
         return None

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import ClassVar
 
 from greenbench.hardware.bounds import implausible
-from greenbench.hardware.gpus import SAMPLED, Board, explain, in_use, polled_boards
+from greenbench.hardware.gpus import SAMPLED, GpuBoard, explain, in_use, polled_boards
 from greenbench.plugins import Quantity, Reading, SampledPower
 from greenbench.plugins.traces import Sample, Trace, inside
 
@@ -91,7 +91,7 @@ def is_counter(name: str) -> bool:
 # --- the counter -----------------------------------------------------------------------------------------
 
 
-def _mute(board: Board) -> str | None:
+def _mute(board: GpuBoard) -> str | None:
     """Say why a board reports neither energy nor power, or return None."""
     import pynvml
 
@@ -104,7 +104,7 @@ def _mute(board: Board) -> str | None:
     return None
 
 
-def _counts(board: Board) -> bool:
+def _counts(board: GpuBoard) -> bool:
     """Say whether a board counts its energy, readable or not: boards before Volta and some virtual ones do not."""
     import pynvml
 
@@ -115,7 +115,7 @@ def _counts(board: Board) -> bool:
     return True
 
 
-def _read_mj(used: Sequence[Board]) -> list[int] | None:
+def _read_mj(used: Sequence[GpuBoard]) -> list[int] | None:
     import pynvml
 
     try:
@@ -140,7 +140,7 @@ def _energy(before: list[int] | None, after: list[int] | None, window_s: float) 
 
 
 def _contradiction(
-    trace: Trace | None, used: Sequence[Board], window: tuple[float, float], joules: float | None
+    trace: Trace | None, used: Sequence[GpuBoard], window: tuple[float, float], joules: float | None
 ) -> str | None:
     """Say in what the samples within the window contradict the joules of the counters, or return None."""
     reads = [] if trace is None else inside(trace.samples(*window), *window)
@@ -177,17 +177,17 @@ def _unknown(note: str) -> Quantity:
 # --- the power -------------------------------------------------------------------------------------------
 
 
-def _sampled(used: Sequence[Board]) -> SampledPower:
+def _sampled(used: Sequence[GpuBoard]) -> SampledPower:
     """Return the names of the boards' power in the poller's samples, and what the driver means by it."""
     kinds = sorted({_meaning(board) for board in used})
     return SampledPower(tuple(_powers(used)), "nvml-power", "no energy counter: " + " and ".join(kinds))
 
 
-def _powers(used: Sequence[Board]) -> list[str]:
+def _powers(used: Sequence[GpuBoard]) -> list[str]:
     return [board.sampled(POWER) for board in used]
 
 
-def _power_w(board: Board) -> float | None:
+def _power_w(board: GpuBoard) -> float | None:
     """Return a board's present power where the driver reports it, else its mean, else None."""
     import pynvml
 
@@ -198,7 +198,7 @@ def _power_w(board: Board) -> float | None:
     return None if milliwatts is None else milliwatts / 1e3
 
 
-def _instant_mw(board: Board) -> int | None:
+def _instant_mw(board: GpuBoard) -> int | None:
     import pynvml
 
     with suppress(pynvml.NVMLError):
@@ -208,7 +208,7 @@ def _instant_mw(board: Board) -> int | None:
     return None
 
 
-def _meaning(board: Board) -> str:
+def _meaning(board: GpuBoard) -> str:
     """Describe what the driver's power value is."""
     import pynvml
 

@@ -74,7 +74,7 @@ class Rapl:
         begun_s, before, opened_s = time.perf_counter(), _read_all(zones), time.perf_counter()
         yield
         closing_s, after, closed_s = time.perf_counter(), _read_all(zones), time.perf_counter()
-        window = _Window((begun_s, opened_s), (closing_s, closed_s), reading.trace)
+        window = _EdgeTimes((begun_s, opened_s), (closing_s, closed_s), reading.trace)
         spans = [_Span(*span) for span in zip(zones, before, after, strict=True)]
         reading.pending.append(lambda: _add(spans, window, reading))
 
@@ -117,7 +117,7 @@ class _Span:
 
 
 @dataclass(frozen=True)
-class _Window:
+class _EdgeTimes:
     """The times of the reads at both edges, each from before the read to after it, and the poller's trace."""
 
     opening: tuple[float, float]
@@ -189,7 +189,7 @@ def _mirrors(a: _Span, b: _Span) -> bool:
     )
 
 
-def _energy(spans: Sequence[_Span], window: _Window) -> Quantity:
+def _energy(spans: Sequence[_Span], window: _EdgeTimes) -> Quantity:
     """Return the joules of all counters, or None with the reason where one of them is not plausible."""
     total_uj = 0
     for span in spans:
@@ -200,7 +200,7 @@ def _energy(spans: Sequence[_Span], window: _Window) -> Quantity:
     return Quantity(total_uj / 1e6, "counter", "rapl")
 
 
-def _add(spans: Sequence[_Span], window: _Window, reading: Reading) -> None:
+def _add(spans: Sequence[_Span], window: _EdgeTimes, reading: Reading) -> None:
     """Add to a reading the joules of the packages and of their memory, where it is counted."""
     packages = [span for span in spans if span.zone.is_package]
     memories = [span for span in spans if not span.zone.is_package]
@@ -209,7 +209,7 @@ def _add(spans: Sequence[_Span], window: _Window, reading: Reading) -> None:
         reading.add("energy_dram_j", _energy(memories, window))
 
 
-def _used_uj(span: _Span, window: _Window) -> tuple[int | None, str | None]:
+def _used_uj(span: _Span, window: _EdgeTimes) -> tuple[int | None, str | None]:
     """Return the microjoules between the edges, or None and why they are unknown."""
     if span.before_uj is None or span.after_uj is None:
         return None, "a counter could not be read at an edge of the window"
@@ -247,7 +247,7 @@ def _step_uj(zone: _Zone, earlier: _Seen, later: _Seen) -> tuple[int | None, str
     return (None, why) if why else (used_uj, None)
 
 
-def _between(zone: _Zone, window: _Window) -> list[_Seen]:
+def _between(zone: _Zone, window: _EdgeTimes) -> list[_Seen]:
     """Return the samples of a counter whose reads lie wholly between those at the window's edges."""
     if window.trace is None:
         return []

@@ -23,7 +23,7 @@ from greenbench.files.unicode import IN_UTF8
 from greenbench.models.macs import macs_of_work, work
 from greenbench.plugins import SAMPLE_RATE_HZ, Calibrated, Export, Footprint, Outline
 
-Run = Callable[[Mapping[str, npt.NDArray[Any]]], npt.NDArray[np.float32]]
+RunEngine = Callable[[Mapping[str, npt.NDArray[Any]]], npt.NDArray[np.float32]]
 """An engine's session: named inputs in, logits ``(n_utterances, n_frames, n_tokens)`` out."""
 
 SIZE = "size.json"
@@ -113,7 +113,7 @@ class Exported:
             engine multiplies in.
     """
 
-    def __init__(self, run: Run, config: Any, folder: Path, compute_dtype: str | None = None) -> None:
+    def __init__(self, run: RunEngine, config: Any, folder: Path, compute_dtype: str | None = None) -> None:
         """Take an opened session and the folder it came from."""
         self._run, self.config = run, config
         size = json.loads((folder / SIZE).read_text(encoding="utf-8"))

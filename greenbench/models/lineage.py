@@ -26,7 +26,7 @@ Floats = Literal["fp32", "fp16", "bf16"]
 _FLOATS: Mapping[str, Floats] = {name: name for name in get_args(Floats)}
 """Method that chooses the precision of floats -> the precision that a student then runs in."""
 
-Part = Literal["layers", "feed_forward"]
+ArchitecturePart = Literal["layers", "feed_forward"]
 """The part of an architecture that an ``Edit`` changes."""
 
 _Amount = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False)]
@@ -99,7 +99,7 @@ class Edit:
         after: of the student.
     """
 
-    part: Part
+    part: ArchitecturePart
     before: tuple[_Count, ...]
     after: tuple[_Count, ...]
 

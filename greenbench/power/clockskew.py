@@ -38,7 +38,7 @@ FLOOR = 1e-3
 MAX_HOLE_S = 2.0
 """The longest time without a sample over which the load counts as known."""
 
-Load = tuple[Numbers, Numbers]
+LoadSeries = tuple[Numbers, Numbers]
 """Times in UTC, and the machine's load until each: watts, percent, or 0 and 1."""
 
 
@@ -91,7 +91,7 @@ class Skew:
         )
 
 
-def estimate(log: PowerLog, load: Load, windows: Sequence[Sequence[Sequence[float]]]) -> Skew:
+def estimate(log: PowerLog, load: LoadSeries, windows: Sequence[Sequence[Sequence[float]]]) -> Skew:
     """Estimate the skew of a log's clock: its samples are correlated with the run's load at every skew.
 
     The skew is the lag of the highest correlation (Knapp and Carter, "The generalized correlation method for
@@ -121,7 +121,7 @@ def estimate(log: PowerLog, load: Load, windows: Sequence[Sequence[Sequence[floa
     )  # fmt: skip
 
 
-def _near(log: PowerLog, load: Load) -> tuple[Numbers, Numbers]:
+def _near(log: PowerLog, load: LoadSeries) -> tuple[Numbers, Numbers]:
     """Return the log's samples from the time of the run, extended by the largest skew."""
     if not len(load[0]):
         return log.times[:0], log.watts[:0]
@@ -130,7 +130,7 @@ def _near(log: PowerLog, load: Load) -> tuple[Numbers, Numbers]:
     return log.times[near][::every], log.watts[near][::every]
 
 
-def _fit(times: Numbers, watts: Numbers, load: Load) -> tuple[float, int]:
+def _fit(times: Numbers, watts: Numbers, load: LoadSeries) -> tuple[float, int]:
     """Return the correlation of watts with the load at these times, NaN where undefined, and the number of samples."""
     at = np.searchsorted(load[0], times)
     inner = (at > 0) & (at < len(load[0]))
@@ -168,7 +168,7 @@ def _joules(log: PowerLog, segments: Sequence[Sequence[float]], skew_s: float) -
 # --- the machine's load ----------------------------------------------------------------------------------
 
 
-def load_of(sessions: Iterable[Session], edges: Sequence[tuple[str, Sequence[Sequence[float]]]]) -> Load:
+def load_of(sessions: Iterable[Session], edges: Sequence[tuple[str, Sequence[Sequence[float]]]]) -> LoadSeries:
     """Return the load of a run's machine: its sampled power or CPU load, else 1 in windows and 0 in idle baselines.
 
     Args:
@@ -190,7 +190,7 @@ def load_of(sessions: Iterable[Session], edges: Sequence[tuple[str, Sequence[Seq
     return times, values
 
 
-def _traced(session: Session) -> Load:
+def _traced(session: Session) -> LoadSeries:
     """Return the first of sampled power, counted power and CPU load that a session has and that varies."""
     for find in (_power, _counted, _utilisation):
         times, values = find(session.samples)
@@ -199,15 +199,15 @@ def _traced(session: Session) -> Load:
     return np.empty(0), np.empty(0)
 
 
-def _power(samples: Sequence[Sample]) -> Load:
+def _power(samples: Sequence[Sample]) -> LoadSeries:
     return _sum(samples, [name for name in samples[-1] if name.endswith(".power_w")])
 
 
-def _utilisation(samples: Sequence[Sample]) -> Load:
+def _utilisation(samples: Sequence[Sample]) -> LoadSeries:
     return series(samples, "cpu.utilisation_pct")
 
 
-def _counted(samples: Sequence[Sample]) -> Load:
+def _counted(samples: Sequence[Sample]) -> LoadSeries:
     """Return watts from the counters of the CPU packages; a step back is a wrap or a reset, and left out."""
     names = [name for name in samples[-1] if name.startswith("rapl.") and name.endswith(".energy_uj")]
     times, joules = _sum(samples, names)
@@ -216,7 +216,7 @@ def _counted(samples: Sequence[Sample]) -> Load:
     return ends, powers
 
 
-def _sum(samples: Sequence[Sample], names: Sequence[str]) -> Load:
+def _sum(samples: Sequence[Sample], names: Sequence[str]) -> LoadSeries:
     whole: list[Mapping[str, Any]] = [s for s in samples if names and all(name in s for name in names)]
     points = [{TIME: s[TIME], "sum": sum(s[name] for name in names)} for s in whole]
     return series(points, "sum")

@@ -9,14 +9,14 @@ from greenbench import registry
 from greenbench.hardware import environment
 from greenbench.models import feed_forward
 from greenbench.models.ancestry import Identity
-from greenbench.models.lineage import Edit, Lineage, Part, Speech, Step, Training
+from greenbench.models.lineage import ArchitecturePart, Edit, Lineage, Speech, Step, Training
 from greenbench.plugins import METHODS, Origin
 from greenbench.recipes.recipe import Recipe, hash_of, steps_of
 from greenbench.suite.descent import by_content, identity
 from greenbench.suite.entries import VariantEntry, build_variant
 from greenbench.variants.outline import n_layers
 
-Sizes = Mapping[Part, tuple[int, ...]]
+Sizes = Mapping[ArchitecturePart, tuple[int, ...]]
 """Part of an architecture, as in ``Edit``, -> its sizes."""
 
 

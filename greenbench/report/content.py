@@ -9,7 +9,7 @@ import pandas as pd
 
 from greenbench.analysis import error_rates
 from greenbench.analysis.cells import CellSummary, summaries
-from greenbench.analysis.error_rates import Cell, Counted, RecountError, Texts
+from greenbench.analysis.error_rates import CellKey, Counted, RecountError, Texts
 from greenbench.analysis.gains import CellGains, against_teachers
 from greenbench.analysis.gate import DEFAULT, Gate, describe, judged
 from greenbench.errors import StoreError
@@ -23,7 +23,7 @@ N_COUNTED = 200
 
 
 @dataclass(frozen=True)
-class Part:
+class RunContent:
     """What one run's folder holds.
 
     Attributes:
@@ -39,7 +39,7 @@ class Part:
     run: Mapping[str, Any]
     rows: pd.DataFrame
     cells: Sequence[CellSummary]
-    texts: Mapping[Cell, Texts]
+    texts: Mapping[CellKey, Texts]
     scores: pd.DataFrame
     power: pd.DataFrame
     windows: pd.DataFrame
@@ -80,24 +80,24 @@ class Content:
     rows: pd.DataFrame
     cells: Sequence[CellSummary]
     runs: Sequence[Mapping[str, Any]]
-    texts: Mapping[Cell, Texts]
-    counted: Mapping[Cell, Counted | RecountError]
+    texts: Mapping[CellKey, Texts]
+    counted: Mapping[CellKey, Counted | RecountError]
     scores: pd.DataFrame
     power: pd.DataFrame
     windows: pd.DataFrame
     asked: str | None
-    outside: Mapping[Cell, str]
+    outside: Mapping[CellKey, str]
     by_parent: bool
     all_gains: Sequence[CellGains]
 
 
-def read(folder: Path) -> Part:
+def read(folder: Path) -> RunContent:
     """Read one run's folder."""
     rows = store.current(store.read_rows(folder / store.RECORDS))
     cells = summaries(rows)
     keys = [error_rates.cell_of(line.shared) for line in cells]
     texts = error_rates.first_windows(folder / store.HYPOTHESES, keys)
-    return Part(
+    return RunContent(
         store.open_run(folder).description, frames.frame(rows), cells, texts,
         frames.load_scores(folder), frames.load_power(folder), frames.load_windows(folder),
     )  # fmt: skip
@@ -124,13 +124,13 @@ def load(folders: Iterable[Path], gate: Gate = DEFAULT) -> Content:
     return together(parts, gate)
 
 
-def together(parts: Sequence[Part], gate: Gate) -> Content:
+def together(parts: Sequence[RunContent], gate: Gate) -> Content:
     """Return what several runs hold together, at least one of them a row."""
     texts = {cell: of_cell for each in parts for cell, of_cell in each.texts.items()}
     lines = {error_rates.cell_of(line.shared): line for each in parts for line in each.cells}
-    counted: dict[Cell, Counted | RecountError] = {}
+    counted: dict[CellKey, Counted | RecountError] = {}
 
-    def count(wanted: Collection[Cell]) -> Mapping[Cell, Counted | RecountError]:
+    def count(wanted: Collection[CellKey]) -> Mapping[CellKey, Counted | RecountError]:
         counted.update(error_rates.recounted(texts, {c: lines[c].rows for c in wanted if c not in counted}))
         return counted
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from greenbench.analysis import contest
 from greenbench.analysis.contest import Contestant
-from greenbench.analysis.error_rates import Cell, Counted, RecountError, cell_of
+from greenbench.analysis.error_rates import CellKey, Counted, RecountError, cell_of
 from greenbench.analysis.summary import contests, interval
 from greenbench.metrics import METRICS
 from greenbench.results.record import CELL
@@ -22,7 +22,7 @@ SAME_UTTERANCES, ROUNDS, OVERLAP = "on the same utterances", "round by round", "
 """How two lines are shown to differ."""
 
 AnyLine = Mapping[Any, Any]
-Counts = Mapping[Cell, Counted | RecountError]
+CountedCells = Mapping[CellKey, Counted | RecountError]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Leader:
     by: str
 
 
-def leaders(lines: pd.DataFrame, metric: str, counted: Counts = MappingProxyType({})) -> list[Leader]:
+def leaders(lines: pd.DataFrame, metric: str, counted: CountedCells = MappingProxyType({})) -> list[Leader]:
     """Return the best line of each contest of a setting's lines; only WER ranks those that are ``outside``.
 
     Args:
@@ -59,7 +59,7 @@ def leaders(lines: pd.DataFrame, metric: str, counted: Counts = MappingProxyType
     return [_leader(ranked, metric, counted) for ranked in contests(field, metric)]
 
 
-def _leader(ranked: pd.DataFrame, metric: str, counted: Counts) -> Leader:
+def _leader(ranked: pd.DataFrame, metric: str, counted: CountedCells) -> Leader:
     first = int(np.argmin(_cost(ranked, metric).to_numpy(dtype=float)))
     line = {str(k): v for k, v in ranked.iloc[first].to_dict().items()}
     narrow = [name for name in ranked if name in ("label", *CELL) or str(name).startswith(metric)]
@@ -68,7 +68,7 @@ def _leader(ranked: pd.DataFrame, metric: str, counted: Counts) -> Leader:
     return Leader(metric, line, *interval(line, metric), rivals, len(ranked), by)
 
 
-def _close_errors(line: AnyLine, others: Sequence[AnyLine], counted: Counts) -> tuple[tuple[str, ...], str]:
+def _close_errors(line: AnyLine, others: Sequence[AnyLine], counted: CountedCells) -> tuple[tuple[str, ...], str]:
     """Return the labels of those whose WER is not shown to be another, and how that was decided."""
     field = [Contestant(*interval(one, "wer"), _texts(one, counted)) for one in (line, *others)]
     beaten = {worse for better, worse in contest.shown(field, ((0, n) for n in range(1, len(field)))) if better == 0}
@@ -77,12 +77,12 @@ def _close_errors(line: AnyLine, others: Sequence[AnyLine], counted: Counts) -> 
     return tuple(str(others[n - 1]["label"]) for n in rivals), SAME_UTTERANCES if alike else OVERLAP
 
 
-def difference(a: AnyLine, b: AnyLine, counted: Counts) -> Difference | None:
+def difference(a: AnyLine, b: AnyLine, counted: CountedCells) -> Difference | None:
     """Return how much the WER of line b exceeds that of a on the same utterances; None where texts do not tell."""
     return contest.paired(*(Contestant(*interval(line, "wer"), _texts(line, counted)) for line in (a, b)))
 
 
-def _texts(line: AnyLine, counted: Counts) -> Counted | None:
+def _texts(line: AnyLine, counted: CountedCells) -> Counted | None:
     found = counted.get(cell_of(line))
     return found if isinstance(found, Counted) else None
 

@@ -8,7 +8,7 @@ from threading import Lock
 from greenbench.analysis.gate import Gate
 from greenbench.errors import GreenbenchError
 from greenbench.report import pages
-from greenbench.report.content import Part, Unread, read, together
+from greenbench.report.content import RunContent, Unread, read, together
 from greenbench.results import store
 
 WATCHED = (store.RUN, store.RECORDS, store.HYPOTHESES, store.SCORES)
@@ -22,11 +22,11 @@ Stamp = tuple[tuple[str, int, int, int, int], ...]
 
 def page_of(folder: Path, gate: Gate) -> Callable[[], tuple[str, bytes]]:
     """Return what gives the page of a folder as it is now, and its tag; a page is drawn by one caller at a time."""
-    parts: dict[Path, tuple[Stamp, Part]] = {}
+    parts: dict[Path, tuple[Stamp, RunContent]] = {}
     last: dict[str, bytes] = {}
     lock = Lock()
 
-    def part(run: Path) -> Part:
+    def part(run: Path) -> RunContent:
         stamp = _stamp(run)
         if run not in parts or parts[run][0] != stamp:
             parts[run] = (stamp, _read(run))
@@ -55,7 +55,7 @@ def _stamp(run: Path) -> Stamp:
     return tuple(found)
 
 
-def _read(run: Path) -> Part:
+def _read(run: Path) -> RunContent:
     """Read a run whose files are files: a pipe would be waited for without end.
 
     Raises:
@@ -67,9 +67,9 @@ def _read(run: Path) -> Part:
     return read(run)
 
 
-def _rendered(folder: Path, gate: Gate, part: Callable[[Path], Part]) -> str:
+def _rendered(folder: Path, gate: Gate, part: Callable[[Path], RunContent]) -> str:
     """Return the page of the runs that can be read, with the others by name, or one that says what it waits for."""
-    readable, unread = dict[Path, Part](), list[Unread]()
+    readable, unread = dict[Path, RunContent](), list[Unread]()
     for run in store.runs(folder):
         try:
             readable[run] = part(run)
@@ -83,7 +83,7 @@ def _rendered(folder: Path, gate: Gate, part: Callable[[Path], Part]) -> str:
     return _drawn(folder, rest, gate, [*unread, *unshown.values()])
 
 
-def _unshown(folder: Path, readable: Mapping[Path, Part], gate: Gate) -> dict[Path, Unread]:
+def _unshown(folder: Path, readable: Mapping[Path, RunContent], gate: Gate) -> dict[Path, Unread]:
     """Return the runs of which alone no page can be made either; where each alone can, all of them."""
     found = dict[Path, Unread]()
     for run, part in readable.items():
@@ -95,7 +95,7 @@ def _unshown(folder: Path, readable: Mapping[Path, Part], gate: Gate) -> dict[Pa
     return found or {run: Unread(_name(folder, run), why) for run in readable}
 
 
-def _drawn(folder: Path, readable: Mapping[Path, Part], gate: Gate, unread: list[Unread]) -> str:
+def _drawn(folder: Path, readable: Mapping[Path, RunContent], gate: Gate, unread: list[Unread]) -> str:
     """Return the page of runs, or where none has a row yet the one that waits."""
     parts = [part for part in readable.values() if not part.rows.empty]
     if parts:

@@ -46,10 +46,10 @@ class View:
         return [dict.fromkeys(("run_id", *_RUN)) | dict(run) for run in self.content.runs]
 
 
-Context = Mapping[str, Any]
+Fields = Mapping[str, Any]
 
 
-def _findings(view: View) -> Context:
+def _findings(view: View) -> Fields:
     return {
         "findings": [(s.label, sentences.findings(s, view.content.counted)) for s in view.settings[:N_FINDINGS]],
         "n_more": max(0, len(view.settings) - N_FINDINGS),
@@ -59,11 +59,11 @@ def _findings(view: View) -> Context:
     }
 
 
-def _tradeoffs(view: View) -> Context | None:
+def _tradeoffs(view: View) -> Fields | None:
     return {} if view.settings else None
 
 
-def _charts(view: View) -> Context | None:
+def _charts(view: View) -> Fields | None:
     """Return what the other charts need to know: of all but the timeline only whether there is anything to draw."""
     if not view.settings:
         return None
@@ -80,7 +80,7 @@ def _charts(view: View) -> Context | None:
     }
 
 
-def _cells(view: View) -> Context:
+def _cells(view: View) -> Fields:
     present = [metric for metric in TABLE if view.lines[metric].notna().any()]
     return {"columns": [_column(metric) for metric in present], "flags": sentences.flag_meanings(view.lines)}
 
@@ -91,7 +91,7 @@ def _column(metric: str) -> tuple[str, str, str]:
     return METRICS[metric].label, f"{unit}, whole window" if metric in TOTALS else unit, METRICS[metric].about
 
 
-def _compression(view: View) -> Context | None:
+def _compression(view: View) -> Fields | None:
     same, lines = compression.folded(view.content.all_gains)
     if not lines:
         return None
@@ -105,7 +105,7 @@ def _compression(view: View) -> Context | None:
     }
 
 
-def _bigfoot(view: View) -> Context | None:
+def _bigfoot(view: View) -> Fields | None:
     lines = bigfoot.against_paper(view.content.all_gains)
     if not lines:
         return None
@@ -114,18 +114,18 @@ def _bigfoot(view: View) -> Context | None:
     return {"lines": lines, "differ": differ, "table_3": table_3, "beyond": beyond, "same": same}
 
 
-def _scores(view: View) -> Context | None:
+def _scores(view: View) -> Fields | None:
     if not len(view.content.scores):
         return None
     of = view.content.rows, view.content.scores
     return {"lines": scores.table(*of), "scorings": scores.scorings(*of)}
 
 
-def _texts(view: View) -> Context | None:
+def _texts(view: View) -> Fields | None:
     return {"datasets": utterances.worst(view.texts)} if view.texts else None
 
 
-def _machine(view: View) -> Context:
+def _machine(view: View) -> Fields:
     return {
         "runs": view.runs,
         "flat": flat,
@@ -135,7 +135,7 @@ def _machine(view: View) -> Context:
     }
 
 
-def _reproduce(view: View) -> Context:
+def _reproduce(view: View) -> Fields:
     from greenbench.version import __version__
 
     provenance = _provenance(view.lines)
@@ -153,7 +153,7 @@ def _reproduce(view: View) -> Context:
     }
 
 
-SECTIONS: Mapping[str, Callable[[View], Context | None]] = {
+SECTIONS: Mapping[str, Callable[[View], Fields | None]] = {
     "findings": _findings,
     "tradeoffs": _tradeoffs,
     "compression": _compression,

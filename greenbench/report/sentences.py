@@ -74,7 +74,7 @@ def heading(metric: str) -> str:
     return label[0].upper() + label[1:]
 
 
-def findings(setting: Setting, counted: leaders.Counts) -> list[tuple[str, str, str, str]]:
+def findings(setting: Setting, counted: leaders.CountedCells) -> list[tuple[str, str, str, str]]:
     """Return a setting's leaders as (what, who, number, what to know about it)."""
     return [
         (
@@ -111,7 +111,7 @@ def _caveat(leader: Leader) -> str:
     return "; ".join(part for part in (spread, among, rivals, origin) if part)
 
 
-def headline(settings: Sequence[Setting], counted: leaders.Counts) -> tuple[str, list[str]]:
+def headline(settings: Sequence[Setting], counted: leaders.CountedCells) -> tuple[str, list[str]]:
     """Return the sentences that matter: who recognises best, who is fastest, who needs least energy.
 
     Who is best is said only where that is shown: a lead that is smaller than its interval is none.
@@ -176,7 +176,7 @@ def _best(leader: Leader) -> str:
     return f"{leader.line['label']} recognises best: WER {wer}."
 
 
-def _against(leader: Leader, field: tuple[Setting, Leader, leaders.Counts], claim: _Claim) -> str:
+def _against(leader: Leader, field: tuple[Setting, Leader, leaders.CountedCells], claim: _Claim) -> str:
     """Say who leads by a metric, and set that against what the leader was made of, else against who recognises best."""
     (setting, best, counted), line = field, leader.line
     value = quantity(leader.metric, line[leader.metric])
@@ -196,7 +196,7 @@ def _against(leader: Leader, field: tuple[Setting, Leader, leaders.Counts], clai
     return f"{claimed}, {compared} {who}{other['label']}{_cost(line, other, counted)}{_rivals(leader)}."
 
 
-def _cost(line: Mapping[Any, Any], other: Mapping[Any, Any], counted: leaders.Counts) -> str:
+def _cost(line: Mapping[Any, Any], other: Mapping[Any, Any], counted: leaders.CountedCells) -> str:
     """Say what a lead costs in WER, with the interval of the difference where the texts tell it."""
     wer = 100 * (line["wer"] - other["wer"])
     if pd.isna(wer):

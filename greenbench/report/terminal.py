@@ -13,13 +13,13 @@ from greenbench.report.sentences import repeats
 from greenbench.results.flags import FLAGS
 from greenbench.results.record import KEYS
 
-Line = dict[str, Any]
+TableRow = dict[str, Any]
 
 JOULES = "J/audio s"
 """The column of energies, each with its method."""
 
 
-def figures(rows: pd.DataFrame) -> list[Line]:
+def figures(rows: pd.DataFrame) -> list[TableRow]:
     """Return each cell's key, state and median metrics in SI units, None where nothing was measured.
 
     Args:
@@ -41,7 +41,7 @@ def figures(rows: pd.DataFrame) -> list[Line]:
     return [{name: _plain(line[name]) for name in names} for line in _lines(rows)]
 
 
-def table(rows: pd.DataFrame) -> list[Line]:
+def table(rows: pd.DataFrame) -> list[TableRow]:
     """Return the same for reading: the metrics that matter most, as text.
 
     Args:
@@ -85,7 +85,7 @@ def shown(rows: pd.DataFrame, width: int) -> list[str]:
     return [*heading, *layout.table(lines, width), *(["", *notes] if notes else [])]
 
 
-def _named(line: Line) -> list[str]:
+def _named(line: TableRow) -> list[str]:
     """Return what tells a line from the others."""
     return [line[name] for name in ("variant", "decoding", "dataset", "scenario") if name in line]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from greenbench.analysis.error_rates import Cell, Counted, RecountError, Texts
+from greenbench.analysis.error_rates import CellKey, Counted, RecountError, Texts
 from greenbench.report.data import short
 from greenbench.results.record import CELL
 from greenbench.results.store import Row
@@ -68,7 +68,7 @@ class WorstUtterance:
 
 
 def cell_texts(
-    lines: pd.DataFrame, texts: Mapping[Cell, Texts], counted: Mapping[Cell, Counted | RecountError]
+    lines: pd.DataFrame, texts: Mapping[CellKey, Texts], counted: Mapping[CellKey, Counted | RecountError]
 ) -> list[CellTexts]:
     """Bring the lines of a summary that have a WER together with what their cells wrote.
 

@@ -14,7 +14,7 @@ from greenbench.results.flags import BY_ACCURACY, flags_anew, flags_of
 from greenbench.results.record import KEYS, Key, key_of
 from greenbench.suite.protocol import Protocol
 from greenbench.text import normalizers, scorers
-from greenbench.text.scorers import Transcript
+from greenbench.text.scorers import TextPair
 
 
 def rescore(folder: Path, names: Sequence[str]) -> int:
@@ -63,16 +63,14 @@ def rescore_run(folder: Path, names: Sequence[str]) -> int:
     return len(keys)
 
 
-def _to_score(folder: Path) -> tuple[list[Key], dict[Key, list[Transcript]]]:
+def _to_score(folder: Path) -> tuple[list[Key], dict[Key, list[TextPair]]]:
     """Return the keys of the rows that can be scored, and the texts of all rows."""
     texts = texts_by_row(store.read_rows(folder / store.HYPOTHESES))
     rows = store.current(store.read_rows(folder / store.RECORDS))
     return [key for row in rows for key in [key_of(row)] if has_accuracy(row) and key in texts], texts
 
 
-def _scored(
-    keys: Sequence[Key], texts: Mapping[Key, list[Transcript]], names: Iterable[str]
-) -> Iterator[dict[str, Any]]:
+def _scored(keys: Sequence[Key], texts: Mapping[Key, list[TextPair]], names: Iterable[str]) -> Iterator[dict[str, Any]]:
     for name in names:
         for key, found in zip(keys, _score_all([texts[key] for key in keys], name), strict=True):
             yield {**dict(zip(KEYS, key, strict=True)), **found}
@@ -145,9 +143,9 @@ def _amended(row: store.Row, found: Mapping[str, Any], steps: Protocol) -> store
 # --- texts and their keys --------------------------------------------------------------------------------
 
 
-def texts_by_row(rows: Iterable[Mapping[str, Any]]) -> dict[Key, list[Transcript]]:
+def texts_by_row(rows: Iterable[Mapping[str, Any]]) -> dict[Key, list[TextPair]]:
     """Group texts, as ``hypotheses.jsonl`` holds them, by the key of their row; of one utterance the last counts."""
-    found: dict[Key, dict[str, Transcript]] = {}
+    found: dict[Key, dict[str, TextPair]] = {}
     for row in rows:
         pair = (row["reference"], row["hypothesis"], row["speaker"])
         found.setdefault(key_of(row), {})[row["utterance_id"]] = pair
@@ -163,7 +161,7 @@ def _identity(line: Mapping[str, Any]) -> Key:
     return (*key_of(line), line["normalizer"], line["scorer"])
 
 
-def _score_all(texts: Sequence[list[Transcript]], name: str) -> Iterator[dict[str, Any]]:
+def _score_all(texts: Sequence[list[TextPair]], name: str) -> Iterator[dict[str, Any]]:
     """Yield the score of each row's texts; repeats mostly have the same, which are scored once."""
     how = scorers.create(name)
     known: dict[Key, dict[str, Any]] = {}

@@ -10,7 +10,7 @@ from typing import Any
 
 from greenbench.errors import StoreError, UnsavedError
 from greenbench.files import readback, whole
-from greenbench.files.readback import Fault
+from greenbench.files.readback import FileFault
 from greenbench.files.unicode import to_json
 from greenbench.results import runfiles
 from greenbench.results.record import KEYS, SCHEMA
@@ -243,7 +243,7 @@ def read_texts(path: Path, wanted: Callable[[Row], bool]) -> Iterator[Row]:
     yield from _sound(path, _asked_for(path, wanted))
 
 
-def _asked_for(path: Path, wanted: Callable[[Row], bool]) -> Iterator[Row | Fault]:
+def _asked_for(path: Path, wanted: Callable[[Row], bool]) -> Iterator[Row | FileFault]:
     last, take = b"", True
     for number, line in readback.numbered(path):
         head, _, _ = (line or b"").partition(b'"utterance_id"')
@@ -254,12 +254,12 @@ def _asked_for(path: Path, wanted: Callable[[Row], bool]) -> Iterator[Row | Faul
             yield found
 
 
-def _sound(path: Path, found: Iterable[Row | Fault]) -> Iterator[Row]:
+def _sound(path: Path, found: Iterable[Row | FileFault]) -> Iterator[Row]:
     """Yield the rows among what was found, and warn of the others once."""
-    first: list[Fault] = []
+    first: list[FileFault] = []
     n_faults, unknown = 0, runfiles.UNKNOWN.get(path.name, {})
     for one in found:
-        if isinstance(one, Fault):
+        if isinstance(one, FileFault):
             first, n_faults = first or [one], n_faults + 1
         else:
             yield {**one, **{name: value for name, value in unknown.items() if name not in one}}

@@ -14,7 +14,7 @@ from typing import IO
 from greenbench.errors import InputError, StoreError
 from greenbench.files import whole
 from greenbench.files.limits import Limits, limits
-from greenbench.files.readback import Fault, lines, open_file, parse
+from greenbench.files.readback import FileFault, lines, open_file, parse
 from greenbench.results import record, store
 from greenbench.results.runfiles import FORMS
 from greenbench.sharing import share
@@ -103,7 +103,7 @@ def _refuse_dear(file: Path, folder: Path, most: int) -> None:
     """Refuse texts that would take too long to be scored again, or with too many faulty lines (InputError)."""
     seen, n_steps, n_faults = set[int](), 0, 0
     for _, row in chain.from_iterable(lines(path, FORMS[path.name]) for path in folder.glob(f"*/{store.HYPOTHESES}")):
-        n_faults += isinstance(row, Fault)
+        n_faults += isinstance(row, FileFault)
         if isinstance(row, dict) and (pair := hash((row["reference"], row["hypothesis"]))) not in seen:
             seen.add(pair)
             n_steps += len(row["reference"]) * len(row["hypothesis"])

@@ -27,7 +27,7 @@ GPU_KEYS = (
 )  # fmt: skip
 """The keys of a machine's and a GPU's description that are shared, by the same rule."""
 
-TRANSCRIPT = ("utterance_id", "speaker", "reference", "hypothesis")
+UTTERANCE = ("utterance_id", "speaker", "reference", "hypothesis")
 """Columns with the data set's or the model's words: hashes and error rates depend on them, so they stay as they are."""
 
 _AS_THEY_ARE = ("versions", "git")
@@ -78,7 +78,7 @@ def row(content: Mapping[str, Any], suite_hashes: Mapping[str, str]) -> dict[str
         content: of the line.
         suite_hashes: the run's hash -> that of the suite as shared.
     """
-    shared = {name: value if name in TRANSCRIPT else _cleaned(name, value) for name, value in content.items()}
+    shared = {name: value if name in UTTERANCE else _cleaned(name, value) for name, value in content.items()}
     if shared.get("suite_hash") in suite_hashes:
         shared["suite_hash"] = suite_hashes[shared["suite_hash"]]
     if isinstance(shared.get("header"), dict):  # of power.jsonl
@@ -110,7 +110,7 @@ def search(content: Mapping[str, Any], where: str, keep_private: bool = False) -
         where: the run; the beginning of each ``Identifier.where``.
         keep_private: search ids of utterances and speakers too, and every text for the names of this machine and user.
     """
-    words = ("reference", "hypothesis") if keep_private else (*TRANSCRIPT, *_AS_THEY_ARE)
+    words = ("reference", "hypothesis") if keep_private else (*UTTERANCE, *_AS_THEY_ARE)
     for name, value in content.items():
         if name not in words:
             yield from _searched(value, f"{where}: {name}", keep_private or _is_free(name))

@@ -51,7 +51,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Side:
+class MeasuredRun:
     """A run on one of the sides: the entry's, or the one made here.
 
     Attributes:
@@ -118,7 +118,7 @@ def _platform_here(run: Mapping[str, Any]) -> str:
     return platforms.platform_id(privacy.run({**run, "machine": environment.machine()}))
 
 
-def _side(folder: Path) -> Side:
+def _side(folder: Path) -> MeasuredRun:
     rows: dict[tuple[Any, ...], list[Row]] = {}
     failed: dict[tuple[Any, ...], str] = {}
     for row in store.current(store.read_rows(folder / store.RECORDS)):
@@ -129,7 +129,7 @@ def _side(folder: Path) -> Side:
             failed[key] = str(row["reason"])
     run = store.open_run(folder)
     platform_id = platforms.platform_id(privacy.run(run.description))
-    return Side(run, rows, {k: why for k, why in failed.items() if k not in rows}, platform_id)
+    return MeasuredRun(run, rows, {k: why for k, why in failed.items() if k not in rows}, platform_id)
 
 
 def _suite(run: Mapping[str, Any], request: Request, same_platform: bool) -> Suite:
@@ -176,7 +176,7 @@ def _incomparable(same_platform: bool, request: Request) -> str | None:
     return "speed and energy are not comparable: not all utterances were measured" if request.limit else None
 
 
-def _cell(key: tuple[Any, ...], theirs: Side, ours: Side, incomparable: str | None) -> VerifiedCell:
+def _cell(key: tuple[Any, ...], theirs: MeasuredRun, ours: MeasuredRun, incomparable: str | None) -> VerifiedCell:
     """Compare a cell of the entry with its measurement here."""
     names = dict(zip(NAMES, key, strict=True))
     if key not in ours.rows:
@@ -201,7 +201,7 @@ def _cell(key: tuple[Any, ...], theirs: Side, ours: Side, incomparable: str | No
     return VerifiedCell(**names, **figures, notes=tuple(notes))
 
 
-def _texts(side: Side, key: tuple[Any, ...]) -> dict[str, Row]:
+def _texts(side: MeasuredRun, key: tuple[Any, ...]) -> dict[str, Row]:
     """Return the texts of a cell's first window by utterance."""
     cell = error_rates.cell_of(side.rows[key][0])
     return dict(error_rates.first_windows(side.run.folder / store.HYPOTHESES, [cell]).get(cell, {}))

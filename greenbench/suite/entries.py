@@ -17,7 +17,7 @@ MOST = 1_000_000_000
 """Utterances that a limit may ask for: more than any data set has."""
 
 
-class Entry(BaseModel):
+class PluginEntry(BaseModel):
     """A plug-in by name; every key that is not declared here is one of the plug-in's own settings."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -31,7 +31,7 @@ class Entry(BaseModel):
         return dict(self.model_extra or {})
 
 
-class DatasetEntry(Entry):
+class DatasetEntry(PluginEntry):
     """Where utterances come from.
 
     Attributes:
@@ -51,7 +51,7 @@ class DatasetEntry(Entry):
     on_bad_audio: Literal["fail", "skip"] = "fail"
 
 
-class Build(Entry):
+class Build(PluginEntry):
     """A method chained onto a variant, by name or with its settings."""
 
     @property
@@ -80,7 +80,7 @@ Builds = Annotated[list[Build], BeforeValidator(_by_name)]
 """Methods in order, each by name or with settings."""
 
 
-class VariantEntry(Entry):
+class VariantEntry(PluginEntry):
     """What to measure.
 
     Attributes:

@@ -6,7 +6,7 @@ from greenbench import registry
 from greenbench.hardware.devices import PATTERN
 from greenbench.suite.carbon import Carbon
 from greenbench.suite.config import Suite
-from greenbench.suite.entries import Build, DatasetEntry, Entry, VariantEntry
+from greenbench.suite.entries import Build, DatasetEntry, PluginEntry, VariantEntry
 from greenbench.suite.protocol import PROTOCOLS, Protocol
 from greenbench.suite.scenarios import Server
 from greenbench.text import scorers
@@ -31,7 +31,7 @@ def json_schema() -> dict[str, Any]:
     return schema
 
 
-def _one_of(group: str, model: type[Entry]) -> dict[str, Any]:
+def _one_of(group: str, model: type[PluginEntry]) -> dict[str, Any]:
     """Describe an entry of a group: a name, or one plug-in's mapping form."""
     return {"anyOf": [{"type": "string"}, *(_entry_schema(group, name, model) for name in registry.names(group))]}
 
@@ -43,7 +43,7 @@ def _properties(plugin: Any) -> dict[str, Any]:
     return properties
 
 
-def _entry_schema(group: str, name: str, model: type[Entry]) -> dict[str, Any]:
+def _entry_schema(group: str, name: str, model: type[PluginEntry]) -> dict[str, Any]:
     """Describe the mapping form of one plug-in: the entry's own keys and the plug-in's settings."""
     plugin = registry.load(group, name)
     presets = [f"{name}/{preset}" for preset in (plugin.presets if group == "variants" else ())]

@@ -19,7 +19,7 @@ MODEL, DATA = "wav2vec2/quickstart", "quickstart"
 
 
 @dataclass(frozen=True)
-class Draft:
+class StarterRequest:
     """What a suite is to measure.
 
     Attributes:
@@ -65,7 +65,7 @@ estimate_energy: {estimate}   # true takes a model of the CPU's power where no c
 """
 
 
-def text(draft: Draft, folder: Path | None = None) -> str:
+def text(draft: StarterRequest, folder: Path | None = None) -> str:
     """Return a suite as commented YAML.
 
     Args:
@@ -90,7 +90,7 @@ def text(draft: Draft, folder: Path | None = None) -> str:
     )
 
 
-def check(draft: Draft) -> None:
+def check(draft: StarterRequest) -> None:
     """Refuse what makes no suite that can be loaded, such as builds that a model does not take.
 
     Raises:
@@ -145,5 +145,5 @@ def load(
         raise InputError(
             f"{next(iter(given))}: a model and data are needed, builds may be left out: give both, or a suite"
         )
-    made = overridden(text(Draft(**given, **changes)), overrides)
+    made = overridden(text(StarterRequest(**given, **changes)), overrides)
     return config.load(parsed(made)), made

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-Kind = Literal["correct", "substitution", "deletion", "insertion"]
+EditKind = Literal["correct", "substitution", "deletion", "insertion"]
 
 SUBSTITUTION, GAP = 4, 3
 """Costs of a substitution and of an insertion or deletion; sclite's own."""
@@ -19,7 +19,7 @@ class Pair:
 
     reference: str | None
     hypothesis: str | None
-    kind: Kind
+    kind: EditKind
 
 
 def align(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Pair]:
@@ -62,7 +62,7 @@ def _costs(reference: Sequence[str], hypothesis: Sequence[str]) -> npt.NDArray[n
     return costs
 
 
-def _last_step(corner: npt.NDArray[np.int32], same: bool) -> Kind:
+def _last_step(corner: npt.NDArray[np.int32], same: bool) -> EditKind:
     """Say how the last cell of a corner of the table, shape ``(2, 2)`` or at a margin less, was reached."""
     if corner.shape != (2, 2):
         return "deletion" if len(corner) == 2 else "insertion"

@@ -13,7 +13,7 @@ from greenbench.text.wer import Counts
 PLAIN = "words"
 """The scorer of a scoring that names none."""
 
-Transcript = tuple[str, str, str | None]
+TextPair = tuple[str, str, str | None]
 """Reference, hypothesis and speaker of an utterance."""
 
 
@@ -77,7 +77,7 @@ def create(name: str) -> Scoring:
     return Scoring(normalizer_id, f"{second or PLAIN}@{scorer.version}", normalizer.apply, scorer.count_words)
 
 
-def accuracy(texts: Sequence[Transcript], how: Scoring) -> tuple[dict[str, Any], str | None]:
+def accuracy(texts: Sequence[TextPair], how: Scoring) -> tuple[dict[str, Any], str | None]:
     """Derive the accuracy metrics of a corpus from its texts.
 
     Args:

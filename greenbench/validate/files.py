@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from greenbench.errors import StoreError
 from greenbench.files import readback
 from greenbench.files.forms import form
-from greenbench.files.readback import Fault
+from greenbench.files.readback import FileFault
 from greenbench.hardware import control
 from greenbench.metrics import ACCURACY
 from greenbench.plugins import traces
@@ -125,7 +125,7 @@ def read_lines(folder: Path) -> tuple[dict[str, list[ResultLine]], list[Problem]
         n_faults = 0
         try:
             for number, row in readback.lines(path, FORMS.get(path.name)):
-                fault = row if isinstance(row, Fault) else _lacking(path.name, number, row)
+                fault = row if isinstance(row, FileFault) else _lacking(path.name, number, row)
                 if fault is not None:
                     n_faults += 1
                     if n_faults == MAX_UNUSABLE:
@@ -143,15 +143,15 @@ def read_lines(folder: Path) -> tuple[dict[str, list[ResultLine]], list[Problem]
     return lines, found
 
 
-def _fault(path: Path, fault: Fault) -> Problem:
+def _fault(path: Path, fault: FileFault) -> Problem:
     """Return a line's fault as a problem; a torn line is what a crash leaves, and what a resumed run mends."""
     fix = _RESUME if fault.is_torn else _RESTORE
     return Problem("warning" if fault.is_torn else "error", f"{path}:{fault.line}", fault.what, fix)
 
 
-def _lacking(file: str, number: int, row: Mapping[str, Any]) -> Fault | None:
+def _lacking(file: str, number: int, row: Mapping[str, Any]) -> FileFault | None:
     lacking = [name for name in NEEDED.get(file, ()) if name not in row]
-    return Fault(number, f"{', '.join(lacking)}: missing") if lacking else None
+    return FileFault(number, f"{', '.join(lacking)}: missing") if lacking else None
 
 
 def evidence(

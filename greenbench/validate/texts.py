@@ -13,7 +13,7 @@ from greenbench.results import record
 from greenbench.statistics.bootstrap import blocks, bootstrap_rate
 from greenbench.text import characters, scorers
 from greenbench.text.population import EARLIER
-from greenbench.text.scorers import Transcript
+from greenbench.text.scorers import TextPair
 from greenbench.text.wer import score
 from greenbench.validate.evidence import Check, Evidence, Row
 from greenbench.validate.figures import differs
@@ -53,7 +53,7 @@ def recounted(row: Row, evidence: Evidence) -> Iterator[str]:
             yield from differs(name, row.get(name), expected[name], _counted_again(_texts(row, evidence)))
 
 
-def _counted_again(pairs: tuple[Transcript, ...]) -> str:
+def _counted_again(pairs: tuple[TextPair, ...]) -> str:
     why = characters.recount(text for both in pairs for text in both[:2])
     return f"counted again; {why}" if why else "counted again"
 
@@ -90,7 +90,7 @@ def _expected(row: Row, evidence: Evidence) -> Mapping[str, Any]:
     return _score(_texts(row, evidence), str(row["normalizer"]), str(row["scorer"]))
 
 
-def _texts(row: Row, evidence: Evidence) -> tuple[Transcript, ...]:
+def _texts(row: Row, evidence: Evidence) -> tuple[TextPair, ...]:
     texts = evidence.texts[record.key_of(row)]
     return tuple((text["reference"], text["hypothesis"], text["speaker"]) for text in texts)
 
@@ -134,7 +134,7 @@ def _other_scorer(row: Row, _evidence: Evidence) -> Iterator[str]:
 
 
 @lru_cache(maxsize=256)
-def _score(pairs: tuple[Transcript, ...], normalizer: str, scorer: str) -> Mapping[str, Any]:
+def _score(pairs: tuple[TextPair, ...], normalizer: str, scorer: str) -> Mapping[str, Any]:
     """Count again; empty where the scoring is not installed."""
     how = _installed(normalizer, scorer)
     if how is None:
@@ -144,7 +144,7 @@ def _score(pairs: tuple[Transcript, ...], normalizer: str, scorer: str) -> Mappi
 
 
 @lru_cache(maxsize=256)
-def _drawn(pairs: tuple[Transcript, ...], normalizer: str, scorer: str, n_resamples: int) -> Mapping[str, Any]:
+def _drawn(pairs: tuple[TextPair, ...], normalizer: str, scorer: str, n_resamples: int) -> Mapping[str, Any]:
     """Draw the bootstrap intervals of an earlier version; empty where the scoring is not installed."""
     how = _installed(normalizer, scorer)
     if how is None:

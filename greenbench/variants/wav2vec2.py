@@ -108,7 +108,7 @@ class Wav2Vec2:
         base, labels = name.removesuffix("".join(f"+{label}" for label, _ in chain)), [label for label, _ in chain]
         settings = self.settled()
         known = lineage.read(settings.model)
-        build = _Build(settings, *parted(chain))
+        build = _ChainedModel(settings, *parted(chain))
         return Variant(
             name=name,
             load=build.load,
@@ -167,7 +167,7 @@ def _warnings(settings: Wav2Vec2) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Build:
+class _ChainedModel:
     """A model with what is chained on.
 
     Attributes:

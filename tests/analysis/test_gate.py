@@ -45,7 +45,7 @@ def test_the_default_that_help_states_is_the_default() -> None:
     """What no option is given for is decided in one place, and the help text agrees with it."""
     from greenbench.cli import output
 
-    (option,) = output.Gate.__metadata__
+    (option,) = output.GateOption.__metadata__
     assert parse(option.show_default) == parse(None) == gate.DEFAULT
 
 

@@ -16,7 +16,7 @@ from greenbench.assets import QUICKSTART
 from greenbench.errors import InputError, MissingError
 from greenbench.suite import config, starter
 from greenbench.suite.schema import json_schema
-from greenbench.suite.starter import Draft
+from greenbench.suite.starter import StarterRequest
 
 STUDENT = QUICKSTART / "students" / "quickstart-2l"
 
@@ -63,7 +63,7 @@ def test_what_is_made_is_a_suite(model: str, data: str, tiny_model: Path, manife
     """Each kind of model with each kind of data gives a suite that loads, holds what was named, and fits the schema."""
     named, variant = MODELS[model](tmp_path, tiny_model)
     speech, dataset = DATA[data](tmp_path, manifest)
-    text = starter.text(Draft(named, speech, ["int8-dynamic", "fp32+int8-dynamic"]))
+    text = starter.text(StarterRequest(named, speech, ["int8-dynamic", "fp32+int8-dynamic"]))
     plain = yaml.safe_load(text)
     jsonschema.validate(plain, json_schema())
     first, *rest = plain["variants"]
@@ -78,7 +78,7 @@ def test_what_is_made_is_a_suite(model: str, data: str, tiny_model: Path, manife
 
 def test_each_key_of_the_draft_reaches_the_suite() -> None:
     """The options of `run` stand in the suite that is kept, so that it says alone what was measured."""
-    text = starter.text(Draft(limit=3, device="auto", protocol="standard", estimate_energy=True))
+    text = starter.text(StarterRequest(limit=3, device="auto", protocol="standard", estimate_energy=True))
     loaded = config.load(starter.parsed(text))
     assert loaded.datasets[0].limit == 3
     assert (loaded.devices, loaded.protocol.use, loaded.estimate_energy) == (["auto"], "standard", True)
@@ -90,7 +90,7 @@ def test_paths_lead_from_the_file(manifest: Path, tmp_path: Path, monkeypatch: p
     data.parent.mkdir()
     shutil.copy(manifest, data)
     monkeypatch.chdir(tmp_path)
-    text = starter.text(Draft("null/instant", "speech/m.jsonl"), Path("suites"))
+    text = starter.text(StarterRequest("null/instant", "speech/m.jsonl"), Path("suites"))
     assert yaml.safe_load(text)["datasets"] == [{"use": "manifest", "path": "../speech/m.jsonl"}]
     (tmp_path / "suites").mkdir()
     (tmp_path / "suites" / "mine.yaml").write_text(text)
@@ -102,28 +102,28 @@ def test_paths_lead_from_the_file(manifest: Path, tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("draft", "message"),
     [
-        (Draft("wav2vec2/quickstat"), r"model wav2vec2/quickstat: .*Did you mean 'wav2vec2/quickstart'\?"),
-        (Draft("quickstart-2l"), r"model quickstart-2l: .*Did you mean 'wav2vec2/quickstart-2l'\?"),
-        (Draft("./nowhere"), r"model ./nowhere: no such folder"),
-        (Draft("a/b/c"), r"model a/b/c: no such folder"),
-        (Draft("HERE/file"), r"model .*/file: it is a file. Give the folder"),
-        (Draft(data="nowhere.jsonl"), r"data nowhere.jsonl: no such file or folder"),
-        (Draft(data="quickstat"), r"data quickstat: .*Did you mean 'quickstart'\?"),
-        (Draft(data="manifest"), r"data manifest: it needs settings \(path: .*\). Name a manifest"),
-        (Draft(data="HERE/empty"), r"data .*/empty: it is a folder.*Name a manifest: a file of JSON lines"),
-        (Draft(data="HERE"), r"data .*: it is a folder.*Name one of .*/dev-clean, .*/m.jsonl"),
-        (Draft(builds=["int8-dynamc"]), r"builds: int8-dynamc: unknown method.*Did you mean 'int8-dynamic'\?"),
-        (Draft(builds=["layer-drop"]), r"builds: layer-drop: layer-drop needs settings .keep: it is missing"),
-        (Draft(builds=["bf16+"]), r"builds: bf16\+: unknown method ''"),
+        (StarterRequest("wav2vec2/quickstat"), r"model wav2vec2/quickstat: .*Did you mean 'wav2vec2/quickstart'\?"),
+        (StarterRequest("quickstart-2l"), r"model quickstart-2l: .*Did you mean 'wav2vec2/quickstart-2l'\?"),
+        (StarterRequest("./nowhere"), r"model ./nowhere: no such folder"),
+        (StarterRequest("a/b/c"), r"model a/b/c: no such folder"),
+        (StarterRequest("HERE/file"), r"model .*/file: it is a file. Give the folder"),
+        (StarterRequest(data="nowhere.jsonl"), r"data nowhere.jsonl: no such file or folder"),
+        (StarterRequest(data="quickstat"), r"data quickstat: .*Did you mean 'quickstart'\?"),
+        (StarterRequest(data="manifest"), r"data manifest: it needs settings \(path: .*\). Name a manifest"),
+        (StarterRequest(data="HERE/empty"), r"data .*/empty: it is a folder.*Name a manifest: a file of JSON lines"),
+        (StarterRequest(data="HERE"), r"data .*: it is a folder.*Name one of .*/dev-clean, .*/m.jsonl"),
+        (StarterRequest(builds=["int8-dynamc"]), r"builds: int8-dynamc: unknown method.*Did you mean 'int8-dynamic'\?"),
+        (StarterRequest(builds=["layer-drop"]), r"builds: layer-drop: layer-drop needs settings .keep: it is missing"),
+        (StarterRequest(builds=["bf16+"]), r"builds: bf16\+: unknown method ''"),
     ],
 )
-def test_bad_input_is_one_line(draft: Draft, message: str, tmp_path: Path) -> None:
+def test_bad_input_is_one_line(draft: StarterRequest, message: str, tmp_path: Path) -> None:
     """It says which of the three is wrong, and what would be right."""
     (tmp_path / "file").touch()
     (tmp_path / "m.jsonl").touch()
     (tmp_path / "empty").mkdir()
     (tmp_path / "dev-clean").mkdir()
-    here = Draft(*(value.replace("HERE", str(tmp_path)) for value in (draft.model, draft.data)), draft.builds)
+    here = StarterRequest(*(value.replace("HERE", str(tmp_path)) for value in (draft.model, draft.data)), draft.builds)
     with pytest.raises(InputError, match=message) as caught:
         starter.text(here)
     assert len(str(caught.value).splitlines()) == 1
@@ -135,13 +135,13 @@ def test_a_checkpoint_without_its_tokeniser_is_refused(tiny_model: Path, tmp_pat
     for name in ("vocab.json", "tokenizer.json"):
         (folder / name).unlink(missing_ok=True)
     with pytest.raises(MissingError, match="it has no tokeniser"):
-        starter.text(Draft(str(folder)))
+        starter.text(StarterRequest(str(folder)))
 
 
 def test_builds_that_the_model_does_not_take_are_refused() -> None:
     """Before a suite is written."""
     with pytest.raises(InputError, match="null variants take none"):
-        starter.check(Draft("null/instant", builds=["bf16"]))
+        starter.check(StarterRequest("null/instant", builds=["bf16"]))
 
 
 @pytest.mark.parametrize(
