@@ -1,6 +1,7 @@
 """Devices: which ones a suite may name, whether torch can use one here, what it is called, when it has finished."""
 
 import sys
+from collections.abc import Iterable
 
 from greenbench import extras
 
@@ -11,6 +12,14 @@ VALID = "auto, cpu, cuda, cuda:0, cuda:1, ..., mps"
 def number(device: str) -> int:
     """Return which of its kind a device is: 0 of ``cuda``, 1 of ``cuda:1``."""
     return int(device.partition(":")[2] or 0)
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """Return each device once, by the first of its names: ``cuda`` and ``cuda:0`` are one."""
+    known: dict[tuple[str, int], str] = {}
+    for name in names:
+        known.setdefault((name.partition(":")[0], number(name)), name)
+    return list(known.values())
 
 
 def unusable(device: str) -> str | None:

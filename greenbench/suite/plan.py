@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from greenbench.files.unicode import from_json, to_json
+from greenbench.hardware import devices
 from greenbench.suite.config import Suite
 from greenbench.suite.entries import DatasetEntry, VariantEntry
 
@@ -74,16 +75,16 @@ def _round(suite: Suite, number: int) -> list[Cell]:
         Cell(variant=variant, dataset=dataset, device=device, scenario=scenario, batch_size=size, round=number)
         for variant in suite.variants
         for dataset in suite.datasets
-        for device in _devices(suite.devices)
+        for device in _distinct(suite.devices)
         for scenario in suite.scenarios
         for size in (suite.batch_sizes if scenario == "offline" else [1])
     ]
 
 
-def _devices(devices: Sequence[str]) -> list[str]:
+def _distinct(given: Sequence[str]) -> list[str]:
     from greenbench.hardware.environment import accelerator
 
-    return list(dict.fromkeys(accelerator() if device == "auto" else device for device in devices))
+    return devices.distinct(accelerator() if device == "auto" else device for device in given)
 
 
 def _matches(cell: Cell, glob: str) -> bool:

@@ -48,3 +48,12 @@ def test_auto_is_a_device(suite_data: dict, monkeypatch) -> None:
     """`auto` becomes the accelerator where there is one, and is not run twice beside its own name."""
     monkeypatch.setattr("greenbench.hardware.environment.accelerator", lambda: "cuda")
     assert [c.device for c in cells(suite_data, devices=["auto", "cuda", "cpu"])] == ["cuda", "cpu"]
+
+
+def test_a_gpu_by_two_names_runs_once(suite_data: dict) -> None:
+    """`cuda` and `cuda:0` are one device; `cuda:1` is another."""
+    assert [c.device for c in cells(suite_data, devices=["cuda:0", "cpu", "cuda", "cuda:1"])] == [
+        "cuda:0",
+        "cpu",
+        "cuda:1",
+    ]
