@@ -171,7 +171,7 @@ def whisper_folder() -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+def browser(tmp_path_factory: pytest.TempPathFactory, patience: Callable[[float], float]) -> Iterator[object]:
     """One Chromium for a module's tests, which skip where there is none; the memory of later tests is theirs alone."""
     binary, service = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
     if binary is None or service is None:
@@ -191,6 +191,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
         options.add_argument(f"--{name}")
     options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(service))
+    driver.set_script_timeout(patience(60))
+    driver.set_page_load_timeout(patience(300))
+    driver.command_executor.client_config.timeout = patience(300)
     yield driver
     driver.quit()
 
