@@ -54,8 +54,7 @@ class ProgressDisplay:
             case Planned():
                 self._plan(event)
             case Preparing(text):
-                self._describe(text)
-                self._line(f"{text}{_times(event)}")
+                self._prepare(event)
             case Unavailable(name, reason):
                 self._said.add(reason)
                 self._line(f"missing {name}: {reason}")
@@ -66,6 +65,8 @@ class ProgressDisplay:
                 self._cell(event)
             case Phase(text):
                 self._describe(text)
+                if not self._console.is_terminal:
+                    self._line(f"    {text}")
             case RowStored(row):
                 is_said = row["reason"] in self._said
                 self._line("    error: missing, see above" if is_said else f"    {describe_row(row)}")
@@ -82,6 +83,13 @@ class ProgressDisplay:
         n_before = plan.n_cells - plan.n_todo
         least = f", at least {duration(plan.least_s)} by the protocol" if plan.n_todo else ""
         self._line(f"{count(plan.n_todo, 'cell')} to run{f', {n_before} done before' if n_before else ''}{least}")
+
+    def _prepare(self, stage: Preparing) -> None:
+        """Show what begins as a line, and that it goes on in the bar where there is one."""
+        text = f"{stage.text}{_times(stage)}"
+        self._describe(text)
+        if stage.elapsed_s is None or not self._console.is_terminal:
+            self._line(text)
 
     def _describe(self, text: str) -> None:
         self._bar.update(self._task, description=visible(text))
@@ -101,9 +109,22 @@ class ProgressDisplay:
 
 def _times(stage: Preparing) -> str:
     """Return what to add to a line about time; nothing where nothing is known of what is left."""
-    if stage.spent_s is not None and stage.left_s is not None:
-        return f"  ({duration(stage.spent_s)} spent, about {duration(stage.left_s)} left)"
-    return "" if stage.at_most_s is None else f"  (at most {duration(stage.at_most_s)})"
+    parts = []
+    if stage.elapsed_s is not None:
+        parts = [f"{duration(stage.elapsed_s)} so far", *_bytes(stage)]
+    elif stage.spent_s is not None and stage.left_s is not None:
+        parts = [f"{duration(stage.spent_s)} spent"]
+    if stage.left_s is not None and parts:
+        parts.append(f"about {duration(stage.left_s)} left")
+    if stage.at_most_s is not None:
+        parts.append(f"at most {duration(stage.at_most_s)}")
+    return f"  ({', '.join(parts)})" if parts else ""
+
+
+def _bytes(stage: Preparing) -> list[str]:
+    if stage.n_bytes is None:
+        return []
+    return [f"{stage.n_bytes / 1e6:.0f}{f' of {stage.of_bytes / 1e6:.0f}' if stage.of_bytes else ''} MB"]
 
 
 def duration(seconds: float) -> str:

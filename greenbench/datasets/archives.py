@@ -10,6 +10,7 @@ from typing import Any
 from greenbench import extras
 from greenbench.errors import MissingError
 from greenbench.files import whole
+from greenbench.plugins import amounts
 
 _TIMEOUT_S = (5, 30)
 """To connect, and between two packets; there are no retries, so that a machine without a network says so at once."""
@@ -20,7 +21,8 @@ def fetch_folder(url: str, md5: str, member: str, target: Path) -> None:
 
     Everything happens in a temporary folder next to ``target``, which is renamed into place at the very end:
     an interrupted call leaves no ``target`` and the next call starts anew. Should another process finish
-    first, its folder is kept. A progress bar is shown where stderr is a terminal.
+    first, its folder is kept. What is here is reported to ``plugins.amounts``; where
+    nobody watches these, a progress bar is shown where stderr is a terminal.
 
     Args:
         url: the archive's address.
@@ -48,7 +50,8 @@ def _download(url: str, md5: str, archive: Path) -> None:
     """Download to ``archive`` and compare the checksum."""
     import pooch
 
-    download = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=2**20, timeout=_TIMEOUT_S)
+    shown = _Bytes() if amounts.is_watched() else sys.stderr.isatty()
+    download = pooch.HTTPDownloader(progressbar=shown, chunk_size=2**20, timeout=_TIMEOUT_S)
     try:
         download(url, str(archive), None)
     except OSError as error:
@@ -60,6 +63,23 @@ def _download(url: str, md5: str, archive: Path) -> None:
     got = pooch.file_hash(str(archive), alg="md5")
     if got != md5:
         raise MissingError(f"{url}: the download is damaged: its md5 is {got}, not {md5}")
+
+
+class _Bytes:
+    """What pooch takes for a progress bar, of which it sets ``total``; it reports the bytes."""
+
+    def __init__(self) -> None:
+        self.total = self._n = 0
+
+    def update(self, n: int) -> None:
+        self._n = min(self._n + n, self.total or self._n + n)  # pooch counts whole chunks
+        amounts.report(self._n, self.total)
+
+    def reset(self) -> None:
+        self._n = 0
+
+    def close(self) -> None:
+        """Do nothing, as there is nothing to take away."""
 
 
 def _unpack(archive: Path, folder: Path, url: str) -> None:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 
 from greenbench import extras, identifiers, meters
@@ -11,6 +11,7 @@ from greenbench.datasets.corpus import Corpus
 from greenbench.errors import GreenbenchError, InputError, MissingError, words
 from greenbench.hardware import devices
 from greenbench.harness.foreseen import Foreseen, obstacle, stops
+from greenbench.harness.heartbeat import beating
 from greenbench.meters import energy
 from greenbench.plugins import Fetched, Inapplicable, Variant
 from greenbench.plugins.events import Observer, Preparing
@@ -188,7 +189,7 @@ def prepare(cells: Sequence[Cell], known: Sequence[Foreseen], observe: Observer)
     Args:
         cells: to be run.
         known: of them, from ``look``; nothing is fetched or made for cells that cannot be measured.
-        observe: receives ``Preparing`` as each thing begins that takes long.
+        observe: receives ``Preparing`` as each thing begins that takes long, and while it goes on.
 
     Returns:
         What keeps cells from being measured.
@@ -247,12 +248,12 @@ def _take(
     found: list[Foreseen] = []
     n_long, n_done, start = sum(what is not None for what, _, _ in steps), 0, time.perf_counter()
     for what, about, step in steps:
-        if what is not None:
-            spent_s = time.perf_counter() - start
-            left_s = spent_s / n_done * (n_long - n_done) if n_done else None
-            observe(Preparing(f"{doing} {n_done + 1}/{n_long}: {about.what}: {what}", spent_s, left_s))
+        spent_s = time.perf_counter() - start
+        left_s = spent_s / n_done * (n_long - n_done) if n_done else None
+        begun = Preparing(f"{doing} {n_done + 1}/{n_long}: {about.what}: {what}", spent_s, left_s)
         try:
-            step()
+            with nullcontext() if what is None else beating(observe, begun):
+                step()
         except Exception as error:
             found.append(Foreseen("missing", _reason(error), about.variant, about.dataset))
         n_done += what is not None

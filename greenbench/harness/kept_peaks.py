@@ -19,6 +19,7 @@ from greenbench.files.unicode import IN_UTF8
 from greenbench.hardware import platforms
 from greenbench.hardware.roofline import Peaks, best, of_run, read, share
 from greenbench.harness import products
+from greenbench.harness.heartbeat import beating
 from greenbench.harness.line import THREAD_VARIABLES
 from greenbench.plugins.events import Observer, Preparing
 from greenbench.results import store
@@ -81,8 +82,8 @@ def review(run: store.Run, threads: int | None, observe: Observer) -> None:
     above = dict.fromkeys(row["device"] for row in store.read_rows(run.folder / store.RECORDS) if row.get("mfu_note"))
     for device in [name for name in above if name in found]:
         text = f"measuring again what {device} can do at most: a row was above it"
-        observe(Preparing(text, at_most_s=TIMEOUT_S))
-        found[device] = _again(about(run.description, device, threads), device, threads, found[device])
+        with beating(observe, Preparing(text, at_most_s=TIMEOUT_S)):
+            found[device] = _again(about(run.description, device, threads), device, threads, found[device])
     if above:
         _stated(run, found)
         store.amend_rows(run.folder, partial(_share_anew, found, above))
@@ -122,8 +123,8 @@ def _known(key: Mapping[str, Any], device: str, threads: int | None, observe: Ob
 
 
 def _write(device: str, threads: int | None, observe: Observer, folder: Path) -> None:
-    observe(Preparing(f"measuring what {device} can do at most", at_most_s=TIMEOUT_S))
-    _keep(_elsewhere(device, threads), folder)
+    with beating(observe, Preparing(f"measuring what {device} can do at most", at_most_s=TIMEOUT_S)):
+        _keep(_elsewhere(device, threads), folder)
 
 
 def _keep(content: Mapping[str, Any], aside: Path) -> None:

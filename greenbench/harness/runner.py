@@ -14,6 +14,7 @@ from greenbench.hardware.roofline import of_run
 from greenbench.harness import ahead, control_cell, forecast, kept_peaks, opening
 from greenbench.harness.cooldown import Cooldown, Temperatures, rest, temperatures
 from greenbench.harness.foreseen import Foreseen, joined, obstacle, refuse
+from greenbench.harness.heartbeat import beating
 from greenbench.harness.job import Job
 from greenbench.harness.opening import DEFAULTS, Options
 from greenbench.harness.process import run_cell
@@ -26,6 +27,7 @@ from greenbench.plugins.events import (
     Phase,
     Planned,
     PowerAttached,
+    Preparing,
     RowStored,
     Unavailable,
     Warned,
@@ -73,7 +75,8 @@ def run(
     check_only(suite, cells, options.only)
     if options.power_log:
         log.read(options.power_log)  # a meter that is not recording is reported now, not in an hour
-    foreseen = ahead.look(cells)
+    with beating(observe, Preparing("checking data, models and devices")):
+        foreseen = ahead.look(cells)
     refuse(foreseen)
     ahead.require(suite, cells)
     folder, new_id = opening.place(suite, options)

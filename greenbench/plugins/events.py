@@ -27,19 +27,25 @@ class Planned:
 
 @dataclass(frozen=True)
 class Preparing:
-    """Something that takes long begins before, between or after cells: fetching, exporting, measuring peaks.
+    """Something that takes long begins or goes on before, between or after cells: fetching, exporting, measuring peaks.
 
     Attributes:
         text: what.
         spent_s: seconds that tasks of the same kind have taken so far; None where it is the only one.
         left_s: expected seconds until all of its kind are done, by those that are; None where none is done.
         at_most_s: seconds after which it is aborted; None where there is no limit.
+        elapsed_s: seconds since it began; None where it begins now.
+        n_bytes: of a download: what is here; None where that is not known.
+        of_bytes: of a download: what there will be; None where that is not known.
     """
 
     text: str
     spent_s: float | None = None
     left_s: float | None = None
     at_most_s: float | None = None
+    elapsed_s: float | None = None
+    n_bytes: int | None = None
+    of_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -194,7 +200,7 @@ Event: TypeAlias = (
 )
 
 Observer: TypeAlias = Callable[[Event], None]
-"""Receives each event when it occurs; it may print, and must not raise."""
+"""Receives each event when it occurs, from whichever thread; it may print, and must not raise."""
 
 
 def unobserved(_event: Event) -> None:

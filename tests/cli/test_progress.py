@@ -30,6 +30,13 @@ SHOWN: list[tuple[Event, str]] = [
     (Preparing("fetching 1/2: the model"), "fetching 1/2: the model"),
     (Preparing("exporting 2/2: the model", 60.0, 180.0), "exporting 2/2: the model  (60 s spent, about 3 min left)"),
     (Preparing("measuring what cpu can do", at_most_s=60.0), "measuring what cpu can do  (at most 60 s)"),
+    (
+        Preparing("fetching 1/1: speech", 0.0, 60.0, elapsed_s=20.0, n_bytes=50_000_000, of_bytes=200_000_000),
+        "fetching 1/1: speech  (20 s so far, 50 of 200 MB, about 60 s left)",
+    ),
+    (Preparing("making 1/2: it", 0.0, elapsed_s=20.0), "making 1/2: it  (20 s so far)"),
+    (Preparing("peaks", at_most_s=60.0, elapsed_s=20.0), "peaks  (20 s so far, at most 60 s)"),
+    (Phase("warm-up"), "    warm-up"),
     (Unavailable("data set speech", "no such folder"), "missing data set speech: no such folder"),
     (Warned("the log lags"), "warning: the log lags"),
     (CellStarted("null/instant | tone", 1, 2), "[1/2] null/instant | tone"),

@@ -14,6 +14,7 @@ from greenbench import extras, registry
 from greenbench.datasets import librispeech
 from greenbench.datasets.librispeech import LibriSpeech
 from greenbench.errors import InputError, MissingError
+from greenbench.plugins import amounts
 
 MakeCorpus = Callable[..., Path]
 Server = Any  # the ArchiveServer of conftest.py
@@ -160,6 +161,14 @@ def test_a_missing_subset_is_downloaded_once(openslr: Server, tmp_path: Path) ->
     assert openslr.requests == ["/12/test-clean.tar.gz"]
     assert len(list(data())) == 6
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["test-clean"]
+
+
+def test_a_download_reports_what_is_here(openslr: Server, tmp_path: Path) -> None:
+    """In bytes, up to those that the server states, to whom it may concern; then nobody is told any more."""
+    with amounts.watched() as amount:
+        LibriSpeech(tmp_path, "test-clean").prepare()
+    assert amount.n_bytes == amount.of_bytes == len(openslr.body)
+    assert not amounts.is_watched()
 
 
 def test_mini_librispeech_is_asked_of_its_own_resource(openslr: Server, tmp_path: Path) -> None:

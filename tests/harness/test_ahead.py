@@ -2,15 +2,16 @@
 
 import json
 import shutil
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from greenbench.errors import InputError, MissingError
-from greenbench.harness import ahead, forecast, runner
+from greenbench.harness import ahead, forecast, heartbeat, runner
 from greenbench.harness.foreseen import Foreseen, refuse
 from greenbench.harness.runner import Options
 from greenbench.plugins import Variant
@@ -249,6 +250,24 @@ def test_everything_is_fetched_and_looked_at_before_anything_is_made(suite_data:
     assert texts[3].startswith("making 2/2: variant null/rtfx-100: an export")
     assert told[3].left_s >= 0
     assert told[2].left_s is None
+
+
+def test_what_takes_long_is_told_again_while_it_is_made(
+    suite_data: dict, made: dict, monkeypatch: pytest.MonkeyPatch, patience: Callable[[float], float]
+) -> None:
+    """With the time since it began; here an export ends when that has been told."""
+    monkeypatch.setattr(heartbeat, "EVERY_S", 0.001)
+    goes_on = threading.Event()
+    made["null/instant"] = Made([])
+    variant = replace(made["null/instant"].variant("null/instant"), prepare=lambda: goes_on.wait(patience(30)) or 1 / 0)
+    monkeypatch.setattr(ahead, "build_variant", lambda _entry: variant)
+
+    def observe(event: Event) -> None:
+        if event.text.startswith("making 1/1") and event.elapsed_s is not None:
+            goes_on.set()
+
+    cells = plan(config.load({**suite_data, "variants": ["null/instant"]}))
+    assert ahead.prepare(cells, [], observe) == []
 
 
 @pytest.mark.parametrize("fails", ["check", "fetch", "prepare"])
