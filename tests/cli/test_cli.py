@@ -82,8 +82,9 @@ def test_a_typo_is_exit_code_2_and_one_line(suite_data: dict, tmp_path: Path) ->
     path.write_text(yaml.safe_dump({**suite_data, "variants": ["nul/instant"]}))
     done = greenbench("run", path, cwd=tmp_path)
     assert done.returncode == 2
+    line = path.read_text().splitlines().index("- nul/instant") + 1
     assert done.stderr.splitlines() == [
-        f"error: {path}: variants.0: unknown variant 'nul/instant'. Did you mean 'null/instant'?"
+        f"error: {path}:{line}: variants.0: unknown variant 'nul/instant'. Did you mean 'null/instant'?"
     ]
     assert not (tmp_path / "results").exists()
 
