@@ -46,7 +46,7 @@ def sound(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Files:
         "protocol": {"use": "quick", "rounds": 2, "repeats": 1, "window_s": 0.1, "idle_s": 0.1, "resamples": 50},
         "datasets": [{"use": "manifest", "path": str(manifest), "name": "tones", "limit": 3}],
         "variants": ["null/rtfx-100", {"use": "null", "rtfx": 200, "name": "student", "teacher": "null/rtfx-100"}],
-        "batch_sizes": [2], "also_score": ["librispeech"], "trace_hz": 10, "estimate_energy": True,
+        "batch_sizes": [2], "also_score": ["librispeech"], "trace_hz": 2, "estimate_energy": True,
         "meters": {"codecarbon": {"tdp_w": 20}},
     })  # fmt: skip
     run(loaded, Options(out=folder))

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenbench import export, validate
-from greenbench.analysis import compare, gains, selection, summary
+from greenbench import export, leaderboard, validate
+from greenbench.analysis import compare, gains, selection
 from greenbench.errors import GreenbenchError
 from greenbench.hardware import platforms, roofline
 from greenbench.plugins import traces
-from greenbench.report import content, data, figures, scores, sentences
+from greenbench.report import content, pages, scores
 from greenbench.results import frames as results_frames
 from greenbench.results import rescore, store
 from greenbench.sharing import merge, privacy, submission
@@ -25,12 +25,7 @@ from .mutate import Mutation, mutations, restore, write
 
 
 def report(folder: Path, _out: Path) -> None:
-    found = content.load([folder])
-    lines = summary.summary(found.rows, found.outside, found.by_parent)
-    data.pack(data.drawn(lines, summary.settings(lines), figures.looks(lines["variant"])))
-    sentences.headline(summary.settings(lines), found.counted)
-    for run in found.runs:
-        sentences.harness(run), sentences.controls(run), sentences.peaks(run)
+    pages.render(content.load([folder]))
 
 
 def rescored(folder: Path, _out: Path) -> None:
@@ -51,6 +46,7 @@ COMMANDS: dict[str, Callable[[Path, Path], Any]] = {
     "rescore": rescored,
     "compare": compared,
     "lineage": lambda folder, _out: gains.table(folder),
+    "leaderboard": lambda folder, out: leaderboard.publish([folder], out / "site"),
     "merge": lambda folder, out: merge.merge([folder], out / "merged"),
     "submit": lambda folder, out: submission.pack([folder], out / "entry.zip"),
     **{f"export {form}": exported(form) for form in export.FORMATS if form != "parquet"},
