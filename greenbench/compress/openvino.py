@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from greenbench import extras
 from greenbench.compress import calibration
@@ -19,12 +19,13 @@ from greenbench.compress.openvino_core import core, preserved_signal_stack
 from greenbench.metrics import ratio
 from greenbench.models import exported
 from greenbench.plugins import SAMPLE_RATE_HZ, CalibrationData, Clip, Inapplicable, Outline
+from greenbench.plugins.precisions import floats, kept_as
 from greenbench.text.wer import count_chars, total
 
 FILE = "model.xml"
 
-Precision = Literal["f32", "bf16"]
-_FLOATS: Mapping[Precision, str] = {"f32": "fp32", "bf16": "bf16"}
+Precision = Annotated[Literal["f32", "fp32", "bf16"], AfterValidator(kept_as("f32"))]
+"""Of the computation; OpenVINO's own word for ``fp32`` is kept."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class OpenVino:
     """The model in OpenVINO's form, float32, run with the suite's threads.
 
     Attributes:
-        precision: of the computation: ``f32``, or ``bf16`` on a device that has it, with weights kept in float16.
+        precision: of the computation: ``fp32`` (stored as ``f32``), or ``bf16`` on a device that has it, with weights
+            kept in float16.
         target: ``CPU``, or ``GPU`` for an Intel one.
     """
 
@@ -44,7 +46,7 @@ class OpenVino:
     @property
     def compute_dtype(self) -> str | None:
         """What OpenVINO multiplies in; what an Intel GPU does at most is not measured."""
-        return _FLOATS[self.precision] if self.target == "CPU" else None
+        return floats(self.precision) if self.target == "CPU" else None
 
     def unsupported(self, device: str) -> str | None:
         """Say what is not installed, or which device OpenVINO does not see."""
@@ -86,8 +88,8 @@ class OpenVinoInt8:
             of that data set, a fraction; where more does, the layers that matter most go back to float32, one by one
             (NNCF's accuracy control). It takes long, and needs speech that the model can read; None does not look.
         n_validation: of those other utterances.
-        precision: of what stays in floats: ``f32``, or ``bf16`` on a device that has it. The front end is most of
-            what is left to do in an int8 model: on wav2vec 2.0 base and one thread bfloat16 makes it 1.5 times as
+        precision: of what stays in floats: ``fp32`` (stored as ``f32``), or ``bf16`` on a device that has it. The front
+            end is most of what is left to do in an int8 model: on wav2vec 2.0 base and one thread bfloat16 makes it 1.5 times as
             fast, nearly as much as int8 convolutions would.
         target: ``CPU``, or ``GPU`` for an Intel one.
     """
@@ -106,7 +108,7 @@ class OpenVinoInt8:
     @property
     def compute_dtype(self) -> str | None:
         """What OpenVINO multiplies in; what an Intel GPU does at most is not measured."""
-        return f"{_FLOATS[self.precision]}+int8" if self.target == "CPU" else None
+        return f"{floats(self.precision)}+int8" if self.target == "CPU" else None
 
     def unsupported(self, device: str) -> str | None:
         """Say what is not installed, or which device OpenVINO does not see."""

@@ -6,6 +6,7 @@ from typing import Any
 from greenbench.compress.distill import Distill
 from greenbench.errors import InputError, MissingError
 from greenbench.plugins import Export, Inapplicable, Outline, Step, follow
+from greenbench.plugins.precisions import floats
 from greenbench.variants.outline import n_layers
 
 Steps = Sequence[tuple[str, Step]]
@@ -15,8 +16,7 @@ Steps = Sequence[tuple[str, Step]]
 def outline(model: Any) -> Outline:
     """Return what is known of a loaded transformers CTC model."""
     config = model.config.to_dict()
-    floats: Any = {"torch.float32": "fp32", "torch.float16": "fp16", "torch.bfloat16": "bf16"}.get(str(model.dtype))
-    return Outline(config.get("model_type"), n_layers(config), floats)
+    return Outline(config.get("model_type"), n_layers(config), floats(str(model.dtype)))
 
 
 def check(steps: Steps, before: Outline, lacking: Sequence[str], device: str = "cpu") -> None:

@@ -5,9 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from greenbench.metrics import mfu_pct
-
-PRECISIONS = ("fp32", "tf32", "fp16", "bf16", "int8")
-"""In which a model may multiply, in the order in which a row names them: ``fp32+int8``."""
+from greenbench.plugins.precisions import PRECISIONS
 
 MAX_FOREIGN_PCT = 10.0
 """Above this share of the CPUs used by others the peaks are too low to compare rows with, and are not kept."""

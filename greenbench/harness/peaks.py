@@ -13,9 +13,10 @@ from typing import Any
 from greenbench.files import kernel
 from greenbench.hardware import environment
 from greenbench.hardware.devices import synchronise, unusable
-from greenbench.hardware.roofline import PRECISIONS, Peaks
+from greenbench.hardware.roofline import Peaks
 from greenbench.harness import products
 from greenbench.metrics import ratio
+from greenbench.plugins.precisions import PRECISIONS
 
 LONG_S = 0.01
 """Larger matrices are tried until a product takes so long: overheads and interruptions are small then."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from greenbench.hardware import environment
+from greenbench.models.precision import torch_dtype
 
 Prepare = Callable[[int], Callable[[], Any]]
 """Makes two matrices of so many rows and returns what multiplies them."""
@@ -44,7 +45,7 @@ def products(engine: str, precision: str, device: str) -> list[Prepare]:
 
     Args:
         engine: from ``engines``.
-        precision: one of ``roofline.PRECISIONS``.
+        precision: one of ``PRECISIONS``.
         device: where.
     """
     if engine == "torch":
@@ -74,7 +75,7 @@ def _torch(precision: str, device: str) -> list[Prepare]:
 def _mm(precision: str, device: str, n: int) -> Callable[[], Any]:
     import torch
 
-    dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(precision, torch.float32)
+    dtype = torch_dtype("fp32" if precision == "tf32" else precision)
     a, b = (torch.randn(n, n, device=device).to(dtype) for _ in range(2))
     return partial(torch.mm, a, b, out=torch.empty_like(a))
 

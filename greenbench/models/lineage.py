@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -18,13 +18,10 @@ from greenbench.errors import InputError, StoreError
 from greenbench.files import readback, whole
 from greenbench.files.forms import MOST, faults
 from greenbench.plugins import LINEAGE, Origin
+from greenbench.plugins.precisions import Floats, floats
 
 SCHEMA = 1
 """Version of the file's form; a file without one is of the first."""
-
-Floats = Literal["fp32", "fp16", "bf16"]
-_FLOATS: Mapping[str, Floats] = {name: name for name in get_args(Floats)}
-"""Method that chooses the precision of floats -> the precision that a student then runs in."""
 
 ArchitecturePart = Literal["layers", "feed_forward"]
 """The part of an architecture that an ``Edit`` changes."""
@@ -144,8 +141,8 @@ class Lineage:
 
     @property
     def precision(self) -> Floats:
-        """The precision that the steps left the weights in."""
-        return next((_FLOATS[step.use] for step in reversed(self.steps) if step.use in _FLOATS), "fp32")
+        """The precision that the steps left the weights in: that of the last method with a precision's name."""
+        return next((chosen for step in reversed(self.steps) if (chosen := floats(step.use))), "fp32")
 
 
 @lru_cache

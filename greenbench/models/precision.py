@@ -3,16 +3,14 @@
 from collections.abc import Iterable
 from typing import Any
 
-from greenbench.hardware.roofline import PRECISIONS
-
-_NAMES = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
+from greenbench.plugins.precisions import PRECISIONS, floats
 
 
 def torch_dtype(precision: str) -> Any:
     """Return torch's type of a precision: ``fp32``, ``fp16`` or ``bf16``."""
     import torch
 
-    return getattr(torch, next(kind for kind, name in _NAMES.items() if name == precision))
+    return {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
 
 
 def compute_dtype(model: Any) -> str | None:
@@ -48,5 +46,5 @@ def _has_tf32(device: Any) -> bool:
 
 def named(kinds: Iterable[str]) -> str | None:
     """Join names of types, as torch or CTranslate2 have them, in the order of ``PRECISIONS``; others come last."""
-    names = {_NAMES.get(kind, kind) for kind in kinds}
+    names = {floats(kind) or kind for kind in kinds}
     return "+".join([*(n for n in PRECISIONS if n in names), *sorted(names - set(PRECISIONS))]) or None

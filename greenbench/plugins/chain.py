@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from greenbench.errors import InputError
 from greenbench.plugins.models import Export, Method, Step
-
-Floats = Literal["fp32", "fp16", "bf16"]
+from greenbench.plugins.precisions import Floats
 
 
 @dataclass(frozen=True)

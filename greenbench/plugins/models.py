@@ -32,7 +32,7 @@ class Footprint:
         macs: returns the multiply-accumulates for one utterance of a number of samples; ``None`` where unknown.
         n_nonzero_params: counts the parameters that are not zero, once the model is loaded and timed; ``None`` where
             unknown.
-        compute_dtype: the precisions of its matrix products and convolutions, from ``roofline.PRECISIONS`` and in that
+        compute_dtype: the precisions of its matrix products and convolutions, from ``PRECISIONS`` and in that
             order: ``bf16``, ``fp32+int8``; ``None`` where unknown.
     """
 

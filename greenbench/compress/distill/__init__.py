@@ -30,7 +30,7 @@ class Distill(TrainingSettings):
         batch_s: seconds of audio in a batch, padding included.
         accumulate: batches an optimiser step.
         clip: largest norm of the gradient.
-        precision: of the computation: ``no`` is float32, ``bf16`` and ``fp16`` mixed.
+        precision: of the computation: ``fp32`` (stored as ``no``), or ``bf16`` or ``fp16`` mixed.
         gradient_checkpointing: compute a layer's activations again for its gradient instead of keeping them: less
             memory, more time.
         cache_teacher: let the teacher transcribe every utterance once before the training and keep its logits, for the

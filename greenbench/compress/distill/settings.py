@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from greenbench.errors import did_you_mean
+from greenbench.plugins.precisions import kept_as
 
 LOSS_NAMES = ("kl", "kl_near_labels", "feature_penalty", "ctc", "hidden", "hidden_mse")
 """The losses of ``distill.losses``, named here so that a recipe is checked without torch."""
@@ -25,7 +26,7 @@ class TrainingSettings:
     batch_s: Annotated[float, Field(gt=0)] = 32.0
     accumulate: Annotated[int, Field(ge=1)] = 1
     clip: Annotated[float, Field(gt=0)] = 1.0
-    precision: Literal["no", "bf16", "fp16"] = "no"
+    precision: Annotated[Literal["no", "fp32", "bf16", "fp16"], AfterValidator(kept_as("no"))] = "no"
     gradient_checkpointing: bool = False
     cache_teacher: bool = True
     log_every: Annotated[int, Field(ge=1)] = 25

@@ -150,7 +150,7 @@ def _check_finite(losses: Mapping[str, float], step: int) -> None:
     if broken:
         raise TrainingError(
             f"distill: step {step}: the loss {', '.join(broken)} is not finite (NaN or infinity), so the training has "
-            "diverged. Lower `lr`, lengthen `warmup`, or give `precision: no` or bf16 instead of fp16."
+            "diverged. Lower `lr`, lengthen `warmup`, or give `precision: fp32` or bf16 instead of fp16."
         )
 
 
