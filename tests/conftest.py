@@ -1,6 +1,7 @@
 """Fixtures that several rooms share: the human speech, a small corpus, a tiny real model, plug-ins that misbehave."""
 
 import ctypes
+import io
 import json
 import os
 import shutil
@@ -9,9 +10,10 @@ import statistics
 import subprocess
 import sys
 import time
+import warnings
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,42 @@ def start() -> Iterator[Callable[..., "subprocess.Popen[Any]"]]:
         for pipe in (process.stdin, process.stdout, process.stderr):
             with suppress(BrokenPipeError, AttributeError):
                 pipe.close()
+
+
+@pytest.fixture(scope="session")
+def greenbench() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Run a command in this process, from a folder: what it returns and prints, without the seconds of a start."""
+    return run_command
+
+
+def run_command(*arguments: object, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    """Call the command line's ``main``, and leave handlers, warnings and streams as they were."""
+    from greenbench.cli import main
+
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    on_sigterm, code = signal.getsignal(signal.SIGTERM), 0
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(), redirect_stdout(out), redirect_stderr(err):
+        warnings.simplefilter("default")
+        for hidden in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", hidden)  # as Python does
+        patch.setattr(warnings, "formatwarning", warnings.formatwarning)
+        patch.setattr(warnings, "showwarning", print_warning)
+        patch.setattr(sys, "argv", ["greenbench", *map(str, arguments)])
+        patch.setenv("PYTHONUTF8", "1")  # with another encoding of names it would start this process again
+        patch.chdir(cwd or Path.cwd())
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        finally:
+            signal.signal(signal.SIGTERM, on_sigterm)
+    printed = (stream.buffer.getvalue().decode() for stream in (out, err))
+    return subprocess.CompletedProcess(["greenbench", *arguments], code or 0, *printed)
+
+
+def print_warning(message: Warning, category: type[Warning], filename: str, lineno: int, *_: object) -> None:
+    """Write a warning on standard error, as Python does where pytest does not collect it."""
+    sys.stderr.write(warnings.formatwarning(message, category, filename, lineno))
 
 
 @pytest.fixture

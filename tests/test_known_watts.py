@@ -22,7 +22,8 @@ WATTS = 9.5
 Start = Callable[..., "subprocess.Popen[Any]"]
 
 
-def greenbench(*arguments: object) -> subprocess.CompletedProcess:
+def process(*arguments: object) -> subprocess.CompletedProcess:
+    """Run a command in a process of its own, beside which nothing counts."""
     command = [sys.executable, "-m", "greenbench", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -70,7 +71,7 @@ def check(rows: list[dict], watts: float, source: str) -> None:
 def test_a_boards_input_rail(suite_file: Path, tmp_path: Path) -> None:
     """Sampled by the poller, integrated over each window, in every scenario; nothing beats the model's known delay."""
     every = ["--set", "scenarios=[offline, single-stream, server]", "--set", "server={rate_hz: 20, percentile: 90}"]
-    done = greenbench("run", suite_file, *every, "--out", tmp_path / "run")
+    done = process("run", suite_file, *every, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     rows = measured(tmp_path / "run", n_rows=6)
     check(rows, WATTS, "hwmon")
@@ -84,7 +85,7 @@ def test_a_boards_input_rail(suite_file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.measures
-def test_a_trace_that_is_lost_costs_the_joules_and_is_flagged(suite_file: Path, tmp_path: Path) -> None:
+def test_a_trace_that_is_lost_costs_the_joules_and_is_flagged(greenbench, suite_file: Path, tmp_path: Path) -> None:
     """Pollers that are killed as they begin are started again a few times; rows without a trace have no joules.
 
     A poller that is back within a second leaves a gap over which power is integrated: the first rows may have joules.
@@ -112,7 +113,7 @@ def test_a_trace_that_is_lost_costs_the_joules_and_is_flagged(suite_file: Path, 
     assert checked.returncode == 0, checked.stdout
 
 
-def test_a_smart_plug_during_a_run_and_after_it(suite_file: Path, tmp_path: Path, start: Start) -> None:
+def test_a_smart_plug_during_a_run_and_after_it(greenbench, suite_file: Path, tmp_path: Path, start: Start) -> None:
     """A plug of 42 W, recorded by the program itself, is attached at the end; a log of 21 W replaces it later."""
 
     class Plug(BaseHTTPRequestHandler):
@@ -132,7 +133,7 @@ def test_a_smart_plug_during_a_run_and_after_it(suite_file: Path, tmp_path: Path
     while not wall.exists() and recorder.poll() is None:
         time.sleep(0.05)
     without = ["--set", "trace_hz=0", "--set", "meters={}"]  # no meter here reads any energy
-    done = greenbench("run", suite_file, *without, "--out", tmp_path / "run", "--power-log", wall)
+    done = process("run", suite_file, *without, "--out", tmp_path / "run", "--power-log", wall)
     recorder.terminate()
     _, said = recorder.communicate()
     server.shutdown()
@@ -150,7 +151,7 @@ def test_a_smart_plug_during_a_run_and_after_it(suite_file: Path, tmp_path: Path
     check(measured(tmp_path / "run"), 21.0, "external")
 
 
-def test_what_cannot_be_attached_is_one_line(suite_file: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_attached_is_one_line(greenbench, suite_file: Path, tmp_path: Path) -> None:
     """A missing log ends a run before it begins; a log of another day costs no row, and the exit code is 1."""
     missing = greenbench("run", suite_file, "--out", tmp_path / "run", "--power-log", tmp_path / "none.csv")
     assert missing.returncode == 2
@@ -177,7 +178,7 @@ def test_what_cannot_be_attached_is_one_line(suite_file: Path, tmp_path: Path) -
         (["record", "--out", "x.jsonl", "--source", "rapl"], "--source rapl"),
     ],
 )
-def test_bad_input_is_exit_code_2(arguments: list[str], said: str) -> None:
+def test_bad_input_is_exit_code_2(greenbench, arguments: list[str], said: str) -> None:
     """What is wrong with the command is one line, and exit code 2."""
     done = greenbench("power", *arguments)
     assert done.returncode == 2

@@ -15,7 +15,8 @@ from greenbench.cli import catalogue
 ROOT = Path(__file__).parents[2]
 
 
-def greenbench(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess:
+def process(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    """Run a command in a process of its own, as a shell does; most tests need no more than its ``main``."""
     command = [sys.executable, "-m", "greenbench", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd)
 
@@ -29,7 +30,7 @@ def suite_file(suite_data: dict, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def measured(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def measured(greenbench, manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of two utterances, measured once; not to be changed."""
     folder = tmp_path_factory.mktemp("measured")
     data = {
@@ -47,7 +48,7 @@ def measured(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_prints_table_page_and_rows(suite_file: Path, tmp_path: Path) -> None:
     """A run ends with a table on standard output, the page's path, and exit code 0."""
-    done = greenbench("run", suite_file, "--out", tmp_path / "run")
+    done = process("run", suite_file, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
     assert "null/rtfx-100" in done.stdout
     assert f"page: {tmp_path / 'run' / 'report.html'}" in done.stdout
@@ -55,7 +56,7 @@ def test_a_run_prints_table_page_and_rows(suite_file: Path, tmp_path: Path) -> N
     assert "\x1b" not in done.stdout + done.stderr, "a pipe gets plain lines"
 
 
-def test_a_run_as_json_is_json_alone(suite_file: Path, tmp_path: Path) -> None:
+def test_a_run_as_json_is_json_alone(greenbench, suite_file: Path, tmp_path: Path) -> None:
     """--json prints nothing but JSON on standard output; what is unknown is null."""
     done = greenbench("run", suite_file, "--out", tmp_path / "run", "--json")
     (line,) = json.loads(done.stdout)
@@ -64,7 +65,7 @@ def test_a_run_as_json_is_json_alone(suite_file: Path, tmp_path: Path) -> None:
     assert line["energy_gpu_j"] is None
 
 
-def test_a_failed_cell_is_exit_code_1(suite_data: dict, tmp_path: Path) -> None:
+def test_a_failed_cell_is_exit_code_1(greenbench, suite_data: dict, tmp_path: Path) -> None:
     """A run in which a cell failed ends with exit code 1 and says which thing is missing, once."""
     path = tmp_path / "tiny.yaml"
     absent = {"use": "manifest", "path": "none.jsonl"}
@@ -80,7 +81,7 @@ def test_a_typo_is_exit_code_2_and_one_line(suite_data: dict, tmp_path: Path) ->
     """A typo gives one line on standard error, exit code 2, and creates nothing."""
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump({**suite_data, "variants": ["nul/instant"]}))
-    done = greenbench("run", path, cwd=tmp_path)
+    done = process("run", path, cwd=tmp_path)
     assert done.returncode == 2
     line = path.read_text().splitlines().index("- nul/instant") + 1
     assert done.stderr.splitlines() == [
@@ -89,7 +90,7 @@ def test_a_typo_is_exit_code_2_and_one_line(suite_data: dict, tmp_path: Path) ->
     assert not (tmp_path / "results").exists()
 
 
-def test_dry_run_plans_and_measures_nothing(suite_file: Path, tmp_path: Path) -> None:
+def test_dry_run_plans_and_measures_nothing(greenbench, suite_file: Path, tmp_path: Path) -> None:
     """--dry-run prints the cells, what is known of their time, and which meters answer; no folder appears."""
     done = greenbench("run", suite_file, "--dry-run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -101,7 +102,7 @@ def test_dry_run_plans_and_measures_nothing(suite_file: Path, tmp_path: Path) ->
     assert planned["cells"][0]["expected_s"] is None
 
 
-def test_dry_run_warns_of_data_that_cannot_be_shared_or_read(suite_data: dict, tmp_path: Path) -> None:
+def test_dry_run_warns_of_data_that_cannot_be_shared_or_read(greenbench, suite_data: dict, tmp_path: Path) -> None:
     """Ids that are paths, and a manifest that is not there or malformed, are told before anything is measured."""
     (tmp_path / "ids.jsonl").write_text('{"audio_filepath": "a.wav", "text": "A", "id": "/home/jane/a"}\n')
     (tmp_path / "absolute.jsonl").write_text('{"audio_filepath": "/home/jane/a.wav", "text": "A"}\n')
@@ -124,7 +125,7 @@ def test_dry_run_warns_of_data_that_cannot_be_shared_or_read(suite_data: dict, t
     assert "gone.jsonl: the manifest cannot be opened" in gone
 
 
-def test_options_reach_the_suite(suite_file: Path, tmp_path: Path) -> None:
+def test_options_reach_the_suite(greenbench, suite_file: Path, tmp_path: Path) -> None:
     """--limit, --set, --protocol, --only and --estimate-energy change what is run."""
     options = ["--limit", 2, "--set", "protocol.repeats=1", "--only", "null/*", "--estimate-energy"]
     done = greenbench("run", suite_file, *options, "--out", tmp_path / "run", "--json")
@@ -135,7 +136,7 @@ def test_options_reach_the_suite(suite_file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["variants", "datasets", "meters", "methods", "normalizers", "scorers", "metrics"])
-def test_list_shows_every_registered_name(what: str) -> None:
+def test_list_shows_every_registered_name(greenbench, what: str) -> None:
     """`list` names what is registered, as a table and as JSON."""
     rows = json.loads(greenbench("list", what, "--json").stdout)
     names = {str(next(iter(row.values()))) for row in rows}
@@ -144,26 +145,26 @@ def test_list_shows_every_registered_name(what: str) -> None:
     assert all(name in table for name in names)
 
 
-def test_list_alone_names_the_kinds() -> None:
+def test_list_alone_names_the_kinds(greenbench) -> None:
     """Without a kind, each kind is listed, and each of them can be asked for."""
     assert json.loads(greenbench("list", "--json").stdout) == [{"kind": kind} for kind in catalogue.KINDS]
 
 
 @pytest.mark.parametrize("command", [(), ("run",), ("leaderboard",), ("leaderboard", "verify"), ("power", "record")])
-def test_h_is_help(command: tuple[str, ...]) -> None:
+def test_h_is_help(greenbench, command: tuple[str, ...]) -> None:
     """``-h`` prints what ``--help`` does, for every command and group."""
     short, long = greenbench(*command, "-h"), greenbench(*command, "--help")
     assert (short.returncode, short.stdout) == (0, long.stdout)
 
 
-def test_list_of_nothing_suggests(tmp_path: Path) -> None:
+def test_list_of_nothing_suggests(greenbench, tmp_path: Path) -> None:
     """`list` with a typo names the kind that was meant."""
     done = greenbench("list", "variant")
     assert done.returncode == 2
     assert "Did you mean 'variants'?" in done.stderr
 
 
-def test_doctor_says_why_each_meter_is_silent() -> None:
+def test_doctor_says_why_each_meter_is_silent(greenbench) -> None:
     """`doctor` accounts for every registered meter, with a reason for those that cannot measure."""
     from greenbench import registry
 
@@ -174,7 +175,7 @@ def test_doctor_says_why_each_meter_is_silent() -> None:
     assert isinstance(json.loads(greenbench("doctor", "--json").stdout), list)
 
 
-def test_report_joins_runs(fake_run, said: list[str], measured: Path, tmp_path: Path) -> None:
+def test_report_joins_runs(greenbench, fake_run, said: list[str], measured: Path, tmp_path: Path) -> None:
     """`report` writes one page of several runs where it is told to; a folder without runs is an error."""
     other = fake_run("other", {"variant": "another-model", "heard": said})
     page = tmp_path / "both.html"
@@ -185,7 +186,7 @@ def test_report_joins_runs(fake_run, said: list[str], measured: Path, tmp_path: 
     assert "no runs here" in empty.stderr
 
 
-def test_rescore_prints_every_scorer(measured: Path, tmp_path: Path) -> None:
+def test_rescore_prints_every_scorer(greenbench, measured: Path, tmp_path: Path) -> None:
     """`rescore` shows the measured WER beside the others as a table and as JSON; a typo is exit code 2."""
     shutil.copytree(measured, tmp_path / "run")
     done = greenbench("rescore", tmp_path / "run", "--normalizer", "none", "--normalizer", "librispeech+compound")
@@ -196,7 +197,7 @@ def test_rescore_prints_every_scorer(measured: Path, tmp_path: Path) -> None:
     assert greenbench("rescore", tmp_path / "run", "--normalizer", "nune").returncode == 2
 
 
-def test_validate_tells_clean_from_doubtful(sound_run, tmp_path: Path) -> None:
+def test_validate_tells_clean_from_doubtful(greenbench, sound_run, tmp_path: Path) -> None:
     """`validate` ends with 0 for a clean run and for warnings, 1 for errors (and with --strict), 2 without a run."""
     run = sound_run("run", {"variant": "a", "rounds": [{"wall_s": 2.0}] * 3, "n_wrong": 1})
     clean = greenbench("validate", run, "--strict")
@@ -216,7 +217,7 @@ def test_validate_tells_clean_from_doubtful(sound_run, tmp_path: Path) -> None:
     assert greenbench("validate", tmp_path / "nowhere").returncode == 2
 
 
-def test_export_prints_the_files_it_wrote(measured: Path, tmp_path: Path) -> None:
+def test_export_prints_the_files_it_wrote(greenbench, measured: Path, tmp_path: Path) -> None:
     """`export` names each file; an unknown format is exit code 2."""
     done = greenbench("export", measured, "--format", "github-benchmark", "--out", tmp_path / "bench.json")
     assert done.stdout.splitlines() == [str(tmp_path / f"bench.{part}.json") for part in ("smaller", "bigger")]
@@ -232,7 +233,7 @@ def two_runs(fake_run, said: list[str]) -> tuple[Path, Path]:
     return tuple(fake_run(name, {"rounds": cell, "heard": said}) for name, cell in zip("ab", cells, strict=True))
 
 
-def test_compare_prints_a_verdict_a_metric(two_runs: tuple[Path, Path]) -> None:
+def test_compare_prints_a_verdict_a_metric(greenbench, two_runs: tuple[Path, Path]) -> None:
     """`compare` prints a line a metric with its verdict, without colours in a pipe, and ends with 0."""
     done = greenbench("compare", *two_runs)
     assert done.returncode == 0, done.stderr
@@ -243,7 +244,7 @@ def test_compare_prints_a_verdict_a_metric(two_runs: tuple[Path, Path]) -> None:
     assert "\x1b" not in done.stdout
 
 
-def test_compare_fails_with_3_beyond_a_threshold(two_runs: tuple[Path, Path]) -> None:
+def test_compare_fails_with_3_beyond_a_threshold(greenbench, two_runs: tuple[Path, Path]) -> None:
     """A regression beyond its threshold is exit code 3, named on standard error; --json stays JSON alone."""
     assert greenbench("compare", *two_runs, "--fail-on", "rtfx:-20%", "--fail-on", "wer:+1pp").returncode == 0
     done = greenbench("compare", *two_runs, "--fail-on", "rtfx:-5%", "--json")
@@ -265,7 +266,9 @@ def test_compare_fails_with_3_beyond_a_threshold(two_runs: tuple[Path, Path]) ->
         ),
     ],
 )
-def test_compare_refuses_in_one_line(two_runs: tuple[Path, Path], fake_run, arguments: list[str], says: str) -> None:
+def test_compare_refuses_in_one_line(
+    greenbench, two_runs: tuple[Path, Path], fake_run, arguments: list[str], says: str
+) -> None:
     """What cannot be compared, or is misspelt, is exit code 2 and one line that says why."""
     fake_run("other", {"dataset": "e", "data_hash": "def", "rounds": [{"rtfx": 10}] * 2})
     done = greenbench("compare", *arguments, cwd=two_runs[0].parents[1])
@@ -274,7 +277,7 @@ def test_compare_refuses_in_one_line(two_runs: tuple[Path, Path], fake_run, argu
     assert says in error
 
 
-def test_report_writes_a_table_beside_the_page(fake_run, said: list[str], tmp_path: Path) -> None:
+def test_report_writes_a_table_beside_the_page(greenbench, fake_run, said: list[str], tmp_path: Path) -> None:
     """`--table` adds a file to what is written, and a wrong ending is bad input."""
     run = fake_run("r1", {"variant": "a", "heard": said})
     done = greenbench("report", run, "--table", tmp_path / "t.md")
@@ -284,7 +287,7 @@ def test_report_writes_a_table_beside_the_page(fake_run, said: list[str], tmp_pa
     assert greenbench("report", run, "--table", tmp_path / "t.doc").returncode == 2
 
 
-def test_report_takes_a_gate(fake_run, said: list[str]) -> None:
+def test_report_takes_a_gate(greenbench, fake_run, said: list[str]) -> None:
     """The page says what its efficiency ranks ask of WER; a gate of another form is refused."""
     run = fake_run("r", {"heard": said, "rounds": [{"rtfx": 10}]})
     assert greenbench("report", run, "--gate", "mlperf-99").returncode == 0
@@ -295,7 +298,7 @@ def test_report_takes_a_gate(fake_run, said: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("what", "key"), [((), "variants"), (("suite",), "variants"), (("lineage",), "edits")])
-def test_schema_is_json_schema(what: tuple[str, ...], key: str) -> None:
+def test_schema_is_json_schema(greenbench, what: tuple[str, ...], key: str) -> None:
     """`schema` prints a JSON Schema that editors can use: of suites, or of a student's lineage."""
     printed = json.loads(greenbench("schema", *what).stdout)
     assert printed["$schema"].startswith("https://json-schema.org/")
@@ -320,7 +323,7 @@ def test_every_command_and_option_has_help() -> None:
             assert getattr(parameter, "help", None), f"{name} {parameter.name}"
 
 
-def test_version() -> None:
+def test_version(greenbench) -> None:
     """--version prints the package's version."""
     from greenbench.version import __version__
 
@@ -351,7 +354,7 @@ def test_the_librispeech_suite_without_a_network_is_one_line_per_missing_thing(t
     assert all("Fetch it where there is a network" in line for line in missing[1:])
 
 
-def test_cache_lists_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_lists_and_clears(greenbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is kept is listed with its size, and --clear removes it."""
     from greenbench import cache
 
@@ -366,7 +369,7 @@ def test_cache_lists_and_clears(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 # --- small things that a user meets ----------------------------------------------------------------------
 
 
-def test_a_run_among_other_runs_is_refused(suite_file: Path, tmp_path: Path) -> None:
+def test_a_run_among_other_runs_is_refused(greenbench, suite_file: Path, tmp_path: Path) -> None:
     """--out on the folder that holds runs, or on a file, is a mistake: rows would lie among others'."""
     (tmp_path / "results" / "one").mkdir(parents=True)
     (tmp_path / "results" / "one" / "run.json").write_text("{}")
@@ -378,7 +381,7 @@ def test_a_run_among_other_runs_is_refused(suite_file: Path, tmp_path: Path) -> 
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["one"]
 
 
-def test_the_dashboard_of_a_folder_that_is_not_there_says_so(tmp_path: Path) -> None:
+def test_the_dashboard_of_a_folder_that_is_not_there_says_so(greenbench, tmp_path: Path) -> None:
     """A mistyped folder is one line, and not a page that stays empty."""
     done = greenbench("dashboard", tmp_path / "resluts", "--port", 0)
     assert done.returncode == 2
@@ -386,7 +389,7 @@ def test_the_dashboard_of_a_folder_that_is_not_there_says_so(tmp_path: Path) -> 
         "for runs to come.\n"  # fmt: skip
 
 
-def test_help_shows_defaults_that_are_no_values() -> None:
+def test_help_shows_defaults_that_are_no_values(greenbench) -> None:
     """What an option does without being given is in its help, for every command."""
     shown = " ".join(greenbench("run", "--help").stdout.replace("│", " ").split())
     assert "[default: (results/<run_id>)]" in shown
@@ -395,7 +398,7 @@ def test_help_shows_defaults_that_are_no_values() -> None:
     assert not [path.name for path in sources if "[default:" in path.read_text()], "rich takes it for markup"
 
 
-def test_init_writes_a_suite_and_nothing_over(tmp_path: Path) -> None:
+def test_init_writes_a_suite_and_nothing_over(greenbench, tmp_path: Path) -> None:
     """It passes the dry run; a file that is there stays unless --force is given; mistakes are one line and exit 2."""
     done = greenbench("init", "--model", "null/instant", "--out", "mine.yaml", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -416,7 +419,7 @@ def test_init_writes_a_suite_and_nothing_over(tmp_path: Path) -> None:
     assert not (tmp_path / "other.yaml").exists()
 
 
-def test_a_model_is_measured_without_a_file(manifest: Path, tmp_path: Path) -> None:
+def test_a_model_is_measured_without_a_file(greenbench, manifest: Path, tmp_path: Path) -> None:
     """`run --model --data` leaves a suite in the folder; a dry run of it lists the same cells."""
     options = ("--model", "null/instant", "--data", manifest, "--limit", 1, "--out", "run")
     done = greenbench("run", *options, "--set", "control=false", "--set", "protocol.repeats=1", cwd=tmp_path)

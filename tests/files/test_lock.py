@@ -113,7 +113,7 @@ def test_whatever_writes_into_a_run_waits_for_no_one_and_is_refused(
 
 @pytest.mark.parametrize("command", ["rescore", "amend", "attach", "report", "validate"])
 def test_commands_that_read_are_never_blocked_and_those_that_write_exit_with_2(
-    held: "tuple[Path, subprocess.Popen[str]]", whole_run: Path, tmp_path: Path, command: str
+    greenbench, held: "tuple[Path, subprocess.Popen[str]]", whole_run: Path, tmp_path: Path, command: str
 ) -> None:
     """The page of a run under way can be written elsewhere; its rows cannot be changed."""
     folder, _ = held
@@ -128,9 +128,7 @@ def test_commands_that_read_are_never_blocked_and_those_that_write_exit_with_2(
         "report": ["report", folder, "--out", tmp_path / "page.html"],
         "validate": ["validate", folder],
     }[command]
-    done = subprocess.run(
-        [sys.executable, "-m", "greenbench", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
+    done = greenbench(*arguments)
     if command in ("rescore", "amend", "attach"):
         assert done.returncode == 2, done.stderr
         assert done.stderr.count("\n") == 1

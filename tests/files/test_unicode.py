@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -85,15 +83,13 @@ def test_no_csv_holds_what_steers_or_a_formula(nasty_run: Path, tmp_path: Path, 
     "command",
     [["report", "--table", "OUT.md"], ["report", "--table", "OUT.tex"], ["compare"], ["lineage"], ["validate"]],
 )
-def test_no_command_passes_on_what_steers(nasty_run: Path, tmp_path: Path, command: list[str]) -> None:
+def test_no_command_passes_on_what_steers(greenbench, nasty_run: Path, tmp_path: Path, command: list[str]) -> None:
     """On a foreign folder: neither output nor the tables hold a raw control character."""
     folders = [str(nasty_run)] * (2 if command[0] == "compare" else 1)
     rest = [str(tmp_path / word) if word.startswith("OUT") else word for word in command[1:]]
     more = ["--out", str(tmp_path / "page.html")] if command[0] == "report" else []
-    done = subprocess.run(
-        [sys.executable, "-m", "greenbench", command[0], *folders, *rest, *more], capture_output=True, check=False
-    )
-    told = (done.stdout + done.stderr).decode()
+    done = greenbench(command[0], *folders, *rest, *more)
+    told = done.stdout + done.stderr
     assert "Traceback" not in told
     assert not STEERS.search(told)
     for table in tmp_path.glob("OUT.*"):

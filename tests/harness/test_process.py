@@ -1,10 +1,7 @@
 """Parents, decodings and logits through the program: what a run of real models says of builds under their own names."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +21,6 @@ QUICK = {"use": "quick", "repeats": 2, "window_s": 0.01, "idle_s": 0, "resamples
 def suite(*variants: Any, **changes: Any) -> dict[str, Any]:
     return {"name": "own", "protocol": QUICK, "datasets": [{"use": "quickstart", "limit": 6}],
             "variants": list(variants), "trace_hz": 0, "control": False, **changes}  # fmt: skip
-
-
-def greenbench(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "greenbench", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **environment})
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +51,10 @@ def test_a_build_under_a_name_of_its_own_is_held_back_by_the_gate(own: Path) -> 
     assert rows["decoding"].to_dict() == {"ours": "greedy", "ours-cut": "greedy", "elsewhere": None}
 
 
-def test_lineage_and_terminal_name_the_parent(own: Path) -> None:
+def test_lineage_and_terminal_name_the_parent(greenbench, own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command's table has both, and says of one that the suite alone states its teacher."""
-    done = greenbench("lineage", own, COLUMNS="200")
+    monkeypatch.setenv("COLUMNS", "200")
+    done = greenbench("lineage", own)
     assert done.returncode == 0
     assert "ours-cut" in done.stdout
     assert "ours (stated by the suite)" in done.stdout
@@ -104,7 +97,9 @@ def test_weights_that_are_not_finite_fail_the_cell(broken: Path, tmp_path: Path,
 # --- decoding --------------------------------------------------------------------------------------------
 
 
-def test_a_language_model_that_is_not_used_is_said_in_row_and_terminal(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_language_model_that_is_not_used_is_said_in_row_and_terminal(
+    greenbench, tiny_model: Path, tmp_path: Path
+) -> None:
     """A checkpoint with a language model beside it: one line of warning for all rounds, and a column."""
     folder = copied(tiny_model, tmp_path / "with-lm")
     (folder / "language_model").mkdir()
@@ -137,7 +132,9 @@ def test_a_model_that_does_not_fit_its_processor_is_one_line(tiny_model: Path, t
 # --- exit codes ------------------------------------------------------------------------------------------
 
 
-def test_a_device_that_is_asked_for_and_not_here_is_exit_code_1(suite_data: dict[str, Any], tmp_path: Path) -> None:
+def test_a_device_that_is_asked_for_and_not_here_is_exit_code_1(
+    greenbench, suite_data: dict[str, Any], tmp_path: Path
+) -> None:
     """Alone, when nothing was measured, and beside a device that is here; `auto` asks only for what there is."""
     file = tmp_path / "own.yaml"
     for devices, code, says in (
