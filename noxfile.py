@@ -24,7 +24,8 @@ def types(session: nox.Session) -> None:
 def test(session: nox.Session) -> None:
     """Run the tests of README's command: what measures alone, after the others in three processes."""
     session.install("-e", ".[test]")
-    session.run("pytest", "-n", "3", "--dist", "loadfile", "-m", "not slow and not measures", *session.posargs)
+    beside = ("-n", "3", "--dist", "loadfile", "--no-loadscope-reorder")
+    session.run("pytest", *beside, "-m", "not slow and not measures", *session.posargs)
     session.run("pytest", "-m", "measures and not slow", *session.posargs)
 
 
@@ -32,14 +33,14 @@ def test(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Run the tests that train, export, compile or calibrate a model."""
     session.install("-e", ".[test]")
-    session.run("pytest", "-n", "2", "-m", "slow and not matrix", *session.posargs)
+    session.run("pytest", "-n", "2", "--dist", "worksteal", "-m", "slow and not matrix", *session.posargs)
 
 
 @nox.session
 def matrix(session: nox.Session) -> None:
     """Run every family of models with every build."""
     session.install("-e", ".[test]")
-    session.run("pytest", "-n", "2", "-m", "matrix", *session.posargs)
+    session.run("pytest", "-n", "2", "--dist", "worksteal", "-m", "matrix", *session.posargs)
 
 
 @nox.session

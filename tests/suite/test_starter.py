@@ -57,15 +57,26 @@ DATA: dict[str, Callable[[Path, Path], tuple[str, dict]]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def fits() -> Callable[[object], None]:
+    """Hold a suite against the schema, which is built and checked once."""
+    schema = json_schema()
+    kind = jsonschema.validators.validator_for(schema)
+    kind.check_schema(schema)
+    return kind(schema).validate
+
+
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("data", DATA)
-def test_what_is_made_is_a_suite(model: str, data: str, tiny_model: Path, manifest: Path, tmp_path: Path) -> None:
+def test_what_is_made_is_a_suite(
+    model: str, data: str, fits: Callable[[object], None], tiny_model: Path, manifest: Path, tmp_path: Path
+) -> None:
     """Each kind of model with each kind of data gives a suite that loads, holds what was named, and fits the schema."""
     named, variant = MODELS[model](tmp_path, tiny_model)
     speech, dataset = DATA[data](tmp_path, manifest)
     text = starter.text(StarterRequest(named, speech, ["int8-dynamic", "fp32+int8-dynamic"]))
     plain = yaml.safe_load(text)
-    jsonschema.validate(plain, json_schema())
+    fits(plain)
     first, *rest = plain["variants"]
     assert first == (variant if len(variant) > 1 else variant["use"])
     name = variant.get("name", variant["use"])

@@ -23,13 +23,13 @@ def tiny_en(whisper_folder: Path) -> Any:
 
 @pytest.mark.speech
 def test_texts_equal_the_librarys_own(tiny_en: Any, whisper_folder: Path, speech: Path) -> None:
-    """Twelve utterances of test-other read as the library reads them when called directly with the same options."""
+    """Four utterances of test-other, given at once, read as the library reads each when called directly."""
     import soundfile
     from faster_whisper import WhisperModel
 
-    files = sorted((speech / "LibriSpeech" / "test-other").rglob("*.flac"))[:12]
+    files = sorted((speech / "LibriSpeech" / "test-other").rglob("*.flac"))[:12:3]
     waveforms = [soundfile.read(file, dtype="float32")[0] for file in files]
-    assert len(waveforms) == 12
+    assert len(waveforms) == 4
     library = WhisperModel(str(whisper_folder), device="cpu", compute_type="int8")
     expected = []
     for waveform in waveforms:
