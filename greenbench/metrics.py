@@ -97,6 +97,10 @@ METRICS: dict[str, Metric] = {  # one line a metric
 ACCURACY = tuple(name for name in METRICS if name.startswith(("wer", "cer", "n_ref_", "n_word_", "n_char_")))
 """The metrics that follow from texts alone."""
 
+RATES = ("wer", "cer")
+"""The error rates. One is primary: it decides what the gate asks, who recognises best, and what costs are drawn
+against; for languages written without spaces that is CER, as a word error rate means nothing there."""
+
 INTERVALS = tuple(name for name in ACCURACY if "_ci_" in name)
 """The ends of confidence intervals among them."""
 

@@ -536,7 +536,7 @@ def _write_sound_row(folder: Path, run: dict, cell: dict, clock_s: float) -> flo
         **planned, **energy.provenance("cpu", reading), "device_name": run["machine"]["cpu_model"],
         "timestamp_utc": datetime.fromtimestamp(done_s, timezone.utc).isoformat(timespec="seconds"),
         "warmup_batches": 3, "batching": "sorted", "timed_region": TIMED_REGION,
-        "normalizer": how.normalizer, "scorer": how.scorer,
+        "normalizer": how.normalizer, "scorer": how.scorer, "primary": "wer",
         "wer_ci_unit": f"utterances like these {len(SAID)}, speakers unknown",
         "data_hash": corpus.data_hash((f"u{i:03}", s, 32000, f"{i:016}") for i, s in enumerate(SAID)),
         **{name: cell[name] for name in cell if name in PROVENANCE},

@@ -7,11 +7,11 @@ from statistics import geometric_mean
 from greenbench.analysis import error_rates, steadiness
 from greenbench.analysis.cells import CellPair, CellSummary, by_unit, failure, median_of
 from greenbench.analysis.error_rates import CellKey, Counted, RecountError, cell_of
-from greenbench.analysis.findings import RATES, CellComparison, Comparison, MetricFinding
+from greenbench.analysis.findings import CellComparison, Comparison, MetricFinding
 from greenbench.analysis.pairing import pair
 from greenbench.analysis.selection import Side
 from greenbench.errors import InputError, did_you_mean
-from greenbench.metrics import METRICS
+from greenbench.metrics import METRICS, RATES
 from greenbench.results import comparability
 from greenbench.results.comparability import CROSSABLE, FIXED, describe, differing
 from greenbench.statistics.repeats import ratio_by_round
@@ -27,7 +27,13 @@ _ONLY_INTERVAL = "the interval excludes 0 and p is not small: with so many pairs
 _Counts = tuple[Counted | RecountError | None, Counted | RecountError | None]
 
 
-def compare(a: Side, b: Side, metrics: Sequence[str] = DEFAULT_METRICS, across: Collection[str] = ()) -> Comparison:
+def usual_metrics(a: Side, b: Side) -> tuple[str, ...]:
+    """Return the metrics of a comparison that names none: the rates that the sides call primary, and what they cost."""
+    judged_by = {comparability.primary(row) for row in (*a.rows, *b.rows)}
+    return (*(rate for rate in RATES if rate in judged_by), *(name for name in DEFAULT_METRICS if name not in RATES))
+
+
+def compare(a: Side, b: Side, metrics: Sequence[str] | None = None, across: Collection[str] = ()) -> Comparison:
     """Compare two sides, the first of which is the baseline.
 
     Cells are paired by variant, data set, device, scenario and batch size. A variant that ``a`` names is set
@@ -36,12 +42,13 @@ def compare(a: Side, b: Side, metrics: Sequence[str] = DEFAULT_METRICS, across: 
     Args:
         a: the baseline.
         b: the other.
-        metrics: names from METRICS that have a better direction.
+        metrics: names from METRICS that have a better direction; None compares ``usual_metrics``.
         across: columns from ``comparability.CROSSABLE`` that may differ.
 
     Raises:
         InputError: an unknown metric or column, or no cell has a partner.
     """
+    metrics = usual_metrics(a, b) if metrics is None else metrics
     pairs, only_a, only_b = pair(a, b)
     if not pairs and a.texts == b.texts:
         names = ", ".join(dict.fromkeys(str(row["variant"]) for row in a.rows))

@@ -123,12 +123,13 @@ def count(texts: Texts, rows: Iterable[Row]) -> Counted:
     references = tuple(how.normalize(one["reference"]) for one in spoken)
     hypotheses = tuple(how.normalize(one["hypothesis"]) for one in spoken)
     score = wer.score(references, hypotheses, str, how.count_words)
-    total = wer.total(score.words)
-    if (total.n, total.edits) != (row["n_ref_words"], _edits(row)):
-        raise RecountError(
-            f"its texts count {total.edits} errors in {total.n} words here, its row {_edits(row)} in "
-            f"{row['n_ref_words']} (by {row['normalizer']}, {row['scorer']}){_remedy(spoken)}"
-        )
+    for unit, kind, counts in (("words", "word", score.words), ("characters", "char", score.chars)):
+        total, stated, edits = wer.total(counts), row[f"n_ref_{kind}s"], _edits(row, kind)
+        if (total.n, total.edits) != (stated, edits):
+            raise RecountError(
+                f"its texts count {total.edits} errors in {total.n} {unit} here, its row {edits} in "
+                f"{stated} (by {row['normalizer']}, {row['scorer']}){_remedy(spoken)}"
+            )
     speakers = tuple(one["speaker"] for one in spoken)
     return Counted(tuple(sorted(texts)), speakers, references, hypotheses, tuple(score.words), tuple(score.chars))
 
@@ -141,8 +142,8 @@ def _remedy(spoken: Iterable[Row]) -> str:
     return f": {why}" if why else ""
 
 
-def _edits(row: Row) -> int | None:
-    parts = [row[f"n_word_{kind}"] for kind in ("substitutions", "deletions", "insertions")]
+def _edits(row: Row, unit: str) -> int | None:
+    parts = [row[f"n_{unit}_{kind}"] for kind in ("substitutions", "deletions", "insertions")]
     return None if None in parts else sum(parts)
 
 

@@ -6,9 +6,6 @@ from typing import Literal
 from greenbench.analysis.cells import CellSummary
 from greenbench.analysis.steadiness import Control
 
-RATES = ("wer", "cer")
-"""The metrics that are compared by utterance, and by their difference; all others by round, and by their ratio."""
-
 Verdict = Literal[
     "better", "worse", "no difference shown", "too few repeats", "too few utterances", "not comparable"
 ]  # fmt: skip

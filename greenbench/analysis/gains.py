@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from greenbench.analysis import error_rates
 from greenbench.analysis.cells import CellSummary, by_unit, median_of, summaries
 from greenbench.analysis.error_rates import CellKey, Counted, RecountError, cell_of
+from greenbench.metrics import RATES
 from greenbench.models import ancestry
 from greenbench.plugins import METHODS
 from greenbench.provenance import Mixed, as_text, each
 from greenbench.results import comparability, store
 from greenbench.results.comparability import describe
 from greenbench.results.record import CELL
+from greenbench.statistics.intervals import Difference
 from greenbench.statistics.repeats import ratio_by_round
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ GAINS = {"size": "model_bytes", "n_params": "n_params", "speed": "rtfx", "energy
 
 GAINED = (
     "teacher", *(f"{name}_{part}" for name in GAINS for part in ("gain", "gain_low", "gain_high")),
-    "wer_difference", "wer_difference_low", "wer_difference_high", "payback_audio_h", "payback_method",
+    *(f"{rate}_difference{end}" for rate in RATES for end in ("", "_low", "_high")),
+    "payback_audio_h", "payback_method",
 )  # fmt: skip
 """The columns of ``table`` that its rows do not have themselves: only when all of a run is there can they be known."""
 
@@ -65,8 +68,8 @@ class CellGains:
         student: the cell.
         teacher: the cell it is compared with: of the variant furthest up its line that was measured alike.
         gains: by the names of ``GAINS``.
-        wer: WER of the student less that of the teacher, a fraction of the words, on the same utterances.
-        wer_low, wer_high: its 95 % interval over speakers, on the same utterances.
+        error: of the primary error rate, that of the student less that of the teacher, a fraction, on the same
+            utterances, with its 95 % interval over speakers; None where the texts do not tell it.
         payback_audio_h: hours of audio after which the joules of its training are earned back, see ``payback``.
         payback_method: how those joules are known, the weakest origin of all: ``counter``, ``sampled`` or
             ``estimated``.
@@ -75,11 +78,14 @@ class CellGains:
     student: CellSummary
     teacher: CellSummary
     gains: Mapping[str, Gain]
-    wer: float | None = None
-    wer_low: float | None = None
-    wer_high: float | None = None
+    error: Difference | None = None
     payback_audio_h: float | None = None
     payback_method: str | None = None
+
+    @property
+    def rate(self) -> str:
+        """The error rate by which the student is judged."""
+        return comparability.primary(self.student.shared)
 
 
 def payback(training_j: float | None, teacher_j: float | None, student_j: float | None) -> float | None:
@@ -120,8 +126,8 @@ def against_teachers(cells: Iterable[CellSummary], count: Count, most: int | Non
     known = alike(measured, "rtfx")
     taught = ((line, teacher_of(line, known, "rtfx")) for line in measured)
     pairs = list(islice(((line, teacher) for line, teacher in taught if teacher is not None), most))
-    with_wer = [line for pair in pairs for line in pair if all(median_of(x, "wer") is not None for x in pair)]
-    counted = count({cell_of(line.shared) for line in with_wer})
+    scored = [line for pair in pairs for line in pair if all(x.spreads.keys() & set(RATES) for x in pair)]
+    counted = count({cell_of(line.shared) for line in scored})
     return [_cell_gains(student, teacher, counted) for student, teacher in pairs]
 
 
@@ -133,7 +139,8 @@ def table(*results: str | Path) -> "pd.DataFrame":
 
     Returns:
         The columns of ``record.CELL``, then ``teacher``, ``steps``, of each gain ``<name>_gain``, ``_low`` and
-        ``_high`` (factors, above 1 is better), ``wer_difference`` with ``_low`` and ``_high`` (fractions), the
+        ``_high`` (factors, above 1 is better), ``wer_difference`` or ``cer_difference`` (of the
+        primary one) with ``_low`` and ``_high`` (fractions), the
         training's ``training_s``, ``training_energy_j`` and ``training_energy_method``, ``payback_audio_h`` and
         ``payback_method``.
     """
@@ -227,11 +234,11 @@ def _cell_gains(
     student: CellSummary, teacher: CellSummary, counted: Mapping[CellKey, Counted | RecountError]
 ) -> CellGains:
     gains = {name: _gain(student, teacher, metric) for name, metric in GAINS.items()}
-    wer = _wer(counted.get(cell_of(student.shared)), counted.get(cell_of(teacher.shared)))
+    error = _error(student, teacher, counted)
     joules = (median_of(teacher, ENERGY), median_of(student, ENERGY)) if gains["energy"].value else (None, None)
     hours = payback(_number(student, "training_energy_j"), *joules)
     methods = [student.shared["training_energy_method"], *(x.shared["energy_method"] for x in (student, teacher))]
-    return CellGains(student, teacher, gains, *wer, hours, None if hours is None else weakest(*methods))
+    return CellGains(student, teacher, gains, error, hours, None if hours is None else weakest(*methods))
 
 
 def _number(cell: CellSummary, name: str) -> float | None:
@@ -260,17 +267,28 @@ def _gain(student: CellSummary, teacher: CellSummary, metric: str) -> Gain:
     return Gain(ratio.value, ratio.low, ratio.high) if ratio else Gain(why="not measured")
 
 
-def _wer(
-    student: Counted | RecountError | None, teacher: Counted | RecountError | None
-) -> tuple[float | None, float | None, float | None]:
-    """Return the difference of the error rates with its interval; nothing where the texts do not allow it."""
-    if not isinstance(student, Counted) or not isinstance(teacher, Counted):
-        return None, None, None
+def _error(
+    student: CellSummary, teacher: CellSummary, counted: Mapping[CellKey, Counted | RecountError]
+) -> Difference | None:
+    """Return the difference of the primary error rates; None where the texts, or the two suites, do not allow it."""
+    ours, theirs = (counted.get(cell_of(cell.shared)) for cell in (student, teacher))
+    rates = {comparability.primary(cell.shared) for cell in (student, teacher)}
+    if not isinstance(ours, Counted) or not isinstance(theirs, Counted) or len(rates) > 1:
+        return None
     try:
-        found = error_rates.difference(teacher, student, "wer")
+        return error_rates.difference(theirs, ours, rates.pop())
     except RecountError:
-        return None, None, None
-    return (None, None, None) if found is None else (found.value, found.low, found.high)
+        return None
+
+
+def _differences(cell_gains: CellGains) -> dict[str, float | None]:
+    """Return the difference of each error rate with the ends of its interval; only the primary one is told."""
+    found = cell_gains.error and (cell_gains.error.value, cell_gains.error.low, cell_gains.error.high)
+    return {
+        f"{rate}_difference{end}": value if rate == cell_gains.rate else None
+        for rate in RATES
+        for end, value in zip(("", "_low", "_high"), found or (None, None, None), strict=True)
+    }
 
 
 def _row(cell_gains: CellGains) -> dict[str, Any]:
@@ -285,9 +303,7 @@ def _row(cell_gains: CellGains) -> dict[str, Any]:
         "teacher": cell_gains.teacher.shared["variant"],
         "steps": as_text(shared["steps"]),
         **gains,
-        "wer_difference": cell_gains.wer,
-        "wer_difference_low": cell_gains.wer_low,
-        "wer_difference_high": cell_gains.wer_high,
+        **_differences(cell_gains),
         **{name: _number(cell_gains.student, name) for name in ("training_s", "training_energy_j")},
         "training_energy_method": as_text(shared["training_energy_method"]),
         "payback_audio_h": cell_gains.payback_audio_h,

@@ -1,7 +1,7 @@
 """Which cells may be ranked by what they save: those shown to recognise about as well as their teacher."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +12,8 @@ from greenbench.analysis.cells import CellSummary, median_of
 from greenbench.analysis.error_rates import CellKey, Counted, RecountError, cell_of, known
 from greenbench.analysis.gains import Alike, Count, alike, comparable, read, recount, teacher_of
 from greenbench.errors import InputError, did_you_mean
+from greenbench.metrics import METRICS, RATES
+from greenbench.results.comparability import primary
 from greenbench.text.population import n_speakers
 
 MLPERF_SHARE = 0.99
@@ -23,9 +25,10 @@ class Gate:
     """How good a cell must be before its speed and energy are ranked.
 
     Attributes:
-        rule: ``margin``: the 95 % interval of its WER less its reference's ends below the margin (non-inferiority;
-            a lower WER is always inside). ``mlperf-99``: 1 - WER is at least 99 % of the reference's. ``none``.
-        margin: of the first rule, a fraction of the words.
+        rule: ``margin``: the 95 % interval of its error rate less its reference's ends below the margin
+            (non-inferiority; a lower rate is always inside). ``mlperf-99``: 1 - rate is at least 99 % of the
+            reference's. ``none``. The rate is that which the suite calls primary, WER by default.
+        margin: of the first rule, a fraction of the words, or of the characters.
         reference: the variant that all are compared with; by default each with its own teacher, and a variant
             whose teacher is not among the results is its own reference.
     """
@@ -61,17 +64,23 @@ def parse(text: str | None, reference: str | None = None) -> Gate:
     raise InputError(f"--gate '{text}': write margin:1.0pp (percentage points), mlperf-99 or none")
 
 
-def describe(gate: Gate) -> str | None:
-    """Say in a sentence what the gate asks; None where it asks nothing."""
+def describe(gate: Gate, primaries: Collection[str] = RATES[:1]) -> str | None:
+    """Say in a sentence what the gate asks; None where it asks nothing.
+
+    Args:
+        gate: what is asked.
+        primaries: the error rates by which the cells in question are judged.
+    """
+    rates = " or ".join(METRICS[name].label for name in RATES if name in primaries)
     whose = (
         f"that of {gate.reference}"
         if gate.reference
         else "its reference's (the base model, or the teacher of a student), where that was measured"
     )
     rules = {
-        "margin": f"whose WER is shown to be at most {100 * gate.margin:.1f} pp above {whose} "
+        "margin": f"whose {rates} is shown to be at most {100 * gate.margin:.1f} pp above {whose} "
         "(95 % interval over speakers, on the same utterances)",
-        "mlperf-99": f"whose word accuracy (1 - WER) is at least 99 % of {whose} (MLPerf's rule)",
+        "mlperf-99": f"whose accuracy (1 - {rates}) is at least 99 % of {whose} (MLPerf's rule)",
     }
     return f"Speed and energy are ranked among the cells {rules[gate.rule]}." if gate.rule in rules else None
 
@@ -103,12 +112,12 @@ def judged(cells: Iterable[CellSummary], gate: Gate, count: Count) -> dict[CellK
     Raises:
         InputError: the reference that the gate names is among none of the lines.
     """
-    measured = [line for line in cells if median_of(line, "wer") is not None]
+    measured = [line for line in cells if median_of(line, primary(line.shared)) is not None]
     if gate.rule == "none":
         return {}
     if gate.reference is not None:
         _check_reference(gate.reference, measured)
-    known_lines = alike(measured, "wer")
+    known_lines = alike(measured, RATES[0])
     pairs = [(line, _reference(line, gate.reference, known_lines)) for line in measured]
     compared = [line for pair in pairs if pair[1] is not None for line in pair]
     counted = count({cell_of(line.shared) for line in compared if line is not None}) if gate.rule == "margin" else {}
@@ -120,48 +129,55 @@ def _reason(
     line: CellSummary, reference: CellSummary | None, gate: Gate, counted: Mapping[CellKey, Counted | RecountError]
 ) -> str | None:
     """Say why a cell is kept out, or return None; without a reference it is its own, unless the gate names one."""
+    rate = primary(line.shared)
     if reference is None:
         own = gate.reference in (None, line.shared["variant"])
-        return None if own else f"no comparable cell of {gate.reference} to compare its WER with"
+        return None if own else f"no comparable cell of {gate.reference} to compare its {METRICS[rate].label} with"
     if gate.rule == "mlperf-99":
-        return _below_share(line, reference)
-    return _beyond_margin(gate.margin, counted[cell_of(line.shared)], counted[cell_of(reference.shared)])
+        return _below_share(line, reference, rate)
+    return _beyond_margin(gate.margin, counted[cell_of(line.shared)], counted[cell_of(reference.shared)], rate)
 
 
 def _check_reference(name: str, measured: Iterable[CellSummary]) -> None:
     valid = {str(line.shared["variant"]) for line in measured}
     if name not in valid:
-        raise InputError(f"--reference {name}: no cell of that variant has a WER here. {did_you_mean(name, valid)}")
+        raise InputError(
+            f"--reference {name}: no cell of that variant has an error rate here. {did_you_mean(name, valid)}"
+        )
 
 
 def _reference(line: CellSummary, name: str | None, measured: Alike) -> CellSummary | None:
     """Find what a line is compared with: the named variant, or its teacher's teacher as far up as was measured."""
-    return comparable(line, name, measured, "wer") if name is not None else teacher_of(line, measured, "wer")
+    return comparable(line, name, measured, RATES[0]) if name is not None else teacher_of(line, measured, RATES[0])
 
 
-def _beyond_margin(margin: float, counted: Counted | RecountError, reference: Counted | RecountError) -> str | None:
+def _beyond_margin(
+    margin: float, counted: Counted | RecountError, reference: Counted | RecountError, rate: str
+) -> str | None:
     """Say why a cell is not shown to be inside the margin, or return None."""
+    label = METRICS[rate].label
     try:
-        found = error_rates.difference(known(reference), known(counted), "wer")
+        found = error_rates.difference(known(reference), known(counted), rate)
     except RecountError as error:
-        return f"its WER cannot be compared with its reference's: {error}"
+        return f"its {label} cannot be compared with its reference's: {error}"
     if found is None:
-        return "too few utterances to compare its WER with its reference's"
+        return f"too few utterances to compare its {label} with its reference's"
     if n_speakers(error_rates.unit(known(counted))) == 1:
-        return "all utterances are of one speaker, so nobody knows what its WER costs others"
+        return f"all utterances are of one speaker, so nobody knows what its {label} costs others"
     if found.high <= margin:
         return None
     where = "outside" if found.low > margin else "not shown to be inside"
     value, low, high = (100 * x for x in (found.value, found.low, found.high))
-    return f"{where} the WER margin: {value:+.1f} pp [{low:.1f}, {high:.1f}] against {100 * margin:.1f} pp"
+    return f"{where} the {label} margin: {value:+.1f} pp [{low:.1f}, {high:.1f}] against {100 * margin:.1f} pp"
 
 
-def _below_share(line: CellSummary, reference: CellSummary) -> str | None:
-    """Say by how much a cell misses MLPerf's share of its reference's word accuracy, or return None."""
-    wer, reference_wer = median_of(line, "wer"), median_of(reference, "wer")
-    assert wer is not None
-    assert reference_wer is not None
-    if 1 - wer >= MLPERF_SHARE * (1 - reference_wer):
+def _below_share(line: CellSummary, reference: CellSummary, rate: str) -> str | None:
+    """Say by how much a cell misses MLPerf's share of its reference's accuracy, or return None."""
+    own, theirs = median_of(line, rate), median_of(reference, rate)
+    assert own is not None
+    assert theirs is not None
+    if 1 - own >= MLPERF_SHARE * (1 - theirs):
         return None
-    share = f"{100 * (1 - wer):.2f} % against 99 % of {100 * (1 - reference_wer):.2f} %"
-    return f"below 99 % of the word accuracy of {reference.shared['variant']}: {share}"
+    share = f"{100 * (1 - own):.2f} % against 99 % of {100 * (1 - theirs):.2f} %"
+    kind = "word" if rate == RATES[0] else "character"
+    return f"below 99 % of the {kind} accuracy of {reference.shared['variant']}: {share}"

@@ -8,18 +8,18 @@ from typing import Any
 from greenbench.analysis.cells import CellSummary
 from greenbench.analysis.error_rates import cell_of
 from greenbench.analysis.gains import alike, parent_of
-from greenbench.metrics import missing
+from greenbench.metrics import RATES, missing
 from greenbench.models.ancestry import NO_REFERENCE, STATED, identity, is_stated, sought
-from greenbench.results.comparability import columns, value
+from greenbench.results.comparability import columns, primary, value
 
 Row = Mapping[Any, Any]
 
 
 def parents(rows: Sequence[Row]) -> list[Row | None]:
-    """Return each line's nearest ancestor among those whose WER may be compared with its own, None where none is."""
+    """Return each line's nearest ancestor among those whose error rate may be compared with its own, or None."""
     lines = [CellSummary(row) for row in rows]
-    known = alike(lines, "wer")
-    found = [parent_of(line, known, "wer") for line in lines]
+    known = alike(lines, RATES[0])
+    found = [parent_of(line, known, RATES[0]) for line in lines]
     return [None if parent is None else parent.shared for parent in found]
 
 
@@ -39,7 +39,7 @@ def notes(rows: Sequence[Row]) -> list[str | None]:
 
     A model that nothing says to be made from another lacks one only among others: alone it is compared with nothing.
     """
-    scored = [row for row in rows if not missing(row["wer"])]
+    scored = [row for row in rows if not missing(row[primary(row)])]
     with_parents = list(zip(scored, parents(scored), strict=True))
     together = Counter(map(_conditions, scored))
     linked = {cell_of(row) for pair in with_parents if pair[1] is not None for row in pair if row is not None}
@@ -50,7 +50,7 @@ def notes(rows: Sequence[Row]) -> list[str | None]:
 
 
 def _conditions(row: Row) -> str:
-    return str([value(row, name) for name in columns("wer")])
+    return str([value(row, name) for name in columns(RATES[0])])
 
 
 def _descends(row: Row) -> bool:

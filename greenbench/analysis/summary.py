@@ -24,7 +24,7 @@ SETTING = ("dataset", "device", "scenario", "batch_size")
 ENERGY = "energy_j_per_audio_s"
 
 LED = ("rtfx", "server_rate_hz", ENERGY)
-"""The metrics other than WER of which a line can be the best, and that vary from window to window."""
+"""The metrics other than error rates of which a line can be the best, and that vary from window to window."""
 
 LINKS = (
     *CELL,
@@ -34,7 +34,7 @@ LINKS = (
     "ancestors_from",
     "steps",
     "decoding",
-    "wer",
+    *metrics.RATES,
     *comparability.COUNTING,
     "data_hash",
 )
@@ -121,7 +121,10 @@ def _objects(found: Sequence[CellSummary], names: Iterable[str]) -> dict[str, li
 
 
 def _links(cell: CellSummary) -> dict[str, Any]:
-    return {**{name: cell.shared.get(name) for name in LINKS}, "wer": cells.median_of(cell, "wer")}
+    return {
+        **{name: cell.shared.get(name) for name in LINKS},
+        **{rate: cells.median_of(cell, rate) for rate in metrics.RATES},
+    }
 
 
 def _spread(metric: str, found: Sequence[CellSummary]) -> dict[str, Any]:
@@ -192,7 +195,7 @@ def _key(lines: pd.DataFrame, names: Iterable[str]) -> "pd.Series[Any]":
 def interval(line: Mapping[Any, Any], metric: str) -> tuple[float, float]:
     """Return a line's range: of ``wer`` and ``cer`` the interval where known, else least and most."""
     ends = f"{metric}_ci_low", f"{metric}_ci_high"
-    if metric in ("wer", "cer") and not any(metrics.missing(line[end]) for end in ends):
+    if metric in metrics.RATES and not any(metrics.missing(line[end]) for end in ends):
         return line[ends[0]], line[ends[1]]
     return line[f"{metric}_min"], line[f"{metric}_max"]
 

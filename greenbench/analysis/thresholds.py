@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from greenbench.analysis.compare import check_metrics
-from greenbench.analysis.findings import RATES, CellComparison, Comparison, MetricFinding
+from greenbench.analysis.findings import CellComparison, Comparison, MetricFinding
 from greenbench.errors import InputError
-from greenbench.metrics import METRICS
+from greenbench.metrics import METRICS, RATES
 
 _FORM = re.compile(r"(?P<metric>\w+):(?P<sign>[+-])(?P<number>\d+(?:\.\d+)?)(?P<unit>%|pp)")
 

@@ -137,12 +137,15 @@ def duration(seconds: float) -> str:
 
 def describe_row(row: Mapping[str, Any]) -> str:
     """Say in one line what became of a cell or repeat."""
+    from greenbench.metrics import METRICS
+    from greenbench.results.comparability import primary
     from greenbench.results.flags import explain
 
     if row["status"] != "ok":
         return f"{row['status']}: {row['reason']}"
-    wer = "WER none" if row["wer"] is None else f"WER {100 * row['wer']:.2f} %"
+    rate = primary(row)
+    errors = f"{METRICS[rate].label} " + ("none" if row[rate] is None else f"{100 * row[rate]:.2f} %")
     energy = row["energy_j_per_audio_s"]
     joules = f", {energy:.3g} J per audio second ({row['energy_method']})" if energy is not None else ""
     flags = f"  flags: {explain(row['flags'], row['flag_notes'])}" if row["flags"] else ""
-    return f"repeat {row['repeat']}: {wer}, RTFx {row['rtfx']:.2f}{joules}{flags}"
+    return f"repeat {row['repeat']}: {errors}, RTFx {row['rtfx']:.2f}{joules}{flags}"

@@ -98,7 +98,8 @@ def rescore(
     as_json: Json = False,
 ) -> None:
     """Score measured texts again, without a model: by other rules, or by the present form of the rows' own."""
-    from greenbench.report import scores
+    from greenbench.metrics import METRICS
+    from greenbench.report import data, scores
     from greenbench.results import frames, rescore
 
     if amend == bool(normalizer):
@@ -111,7 +112,7 @@ def rescore(
     if as_json:
         echo(scores.figures(rows, found).to_json(orient="records", indent=2))
     else:
-        print_table("WER % [95 % interval]", scores.table(rows, found), as_json)
+        print_table(f"{METRICS[data.primary(rows)].label} % [95 % interval]", scores.table(rows, found), as_json)
     asked = {name.partition("+")[0] for name in normalizer or ()}
     print_misfits(found[found["normalizer"].str.partition("@")[0].isin(asked)])
 
@@ -190,8 +191,9 @@ def compare(
     limits = [thresholds.parse(text) for text in fail_on]
     compare.check_metrics(metrics, "--metric")
     compare.check_across(across)
-    wanted = dict.fromkeys([*(metrics or compare.DEFAULT_METRICS), *(limit.metric for limit in limits)])
-    comparison = compare.compare(select(baseline), select(new), list(wanted), across)
+    a, b = select(baseline), select(new)
+    wanted = dict.fromkeys([*(metrics or compare.usual_metrics(a, b)), *(limit.metric for limit in limits)])
+    comparison = compare.compare(a, b, list(wanted), across)
     failures = thresholds.regressions(comparison, limits)
     print_comparison(comparison, failures, as_json)
     if failures:

@@ -201,7 +201,9 @@ def _accuracy(job: Job, window: Window, is_synthetic: bool) -> tuple[dict[str, A
 
     how = scorers.create(job.suite.normalizer)
     foreign = normalizers.non_english_pct(spoken.reference for spoken in window.spoken)
-    scored: dict[str, Any] = {"normalizer": how.normalizer, "scorer": how.scorer, "non_english_pct": foreign}
+    scored: dict[str, Any] = {
+        "normalizer": how.normalizer, "scorer": how.scorer, "primary": job.suite.primary, "non_english_pct": foreign,
+    }  # fmt: skip
     if is_synthetic:
         return {}, scored
     texts = [(spoken.reference, window.texts[spoken.utterance_id], spoken.speaker) for spoken in window.spoken]

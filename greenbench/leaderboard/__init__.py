@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from greenbench.analysis import gains, gate
-from greenbench.analysis.cells import median_of
 from greenbench.analysis.error_rates import cell_of
 from greenbench.analysis.gate import Gate
 from greenbench.errors import InputError, StoreError
@@ -17,7 +16,9 @@ from greenbench.files import whole
 from greenbench.files.limits import Limits
 from greenbench.hardware import platforms
 from greenbench.leaderboard import among, documents, history, ranking, site, standing
+from greenbench.metrics import RATES
 from greenbench.results import frames, store
+from greenbench.results.comparability import primary
 from greenbench.sharing import merge, share, submission
 from greenbench.sharing.entry import read_digest
 from greenbench.sharing.merge import Refused
@@ -174,13 +175,12 @@ def _publication(
         raise StoreError("the runs hold no rows yet. Let a run finish a cell, then publish again.")
     home = gains.read(folders)
     cells = [line for of_run in home.values() for line in of_run]
-    with_wer = {cell_of(line.shared) for line in cells if median_of(line, "wer") is not None}
-    counted = gains.recount(home, with_wer)
+    counted = gains.recount(home, {cell_of(line.shared) for line in cells if line.spreads.keys() & set(RATES)})
     outside = gate.judged(cells, asked, lambda _wanted: counted)
     boards, failed = ranking.boards(rows, descriptions, outside, counted, asked.by_parent)
     return documents.Publication(
         title=title,
-        gate=gate.describe(asked),
+        gate=gate.describe(asked, {primary(line.shared) for line in cells}),
         boards=boards,
         platforms=platforms.platforms(descriptions),
         failed=failed,

@@ -6,12 +6,18 @@ from typing import Any
 
 from greenbench.analysis.error_rates import Counted
 from greenbench.analysis.summary import ENERGY
+from greenbench.results.comparability import primary
 
 SummaryLine = Mapping[str, Any]
 """A line of ``summary.summary``."""
 
-RANKED = (ENERGY, "rtfx", "model_bytes", "wer")
-"""The metrics that a board ranks by; all but WER only among entries that pass the gate."""
+COSTS = (ENERGY, "rtfx", "model_bytes")
+"""The metrics that a board ranks by among entries that pass the gate; all are ranked by primary error rate, too."""
+
+
+def ranked(line: Mapping[Any, Any]) -> tuple[str, ...]:
+    """Return the metrics that the board of a line ranks by."""
+    return (*COSTS, primary(line))
 
 
 @dataclass(frozen=True)
@@ -19,10 +25,10 @@ class Score:
     """One figure of an entry.
 
     Attributes:
-        value: of energy and speed the mean over processes, of WER the median of the windows.
-        low, high: the 95 % interval: Student's t over processes, for WER that over speakers; equal to the value where
-            nothing varies.
-        n: processes, utterances for WER, 1 for what does not vary.
+        value: of energy and speed the mean over processes, of error rates the median of the windows.
+        low, high: the 95 % interval: Student's t over processes, for error rates that over speakers; equal to the value
+            where nothing varies.
+        n: processes, utterances for error rates, 1 for what does not vary.
     """
 
     value: float
@@ -39,8 +45,8 @@ class BoardEntry:
         id: digest of the cell, fit for a file's name.
         label: the variant, and the run where the variant alone is ambiguous.
         line: of ``summary.summary``.
-        scores: by metric of ``RANKED``; without those that were not measured or are unknown.
-        counted: the errors of its texts, by which WER is ranked; None where they are not available.
+        scores: by metric of ``ranked``; without those that were not measured or are unknown.
+        counted: the errors of its texts, by which its error rate is ranked; None where they are not available.
     """
 
     id: str
@@ -51,7 +57,7 @@ class BoardEntry:
 
     @property
     def note(self) -> str | None:
-        """A note next to its rank: that its WER has no reference here, or that the suite states its reference."""
+        """A note next to its rank: that it has no reference here, or that the suite states its reference."""
         note: str | None = self.line["reference_note"]
         return note
 
@@ -61,8 +67,8 @@ class RankedPlace:
     """An entry's place in a ranking.
 
     Attributes:
-        rank: 1 + the number of entries that are shown to be better: by WER on the same utterances, see ``contest``, by
-            other metrics where the interval ends before this one's begins.
+        rank: 1 + the number of entries that are shown to be better: by error rate on the same utterances, see
+            ``contest``, by other metrics where the interval ends before this one's begins.
         is_shared: whether another entry has the same rank.
         entry: whose place it is.
         score: what it is ranked by.
@@ -81,7 +87,7 @@ class Ranking:
     """Entries ranked by one metric.
 
     Attributes:
-        metric: from ``RANKED``.
+        metric: from ``ranked``.
         scope: what the energy covers; None for other metrics.
         kind: ``measured`` or ``estimated``; None for other metrics.
         places: from the first to the last.

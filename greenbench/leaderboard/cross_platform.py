@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from greenbench.analysis.summary import ENERGY
 from greenbench.hardware.platforms import Platform
-from greenbench.leaderboard.board import RANKED, Board, BoardEntry, Score
+from greenbench.leaderboard.board import Board, BoardEntry, Score, ranked
 from greenbench.leaderboard.documents import covers
 from greenbench.leaderboard.ranking import energy_scope, known_as
 from greenbench.metrics import METRICS
@@ -38,7 +38,7 @@ def comparisons(boards: Iterable[Board], platforms: Mapping[str, Platform]) -> l
     """Return the entries that were measured under equal conditions, without flags, on at least two platforms."""
     groups: dict[str, list[tuple[Board, BoardEntry]]] = {}
     for board in boards:
-        unfit = {one.entry.id for one in board.unranked if one.metrics == RANKED}
+        unfit = {one.entry.id for one in board.unranked if one.metrics == ranked(one.entry.line)}
         for entry in board.entries:
             if entry.id not in unfit:
                 groups.setdefault(_key(entry), []).append((board, entry))
@@ -55,10 +55,11 @@ def _key(entry: BoardEntry) -> str:
 def _comparison(group: Sequence[tuple[Board, BoardEntry]], platforms: Mapping[str, Platform]) -> PlatformComparison:
     scopes = list(dict.fromkeys(energy_scope(entry.line) for _, entry in group if ENERGY in entry.scores))
     line = group[0][1].line
+    rate = comparability.primary(line)
     named = [str(line["variant"]), str(line["dataset"]), str(line["scenario"]), f"batch size {line['batch_size']}"]
     return PlatformComparison(
         label=" · ".join([*named, str(comparability.value(line, "protocol"))]),
-        headings=("device", "threads", METRICS["rtfx"].label, *_energies(scopes), "WER"),
+        headings=("device", "threads", METRICS["rtfx"].label, *_energies(scopes), METRICS[rate].label),
         rows=tuple(
             PlatformRow(entry.id, platforms[board.platform].name, tuple(_cells(entry, scopes)))
             for board, entry in group
@@ -78,7 +79,7 @@ def _cells(entry: BoardEntry, scopes: Sequence[tuple[str | None, str | None]]) -
     yield _figure("rtfx", scores.get("rtfx"))
     for one in scopes:
         yield _figure(ENERGY, scores.get(ENERGY) if energy_scope(line) == one else None)
-    yield _figure("wer", scores.get("wer"))
+    yield _figure(comparability.primary(line), scores.get(comparability.primary(line)))
 
 
 def _figure(metric: str, score: Score | None) -> tuple[str, float | None]:

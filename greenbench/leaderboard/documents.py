@@ -20,7 +20,10 @@ from greenbench.sharing.merge import Refused
 
 FORMAT = "greenbench-leaderboard/1"
 
-HEADINGS = {ENERGY: "Energy per second of audio", "rtfx": "Speed", "model_bytes": "Size", "wer": "Word error rate"}
+HEADINGS = {
+    ENERGY: "Energy per second of audio", "rtfx": "Speed", "model_bytes": "Size", "wer": "Word error rate",
+    "cer": "Character error rate",
+}  # fmt: skip
 
 COVERS = {"cpu": "CPU packages", "dram": "memory", "gpu": "GPU boards", "system": "the whole machine"}
 """The parts of an energy's scope, for people."""
@@ -38,7 +41,7 @@ class Publication:
 
     Attributes:
         title: of the site.
-        gate: the condition on the WER for rankings by the other metrics, in a sentence; None without a gate.
+        gate: the condition on the error rate for rankings by the other metrics, in a sentence; None without a gate.
         boards: platform by platform.
         platforms: their cards by id.
         failed: lines of cells without a result.

@@ -16,8 +16,18 @@ from greenbench.analysis.error_rates import CellKey, Counted, RecountError, cell
 from greenbench.analysis.summary import ENERGY
 from greenbench.hardware import platforms
 from greenbench.leaderboard import grades
-from greenbench.leaderboard.board import RANKED, Board, BoardEntry, RankedPlace, Ranking, Score, SummaryLine, Unranked
-from greenbench.metrics import METRICS
+from greenbench.leaderboard.board import (
+    COSTS,
+    Board,
+    BoardEntry,
+    RankedPlace,
+    Ranking,
+    Score,
+    SummaryLine,
+    Unranked,
+    ranked,
+)
+from greenbench.metrics import METRICS, RATES
 from greenbench.results import comparability
 from greenbench.results.flags import RANKABLE, explain
 from greenbench.results.record import CELL
@@ -45,7 +55,7 @@ def boards(
         rows: from ``frames.load``.
         runs: the ``run.json`` of each run.
         outside: from ``gate.outside``.
-        counted: the errors of cells' texts, by which their WER is ranked.
+        counted: the errors of cells' texts, by which their error rate is ranked.
         by_parent: whether cells are compared with their own parents, see ``Gate.by_parent``.
 
     Returns:
@@ -58,13 +68,13 @@ def boards(
     scores = _scores(rows, lines)
     texts = {entry_id(dict(zip(CELL, cell, strict=True))): of_cell for cell, of_cell in counted.items()
              if isinstance(of_cell, Counted)}  # fmt: skip
-    ranked: list[Board] = []
+    found: list[Board] = []
     for home in platform.unique():
         settings = summary.settings(lines[platform == home])
         own = [_board(home, setting, scores, started, texts) for setting in settings]
-        ranked += sorted(own, key=lambda board: not board.rankings)  # those on which nothing is ranked come last
+        found += sorted(own, key=lambda board: not board.rankings)  # those on which nothing is ranked come last
     failed = lines[lines["status"] != "ok"].to_dict("records")
-    return ranked, [{str(k): v for k, v in line.items()} for line in failed]
+    return found, [{str(k): v for k, v in line.items()} for line in failed]
 
 
 def _board(
@@ -79,16 +89,17 @@ def _board(
     entries = [BoardEntry(id_, str(line["label"]), line, scores[id_], texts.get(id_))
                for id_, line in zip(ids, lines, strict=True)]  # fmt: skip
     values = {name: comparability.value(lines[0], name) for name in comparability.KEY}
+    by, usual = ranked(lines[0]), (comparability.PRIMARY, RATES[0])  # what every board had is in no id
     unfit = {entry.id: reason for entry in entries if (reason := _unfit(entry))} | _superseded(entries, started)
-    unranked = [Unranked(entry, RANKED, unfit[entry.id]) for entry in entries if entry.id in unfit]
+    unranked = [Unranked(entry, by, unfit[entry.id]) for entry in entries if entry.id in unfit]
     field = _named([entry for entry in entries if entry.id not in unfit])
     rankings: list[Ranking] = []
-    for metric in RANKED:
+    for metric in by:
         kept_out = {entry.id: reason for entry in field if (reason := _not_by(metric, entry))}
         unranked += [Unranked(entry, (metric,), kept_out[entry.id]) for entry in field if entry.id in kept_out]
         rankings += _rankings(metric, [entry for entry in field if entry.id not in kept_out])
     return Board(
-        id=_slug(f"{setting.label}", home, *map(str, values.values())),
+        id=_slug(f"{setting.label}", home, *(str(value) for name, value in values.items() if (name, value) != usual)),
         label=setting.label,
         platform=home,
         setting=values,
@@ -132,10 +143,10 @@ def _superseded(entries: Iterable[BoardEntry], started: Mapping[str, str]) -> di
 def _not_by(metric: str, entry: BoardEntry) -> str | None:
     """Say why an entry is not ranked by a metric, or return None."""
     line = entry.line
-    if metric != "wer" and line["outside"]:
+    if metric in COSTS and line["outside"]:
         return str(line["outside"])
-    if "wer" not in entry.scores:
-        return "no WER, so its accuracy is unknown"
+    if comparability.primary(line) not in entry.scores:
+        return f"no {METRICS[comparability.primary(line)].label}, so its accuracy is unknown"
     if metrics.missing(line[metric]):
         return "not measured"
     if metric not in entry.scores or (metric in REPEATED and line["n_rounds"] < MIN_PROCESSES):
@@ -173,8 +184,9 @@ def energy_scope(line: SummaryLine) -> tuple[str | None, str | None]:
 
 def _places(metric: str, entries: Sequence[BoardEntry]) -> tuple[RankedPlace, ...]:
     scores = [entry.scores[metric] for entry in entries]
-    if metric == "wer":
-        numbers = contest.ranks([Contestant(e.scores[metric].low, e.scores[metric].high, e.counted) for e in entries])
+    if metric in RATES:
+        field = [Contestant(e.scores[metric].low, e.scores[metric].high, e.counted, metric) for e in entries]
+        numbers = contest.ranks(field)
     else:
         numbers = ranks(scores, METRICS[metric].better == "higher")
     places = [
@@ -211,7 +223,7 @@ def _scores(rows: pd.DataFrame, lines: pd.DataFrame) -> dict[str, dict[str, Scor
     by_entry = {}
     for line in lines.to_dict("records"):
         own = windows.get(entry_id(line), [])
-        scored = {metric: _score(metric, line, own) for metric in RANKED}
+        scored = {metric: _score(metric, line, own) for metric in ranked(line)}
         by_entry[entry_id(line)] = {metric: score for metric, score in scored.items() if score is not None}
     return by_entry
 
@@ -220,7 +232,7 @@ def _score(metric: str, line: Mapping[Any, Any], windows: Iterable[Mapping[Any, 
     value = line[metric]
     if pd.isna(value):
         return None
-    if metric == "wer":
+    if metric in RATES:
         low, high = summary.interval(line, metric)
         return Score(float(value), float(low), float(high), int(line["n_utterances"]))
     if metric not in REPEATED:

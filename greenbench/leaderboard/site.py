@@ -14,7 +14,7 @@ from greenbench.analysis import summary
 from greenbench.assets import style
 from greenbench.hardware.platforms import Platform
 from greenbench.leaderboard import grades, history
-from greenbench.leaderboard.board import RANKED, Board, BoardEntry, RankedPlace, Ranking
+from greenbench.leaderboard.board import COSTS, Board, BoardEntry, RankedPlace, Ranking
 from greenbench.leaderboard.cross_platform import comparisons
 from greenbench.leaderboard.documents import Publication, heading, interval, metric_names, span
 from greenbench.leaderboard.ranking import Description
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 _SETTING = {
     "protocol": "protocol", "device_name": "device", "threads": "threads", "batching": "batching",
-    "arrivals": "arrivals", "normalizer": "normaliser", "scorer": "scorer", "timed_region": "timed region",
-    "data_hash": "digest of the data",
+    "arrivals": "arrivals", "normalizer": "normaliser", "scorer": "scorer", "primary": "judged by",
+    "timed_region": "timed region", "data_hash": "digest of the data",
 }  # fmt: skip
 """The conditions of measurement that a board shows below its name: column -> label."""
 
@@ -103,7 +103,7 @@ def _environment(publication: Publication, content: history.BoardDocument) -> "E
         style=Markup(style() + own), script=Markup(script),  # noqa: S704
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         heading=heading, interval=interval, span=span, metric_names=metric_names, quantity=quantity,
-        n_metrics=len(RANKED), label=lambda metric: METRICS[metric].label, levels=LEVELS,
+        n_metrics=len(COSTS) + 1, label=lambda metric: METRICS[metric].label, levels=LEVELS,
         standings=publication.standings,
     )  # fmt: skip
     return environment

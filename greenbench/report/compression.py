@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from greenbench.analysis.gains import GAINS, CellGains, Gain, weakest
+from greenbench.metrics import METRICS, RATES
 from greenbench.models.ancestry import is_stated
 from greenbench.provenance import Mixed
 from greenbench.report import layout, terminal
@@ -15,8 +16,8 @@ PAYS_BACK = "pays back after"
 _PLACE = ("against", "dataset", "scenario")
 
 LEGEND = (
-    "factors are reference / variant (of speed variant / reference) with 95 % intervals over rounds, WER is the "
-    "variant's less its reference's on the same utterances with its 95 % interval over speakers; the training has "
+    "factors are reference / variant (of speed variant / reference) with 95 % intervals over rounds, WER (or CER) is "
+    "the variant's less its reference's on the same utterances with its 95 % interval over speakers; the training has "
     "paid back once so much audio was transcribed"
 )
 
@@ -30,7 +31,8 @@ def table(all_gains: Iterable[CellGains]) -> list[dict[str, Any]]:
     ordered = sorted(
         all_gains, key=lambda d: [str(d.student.shared[name]) for name in ("dataset", "scenario", "variant")]
     )
-    lines = [_line(gains) for gains in ordered]
+    rates = {gains.rate for gains in ordered}
+    lines = [_line(gains, [name for name in RATES if name in rates]) for gains in ordered]
     used = [name for name in (lines[0] if lines else ()) if any(line[name] for line in lines)]
     return [{name: line[name] for name in used} for line in lines]
 
@@ -58,7 +60,7 @@ def shown(all_gains: Sequence[CellGains]) -> tuple[str, list[dict[str, str]]]:
     return title, lines
 
 
-def _line(gains: CellGains) -> dict[str, str | None]:
+def _line(gains: CellGains, rates: Sequence[str]) -> dict[str, str | None]:
     shared = gains.student.shared
     return {
         "variant": str(shared["variant"]),
@@ -66,7 +68,7 @@ def _line(gains: CellGains) -> dict[str, str | None]:
         "dataset": str(shared["dataset"]),
         "scenario": terminal.scenario(shared),
         **{HEADINGS[name]: energy(gains) if name == "energy" else factor(gains.gains[name]) for name in GAINS},
-        "WER, points": difference(gains),
+        **{f"{METRICS[rate].label}, points": difference(gains) if rate == gains.rate else None for rate in rates},
         PAYS_BACK: pay_back(gains),
     }
 
@@ -93,10 +95,11 @@ def energy(gains: CellGains) -> str | None:
 
 
 def difference(gains: CellGains) -> str | None:
-    """Write the difference in WER in percentage points with its interval."""
-    if gains.wer is None or gains.wer_low is None or gains.wer_high is None:
+    """Write the difference in the primary error rate in percentage points with its interval."""
+    if gains.error is None:
         return None
-    return f"{100 * gains.wer:+.2f} [{100 * gains.wer_low:+.2f}, {100 * gains.wer_high:+.2f}]"
+    value, low, high = (100 * x for x in (gains.error.value, gains.error.low, gains.error.high))
+    return f"{value:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def pay_back(gains: CellGains) -> str | None:

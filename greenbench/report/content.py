@@ -13,7 +13,9 @@ from greenbench.analysis.error_rates import CellKey, Counted, RecountError, Text
 from greenbench.analysis.gains import CellGains, against_teachers
 from greenbench.analysis.gate import DEFAULT, Gate, describe, judged
 from greenbench.errors import StoreError
+from greenbench.metrics import RATES
 from greenbench.results import frames, store
+from greenbench.results.comparability import primary
 
 N_GAINS = 200
 """Compressed cells that are compared with their teachers."""
@@ -67,11 +69,11 @@ class Content:
         cells: the summary of each cell.
         runs: the ``run.json`` of each run.
         texts: of each cell's first window.
-        counted: the errors of the first ``N_COUNTED`` cells that have a WER, or why they cannot be counted.
+        counted: the errors of the first ``N_COUNTED`` cells that have an error rate, or why they cannot be counted.
         scores: as ``frames.load_scores`` gives them.
         power: as ``frames.load_power`` gives it.
         windows: as ``frames.load_windows`` gives them.
-        asked: what is asked of a cell's WER before it is ranked by speed and energy, from ``gate.describe``.
+        asked: what is asked of a cell's error rate before it is ranked by speed and energy, from ``gate.describe``.
         outside: which cells do not meet that, from ``gate.judged``.
         by_parent: whether cells are judged against their own parents, see ``Gate.by_parent``.
         all_gains: the first ``N_GAINS`` compressed cells against their teachers.
@@ -135,8 +137,8 @@ def together(parts: Sequence[RunContent], gate: Gate) -> Content:
         return counted
 
     outside = judged(lines.values(), gate, count)
-    with_wer = [cell for cell, line in lines.items() if any(row["wer"] is not None for row in line.rows)]
-    shown = with_wer[:N_COUNTED]
+    scored = [cell for cell, line in lines.items() if line.spreads.keys() & set(RATES)]
+    shown = scored[:N_COUNTED]
     count(shown)
     all_gains = against_teachers(lines.values(), count, N_GAINS)
     return Content(
@@ -148,7 +150,7 @@ def together(parts: Sequence[RunContent], gate: Gate) -> Content:
         _joined([each.scores for each in parts]),
         _joined([each.power for each in parts]),
         _joined([each.windows for each in parts]),
-        describe(gate),
+        describe(gate, {primary(line.shared) for line in lines.values()}),
         outside,
         gate.by_parent,
         all_gains,

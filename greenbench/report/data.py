@@ -13,7 +13,7 @@ from greenbench import metrics
 from greenbench.analysis import references, summary
 from greenbench.analysis.summary import Setting
 from greenbench.meters.energy import PARTS, part_column
-from greenbench.metrics import ACCURACY, ENERGY_UNITS, METRICS
+from greenbench.metrics import ACCURACY, ENERGY_UNITS, METRICS, RATES
 from greenbench.provenance import as_text
 from greenbench.report import sentences
 from greenbench.report.figures import BARS, LEADING, TABLE, TOTALS, Look, scale
@@ -25,11 +25,10 @@ FILTERS = {
 }  # fmt: skip
 """What a reader may narrow the page to -> its name for people."""
 
-_INTERVALS = ("wer", "cer")
 _SOURCE = {
     "protocol": "protocol", "threads": "threads", "compute_dtype": "computes in", "decoding": "decoding",
     "batching": "batching",
-    "normalizer": "normaliser", "scorer": "scorer", "data_hash": "data", "suite_hash": "suite",
+    "normalizer": "normaliser", "scorer": "scorer", "primary": "judged by", "data_hash": "data", "suite_hash": "suite",
 }  # fmt: skip
 
 
@@ -45,18 +44,25 @@ def drawn(lines: pd.DataFrame, settings: Sequence[Setting], look: Mapping[str, L
         ``metrics`` (how each is shown), ``looks``, ``facts`` (columns of text, one entry a line), ``values`` (of each
         metric all repeats of each line, or what stands for them) and ``ranges`` (intervals that are not of repeats).
     """
-    metrics = [name for name in METRICS if _shown(name, lines)]
+    metrics, rate = [name for name in METRICS if _shown(name, lines)], primary(lines)
     return {
+        "primary": rate,
         "metrics": {name: _metric(name) for name in metrics},
         "bars": [name for name in BARS if name in metrics],
         "table": [name for name in TABLE if name in metrics],
-        "leading": [name for name in LEADING if name in metrics],
+        "leading": [name for name in (rate, *LEADING) if name in metrics and name not in set(RATES) - {rate}],
         "filters": FILTERS,
         "looks": {variant: asdict(drawn_as) for variant, drawn_as in look.items()},
         "facts": {name: coded(column) for name, column in facts(lines, settings).items()},
         "values": {name: [_values(name, line) for line in _of(lines, name)] for name in metrics},
-        "ranges": {name: _ranges(lines, name) for name in _INTERVALS if name in metrics},
+        "ranges": {name: _ranges(lines, name) for name in RATES if name in metrics},
     }
+
+
+def primary(lines: pd.DataFrame) -> str:
+    """Return the error rate by which a page's lines are judged: CER where all are, else WER."""
+    found = set(map(comparability.primary, lines[["primary"]].to_dict("records")))
+    return found.pop() if len(found) == 1 else RATES[0]
 
 
 def pack(data: Any) -> str:
@@ -84,6 +90,7 @@ def facts(lines: pd.DataFrame, settings: Sequence[Setting]) -> dict[str, list[An
     standing = [sentences.standing(line) for line in narrow]
     return {
         **{name: lines[name].tolist() for name in ("variant", "dataset", "device", "scenario", "batch_size", "run_id")},
+        "primary": list(map(comparability.primary, lines[["primary"]].to_dict("records"))),
         "label": list(labels.values()),
         "setting": list(numbers.values()),
         "place": list(places.values()),
@@ -130,7 +137,7 @@ def _shown(metric: str, lines: pd.DataFrame) -> bool:
 def _metric(name: str) -> dict[str, Any]:
     factor, unit = scale(name)
     metric = METRICS[name]
-    kinds = {"rate": name in _INTERVALS, "energy": metric.unit in ENERGY_UNITS, "accuracy": name in ACCURACY}
+    kinds = {"rate": name in RATES, "energy": metric.unit in ENERGY_UNITS, "accuracy": name in ACCURACY}
     return {"label": metric.label, "unit": unit, "factor": factor, "better": metric.better, "about": metric.about,
             "whole": name in TOTALS, **kinds}  # fmt: skip
 

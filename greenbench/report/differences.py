@@ -6,8 +6,9 @@ from itertools import groupby
 from typing import Any
 
 from greenbench.analysis.cells import CellSummary
-from greenbench.analysis.findings import RATES, CellComparison, Comparison, MetricFinding
+from greenbench.analysis.findings import CellComparison, Comparison, MetricFinding
 from greenbench.analysis.thresholds import Regression
+from greenbench.metrics import RATES
 from greenbench.report.figures import number, quantity
 from greenbench.results import comparability
 from greenbench.results.record import CELL

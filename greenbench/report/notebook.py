@@ -13,15 +13,16 @@ import pandas as pd
 from greenbench.analysis import summary
 from greenbench.analysis.summary import ENERGY, Setting
 from greenbench.errors import InputError
-from greenbench.metrics import ENERGY_UNITS, METRICS
+from greenbench.metrics import ENERGY_UNITS, METRICS, RATES
 from greenbench.report import content, pages, terminal
+from greenbench.report.data import primary
 from greenbench.report.figures import looks, quantity, scale
 
 N_CHARTS = 3
 """Settings that are drawn; the page has the others."""
 
 COSTS = (ENERGY, "rtfx", "model_bytes")
-"""What WER is drawn against: the first of which two cells of a setting have a figure."""
+"""What the primary error rate is drawn against: the first of which two cells of a setting have a figure."""
 
 WIDTH, HEIGHT, MARGIN = 480, 260, 44
 """Of a chart, in pixels."""
@@ -40,7 +41,7 @@ class Rows(pd.DataFrame):
 
 
 def as_html(rows: pd.DataFrame) -> str:
-    """Return the summary of a run and WER against its cost, as HTML with inline SVG and no script.
+    """Return the summary of a run and its error rate against its cost, as HTML with inline SVG and no script.
 
     Args:
         rows: as ``frames.load`` gives them.
@@ -56,24 +57,25 @@ def as_html(rows: pd.DataFrame) -> str:
 
 def _chart(setting: Setting) -> dict[str, Any] | None:
     """Return what the template draws of a setting: axes and points in pixels; None where nothing can be compared."""
-    ok = setting.lines
-    cost = next((name for name in COSTS if (ok[name].notna() & ok["wer"].notna()).sum() > 1), None)
+    ok, rate = setting.lines, primary(setting.lines)
+    cost = next((name for name in COSTS if (ok[name].notna() & ok[rate].notna()).sum() > 1), None)
     if cost is None:
         return None
-    known = ok[ok[cost].notna() & ok["wer"].notna()]
-    x, y = _axis(known[cost] * scale(cost)[0]), _axis(_percent(known, "wer", "wer_ci_low", "wer_ci_high"))
+    known = ok[ok[cost].notna() & ok[rate].notna()]
+    x, y = _axis(known[cost] * scale(cost)[0]), _axis(_percent(known, rate, f"{rate}_ci_low", f"{rate}_ci_high"))
+    label = METRICS[rate].label
     ranked, look = summary.rankable(known), looks(known["variant"])
     return {
         "label": setting.label,
         "width": WIDTH, "height": HEIGHT, "margin": MARGIN,
         "x": {"title": _title(cost, known), "ticks": [(_across(x, tick), f"{tick:g}") for tick in x]},
-        "y": {"title": _title("wer", known), "ticks": [(_up(y, tick), f"{tick:g}") for tick in y]},
+        "y": {"title": _title(rate, known), "ticks": [(_up(y, tick), f"{tick:g}") for tick in y]},
         "points": [
             {
-                "x": _across(x, line[cost] * scale(cost)[0]), "y": _up(y, line["wer"] * scale("wer")[0]),
-                "low": _end(y, line["wer_ci_low"]), "high": _end(y, line["wer_ci_high"]),
+                "x": _across(x, line[cost] * scale(cost)[0]), "y": _up(y, line[rate] * scale(rate)[0]),
+                "low": _end(y, line[f"{rate}_ci_low"]), "high": _end(y, line[f"{rate}_ci_high"]),
                 "colour": look[line["variant"]].colour, "name": line["label"], "is_ranked": bool(is_ranked),
-                "summary": f"{line['label']}: WER {quantity('wer', line['wer'])}, {quantity(cost, line[cost])}",
+                "summary": f"{line['label']}: {label} {quantity(rate, line[rate])}, {quantity(cost, line[cost])}",
             }
             for (_, line), is_ranked in zip(known.iterrows(), ranked, strict=True)
         ],
@@ -82,13 +84,13 @@ def _chart(setting: Setting) -> dict[str, Any] | None:
 
 def _percent(lines: pd.DataFrame, *rates: str) -> "pd.Series[Any]":
     """Return all known values of several rates."""
-    known: pd.Series[Any] = pd.concat([lines[name].dropna().astype(float) for name in rates]) * scale("wer")[0]
+    known: pd.Series[Any] = pd.concat([lines[name].dropna().astype(float) for name in rates]) * scale(rates[0])[0]
     return known
 
 
 def _end(ticks: Sequence[float], rate: float | None) -> float | None:
-    """Return where an end of an interval of WER is; None where it is not known."""
-    return None if rate is None or pd.isna(rate) else _up(ticks, rate * scale("wer")[0])
+    """Return where an end of an interval of an error rate is; None where it is not known."""
+    return None if rate is None or pd.isna(rate) else _up(ticks, rate * scale(RATES[0])[0])
 
 
 def _title(metric: str, lines: pd.DataFrame) -> str:

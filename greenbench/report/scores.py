@@ -1,27 +1,29 @@
-"""WER under every normaliser and scorer side by side: one line a cell, one column a scoring."""
+"""The primary error rate under every normaliser and scorer side by side: one line a cell, one column a scoring."""
 
 from typing import Any
 
 import pandas as pd
 
+from greenbench.metrics import RATES
 from greenbench.report import terminal
+from greenbench.report.data import primary
 from greenbench.results.record import CELL, KEYS
 from greenbench.text import scorers
 
 SCORING = ["normalizer", "scorer"]
-RATE = ["wer", "wer_ci_low", "wer_ci_high"]
+RATE = [f"{rate}{end}" for rate in RATES for end in ("", "_ci_low", "_ci_high")]
 
 
 def figures(rows: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the WER of each cell under each scoring, the rows' own first.
+    """Return the error rates of each cell under each scoring, the rows' own first.
 
     Args:
         rows: as ``frames.load`` gives them.
         scores: as ``frames.load_scores`` gives them; those of rows that are not there (any more) are left out.
 
     Returns:
-        One row per cell and scoring: ``CELL``, ``normalizer``, ``scorer``, ``wer``, ``wer_ci_low`` and
-        ``wer_ci_high``, medians over the repeats.
+        One row per cell and scoring: ``CELL``, ``normalizer``, ``scorer``, and ``wer`` and ``cer`` with the ends of
+        their intervals, medians over the repeats.
     """
     measured = rows[(rows["status"] == "ok") & rows["wer"].notna()]
     others = scores.merge(measured[list(KEYS)].astype(object), on=list(KEYS))
@@ -33,13 +35,13 @@ def figures(rows: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def table(rows: pd.DataFrame, scores: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the same for reading: one line a cell, WER in percent with its interval under each scoring's name."""
-    found = figures(rows, scores)
+    """Return the same for reading: one line a cell, its rate in percent with its interval under each scoring's name."""
+    found, rate = figures(rows, scores), primary(rows)
     names = _names(found)
     lines: list[dict[str, Any]] = []
     for _, cell in found.groupby(list(CELL), sort=False, dropna=False):
         scored = [{str(column): value for column, value in line.items()} for line in cell.to_dict("records")]
-        rates = {names[line["normalizer"], line["scorer"]]: terminal.error_rate(line) for line in scored}
+        rates = {names[line["normalizer"], line["scorer"]]: terminal.error_rate(line, rate) for line in scored}
         first = scored[0]
         key = {"variant": first["variant"], "dataset": first["dataset"], "scenario": terminal.scenario(first)}
         lines.append(key | {name: rates.get(name) for name in names.values()})

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from greenbench.analysis.summary import Setting
-from greenbench.metrics import METRICS
-from greenbench.report import bigfoot, compression, scores, sentences, utterances
+from greenbench.metrics import METRICS, RATES
+from greenbench.report import bigfoot, compression, data, scores, sentences, utterances
 from greenbench.report.content import N_COUNTED, N_GAINS, Content
 from greenbench.report.figures import TABLE, TOTALS, scale
 from greenbench.report.utterances import CellTexts
@@ -69,12 +69,15 @@ def _charts(view: View) -> Fields | None:
         return None
     ok = view.lines[view.lines["status"] == "ok"]
     counted = [cell for cell in view.texts if not isinstance(cell.counted, Exception)]
+    rates = sorted({cell.rate for cell in counted}, key=RATES.index)
     return {
         "has_latencies": bool(utterances.latencies(view.texts)),
+        "rate": " or ".join(METRICS[rate].label for rate in rates),
+        "units": " or ".join({"wer": "words", "cer": "characters"}[rate] for rate in rates),
         "groups": [
             (kind, {"speaker": "speaker or voice", "length": "length"}[kind]) for kind in utterances.groups(counted)
         ],
-        "n_counted": N_COUNTED if ok["wer"].notna().sum() > N_COUNTED else None,
+        "n_counted": N_COUNTED if ok[list(RATES)].notna().any(axis=1).sum() > N_COUNTED else None,
         "has_power": len(view.content.power) > 1,
         "has_roofs": bool(view.lines["mfu_pct"].notna().any()),
     }
@@ -118,7 +121,7 @@ def _scores(view: View) -> Fields | None:
     if not len(view.content.scores):
         return None
     of = view.content.rows, view.content.scores
-    return {"lines": scores.table(*of), "scorings": scores.scorings(*of)}
+    return {"rate": METRICS[data.primary(of[0])].label, "lines": scores.table(*of), "scorings": scores.scorings(*of)}
 
 
 def _texts(view: View) -> Fields | None:

@@ -6,10 +6,11 @@ from typing import Any
 import pandas as pd
 
 from greenbench.analysis.summary import summary
-from greenbench.metrics import METRICS
+from greenbench.metrics import METRICS, RATES
 from greenbench.provenance import as_text
 from greenbench.report import layout
 from greenbench.report.sentences import repeats
+from greenbench.results.comparability import primary
 from greenbench.results.flags import FLAGS
 from greenbench.results.record import KEYS
 
@@ -48,6 +49,7 @@ def table(rows: pd.DataFrame) -> list[TableRow]:
         rows: as ``frames.load`` gives them.
     """
     lines = list(_lines(rows))
+    rates = {primary(line) for line in lines}
     decodings = {line["decoding"] for line in lines if line["status"] == "ok" and line["decoding"]}
     return [
         {
@@ -55,7 +57,7 @@ def table(rows: pd.DataFrame) -> list[TableRow]:
             **({"decoding": line["decoding"]} if len(decodings) > 1 else {}),
             "dataset": line["dataset"],
             "scenario": scenario(line) + (_number(line["server_rate_hz"], 1, " {:.3g}/s") or ""),
-            "WER % [95 % interval]": error_rate(line) if line["status"] == "ok" else line["status"],
+            **_error_rates(line, [name for name in RATES if name in rates]),
             "RTFx": _number(line["rtfx"], 1, "{:.1f}"),
             "p50 ms": _number(line["latency_p50_s"], 1e3, "{:.0f}"),
             "peak MB": _number(line["peak_rss_bytes"], 1e-6, "{:.0f}"),
@@ -121,14 +123,19 @@ def scenario(line: Mapping[str, Any]) -> str:
     return f"{line['scenario']}{size}{device}"
 
 
-def error_rate(line: Mapping[str, Any]) -> str | None:
-    """Return a line's WER in percent with its interval, or None where it has none."""
-    if pd.isna(line["wer"]):
+def _error_rates(line: Mapping[str, Any], rates: Sequence[str]) -> TableRow:
+    """Return a line's primary error rate under its name, or what became of it; nothing under another's name."""
+    shown = error_rate(line, primary(line)) if line["status"] == "ok" else line["status"]
+    return {f"{METRICS[rate].label} % [95 % interval]": shown if rate == primary(line) else None for rate in rates}
+
+
+def error_rate(line: Mapping[str, Any], rate: str) -> str | None:
+    """Return a line's ``wer`` or ``cer`` in percent with its interval, or None where it has none."""
+    if pd.isna(line[rate]):
         return None
-    interval = (
-        "" if pd.isna(line["wer_ci_low"]) else f" [{100 * line['wer_ci_low']:.1f}, {100 * line['wer_ci_high']:.1f}]"
-    )
-    return f"{100 * line['wer']:.2f}{interval}"
+    low, high = line[f"{rate}_ci_low"], line[f"{rate}_ci_high"]
+    interval = "" if pd.isna(low) else f" [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"{100 * line[rate]:.2f}{interval}"
 
 
 def _energy(line: Mapping[str, Any]) -> str | None:

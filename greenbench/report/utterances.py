@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 
 from greenbench.analysis.error_rates import CellKey, Counted, RecountError, Texts
+from greenbench.metrics import RATES
 from greenbench.report.data import short
+from greenbench.results.comparability import primary
 from greenbench.results.record import CELL
 from greenbench.results.store import Row
 from greenbench.text.alignment import Pair, align
+from greenbench.text.wer import Counts
 
 SHARES = (0, 1, 2, 5, *range(10, 100, 10), 95, 98, 99, 100)
 """The percentiles that stand for a cell's latencies, however many utterances it has."""
@@ -35,6 +38,7 @@ class CellTexts:
         line: the cell's line in the summary.
         variant: of the cell.
         dataset: of the cell.
+        rate: the error rate by which it is judged.
         rows: of ``hypotheses.jsonl``, in the order of their ids.
         counted: their errors, or why they cannot be counted.
     """
@@ -42,8 +46,16 @@ class CellTexts:
     line: int
     variant: str
     dataset: str
+    rate: str
     rows: Sequence[Row]
     counted: Counted | RecountError
+
+    @property
+    def counts(self) -> Sequence[Counts]:
+        """Errors and length of each text in what it is judged by: words or characters; none where not counted."""
+        if isinstance(self.counted, RecountError):
+            return ()
+        return self.counted.words if self.rate == RATES[0] else self.counted.chars
 
 
 @dataclass(frozen=True)
@@ -70,19 +82,23 @@ class WorstUtterance:
 def cell_texts(
     lines: pd.DataFrame, texts: Mapping[CellKey, Texts], counted: Mapping[CellKey, Counted | RecountError]
 ) -> list[CellTexts]:
-    """Bring the lines of a summary that have a WER together with what their cells wrote.
+    """Bring the lines of a summary that have an error rate together with what their cells wrote.
 
     Args:
         lines: from ``summary.summary``, with rows numbered from 0.
         texts: from ``error_rates.first_windows``.
         counted: from ``error_rates.count_all``.
     """
-    cells = zip(lines[list(CELL)].itertuples(index=False, name=None), lines["wer"].notna(), strict=True)
-    known = [(line, cell, texts[cell]) for line, (cell, has_wer) in enumerate(cells) if has_wer and texts.get(cell)]
+    rates = map(primary, lines[["primary"]].to_dict("records"))
+    is_scored = lines[list(RATES)].notna().any(axis=1)
+    cells = zip(lines[list(CELL)].itertuples(index=False, name=None), rates, is_scored, strict=True)
+    known = [(n, cell, rate, texts[cell]) for n, (cell, rate, scored) in enumerate(cells) if scored and texts.get(cell)]
     unknown = RecountError("it has no row to count by")
     return [
-        CellTexts(line, str(cell[1]), str(cell[2]), [of_cell[i] for i in sorted(of_cell)], counted.get(cell, unknown))
-        for line, cell, of_cell in known
+        CellTexts(
+            line, str(cell[1]), str(cell[2]), rate, [of_cell[i] for i in sorted(of_cell)], counted.get(cell, unknown)
+        )
+        for line, cell, rate, of_cell in known
     ]
 
 
@@ -98,7 +114,7 @@ def groups(cells: Sequence[CellTexts]) -> dict[str, dict[int, list[list[Any]]]]:
     """Count each line's errors by speaker and by length of the utterance.
 
     Returns:
-        ``speaker`` and ``length`` -> line -> of each group ``[name, errors, reference words, utterances]``.
+        ``speaker`` and ``length`` -> line -> of each group ``[name, errors, words or characters, utterances]``.
     """
     found: dict[str, dict[int, list[list[Any]]]] = {"speaker": {}, "length": {}}
     for of_set in _by_dataset(cells):
@@ -143,9 +159,8 @@ def _by_length(cells: Sequence[CellTexts]) -> Callable[[Row], str] | None:
 
 
 def _counts(cell: CellTexts, name_of: Callable[[Row], str]) -> list[list[Any]]:
-    assert isinstance(cell.counted, Counted)
     sums = defaultdict[str, list[int]](lambda: [0, 0, 0])
-    for row, counts in zip(cell.rows, cell.counted.words, strict=True):
+    for row, counts in zip(cell.rows, cell.counts, strict=True):
         total = sums[name_of(row)]
         total[0], total[1], total[2] = total[0] + counts.edits, total[1] + counts.n, total[2] + 1
     return [[name, *total] for name, total in sorted(sums.items())]
@@ -184,7 +199,7 @@ def _texts(cell: CellTexts) -> Iterable[tuple[Row, str, str, int]]:
     """Return reference, text and errors of each utterance; as they were written where they cannot be counted."""
     if isinstance(cell.counted, Counted):
         counted = cell.counted
-        errors = [counts.edits for counts in counted.words]
+        errors = [counts.edits for counts in cell.counts]
         return zip(cell.rows, counted.references, counted.hypotheses, errors, strict=True)
     pairs = [(row, str(row["reference"]), str(row["hypothesis"])) for row in cell.rows]
     return [(*pair, sum(step.kind != "correct" for step in _aligned(*pair[1:]))) for pair in pairs]

@@ -3,14 +3,17 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from greenbench.metrics import ACCURACY, ENERGY_UNITS, METRICS, missing
+from greenbench.metrics import ACCURACY, ENERGY_UNITS, METRICS, RATES, missing
 from greenbench.provenance import Mixed, agreed, each
 
 WORK = ("dataset", "data_hash", "scenario", "batch_size", "device")
 """What was done: the same utterances, sent alike, on the same kind of device."""
 
-COUNTING = ("normalizer", "scorer")
-"""How errors are counted."""
+PRIMARY = "primary"
+"""The error rate that decides; rows of earlier versions do not say it, and of them it is WER."""
+
+COUNTING = ("normalizer", "scorer", PRIMARY)
+"""How errors are counted, and which count decides."""
 
 TIMING = ("device_name", "threads", "batching", "arrivals", "timed_region", "protocol")
 """How speed, memory and energy are measured, and on what."""
@@ -29,7 +32,7 @@ CONTROL = "control"
 
 CROSSABLE = (
     "scenario", "batch_size", "device", "device_name", "threads", "batching", "arrivals", "protocol",
-    "energy_scope", "decoding", CONTROL,
+    "energy_scope", "decoding", PRIMARY, CONTROL,
 )  # fmt: skip
 """What a comparison may be about, when asked for: the same texts by the same scorer under other conditions.
 
@@ -73,10 +76,16 @@ def value(row: Mapping[Any, Any], name: str) -> Any:
     if isinstance(found, Mixed):
         return agreed([value({**row, name: one}, name) for one in found.values])
     if missing(found) or (name == "energy_gpu_scope" and "gpu" not in str(row.get("energy_scope"))):
-        return None
+        return RATES[0] if name == PRIMARY else None
     if isinstance(found, float) and found.is_integer():  # pandas makes floats of integers where others are missing
         return int(found)
     return conditions(str(found)) if name == "protocol" else found
+
+
+def primary(row: Mapping[Any, Any]) -> str:
+    """Return by which error rate a row, or the summary of a cell, is judged; where its rows disagree, by WER."""
+    found = str(value(row, PRIMARY))
+    return found if found in RATES else RATES[0]
 
 
 def conditions(protocol: str) -> str:

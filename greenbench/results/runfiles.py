@@ -122,7 +122,7 @@ _NAMED = several(record({"name": TEXT}))
 _SUITE = {
     "name": TEXT, "description": TEXT, "protocol": _SETTINGS, "datasets": _NAMED, "variants": _NAMED,
     "devices": several(TEXT), "scenarios": several(TEXT), "batch_sizes": several(count(1)), "threads": count(1),
-    "normalizer": TEXT, "also_score": several(TEXT), "estimate_energy": FLAG, "trace_hz": number(0),
+    "normalizer": TEXT, "primary": TEXT, "also_score": several(TEXT), "estimate_energy": FLAG, "trace_hz": number(0),
     "timeout_s": number(0), "control": FLAG, **dict.fromkeys(("server", "carbon", "meters"), _SETTINGS),
 }  # fmt: skip
 _RUN = {

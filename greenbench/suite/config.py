@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
 
@@ -38,6 +38,8 @@ class Suite(BaseModel):
         threads: threads of torch, OpenMP, MKL, ONNX Runtime and CTranslate2 alike; by default the usable CPUs.
         normalizer: what is done to both texts before they are compared, for English by default; ``whisper-basic`` is
             for any language, and ``+compound`` lets words joined or split differently count as right.
+        primary: the error rate that decides, ``wer`` or ``cer``: what the gate asks, who recognises best, what costs
+            are drawn against; ``cer`` for languages written without spaces, such as Chinese, Japanese and Thai.
         also_score: further normalisers and scorers, applied to the raw texts after the run, into ``scores.jsonl``.
         estimate_energy: use codecarbon's model where no counter answers; rows say ``estimated``.
         meters: settings of meters by name, e.g. ``{codecarbon: {tdp_w: 65}}``.
@@ -61,6 +63,7 @@ class Suite(BaseModel):
     batch_sizes: list[int] = Field([8], min_length=1)
     threads: int | None = Field(None, ge=1, le=65_536)
     normalizer: str = "whisper-english"
+    primary: Literal["wer", "cer"] = "wer"
     also_score: list[str] = []
     estimate_energy: bool = False
     meters: dict[str, dict[str, Any]] = {}

@@ -67,6 +67,7 @@ def _is_of_its_run(row: Row, evidence: Evidence) -> Iterator[str]:
         "protocol": label(steps), "n_windows": steps.rounds * steps.repeats,
         "arrivals": demand(Server.model_validate(suite["server"])) if row["scenario"] == "server" else None,
         **{f"carbon_{name}": (suite.get("carbon") or {}).get(name) for name in _CARBON},
+        **({"primary": suite.get("primary")} if row["status"] == "ok" else {}),
         **({"batching": BATCHING.get(row["scenario"]), "timed_region": TIMED_REGION} if row["status"] == "ok" else {}),
     }  # fmt: skip
     for name, value in stated.items():

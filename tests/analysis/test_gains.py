@@ -53,10 +53,9 @@ def test_gains_are_factors_against_the_teacher(family: dict[str, CellGains]) -> 
 def test_the_loss_is_counted_on_the_same_utterances(family: dict[str, CellGains]) -> None:
     """30 of 320 words more are 9.4 points, inside their interval."""
     student = family["s"]
-    assert student.wer == pytest.approx(30 / 320)
-    assert student.wer_low is not None
-    assert student.wer_high is not None
-    assert 0 < student.wer_low < 30 / 320 < student.wer_high
+    assert student.error is not None
+    assert student.error.value == pytest.approx(30 / 320)
+    assert 0 < student.error.low < 30 / 320 < student.error.high
 
 
 def test_a_training_pays_back_when_what_is_saved_is_what_it_took(family: dict[str, CellGains]) -> None:
@@ -85,7 +84,7 @@ def test_what_is_not_known_is_none(fake_run: FakeRun) -> None:
         {"variant": "s", "heard": None, "rounds": rounds(20, 2.0), **JOULES, **TRAINED, "energy_method": "estimated"},
     )
     (student,) = all_gains([folder])
-    assert (student.wer, student.gains["energy"].value, student.payback_audio_h) == (None, None, None)
+    assert (student.error, student.gains["energy"].value, student.payback_audio_h) == (None, None, None)
     assert "energy_kind measured against estimated" in str(student.gains["energy"].why)
     assert compression.pay_back(student) == "energy not known"
     (line,) = compression.table([student])

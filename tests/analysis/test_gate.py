@@ -125,7 +125,9 @@ def test_a_variant_without_its_teacher_is_its_own_reference(
     )  # fmt: skip
     assert reasons(run) == {}
     assert set(reasons(run, asked=Gate(reference="t"))) == {"peer", "orphan"}
-    with pytest.raises(InputError, match="--reference tt: no cell of that variant has a WER here. Did you mean 't'"):
+    with pytest.raises(
+        InputError, match="--reference tt: no cell of that variant has an error rate here. Did you mean 't'"
+    ):
         reasons(run, asked=Gate(reference="tt"))
 
 

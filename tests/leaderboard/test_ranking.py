@@ -12,12 +12,14 @@ from greenbench.analysis import gains, gate
 from greenbench.analysis.error_rates import cell_of
 from greenbench.analysis.summary import ENERGY
 from greenbench.leaderboard import grades
-from greenbench.leaderboard.board import RANKED, Board, Score
+from greenbench.leaderboard.board import COSTS, Board, Score
 from greenbench.leaderboard.ranking import boards, ranks
 from greenbench.models.ancestry import NO_REFERENCE
 from greenbench.results import frames, store
 
 Cells = dict[str, dict[str, Any]]
+
+RANKED = (*COSTS, "wer")
 
 
 def made(*runs: Path) -> tuple[list[Board], list[Any]]:

@@ -80,7 +80,7 @@ function tradeoff(known, { x, y }, width) {
       error_x: errors(group, x, colour), error_y: errors(group, y, colour),
       opacity: leading.has(group[0]) ? 1 : FAINT,
       marker: { color: colour, symbol: group.map(line => symbol + hollow(line)), size: 12, line: { color: colour, width: group.map(line => hollow(line) ? 2 : 0) } },
-      hoverinfo: "text", hovertext: group.map(line => hover(line, [...new Set([x, y, "wer", "rtfx"])].filter(metric => median(line, metric) !== null))),
+      hoverinfo: "text", hovertext: group.map(line => hover(line, [...new Set([x, y, data.primary, "rtfx"])].filter(metric => median(line, metric) !== null))),
     };
   });
   const axes = [x, y].map(metric => axis(metric, known.map(line => scaled(metric, median(line, metric)))));
@@ -144,6 +144,7 @@ function latency(all, _, width) {
 
 function groups(all, { by }, width) {
   const found = data.groups[by], known = all.slice(0, MAX_BARS);
+  const rate = { wer: "WER", cer: "CER" }[known[0].primary], units = { wer: "words", cer: "characters" }[known[0].primary];
   const sums = new Map();
   for (const line of known) for (const [name, edits, words] of found[line.index]) {
     const sum = sums.get(name) ?? [0, 0];
@@ -156,14 +157,14 @@ function groups(all, { by }, width) {
       return {
         type: "scatter", mode: "markers", name: escaped(line.label), x: own.map(([, edits, words]) => 100 * edits / words), y: own.map(group => names.indexOf(group[0])),
         marker: { color: colour, symbol: symbol + (isRanked(line) ? "" : "-open-dot"), size: 9 }, hoverinfo: "text",
-        hovertext: own.map(([name, edits, words, n]) => `${escaped(name)}: ${edits} errors in ${words} words of ${n} utterances<br>` + hover(line, [])),
+        hovertext: own.map(([name, edits, words, n]) => `${escaped(name)}: ${edits} errors in ${words} ${units} of ${n} utterances<br>` + hover(line, [])),
       };
     }),
     layout: layout(90 + 26 * names.length + (known.length <= 24 ? legendHeight(known.map(line => line.label), width - 7 * Math.min(28, longest(names))) : 0), {
-      xaxis: { title: { text: "WER (%)" }, rangemode: "tozero" },
+      xaxis: { title: { text: `${rate} (%)` }, rangemode: "tozero" },
       yaxis: { tickvals: names.map((_, i) => i), ticktext: names.map(name => escaped(shortened(name, 28))), range: [-0.6, names.length - 0.4] }, showlegend: known.length <= 24,
     }),
-    says: `WER by ${by}, hardest: ${names.at(-1)}`,
+    says: `${rate} by ${by}, hardest: ${names.at(-1)}`,
   };
 }
 

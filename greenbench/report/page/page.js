@@ -14,7 +14,7 @@ function offer() {
     for (const field of document.querySelectorAll(`[data-axis][name=${name}]`))
       field.replaceChildren(...metrics.map(metric => new Option(capital(title(metric)), metric)));
   const has = metric => known.includes(metric);
-  const preferred = { y: ["wer"], x: ["energy_j_per_audio_s", "rtfx", "model_bytes"], metric: ["rtfx"] };
+  const preferred = { y: [data.primary], x: ["energy_j_per_audio_s", "rtfx", "model_bytes"], metric: ["rtfx"] };
   for (const field of fields()) {
     const values = [...field.options].map(option => option.value);
     const wanted = [choice[field.name], ...(preferred[field.name] ?? []).filter(has), values[0]];
@@ -65,11 +65,11 @@ async function exportFigures() {
     for (const of of charted(kind, lines, choice).slice(0, MAX_PANELS))
       drawn.push([all.length > 1 ? `${name}-${all.indexOf(by(of[0])) + 1}` : name, CHARTS[kind].make(of, choice, 560)]);
   };
-  for (const x of ["energy_j_per_audio_s", "rtfx", "model_bytes"]) add(`tradeoff-wer-${x}`, "tradeoff", { x, y: "wer" });
+  for (const x of ["energy_j_per_audio_s", "rtfx", "model_bytes"]) add(`tradeoff-${data.primary}-${x}`, "tradeoff", { x, y: data.primary });
   for (const metric of data.bars) add(`bars-${metric}`, "bars", { metric });
   add("roofline", "roofline", {});
   add("latency", "latency", {});
-  for (const by of Object.keys(data.groups)) add(`wer-by-${by}`, "groups", { by });
+  for (const by of Object.keys(data.groups)) add(`${data.primary}-by-${by}`, "groups", { by });
   data.timelines.slice(0, MAX_PANELS).forEach((line, i, all) => drawn.push([all.length > 1 ? `timeline-${i + 1}` : "timeline", timeline(line, 900)]));
   for (const [name, figure] of drawn) for (const format of ["svg", "png"]) {
     const layout = { ...figure.layout, paper_bgcolor: "#fff", font: { ...figure.layout.font, color: "#1c2024" } };
