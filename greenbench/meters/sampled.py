@@ -1,12 +1,13 @@
 """Sampled power: how the poller's samples of a window become joules, for every meter without a counter."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from greenbench.hardware.bounds import domain_of, implausible, impossible_w
 from greenbench.plugins import Quantity, Reading, SampledPower
-from greenbench.plugins.traces import Trace, series
+from greenbench.plugins.traces import Sample, Trace, series
 from greenbench.statistics.integration import Numbers, energy_j
 
 FEW = 10
@@ -14,6 +15,9 @@ FEW = 10
 
 BUSY_CORES = 0.5
 """From this many cores' worth of CPU time on, a process computes; while it waits, its power may be constant."""
+
+BUSY_PCT = 20.0
+"""From this utilisation on, in half of the samples, a GPU board computes: the CPU may sleep meanwhile."""
 
 REST_S = 5.0
 RESTS_S = {"battery": 30.0}
@@ -36,8 +40,9 @@ def integrate(reading: Reading, start_s: float, end_s: float) -> None:
     for metric, power in reading.sampled.items():
         domain = domain_of(metric.split("_")[1], power.source)
         joules, note = _joules(reading.trace, power, domain, (start_s, end_s))
-        if joules is not None and reading.trace is not None and _computes(reading):
-            joules, note = _moved(reading.trace, power, (start_s, end_s)) or (joules, note)
+        if joules is not None and reading.trace is not None:
+            stuck = _stuck(reading.trace, power, (start_s, end_s), _computes(reading))
+            joules, note = (None, stuck) if stuck else (joules, note)
         reading.add(metric, Quantity(joules, "sampled", power.source, note, power.shared))
 
 
@@ -68,18 +73,25 @@ def _computes(reading: Reading) -> bool:
     return (reading.value("cpu_s") or 0.0) > BUSY_CORES * (reading.value("wall_s") or math.inf)
 
 
-def _moved(trace: Trace, power: SampledPower, window: tuple[float, float]) -> tuple[None, str] | None:
-    """Say why the joules are unknown where a sensor showed one value for too long, or return None."""
+def _stuck(trace: Trace, power: SampledPower, window: tuple[float, float], computes: bool) -> str | None:
+    """Say that a sensor showed one value for too long while this process or its board computed, or return None."""
     rest_s = RESTS_S.get(power.source, REST_S)
     since_s = min(window[0], window[1] - rest_s)
     samples = trace.samples(since_s, window[1])
     for name in power.names:
         times, watts = series(samples, name)
         seen = times <= window[1]
-        if times[0] <= since_s and seen.sum() >= FEW and len(np.unique(watts[seen])) == 1:
+        still = times[0] <= since_s and seen.sum() >= FEW and len(np.unique(watts[seen])) == 1
+        if still and (computes or _board_computes(samples, name)):
             stood_s = window[1] - since_s
-            return None, f"{name}: it stood at {watts[0]:g} W for {stood_s:.0f} s while the model computed: it is stuck"
+            return f"{name}: it stood at {watts[0]:g} W for {stood_s:.0f} s while the model computed: it is stuck"
     return None
+
+
+def _board_computes(samples: Sequence[Sample], power: str) -> bool:
+    """Say whether the GPU board whose power this is was used; False where samples have no utilisation of it."""
+    _, used_pct = series(samples, f"{power.rpartition('.')[0]}.utilisation_pct")
+    return len(used_pct) > 0 and float(np.median(used_pct)) >= BUSY_PCT
 
 
 def _impossible(watts: Numbers, inside: Numbers, domain: str) -> str | None:

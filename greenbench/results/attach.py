@@ -23,6 +23,13 @@ from greenbench.suite.protocol import Protocol
 PATIENCE_S = 10.0
 """How long a log may lag behind the run that has just ended."""
 
+STEP_S = 1.0
+"""A change of the system's clock against the monotonic one by more than this: it was set, or the machine was suspended.
+What clocks drift, and NTP corrects step by step, is far less between two windows."""
+
+STILL_S, FEW = 30.0, 10
+"""Over so many seconds and samples of a run a log that never changes is of a meter that is stuck."""
+
 Row = dict[str, Any]
 Segments = Sequence[tuple[float, float]]
 
@@ -47,6 +54,8 @@ def attach(folder: Path, log: PowerLog) -> PowerAttached:
         raise StoreError(
             f"{folder}: no measured windows with known times ({store.WINDOWS}): nothing to attach a log to"
         )
+    if stuck := _stuck(log, edges):
+        raise StoreError(f"{log.source.path}: {stuck}. Nothing was changed.")
     skew = _skew(folder, log, edges)
     stated = f"clock skew {log.source.skew_s:g} s" if skew is None else f"clock skew not stated: {skew.summary}"
     new = [_with_system(row, log, edges, steps, stated) for row in rows]
@@ -93,6 +102,7 @@ def _with_system(row: Row, log: PowerLog, edges: Sequence[Row], steps: Protocol,
     joules, why = (
         _joules(log, frames.segments_utc(window)) if window else (None, "the time of this window is not known")
     )
+    why = why or _stepped(window, edges)
     why = why or energy.less_than_parts(joules, row)
     joules = None if why else joules
     note = why or f"{log.source.path.name}, {skew}"
@@ -122,6 +132,29 @@ def _joules(log: PowerLog, segments: Segments) -> tuple[float | None, str | None
     why = why or (f"the log says 0 W in {n_zero} samples: is its plug on, and this machine on it?" if n_zero else None)
     why = why or implausible("system", joules or 0.0, sum(end - start for start, end in segments))
     return (None, why) if why else (joules, None)
+
+
+def _stuck(log: PowerLog, edges: Sequence[Row]) -> str | None:
+    """Say that the log never changes, over windows and what lies between them; or return None."""
+    spans = [frames.segments_utc(row) for row in edges]
+    start_s, end_s = min(span[0][0] for span in spans), max(span[-1][1] for span in spans)
+    watts = log.watts[(log.times >= start_s) & (log.times <= end_s)]
+    is_still = len(watts) >= FEW and 0 < watts.min() == watts.max()  # at 0 W its plug is off, which is said elsewhere
+    if not is_still or len(spans) < 2 or end_s - start_s < STILL_S:
+        return None
+    over = f"over the whole run ({end_s - start_s:.0f} s, {len(watts)} samples)"
+    return f"it stands at {watts[0]:g} W {over}, whether the machine computes or rests: the meter is stuck"
+
+
+def _stepped(window: Row | None, edges: Sequence[Row]) -> str | None:
+    """Say that the clock was set, or the machine suspended, since the window before: its times in UTC are not known."""
+    at = next((number for number, edge in enumerate(edges) if edge is window), 0)
+    if window is None or at == 0 or edges[at - 1]["t_s"] > window["t_s"]:  # the machine was started anew
+        return None
+    step_s = (window["utc_s"] - window["t_s"]) - (edges[at - 1]["utc_s"] - edges[at - 1]["t_s"])
+    if abs(step_s) <= STEP_S:
+        return None
+    return f"the system's clock moved by {step_s:+.1f} s in or before this window: it was set, or the machine suspended"
 
 
 def _edges_of(row: Row, edges: Sequence[Row]) -> tuple[Row | None, Row | None, Row | None]:

@@ -137,6 +137,26 @@ def test_a_sensor_that_stands_still_while_the_model_computes(tmp_path, hand, sou
     assert is_known or "stood at 12.5 W" in reading.quantities["energy_system_j"].note
 
 
+@pytest.mark.parametrize(
+    ("used_pct", "watts", "is_known"),
+    [
+        (95, lambda _t: 61.0, False),
+        (95, lambda t: 61.0 + (t > 104), True),  # it moves
+        (3, lambda _t: 61.0, True),  # a board that rests may draw the same
+        (None, lambda _t: 61.0, True),  # whether it computes is not known
+    ],
+)
+def test_a_boards_sensor_that_stands_still_while_the_board_computes(tmp_path, hand, used_pct, watts, is_known):
+    """The CPU sleeps while a GPU computes: the board's utilisation says that its power cannot be constant."""
+    used = {} if used_pct is None else {"nvml.0.utilisation_pct": used_pct, "nvml.1.utilisation_pct": 99}
+    meter = Source("nvml.0.power_w")
+    reading = Reading(trace=write(tmp_path / "p", lambda t: {"nvml.0.power_w": watts(t), **used}))
+    with measure([meter, Worker(0.01)], reading):
+        time.sleep(6.0)
+    assert (reading.value("energy_system_j") is not None) is is_known
+    assert is_known or "nvml.0.power_w: it stood at 61 W" in reading.quantities["energy_system_j"].note
+
+
 def test_a_sensor_that_has_long_stood_still_is_stuck_in_a_short_window(tmp_path, hand):
     """What happened before a window counts: a gauge of 40 s ago is none, and one that moved 10 s ago is."""
     for moved_s, is_known in ((60.0, False), (90.0, True)):

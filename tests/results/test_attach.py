@@ -100,6 +100,32 @@ def test_a_meter_whose_clock_is_ahead(run: Path, tmp_path: Path) -> None:
     assert standing(run)[-2]["energy_j"] != pytest.approx(200.0)
 
 
+def test_a_log_that_never_changes_is_of_a_meter_that_is_stuck(run: Path, tmp_path: Path) -> None:
+    """A machine that idles and computes does not draw the same throughout; one other sample lets the log count."""
+    moving = log(tmp_path, skew_s=0.0)
+    still = power_log.PowerLog(moving.source, moving.times, 0 * moving.watts + 45.0)
+    with pytest.raises(StoreError, match=r"it stands at 45 W over the whole run \(42 s, 43 samples\)"):
+        attach.attach(run, still)
+    assert standing(run)[-1]["energy_system_j"] is None
+    still.watts[20] = 46.0
+    assert attach.attach(run, still).n_covered == 2
+
+
+@pytest.mark.parametrize(("step_s", "is_known"), [(0.0, True), (0.4, True), (-3.0, False), (600.0, False)])
+def test_a_clock_that_is_set_or_a_machine_that_sleeps_leaves_the_joules_unknown(
+    step_s: float, is_known: bool, run: Path, tmp_path: Path
+) -> None:
+    """Which seconds of the log a window was is not known where UTC moved against the monotonic clock within it."""
+    told = list(store.read_rows(run / store.WINDOWS))
+    told[-1]["utc_s"] += step_s
+    (run / store.WINDOWS).write_text("".join(json.dumps(line) + "\n" for line in told))
+    attach.attach(run, log(tmp_path, end_s=700, skew_s=0.0))
+    first, second = standing(run)[-2:]
+    assert first["energy_system_j"] == pytest.approx(200.0)
+    assert (second["energy_system_j"] is not None) is is_known
+    assert is_known or f"the system's clock moved by {step_s:+.1f} s" in second["energy_system_note"]
+
+
 def test_a_log_at_0_watts_is_no_energy(run: Path, tmp_path: Path) -> None:
     """A meter that shows 0 W is not the machine's: the rows have no joules, and say why."""
     flat = log(tmp_path)
