@@ -16,6 +16,9 @@ TYPES = (
 )  # fmt: skip
 """Model types that are measured, of those that transformers' ``AutoModelForCTC`` loads."""
 
+WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
+"""Files of a model's weights, by preference, as transformers names them: not adapters, optimisers, or older steps."""
+
 BESIDE: dict[str, tuple[tuple[str, ...], str]] = {
     "feature extractor": (
         ("preprocessor_config.json", "processor_config.json"),
@@ -27,6 +30,11 @@ BESIDE: dict[str, tuple[tuple[str, ...], str]] = {
     ),
 }
 """What a model does not run without: the files of which one must be there, and what writes it in transformers."""
+
+
+def weights(folder: Path, kinds: Sequence[str] = WEIGHTS) -> list[Path]:
+    """Return the weight files of a folder: those of the first kind that it has, which is what is loaded; [] if none."""
+    return next(filter(None, (sorted(folder.glob(kind)) for kind in kinds)), [])
 
 
 def check(label: str, folder: Path) -> dict[str, Any]:
@@ -105,7 +113,7 @@ def _has(folder: Path, *names: str) -> bool:
 
 
 def _pointers(folder: Path) -> Iterator[str]:
-    for path in sorted(folder.iterdir()):
+    for path in [*weights(folder), *sorted(folder.glob("*.json")), *sorted(folder.glob("*.txt"))]:
         if path.is_file() and path.stat().st_size < 1024 and path.read_bytes().startswith(LFS):
             yield path.name
 
@@ -122,9 +130,9 @@ def _of_weights(folder: Path) -> str | None:
         lost = [name for name in _shards(index) if not (folder / name).is_file()]
         if lost:
             return f"{lost[0]} is missing, which {index.name} names ({len(lost)} are): fetch the model again"
-    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    files = weights(folder)
     if not files:
-        return "*.safetensors or *.bin is missing: save the model there with `save_pretrained`"
+        return f"{' or '.join(WEIGHTS)} is missing: save the model there with `save_pretrained`"
     cut = [path for path in files if not _is_whole(path)]
     return f"{cut[0].name} is cut short or damaged: make or fetch it again" if cut else None
 

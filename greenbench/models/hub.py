@@ -10,9 +10,7 @@ from pathlib import Path
 from greenbench import cache, extras
 from greenbench.errors import MissingError
 from greenbench.models import folders
-
-WEIGHTS = ("*.safetensors", "*.bin")
-"""Weight files by preference; only the first kind that a repository has is fetched."""
+from greenbench.models.folders import WEIGHTS
 
 BESIDE = ("*.json", "*.txt")
 """What is fetched with them: configuration, vocabulary, feature extractor."""
@@ -20,8 +18,7 @@ BESIDE = ("*.json", "*.txt")
 _CTC = (("config.json",), *(names for names, _ in folders.BESIDE.values()))
 
 NEEDS: Mapping[str, Sequence[Sequence[str]]] = {
-    "*.safetensors": _CTC,
-    "*.bin": _CTC,
+    **dict.fromkeys(WEIGHTS, _CTC),
     "model.bin": (("config.json",), ("tokenizer.json",)),
 }
 """What a model with weights of a kind does not load without: one file of each list."""
@@ -106,8 +103,7 @@ def identity(model: str, revision: str | None = None, kinds: Sequence[str] = WEI
         MissingError: ``model`` is neither a folder nor a hub id.
     """
     folder = Path(model) if Path(model).is_dir() else _cached(model, revision, kinds)
-    found = (sorted(folder.glob(kind)) for kind in kinds) if folder else ()
-    files = next((of_kind for of_kind in found if of_kind), [])
+    files = folders.weights(folder, kinds) if folder else []
     digests = "".join(cache.digest(file) for file in files)
     return (f"weights:{hashlib.sha256(digests.encode()).hexdigest()[:32]}",) if files else ()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal
 
 from greenbench import extras
-from greenbench.errors import InputError, MissingError, NotFiniteError
+from greenbench.errors import InputError, MissingError, NotFiniteError, did_you_mean
 from greenbench.models import hub
 from greenbench.models.precision import named
 from greenbench.plugins import Footprint, Inapplicable, ModelRef, Step, Variant, VariantInfo, Waveform
@@ -21,12 +21,21 @@ SIZES = {
     "base.en": "Systran/faster-whisper-base.en",
     "small.en": "Systran/faster-whisper-small.en",
     "medium.en": "Systran/faster-whisper-medium.en",
+    "tiny": "Systran/faster-whisper-tiny",
+    "base": "Systran/faster-whisper-base",
+    "small": "Systran/faster-whisper-small",
+    "medium": "Systran/faster-whisper-medium",
+    "large-v1": "Systran/faster-whisper-large-v1",
     "large-v2": "Systran/faster-whisper-large-v2",
     "large-v3": "Systran/faster-whisper-large-v3",
+    "large-v3-turbo": "mobiuslabsgmbh/faster-whisper-large-v3-turbo",
     "distil-small.en": "Systran/faster-distil-whisper-small.en",
+    "distil-medium.en": "Systran/faster-distil-whisper-medium.en",
+    "distil-large-v2": "Systran/faster-distil-whisper-large-v2",
     "distil-large-v3": "Systran/faster-distil-whisper-large-v3",
+    "distil-large-v3.5": "distil-whisper/distil-large-v3.5-ct2",
 }
-"""Published sizes and the hub ids of their converted weights, as faster-whisper itself names them."""
+"""Published sizes and the hub ids of their converted weights, as faster-whisper names them; each once."""
 
 ComputeType = Literal[
     "default", "auto", "float32", "float16", "bfloat16", "int16",
@@ -52,7 +61,7 @@ class FasterWhisper:
     """Settings of a Whisper model on CTranslate2.
 
     Attributes:
-        model: a folder, a hub id of a converted model, or one of ``SIZES``.
+        model: a folder, a hub id of a converted model, or a published size such as ``small.en``.
         compute_type: precision that CTranslate2 computes in.
         beam_size: 1 is greedy, the default here; faster-whisper's own is 5.
         language: code of the spoken language, such as ``en`` or ``de``; None lets the model guess.
@@ -108,9 +117,12 @@ class FasterWhisper:
         )
 
     def _check(self) -> None:
-        """Look at a folder that is here."""
-        if Path(self.model).is_dir():
-            _check_whole(self, Path(self.model))
+        """Look at a folder that is here, and refuse a name that can be neither a size nor a hub id."""
+        if self.model not in SIZES and "/" not in self.model and not Path(self.model).is_dir():
+            which = f"model {self.model}: neither a folder, nor a hub id (owner/name), nor a published size"
+            raise InputError(f"{which}. {did_you_mean(self.model, SIZES)}")
+        if folder := hub.here(SIZES.get(self.model, self.model), self.revision, kinds=("model.bin",)):
+            _check_whole(self, folder)
 
     def _identity(self) -> tuple[str, ...]:
         weights = hub.identity(SIZES.get(self.model, self.model), self.revision, kinds=("model.bin",))

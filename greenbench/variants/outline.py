@@ -67,7 +67,7 @@ def _config(settings: ModelSettings) -> Mapping[str, Any]:
     if settings.config in ARCHITECTURES:
         return _published(settings.config)
     label, trained = str(settings.model or settings.config), settings.model is not None
-    folder = hub.here(label, settings.revision, hub.WEIGHTS if trained else ("config.json",))
+    folder = hub.here(label, settings.revision, folders.WEIGHTS if trained else ("config.json",))
     if folder is None:
         return _published(dict(CHECKPOINTS.values()).get(label))
     return folders.check(label, folder) if trained else folders.check_type(label, folder)

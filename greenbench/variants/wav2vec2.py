@@ -245,7 +245,7 @@ def _source(settings: Wav2Vec2, methods: Sequence[Method]) -> exported.ExportSou
     about: dict[str, Any] = {"config": settings.config, "seed": settings.seed}
     if settings.model is not None:
         folder = hub.fetch(settings.model, settings.revision)
-        kinds = (*hub.BESIDE, *hub.WEIGHTS)  # the feature extractor's too: they decide what is calibrated on
+        kinds = (*hub.BESIDE, *folders.WEIGHTS)  # the feature extractor's too: they decide what is calibrated on
         about = {file.name: cache.digest(file) for kind in kinds for file in sorted(folder.glob(kind))}
     elif settings.config not in ARCHITECTURES:
         about["config.json"] = cache.digest(loading.config_folder(settings) / "config.json")

@@ -139,7 +139,7 @@ def test_a_students_layers_and_precision_count(tiny_model: Path, suite_data: dic
     [
         (lambda f: (f / "config.json").unlink(), "config.json is missing"),
         (lambda f: (f / "config.json").write_text("{"), "config.json is not valid JSON"),
-        (lambda f: (f / "model.safetensors").unlink(), "*.safetensors or *.bin is missing"),
+        (lambda f: (f / "model.safetensors").unlink(), "model*.safetensors or pytorch_model*.bin is missing"),
         (lambda f: (f / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n"), "git lfs"),
         (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-9]), "cut short"),
         (lambda f: (f / "model.safetensors").write_bytes(b""), "cut short"),

@@ -91,7 +91,7 @@ def spoil_config(folder: Path) -> None:
             spoil_shard,
             r"model-00002-of-00002.safetensors is missing, which model.safetensors.index.json names \(1 are\)",
         ),
-        (spoil_weights, r"\*.safetensors or \*.bin is missing"),
+        (spoil_weights, r"model\*.safetensors or pytorch_model\*.bin is missing"),
         (spoil_tokeniser, r"vocab.json is missing: it has no tokeniser.*AutoTokenizer.from_pretrained\('BASE'\)"),
         (spoil_extractor, r"preprocessor_config.json is missing: it has no feature extractor.*AutoFeatureExtractor"),
         (spoil_level, "config.json is missing: give .*checkpoint-500, which has one"),
@@ -106,6 +106,16 @@ def test_what_is_not_whole_names_the_file_and_the_remedy(folder: Path, spoil: An
         build_variant(VariantEntry(use="wav2vec2", model=str(folder))).check()
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_not_loaded_may_be_anything(folder: Path) -> None:
+    """Adapters of other languages, weights of other libraries and a Trainer's settings are not looked at."""
+    for name in ("adapter.fra.safetensors", "tf_model.h5", "training_args.bin"):
+        (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    folders.check("mine", folder)
+    spoil_weights(folder)
+    with pytest.raises(MissingError, match=r"model\*.safetensors or pytorch_model\*.bin is missing"):
+        folders.check("mine", folder)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from greenbench.errors import MissingError
-from greenbench.models import hub
+from greenbench.models import folders, hub
 
 MODEL = "someone/tiny"
 FILES = {
@@ -54,6 +54,24 @@ def test_pickles_come_where_there_is_nothing_else(local_hub: Any) -> None:
 
 
 @pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model.bin"])
+def test_nothing_comes_that_is_not_loaded(weights: str, local_hub: Any) -> None:
+    """Adapters of a thousand languages, a language model, an optimiser and older steps stay where they are."""
+    ending = weights.rpartition(".")[2]
+    others = [
+        f"adapter.fra.{ending}",
+        f"optimizer.{ending}",
+        f"language_model/5gram.{ending}",
+        f"checkpoint-5/{weights}",
+    ]
+    local_hub.repositories[MODEL] = {**FILES, weights: b"weights", **dict.fromkeys(others, b"gigabytes")}
+    folder = hub.fetch(MODEL)
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json", "vocab.json", "preprocessor_config.json", weights
+    }  # fmt: skip
+    assert not any(other in request for request in local_hub.requests for other in others)
+
+
+@pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model.bin"])
 def test_the_second_fetch_asks_nothing(weights: str, local_hub: Any) -> None:
     """What is in the cache is served without a single request, though the fetch left files out."""
     local_hub.repositories[MODEL] = {**FILES, weights: b"weights"}
@@ -87,7 +105,7 @@ def test_a_revision_is_the_one_asked_for(local_hub: Any) -> None:
 def test_a_repository_without_weights_says_so(local_hub: Any) -> None:
     """The message names what was looked for."""
     local_hub.repositories[MODEL] = dict(FILES)
-    with pytest.raises(MissingError, match=r"has no \*\.safetensors or \*\.bin"):
+    with pytest.raises(MissingError, match=r"has no model\*\.safetensors or pytorch_model\*\.bin"):
         hub.fetch(MODEL)
 
 
@@ -175,6 +193,6 @@ def test_weights_that_are_not_what_their_blob_is_called_are_damaged(tmp_path: Pa
     blob.write_bytes(b"weights")
     (folder / WEIGHTS).symlink_to(blob)
     (folder / "tf_model.h5").symlink_to(tmp_path / "pruned")  # nothing of ours
-    assert hub.lack(folder, hub.WEIGHTS) is None
+    assert hub.lack(folder, folders.WEIGHTS) is None
     blob.write_bytes(b"weight")
-    assert hub.lack(folder, hub.WEIGHTS) == f"{WEIGHTS} is damaged"
+    assert hub.lack(folder, folders.WEIGHTS) == f"{WEIGHTS} is damaged"

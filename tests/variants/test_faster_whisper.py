@@ -256,9 +256,32 @@ def test_text_of_log_probabilities_that_are_not_finite_is_an_error() -> None:
 
 
 def test_sizes_are_the_librarys() -> None:
-    """Each size stands for the repository that faster-whisper itself would take."""
+    """Every repository that faster-whisper has a name for is a size, by a name of its own; none is left out."""
     utils = pytest.importorskip("faster_whisper.utils", reason="faster-whisper is not installed")
     assert {size: utils._MODELS[size] for size in SIZES} == SIZES
+    assert sorted(SIZES.values()) == sorted({*utils._MODELS.values()})
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("turbo", "Did you mean 'large-v3-turbo'?"),
+        ("smal", "Did you mean 'small'?"),
+        ("large", "Did you mean 'large-v"),
+        ("conformer-ctc", "Valid: base, base.en"),
+    ],
+)
+def test_a_name_that_is_no_size_is_refused_with_the_nearest(model: str, message: str) -> None:
+    """It has no owner, so no hub can have it: that is known without asking one."""
+    with pytest.raises(InputError, match=rf"model {model}: neither a folder, nor a hub id") as caught:
+        FasterWhisper(model)("w", []).check()
+    assert message in str(caught.value)
+
+
+def test_a_folder_that_is_not_there_is_known_before_it_is_fetched() -> None:
+    """What can only be a folder is looked for at the check."""
+    with pytest.raises(MissingError, match=r"model \./nowhere/whisper: no such folder"):
+        FasterWhisper("./nowhere/whisper")("w", []).check()
 
 
 def test_offline_is_one_line_and_quick(no_hub: None, never_waits: None) -> None:
