@@ -11,7 +11,7 @@ from greenbench.errors import MissingError
 from greenbench.models import feed_forward, folders, hub, lineage
 from greenbench.models.precision import torch_dtype
 from greenbench.plugins import BARE, Method
-from greenbench.variants import fit
+from greenbench.variants import fit, languages
 from greenbench.variants.checkpoints import ARCHITECTURES, VOCABULARY
 from greenbench.variants.outline import ModelSettings
 
@@ -19,7 +19,11 @@ from greenbench.variants.outline import ModelSettings
 def trained_folder(settings: ModelSettings) -> Path:
     """Return the folder of trained weights, fetched if need be and whole as far as can be seen without loading it."""
     folder = hub.fetch(str(settings.model), settings.revision)
-    folders.check(str(settings.model), folder)
+    config = folders.check(str(settings.model), folder)
+    if settings.target_lang is not None:
+        languages.check(settings.label, folder, config, settings.target_lang)
+        folder = hub.fetch(str(settings.model), settings.revision, languages.files(settings.target_lang))
+        languages.check_adapter(settings.label, folder, settings.target_lang)
     return folder
 
 
@@ -59,6 +63,9 @@ def _trained(settings: ModelSettings) -> Any:
             f"model {settings.model}: no weights for {untrained[0]} ({len(untrained)} missing), so it is not "
             "fine-tuned for CTC. Name a fine-tuned model."
         )
+    if settings.target_lang is not None:
+        with _named_failures(settings):
+            model.load_adapter(settings.target_lang, local_files_only=True, use_safetensors=True)
     return model
 
 
@@ -91,8 +98,12 @@ def configuration(settings: ModelSettings) -> Any:
         folder = config_folder(settings)
         folders.check_type(str(settings.config), folder)
         return AutoConfig.from_pretrained(folder)
+    folder = trained_folder(settings)
     with _named_failures(settings):
-        return AutoConfig.from_pretrained(trained_folder(settings))
+        config = AutoConfig.from_pretrained(folder)
+        if settings.target_lang is not None:
+            config.vocab_size = languages.n_outputs(folder, settings.target_lang)
+        return config
 
 
 def _random(settings: ModelSettings) -> Any:
@@ -116,8 +127,9 @@ def processor(settings: ModelSettings) -> tuple[Any, Any]:
 
     if settings.weights == "trained":
         folder = trained_folder(settings)
+        of_language = {"target_lang": settings.target_lang} if settings.target_lang is not None else {}
         with _named_failures(settings):
-            return AutoFeatureExtractor.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+            return AutoFeatureExtractor.from_pretrained(folder), AutoTokenizer.from_pretrained(folder, **of_language)
     masked = getattr(configuration(settings), "feat_extract_norm", "layer") == "layer"
     with tempfile.TemporaryDirectory() as scratch:
         aside = Path(scratch)

@@ -1,10 +1,12 @@
 """What a wav2vec 2.0 model's settings and files tell of it before it is loaded."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from greenbench.models import folders, hub, lineage
 from greenbench.plugins import Outline
+from greenbench.variants import languages
 from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS
 
 
@@ -32,6 +34,10 @@ class ModelSettings(Protocol):
         """Of random weights."""
 
     @property
+    def target_lang(self) -> str | None:
+        """Language whose adapter is taken."""
+
+    @property
     def label(self) -> str:
         """The model, as part of a default name."""
 
@@ -39,7 +45,10 @@ class ModelSettings(Protocol):
 def to_fetch(settings: ModelSettings) -> str | None:
     """Say what of a model would be downloaded; None where it is here."""
     if settings.model is not None:
-        return hub.to_fetch(settings.model, settings.revision)
+        adapter = languages.files(settings.target_lang)
+        return hub.to_fetch(settings.model, settings.revision) or (
+            hub.to_fetch(settings.model, settings.revision, adapter) if adapter else None
+        )
     config = str(settings.config)
     return None if config in ARCHITECTURES else hub.to_fetch(config, settings.revision, kinds=("config.json",))
 
@@ -70,7 +79,14 @@ def _config(settings: ModelSettings) -> Mapping[str, Any]:
     folder = hub.here(label, settings.revision, folders.WEIGHTS if trained else ("config.json",))
     if folder is None:
         return _published(dict(CHECKPOINTS.values()).get(label))
-    return folders.check(label, folder) if trained else folders.check_type(label, folder)
+    if not trained:
+        return folders.check_type(label, folder)
+    config = folders.check(label, folder)
+    if settings.target_lang is not None:
+        languages.check(label, folder, config, settings.target_lang)
+        if Path(label).is_dir():
+            languages.check_adapter(label, folder, settings.target_lang)
+    return config
 
 
 def _published(architecture: str | None) -> Mapping[str, Any]:

@@ -28,7 +28,7 @@ from greenbench.plugins import (
     follow,
     parted,
 )
-from greenbench.variants import checkpoints, fit, loading, outline
+from greenbench.variants import checkpoints, fit, languages, loading, outline
 from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS, LICENCES, N_PARAMS
 
 
@@ -43,6 +43,7 @@ class Wav2Vec2:
             is on this machine (a folder, or in the hub's cache), random by ``config`` where it is not.
         revision: hub revision of ``model``.
         seed: of random weights.
+        target_lang: language of an MMS checkpoint (``fra``), whose adapter and vocabulary are taken; None is its own.
     """
 
     model: ModelRef | None = None
@@ -50,6 +51,7 @@ class Wav2Vec2:
     weights: Literal["trained", "random", "available"] = "trained"
     revision: str | None = None
     seed: int = 0
+    target_lang: str | None = None
 
     presets: ClassVar[Mapping[str, Any]] = {name: {"model": m} for name, (m, _) in CHECKPOINTS.items()}
     takes_builds: ClassVar[bool] = True
@@ -62,6 +64,8 @@ class Wav2Vec2:
             raise ValueError("`weights: random` takes `config` and no `model`")
         if self.weights == "available" and (self.config is None or self.model is None):
             raise ValueError("`weights: available` takes `model`, and `config` for where that is not here")
+        if self.target_lang is not None and self.weights != "trained":
+            raise ValueError("`target_lang` takes trained weights: give `model` alone")
 
     def settled(self) -> "Wav2Vec2":
         """Decide what ``available`` comes to on this machine."""
@@ -74,7 +78,9 @@ class Wav2Vec2:
     @property
     def label(self) -> str:
         """The model, as part of a default name."""
-        return self.model if self.model is not None else f"{self.config}-random"
+        if self.model is None:
+            return f"{self.config}-random"
+        return self.model if self.target_lang is None else f"{self.model}-{self.target_lang}"
 
     def prepare(self) -> None:
         """Fetch the weights (or the configuration) if they are not here."""
@@ -123,7 +129,7 @@ class Wav2Vec2:
             ancestors=partial(checkpoints.ancestors, known),
             parent=(base if base != name else f"wav2vec2:{self.label}") if chain else known.parent,
             steps=(*(step.use for step in known.steps), *labels),
-            decoding=lambda: "greedy, language model not used" if _language_model(settings) else "greedy",
+            decoding=partial(_decoding, settings),
             calibration=build.calibration,
             warnings=partial(_warnings, settings),
             info=settings._info(known),
@@ -146,11 +152,18 @@ class Wav2Vec2:
 def _identity(settings: Wav2Vec2) -> tuple[str, ...]:
     """Return the digest of the weights, or of what random ones are drawn from."""
     if settings.model is not None:
-        return hub.identity(settings.model, settings.revision)
+        adapter = languages.files(settings.target_lang)
+        of_language = hub.identity(settings.model, settings.revision, adapter) if adapter else ()
+        return tuple(filter(None, ["+".join((*hub.identity(settings.model, settings.revision), *of_language))]))
     config = str(settings.config)
     if config not in ARCHITECTURES:
         config = hashlib.sha256((loading.config_folder(settings) / "config.json").read_bytes()).hexdigest()[:32]
     return (f"random:{config}:{settings.seed}",)
+
+
+def _decoding(settings: Wav2Vec2) -> str:
+    language = settings.target_lang and f"language {settings.target_lang}"
+    return ", ".join(filter(None, ["greedy", language, _language_model(settings) and "language model not used"]))
 
 
 def _language_model(settings: Wav2Vec2) -> str | None:
@@ -245,11 +258,14 @@ def _source(settings: Wav2Vec2, methods: Sequence[Method]) -> exported.ExportSou
     about: dict[str, Any] = {"config": settings.config, "seed": settings.seed}
     if settings.model is not None:
         folder = hub.fetch(settings.model, settings.revision)
-        kinds = (*hub.BESIDE, *folders.WEIGHTS)  # the feature extractor's too: they decide what is calibrated on
+        beside = (*hub.BESIDE, *languages.files(settings.target_lang))  # they decide what is calibrated on
+        kinds = (*folders.WEIGHTS, *beside)
         about = {file.name: cache.digest(file) for kind in kinds for file in sorted(folder.glob(kind))}
     elif settings.config not in ARCHITECTURES:
         about["config.json"] = cache.digest(loading.config_folder(settings) / "config.json")
     about["methods"] = [repr(method) for method in methods]
+    if settings.target_lang is not None:
+        about["target_lang"] = settings.target_lang
     return exported.ExportSource(partial(_to_export, settings, methods), about)
 
 
