@@ -9,6 +9,7 @@ from typing import Any
 from greenbench.errors import InputError, MissingError, StoreError
 from greenbench.files import readback
 from greenbench.files.pointers import LFS
+from greenbench.plugins import SAMPLE_RATE_HZ
 
 TYPES = (
     "data2vec-audio", "hubert", "parakeet_ctc", "sew", "sew-d", "unispeech", "unispeech-sat", "wav2vec2",
@@ -48,7 +49,7 @@ def check(label: str, folder: Path) -> dict[str, Any]:
         Its configuration.
 
     Raises:
-        InputError: it is a model of another kind.
+        InputError: it is a model of another kind, or of another sampling rate.
         MissingError: a file is missing, or not what its name says; one line with the remedy.
     """
     refused = f"model {label}: does not load as a CTC model: "
@@ -67,6 +68,7 @@ def check(label: str, folder: Path) -> dict[str, Any]:
                 f"{refused}{names[0]} is missing: it has no {part}, as the checkpoints of a Trainer that was not given "
                 f"it. Add that of the model it was trained from: {how.format(folder=folder)}."
             )
+    _check_rate(label, folder)
     return config
 
 
@@ -89,17 +91,30 @@ def check_type(label: str, folder: Path) -> dict[str, Any]:
     return config
 
 
-def _configuration(label: str, folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
+def _configuration(label: str, folder: Path, name: str = "config.json") -> dict[str, Any]:
+    path = folder / name
     try:
         found = json.loads(readback.read_whole(path))
     except (StoreError, ValueError, RecursionError) as error:
-        raise MissingError(
-            f"model {label}: config.json is not valid JSON ({error}). Make or fetch it again."
-        ) from error
+        raise MissingError(f"model {label}: {name} is not valid JSON ({error}). Make or fetch it again.") from error
     if not isinstance(found, dict):
-        raise MissingError(f"model {label}: config.json is no JSON object. Make or fetch it again.")
+        raise MissingError(f"model {label}: {name} is no JSON object. Make or fetch it again.")
     return found
+
+
+def _check_rate(label: str, folder: Path) -> None:
+    """Refuse a feature extractor whose file says that it takes speech of another sampling rate."""
+    names, _ = BESIDE["feature extractor"]
+    settings = _configuration(label, folder, next(name for name in names if _has(folder, name)))
+    rate = settings.get("feature_extractor", settings).get("sampling_rate", SAMPLE_RATE_HZ)
+    if rate != SAMPLE_RATE_HZ:
+        raise InputError(of_another_rate(label, rate))
+
+
+def of_another_rate(label: str, rate: int) -> str:
+    """Return the message of a model whose feature extractor takes speech of another sampling rate in Hz."""
+    takes = f"model {label}: its feature extractor takes speech of {rate} Hz"
+    return f"{takes}; only models of {SAMPLE_RATE_HZ} Hz can be measured."
 
 
 def _for_ctranslate(label: str, kind: str | None = None) -> str:
@@ -126,15 +141,29 @@ def _in_a_subfolder(folder: Path) -> str:
 
 def _of_weights(folder: Path) -> str | None:
     """Say which weight file is missing or cut; None where all are whole as far as their headers tell."""
-    for index in sorted(folder.glob("*.index.json")):
+    files = weights(folder)
+    for index in sorted(folder.glob(f"*{files[0].suffix if files else ''}.index.json")):
         lost = [name for name in _shards(index) if not (folder / name).is_file()]
         if lost:
             return f"{lost[0]} is missing, which {index.name} names ({len(lost)} are): fetch the model again"
-    files = weights(folder)
     if not files:
         return f"{' or '.join(WEIGHTS)} is missing: save the model there with `save_pretrained`"
-    cut = [path for path in files if not _is_whole(path)]
-    return f"{cut[0].name} is cut short or damaged: make or fetch it again" if cut else None
+    if cut := [path for path in files if not _is_whole(path)]:
+        return f"{cut[0].name} is cut short or damaged: make or fetch it again"
+    return None if _has_head(files) else "no weights for a head, so it is not fine-tuned for CTC: name a fine-tuned one"
+
+
+def _has_head(files: Sequence[Path]) -> bool:
+    """Say whether weights have a head of letters; of pickles, which are not opened here, it is supposed."""
+    from safetensors import safe_open
+
+    if files[0].suffix != ".safetensors":
+        return True
+    for path in files:
+        with safe_open(path, framework="np") as tensors:
+            if any(name.partition(".")[0].endswith("_head") for name in tensors.keys()):  # noqa: SIM118
+                return True
+    return False
 
 
 def _shards(index: Path) -> Sequence[str]:

@@ -72,7 +72,8 @@ def to_fetch(model: str, revision: str | None = None, kinds: Sequence[str] = WEI
 
 
 def _is_path(model: str) -> bool:
-    return model.startswith((".", "/", "~")) or model.count("/") > 1
+    """Say whether a model can only be a folder: a hub id is an owner and a name."""
+    return model.startswith((".", "/", "~")) or model.count("/") != 1
 
 
 def here(model: str, revision: str | None = None, kinds: Sequence[str] = WEIGHTS) -> Path | None:
@@ -192,7 +193,7 @@ def _why_not(cause: BaseException) -> str:
 def _no_such(model: str) -> MissingError:
     """Return the error of a folder that is not there."""
     what = _no_folder(model).removesuffix(", ") or "no such folder"
-    return MissingError(f"model {model}: {what}. Correct `model` (a folder or a hub id).")
+    return MissingError(f"model {model}: {what}. Correct `model` (a folder, or a hub id: owner/name).")
 
 
 def _no_folder(model: str) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from greenbench.errors import InputError
+from greenbench.models import folders
 from greenbench.plugins import SAMPLE_RATE_HZ
 
 LANGUAGE_MODEL = ("language_model", "alphabet.json")
@@ -30,10 +31,7 @@ def check(label: str, n_outputs: int, extractor: Any, tokenizer: Any) -> None:
         InputError: they do not fit.
     """
     if extractor.sampling_rate != SAMPLE_RATE_HZ:
-        raise InputError(
-            f"model {label}: its feature extractor takes speech of {extractor.sampling_rate} Hz; only models "
-            f"of {SAMPLE_RATE_HZ} Hz can be measured."
-        )
+        raise InputError(folders.of_another_rate(label, extractor.sampling_rate))
     known = (tokenizer.vocab_size, len(tokenizer))
     if n_outputs not in known:
         raise InputError(

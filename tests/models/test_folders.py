@@ -54,6 +54,14 @@ def spoil_weights(folder: Path) -> None:
     (folder / WEIGHTS).unlink()
 
 
+def spoil_head(folder: Path) -> None:
+    """Leave what pre-training leaves."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = {name: tensor for name, tensor in load_file(folder / WEIGHTS).items() if not name.startswith("lm_head")}
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+
+
 def spoil_tokeniser(folder: Path) -> None:
     """Leave what a Trainer leaves that was not given the tokeniser."""
     for path in folder.iterdir():
@@ -92,6 +100,7 @@ def spoil_config(folder: Path) -> None:
             r"model-00002-of-00002.safetensors is missing, which model.safetensors.index.json names \(1 are\)",
         ),
         (spoil_weights, r"model\*.safetensors or pytorch_model\*.bin is missing"),
+        (spoil_head, "no weights for a head, so it is not fine-tuned for CTC: name a fine-tuned one"),
         (spoil_tokeniser, r"vocab.json is missing: it has no tokeniser.*AutoTokenizer.from_pretrained\('BASE'\)"),
         (spoil_extractor, r"preprocessor_config.json is missing: it has no feature extractor.*AutoFeatureExtractor"),
         (spoil_level, "config.json is missing: give .*checkpoint-500, which has one"),
@@ -106,6 +115,23 @@ def test_what_is_not_whole_names_the_file_and_the_remedy(folder: Path, spoil: An
         build_variant(VariantEntry(use="wav2vec2", model=str(folder))).check()
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("within", [None, "feature_extractor"])
+def test_speech_of_another_rate_is_known_from_the_files(folder: Path, within: str | None) -> None:
+    """A telephone model's feature extractor says 8000 Hz, in a file of its own or in that of the processor."""
+    (folder / "preprocessor_config.json").unlink(missing_ok=True)
+    settings = {"sampling_rate": 8000}
+    name = "processor_config.json" if within else "preprocessor_config.json"
+    (folder / name).write_text(json.dumps({within: settings} if within else settings))
+    with pytest.raises(InputError, match=r"takes speech of 8000 Hz; only models of 16000 Hz can be measured"):
+        build_variant(VariantEntry(use="wav2vec2", model=str(folder))).check()
+
+
+def test_an_index_of_weights_that_are_not_loaded_is_not_looked_at(folder: Path) -> None:
+    """A repository with both kinds brings both indices, and the shards of one alone."""
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": {"a": "pytorch_model-1.bin"}}))
+    folders.check("mine", folder)
 
 
 def test_files_that_are_not_loaded_may_be_anything(folder: Path) -> None:

@@ -21,7 +21,9 @@ def test_a_folder_is_taken_as_it_is(tmp_path: Path, no_hub: None) -> None:
     assert hub.fetch(str(tmp_path)) == tmp_path
 
 
-@pytest.mark.parametrize("model", ["./models/student", "/nowhere/student", "~/student", "models/student/4l"])
+@pytest.mark.parametrize(
+    "model", ["./models/student", "/nowhere/student", "~/student", "models/student/4l", "base-960h"]
+)
 def test_a_missing_folder_is_not_looked_up_on_the_hub(model: str, local_hub: Any) -> None:
     """What can only be a folder is called a missing folder, and the hub is not asked."""
     with pytest.raises(MissingError, match="no such folder"):
