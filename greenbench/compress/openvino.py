@@ -89,8 +89,8 @@ class OpenVinoInt8:
             (NNCF's accuracy control). It takes long, and needs speech that the model can read; None does not look.
         n_validation: of those other utterances.
         precision: of what stays in floats: ``fp32`` (stored as ``f32``), or ``bf16`` on a device that has it. The front
-            end is most of what is left to do in an int8 model: on wav2vec 2.0 base and one thread bfloat16 makes it 1.5 times as
-            fast, nearly as much as int8 convolutions would.
+            end is most of what is left to do in an int8 model: on wav2vec 2.0 base and one thread bfloat16 makes it 1.5
+            times as fast, nearly as much as int8 convolutions would.
         target: ``CPU``, or ``GPU`` for an Intel one.
     """
 
