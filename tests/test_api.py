@@ -55,7 +55,9 @@ def test_a_run_takes_plain_arguments(suite_data: dict, tmp_path: Path, capfd: py
     again = greenbench.run(data, out=Path(out), limit=2, resume=True, progress=True)
     told = capfd.readouterr().err
     assert set(again["variant"]) == {"null/rtfx-100", "null/instant"}
+    assert "checking data, models and devices" in told
     assert "1 cell to run, 1 done before" in told
+    assert "scoring texts and writing the page" in told
     assert "[1/1] null/instant" in told
     assert "repeat 0: WER " in told
     assert len(greenbench.load(out)) == len(again)

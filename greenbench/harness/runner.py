@@ -233,10 +233,11 @@ def _finish(
     """Score the texts in the other ways asked for, write the page and return the rows."""
     from greenbench.results.rescore import rescore_run
 
-    rescore_run(folder, suite.also_score)
-    if options.page:
-        options.page(folder, folder / store.REPORT)
-        observe(PageWritten(folder / store.REPORT))
+    with beating(observe, Preparing("scoring texts and writing the page")):
+        rescore_run(folder, suite.also_score)
+        if options.page:
+            options.page(folder, folder / store.REPORT)
+            observe(PageWritten(folder / store.REPORT))
     frame = frames.load(folder)
     frame.attrs["folder"] = str(folder)
     frame.attrs["shortfall"] = shortfall(frame, logged)
