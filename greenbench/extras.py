@@ -10,6 +10,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "codecarbon": ("codecarbon",),
     "distill": ("accelerate",),
     "librispeech": ("pooch",),
+    "moonshine": ("onnxruntime", "moonshine_voice"),
     "onnx": ("onnx", "onnxruntime"),
     "openvino": ("openvino", "nncf"),
     "parquet": ("pyarrow",),

@@ -39,6 +39,7 @@ PROVENANCE: dict[str, Column] = {  # one line a column
     "calibration": Column("text", "speech that the build was calibrated on, and the digest of what was taken from it"),
     "decoding": Column("text", "how the output became text: greedy, or the beam with its language and language model"),
     "licence": Column("text", "licence of the weights"),
+    "weights_package": Column("text", "installed package that brought the weights, with its version"),
     "synthetic": Column("flag", "whether the weights are random"),
     "training_s": Column("number", "seconds of the training behind the weights, where the model's folder has them"),
     "training_energy_j": Column("number", "joules of that training"),

@@ -119,6 +119,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "engines.yaml").write_text(json.dumps({**null, "variants": engines}))
     whisper = {"use": "faster-whisper/tiny.en"}
     (folder / "whisper.yaml").write_text(json.dumps({**null, "variants": [whisper]}))
+    moonshine = {"use": "moonshine/tiny.en"}
+    (folder / "moonshine.yaml").write_text(json.dumps({**null, "variants": [moonshine]}))
     return folder
 
 
@@ -153,6 +155,7 @@ ASKING = {
     "dry run": (["run", "--dry-run"], "torch"),
     "engines": (["run", "engines.yaml", "--out", "engines"], "onnx,openvino,torchao"),
     "whisper": (["run", "whisper.yaml", "--out", "whisper"], "whisper"),
+    "moonshine": (["run", "moonshine.yaml", "--out", "moonshine"], "moonshine"),
     "device": (["run", "null.yaml", "--dry-run", "--device", "cuda"], "torch"),
     "estimate": (["run", "null.yaml", "--estimate-energy", "--out", "estimated"], "codecarbon"),
     "compress": (["compress", str(ROOT / "suites/recipes/bundled-6l.yaml"), "--out", "student"], "distill"),

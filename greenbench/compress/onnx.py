@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from greenbench import extras
 from greenbench.models import exported
+from greenbench.models.onnx_session import open_session
 from greenbench.plugins import Inapplicable, Outline
 
 NEEDS = ("onnx", "onnxruntime")
@@ -123,10 +124,7 @@ def _export(model: Any, extractor: Any, path: Path) -> None:
 
 
 def _open(folder: Path) -> Callable[[Mapping[str, Any]], Any]:
-    import onnxruntime
     import torch
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(folder / FILE, options, providers=["CPUExecutionProvider"])
+    session = open_session(folder / FILE, torch.get_num_threads())
     return lambda inputs: session.run(None, dict(inputs))[0]

@@ -69,6 +69,12 @@ def usable_cpus() -> int:
     return allowed if quota is None else max(1, min(allowed, int(quota)))
 
 
+def stated_threads() -> int:
+    """Return how many threads an engine is to take: as many as the environment states, else one a usable CPU."""
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    return int(stated) if stated.isdecimal() else usable_cpus()
+
+
 def accelerator() -> str:
     """Return ``cuda`` or ``mps`` where there is such a GPU and the installed torch is built for it, else ``cpu``."""
     import pynvml

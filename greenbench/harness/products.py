@@ -1,6 +1,5 @@
 """Products: how each installed engine multiplies two square matrices; the fastest of all ways is a machine's peak."""
 
-import os
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
@@ -36,8 +35,7 @@ def threads(engine: str) -> int:
         import torch
 
         return torch.get_num_threads()
-    stated = os.environ.get("OMP_NUM_THREADS", "")
-    return int(stated) if stated.isdecimal() else environment.usable_cpus()
+    return environment.stated_threads()
 
 
 def products(engine: str, precision: str, device: str) -> list[Prepare]:
@@ -118,8 +116,9 @@ def _numpy(n: int) -> Callable[[], Any]:
 
 def _onnxruntime(precision: str, n: int) -> Callable[[], Any]:
     """Prepare ``MatMul``, or ``MatMulInteger`` of uint8 by int8, with the second matrix a weight."""
-    import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
+
+    from greenbench.models.onnx_session import open_session
 
     is_int8 = precision == "int8"
     a, b = np.random.default_rng(n).integers(0, 64, (2, n, n)) if is_int8 else (_floats(n), _floats(n))
@@ -129,9 +128,7 @@ def _onnxruntime(precision: str, n: int) -> Callable[[], Any]:
     weight = numpy_helper.from_array(b.astype(np.int8) if is_int8 else b, "b")
     graph = helper.make_graph([node], "product", [ports[0]], [ports[1]], [weight])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads("onnxruntime")
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(model.SerializeToString(), threads("onnxruntime"))
     return partial(session.run, None, {"a": a.astype(np.uint8) if is_int8 else a})
 
 

@@ -229,6 +229,7 @@ def described(job: Job, variant: Variant) -> dict[str, Any]:
         **{name: value for name, value in ancestry.items() if name != "variant"},
         "steps": "+".join(variant.steps) or None,
         "licence": variant.info.licence,
+        "weights_package": variant.info.weights_package,
         "synthetic": variant.info.synthetic,
         "training_s": variant.info.training_s,
         "training_energy_j": variant.info.training_energy_j,

@@ -68,6 +68,8 @@ class VariantInfo:
         n_params: published parameter count.
         licence: SPDX identifier of the weights' licence.
         revision: the hub revision asked for.
+        weights_package: the installed package that brings the weights, with its version (``moonshine-voice 0.0.73``);
+            None where they are a folder's or the hub's.
         synthetic: the weights are random: speed, memory and energy mean something, WER does not.
         training_s: seconds of a student's training; None where nothing was trained, or it is unknown.
         training_energy_j: gross joules of that training.
@@ -77,6 +79,7 @@ class VariantInfo:
     n_params: int | None = None
     licence: str | None = None
     revision: str | None = None
+    weights_package: str | None = None
     synthetic: bool = False
     training_s: float | None = None
     training_energy_j: float | None = None

@@ -46,6 +46,8 @@ def _family(folder: Path) -> str:
     """Return which family loads a checkpoint's folder, by its files."""
     if (folder / "model.bin").is_file():
         return "faster-whisper"
+    if (folder / "encoder_model.ort").is_file():
+        return "moonshine"
     from greenbench.models import folders
 
     folders.check(str(folder), folder)

