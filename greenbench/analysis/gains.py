@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from greenbench.analysis import error_rates
 from greenbench.analysis.cells import CellSummary, by_unit, median_of, summaries
 from greenbench.analysis.error_rates import CellKey, Counted, RecountError, cell_of
+from greenbench.analysis.references import alike, teacher_of
 from greenbench.metrics import RATES
-from greenbench.models import ancestry
 from greenbench.plugins import METHODS
 from greenbench.provenance import Mixed, as_text, each
 from greenbench.results import comparability, store
@@ -22,9 +22,6 @@ from greenbench.statistics.repeats import ratio_by_round
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Alike = Mapping[tuple[str, ...], Sequence[CellSummary]]
-"""Measured lines by weights and by name, and by the values in which two must agree before a metric may be compared."""
 
 Count = Callable[[Collection[CellKey]], Mapping[CellKey, Counted | RecountError]]
 """Counts the texts of cells anew."""
@@ -161,52 +158,6 @@ def with_gains(rows: "pd.DataFrame", *results: Path) -> "pd.DataFrame":
     gained = table(*results).reindex(columns=[*keys, *GAINED]).astype(rows[keys].dtypes)
     joined: pd.DataFrame = rows.merge(gained, on=keys, how="left")
     return joined
-
-
-def alike(measured: Iterable[CellSummary], metric: str) -> Alike:
-    """Sort lines by what they are found by and by everything in which two must agree to compare ``metric``."""
-    found: dict[tuple[str, ...], list[CellSummary]] = {}
-    for line in measured:
-        for handle in ancestry.handles(line.shared):
-            found.setdefault(_key(line, handle, metric), []).append(line)
-    return found
-
-
-def teacher_of(line: CellSummary, known: Alike, metric: str) -> CellSummary | None:
-    """Find the cell that a line descends from, as far up as was measured alike, whatever each is called.
-
-    A build of a student is compared with the teacher too, or a lossy student's builds would pass for being as lossy.
-
-    Args:
-        line: the student.
-        known: where to look, from ``alike`` for the same metric.
-        metric: for which the two must be comparable.
-    """
-    seen, found = {cell_of(line.shared)}, None
-    parent = parent_of(line, known, metric)
-    while parent is not None and cell_of(parent.shared) not in seen:
-        found = parent
-        seen.add(cell_of(found.shared))
-        parent = parent_of(found, known, metric)
-    return found
-
-
-def parent_of(line: CellSummary, known: Alike, metric: str) -> CellSummary | None:
-    """Find the nearest cell that a line descends from among those measured alike, in the same run where it can be."""
-    keys = [_key(line, handle, metric) for handle in ancestry.sought(line.shared)]
-    alike_ones = {id(one): one for key in keys for one in known.get(key, ())}
-    return ancestry.nearest(line.shared, alike_ones.values(), lambda one: one.shared)
-
-
-def comparable(line: CellSummary, variant: str | None, known: Alike, metric: str) -> CellSummary | None:
-    """Find the comparable cell of a variant, in the same run where there is one; never of the line's own variant."""
-    is_other = variant not in (None, line.shared["variant"])
-    named = known.get(_key(line, f"{ancestry.NAMED}{variant}", metric), ()) if is_other else ()
-    return min(named, key=lambda x: x.shared["run_id"] != line.shared["run_id"], default=None)
-
-
-def _key(line: CellSummary, handle: str, metric: str) -> tuple[str, ...]:
-    return (handle, *(str(comparability.value(line.shared, name)) for name in comparability.columns(metric)))
 
 
 def read(folders: Iterable[Path]) -> dict[Path, list[CellSummary]]:

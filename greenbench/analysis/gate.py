@@ -10,7 +10,8 @@ from typing import Literal
 from greenbench.analysis import error_rates
 from greenbench.analysis.cells import CellSummary, median_of
 from greenbench.analysis.error_rates import CellKey, Counted, RecountError, cell_of, known
-from greenbench.analysis.gains import Alike, Count, alike, comparable, read, recount, teacher_of
+from greenbench.analysis.gains import Count, read, recount
+from greenbench.analysis.references import Alike, alike, comparable, teacher_of
 from greenbench.errors import InputError, did_you_mean
 from greenbench.metrics import METRICS, RATES
 from greenbench.results.comparability import primary

@@ -187,7 +187,7 @@ def test_a_model_is_no_student_of_itself(teacher: str) -> None:
     """An entry that is its teacher under another name is refused, whether the teacher is in the suite or registered."""
     big, one = {"use": "null", "name": "big", "text": "a"}, {"use": "null/rtfx-100", "name": "copy", "teacher": teacher}
     copy = one if teacher != "big" else {**big, "name": "copy", "teacher": teacher}
-    with pytest.raises(InputError, match=f"copy: teacher: '{teacher}' is the same model with the same settings"):
+    with pytest.raises(InputError, match=f"variants.1: teacher: '{teacher}' is the same model with the same settings"):
         origins(big, copy)
 
 
