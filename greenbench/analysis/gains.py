@@ -49,12 +49,14 @@ class Gain:
             known.
         low, high: its 95 % interval over rounds (over windows where there is one round); None where nothing varies.
         why: why it is not known.
+        n: rounds that both were measured in, or windows where there is one round; None where nothing varies.
     """
 
     value: float | None = None
     low: float | None = None
     high: float | None = None
     why: str | None = None
+    n: int | None = None
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,7 @@ def _gain(student: CellSummary, teacher: CellSummary, metric: str) -> Gain:
         return Gain(theirs / ours) if theirs and ours else Gain(why="not measured")
     over, under = (student, teacher) if better_high else (teacher, student)
     ratio = ratio_by_round(by_unit(under, metric), by_unit(over, metric))
-    return Gain(ratio.value, ratio.low, ratio.high) if ratio else Gain(why="not measured")
+    return Gain(ratio.value, ratio.low, ratio.high, n=ratio.n) if ratio else Gain(why="not measured")
 
 
 def _error(

@@ -11,7 +11,7 @@ import typer
 
 from greenbench.cli import completion
 from greenbench.cli.console import echo
-from greenbench.cli.output import Json, check_measured, print_summary, print_table
+from greenbench.cli.output import Json, check_measured, print_headline, print_summary, print_table
 from greenbench.cli.power import ClockSkew
 
 SuiteFile = Annotated[Path | None, typer.Argument(help="Suite file (YAML).", show_default="the bundled quick start")]
@@ -92,14 +92,21 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     from greenbench.cli.progress import ProgressDisplay
     from greenbench.harness import runner
     from greenbench.power.log import Source
-    from greenbench.report.pages import write_page
+    from greenbench.report.content import Content, load
+    from greenbench.report.pages import write
+
+    read: list[Content] = []
+
+    def page(folder: Path, path: Path) -> None:
+        read.append(load([folder]))
+        write(read[-1], path)
 
     signal.signal(signal.SIGTERM, _interrupt)
     command = shlex.join(["greenbench", *sys.argv[1:]])
     log = Source(power_log, clock_skew) if power_log else None
     progress = ProgressDisplay()
     try:
-        frame = runner.run(loaded, runner.Options(out, resume, only, command, log, write_page, made), progress.observe)
+        frame = runner.run(loaded, runner.Options(out, resume, only, command, log, page, made), progress.observe)
     except KeyboardInterrupt:
         kept = (
             f"what was measured is in {progress.folder}. Continue with --resume." if progress.folder else "nothing ran"
@@ -108,6 +115,8 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
         raise typer.Exit(130) from None
     finally:
         progress.close()
+    if not as_json:
+        print_headline(read[-1])
     print_summary(frame, as_json)
     echo(f"\npage: {progress.page}\nrows: {progress.folder}", err=as_json)
     check_measured(frame)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from greenbench.analysis.findings import Comparison
     from greenbench.analysis.thresholds import Regression
     from greenbench.plugins.events import Event
+    from greenbench.report.content import Content
     from greenbench.report.differences import Block
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -27,6 +28,16 @@ GateOption = Annotated[
     ),
 ]
 Folders = Annotated[list[Path], typer.Argument(help="Folders of runs, or parents of such folders.")]
+
+
+def print_headline(content: "Content") -> None:
+    """Print the first sentences about a run, as its page has them."""
+    from greenbench.report.headline import headline
+
+    echo()
+    for sentence in headline(content):
+        print_text(sentence)
+    echo()
 
 
 def print_summary(frame: Any, as_json: bool) -> None:

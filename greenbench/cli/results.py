@@ -37,7 +37,6 @@ def report(
     table: Annotated[Path | None, typer.Option(help="File for the results as a table: .tex or .md.")] = None,
 ) -> None:
     """Write the page of one or several runs, and what a paper needs of it; exit code 1 if nothing was measured."""
-    from greenbench.analysis import summary
     from greenbench.analysis.gate import parse
     from greenbench.report import content, pages, snapshots, tables
     from greenbench.results.store import REPORT
@@ -48,7 +47,7 @@ def report(
     found = content.load(results, asked)
     written = [pages.write(found, out or results[0] / REPORT)]
     if table is not None:
-        written.append(tables.write(summary.frame(found.cells, found.outside, found.by_parent), table))
+        written.append(tables.write(found.lines, table))
     if figures is not None:
         written += snapshots.write(written[0], figures)
     for path in written:

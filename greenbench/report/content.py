@@ -2,20 +2,21 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from greenbench.analysis import error_rates
+from greenbench.analysis import error_rates, summary
 from greenbench.analysis.cells import CellSummary, summaries
+from greenbench.analysis.choosing import NEAR
 from greenbench.analysis.error_rates import CellKey, Counted, RecountError, Texts
 from greenbench.analysis.gains import CellGains, against_teachers
-from greenbench.analysis.gate import DEFAULT, Gate, describe, judged
+from greenbench.analysis.gate import DEFAULT, Gate, judged
 from greenbench.errors import StoreError
 from greenbench.metrics import RATES
 from greenbench.results import frames, store
-from greenbench.results.comparability import primary
 
 N_GAINS = 200
 """Compressed cells that are compared with their teachers."""
@@ -73,9 +74,9 @@ class Content:
         scores: as ``frames.load_scores`` gives them.
         power: as ``frames.load_power`` gives it.
         windows: as ``frames.load_windows`` gives them.
-        asked: what is asked of a cell's error rate before it is ranked by speed and energy, from ``gate.describe``.
+        gate: what is asked of a cell's error rate before it is ranked by speed and energy.
         outside: which cells do not meet that, from ``gate.judged``.
-        by_parent: whether cells are judged against their own parents, see ``Gate.by_parent``.
+        far: which cells are not shown to be within ``choosing.NEAR`` of their reference's WER, likewise.
         all_gains: the first ``N_GAINS`` compressed cells against their teachers.
     """
 
@@ -87,10 +88,20 @@ class Content:
     scores: pd.DataFrame
     power: pd.DataFrame
     windows: pd.DataFrame
-    asked: str | None
+    gate: Gate
     outside: Mapping[CellKey, str]
-    by_parent: bool
+    far: Mapping[CellKey, str]
     all_gains: Sequence[CellGains]
+
+    @cached_property
+    def lines(self) -> pd.DataFrame:
+        """One line a cell, as ``summary.frame`` gives them."""
+        return summary.frame(self.cells, self.outside, self.gate.by_parent)
+
+    @cached_property
+    def settings(self) -> Sequence[summary.Setting]:
+        """What may be compared."""
+        return summary.settings(self.lines)
 
 
 def read(folder: Path) -> RunContent:
@@ -137,6 +148,7 @@ def together(parts: Sequence[RunContent], gate: Gate) -> Content:
         return counted
 
     outside = judged(lines.values(), gate, count)
+    far = judged(lines.values(), Gate(margin=NEAR), count)
     scored = [cell for cell, line in lines.items() if line.spreads.keys() & set(RATES)]
     shown = scored[:N_COUNTED]
     count(shown)
@@ -150,9 +162,9 @@ def together(parts: Sequence[RunContent], gate: Gate) -> Content:
         _joined([each.scores for each in parts]),
         _joined([each.power for each in parts]),
         _joined([each.windows for each in parts]),
-        describe(gate, {primary(line.shared) for line in lines.values()}),
+        gate,
         outside,
-        gate.by_parent,
+        far,
         all_gains,
     )
 

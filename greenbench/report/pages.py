@@ -6,12 +6,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from greenbench.analysis import summary
 from greenbench.analysis.gate import DEFAULT, Gate
 from greenbench.assets import plotly_js, style
 from greenbench.report import data, roofline, sentences, timeline, utterances
 from greenbench.report.content import Content, Unread, load
 from greenbench.report.figures import looks
+from greenbench.report.headline import headline
 from greenbench.report.sections import SECTIONS, View
 from greenbench.results import store
 
@@ -59,8 +59,7 @@ def render(content: Content, live: bool = False, unread: Sequence[Unread] = ()) 
     """
     from markupsafe import Markup
 
-    lines = summary.frame(content.cells, content.outside, content.by_parent)
-    settings = summary.settings(lines)
+    lines, settings = content.lines, content.settings
     cells = utterances.cell_texts(lines, content.texts, content.counted)
     view = View(content, lines, settings, cells)
     look = looks(lines["variant"])
@@ -75,12 +74,10 @@ def render(content: Content, live: bool = False, unread: Sequence[Unread] = ()) 
         ],
     }
     environment, contexts = templates(), {name: of_view(view) for name, of_view in SECTIONS.items()}
-    setting, headline = sentences.headline(settings, content.counted)
     return environment.get_template("page.html.jinja").render(
         title=" + ".join(dict.fromkeys(str(run.get("name") or run.get("run_id")) for run in content.runs)),
         descriptions=list(dict.fromkeys(run["description"] for run in content.runs if run.get("description"))),
-        headline=headline,
-        setting=setting,
+        headline=headline(content),
         compared=sentences.compared(lines),
         tally=sentences.tally(lines),
         n_settings=len(settings),

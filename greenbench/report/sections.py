@@ -8,12 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from greenbench.analysis.gate import describe
 from greenbench.analysis.summary import Setting
 from greenbench.metrics import METRICS, RATES
 from greenbench.report import bigfoot, compression, data, scores, sentences, utterances
 from greenbench.report.content import N_COUNTED, N_GAINS, Content
 from greenbench.report.figures import TABLE, TOTALS, scale
 from greenbench.report.utterances import CellTexts
+from greenbench.results.comparability import primary
 
 N_FINDINGS = 12
 """Settings whose leaders are listed; the charts and the table have the others."""
@@ -55,7 +57,7 @@ def _findings(view: View) -> Fields:
         "n_more": max(0, len(view.settings) - N_FINDINGS),
         "no_energy": sentences.no_energy(view.lines, view.content.runs),
         "misfits": sentences.misfits(view.content.rows),
-        "gate": view.content.asked,
+        "gate": describe(view.content.gate, {primary(cell.shared) for cell in view.content.cells}),
     }
 
 

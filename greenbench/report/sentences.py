@@ -1,12 +1,11 @@
 """What the numbers say in words: what was compared, what leads, what cannot be ranked and why."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from greenbench.analysis import references, summary
+from greenbench.analysis import summary
 from greenbench.analysis.summary import ENERGY, Setting
 from greenbench.hardware import control, roofline
 from greenbench.metrics import METRICS
@@ -94,7 +93,7 @@ def _lead(leader: Leader) -> str:
     if leader.metric == ENERGY:
         kind = ", estimated" if summary.is_estimated(leader.line) else ", measured"
     if leader.n_ranked == 1:
-        return f"{heading(leader.metric)}{kind} (the only one ranked)"
+        return heading(leader.metric) + kind
     return _LEADS[leader.metric] + kind
 
 
@@ -105,108 +104,14 @@ def _caveat(leader: Leader) -> str:
         spread = f"95 % interval {low}–{high}"
     else:
         spread = f"{low}–{high} over {repeats} repeats" if repeats > 1 else "one repeat, spread unknown"
-    rivals = _rivals(leader).removeprefix("; ")
+    others = rivals(leader).removeprefix("; ")
     among = f"first of {leader.n_ranked} ranked" if leader.n_ranked > 1 else ""
     origin = summary.energy_details(leader.line) if leader.metric == ENERGY else None
-    return "; ".join(part for part in (spread, among, rivals, origin) if part)
+    return "; ".join(part for part in (spread, among, others, origin) if part)
 
 
-def headline(settings: Sequence[Setting], counted: leaders.CountedCells) -> tuple[str, list[str]]:
-    """Return the sentences that matter: who recognises best, who is fastest, who needs least energy.
-
-    Who is best is said only where that is shown: a lead that is smaller than its interval is none.
-
-    Args:
-        settings: what may be compared.
-        counted: the errors of cells' texts, by which their WER is compared.
-
-    Returns:
-        The setting they are about, that with the most ranked lines, and the sentences; none where nothing is ranked.
-    """
-    if not settings:
-        return "", []
-    main = max(settings, key=lambda setting: int(summary.rankable(setting.lines).sum()))
-    best = next(iter(leaders.leaders(main.lines, "wer", counted)), None)
-    if best is None:
-        return main.label, []
-    claims, field = [_best(best)], (main, best, counted)
-    fastest = next(iter(leaders.leaders(main.lines, "rtfx")), None)
-    if fastest:
-        claims.append(_against(fastest, field, _Claim("is fastest", "be fastest", _times_as_fast)))
-    thriftiest = sorted(leaders.leaders(main.lines, ENERGY), key=lambda leader: summary.is_estimated(leader.line))
-    for leader in thriftiest[:1]:
-        kind = "estimated" if summary.is_estimated(leader.line) else f"measured, scope {leader.line['energy_scope']}"
-        claim = _Claim(f"needs least energy ({kind})", f"need least energy ({kind})", _less_energy)
-        claims.append(_against(leader, field, claim))
-    return main.label, claims
-
-
-@dataclass(frozen=True)
-class _Claim:
-    """How a lead is said: of the leader, of nobody, and by the leader's share of another's figure."""
-
-    is_best: str
-    be_best: str
-    than: Callable[[float], str]
-
-
-def _times_as_fast(share: float) -> str:
-    return "as fast as" if f"{share:.3g}" == "1" else f"{share:.3g} times as fast as"
-
-
-def _less_energy(share: float) -> str:
-    """Say a share in percent less or more; twice and above as a multiple."""
-    percent = 100 * abs(1 - share)
-    if share >= 2:
-        return f"{share:.3g} times the energy of"
-    if percent < 0.5:
-        return "as much energy as"
-    figure = f"{percent:.0f}" if percent < 99 else f"{percent:.3g}"
-    return f"{figure} % {'less' if share < 1 else 'more'} energy than"
-
-
-def _best(leader: Leader) -> str:
-    low, high = number("wer", leader.low), number("wer", leader.high)
-    spread = f" (95 % interval {low}–{high})" if pd.notna(leader.line["wer_ci_low"]) else ""
-    wer = f"{quantity('wer', leader.line['wer'])}{spread}"
-    if leader.n_ranked == 1:
-        return f"{leader.line['label']} is the only one ranked: WER {wer}."
-    if leader.rivals:
-        return f"No variant is shown to recognise best: {leader.line['label']} has WER {wer}{_rivals(leader)}."
-    return f"{leader.line['label']} recognises best: WER {wer}."
-
-
-def _against(leader: Leader, field: tuple[Setting, Leader, leaders.CountedCells], claim: _Claim) -> str:
-    """Say who leads by a metric, and set that against what the leader was made of, else against who recognises best."""
-    (setting, best, counted), line = field, leader.line
-    value = quantity(leader.metric, line[leader.metric])
-    if leader.metric == ENERGY:
-        value += " per second of audio"
-    if leader.n_ranked == 1:
-        return f"{line['label']} is the only one ranked by {METRICS[leader.metric].label}: {value}."
-    claimed = f"{line['label']} {claim.is_best}: {value}"
-    if leader.rivals:
-        claimed = f"No variant is shown to {claim.be_best}: {line['label']} has {value}"
-    parents = dict(zip(setting.lines["label"], references.parents(setting.lines.to_dict("records")), strict=True))
-    parent = parents[line["label"]]
-    other, who = (parent, f"its {references.relation(line, parent)} ") if parent else (best.line, "")
-    if other["label"] in (line["label"], *leader.rivals) or pd.isna(other[leader.metric]):
-        return f"{claimed}{_rivals(leader)}."
-    compared = claim.than(line[leader.metric] / other[leader.metric])
-    return f"{claimed}, {compared} {who}{other['label']}{_cost(line, other, counted)}{_rivals(leader)}."
-
-
-def _cost(line: Mapping[Any, Any], other: Mapping[Any, Any], counted: leaders.CountedCells) -> str:
-    """Say what a lead costs in WER, with the interval of the difference where the texts tell it."""
-    wer = 100 * (line["wer"] - other["wer"])
-    if pd.isna(wer):
-        return ""
-    found = leaders.difference(other, line, counted)
-    interval = f" [{100 * found.low:+.2f}, {100 * found.high:+.2f}]" if found else ""
-    return f", at {wer:+.2f}{interval} percentage points of WER"
-
-
-def _rivals(leader: Leader) -> str:
+def rivals(leader: Leader) -> str:
+    """Name the others that a leader is not shown to differ from, after a semicolon; nothing where there are none."""
     if not leader.rivals:
         return ""
     more = f" and {len(leader.rivals) - N_NAMED} more" if len(leader.rivals) > N_NAMED else ""

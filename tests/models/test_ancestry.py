@@ -218,7 +218,7 @@ def test_gate_lineage_headline_and_arrows_follow_the_identity(split: list[Path])
     told = {line["variant"]: line["against"] for line in compression.table(all_gains(split))}
     assert told == {"ours-cut": "ours", "made": "ours (stated by the suite)"}
     found = content.load(split)
-    lines = summary(found.rows, found.outside, found.by_parent)
+    lines = summary(found.rows, found.outside, found.gate.by_parent)
     notes = dict(zip(lines["variant"], lines["reference_note"], strict=True))
     assert notes == {"ours": None, "ours-cut": None, "made": STATED}
     from greenbench.analysis import summary as analysis_summary
@@ -234,9 +234,9 @@ def test_what_is_held_against_nothing_says_so(split: list[Path]) -> None:
     """Without its parent a build is ranked with that beside it, unless the gate names a reference or asks nothing."""
     alone = split[1:]
     found = content.load(alone)
-    lines = summary(found.rows, found.outside, found.by_parent)
+    lines = summary(found.rows, found.outside, found.gate.by_parent)
     assert [sentences.standing(line)[1] for line in lines.to_dict("records")] == [NO_REFERENCE] * 2
     assert [line["notes"] for line in terminal.table(found.rows)] == [NO_REFERENCE] * 2
     for asked in (gate.Gate("none"), gate.Gate(reference="made")):
         named = content.load(alone, asked)
-        assert summary(named.rows, named.outside, named.by_parent)["reference_note"].isna().all()
+        assert summary(named.rows, named.outside, named.gate.by_parent)["reference_note"].isna().all()

@@ -82,16 +82,6 @@ def test_servers_of_different_bounds_are_apart(rows: Rows) -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "told"),
-    [(0.487, "51 % less energy than"), (0.001, "99.9 % less energy than"), (1.002, "as much energy as"),
-     (1.25, "25 % more energy than"), (2.5, "2.5 times the energy of")],
-)  # fmt: skip
-def test_energy_is_told_in_percent(share: float, told: str) -> None:
-    """A share of another's energy is what is saved of it."""
-    assert sentences._less_energy(share) == told
-
-
-@pytest.mark.parametrize(
     ("steps", "told"),
     [("int8-dynamic", "base model"), (None, "base model"), ("layer-drop(keep=6)+distill", "teacher"),
      ("layer-drop+distill+int8-dynamic", "teacher"), ("undistilled", "base model")],
