@@ -24,7 +24,13 @@ def test_a_bare_run_is_the_quick_start(tmp_path: Path) -> None:
 
     In one scenario: each cell is a process that imports torch and transformers, and takes as long again in the other.
     """
-    short = ["scenarios=[offline]", "protocol.repeats=1", "protocol.idle_s=0.2", "protocol.window_s=0.3"]
+    short = [
+        "allow_emulated=true",
+        "scenarios=[offline]",
+        "protocol.repeats=1",
+        "protocol.idle_s=0.2",
+        "protocol.window_s=0.3",
+    ]
     options = ["--limit", "6", *(word for step in short for word in ("--set", step)), "--json"]
     command = [sys.executable, "-m", "greenbench", "run", "--out", str(tmp_path / "run"), *options]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

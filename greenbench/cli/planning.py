@@ -30,7 +30,7 @@ def print_plan(suite: "Suite", only: str | None, out: Path | None, as_json: bool
 
     cells = plan(suite, only)
     check_only(suite, cells, only)
-    foreseen = ahead.look(cells, on_gpus=True)
+    foreseen = ahead.look(cells, on_gpus=True, allow_emulated=suite.allow_emulated)
     known = forecast.expected_s(out.parent if out else Path("results"), suite, cells)
     least_s, controls_s = forecast.least(suite), forecast.controls_s(suite, cells)
     planned = [{**c.key, "expected_s": s, "least_s": least_s} for c, s in zip(cells, known, strict=True)]
@@ -53,7 +53,7 @@ def _shown(line: dict[str, object]) -> dict[str, object]:
 
 
 def _print_foreseen(foreseen: Sequence["Foreseen"]) -> None:
-    words = {"fetch": "to fetch", "doubt": "warning", "inapplicable": "skipped"}
+    words = {"fetch": "to fetch", "doubt": "warning", "note": "note", "inapplicable": "skipped", "emulated": "skipped"}
     for one in foreseen:
         echo(f"{words.get(one.kind, 'error')}: {one}", err=True)
 

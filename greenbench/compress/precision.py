@@ -26,7 +26,10 @@ class Fp32:
 
 @dataclass(frozen=True)
 class Fp16:
-    """16-bit floats (IEEE half). CPUs without half-precision arithmetic run it, slowly."""
+    """16-bit floats (IEEE half).
+
+    A CPU without half-precision arithmetic emulates it slowly: there it is skipped, unless the suite allows that.
+    """
 
     def unsupported(self, device: str) -> str | None:  # noqa: ARG002
         """Run anywhere."""
@@ -46,7 +49,10 @@ class Fp16:
 
 @dataclass(frozen=True)
 class Bf16:
-    """16-bit floats with float32's range (bfloat16)."""
+    """16-bit floats with float32's range (bfloat16).
+
+    A CPU without bfloat16 arithmetic emulates it slowly: there it is skipped, unless the suite allows that.
+    """
 
     def unsupported(self, device: str) -> str | None:
         """Say so where the GPU has no bfloat16."""

@@ -14,7 +14,7 @@ from greenbench import extras, meters
 from greenbench.doctor import boards
 from greenbench.doctor.finding import Finding
 from greenbench.files import kernel
-from greenbench.hardware import environment, gpus
+from greenbench.hardware import arithmetic, environment, gpus
 from greenbench.meters import energy, thermal
 from greenbench.meters.clock import Clock
 from greenbench.meters.cputime import CpuTime
@@ -35,8 +35,8 @@ is exact to milliseconds only); Linux, ``Documentation/timers/timekeeping.rst``.
 def findings() -> list[Finding]:
     """Check what decides which metrics can be measured on this machine, and how well; takes about a second."""
     checks = (
-        _energy, _device, _governor, _turbo, _threads, _quota, _clock_source, _power_supply, _load, _temperature,
-        _memory, _swap, _disk, _compiler,
+        _energy, _device, _bf16, _fp16, _int8, _governor, _turbo, _threads, _quota, _clock_source, _power_supply,
+        _load, _temperature, _memory, _swap, _disk, _compiler,
     )  # fmt: skip
     return [*_meters(), *(check() for check in checks), *boards.findings()]
 
@@ -82,6 +82,29 @@ def _device() -> Finding:
         message = f"{', '.join(names)} is not used: the installed torch is built without CUDA"
         return Finding("device", False, message, "install torch for CUDA (https://pytorch.org/get-started)")
     return Finding("device", True, f"models run on {environment.accelerator()} by default")
+
+
+def _bf16() -> Finding:
+    return _arithmetic("bf16", "emulated, slowly; a run skips it unless its suite says `allow_emulated: true`")
+
+
+def _fp16() -> Finding:
+    return _arithmetic("fp16", "emulated, slowly; a run skips it unless its suite says `allow_emulated: true`")
+
+
+def _int8() -> Finding:
+    return _arithmetic("int8", "`int8-dynamic` builds may be hardly faster than float32")
+
+
+def _arithmetic(precision: str, otherwise: str) -> Finding:
+    if arithmetic.native(precision) is None:
+        return Finding(precision, None, "unknown: the installed torch does not say whether this CPU has its arithmetic")
+    reason = arithmetic.emulated(precision)
+    return (
+        Finding(precision, True, "this CPU has its arithmetic")
+        if reason is None
+        else Finding(precision, None, f"{reason}: {otherwise}")
+    )
 
 
 def _compiler() -> Finding:

@@ -9,7 +9,7 @@ from greenbench import extras, identifiers, meters
 from greenbench.datasets import lengths
 from greenbench.datasets.corpus import Corpus
 from greenbench.errors import GreenbenchError, InputError, MissingError, words
-from greenbench.hardware import devices
+from greenbench.hardware import arithmetic, devices
 from greenbench.harness.foreseen import Foreseen, obstacle, stops
 from greenbench.harness.heartbeat import beating
 from greenbench.meters import energy
@@ -64,16 +64,18 @@ def all_at_once() -> Iterator[None]:
 # --- looking ---------------------------------------------------------------------------------------------
 
 
-def look(cells: Sequence[Cell], on_gpus: bool = False) -> list[Foreseen]:
+def look(cells: Sequence[Cell], on_gpus: bool = False, allow_emulated: bool = False) -> list[Foreseen]:
     """Find out all that can be known of cells without downloading, exporting or loading anything.
 
     Args:
         cells: of a plan.
         on_gpus: ask variants about GPUs too, in this process; it may hold GPU memory from then on, which a run must
             not while it measures.
+        allow_emulated: whether a precision is measured that the CPU has no arithmetic for.
     """
     found = [*_devices(cells), *_uninstalled(cells), *data(cells), *variants(cells)]
-    return [*found, *_builds(_able(cells, [one for one in found if one.dataset is None]), on_gpus)]
+    found += _builds(_able(cells, [one for one in found if one.dataset is None]), on_gpus)
+    return [*found, *_arithmetic(_able(cells, [one for one in found if one.dataset is None]), allow_emulated)]
 
 
 def _devices(cells: Iterable[Cell]) -> Iterator[Foreseen]:
@@ -172,6 +174,26 @@ def _build(name: str, variant: Variant, device: str) -> Iterator[Foreseen]:
         return
     if reason:
         yield Foreseen("inapplicable" if isinstance(reason, Inapplicable) else "lacking", reason, name, device=device)
+
+
+def _arithmetic(cells: Iterable[Cell], allow_emulated: bool) -> Iterator[Foreseen]:
+    """Find out which variants this CPU would emulate, and which are slower on it than their precision suggests."""
+    for name, variant in _each(cell for cell in cells if cell.device == "cpu"):
+        try:
+            precision = variant.precision()
+        except Exception as error:
+            yield Foreseen("missing", _reason(error), name)
+            continue
+        reason = arithmetic.emulated(precision)
+        if reason is None:
+            continue
+        if precision == "int8":
+            yield Foreseen("note", f"{reason}: it may be hardly faster than float32", name, device="cpu")
+        elif allow_emulated:
+            yield Foreseen("note", f"{reason} and emulates it, which is slow", name, device="cpu")
+        else:
+            how = "`allow_emulated: true` in the suite measures it all the same"
+            yield Foreseen("emulated", f"{reason} and would emulate it, slowly: {how}", name, device="cpu")
 
 
 def _reason(error: Exception) -> str:

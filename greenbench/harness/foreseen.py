@@ -7,7 +7,7 @@ from typing import Literal
 from greenbench.errors import InputError
 from greenbench.suite.plan import Cell
 
-ForeseenKind = Literal["wrong", "missing", "lacking", "inapplicable", "fetch", "doubt"]
+ForeseenKind = Literal["wrong", "missing", "lacking", "inapplicable", "emulated", "fetch", "doubt", "note"]
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,9 @@ class Foreseen:
 
     Attributes:
         kind: ``wrong``: the suite asks for what cannot be, and nothing is run; ``missing``: data or weights are not
-            here, and the cells are errors; ``lacking`` and ``inapplicable``: the cells are skipped, as
-            ``shortfall.SKIPS`` says; ``fetch``: it is downloaded first; ``doubt``: it is measured all the same.
+            here, and the cells are errors; ``lacking``, ``inapplicable`` and ``emulated``: the cells are skipped, as
+            ``shortfall.SKIPS`` says; ``fetch``: it is downloaded first; ``doubt``: it is measured all the same;
+            ``note``: what to expect of it, which only a dry run says.
         reason: why, and what to do.
         variant: of the cells; all where None.
         dataset: theirs.
@@ -39,7 +40,7 @@ class Foreseen:
     @property
     def stops(self) -> bool:
         """Whether its cells cannot be measured."""
-        return self.kind not in ("fetch", "doubt")
+        return self.kind not in ("fetch", "doubt", "note")
 
     def concerns(self, cell: Cell) -> bool:
         """Say whether a cell is one of these."""

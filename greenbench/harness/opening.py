@@ -92,7 +92,7 @@ def done(folder: Path, suite: Suite) -> set[tuple[Any, ...]]:
     rows = store.current(store.read_rows(folder / store.RECORDS))
     counts: dict[tuple[Any, ...], int] = {}
     for row in rows:
-        lacked = row.get("skipped_for") == "lacking"  # it may be installed since, so that it is tried
+        lacked = row.get("skipped_for") in {"lacking", "emulated"}  # it may be installed or allowed since: it is tried
         status = "lacking" if lacked else row["status"]
         n = {"ok": 1, "skipped": repeats}.get(status, -repeats)
         counts[identity(row)] = counts.get(identity(row), 0) + n

@@ -76,7 +76,7 @@ def run(
     if options.power_log:
         log.read(options.power_log)  # a meter that is not recording is reported now, not in an hour
     with beating(observe, Preparing("checking data, models and devices")):
-        foreseen = ahead.look(cells)
+        foreseen = ahead.look(cells, allow_emulated=suite.allow_emulated)
     refuse(foreseen)
     ahead.require(suite, cells)
     folder, new_id = opening.place(suite, options)

@@ -218,6 +218,8 @@ class Variant:
         to_make: describes what ``prepare`` would make from the weights; None where it is in the cache.
         prepare: makes what takes long once the weights are on this machine, such as an export; raises ``MissingError``.
         unsupported: says why the variant cannot run on a device, or returns None.
+        precision: returns the one that it multiplies in on the CPU, as its settings state it: ``bf16``, ``fp16`` or
+            ``int8``; None for any other, and where an engine chooses its own.
         extras: extras of greenbench that it needs, such as ``torch``.
         identity: returns what is measured, independent of its name: the digest of the weights' content, then what the
             settings do to them, such as ``int8``; chained builds are appended to it. Empty where the weights are not on
@@ -241,6 +243,7 @@ class Variant:
     to_make: Callable[[], str | None] = lambda: None
     prepare: Callable[[], None] = lambda: None
     unsupported: Callable[[str], str | None] = lambda _device: None
+    precision: Callable[[], str | None] = lambda: None
     extras: tuple[str, ...] = ()
     identity: Callable[[], tuple[str, ...]] | None = None
     parent: str | None = None

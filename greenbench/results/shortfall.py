@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 SKIPS = {
     "lacking": "a device, an extra or a tool that the suite asks for is not here",
     "inapplicable": "there is no such build for such a device",
+    "emulated": "the CPU has no arithmetic for its precision, and the suite does not allow it to be emulated",
     "unservable": "scenario server: it is too slow for any rate, which is a result",
 }
 """Why a cell was skipped, the column ``skipped_for`` -> what that means; only the first is a fault of the run."""

@@ -42,6 +42,8 @@ class Suite(BaseModel):
             are drawn against; ``cer`` for languages written without spaces, such as Chinese, Japanese and Thai.
         also_score: further normalisers and scorers, applied to the raw texts after the run, into ``scores.jsonl``.
         estimate_energy: use codecarbon's model where no counter answers; rows say ``estimated``.
+        allow_emulated: measure bf16 and fp16 on a CPU without their arithmetic, too; they are skipped otherwise, as
+            such a CPU emulates them slowly.
         meters: settings of meters by name, e.g. ``{codecarbon: {tdp_w: 65}}``.
         carbon: grid factor of the electricity, with its source; without it ``co2e_g`` is null.
         trace_hz: samples of power, temperature, frequency and load per second, taken by a separate process; 0 for none.
@@ -66,6 +68,7 @@ class Suite(BaseModel):
     primary: Literal["wer", "cer"] = "wer"
     also_score: list[str] = []
     estimate_energy: bool = False
+    allow_emulated: bool = False
     meters: dict[str, dict[str, Any]] = {}
     carbon: Carbon | None = None
     trace_hz: float = Field(10, ge=0, le=50)

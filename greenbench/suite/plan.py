@@ -14,7 +14,7 @@ from greenbench.hardware import devices
 from greenbench.suite.config import Suite
 from greenbench.suite.entries import DatasetEntry, VariantEntry
 
-NOT_MEASURED = ("name", "description", "also_score", "timeout_s", "control")
+NOT_MEASURED = ("name", "description", "also_score", "timeout_s", "control", "allow_emulated")
 """The keys of a suite that change nothing in what its cells measure."""
 
 ADDED = (("primary", "wer"),)

@@ -124,6 +124,7 @@ class Wav2Vec2:
             to_make=build.to_make,
             prepare=build.prepare,
             unsupported=build.unsupported,
+            precision=build.precision,
             extras=build.extras,
             identity=partial(_identity, settings),
             ancestors=partial(checkpoints.ancestors, known),
@@ -207,6 +208,13 @@ class _ChainedModel:
         return extras.missing(self.extras) or next(
             filter(None, (build.unsupported(device) for build in self._chain)), None
         )
+
+    def precision(self) -> str | None:
+        """Return what torch multiplies in: int8 where activations are quantised too, else the floats of the chain."""
+        if self.export is not None:
+            return None
+        known = follow(outline.of(self.settings), self.methods)
+        return "int8" if known.integers == "int8-dynamic" else known.floats
 
     def to_fetch(self) -> str | None:
         """Say what of the model, and of the speech that a build is calibrated on, would be downloaded."""

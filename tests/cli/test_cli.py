@@ -51,7 +51,9 @@ def test_a_run_prints_table_page_and_rows(suite_file: Path, tmp_path: Path) -> N
     """A run ends with a table on standard output, the page's path, and exit code 0."""
     done = process("run", suite_file, "--out", tmp_path / "run")
     assert done.returncode == 0, done.stderr
-    assert "null/rtfx-100" in done.stdout
+    first, _, rest = done.stdout.lstrip().partition("medians over")
+    assert first.startswith("null/rtfx-100: WER "), "the first sentences come before the table"
+    assert "null/rtfx-100" in rest
     assert f"page: {tmp_path / 'run' / 'report.html'}" in done.stdout
     assert "[1/1] null/rtfx-100 | " in done.stderr
     assert "\x1b" not in done.stdout + done.stderr, "a pipe gets plain lines"

@@ -13,7 +13,7 @@ from greenbench.cli import app
 from greenbench.doctor import checks
 from greenbench.doctor.checks import findings, verdict
 from greenbench.doctor.finding import Finding
-from greenbench.hardware import environment, gpus
+from greenbench.hardware import arithmetic, environment, gpus
 from greenbench.plugins import Quantity
 
 GIB = 2**30
@@ -122,6 +122,22 @@ def test_what_cannot_be_told_blocks_nothing(machine, monkeypatch, tmp_path):
     for topic in ("CPU governor", "turbo", "temperature", "foreign load"):
         assert finding(topic).ok is None
     assert verdict(findings()) == "the official protocol can be met here"
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "ok", "says"),
+    [
+        ({"architecture": "x86_64", "avx2": True}, None, "no bfloat16 arithmetic: emulated, slowly"),
+        ({"architecture": "x86_64", "amx_bf16": True}, True, "this CPU has its arithmetic"),
+        ({}, None, "unknown"),
+    ],
+)
+def test_a_precision_that_the_cpu_emulates_is_noted(machine, monkeypatch, capabilities, ok, says):
+    """Who has no arithmetic for bfloat16 knows it before a run skips it; no official run is blocked by that."""
+    monkeypatch.setattr(arithmetic, "_capabilities", lambda: capabilities)
+    found = finding("bf16")
+    assert (found.ok, found.blocks_official) == (ok, False)
+    assert says in found.message
 
 
 @pytest.mark.parametrize(("no_turbo", "ok"), [(1, True), (0, None)])

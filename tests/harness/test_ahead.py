@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from greenbench.errors import InputError, MissingError
+from greenbench.hardware import arithmetic
 from greenbench.harness import ahead, forecast, heartbeat, runner
 from greenbench.harness.foreseen import Foreseen, refuse
 from greenbench.harness.runner import Options
 from greenbench.plugins import Variant
 from greenbench.plugins.events import Event, Preparing, unobserved
+from greenbench.results.shortfall import SKIPS
 from greenbench.suite import config
 from greenbench.suite.plan import plan
 from greenbench.suite.protocol import PROTOCOLS, least_s
@@ -24,7 +26,8 @@ RANDOM = {"use": "wav2vec2", "config": "base", "weights": "random"}
 
 
 def look(data: dict[str, Any], **changes: Any) -> list[Foreseen]:
-    return ahead.look(plan(config.load({**data, **changes})))
+    suite = config.load({**data, **changes})
+    return ahead.look(plan(suite), allow_emulated=suite.allow_emulated)
 
 
 def chained(*builds: Any) -> dict[str, Any]:
@@ -132,6 +135,82 @@ def test_a_students_layers_and_precision_count(tiny_model: Path, suite_data: dic
     found = look(suite_data, variants=[many, integers])
     assert {one.variant: one.kind for one in found} == {"many": "wrong", "integers": "wrong"}
     assert f"{n_layers + 1} layers cannot be kept of {n_layers}" in found[0].reason
+
+
+class Cpu:
+    """Stands in for ``torch.cpu``: what a CPU can do, or a torch that does not say it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.patch = monkeypatch
+
+    def has(self, *capabilities: str) -> None:
+        found = {"architecture": "x86_64", **dict.fromkeys(capabilities, True)}
+        self.patch.setattr(arithmetic, "_capabilities", lambda: found)
+
+    def is_silent(self) -> None:
+        self.patch.setattr(arithmetic, "_capabilities", dict)
+
+
+@pytest.fixture
+def cpu(monkeypatch: pytest.MonkeyPatch) -> Cpu:
+    return Cpu(monkeypatch)
+
+
+@pytest.mark.parametrize("build", ["bf16", "fp16"])
+def test_what_the_cpu_would_emulate_is_skipped_with_the_reason(suite_data: dict, cpu: Cpu, build: str) -> None:
+    """A precision without arithmetic is not measured unless the suite says so; where torch does not say, it is."""
+    cpu.has("avx2")
+    (found,) = look(suite_data, variants=[chained(build)])
+    assert (found.kind, found.variant, found.device, found.stops) == ("emulated", "it", "cpu", True)
+    assert found.reason.endswith("slowly: `allow_emulated: true` in the suite measures it all the same")
+    (allowed,) = look(suite_data, variants=[chained(build)], allow_emulated=True)
+    assert (allowed.kind, allowed.stops) == ("note", False)
+    cpu.is_silent()
+    assert look(suite_data, variants=[chained(build)]) == []
+
+
+@pytest.mark.parametrize(
+    ("build", "capability"), [("bf16", "avx512_bf16"), ("bf16", "amx_bf16"), ("fp16", "avx512_fp16"),
+                              ("int8-dynamic", "avx512_vnni"), ("int8-dynamic", "avx_vnni")],
+)  # fmt: skip
+def test_a_cpu_with_the_arithmetic_measures_without_a_word(
+    suite_data: dict, cpu: Cpu, build: str, capability: str
+) -> None:
+    """Where the CPU has the instructions nothing is skipped and nothing is to be said."""
+    cpu.has("avx2", capability)
+    assert look(suite_data, variants=[chained(build)]) == []
+
+
+def test_int8_without_its_instructions_is_measured_with_a_note(suite_data: dict, cpu: Cpu) -> None:
+    """int8 runs on any CPU; what to expect of it is a note of the dry run."""
+    cpu.has("avx2")
+    (found,) = look(suite_data, variants=[chained("int8-dynamic")])
+    assert (found.kind, found.stops) == ("note", False)
+    assert "may be hardly faster than float32" in found.reason
+
+
+@pytest.mark.parametrize("builds", [("bf16", "fp32"), ("bf16", "onnx"), ()])
+def test_a_chain_that_ends_in_another_precision_is_measured(suite_data: dict, cpu: Cpu, builds: tuple) -> None:
+    """What is multiplied in float32 again, or by another engine, is none of torch's emulation."""
+    cpu.has("avx2")
+    assert not [one for one in look(suite_data, variants=[chained(*builds)]) if one.kind in ("emulated", "note")]
+
+
+def test_an_emulated_cell_costs_no_process_and_is_no_fault_of_the_run(
+    suite_data: dict, tmp_path: Path, cpu: Cpu, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row says what it was skipped for, and a resumed run that allows it measures it."""
+    cpu.has("avx2")
+    started: list[str] = []
+    monkeypatch.setattr(runner, "run_cell", lambda _folder, job, _observe: started.append(job.cell.label))
+    data = {**suite_data, "variants": [chained("bf16")]}
+    frame = runner.run(data, Options(out=tmp_path / "run"))
+    assert [(row["status"], row["skipped_for"]) for row in frame.to_dict("records")] == [("skipped", "emulated")]
+    assert "emulated" in SKIPS
+    assert frame.attrs["shortfall"] == "nothing was measured"
+    assert not started
+    runner.run({**data, "allow_emulated": True}, Options(out=tmp_path / "run", resume=True))
+    assert len(started) == 1
 
 
 @pytest.mark.parametrize(
