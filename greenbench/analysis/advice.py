@@ -52,12 +52,14 @@ def lacks(choice: Choice, margin: float | None) -> list[Lack]:
 def _wer(build: Build, margin: float | None) -> Lack | None:
     """Return how much more speech would show that a WER is within the margin; None where it does not look so."""
     gains = build.gains
-    if margin is None or gains.wer is None or gains.wer_high is None or gains.wer >= margin:
+    if margin is None or gains.error is None or gains.error.value >= margin:
         return None
     speakers = n_speakers(_unit_of(gains))
     if speakers == 1:
         return Lack(build, "wer", "speaker", None)
-    return Lack(build, "wer", "speakers" if speakers else "utterances", times(gains.wer, gains.wer_high, margin))
+    return Lack(
+        build, "wer", "speakers" if speakers else "utterances", times(gains.error.value, gains.error.high, margin)
+    )
 
 
 def _unit_of(gains: CellGains) -> str | None:

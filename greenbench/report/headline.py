@@ -10,6 +10,7 @@ from greenbench.analysis.advice import MOST_REPEATS, MOST_TIMES, Lack, lacks
 from greenbench.analysis.choosing import NEAR, Build, Choice, Noise, Pick
 from greenbench.analysis.gains import Gain, weakest
 from greenbench.analysis.gate import Gate
+from greenbench.metrics import METRICS
 from greenbench.report import compression, leaders, sentences
 from greenbench.report.content import Content
 from greenbench.report.figures import number, quantity
@@ -54,7 +55,8 @@ def _of_platform(choice: Choice, content: Content) -> list[str]:
     said = _shipped(choice, gate) if choice.builds else _unlinked(choice, content)
     if choice.near is not None and gate.by_parent and gate.rule == "margin" and gate.margin < NEAR:
         within = f"shown to be at most {100 * NEAR:g} points higher"
-        said.append(f"If {100 * NEAR:g} points more WER will do, use {_described(choice.near, within)}")
+        more = f"{100 * NEAR:g} points more {METRICS[choice.near.gains.rate].label}"
+        said.append(f"If {more} will do, use {_described(choice.near, within)}")
     asked = gate.margin if gate.rule == "margin" and gate.by_parent else None
     found = lacks(choice, asked)
     said += [f"Not shown for lack of evidence: {_lack(lack, gate)}" for lack in found[:N_NAMED]]
@@ -71,10 +73,11 @@ def _shipped(choice: Choice, gate: Gate) -> list[str]:
     if not choice.fit:
         return ["No build can be recommended: each, or the model it is compared with, carries a flag."]
     inside = [build for build in choice.fit if build.is_inside]
+    rate = METRICS[choice.fit[0].gains.rate].label
     kept = ", ".join(dict.fromkeys(str(build.gains.teacher.shared["variant"]) for build in choice.fit))
     if not inside:
-        return [f"Keep {kept}: no build's WER is {_asked(gate)}."]
-    return [f"Keep {kept}: no build whose WER is {_asked(gate)} is shown to be faster or less hungry."]
+        return [f"Keep {kept}: no build's {rate} is {_asked(gate)}."]
+    return [f"Keep {kept}: no build whose {rate} is {_asked(gate)} is shown to be faster or less hungry."]
 
 
 def _pick(pick: Pick, n_picks: int, gate: Gate) -> str:
@@ -154,8 +157,10 @@ def _energy(build: Build) -> str | None:
 
 def _wer(build: Build, shown: str) -> str:
     found = compression.difference(build.gains)
-    own = quantity("wer", build.median("wer")) if "wer" in build.gains.student.spreads else "not known"
-    return f"Its WER is {own}, {found} points: {shown}." if found else f"Its WER is {own}."
+    rate = build.gains.rate
+    own = quantity(rate, build.median(rate)) if rate in build.gains.student.spreads else "not known"
+    is_own = f"Its {METRICS[rate].label} is {own}"
+    return f"{is_own}, {found} points: {shown}." if found else f"{is_own}."
 
 
 # --- where no build has a reference ----------------------------------------------------------------------
@@ -211,7 +216,7 @@ def _lack(lack: Lack, gate: Gate) -> str:
     build = lack.build
     if lack.about == "speed":
         return f"that {build.label} is faster. It is {_times(build.speed)}; {_more_repeats(lack)}."
-    found = f"Its WER differs by {compression.difference(build.gains)} points"
+    found = f"Its {METRICS[build.gains.rate].label} differs by {compression.difference(build.gains)} points"
     margin = f"{100 * gate.margin:g} point{'s' * (gate.margin != 0.01)}"
     more = f"{lack.n} times as many {lack.unit}" if lack.n else f"more than {MOST_TIMES} times as many {lack.unit}"
     remedy = f"about {more} would show it" if lack.n else f"it would take {more}"
