@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from greenbench.analysis.choosing import Build, Choice, is_shown
+from greenbench.analysis.choosing import Choice, ComparedBuild, is_shown
 from greenbench.analysis.gains import CellGains, Gain
 from greenbench.statistics import student
 from greenbench.text.population import n_speakers
@@ -30,7 +30,7 @@ class Lack:
             advised would be needed, or where one measurement tells nothing of the spread.
     """
 
-    build: Build
+    build: ComparedBuild
     about: Literal["speed", "wer"]
     unit: Unit
     n: int | None
@@ -49,7 +49,7 @@ def lacks(choice: Choice, margin: float | None) -> list[Lack]:
     return [lack for lack in found if lack is not None]
 
 
-def _wer(build: Build, margin: float | None) -> Lack | None:
+def _wer(build: ComparedBuild, margin: float | None) -> Lack | None:
     """Return how much more speech would show that a WER is within the margin; None where it does not look so."""
     gains = build.gains
     if margin is None or gains.error is None or gains.error.value >= margin:
@@ -84,7 +84,7 @@ def times(value: float, high: float, margin: float) -> int | None:
     return max(2, math.ceil(factor)) if factor <= MOST_TIMES else None
 
 
-def _speed(build: Build) -> Lack | None:
+def _speed(build: ComparedBuild) -> Lack | None:
     gain = build.speed
     if gain.value is None or gain.value <= 1 or is_shown(gain):
         return None

@@ -17,7 +17,7 @@ Purpose = Literal["speed", "energy", "size"]
 
 
 @dataclass(frozen=True)
-class Build:
+class ComparedBuild:
     """A compressed cell against its reference, both in one setting.
 
     Attributes:
@@ -64,7 +64,7 @@ class Build:
 class Pick:
     """A build to ship, and what it is best for among those that keep the WER."""
 
-    build: Build
+    build: ComparedBuild
     purposes: tuple[Purpose, ...]
 
 
@@ -101,13 +101,13 @@ class Choice:
     """
 
     setting: Setting
-    builds: tuple[Build, ...]
+    builds: tuple[ComparedBuild, ...]
     picks: tuple[Pick, ...]
-    near: Build | None
+    near: ComparedBuild | None
     noise: Noise | None
 
     @property
-    def fit(self) -> tuple[Build, ...]:
+    def fit(self) -> tuple[ComparedBuild, ...]:
         """The builds that may be ranked, as their references may."""
         return tuple(build for build in self.builds if build.is_fit)
 
@@ -161,7 +161,7 @@ def _choice(
 ) -> Choice:
     labels = {cell_of(line): str(line["label"]) for line in setting.lines.to_dict("records")}
     builds = tuple(
-        Build(label, known[cell], cell not in outside, cell not in far)
+        ComparedBuild(label, known[cell], cell not in outside, cell not in far)
         for cell, label in labels.items()
         if cell in known
     )
@@ -169,9 +169,9 @@ def _choice(
     return Choice(setting, builds, picks, _near(builds, picks), _noise(setting))
 
 
-def _picks(kept: Sequence[Build]) -> tuple[Pick, ...]:
+def _picks(kept: Sequence[ComparedBuild]) -> tuple[Pick, ...]:
     """Pick the fastest and the least hungry; the smallest only where no gain in speed or energy is shown."""
-    best: dict[Purpose, Build | None] = {"speed": _fastest(kept), "energy": _thriftiest(kept)}
+    best: dict[Purpose, ComparedBuild | None] = {"speed": _fastest(kept), "energy": _thriftiest(kept)}
     if not any(best.values()):
         best = {"size": _smallest(kept)}
     chosen: dict[str, Pick] = {}
@@ -182,31 +182,31 @@ def _picks(kept: Sequence[Build]) -> tuple[Pick, ...]:
     return tuple(chosen.values())
 
 
-def _fastest(builds: Iterable[Build]) -> Build | None:
+def _fastest(builds: Iterable[ComparedBuild]) -> ComparedBuild | None:
     faster = (build for build in builds if is_shown(build.speed))
     return max(faster, key=lambda build: build.median("rtfx"), default=None)
 
 
-def _thriftiest(builds: Iterable[Build]) -> Build | None:
+def _thriftiest(builds: Iterable[ComparedBuild]) -> ComparedBuild | None:
     """Return the least hungry; an estimate only where nothing was measured."""
     saving = (build for build in builds if is_shown(build.energy))
     return min(saving, key=lambda build: (is_estimated(build), build.median(ENERGY)), default=None)
 
 
-def _smallest(builds: Iterable[Build]) -> Build | None:
+def _smallest(builds: Iterable[ComparedBuild]) -> ComparedBuild | None:
     """Return the smallest that is not shown to be worse in anything else."""
     smaller = [build for build in builds if build.size.value is not None and build.size.value > 1]
     harmless = [build for build in smaller if not is_loss(build.speed) and not is_loss(build.energy)]
     return min(harmless, key=lambda build: build.median("model_bytes"), default=None)
 
 
-def is_estimated(build: Build) -> bool:
+def is_estimated(build: ComparedBuild) -> bool:
     """Say whether a gain in energy is an estimate, wholly or in part."""
     cells: tuple[CellSummary, ...] = (build.gains.student, build.gains.teacher)
     return weakest(*(cell.shared["energy_method"] for cell in cells)) == "estimated"
 
 
-def _near(builds: Iterable[Build], picks: Sequence[Pick]) -> Build | None:
+def _near(builds: Iterable[ComparedBuild], picks: Sequence[Pick]) -> ComparedBuild | None:
     lossy = _fastest(build for build in builds if build.is_fit and build.is_near and not build.is_inside)
     speeds = [pick.build.median("rtfx") for pick in picks]
     return lossy if lossy is not None and lossy.median("rtfx") > max(speeds, default=0.0) else None

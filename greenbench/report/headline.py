@@ -7,7 +7,7 @@ import pandas as pd
 
 from greenbench.analysis import choosing, references, summary
 from greenbench.analysis.advice import MOST_REPEATS, MOST_TIMES, Lack, lacks
-from greenbench.analysis.choosing import NEAR, Build, Choice, Noise, Pick
+from greenbench.analysis.choosing import NEAR, Choice, ComparedBuild, Noise, Pick
 from greenbench.analysis.gains import Gain, weakest
 from greenbench.analysis.gate import Gate
 from greenbench.metrics import METRICS
@@ -98,7 +98,7 @@ def _asked(gate: Gate) -> str:
     return f"shown to be at most {100 * gate.margin:g} point{'s' * (gate.margin != 0.01)} higher{whose}"
 
 
-def _described(build: Build, shown: str, purpose: str = "", name: str | None = None) -> str:
+def _described(build: ComparedBuild, shown: str, purpose: str = "", name: str | None = None) -> str:
     """Name a build, and say what it is against its reference: ratios with their intervals, and what its WER costs."""
     shared, other = build.gains.student.shared, build.gains.teacher.shared
     its = "its teacher " if references.relation(shared, other) == "teacher" else ""
@@ -107,7 +107,7 @@ def _described(build: Build, shown: str, purpose: str = "", name: str | None = N
     return f"{name or build.label}{purpose}. {against} {_wer(build, shown)}"
 
 
-def _speed(build: Build) -> str | None:
+def _speed(build: ComparedBuild) -> str | None:
     gain = build.speed
     if gain.value is None:
         return None
@@ -139,7 +139,7 @@ def _less(gain: float, less: str, more: str, same: str) -> str:
     return f"{figure} % {less if percent > 0 else more}"
 
 
-def _energy(build: Build) -> str | None:
+def _energy(build: ComparedBuild) -> str | None:
     gain = build.energy
     if gain.value is None:
         return None
@@ -155,7 +155,7 @@ def _energy(build: Build) -> str | None:
     return f"{said} (measured, scope {shared['energy_scope']})" if method else f"{said} (origin not stated)"
 
 
-def _wer(build: Build, shown: str) -> str:
+def _wer(build: ComparedBuild, shown: str) -> str:
     found = compression.difference(build.gains)
     rate = build.gains.rate
     own = quantity(rate, build.median(rate)) if rate in build.gains.student.spreads else "not known"
