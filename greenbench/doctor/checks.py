@@ -93,7 +93,7 @@ def _fp16() -> Finding:
 
 
 def _int8() -> Finding:
-    return _arithmetic("int8", "`int8-dynamic` builds may be hardly faster than float32")
+    return _arithmetic("int8", "`int8-dynamic` builds gain less than on a CPU that has it")
 
 
 def _arithmetic(precision: str, otherwise: str) -> Finding:

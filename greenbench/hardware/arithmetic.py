@@ -23,7 +23,7 @@ def native(precision: str) -> bool | None:
         precision: from ``INSTRUCTIONS``.
 
     Returns:
-        None where that is not known: torch is not installed, or too old to say it (before 2.11), or of a CPU that it
+        None where that is not known: torch is not installed, or too old to say it, or of a CPU that it
         does not describe.
     """
     found = _capabilities()

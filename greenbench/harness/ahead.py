@@ -188,7 +188,7 @@ def _arithmetic(cells: Iterable[Cell], allow_emulated: bool) -> Iterator[Foresee
         if reason is None:
             continue
         if precision == "int8":
-            yield Foreseen("note", f"{reason}: it may be hardly faster than float32", name, device="cpu")
+            yield Foreseen("note", f"{reason}: it gains less than on a CPU that has it", name, device="cpu")
         elif allow_emulated:
             yield Foreseen("note", f"{reason} and emulates it, which is slow", name, device="cpu")
         else:
