@@ -9,6 +9,7 @@ import pytest
 
 from greenbench.analysis import gate
 from greenbench.analysis.gains import all_gains
+from greenbench.errors import InputError
 from greenbench.harness.runner import Options, run
 from greenbench.plugins.events import PowerAttached
 from greenbench.results import frames
@@ -114,7 +115,7 @@ def test_a_language_model_that_is_not_used_is_said_in_row_and_terminal(
 
 
 def test_a_model_that_does_not_fit_its_processor_is_one_line(tiny_model: Path, tmp_path: Path) -> None:
-    """A tokeniser of another vocabulary, and a feature extractor of another sampling rate, are refused by name."""
+    """A tokeniser of another vocabulary is a row's reason, and another sampling rate is refused before anything runs."""
     other = copied(tiny_model, tmp_path / "other")
     vocabulary = json.loads((other / "vocab.json").read_text())
     (other / "vocab.json").write_text(json.dumps({**vocabulary, **{letter: 32 + i for i, letter in enumerate("ÄÖÜß")}}))
@@ -123,10 +124,10 @@ def test_a_model_that_does_not_fit_its_processor_is_one_line(tiny_model: Path, t
         if (slow / name).exists():
             (slow / name).write_text((slow / name).read_text().replace("16000", "8000"))
     models = [{"use": "wav2vec2", "model": str(folder), "name": folder.name} for folder in (other, slow)]
-    frame = run(suite(*models), Options(out=tmp_path / "run"))
-    reasons = dict(zip(frame["variant"], frame["reason"], strict=True))
-    assert "its head has 32 outputs and its tokeniser 36 tokens" in reasons["other"]
-    assert "takes speech of 8000 Hz; only models of 16000 Hz can be measured" in reasons["8khz"]
+    (row,) = run(suite(models[0]), Options(out=tmp_path / "run")).to_dict("records")
+    assert "its head has 32 outputs and its tokeniser 36 tokens" in row["reason"]
+    with pytest.raises(InputError, match="takes speech of 8000 Hz; only models of 16000 Hz can be measured"):
+        run(suite(*models), Options(out=tmp_path / "both"))
 
 
 # --- exit codes ------------------------------------------------------------------------------------------
