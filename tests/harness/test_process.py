@@ -115,7 +115,7 @@ def test_a_language_model_that_is_not_used_is_said_in_row_and_terminal(
 
 
 def test_a_model_that_does_not_fit_its_processor_is_one_line(tiny_model: Path, tmp_path: Path) -> None:
-    """A tokeniser of another vocabulary is a row's reason, and another sampling rate is refused before anything runs."""
+    """A tokeniser of another vocabulary is a row's reason, and another sampling rate stops all beforehand."""
     other = copied(tiny_model, tmp_path / "other")
     vocabulary = json.loads((other / "vocab.json").read_text())
     (other / "vocab.json").write_text(json.dumps({**vocabulary, **{letter: 32 + i for i, letter in enumerate("ÄÖÜß")}}))
