@@ -53,6 +53,11 @@ class Setting:
     label: str
     lines: pd.DataFrame
 
+    @property
+    def rate(self) -> str:
+        """The error rate by which its lines are judged: ``wer`` or ``cer``."""
+        return comparability.primary(self.lines.iloc[0].to_dict())
+
 
 def summary(rows: pd.DataFrame, outside: Mapping[CellKey, str] | None = None, by_parent: bool = True) -> pd.DataFrame:
     """Reduce the repeats and rounds of each cell to one line.

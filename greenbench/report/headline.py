@@ -168,38 +168,39 @@ def _wer(build: ComparedBuild, shown: str) -> str:
 
 def _unlinked(choice: Choice, content: Content) -> list[str]:
     """Say who recognises best and who is fastest where nothing is made from anything else here."""
-    lines = choice.setting.lines
-    best = next(iter(leaders.leaders(lines, "wer", content.counted)), None)
+    lines, rate = choice.setting.lines, choice.setting.rate
+    best = next(iter(leaders.leaders(lines, rate, content.counted)), None)
     if len(lines) == 1:
-        return [_alone(lines.iloc[0].to_dict())]
+        return [_alone(lines.iloc[0].to_dict(), rate)]
     if best is None:
-        return ["Nothing here can be ranked: each cell carries a flag, or has no WER."]
+        return [f"Nothing here can be ranked: each cell carries a flag, or has no {METRICS[rate].label}."]
     fastest = next(iter(leaders.leaders(lines, "rtfx")), None)
     unlinked = "No build here was measured together with the model that it was made from, so none is chosen."
     return [unlinked, _best(best), *([_quickest(fastest)] if fastest else [])]
 
 
-def _alone(line: Mapping[Any, Any]) -> str:
-    wer = f"WER {quantity('wer', line['wer'])}{_spread(line)}" if pd.notna(line["wer"]) else "no WER"
+def _alone(line: Mapping[Any, Any], rate: str) -> str:
+    errors = _errors(line, rate) if pd.notna(line[rate]) else f"no {METRICS[rate].label}"
     speed = f", {quantity('rtfx', line['rtfx'])}" if pd.notna(line["rtfx"]) else ""
     return (
-        f"{line['label']}: {wer}{speed}. Measure its builds in the same run to see whether a smaller one will do "
+        f"{line['label']}: {errors}{speed}. Measure its builds in the same run to see whether a smaller one will do "
         "(--builds int8-dynamic, or `builds:` in the suite)."
     )
 
 
-def _spread(line: Mapping[Any, Any]) -> str:
-    if pd.isna(line["wer_ci_low"]):
-        return ""
-    return f" (95 % interval {number('wer', line['wer_ci_low'])}–{number('wer', line['wer_ci_high'])})"
+def _errors(line: Mapping[Any, Any], rate: str) -> str:
+    """Return an error rate with its name and, where it is known, its interval."""
+    said = f"{METRICS[rate].label} {quantity(rate, line[rate])}"
+    if pd.isna(line[f"{rate}_ci_low"]):
+        return said
+    return f"{said} (95 % interval {number(rate, line[f'{rate}_ci_low'])}–{number(rate, line[f'{rate}_ci_high'])})"
 
 
 def _best(leader: Leader) -> str:
-    line = leader.line
-    wer = f"{quantity('wer', line['wer'])}{_spread(line)}"
+    errors = _errors(leader.line, leader.metric)
     if leader.rivals or leader.n_ranked == 1:
-        return f"No model is shown to recognise best: {line['label']} has WER {wer}{sentences.rivals(leader)}."
-    return f"{line['label']} recognises best: WER {wer}."
+        return f"No model is shown to recognise best: {leader.line['label']} has {errors}{sentences.rivals(leader)}."
+    return f"{leader.line['label']} recognises best: {errors}."
 
 
 def _quickest(leader: Leader) -> str:

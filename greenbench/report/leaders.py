@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -12,9 +13,8 @@ from greenbench.analysis import contest
 from greenbench.analysis.contest import Contestant
 from greenbench.analysis.error_rates import CellKey, Counted, RecountError, cell_of
 from greenbench.analysis.summary import contests, interval
-from greenbench.metrics import METRICS
+from greenbench.metrics import METRICS, RATES
 from greenbench.results.record import CELL
-from greenbench.statistics.intervals import Difference
 from greenbench.statistics.repeats import Unit, ratio_by_round, summarise, units
 from greenbench.statistics.student import LEVEL
 
@@ -48,14 +48,14 @@ class Leader:
 
 
 def leaders(lines: pd.DataFrame, metric: str, counted: CountedCells = MappingProxyType({})) -> list[Leader]:
-    """Return the best line of each contest of a setting's lines; only WER ranks those that are ``outside``.
+    """Return the best line of each contest of a setting's lines; only the error rate ranks those that are ``outside``.
 
     Args:
         lines: of one setting.
         metric: name from METRICS.
-        counted: the errors of cells' texts, by which their WER is compared.
+        counted: the errors of cells' texts, by which their error rates are compared.
     """
-    field = lines if metric == "wer" else lines[lines["outside"].isna()]
+    field = lines if metric in RATES else lines[lines["outside"].isna()]
     return [_leader(ranked, metric, counted) for ranked in contests(field, metric)]
 
 
@@ -64,22 +64,20 @@ def _leader(ranked: pd.DataFrame, metric: str, counted: CountedCells) -> Leader:
     line = {str(k): v for k, v in ranked.iloc[first].to_dict().items()}
     narrow = [name for name in ranked if name in ("label", *CELL) or str(name).startswith(metric)]
     others = ranked[narrow].drop(ranked.index[first]).to_dict("records")
-    rivals, by = _close_errors(line, others, counted) if metric == "wer" else _close_rounds(line, others, metric)
+    close = partial(_close_errors, counted=counted) if metric in RATES else _close_rounds
+    rivals, by = close(line, others, metric)
     return Leader(metric, line, *interval(line, metric), rivals, len(ranked), by)
 
 
-def _close_errors(line: AnyLine, others: Sequence[AnyLine], counted: CountedCells) -> tuple[tuple[str, ...], str]:
-    """Return the labels of those whose WER is not shown to be another, and how that was decided."""
-    field = [Contestant(*interval(one, "wer"), _texts(one, counted)) for one in (line, *others)]
+def _close_errors(
+    line: AnyLine, others: Sequence[AnyLine], metric: str, *, counted: CountedCells
+) -> tuple[tuple[str, ...], str]:
+    """Return the labels of those whose error rate is not shown to be another, and how that was decided."""
+    field = [Contestant(*interval(one, metric), _texts(one, counted), metric) for one in (line, *others)]
     beaten = {worse for better, worse in contest.shown(field, ((0, n) for n in range(1, len(field)))) if better == 0}
     rivals = [n for n in range(1, len(field)) if n not in beaten]
     alike = all(contest.paired(field[0], field[n]) is not None for n in rivals)
     return tuple(str(others[n - 1]["label"]) for n in rivals), SAME_UTTERANCES if alike else OVERLAP
-
-
-def difference(a: AnyLine, b: AnyLine, counted: CountedCells) -> Difference | None:
-    """Return how much the WER of line b exceeds that of a on the same utterances; None where texts do not tell."""
-    return contest.paired(*(Contestant(*interval(line, "wer"), _texts(line, counted)) for line in (a, b)))
 
 
 def _texts(line: AnyLine, counted: CountedCells) -> Counted | None:

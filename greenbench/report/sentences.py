@@ -8,10 +8,11 @@ import pandas as pd
 from greenbench.analysis import summary
 from greenbench.analysis.summary import ENERGY, Setting
 from greenbench.hardware import control, roofline
-from greenbench.metrics import METRICS
+from greenbench.metrics import METRICS, RATES
 from greenbench.report import leaders
 from greenbench.report.figures import number, quantity
 from greenbench.report.leaders import Leader
+from greenbench.results.comparability import primary
 from greenbench.results.flags import FLAGS, RANKABLE, explain
 from greenbench.text import normalizers
 
@@ -20,6 +21,7 @@ N_NAMED = 3
 
 _LEADS = {
     "wer": "Lowest WER",
+    "cer": "Lowest CER",
     "rtfx": "Fastest",
     "server_rate_hz": "Most utterances a second",
     ENERGY: "Least energy per audio second",
@@ -38,7 +40,7 @@ def tally(lines: pd.DataFrame) -> str:
     n_ranked, n_outside = int(ranked.sum()), int((ranked & lines["outside"].notna()).sum())
     fates = {
         "can be ranked": n_ranked - n_outside,
-        "by WER alone": n_outside,
+        f"by {_rates(lines)} alone": n_outside,
         "measured but flagged": int((status == "ok").sum()) - n_ranked,
         "failed": int((status == "error").sum()),
         "skipped": int((status == "skipped").sum()),
@@ -47,6 +49,11 @@ def tally(lines: pd.DataFrame) -> str:
     each = f" ({' or '.join(dict.fromkeys(counts))} each)" if counts else ""
     parts = [f"{n} {fate}" for fate, n in fates.items() if n]
     return f"Of {_n(len(lines), 'cell')}{each}, {', '.join(parts)}."
+
+
+def _rates(lines: pd.DataFrame) -> str:
+    """Name the error rates by which lines are judged."""
+    return " or ".join(dict.fromkeys(METRICS[primary(line)].label for line in lines.to_dict("records")))
 
 
 def repeats(line: Mapping[Any, Any]) -> str:
@@ -83,6 +90,7 @@ def findings(setting: Setting, counted: leaders.CountedCells) -> list[tuple[str,
             _caveat(leader),
         )
         for metric in _LEADS
+        if metric not in RATES or metric == setting.rate
         for leader in leaders.leaders(setting.lines, metric, counted)
     ]
 
@@ -100,7 +108,7 @@ def _lead(leader: Leader) -> str:
 def _caveat(leader: Leader) -> str:
     low, high = number(leader.metric, leader.low), number(leader.metric, leader.high)
     repeats = leader.line["n_repeats"]
-    if leader.metric == "wer" and pd.notna(leader.line["wer_ci_low"]):
+    if leader.metric in RATES and pd.notna(leader.line[f"{leader.metric}_ci_low"]):
         spread = f"95 % interval {low}–{high}"
     else:
         spread = f"{low}–{high} over {repeats} repeats" if repeats > 1 else "one repeat, spread unknown"
@@ -171,7 +179,7 @@ def standing(line: Mapping[Any, Any]) -> tuple[str, str]:
     if line["status"] != "ok":
         return ("failed" if line["status"] == "error" else "skipped"), line["reason"] or "no reason recorded"
     unfit = [flag for flag in line["flags"] if flag not in RANKABLE]
-    word = "not ranked" if unfit else "ranked by WER alone" if line["outside"] else "ranked"
+    word = "not ranked" if unfit else f"ranked by {METRICS[primary(line)].label} alone" if line["outside"] else "ranked"
     notes = (
         line["outside"],
         None if unfit else line["reference_note"],

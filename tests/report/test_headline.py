@@ -10,7 +10,7 @@ import pytest
 from greenbench.analysis import advice
 from greenbench.analysis.gains import Gain
 from greenbench.analysis.gate import Gate
-from greenbench.report import content
+from greenbench.report import content, sentences
 from greenbench.report.headline import headline
 from greenbench.statistics import student
 
@@ -268,6 +268,20 @@ def test_the_gate_that_was_asked_for_is_the_one_that_is_named(
     run = fake_run("r1", cell("base", 10, 2.0, heard=said), cell("base+int8", 15, 1.0, heard=said, parent="base"))
     (sentence,) = told(run, gate=gate)
     assert sentence.endswith(says)
+
+
+def test_where_characters_decide_no_word_error_rate_is_spoken_of(fake_run: FakeRun, said: list[str]) -> None:
+    """The sentences, the findings and the standing of a cell name the rate that the suite calls primary."""
+    wrong = [text.replace("said", "sad") for text in said]
+    cells = (cell("a", 10, 2.0, heard=said), cell("b", 20, 1.0, heard=wrong))
+    run = fake_run("r1", *cells, primary="cer")
+    assert "CER 0.00 %" in told(fake_run("alone", cells[0], primary="cer"))[0]
+    assert told(run)[1].startswith("a recognises best: CER 0.00 % (95 % interval 0.00–")
+    loaded = content.load([run], Gate())
+    (setting,) = loaded.settings
+    assert [what for what, *_ in sentences.findings(setting, loaded.counted)][0] == "Lowest CER"
+    linked = fake_run("r2", cells[0], {**cells[1], "parent": "a"}, primary="cer")
+    assert "1 by CER alone" in sentences.tally(content.load([linked], Gate()).lines)
 
 
 # --- what would show more --------------------------------------------------------------------------------
