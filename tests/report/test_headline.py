@@ -279,7 +279,7 @@ def test_where_characters_decide_no_word_error_rate_is_spoken_of(fake_run: FakeR
     assert told(run)[1].startswith("a recognises best: CER 0.00 % (95 % interval 0.00–")
     loaded = content.load([run], Gate())
     (setting,) = loaded.settings
-    assert [what for what, *_ in sentences.findings(setting, loaded.counted)][0] == "Lowest CER"
+    assert next(what for what, *_ in sentences.findings(setting, loaded.counted)) == "Lowest CER"
     linked = fake_run("r2", cells[0], {**cells[1], "parent": "a"}, primary="cer")
     assert "1 by CER alone" in sentences.tally(content.load([linked], Gate()).lines)
 
