@@ -53,7 +53,7 @@ def test_preparing_a_hub_id_imports_no_torch(tmp_path: Path) -> None:
 import sys
 from greenbench.errors import MissingError
 from greenbench.suite.entries import VariantEntry, build_variant
-for entry in ({"use": "wav2vec2/base-960h"}, {"use": "faster-whisper/tiny.en"}):
+for entry in ({"use": "wav2vec2/base-960h"}, {"use": "faster-whisper/base.en"}):
     try:
         build_variant(VariantEntry(**entry)).prepare()
     except MissingError:
