@@ -265,6 +265,7 @@ def test_the_blocks_of_a_page_run(document: Path, tmp_path: Path, environment: d
             take(snippet, tmp_path, environment)
     for run in (path.parent for path in tmp_path.rglob("records.jsonl")):
         rows = [json.loads(line) for line in (run / "records.jsonl").read_text().splitlines()]
+        rows = [row for row in rows if row["skipped_for"] != "emulated"]  # bf16, where the CPU has no arithmetic for it
         assert {row["status"] for row in rows} == {"ok"}, [row["reason"] for row in rows]
         assert {path.name for path in run.iterdir()} - {".lock", ".writer.json"} <= {name.rstrip("/") for name in FILES}
 
