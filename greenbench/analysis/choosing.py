@@ -8,7 +8,7 @@ from greenbench.analysis.cells import CellSummary, median_of
 from greenbench.analysis.error_rates import CellKey, cell_of
 from greenbench.analysis.gains import ENERGY, CellGains, Gain, weakest
 from greenbench.analysis.summary import Setting, rankable
-from greenbench.results.flags import RANKABLE
+from greenbench.results.flags import barring
 
 NEAR = 0.03
 """The difference in WER, a fraction of the words, within which a lossier build is still named."""
@@ -35,7 +35,7 @@ class ComparedBuild:
     @property
     def is_fit(self) -> bool:
         """Whether neither cell has a flag that keeps it from being ranked."""
-        return all(set(cell.flags) <= RANKABLE for cell in (self.gains.student, self.gains.teacher))
+        return not any(barring(cell.flags) for cell in (self.gains.student, self.gains.teacher))
 
     @property
     def speed(self) -> Gain:

@@ -15,7 +15,7 @@ from greenbench.meters.energy import PARTS, part_column
 from greenbench.metrics import METRICS
 from greenbench.provenance import Mixed
 from greenbench.results import comparability
-from greenbench.results.flags import RANKABLE
+from greenbench.results.flags import barring
 from greenbench.results.record import CELL
 
 SETTING = ("dataset", "device", "scenario", "batch_size")
@@ -152,7 +152,7 @@ def _listed(names: Any) -> tuple[str, ...]:
 
 def rankable(rows: pd.DataFrame) -> "pd.Series[bool]":
     """Say which rows, or lines of a summary, may be ranked: ok, and no flag but those of ``RANKABLE``."""
-    clean = [set(_listed(flags)) <= RANKABLE for flags in rows["flags"]]
+    clean = [not barring(_listed(flags)) for flags in rows["flags"]]
     may: pd.Series[bool] = (rows["status"] == "ok") & pd.Series(clean, index=rows.index, dtype=bool)
     return may
 

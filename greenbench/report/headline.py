@@ -15,7 +15,7 @@ from greenbench.report import compression, leaders, sentences
 from greenbench.report.content import Content
 from greenbench.report.figures import number, quantity
 from greenbench.report.leaders import Leader
-from greenbench.results.flags import RANKABLE
+from greenbench.results.flags import barring
 
 N_PLATFORMS = 3
 """Platforms that are spoken of; of more, the number is."""
@@ -250,7 +250,7 @@ def _noise(noise: Noise, choice: Choice) -> str:
 def _flagged(choice: Choice) -> list[str]:
     """Name the cells that other flags than that of noise keep out."""
     left = {
-        str(line["label"]): [flag for flag in line["flags"] if flag not in RANKABLE and flag != "spread"]
+        str(line["label"]): [flag for flag in barring(line["flags"]) if flag != "spread"]
         for line in choice.setting.lines.to_dict("records")
     }
     named = [f"{label} ({', '.join(flags)})" for label, flags in left.items() if flags]

@@ -13,7 +13,7 @@ from greenbench.report import leaders
 from greenbench.report.figures import number, quantity
 from greenbench.report.leaders import Leader
 from greenbench.results.comparability import primary
-from greenbench.results.flags import FLAGS, RANKABLE, explain
+from greenbench.results.flags import FLAGS, barring, explain
 from greenbench.text import normalizers
 
 N_NAMED = 3
@@ -178,7 +178,7 @@ def standing(line: Mapping[Any, Any]) -> tuple[str, str]:
     failed = f"{line['n_failed']} more failed: {line['reason']}" if line["n_failed"] else ""
     if line["status"] != "ok":
         return ("failed" if line["status"] == "error" else "skipped"), line["reason"] or "no reason recorded"
-    unfit = [flag for flag in line["flags"] if flag not in RANKABLE]
+    unfit = barring(line["flags"])
     word = "not ranked" if unfit else f"ranked by {METRICS[primary(line)].label} alone" if line["outside"] else "ranked"
     notes = (
         line["outside"],

@@ -1,6 +1,6 @@
 """What makes a row unfit to rank: the flags with their meanings, and how those of rows and cells are decided."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -54,6 +54,11 @@ FLAGS = {
     "few-repeats": "fewer windows were measured than the protocol asks for",
 }
 """Flag -> what it means. A flagged row is kept and shown, and not ranked, except with those of ``RANKABLE`` alone."""
+
+
+def barring(names: Iterable[str]) -> list[str]:
+    """Return those of some flags that keep their row from being ranked, in their order."""
+    return [name for name in names if name not in RANKABLE]
 
 
 def flags(row: Measured) -> dict[str, str]:
