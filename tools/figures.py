@@ -6,6 +6,7 @@ file holds is not written.
 
 import csv
 import json
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,10 +22,12 @@ from typing import Any
 from greenbench.analysis import gains as analysis_gains
 from greenbench.analysis.cells import CellSummary, median_of
 from greenbench.analysis.gains import CellGains
+from greenbench.assets import quickstart_suite
 from greenbench.models import lineage
 from greenbench.plugins import LINEAGE
 from greenbench.report import bigfoot, compression, terminal
 from greenbench.results import frames, store
+from greenbench.suite import config
 from greenbench.text import scorers
 from greenbench.text import wer as text_wer
 
@@ -50,9 +53,11 @@ class Runs:
 
     Attributes:
         folders: by the name of their suite; of several of one suite the latest.
+        quickstart: the quick start's once more, with those of its cells that the suite has today.
     """
 
     folders: Mapping[str, Path]
+    quickstart: Path | None = None
 
     @cached_property
     def all_gains(self) -> Mapping[str, list[CellGains]]:
@@ -69,7 +74,18 @@ def unpacked() -> Iterator[Runs]:
                 packed.extractall(Path(scratch) / entry.stem)
         runs = {folder: store.read_run(folder) for folder in store.runs(Path(scratch))}
         ordered = sorted(runs, key=lambda folder: str(runs[folder]["started_utc"]))
-        yield Runs({str(runs[folder]["name"]): folder for folder in ordered})
+        folders = {str(runs[folder]["name"]): folder for folder in ordered}
+        yield Runs(folders, _of_today(folders["quickstart"], Path(scratch)) if "quickstart" in folders else None)
+
+
+def _of_today(folder: Path, scratch: Path) -> Path:
+    """Copy a run of the quick start without the variants that its suite no longer has."""
+    copied = Path(shutil.copytree(folder, scratch / "today" / folder.name))
+    names = {None, *(variant.name for variant in config.load(quickstart_suite()).variants)}
+    for file in copied.glob("*.jsonl"):
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        file.write_text("".join(line for line in lines if json.loads(line).get("variant") in names), encoding="utf-8")
+    return copied
 
 
 # --- tables ----------------------------------------------------------------------------------------------
@@ -109,22 +125,27 @@ def _scoring(row: Mapping[str, Any]) -> str:
 
 def quickstart(runs: Runs) -> str:
     """Return the table that the terminal shows at the end of the committed quick start."""
-    if "quickstart" not in runs.folders:
+    if runs.quickstart is None:
         return ""
-    rows = frames.load(runs.folders["quickstart"])
+    rows = frames.load(runs.quickstart)
     return "\n".join(["```", *terminal.shown(rows, 80), "```"])
 
 
+def quickstart_run(runs: Runs) -> str:
+    """Return the id of the committed quick start."""
+    return "" if runs.quickstart is None else f"`{store.read_run(runs.quickstart)['run_id']}`"
+
+
 def compare(runs: Runs) -> str:
-    """Return what ``greenbench compare`` prints of half of the quick start's layers against all of them."""
+    """Return what ``greenbench compare`` prints of the quick start's student of six layers against its teacher."""
     from typer.testing import CliRunner
 
     from greenbench.cli import app
 
-    if "quickstart" not in runs.folders:
+    if runs.quickstart is None:
         return ""
-    whole, half = (f"{runs.folders['quickstart']}:wav2vec2/quickstart{build}" for build in ("", "+layer-drop(keep=6)"))
-    printed = CliRunner().invoke(app, ["compare", whole, half]).stdout
+    teacher, student = (f"{runs.quickstart}:wav2vec2/{name}" for name in ("quickstart", "quickstart-6l"))
+    printed = CliRunner().invoke(app, ["compare", teacher, student]).stdout
     lines = [line.rstrip() for line in printed.split("\n\ndifference:")[0].strip().splitlines()]
     return "\n".join(["```", *lines, "```"])
 
@@ -341,6 +362,7 @@ def parameters(folder: Path) -> str:
 
 PARTS: Mapping[str, Callable[[Runs], str]] = {
     "quickstart": quickstart,
+    "quickstart-run": quickstart_run,
     "compare": compare,
     "pruning": pruning,
     "teacher-wer": teacher_wer,

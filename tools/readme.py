@@ -56,11 +56,13 @@ def parts(text: str) -> Iterator[tuple[str, str]]:
 def photograph(page: Path) -> None:
     """Take a picture of a page with Chromium."""
     PICTURE.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as profile, whole.file(PICTURE) as aside:
+    with tempfile.TemporaryDirectory() as profile:
+        taken = Path(profile) / PICTURE.name  # Chromium writes to no other ending
         quiet = ("--headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run --disable-sync "
                  "--disable-background-networking --virtual-time-budget=8000 --window-size=1280,1500")  # fmt: skip
-        shot = [f"--user-data-dir={profile}", f"--screenshot={aside}", page.resolve().as_uri()]
+        shot = [f"--user-data-dir={profile}", f"--screenshot={taken}", page.resolve().as_uri()]
         subprocess.run(["chromium", *quiet.split(), *shot], check=True, capture_output=True)
+        whole.write(PICTURE, taken.read_bytes())
 
 
 def main() -> None:
@@ -71,10 +73,10 @@ def main() -> None:
     with figures.unpacked() as runs:
         for document in DOCUMENTS:
             whole.write(document, rewritten(document.read_text(encoding="utf-8"), runs))
-        if arguments.picture:
+        if arguments.picture and runs.quickstart is not None:
             from greenbench.report.pages import write_page
 
-            photograph(write_page(runs.folders["quickstart"], runs.folders["quickstart"] / "report.html"))
+            photograph(write_page(runs.quickstart, runs.quickstart / "report.html"))
 
 
 if __name__ == "__main__":
