@@ -10,7 +10,7 @@ import typer
 
 from greenbench.cli.console import echo
 from greenbench.cli.output import count, print_table, print_text
-from greenbench.cli.progress import duration
+from greenbench.cli.progress import SLOWER, duration
 
 if TYPE_CHECKING:
     from greenbench.harness.foreseen import Foreseen
@@ -69,7 +69,7 @@ def expected(known: Sequence[float | None], least_s: float, controls_s: float) -
     before = [s for s in known if s is not None]
     n_new = len(known) - len(before)
     parts = [f"{count(len(before), 'cell')} took {duration(sum(before))} before"] if before else []
-    parts += [f"{count(n_new, 'cell')} at least {duration(least_s)} each by the protocol"] if n_new else []
+    parts += [f"{count(n_new, 'cell')} at least {duration(least_s)} each{SLOWER}"] if n_new else []
     parts += [f"controls {duration(controls_s)}"] if controls_s else []
     at_least = "at least " if n_new else "about "
     return f"{at_least}{duration(sum(before) + n_new * least_s + controls_s)} ({', '.join(parts)})"

@@ -20,6 +20,9 @@ from greenbench.plugins.events import (
     Warned,
 )
 
+SLOWER = ", more if a pass over the data is slow"
+"""What is added to the least time of cells: a window is a whole pass, however long a model takes for it."""
+
 
 class ProgressDisplay:
     """Shows what happens in a run: a bar on a terminal, lines in a pipe; redrawn only when something happens."""
@@ -81,7 +84,7 @@ class ProgressDisplay:
         self.folder = plan.folder
         self._bar.update(self._task, total=plan.n_todo)
         n_before = plan.n_cells - plan.n_todo
-        least = f", at least {duration(plan.least_s)} by the protocol" if plan.n_todo else ""
+        least = f": at least {duration(plan.least_s)}{SLOWER}" if plan.n_todo else ""
         self._line(f"{count(plan.n_todo, 'cell')} to run{f', {n_before} done before' if n_before else ''}{least}")
 
     def _prepare(self, stage: Preparing) -> None:
@@ -95,13 +98,12 @@ class ProgressDisplay:
         self._bar.update(self._task, description=visible(text))
 
     def _cell(self, cell: CellStarted) -> None:
-        """Name the cell that begins, and the time left as far as the cells before it show how long one takes."""
+        """Name the cell that begins, and the time left as far as the cells before it show it."""
         now = time.monotonic()
         self._first_cell_s = self._first_cell_s or now
-        n_done, spent_s = cell.number - 1, now - self._first_cell_s
-        left_s = spent_s / n_done * (cell.n_cells - n_done) if n_done else None
-        self._bar.update(self._task, completed=n_done)
-        self._line(f"[{cell.number}/{cell.n_cells}] {cell.label}{_times(Preparing(cell.label, spent_s, left_s))}")
+        times = _times(Preparing(cell.label, now - self._first_cell_s, cell.left_s))
+        self._bar.update(self._task, completed=cell.number - 1)
+        self._line(f"[{cell.number}/{cell.n_cells}] {cell.label}{times}")
 
     def _line(self, text: str) -> None:
         self._console.print(visible(text), markup=False, soft_wrap=True)

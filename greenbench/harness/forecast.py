@@ -1,7 +1,9 @@
-"""How long a run takes: by what its cells took before, and at least by its protocol."""
+"""How long a run takes: by what its cells took before, by those that are done, and at least by its protocol."""
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from greenbench import meters
 from greenbench.harness.control_cell import STEPS
@@ -10,6 +12,38 @@ from greenbench.results.record import CELL
 from greenbench.suite.config import Suite
 from greenbench.suite.plan import Cell
 from greenbench.suite.protocol import label, least_s
+
+
+class Pace:
+    """How long the cells of a run have taken so far, and what follows for the others.
+
+    Cells differ most by how much speech they transcribe and in which batches, so one says nothing of another data set,
+    device, scenario or batch size.
+
+    Args:
+        cells: those that are to be measured.
+    """
+
+    def __init__(self, cells: Iterable[Cell]) -> None:
+        self._rest = Counter(map(_kind, cells))
+        self._took: defaultdict[tuple[object, ...], list[float]] = defaultdict(list)
+
+    def done(self, cell: Cell, seconds: float) -> None:
+        """Note what a cell took, the rest before it included."""
+        self._took[_kind(cell)].append(seconds)
+        self._rest[_kind(cell)] -= 1
+
+    @property
+    def left_s(self) -> float | None:
+        """The expected seconds of all cells that are not done; None where none of the same kind is."""
+        rest = +self._rest
+        if not self._took or not rest.keys() <= self._took.keys():
+            return None
+        return sum(n * fmean(self._took[kind]) for kind, n in rest.items())
+
+
+def _kind(cell: Cell) -> tuple[object, ...]:
+    return cell.dataset.name, cell.device, cell.scenario, cell.batch_size
 
 
 def expected_s(results: Path, suite: Suite, cells: Sequence[Cell]) -> list[float | None]:

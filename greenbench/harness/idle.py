@@ -30,6 +30,10 @@ class WarmUp:
     warmup_s: float
     warmup_cv_pct: float | None
 
+    def expected_s(self, n_batches: int) -> float:
+        """Return how long so many batches take at the pace of the warm-up."""
+        return self.warmup_s / self.warmup_batches * n_batches
+
 
 def warm_up(transcriber: Transcriber, queue: Queue, steps: Protocol) -> WarmUp:
     """Run batches until the protocol's warm-up is met, or until it need not be waited for any longer.

@@ -114,11 +114,11 @@ def _measure(
     todo = [(index, cell) for index, cell in enumerate(cells) if opening.identity(cell.key) not in done]
     observe(Planned(folder, run.id, len(cells), len(todo), forecast.least_total_s(suite, [cell for _, cell in todo])))
     known = _prepare([cell for _, cell in todo], foreseen, observe)
-    devices = [cell.device for _, cell in todo if obstacle(cell, known) is None]
-    run = kept_peaks.measured(run, devices, suite.threads, observe)
+    able = [cell for _, cell in todo if obstacle(cell, known) is None]
+    run = kept_peaks.measured(run, [cell.device for cell in able], suite.threads, observe)
     limits = of_run(run.description)
     rests = _rests(suite, start, look, bool(done), observe)
-    session = _RunSession(run, control_cell.next_session(folder), known, rests, observe)
+    session = _RunSession(run, control_cell.next_session(folder), known, rests, forecast.Pace(able), observe)
     with polling(folder / store.POWER, suite.trace_hz, suite.meters) as trace:
         is_logged = options.power_log is not None
         jobs = [Job(run.id, i, suite, cell, trace, is_logged, peaks=limits.get(cell.device)) for i, cell in todo]
@@ -159,6 +159,7 @@ class _RunSession:
         number: counts the sessions of the run, from 0.
         known: what keeps cells from being measured, from ``ahead.prepare``.
         rests: the rest before each process that is started.
+        pace: how long its cells take.
         observe: receives what happens, as events.
     """
 
@@ -166,6 +167,7 @@ class _RunSession:
     number: int
     known: Sequence[Foreseen]
     rests: Iterator[Cooldown]
+    pace: forecast.Pace
     observe: Observer
 
 
@@ -175,12 +177,14 @@ def _round(session: _RunSession, number: int, jobs: Sequence[tuple[int, Job]], n
     brackets = {control_cell.Bracket(session.number, number, job.cell.device): job for job in able}
     _control(session, brackets, "start")
     for place, job in jobs:
-        session.observe(CellStarted(job.cell.label, place, n_cells))
+        session.observe(CellStarted(job.cell.label, place, n_cells, session.pace.left_s))
         found = obstacle(job.cell, session.known)
         if found is not None:
             _leave_out(session, job, found)
             continue
+        begin_s = time.perf_counter()
         session = _cell(session, job)
+        session.pace.done(job.cell, time.perf_counter() - begin_s)
     _control(session, brackets, "end")
     for bracket in brackets:
         session = replace(session, run=control_cell.complete(session.run, bracket))

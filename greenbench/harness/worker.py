@@ -109,7 +109,11 @@ def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, facts: rows.Cel
         channel.send("phase", text="warming up")
         queue = batches(job.cell.scenario, next(corpus.chunks()), job.cell.batch_size)
         warmth = warm_up(transcriber, queue, steps)
-        window = (_serve if job.cell.scenario == "server" else _send)(job, repeat, run, channel)
+        if job.cell.scenario == "server":
+            window = _serve(job, repeat, run, channel)
+        else:
+            n_batches = math.ceil(facts.stats.n_utterances / job.cell.batch_size)
+            window = _send(job, repeat, warmth.expected_s(n_batches), run, channel)
         if window is None:
             return
         channel.send("window", row=rows.window_edges(job, repeat, window.reading, window.pass_s))
@@ -131,10 +135,11 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _send(job: Job, repeat: int, run: RunWindow, channel: Channel) -> Window:
-    """Run the window of a repeat with the utterances sent as fast as they are done."""
+def _send(job: Job, repeat: int, pass_s: float, run: RunWindow, channel: Channel) -> Window | None:
+    """Run the window of a repeat with the utterances sent as fast as they are done; a pass takes about ``pass_s``."""
     steps = job.suite.protocol
-    channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}, at least {steps.window_s:g} s")
+    about_s = max(steps.window_s, pass_s)
+    channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}, about {about_s:.0f} s")
     return run(Load(job.cell.scenario, job.cell.batch_size, steps.window_s))
 
 

@@ -80,11 +80,14 @@ class CellStarted:
         label: of the cell.
         number: its place among those to be run, from 1.
         n_cells: that are to be run.
+        left_s: expected seconds until all are done, by those that are; None until one of each data set, device,
+            scenario and batch size is.
     """
 
     label: str
     number: int
     n_cells: int
+    left_s: float | None = None
 
 
 @dataclass(frozen=True)

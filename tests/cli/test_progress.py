@@ -1,5 +1,6 @@
 """What a run says while it goes on: each kind of event, its line, and the time left."""
 
+import time
 from pathlib import Path
 from typing import get_args
 
@@ -26,7 +27,10 @@ from greenbench.plugins.events import (
 FAILED = {"status": "error", "reason": "no such folder"}
 
 SHOWN: list[tuple[Event, str]] = [
-    (Planned(Path("results/a"), "a", 3, 2, 90.0), "2 cells to run, 1 done before, at least 90 s by the protocol"),
+    (
+        Planned(Path("results/a"), "a", 3, 2, 90.0),
+        "2 cells to run, 1 done before: at least 90 s, more if a pass over the data is slow",
+    ),
     (Preparing("fetching 1/2: the model"), "fetching 1/2: the model"),
     (Preparing("exporting 2/2: the model", 60.0, 180.0), "exporting 2/2: the model  (60 s spent, about 3 min left)"),
     (Preparing("measuring what cpu can do", at_most_s=60.0), "measuring what cpu can do  (at most 60 s)"),
@@ -66,6 +70,18 @@ def test_every_event_of_a_run_is_a_line(capfd: pytest.CaptureFixture[str]) -> No
     progress.close()
     assert list(filter(None, capfd.readouterr().err.splitlines())) == [line for _, line in SHOWN]
     assert (progress.folder, progress.page) == (Path("results/a"), Path("results/a/report.html"))
+
+
+def test_a_cell_says_what_is_left(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """With what was spent since the first one; where the run cannot tell what is left, neither does the line."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    progress = ProgressDisplay()
+    for cell in (CellStarted("a", 1, 3), CellStarted("b", 2, 3), CellStarted("c", 3, 3, 90.0)):
+        progress.observe(cell)
+        now[0] += 20.0
+    progress.close()
+    assert capfd.readouterr().err.splitlines() == ["[1/3] a", "[2/3] b", "[3/3] c  (40 s spent, about 90 s left)"]
 
 
 def test_every_event_of_a_recipe_is_a_line(capfd: pytest.CaptureFixture[str]) -> None:

@@ -389,6 +389,19 @@ def test_controls_take_their_time_too(suite_data: dict) -> None:
     assert forecast.controls_s(config.load({**suite_data, "control": False}), plan(loaded)) == 0
 
 
+def test_the_time_left_follows_from_cells_of_the_same_kind(suite_data: dict) -> None:
+    """A single-stream cell says nothing of offline ones: the time left is unknown until one of each is done."""
+    several = {"scenarios": ["single-stream", "offline"], "variants": ["null/rtfx-100", "null/instant", "null/rtfx-20"]}
+    cells = plan(config.load({**suite_data, **several}))
+    pace = forecast.Pace(cells)
+    left = [pace.left_s]
+    for cell, seconds in zip(cells, (10.0, 90.0, 20.0, 70.0, 15.0, 80.0), strict=True):
+        pace.done(cell, seconds)
+        left.append(pace.left_s)
+    assert left == [None, None, 2 * 10 + 2 * 90, 15 + 2 * 90, 15 + 80, 80, 0]
+    assert forecast.Pace([]).left_s is None
+
+
 def test_an_estimate_that_nobody_can_make_refuses_the_run(suite_data: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where energy is asked for and no meter can even estimate it, nothing is run; else it is no matter."""
     from greenbench.meters.estimate import CodecarbonEstimate

@@ -56,6 +56,12 @@ def test_a_steady_pace_is_by_the_second_of_audio(hand: Hand) -> None:
     assert warm_up(model, queue, replace(PROTOCOLS["quick"], warmup_cv_pct=5)).warmup_batches == 3
 
 
+def test_the_pace_of_the_warm_up_says_how_long_a_pass_takes(hand: Hand) -> None:
+    """Three batches in 3 s are a second each, so that 90 take a minute and a half."""
+    done = warm_up(Model(hand, iter([1.5, 0.5, 1.0])), [speak([16_000])], PROTOCOLS["quick"])
+    assert done.expected_s(90) == pytest.approx(90.0)
+
+
 def test_the_smallest_batch_is_met_first(hand: Hand) -> None:
     """The last, smaller batch is part of every warm-up, followed by the others in their order."""
     model = Model(hand)

@@ -59,6 +59,7 @@ def test_a_window_follows_its_own_warm_up(suite_data: dict, monkeypatch: pytest.
     idle = ["idle baseline", "[", "]"]
     repeat = ["warming up", "model", "[", "model", "]", *idle, "hypotheses", "record"]
     assert [what for what in log.seen if what != "window" and "measuring" not in what] == [*idle, *repeat, *repeat]
+    assert [what.partition(", about ")[0] for what in log.seen if "about" in what] == ["measuring 1/2", "measuring 2/2"]
     first, second = log.rows
     assert first["idle_power_after_w"] == second["idle_power_w"]
     assert (first["load_s"], first["warmup_batches"]) == (1.0, 3)
