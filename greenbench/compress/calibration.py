@@ -1,4 +1,4 @@
-"""Calibration speech: the data set that a build takes ranges of activations from, and the digest of what it takes."""
+"""Calibration speech: the data set by which a method or a build chooses and fits, and the digest of what it takes."""
 
 import hashlib
 import json
@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
 
 from greenbench import registry
 from greenbench.datasets.audio import samples_digest
 from greenbench.datasets.corpus import N_HASH
 from greenbench.errors import GreenbenchError, InputError
-from greenbench.plugins import CalibrationData, Clip, Dataset, Fetched
+from greenbench.models.frames import receptive_field
+from greenbench.plugins import SAMPLE_RATE_HZ, CalibrationData, Clip, Context, Dataset, Fetched, Waveform
 
 BUNDLED: Mapping[str, Any] = {"use": "quickstart", "part": "unlabelled"}
 """The default: synthetic English in nine voices, without transcripts."""
@@ -94,6 +96,54 @@ def clips(speech: Mapping[str, Any], n: int, n_others: int = 0) -> tuple[Sequenc
 def _spread(found: Sequence[Clip], n: int) -> Sequence[Clip]:
     """Return ``n`` of the clips at equal distances, so that all voices of an ordered data set are among them."""
     return found[:: max(1, len(found) // n)][:n]
+
+
+def inputs(extractor: Any, clips: Sequence[Clip], n_least: int = 0) -> list[dict[str, Any]]:
+    """Return a model's inputs for each utterance alone, as numpy arrays, so that no frame is padding.
+
+    Args:
+        extractor: the model's transformers feature extractor.
+        clips: the utterances.
+        n_least: samples to which shorter ones are filled up with zeros.
+    """
+
+    def one(waveform: Waveform) -> dict[str, Any]:
+        filled = np.pad(waveform, (0, max(0, n_least - len(waveform))))
+        return dict(extractor(filled, sampling_rate=SAMPLE_RATE_HZ, return_tensors="np"))
+
+    return [one(clip.read()) for clip in clips]
+
+
+def speech_for(model: Any, context: Context, speech: Mapping[str, Any], n: int) -> list[dict[str, Any]]:
+    """Return the inputs of calibration speech as tensors for a model, on its device and in its precision.
+
+    Args:
+        model: a transformers CTC model.
+        context: with its feature extractor.
+        speech: the setting.
+        n: utterances to take, spread over the whole; all where there are fewer.
+
+    Returns:
+        Named inputs of the model for each utterance alone.
+
+    Raises:
+        InputError: there is no speech, or the context has no feature extractor.
+        MissingError: the data set is not here.
+    """
+    import torch
+
+    if context.extractor is None:
+        raise InputError(
+            "calibration: speech is read by the model's feature extractor: give `extractor` in the context"
+        )
+    weight = next(p for p in model.parameters() if p.is_floating_point())
+
+    def fitting(array: Any) -> Any:
+        tensor = torch.from_numpy(array).to(weight.device)
+        return tensor.to(weight.dtype) if tensor.is_floating_point() else tensor
+
+    found = inputs(context.extractor, clips(speech, n)[0], receptive_field(model.config))
+    return [{name: fitting(array) for name, array in one.items()} for one in found]
 
 
 def described(speech: Mapping[str, Any], n: int, n_others: int = 0) -> CalibrationData:

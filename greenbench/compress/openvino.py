@@ -18,7 +18,7 @@ from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
 from greenbench.compress.openvino_core import core, preserved_signal_stack
 from greenbench.metrics import ratio
 from greenbench.models import exported
-from greenbench.plugins import SAMPLE_RATE_HZ, CalibrationData, Clip, Inapplicable, Outline
+from greenbench.plugins import CalibrationData, Inapplicable, Outline
 from greenbench.plugins.precisions import floats, kept_as
 from greenbench.text.wer import count_chars, total
 
@@ -150,7 +150,7 @@ class OpenVinoInt8:
             "model_type": nncf.ModelType.TRANSFORMER,
             "ignored_scope": nncf.IgnoredScope(patterns=[f".*{part}.*" for part in self.exclude], validate=False),
         }
-        ranges = nncf.Dataset(_inputs(extractor, chosen))
+        ranges = nncf.Dataset(calibration.inputs(extractor, chosen))
         if self.max_drop is None:
             quantized = nncf.quantize(graph, ranges, advanced_parameters=advanced, **settings)
         else:
@@ -158,7 +158,7 @@ class OpenVinoInt8:
             quantized = nncf.quantize_with_accuracy_control(
                 graph,
                 ranges,
-                _with_outputs(graph, _inputs(extractor, others), blank),
+                _with_outputs(graph, calibration.inputs(extractor, others), blank),
                 partial(_agreement, blank=blank),
                 max_drop=self.max_drop,
                 advanced_quantization_parameters=advanced,
@@ -182,11 +182,6 @@ def _unsupported(device: str, build: "OpenVino | OpenVinoInt8") -> str | None:
     if build.precision == "bf16" and "BF16" not in core().get_property(build.target, "OPTIMIZATION_CAPABILITIES"):
         return Inapplicable(f"this {build.target} has no bfloat16: leave out `precision: bf16`")
     return None
-
-
-def _inputs(extractor: Any, clips: Sequence[Clip]) -> list[dict[str, Any]]:
-    """Return the inputs of the model for each utterance alone."""
-    return [dict(extractor(clip.read(), sampling_rate=SAMPLE_RATE_HZ, return_tensors="np")) for clip in clips]
 
 
 def _with_outputs(graph: Any, inputs: Sequence[dict[str, Any]], blank: int) -> Any:

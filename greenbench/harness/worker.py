@@ -86,7 +86,7 @@ def run_cell(job: Job, channel: Channel) -> None:
     dtype = transcriber.footprint.compute_dtype
     for warning in variant.warnings():
         channel.send("warning", text=f"{variant.name}: {warning}")
-    model = rows.described(job, variant) | {"calibration": calibration and str(calibration)}
+    model = rows.described(job, variant) | {"calibration": ", ".join(map(str, calibration)) or None}
     facts = rows.CellFacts(model, corpus.stats, transcriber.batching, product, metrics, dtype, variant.decoding())
     _measure(job, transcriber, corpus, facts, channel)
 

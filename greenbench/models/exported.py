@@ -64,8 +64,8 @@ def are_kept(source: ExportSource, build: Export) -> bool:
 
 def _about(source: ExportSource, build: Export) -> dict[str, Any]:
     how = {"build": type(build).__name__, "settings": repr(build), "versions": build.versions(), "form": FORM}
-    speech = {"calibration": build.calibrated_on().digest} if isinstance(build, Calibrated) else {}
-    return {**source.about, **how, **speech}
+    data = build.calibrated_on() if isinstance(build, Calibrated) else None
+    return {**source.about, **how, **({"calibration": data.digest} if data else {})}
 
 
 def follow(before: Outline, build: str) -> Outline:

@@ -88,10 +88,10 @@ class VariantInfo:
 
 @dataclass(frozen=True)
 class Context:
-    """What a method may need in addition to the model; a build that is chained onto a variant gets ``BARE``.
+    """What a method may need in addition to the model; a build that is chained onto a variant gets ``extractor``.
 
     Attributes:
-        teacher: the model before the first method, for those that train.
+        teacher: the model before the first method, for those that train or compare (``NeedsTeacher``).
         extractor: its transformers feature extractor.
         tokenizer: its tokeniser.
         train: speech to train on; ``reference`` is empty where there is no transcript.
@@ -173,10 +173,10 @@ class KnownPrecision(Protocol):
 
 @runtime_checkable
 class Calibrated(Protocol):
-    """An export whose files depend on speech, too (optional); the speech is a part of what was measured."""
+    """A method or export whose result depends on speech, too (optional); the speech is a part of what was measured."""
 
-    def calibrated_on(self) -> "CalibrationData":
-        """Return what the speech is; raise ``MissingError`` where it is not here."""
+    def calibrated_on(self) -> "CalibrationData | None":
+        """Return the speech, None where the settings need none; raise ``MissingError`` where it is not here."""
         ...
 
 
@@ -202,6 +202,13 @@ class NeedsExtra(Protocol):
     """A method that does not run without one of greenbench's own extras, such as ``onnx`` (optional)."""
 
     extra: ClassVar[str]
+
+
+@runtime_checkable
+class NeedsTeacher(Protocol):
+    """A method that compares with the model before the first method, of which it then gets a copy (optional)."""
+
+    needs_teacher: ClassVar[bool]
 
 
 @dataclass(frozen=True)
@@ -230,7 +237,7 @@ class Variant:
         steps: names of the methods applied, in order: the compression lineage.
         decoding: returns how a loaded model's output becomes text: ``greedy``, or ``beam 5`` with its language and
             language model; None where the family does not state it.
-        calibration: returns the speech that a build was calibrated on; None for any other build.
+        calibration: returns the speech that each of its builds was calibrated on, in order; empty where none was.
         warnings: returns what a user should know of a loaded model before relying on its figures, a sentence each.
         info: licence, parameters, revision.
     """
@@ -250,7 +257,7 @@ class Variant:
     ancestors: Callable[[], Sequence[tuple[str, ...]]] = tuple
     steps: tuple[str, ...] = ()
     decoding: Callable[[], str | None] = lambda: None
-    calibration: Callable[[], CalibrationData | None] = lambda: None
+    calibration: Callable[[], Sequence[CalibrationData]] = tuple
     warnings: Callable[[], Sequence[str]] = tuple
     info: VariantInfo = field(default_factory=VariantInfo)
 

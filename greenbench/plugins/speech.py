@@ -113,7 +113,7 @@ class Dataset(Protocol):
 
 @runtime_checkable
 class Fetched(Protocol):
-    """A data set that ``prepare`` downloads where it is not on this machine, or an export that needs one (optional)."""
+    """A data set that ``prepare`` downloads where it is not on this machine, or a build that needs one (optional)."""
 
     def to_fetch(self) -> str | None:
         """Describe what would be downloaded and from where; None where it is on this machine."""

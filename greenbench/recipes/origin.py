@@ -10,10 +10,10 @@ from greenbench.hardware import environment
 from greenbench.models import feed_forward
 from greenbench.models.ancestry import Identity
 from greenbench.models.lineage import ArchitecturePart, Edit, Lineage, Speech, Step, Training
-from greenbench.plugins import METHODS, Origin
+from greenbench.plugins import METHODS, Calibrated, Origin
 from greenbench.recipes.recipe import Recipe, hash_of, steps_of
-from greenbench.suite.descent import by_content, identity
-from greenbench.suite.entries import VariantEntry, build_variant
+from greenbench.suite.descent import identity
+from greenbench.suite.entries import VariantEntry, build_variant, names_plugin
 from greenbench.variants.outline import n_layers
 
 Sizes = Mapping[ArchitecturePart, tuple[int, ...]]
@@ -42,7 +42,7 @@ def lineage(recipe: Recipe, reports: Sequence[Sequence[Any]], data: Speech, edit
         edited: what the steps changed of the architecture.
     """
     steps = tuple(
-        Step(build.use, by_content(method, registry.settings(method)), tuple(map(_training, of_one)))
+        Step(build.use, settings(method), tuple(map(_training, of_one)))
         for build, (_, method), of_one in zip(recipe.steps, steps_of(recipe), reports, strict=True)
     )
     trainings = [*_earlier(recipe.student), *(training for step in steps for training in step.training)]
@@ -63,6 +63,15 @@ def lineage(recipe: Recipe, reports: Sequence[Sequence[Any]], data: Speech, edit
         versions=environment.versions(),
         recipe_hash=hash_of(recipe),
     )
+
+
+def settings(method: Any) -> dict[str, Any]:
+    """Return all settings of a method, in which calibration speech is its name and its digest: no path."""
+    given = registry.settings(method)
+    if not isinstance(method, Calibrated):
+        return given
+    data = method.calibrated_on()
+    return {name: data and str(data) if names_plugin(value) else value for name, value in given.items()}
 
 
 def _training(report: Any) -> Training:

@@ -94,10 +94,11 @@ def _step(build: Build) -> str:
 
 
 def by_content(method: Step, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings of a method in which calibration speech is its digest, wherever it lies."""
+    """Return settings of a method in which calibration speech is its digest wherever it lies, None where unused."""
     if not isinstance(method, Calibrated):
         return dict(settings)
-    return {name: method.calibrated_on().digest if names_plugin(value) else value for name, value in settings.items()}
+    data = method.calibrated_on()
+    return {name: data and data.digest if names_plugin(value) else value for name, value in settings.items()}
 
 
 def _text(value: Any) -> str:

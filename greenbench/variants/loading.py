@@ -4,13 +4,15 @@ import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from greenbench.errors import MissingError
 from greenbench.models import feed_forward, folders, hub, lineage
 from greenbench.models.precision import torch_dtype
-from greenbench.plugins import BARE, Method
+from greenbench.plugins import BARE, Method, NeedsTeacher
 from greenbench.variants import fit, languages
 from greenbench.variants.checkpoints import ARCHITECTURES, VOCABULARY
 from greenbench.variants.outline import ModelSettings
@@ -35,8 +37,11 @@ def module(settings: ModelSettings, methods: Sequence[Method], device: str) -> A
     logging.disable_progress_bar()
     model = _random(settings) if settings.weights == "random" else _trained(settings)
     model = model.to(device).eval()
+    context = replace(BARE, extractor=processor(settings)[0]) if methods else BARE
+    if any(isinstance(method, NeedsTeacher) for method in methods):
+        context = replace(context, teacher=deepcopy(model))
     for method in methods:
-        model = method(model, BARE)
+        model = method(model, context)
     return model
 
 

@@ -252,13 +252,19 @@ class _ChainedModel:
         engine = exported.Exported(self.export.open(folder), loading.configuration(self.settings), folder, dtype)
         return CtcTranscriber(engine, extractor, tokenizer, device)
 
-    def calibration(self) -> CalibrationData | None:
-        """Name the speech that one of the builds was calibrated on."""
-        return next((build.calibrated_on() for build in self._chain if isinstance(build, Calibrated)), None)
+    def calibration(self) -> list[CalibrationData]:
+        """Name the speech that its builds were calibrated on, each once."""
+        return list(dict.fromkeys(_speech(self._chain)))
 
     @property
     def _chain(self) -> list[Step]:
         return [*self.methods, *filter(None, [self.export])]
+
+
+def _speech(chain: Sequence[Step]) -> list[CalibrationData]:
+    """Return what the calibrated ones of some builds were calibrated on, in order."""
+    found = (build.calibrated_on() for build in chain if isinstance(build, Calibrated))
+    return [data for data in found if data is not None]
 
 
 def _source(settings: Wav2Vec2, methods: Sequence[Method]) -> exported.ExportSource:
@@ -272,6 +278,8 @@ def _source(settings: Wav2Vec2, methods: Sequence[Method]) -> exported.ExportSou
     elif settings.config not in ARCHITECTURES:
         about["config.json"] = cache.digest(loading.config_folder(settings) / "config.json")
     about["methods"] = [repr(method) for method in methods]
+    if speech := _speech(methods):
+        about["speech"] = [data.digest for data in speech]
     if settings.target_lang is not None:
         about["target_lang"] = settings.target_lang
     return exported.ExportSource(partial(_to_export, settings, methods), about)

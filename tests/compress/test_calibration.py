@@ -1,20 +1,29 @@
 """Calibration speech: any data set, by its content; what is wrong with it is one line."""
 
 import shutil
+from copy import deepcopy
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 import yaml
 
 from greenbench import registry
 from greenbench.compress import calibration
+from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
 from greenbench.compress.openvino import OpenVinoInt8
+from greenbench.compress.probe import probe
 from greenbench.errors import InputError, MissingError
+from greenbench.plugins import CalibrationData, Context
+from greenbench.recipes import origin
 from greenbench.suite.config import load
 from greenbench.suite.descent import identity
 from greenbench.suite.entries import VariantEntry, build_variant
+
+torch = pytest.importorskip("torch")
 
 LISTED = {"name": "s", "datasets": ["quickstart"]}
 
@@ -92,8 +101,7 @@ def test_a_suites_paths_are_resolved_and_stay_out_of_names(manifest: Path, tmp_p
     assert entry.builds[0].settings["calibration"]["path"] == str(tmp_path / "speech" / manifest.name)
     variant = build_variant(entry)
     assert variant.steps == ("openvino-int8(calibration=manifest)",)
-    known = variant.calibration()
-    assert known is not None
+    (known,) = variant.calibration()
     assert known.digest == build(calibration={**speech, "path": str(manifest)}).calibrated_on().digest
     step = identity(entry, variant)[-1]
     assert known.digest in step
@@ -129,16 +137,15 @@ def test_ranges_come_from_the_speech_that_is_named(
 ) -> None:
     """The clips of the data set are what NNCF gets, and its ranges are others than those of the bundled speech."""
     pytest.importorskip("nncf", reason="not installed")
-    from greenbench.compress import openvino
     from greenbench.variants.wav2vec2 import Wav2Vec2
 
-    inputs, seen = openvino._inputs, []
+    inputs, seen = calibration.inputs, []
 
     def watched(extractor: Any, clips: Any) -> Any:
         seen.append([clip.id for clip in clips])
         return inputs(extractor, clips)
 
-    monkeypatch.setattr(openvino, "_inputs", watched)
+    monkeypatch.setattr(calibration, "inputs", watched)
     written = []
     for name, settings in (("own", {"calibration": {"use": "manifest", "path": str(manifest)}}), ("bundled", {})):
         model, extractor, _ = Wav2Vec2(model=str(tiny_model)).open()
@@ -148,3 +155,73 @@ def test_ranges_come_from_the_speech_that_is_named(
     own = [clip.id for clip in calibration.clips({"use": "manifest", "path": str(manifest)}, 2)[0]]
     assert seen[0] == own
     assert written[0] != written[1]
+
+
+@dataclass(frozen=True)
+class Listening:
+    """A method that only keeps what calibration gives it."""
+
+    calibration: CalibrationSpeech = field(default_factory=lambda: dict(BUNDLED))
+    n_calibration: int = 3
+
+    def unsupported(self, device: str) -> str | None:
+        return None
+
+    def calibrated_on(self) -> CalibrationData:
+        return calibration.described(self.calibration, self.n_calibration)
+
+    def __call__(self, model: Any, context: Context) -> Any:
+        model.kept = calibration.speech_for(model, context, self.calibration, self.n_calibration)
+        return model
+
+
+def test_a_chained_method_gets_the_speech_as_the_model_reads_it(tiny_model: Path) -> None:
+    """Each utterance alone, as its feature extractor makes it; what was taken is named, whatever else is chained."""
+    from transformers import AutoFeatureExtractor
+
+    from greenbench.variants.wav2vec2 import Wav2Vec2
+
+    method = Listening()
+    variant = Wav2Vec2(model=str(tiny_model))("v", [("listening", method), ("int8", build(n_calibration=2))])
+    assert variant.calibration() == [method.calibrated_on(), build(n_calibration=2).calibrated_on()]
+    alone = Wav2Vec2(model=str(tiny_model))("v", [("listening", method)])
+    extractor = AutoFeatureExtractor.from_pretrained(tiny_model)
+    clips = calibration.clips(BUNDLED, 3)[0]
+    for inputs, clip in zip(alone.load("cpu").model.kept, clips, strict=True):
+        expected = extractor(clip.read(), sampling_rate=16_000, return_tensors="pt")["input_values"]
+        assert torch.equal(inputs["input_values"], expected)
+
+
+def test_without_a_feature_extractor_speech_cannot_be_read(tiny_model: Path) -> None:
+    """A method that is called with a model alone says what it lacks, in a line."""
+    from greenbench.variants.wav2vec2 import Wav2Vec2
+
+    with pytest.raises(InputError, match="give `extractor` in the context"):
+        Listening()(Wav2Vec2(model=str(tiny_model)).open()[0], Context())
+
+
+def test_a_students_lineage_names_the_speech_by_its_digest(manifest: Path) -> None:
+    """Its settings hold the data set's name and digest, and no path; a setting that is not used is empty."""
+    method = Listening({"use": "manifest", "path": str(manifest)}, 2)
+    settings = origin.settings(method)
+    assert settings == {"calibration": str(method.calibrated_on()), "n_calibration": 2}
+    assert str(manifest.parent) not in str(settings)
+
+
+def test_the_probe_is_zero_for_the_same_model_and_a_divergence_for_another(tiny_model: Path) -> None:
+    """Of two models it is the mean over all frames of sum p log(p / q), computed here frame by frame in float64."""
+    from greenbench.variants.wav2vec2 import Wav2Vec2
+
+    model, extractor, _ = Wav2Vec2(model=str(tiny_model)).open()
+    other = deepcopy(model).eval()
+    with torch.no_grad():
+        other.lm_head.weight.add_(torch.randn(other.lm_head.weight.shape, generator=torch.Generator().manual_seed(0)))
+    speech = calibration.speech_for(model, Context(extractor=extractor), BUNDLED, 2)
+    assert probe(model, model, speech) == 0
+    found = []
+    for inputs in speech:
+        with torch.no_grad():
+            p, q = (m(**inputs).logits[0].double().softmax(-1).numpy() for m in (model, other))
+        found += [sum(p[t] * np.log(p[t] / q[t])) for t in range(len(p))]
+    assert probe(other, model, speech) == pytest.approx(np.mean(found), rel=1e-4)
+    assert probe(other, model, speech) > 0.01
