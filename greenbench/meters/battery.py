@@ -14,6 +14,9 @@ POWER = "battery.all.power_w"
 OUTSIDE = ("Mains", "USB", "Wireless")
 """Types of supplies that are no batteries (Linux, ``Documentation/ABI/testing/sysfs-class-power``)."""
 
+GIVES, TAKES, RESTS = "Discharging", "Charging", ("Not charging", "Full")
+"""Statuses of a battery (the same document); of any other, as of ``Unknown``, nobody knows what it gives."""
+
 
 @dataclass(frozen=True)
 class Battery:
@@ -37,13 +40,9 @@ class Battery:
         if not batteries:
             return f"no battery under {self.root}: measure at the wall (--power-log)"
         try:
-            if _power_w(self.root) is None:
-                states = ", ".join(f"{battery.name} {kernel.text(battery / 'status').lower()}" for battery in batteries)
-                states += "".join(f", {supply.name} online" for supply in _feeding(self.root))
-                return f"the machine runs on mains ({states}): unplug it to measure by its battery"
+            return _why_not(self.root) if _power_w(self.root) is None else None
         except (OSError, ValueError) as error:
             return f"the battery's power cannot be read: {error}"
-        return None
 
     @contextmanager
     def window(self, reading: Reading) -> Iterator[None]:
@@ -52,7 +51,7 @@ class Battery:
         reading.sampled["energy_system_j"] = SampledPower((POWER,), "battery")
 
     def sample(self) -> dict[str, float]:
-        """Return the present power of the batteries; nothing while the machine is on mains."""
+        """Return the present power of the batteries; nothing while mains or an unknown battery may give a part."""
         power_w = _power_w(self.root)
         return {} if power_w is None else {POWER: power_w}
 
@@ -73,16 +72,28 @@ def _feeding(root: Path) -> list[Path]:
 
 
 def _power_w(root: Path) -> float | None:
-    """Return the power of all batteries; None where one is charging, none is discharging, or mains supply a part.
+    """Return the power of all batteries; None where none is known to give, or something else may give a part.
 
-    The sum is 0, and so unusable, where the gauge of a discharging battery shows 0.
+    That is mains, a battery that charges, which mains feed, and one that does not say whether it gives. The sum is 0,
+    and so unusable, where the gauge of a discharging battery shows 0.
     """
     states = {battery: kernel.text(battery / "status") for battery in _batteries(root)}
-    giving = [battery for battery, state in states.items() if state == "Discharging"]
-    if not giving or "Charging" in states.values() or _feeding(root):
+    giving = [battery for battery, state in states.items() if state == GIVES]
+    if not giving or not {GIVES, *RESTS}.issuperset(states.values()) or _feeding(root):
         return None
     watts = [_battery_w(battery) for battery in giving]
     return sum(watts) if all(watts) else 0.0
+
+
+def _why_not(root: Path) -> str:
+    """Say why the power of all batteries is not the machine's."""
+    states = {battery.name: kernel.text(battery / "status") or "without a status" for battery in _batteries(root)}
+    unknown = [name for name, state in states.items() if state not in (GIVES, TAKES, *RESTS)]
+    told = [f"{name} {state.lower()}" for name, state in states.items()]
+    told += [f"{supply.name} online" for supply in _feeding(root)]
+    if unknown and len(told) == len(states) and TAKES not in states.values():
+        return f"{unknown[0]} does not say whether it discharges ({', '.join(told)}): measure at the wall (--power-log)"
+    return f"the machine runs on mains ({', '.join(told)}): unplug it to measure by its battery"
 
 
 def _battery_w(battery: Path) -> float:

@@ -36,6 +36,7 @@ def tree(root, **supplies):
         ({"BAT0": WATTS, "BAT1": VOLTS}, 23.9),
         ({"BAT0": WATTS, "BAT1": VOLTS | {"status": "Not charging"}}, 12.5),
         ({"BAT0": WATTS, "USB0": {"type": "USB", "online": 0}, "phone": MAINS | {"scope": "Device"}}, 12.5),
+        ({"BAT0": WATTS, "BAT1": VOLTS | {"status": "Full"}}, 12.5),
         ({"BAT0": VOLTS | {"power_now": "rubbish"}}, 11.4),
         ({"BAT0": VOLTS | {"power_now": ""}}, 11.4),
         ({"BAT0": WATTS, "BAT1": WATTS | {"present": 0}}, 12.5),
@@ -68,6 +69,27 @@ def test_a_sample_is_what_the_batteries_give(tmp_path, supplies, watts):
 def test_why_there_is_no_measurement(tmp_path, supplies, reason):
     """On mains, without a battery or with one that does not tell its power, the reason says which of these it is."""
     assert reason in Battery(tree(tmp_path / "supply", **supplies)).unavailable()
+
+
+@pytest.mark.parametrize("status", ["Unknown", "", "Discharge"])
+def test_a_battery_that_does_not_say_whether_it_gives_leaves_no_sum(tmp_path, status):
+    """One of two that may discharge too: 12.5 W of the other are not the machine's, and the reason names which it is."""
+    root = tree(tmp_path / "supply", BAT0=WATTS, BAT1=WATTS | {"status": status})
+    assert Battery(root).sample() == {}
+    assert "BAT1 does not say whether it discharges (BAT0 discharging, BAT1" in Battery(root).unavailable()
+
+
+@pytest.mark.parametrize(
+    "supplies",
+    [
+        {"AC": MAINS},
+        {"BAT2": WATTS | {"status": "Charging"}},
+    ],
+)
+def test_where_mains_feed_the_machine_an_unknown_battery_is_not_the_reason(tmp_path, supplies):
+    """What helps is to unplug it, which is said first."""
+    root = tree(tmp_path / "supply", BAT0=WATTS, BAT1=WATTS | {"status": "Unknown"}, **supplies)
+    assert "runs on mains" in Battery(root).unavailable()
 
 
 def test_one_gauge_of_two_that_stands_at_0_leaves_no_sum(tmp_path):
