@@ -2,12 +2,11 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from greenbench import registry
 from greenbench.analysis import error_rates
 from greenbench.analysis.error_rates import RecountError
 from greenbench.analysis.summary import ENERGY
@@ -17,7 +16,7 @@ from greenbench.harness import runner
 from greenbench.plugins.events import Observer, unobserved
 from greenbench.results import store
 from greenbench.results.flags import ESTIMATED
-from greenbench.sharing import privacy, submission
+from greenbench.sharing import places, privacy, submission
 from greenbench.sharing.entry import read_digest
 from greenbench.statistics.repeats import Ratio, ratio_by_round, units
 from greenbench.suite import config
@@ -86,9 +85,7 @@ def verify(entry: Path, request: Request, observe: Observer = unobserved) -> Ver
         theirs = _side(_run(entry, unpacked, request.run_id))
         run = theirs.run.description
         same = theirs.platform_id == _platform_here(run)
-        suite = _suite(run, request, same)
-        runner.run(suite, runner.Options(out=again, only=request.only or run.get("only")), observe)
-        ours = _side(again)
+        ours = _measured(run, request, same, again, observe)
         same = theirs.platform_id == ours.platform_id
         cells = tuple(_cell(key, theirs, ours, _incomparable(same, request)) for key in {**ours.rows, **ours.failed})
         if not ours.rows:
@@ -99,6 +96,19 @@ def verify(entry: Path, request: Request, observe: Observer = unobserved) -> Ver
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         digest = read_digest(entry)
         return Verification(digest, entry.name, request.by, now, __version__, card.name, card.id, same, cells)
+
+
+def _measured(run: Mapping[str, Any], request: Request, same: bool, folder: Path, observe: Observer) -> MeasuredRun:
+    """Run an entry's suite here; what fails for want of its files says how to give them."""
+    unfound = places.unfound(run["suite"], request.files)
+    try:
+        runner.run(
+            _suite(run, request, same), runner.Options(out=folder, only=request.only or run.get("only")), observe
+        )
+    except InputError as error:
+        raise InputError(places.with_remedy(str(error), unfound)) from error
+    ours = _side(folder)
+    return replace(ours, failed={key: places.with_remedy(why, unfound) for key, why in ours.failed.items()})
 
 
 def _run(entry: Path, folder: Path, run_id: str | None) -> Path:
@@ -134,10 +144,9 @@ def _side(folder: Path) -> MeasuredRun:
 
 def _suite(run: Mapping[str, Any], request: Request, same_platform: bool) -> Suite:
     """Return the entry's suite for this machine: with local paths, and one round where only texts can be compared."""
-    data = {**run["suite"], "estimate_energy": run["suite"]["estimate_energy"], "timeout_s": run["suite"]["timeout_s"]}
-    data["variants"] = [_bundled(item) for item in data["variants"]]
-    for kind in ("datasets", "variants"):
-        data[kind] = [_resolved(item, request.files) for item in data[kind]]
+    suite = run["suite"]
+    data = {**suite, "estimate_energy": suite["estimate_energy"], "timeout_s": suite["timeout_s"]}
+    data |= places.here(suite, request.files)
     if request.limit is not None:
         data["datasets"] = [
             {**item, "limit": min(request.limit, item["limit"] or request.limit)} for item in data["datasets"]
@@ -146,24 +155,6 @@ def _suite(run: Mapping[str, Any], request: Request, same_platform: bool) -> Sui
         data["protocol"] = {**data["protocol"], "rounds": 1, "repeats": 1}
         data["control"] = False
     return config.load({name: value for name, value in data.items() if name in Suite.model_fields})
-
-
-def _bundled(item: Row) -> Row:
-    """Return a variant's entry with the paths of its preset, which the entry has by their last names only."""
-    family, _, preset = str(item["use"]).partition("/")
-    settings = registry.load("variants", family).presets.get(preset, {}) if preset else {}
-    own = {name: str(value) for name, value in settings.items() if privacy.text(str(value)) == item.get(name)}
-    return {**item, **own}
-
-
-def _resolved(item: Any, files: Path | None) -> Any:
-    """Return an entry of a suite in which each text that names something in ``files`` is replaced by its path."""
-    if isinstance(item, dict):
-        kept = ("use", "name", "revision")
-        return {name: value if name in kept else _resolved(value, files) for name, value in item.items()}
-    if isinstance(item, str) and files is not None and item not in ("", ".", "..") and (files / item).exists():
-        return str((files / item).resolve())
-    return item
 
 
 # --- one cell --------------------------------------------------------------------------------------------

@@ -73,7 +73,7 @@ def test_why_there_is_no_measurement(tmp_path, supplies, reason):
 
 @pytest.mark.parametrize("status", ["Unknown", "", "Discharge"])
 def test_a_battery_that_does_not_say_whether_it_gives_leaves_no_sum(tmp_path, status):
-    """One of two that may discharge too: 12.5 W of the other are not the machine's, and the reason names which it is."""
+    """One of two may discharge too: 12.5 W of the other are not the machine's, and the reason names which it is."""
     root = tree(tmp_path / "supply", BAT0=WATTS, BAT1=WATTS | {"status": status})
     assert Battery(root).sample() == {}
     assert "BAT1 does not say whether it discharges (BAT0 discharging, BAT1" in Battery(root).unavailable()

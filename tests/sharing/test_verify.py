@@ -1,6 +1,7 @@
 """Verification: a truthful entry is reproduced, invented texts, speed and energy are not, and boards say by whom."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from greenbench.errors import InputError
 from greenbench.harness import runner
 from greenbench.leaderboard import history, publish
 from greenbench.results import store
+from greenbench.sharing import places
 from greenbench.sharing.entry import unpack
 from greenbench.sharing.submission import pack
 from greenbench.sharing.verify import Request, verify
@@ -133,6 +135,39 @@ def test_an_entry_that_a_board_refuses_is_bad_input(entry: Entry, tmp_path: Path
     assert isinstance(done.exception, InputError)
     assert done.exception.exit_code == 2
     assert "cannot be read as an entry" in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ({"variants": [{"use": "wav2vec2", "model": "/home/me/our-model", "name": "a"}]}, "our-model"),
+        ({"datasets": [{"use": "manifest", "path": "/home/me/talks.jsonl", "name": "said"}]}, "talks.jsonl"),
+    ],
+)
+def test_what_an_entry_names_without_its_folder_has_a_remedy(
+    sound_run_in: Callable[..., Path], tmp_path: Path, data: dict[str, Any], name: str
+) -> None:
+    """A model or data that only the maker had is not here: the message names the option that says where they are."""
+    versions = {"greenbench": "0.1.0", "torch": "2.9", "transformers": "5.0"}
+    run = sound_run_in(tmp_path / "theirs" / "r1", CELL, data=data, versions=versions)
+    packed = pack([run], tmp_path / "entries" / "e.zip").path
+    with pytest.raises(InputError, match=f"--files FOLDER` in which folder {re.escape(name)} is"):
+        verify(packed, Request("Jo"))
+
+
+def test_files_are_looked_for_in_every_part_of_an_entry(tmp_path: Path) -> None:
+    """The speech that a build is calibrated by is in a list of builds, and is found like a model."""
+    (tmp_path / "our-model").mkdir()
+    (tmp_path / "talks.jsonl").touch()
+    build = {"use": "openvino-int8", "calibration": {"use": "manifest", "path": "talks.jsonl"}}
+    item = {"use": "wav2vec2", "model": "our-model", "name": "our-model", "builds": [build]}
+    suite = {"variants": [item], "datasets": [{"use": "librispeech", "root": "LibriSpeech"}]}
+    (found,) = places.here(suite, tmp_path)["variants"]
+    assert (found["model"], found["name"]) == (str(tmp_path / "our-model"), "our-model")
+    assert found["builds"][0]["calibration"]["path"] == str(tmp_path / "talks.jsonl")
+    assert places.unfound(suite, tmp_path) == ["LibriSpeech"]
+    assert places.unfound(suite, None) == ["LibriSpeech", "our-model", "talks.jsonl"]
+    assert places.with_remedy("onnxruntime is not installed", ["onnx"]) == "onnxruntime is not installed"
 
 
 def call(*arguments: object) -> Any:
