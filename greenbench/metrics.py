@@ -43,6 +43,14 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "n_char_substitutions": _count("substituted characters", "S of cer"),
     "n_char_deletions": _count("deleted characters", "D of cer"),
     "n_char_insertions": _count("inserted characters", "I of cer"),
+    "wer_worst_slice": Metric("1", "lower", "WER, worst slice", "wer of the slice where it is highest (wer_slice)"),
+    "wer_worst_slice_ci_low": Metric("1", "neither", "WER of it, low", "lower end of wer_worst_slice's interval"),
+    "wer_worst_slice_ci_high": Metric("1", "neither", "WER of it, high", "upper end of wer_worst_slice's interval"),
+    "wer_slice_gap": Metric("1", "neither", "WER gap of the slice", "wer_worst_slice - wer of all other utterances"),
+    "cer_worst_slice": Metric("1", "lower", "CER, worst slice", "cer of the slice where it is highest (cer_slice)"),
+    "cer_worst_slice_ci_low": Metric("1", "neither", "CER of it, low", "lower end of cer_worst_slice's interval"),
+    "cer_worst_slice_ci_high": Metric("1", "neither", "CER of it, high", "upper end of cer_worst_slice's interval"),
+    "cer_slice_gap": Metric("1", "neither", "CER gap of the slice", "cer_worst_slice - cer of all other utterances"),
     "n_utterances": _count("utterances", "utterances in one pass over the data set"),
     "n_skipped": _count("skipped files", "bad audio files left out under on_bad_audio: skip"),
     # speed
@@ -100,6 +108,15 @@ ACCURACY = tuple(name for name in METRICS if name.startswith(("wer", "cer", "n_r
 RATES = ("wer", "cer")
 """The error rates. One is primary: it decides what the gate asks, who recognises best, and what costs are drawn
 against; for languages written without spaces that is CER, as a word error rate means nothing there."""
+
+WORST: dict[str, str] = {f"{rate}_worst_slice": rate for rate in RATES}
+"""The error rate of the worst slice -> that of the whole."""
+
+ERROR_RATES = (*RATES, *WORST)
+"""What is compared utterance by utterance, in percentage points."""
+
+BY_SLICE = tuple(name for name in ACCURACY if "_slice" in name)
+"""The metrics by slice, which rows of earlier versions do not have."""
 
 INTERVALS = tuple(name for name in ACCURACY if "_ci_" in name)
 """The ends of confidence intervals among them."""

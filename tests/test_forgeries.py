@@ -197,11 +197,11 @@ def one_utterance(files: Files) -> None:
     kept = [row for row in told if row["utterance_id"] == "u010"]
     files["honest/hypotheses.jsonl"] = "".join(json.dumps(row) + "\n" for row in kept).encode()
     (heard,) = {(row["reference"], row["hypothesis"], None) for row in kept}
-    figures, unit = scorers.accuracy([heard], scorers.create("none"))
+    figures, origin = scorers.accuracy([heard], scorers.create("none"))
     data_hash = corpus.data_hash([("u010", heard[0], 32000, kept[0]["audio_digest"])])
 
     def change(row: Row) -> None:
-        row.update(figures, wer_ci_unit=unit, n_utterances=1, n_passes=40, data_hash=data_hash)
+        row.update(figures, **origin, n_utterances=1, n_passes=40, data_hash=data_hash)
 
     rows(files, change)
 
@@ -713,11 +713,11 @@ def pack_said(folder: Path, sound_run_in: Callable[..., Path], run_id: str, cell
     (run / store.HYPOTHESES).write_text("".join(json.dumps(row) + "\n" for row in texts))
     first = [row for row in texts if row["round"] == 0]
     heard = [(row["reference"], row["hypothesis"], row["speaker"]) for row in first]
-    figures, unit = scorers.accuracy(heard, scorers.create("none"))
+    figures, origin = scorers.accuracy(heard, scorers.create("none"))
     found = corpus.data_hash((r["utterance_id"], r["reference"], 32000, r["audio_digest"]) for r in first)
     rows_ = list(store.read_rows(run / store.RECORDS))
     for row in rows_:
-        row.update(figures, wer_ci_unit=unit, n_utterances=n, audio_s=2.0 * n, data_hash=found)
+        row.update(figures, **origin, n_utterances=n, audio_s=2.0 * n, data_hash=found)
         row["rtfx"] = row["audio_s"] / row["wall_s"]
     (run / store.RECORDS).write_text("".join(json.dumps(row) + "\n" for row in rows_))
     return pack([run], folder / "entries" / f"{run_id}.zip").path

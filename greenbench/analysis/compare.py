@@ -4,14 +4,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from statistics import geometric_mean
 
-from greenbench.analysis import error_rates, steadiness
+from greenbench.analysis import error_rates, steadiness, tails
 from greenbench.analysis.cells import CellPair, CellSummary, by_unit, failure, median_of
 from greenbench.analysis.error_rates import CellKey, Counted, RecountError, cell_of
 from greenbench.analysis.findings import CellComparison, Comparison, MetricFinding
 from greenbench.analysis.pairing import pair
 from greenbench.analysis.selection import Side
 from greenbench.errors import InputError, did_you_mean
-from greenbench.metrics import METRICS, RATES
+from greenbench.metrics import ERROR_RATES, METRICS, RATES, WORST
 from greenbench.results import comparability
 from greenbench.results.comparability import CROSSABLE, FIXED, describe, differing
 from greenbench.statistics.repeats import ratio_by_round
@@ -30,7 +30,8 @@ _Counts = tuple[Counted | RecountError | None, Counted | RecountError | None]
 def usual_metrics(a: Side, b: Side) -> tuple[str, ...]:
     """Return the metrics of a comparison that names none: the rates that the sides call primary, and what they cost."""
     judged_by = {comparability.primary(row) for row in (*a.rows, *b.rows)}
-    return (*(rate for rate in RATES if rate in judged_by), *(name for name in DEFAULT_METRICS if name not in RATES))
+    rates = [name for name in ERROR_RATES if WORST.get(name, name) in judged_by]
+    return (*rates, *(name for name in DEFAULT_METRICS if name not in RATES))
 
 
 def compare(a: Side, b: Side, metrics: Sequence[str] | None = None, across: Collection[str] = ()) -> Comparison:
@@ -134,7 +135,7 @@ def _counted_texts(
 ) -> dict[CellKey, Counted | RecountError]:
     """Count the texts of a side's cells again, where a rate is asked for."""
     known = [line for line in wanted if any(row[rate] is not None for row in line.rows for rate in RATES)]
-    cells = {cell_of(line.shared): line.rows for line in known if set(RATES) & set(metrics)}
+    cells = {cell_of(line.shared): line.rows for line in known if set(ERROR_RATES) & set(metrics)}
     return error_rates.count_all(side.texts, cells)
 
 
@@ -158,8 +159,8 @@ def _findings(
         refusal = _refusal(finding, pair, across)
         if refusal is not None:
             yield replace(finding, verdict="not comparable", why=refusal)
-        elif metric in RATES:
-            yield _rate(finding, counts)
+        elif metric in ERROR_RATES:
+            yield _rate(finding, counts) if metric in RATES else _worst_slice(finding, counts)
         else:
             yield _fixed(finding) if metric in FIXED else _repeated(finding, pair, across)
 
@@ -197,6 +198,18 @@ def _rate(finding: MetricFinding, counts: _Counts) -> MetricFinding:
         n=len(a.ids),
         unit=error_rates.unit(a),
     )
+
+
+def _worst_slice(finding: MetricFinding, counts: _Counts) -> MetricFinding:
+    """Compare the error rates within the slice that is hardest for both sides together."""
+    rate = WORST[finding.metric]
+    try:
+        a, b = (error_rates.known(side) for side in counts if side is not None)
+        name = tails.shared_worst(a, b, rate)
+    except RecountError as error:
+        return replace(finding, verdict="not comparable", why=str(error))
+    found = _rate(replace(finding, metric=rate), (tails.within(a, name), tails.within(b, name)))
+    return replace(found, metric=finding.metric, unit=f"{found.unit}, in {name}")
 
 
 def _fixed(finding: MetricFinding) -> MetricFinding:

@@ -19,6 +19,7 @@ from greenbench.text.wer import Counts
 if TYPE_CHECKING:
     from greenbench.text.alignment import Pair
     from greenbench.text.scorers import Scoring
+    from greenbench.text.slices import Labels
 
 CellKey = tuple[Any, ...]
 """The values of ``record.CELL``."""
@@ -42,6 +43,7 @@ class Counted:
         hypotheses: as the normaliser left them.
         words: edits and reference words of each.
         chars: edits and reference characters of each.
+        slices: of each, see ``slices.labels``.
     """
 
     ids: tuple[str, ...]
@@ -50,6 +52,7 @@ class Counted:
     hypotheses: tuple[str, ...]
     words: tuple[Counts, ...]
     chars: tuple[Counts, ...]
+    slices: tuple["Labels", ...] = ()
 
 
 def cell_of(row: Mapping[Any, Any]) -> CellKey:
@@ -112,7 +115,7 @@ def count(texts: Texts, rows: Iterable[Row]) -> Counted:
     Raises:
         RecountError: there are no texts, or they no longer give the counts of the row.
     """
-    from greenbench.text import wer
+    from greenbench.text import slices, wer
 
     spoken = [texts[i] for i in sorted(texts)]
     windows = {(row["round"], row["repeat"]): row for row in rows}
@@ -131,7 +134,9 @@ def count(texts: Texts, rows: Iterable[Row]) -> Counted:
                 f"{stated} (by {row['normalizer']}, {row['scorer']}){_remedy(spoken)}"
             )
     speakers = tuple(one["speaker"] for one in spoken)
-    return Counted(tuple(sorted(texts)), speakers, references, hypotheses, tuple(score.words), tuple(score.chars))
+    stated = tuple(slices.labels(one.get("slices")) for one in spoken)
+    ids, words, chars = tuple(sorted(texts)), tuple(score.words), tuple(score.chars)
+    return Counted(ids, speakers, references, hypotheses, words, chars, stated)
 
 
 def _remedy(spoken: Iterable[Row]) -> str:

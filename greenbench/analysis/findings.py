@@ -16,7 +16,7 @@ class MetricFinding:
     """What a pair of cells says of one metric.
 
     Attributes:
-        metric: name from METRICS.
+        metric: name from METRICS; an error rate of the worst slice is of the slice that ``tails.shared_worst`` chooses.
         baseline, new: of a rate over the first window, of what varies the geometric mean over the rounds that both
             have, so that ``difference`` is their quotient; otherwise the median over rounds and repeats.
         difference: of a rate new - baseline, a fraction of the words; of another metric new / baseline - 1.

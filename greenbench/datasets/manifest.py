@@ -7,7 +7,7 @@ import re
 import stat
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from greenbench.datasets.audio import audio_digest, read_audio, read_duration_s
+from greenbench.datasets.labels import labels
 from greenbench.errors import InputError, MissingError
 from greenbench.files import readback
 from greenbench.files.limits import limits
@@ -70,10 +71,11 @@ class _ManifestLine:
     speaker: Annotated[str | None, BeforeValidator(_a_name)] = None
     offset: Annotated[float | None, Field(ge=0, allow_inf_nan=False, strict=True)] = None
     duration: Annotated[float | None, Field(gt=0, allow_inf_nan=False, strict=True)] = None
+    slices: Annotated[dict[str, str], BeforeValidator(labels)] = field(default_factory=dict)
 
 
 _LINE = TypeAdapter(_ManifestLine)
-_KEYS = ", ".join(field.name for field in fields(_ManifestLine))
+_KEYS = ", ".join(key.name for key in fields(_ManifestLine))
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,15 @@ class Manifest:
         path: the file. A line is an object with ``audio_filepath`` (relative to the file) and ``text``, optionally
             ``speaker``, ``offset`` and ``duration`` (seconds: the part of the file that is meant; a ``duration``
             without ``offset`` is what the whole file lasts) and ``id`` (default: the path below the common folder of
-            all audio files without its suffix, and the part).
+            all audio files without its suffix, and the part). ``slices`` is an object with what is stated of the
+            utterance, by which errors are counted apart: ``{"accent": "scottish", "noise": "street"}``.
         transcribed: every line must have ``text``; false for speech to distil from, whose ``text`` is not read.
+        slice_by: keys of the lines themselves that state slices, too, as in manifests of NeMo with ``accent``.
     """
 
     path: SuitePath
     transcribed: bool = True
+    slice_by: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -150,7 +155,7 @@ class Manifest:
     def _line(self, line: bytes, where: str) -> _ManifestLine:
         try:
             content = _object(line)
-            entry = _LINE.validate_python(content if self.transcribed else {**content, "text": None})
+            entry = _LINE.validate_python(self._meant(content))
         except ValidationError as error:
             missing = error.errors()[0]["type"] == "missing"
             problem = _keys_found(content) if missing else first_problem(error)
@@ -164,6 +169,12 @@ class Manifest:
             )
         return entry
 
+    def _meant(self, content: dict[str, Any]) -> dict[str, Any]:
+        """Return what of a line is read: no text of speech to distil from, and what its own keys state of it."""
+        own, stated = {key: content[key] for key in self.slice_by if key in content}, content.get("slices")
+        slices = {**stated, **own} if own and isinstance(stated, dict) else own or stated
+        return {**content, "slices": slices, **({} if self.transcribed else {"text": None})}
+
     def _clip(self, line: _ManifestLine, folder: Path) -> Clip:
         audio = self.audio(line)
         part = () if line.offset is None and line.duration is None else (line.offset, line.duration)
@@ -171,7 +182,7 @@ class Manifest:
         text = (line.text or "") if self.transcribed else ""
         read, duration_s = partial(read_audio, audio, *part), partial(read_duration_s, audio, *part)
         speaker = as_read(line.speaker or "").strip() or None  # who is written alike is one speaker
-        return Clip(name, read, text, speaker, duration_s, partial(audio_digest, audio, *part))
+        return Clip(name, read, text, speaker, duration_s, partial(audio_digest, audio, *part), line.slices)
 
     def audio(self, line: _ManifestLine) -> Path:
         """Return where a line's audio is, without links followed."""
@@ -188,8 +199,9 @@ def _common_folder(manifest: Manifest, _n_bytes: int, _changed_ns: int) -> Path:
     Raises:
         InputError: a line is malformed, there is none, or the files are on several drives.
     """
-    folder: str | None = None
+    folder, unknown = None, set(manifest.slice_by)
     for where, line in manifest._lines():
+        unknown -= line.slices.keys()
         parent = str(manifest.audio(line).parent)
         try:
             folder = parent if folder is None else os.path.commonpath((folder, parent))
@@ -197,6 +209,8 @@ def _common_folder(manifest: Manifest, _n_bytes: int, _changed_ns: int) -> Path:
             raise InputError(f"{where}: audio_filepath: the files are on several drives: keep them on one") from error
     if folder is None:
         raise InputError(f"{manifest.path}: the manifest is empty; write one JSON object a line")
+    if unknown:
+        raise InputError(f"{manifest.path}: slice_by: no line states {', '.join(sorted(unknown))}")
     return Path(folder)
 
 

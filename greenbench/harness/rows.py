@@ -206,9 +206,10 @@ def _accuracy(job: Job, window: Window, is_synthetic: bool) -> tuple[dict[str, A
     }  # fmt: skip
     if is_synthetic:
         return {}, scored
-    texts = [(spoken.reference, window.texts[spoken.utterance_id], spoken.speaker) for spoken in window.spoken]
-    metrics, unit = scorers.accuracy(texts, how)
-    return metrics, {**scored, "wer_ci_unit": unit}
+    texts = [scorers.text_pair({**vars(spoken), "hypothesis": window.texts[spoken.utterance_id]})
+             for spoken in window.spoken]  # fmt: skip
+    metrics, origin = scorers.accuracy(texts, how)
+    return metrics, {**scored, **origin}
 
 
 def _peaks(reading: Reading) -> dict[str, str]:

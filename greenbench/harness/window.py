@@ -3,7 +3,7 @@
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import cycle
 
@@ -25,6 +25,7 @@ class UtteranceFacts:
     reference: str
     audio_s: float
     audio_digest: str
+    slices: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def run_window(
             window.padded_s += n_passes * _padded_samples(queue) / SAMPLE_RATE_HZ
             if window.n_passes == 0:
                 window.spoken += [
-                    UtteranceFacts(u.id, u.speaker, u.reference, u.duration_s, u.audio_digest) for u in chunk
+                    UtteranceFacts(u.id, u.speaker, u.reference, u.duration_s, u.audio_digest, u.slices) for u in chunk
                 ]
             del chunk, queue  # or two chunks would be in memory while the next one is decoded
         window.n_passes += len(pass_s)

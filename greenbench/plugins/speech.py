@@ -1,7 +1,7 @@
 """Speech: utterances, and the data sets that they come from."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -26,6 +26,7 @@ class Clip:
             decoding.
         digest: identifies the audio on every machine, in hexadecimal digits; for audio whose decoding or resampling
             differs in the last bits between machines. Where it is None or returns None, the samples are hashed.
+        slices: what is stated of the utterance, by which its errors are counted apart, as ``{"accent": "scottish"}``.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Clip:
     speaker: str | None = None
     duration_s: Callable[[], float] | None = None
     digest: Callable[[], str | None] | None = None
+    slices: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Utterance:
     """One decoded utterance; ``audio`` is a ``Waveform``, ``reference`` is not normalised.
 
     ``audio_digest`` identifies the audio on every machine (see ``Clip.digest``); empty where it was not requested.
+    ``slices`` are those of the clip.
     """
 
     id: str
@@ -48,6 +51,7 @@ class Utterance:
     reference: str
     speaker: str | None = None
     audio_digest: str = ""
+    slices: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def n_samples(self) -> int:

@@ -8,13 +8,13 @@ from typing import Any
 from greenbench.analysis.cells import CellSummary
 from greenbench.analysis.findings import CellComparison, Comparison, MetricFinding
 from greenbench.analysis.thresholds import Regression
-from greenbench.metrics import RATES
+from greenbench.metrics import ERROR_RATES
 from greenbench.report.figures import number, quantity
 from greenbench.results import comparability
 from greenbench.results.record import CELL
 
 LEGEND = (
-    "difference: of wer and cer in percentage points on the same utterances, of the others new / baseline by round, "
+    "difference: of error rates in percentage points on the same utterances, of the others new / baseline by round, "
     "with 95 % intervals",
     "p: adjusted over all pairs of a metric (Holm); n: utterances, or rounds; resolves: the smallest difference that "
     "4 of 5 such comparisons find",
@@ -149,7 +149,7 @@ def _digits(fraction: float, sign: str = "") -> str:
 
 
 def _unit(finding: MetricFinding) -> str:
-    return "pp" if finding.metric in RATES else "%"
+    return "pp" if finding.metric in ERROR_RATES else "%"
 
 
 def regressed(regression: Regression) -> str:
@@ -171,7 +171,7 @@ def plain(comparison: Comparison, regressions: Sequence[Regression]) -> dict[str
 
 
 def _plain_pair(pair: CellComparison) -> dict[str, Any]:
-    kinds = ["absolute" if finding.metric in RATES else "relative" for finding in pair.findings]
+    kinds = ["absolute" if finding.metric in ERROR_RATES else "relative" for finding in pair.findings]
     findings = [asdict(finding) | {"kind": kind} for finding, kind in zip(pair.findings, kinds, strict=True)]
     return {"baseline": _identity(pair.a), "new": _identity(pair.b), "failure": pair.failure, "findings": findings}
 

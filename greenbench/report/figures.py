@@ -23,8 +23,9 @@ LEADING = ("wer", "rtfx", "latency_p50_s", "peak_rss_bytes", "peak_gpu_bytes", "
 """The metrics by which most readers decide: the first columns."""
 
 TABLE = (
-    *LEADING, "cer", "server_rate_hz", "idle_power_w", "latency_p90_s", "latency_p95_s", "latency_p99_s",
-    "first_utterance_s", "load_s", "padding_pct", "n_params", "macs_per_audio_s", "mfu_pct", *TOTALS,
+    *LEADING, "cer", "wer_worst_slice", "cer_worst_slice", "server_rate_hz", "idle_power_w",
+    "latency_p90_s", "latency_p95_s", "latency_p99_s", "first_utterance_s", "load_s", "padding_pct", "n_params",
+    "macs_per_audio_s", "mfu_pct", *TOTALS,
 )  # fmt: skip
 """The metrics that get a column, where there is data; each energy says where it comes from."""
 

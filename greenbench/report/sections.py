@@ -11,11 +11,12 @@ import pandas as pd
 from greenbench.analysis.gate import describe
 from greenbench.analysis.summary import Setting
 from greenbench.metrics import METRICS, RATES
-from greenbench.report import bigfoot, compression, data, scores, sentences, utterances
+from greenbench.report import bigfoot, compression, data, scores, sentences, slices, utterances
 from greenbench.report.content import N_COUNTED, N_GAINS, Content
 from greenbench.report.figures import TABLE, TOTALS, scale
 from greenbench.report.utterances import CellTexts
 from greenbench.results.comparability import primary
+from greenbench.text.slices import MIN_LENGTH
 
 N_FINDINGS = 12
 """Settings whose leaders are listed; the charts and the table have the others."""
@@ -126,6 +127,11 @@ def _scores(view: View) -> Fields | None:
     return {"rate": METRICS[data.primary(of[0])].label, "lines": scores.table(*of), "scorings": scores.scorings(*of)}
 
 
+def _slices(view: View) -> Fields | None:
+    tables = slices.tables(view.texts)
+    return {"tables": tables, "n_least": MIN_LENGTH} if tables else None
+
+
 def _texts(view: View) -> Fields | None:
     return {"datasets": utterances.worst(view.texts)} if view.texts else None
 
@@ -166,6 +172,7 @@ SECTIONS: Mapping[str, Callable[[View], Fields | None]] = {
     "charts": _charts,
     "bigfoot": _bigfoot,
     "scores": _scores,
+    "slices": _slices,
     "texts": _texts,
     "machine": _machine,
     "reproduce": _reproduce,

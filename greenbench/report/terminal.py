@@ -36,6 +36,9 @@ def figures(rows: pd.DataFrame) -> list[TableRow]:
         "n_repeats",
         *METRICS,
         "decoding",
+        "wer_slice",
+        "cer_slice",
+        "slice_note",
         "energy_method",
         "energy_scope",
     ]
@@ -82,7 +85,8 @@ def shown(rows: pd.DataFrame, width: int) -> list[str]:
     method, lines = layout.unmarked(lines, [JOULES])
     names = [" ".join(_named(line)) for line in lines]
     facts = [*same, *([f"energy {method}"] if method else [])]
-    notes = [line for note in _notes(names, row_notes) for line in layout.paragraph(note, width)]
+    worst = [f"{name}: {said}" for name, line in zip(names, _lines(rows), strict=True) if (said := _worst_slice(line))]
+    notes = [line for note in [*_notes(names, row_notes), *worst] for line in layout.paragraph(note, width)]
     heading = layout.paragraph("; ".join([title(rows), *facts]), width)
     return [*heading, *layout.table(lines, width), *(["", *notes] if notes else [])]
 
@@ -130,12 +134,19 @@ def _error_rates(line: Mapping[str, Any], rates: Sequence[str]) -> TableRow:
 
 
 def error_rate(line: Mapping[str, Any], rate: str) -> str | None:
-    """Return a line's ``wer`` or ``cer`` in percent with its interval, or None where it has none."""
+    """Return an error rate of a line in percent with its interval, or None where it has none."""
     if pd.isna(line[rate]):
         return None
     low, high = line[f"{rate}_ci_low"], line[f"{rate}_ci_high"]
     interval = "" if pd.isna(low) else f" [{100 * low:.1f}, {100 * high:.1f}]"
     return f"{100 * line[rate]:.2f}{interval}"
+
+
+def _worst_slice(line: Mapping[str, Any]) -> str | None:
+    """Say in which slice a line errs most, or None where no slice of it is judged."""
+    rate = f"{primary(line)}_worst_slice"
+    figures = error_rate(line, rate) if line["status"] == "ok" else None
+    return figures and f"worst slice {line[f'{primary(line)}_slice']}, {METRICS[primary(line)].label} {figures} %"
 
 
 def _energy(line: Mapping[str, Any]) -> str | None:

@@ -8,7 +8,7 @@ from greenbench.errors import StoreError
 from greenbench.hardware.bounds import BOUNDS
 from greenbench.metrics import ACCURACY, METRICS
 from greenbench.results.record import KEYS, columns
-from greenbench.results.runfiles import HYPOTHESES, POWER, RECORDS, RUN, SCORES, WINDOWS, Row
+from greenbench.results.runfiles import HYPOTHESES, POWER, RECORDS, RUN, SCORED, SCORES, WINDOWS, Row
 from greenbench.results.store import current, open_runs, read_rows, runs
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ def load_hypotheses(folder: str | Path) -> "pd.DataFrame":
     """Load the raw texts of the runs at or below ``folder``, one row per utterance of each cell and repeat."""
     import pandas as pd
 
-    names = [*KEYS, "utterance_id", "speaker", "reference", "hypothesis", "audio_s", "audio_digest", "latency_s"]
+    names = [*KEYS, "utterance_id", "speaker", "reference", "hypothesis", "audio_s", "audio_digest", "slices",
+             "latency_s"]  # fmt: skip
     frame: pd.DataFrame = pd.DataFrame(_latest(folder, HYPOTHESES, (*KEYS, "utterance_id")), columns=names)
     return frame
 
@@ -65,11 +66,11 @@ def load_scores(folder: str | Path) -> "pd.DataFrame":
 
     Returns:
         One row per measured row and scoring: ``KEYS``, ``normalizer``, ``scorer``, ``non_english_pct``,
-        ``wer_ci_unit`` and the metrics of ``ACCURACY``.
+        ``SCORED`` and the metrics of ``ACCURACY``.
     """
     import pandas as pd
 
-    names = [*KEYS, "normalizer", "scorer", "non_english_pct", "wer_ci_unit", *ACCURACY]
+    names = [*KEYS, "normalizer", "scorer", "non_english_pct", *SCORED, *ACCURACY]
     frame: pd.DataFrame = pd.DataFrame(_latest(folder, SCORES, (*KEYS, "normalizer", "scorer")), columns=names)
     typed: pd.DataFrame = frame.astype(dict.fromkeys(("non_english_pct", *ACCURACY), "float64"))
     return typed

@@ -147,8 +147,7 @@ def texts_by_row(rows: Iterable[Mapping[str, Any]]) -> dict[Key, list[TextPair]]
     """Group texts, as ``hypotheses.jsonl`` holds them, by the key of their row; of one utterance the last counts."""
     found: dict[Key, dict[str, TextPair]] = {}
     for row in rows:
-        pair = (row["reference"], row["hypothesis"], row["speaker"])
-        found.setdefault(key_of(row), {})[row["utterance_id"]] = pair
+        found.setdefault(key_of(row), {})[row["utterance_id"]] = scorers.text_pair(row)
     return {key: list(pairs.values()) for key, pairs in found.items()}
 
 
@@ -167,8 +166,8 @@ def _score_all(texts: Sequence[list[TextPair]], name: str) -> Iterator[dict[str,
     known: dict[Key, dict[str, Any]] = {}
     for pairs in texts:
         if tuple(pairs) not in known:
-            metrics, unit = scorers.accuracy(pairs, how)
-            share = normalizers.non_english_pct(reference for reference, _, _ in pairs)
+            metrics, origin = scorers.accuracy(pairs, how)
+            share = normalizers.non_english_pct(pair.reference for pair in pairs)
             ids = {"normalizer": how.normalizer, "scorer": how.scorer, "non_english_pct": share}
-            known[tuple(pairs)] = {**ids, "wer_ci_unit": unit, **metrics}
+            known[tuple(pairs)] = {**ids, **origin, **metrics}
         yield known[tuple(pairs)]

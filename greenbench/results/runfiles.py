@@ -45,7 +45,10 @@ FILES: dict[str, str] = {
 
 Row = dict[str, Any]
 
-SIGNED = ("energy_net_j", "cooldown_excess_c", "control_drift_pct")
+SCORED = ("wer_ci_unit", "wer_slice", "cer_slice", "slice_note")
+"""The provenance that goes with metrics of accuracy."""
+
+SIGNED = ("energy_net_j", "cooldown_excess_c", "control_drift_pct", "wer_slice_gap", "cer_slice_gap")
 """Columns that may be below 0, in addition to metrics that are temperatures."""
 
 MAX_TEXT = 250_000
@@ -79,7 +82,9 @@ _ROW = record(
     {"reason": TEXT, **{name: _metric(name) for name in METRICS}, **{name: _origin(name) for name in PROVENANCE}},
     {"flags": several(TEXT), "flag_notes": several(TEXT)},
 )
-_UTTERANCE: dict[str, Schema] = {"speaker": TEXT, "audio_s": number(0), "audio_digest": TEXT, "latency_s": number(0)}
+_UTTERANCE: dict[str, Schema] = {
+    "speaker": TEXT, "audio_s": number(0), "audio_digest": TEXT, "slices": each(TEXT), "latency_s": number(0),
+}  # fmt: skip
 _TEXT_PAIR: dict[str, Schema] = {**KEY, "utterance_id": TEXT, "reference": text(MAX_TEXT), "hypothesis": text(MAX_TEXT)}
 MAX_PASSES = 100
 """Of a window, the passes whose seconds are kept."""
@@ -159,7 +164,7 @@ FORMS: dict[str, Form] = {
     HYPOTHESES: form(record(_TEXT_PAIR, _UTTERANCE)),
     SCORES: form(record(
         {**KEY, "normalizer": TEXT, "scorer": TEXT},
-        {"non_english_pct": number(0), "wer_ci_unit": TEXT, **{name: _metric(name) for name in ACCURACY}},
+        {"non_english_pct": number(0), **dict.fromkeys(SCORED, TEXT), **{name: _metric(name) for name in ACCURACY}},
     )),
     WINDOWS: form(record(_EDGES, _PASSES), _ordered),
     CONTROL: form(record(
@@ -174,7 +179,7 @@ FORMS: dict[str, Form] = {
 UNKNOWN: dict[str, Row] = {
     RECORDS: dict.fromkeys(("reason", *METRICS, *PROVENANCE)) | {"flags": [], "flag_notes": []},
     HYPOTHESES: dict.fromkeys(_UTTERANCE),
-    SCORES: dict.fromkeys(ACCURACY),
+    SCORES: dict.fromkeys((*SCORED, *ACCURACY)),
     WINDOWS: dict.fromkeys(_PASSES),
     CONTROL: dict.fromkeys(("rtfx", "energy_j_per_audio_s", "energy_method", "energy_scope", "reason")),
 }

@@ -233,8 +233,7 @@ def _counted_alone(texts: dict[str, Row], rows: Sequence[Row]) -> Row:
 
     row = next(r for r in rows if (r["round"], r["repeat"]) == _window(texts))
     how = error_rates.scoring_of(row)
-    transcripts = [(text["reference"], text["hypothesis"], text["speaker"]) for text in texts.values()]
-    return {**row, **scorers.accuracy(transcripts, how)[0]}
+    return {**row, **scorers.accuracy([scorers.text_pair(text) for text in texts.values()], how)[0]}
 
 
 def _ratios(figures: dict[str, Any], theirs: Sequence[Row], ours: Sequence[Row]) -> Iterator[str]:

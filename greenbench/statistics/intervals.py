@@ -9,6 +9,7 @@ few degrees of freedom. A bootstrap over ten speakers has a coverage of 86 % whe
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,8 @@ from greenbench.statistics.distributions import gamma_quantile
 
 _Array = npt.NDArray[np.float64]
 
-_NORMAL = 1.959963984540054
+_ROUNDING = 1e-14
+"""The variance of units that all have one rate, over its square: what rounding leaves of nothing."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class _Rate:
 
 
 def rate_interval(
-    errors: Sequence[int], words: Sequence[int], blocks: Sequence[str] | None
+    errors: Sequence[int], words: Sequence[int], blocks: Sequence[str] | None, level: float = student.LEVEL
 ) -> tuple[float, float] | None:
     """Estimate the 95 % interval of a corpus error rate.
 
@@ -71,6 +73,8 @@ def rate_interval(
         errors: edits per utterance, shape ``(n_utterances,)``.
         words: reference words per utterance, shape ``(n_utterances,)``.
         blocks: the speaker of each utterance; None takes each utterance as a unit.
+        level: the probability that the interval misses the rate. With ``LEVEL / n`` for each of n rates all n intervals
+            hold together with 95 % (Bonferroni), so that each one may be picked for what it shows.
 
     Returns:
         Both ends, or None where fewer than two units have words.
@@ -78,7 +82,7 @@ def rate_interval(
     totals = _block_totals((errors, words), blocks)
     if totals is None:
         return None
-    rate = _rate(totals[0], totals[1])
+    rate = _rate(totals[0], totals[1], level)
     return rate.low, rate.high
 
 
@@ -116,17 +120,18 @@ def paired_difference(
     return Difference(value, low, high, student.p_value(value, error, freedom), half, freedom, int(totals[2].sum()))
 
 
-def _rate(errors: _Array, words: _Array) -> _Rate:
+def _rate(errors: _Array, words: _Array, level: float = student.LEVEL) -> _Rate:
     """Return the ratio of the sums over units, with its interval."""
     total, n = words.sum(), len(words)
     value = float(errors.sum() / total)
     changes = sqrt((n - 1) / n) * (errors - value * words) / (total - words)
     variance = float(changes @ changes)
-    counted = value / variance if variance > 0 else float(total)  # the words of as many independent errors
-    counted *= (_NORMAL / student.quantile(_freedom(words))) ** 2
+    is_known = variance > _ROUNDING * value**2
+    counted = value / variance if is_known else float(total)  # the words of as many independent errors
+    counted *= (NormalDist().inv_cdf(1 - level / 2) / student.quantile(_freedom(words), level)) ** 2
     if value == 0:  # the rule of three: the lower end cannot miss, so the upper one may in 5 %
-        return _Rate(value, changes, 0.0, gamma_quantile(1, 0.95) / counted)
-    low, high = gamma_quantile(value * counted, 0.025), gamma_quantile(value * counted + 1, 0.975)
+        return _Rate(value, changes, 0.0, gamma_quantile(1, 1 - level) / counted)
+    low, high = gamma_quantile(value * counted, level / 2), gamma_quantile(value * counted + 1, 1 - level / 2)
     return _Rate(value, changes, low / counted, high / counted)
 
 

@@ -17,13 +17,14 @@ _N_SPREADS = 200
 _NEAR = 1e-4
 
 
-def quantile(freedom: float) -> float:
-    """Return the 97.5th percentile of Student's t.
+def quantile(freedom: float, level: float = LEVEL) -> float:
+    """Return the 97.5th percentile of Student's t, or that of another level.
 
     Args:
         freedom: degrees of freedom, above 0; need not be whole.
+        level: probability beyond it on both sides together.
     """
-    return t_critical(freedom, LEVEL)
+    return t_critical(freedom, level)
 
 
 def p_value(estimate: float, error: float, freedom: float) -> float:

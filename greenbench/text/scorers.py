@@ -1,20 +1,32 @@
 """How edits are counted; a scoring is a normaliser and a scorer, each with its name and version."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 from greenbench import registry
 from greenbench.errors import did_you_mean
-from greenbench.text import joining, normalizers, wer
+from greenbench.text import joining, normalizers, slices, wer
+from greenbench.text.slices import Labels
 from greenbench.text.wer import Counts
 
 PLAIN = "words"
 """The scorer of a scoring that names none."""
 
-TextPair = tuple[str, str, str | None]
-"""Reference, hypothesis and speaker of an utterance."""
+
+class TextPair(NamedTuple):
+    """What an utterance is scored by; ``slices`` are ``slices.labels`` of what is stated of it."""
+
+    reference: str
+    hypothesis: str
+    speaker: str | None = None
+    slices: Labels = ()
+
+
+def text_pair(row: Mapping[str, Any]) -> TextPair:
+    """Return what a row of ``hypotheses.jsonl`` is scored by."""
+    return TextPair(row["reference"], row["hypothesis"], row["speaker"], slices.labels(row.get("slices")))
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,7 @@ def create(name: str) -> Scoring:
     return Scoring(normalizer_id, f"{second or PLAIN}@{scorer.version}", normalizer.apply, scorer.count_words)
 
 
-def accuracy(texts: Sequence[TextPair], how: Scoring) -> tuple[dict[str, Any], str | None]:
+def accuracy(texts: Sequence[TextPair], how: Scoring) -> tuple[dict[str, Any], dict[str, str | None]]:
     """Derive the accuracy metrics of a corpus from its texts.
 
     Args:
@@ -85,11 +97,14 @@ def accuracy(texts: Sequence[TextPair], how: Scoring) -> tuple[dict[str, Any], s
         how: the scoring.
 
     Returns:
-        As ``wer.metrics``.
+        Metrics by name from ``ACCURACY``, and the provenance that goes with them: whom intervals speak of, which slices
+        are the worst.
     """
-    references, hypotheses, speakers = zip(*texts, strict=True)
+    references, hypotheses, speakers, stated = zip(*(TextPair(*text) for text in texts), strict=True)
     counted = wer.score(references, hypotheses, how.normalize, how.count_words)
-    return wer.metrics(counted, speakers)
+    figures, unit = wer.metrics(counted, speakers)
+    of_slices, origin = slices.metrics(counted, speakers, stated)
+    return {**figures, **of_slices}, {"wer_ci_unit": unit, **origin}
 
 
 def name_of(normalizer: str, scorer: str) -> str:

@@ -10,6 +10,7 @@ from greenbench.hardware import environment
 from greenbench.metrics import ACCURACY, INTERVALS
 from greenbench.plugins import SAMPLE_RATE_HZ
 from greenbench.results import record
+from greenbench.results.runfiles import SCORED
 from greenbench.statistics.bootstrap import blocks, bootstrap_rate
 from greenbench.text import characters, scorers
 from greenbench.text.population import EARLIER
@@ -18,7 +19,7 @@ from greenbench.text.wer import score
 from greenbench.validate.evidence import Check, Evidence, Row
 from greenbench.validate.figures import differs
 
-UNIT = "wer_ci_unit"
+UNIT, *SLICED = SCORED
 _EDITED = "Restore hypotheses.jsonl, or measure again."
 MANY = 20
 """So many perfect texts are worth a word."""
@@ -66,6 +67,10 @@ def has_its_intervals(row: Row, evidence: Evidence) -> Iterator[str]:
         return
     if expected and unit != expected[UNIT]:
         yield f"{UNIT} is {unit!r}, by the speakers of the texts {expected[UNIT]!r}"
+    if expected and any(map(row.get, SLICED)) | any(pair.slices for pair in _texts(row, evidence)):
+        for name in SLICED:
+            if row.get(name) != expected[name]:
+                yield f"{name} is {row.get(name)!r}, by the slices of the texts {expected[name]!r}"
     for name in INTERVALS if expected else ():
         yield from differs(name, row.get(name), expected[name], "counted again")
 
@@ -75,7 +80,7 @@ def _has_its_bootstrap(row: Row, evidence: Evidence) -> Iterator[str]:
     now, then = _versions(), evidence.run["versions"]
     same = all(now.get(name) == then.get(name) for name in ("greenbench", "numpy"))
     drawn = _drawn(_texts(row, evidence), str(row["normalizer"]), str(row["scorer"]), evidence.steps.resamples)
-    for name in INTERVALS:
+    for name in drawn:
         ends = [drawn[f"{name[:3]}_ci_{end}"] for end in ("low", "high")]
         if same or None in (row.get(name), *ends):
             yield from differs(name, row.get(name), drawn[name], "counted again")
@@ -92,7 +97,7 @@ def _expected(row: Row, evidence: Evidence) -> Mapping[str, Any]:
 
 def _texts(row: Row, evidence: Evidence) -> tuple[TextPair, ...]:
     texts = evidence.texts[record.key_of(row)]
-    return tuple((text["reference"], text["hypothesis"], text["speaker"]) for text in texts)
+    return tuple(map(scorers.text_pair, texts))
 
 
 def _is_the_known_data(row: Row, evidence: Evidence) -> Iterator[str]:
@@ -139,8 +144,8 @@ def _score(pairs: tuple[TextPair, ...], normalizer: str, scorer: str) -> Mapping
     how = _installed(normalizer, scorer)
     if how is None:
         return {}
-    found, unit = scorers.accuracy(pairs, how)
-    return {**found, UNIT: unit}
+    found, origin = scorers.accuracy(pairs, how)
+    return {**found, **origin}
 
 
 @lru_cache(maxsize=256)
@@ -149,7 +154,7 @@ def _drawn(pairs: tuple[TextPair, ...], normalizer: str, scorer: str, n_resample
     how = _installed(normalizer, scorer)
     if how is None:
         return {}
-    references, hypotheses, speakers = zip(*pairs, strict=True)
+    references, hypotheses, speakers, _ = zip(*pairs, strict=True)
     counted, found = score(references, hypotheses, how.normalize, how.count_words), dict[str, Any]()
     for rate, counts in (("wer", counted.words), ("cer", counted.chars)):
         drawn = bootstrap_rate([c.edits for c in counts], [c.n for c in counts], blocks(speakers), n_resamples)

@@ -56,8 +56,8 @@ def _heard(rng: random.Random, said: list[str], number: int, how: scorers.Scorin
     heard = [" ".join(w if rng.random() > 0.02 + number / 400 else rng.choice(WORDS) for w in text.split())
              for text in said]  # fmt: skip
     texts = [(r, h, f"s{i % 12}") for i, (r, h) in enumerate(zip(said, heard, strict=True))]
-    scored, unit = scorers.accuracy(texts, how)
-    return heard, scored | {"normalizer": how.normalizer, "scorer": how.scorer, "wer_ci_unit": unit}
+    scored, origin = scorers.accuracy(texts, how)
+    return heard, scored | origin | {"normalizer": how.normalizer, "scorer": how.scorer}
 
 
 def _cell(rng, cell, said, heard, run_id) -> tuple[list[dict], str]:

@@ -389,3 +389,41 @@ def test_keys_in_another_case_are_not_passed_over(tmp_path: Path, key: str) -> N
     path.write_text(json.dumps({"audio_filepath": "a.wav", "text": "a", key: 0.5}) + "\n")
     with pytest.raises(InputError, match=f"m.jsonl:1: {key}: keys are in lower case: write {key.strip().lower()}"):
         Manifest(path).prepare()
+
+
+# --- slices ----------------------------------------------------------------------------------------------
+
+
+def test_what_is_stated_of_an_utterance_is_its_slices(write: Write) -> None:
+    """Texts, numbers and booleans are stated, blanks and null are not; keys of the line count where asked for."""
+    lines = (
+        {"audio_filepath": "a.wav", "text": "A", "slices": {"accent": " scottish ", "noisy": True, "age": 41}},
+        {"audio_filepath": "b.wav", "text": "B", "slices": {"accent": "", "noisy": None}, "gender": "f"},
+        {"audio_filepath": "c.wav", "text": "C", "gender": "m", "accent": "welsh"},
+    )
+    data = write(*lines)
+    assert [clip.slices for clip in data()] == [{"accent": "scottish", "noisy": "true", "age": "41"}, {}, {}]
+    own = replace(data, slice_by=("accent", "gender"))
+    assert [clip.slices for clip in own()][1:] == [{"gender": "f"}, {"gender": "m", "accent": "welsh"}]
+
+
+@pytest.mark.parametrize(
+    ("slices", "problem"),
+    [
+        ("street", "slices: an object is expected, such as"),
+        ({"noise": ["street"]}, "slices: noise: a text, a number, or true or false is expected, not ['street']"),
+        ({"noise": "x" * 90}, "slices: at most 20 slices of 80 characters are expected"),
+        ({str(n): "x" for n in range(21)}, "slices: at most 20 slices of 80 characters are expected"),
+    ],
+)
+def test_a_slice_that_is_none_is_refused_by_its_line(write: Write, slices: object, problem: str) -> None:
+    """What cannot name a slice is an error of its line."""
+    with pytest.raises(InputError, match=re.escape(f"part.jsonl:1: {problem}")):
+        write({"audio_filepath": "a.wav", "text": "A", "slices": slices}).prepare()
+
+
+def test_a_key_that_no_line_has_is_refused(write: Write) -> None:
+    """A typo in ``slice_by`` is no empty slice."""
+    data = replace(write({"audio_filepath": "a.wav", "text": "A", "accent": "welsh"}), slice_by=("acent",))
+    with pytest.raises(InputError, match="slice_by: no line states acent"):
+        data.prepare()

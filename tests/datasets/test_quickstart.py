@@ -19,3 +19,11 @@ def test_seen_and_unseen_voices_are_all_voices() -> None:
     """The two slices do not overlap and leave nothing out."""
     ids = {voices: [clip.id for clip in Quickstart(voices)()] for voices in ("all", "seen", "unseen")}
     assert sorted(ids["seen"] + ids["unseen"]) == sorted(ids["all"])
+
+
+def test_the_bundled_speech_states_its_slices() -> None:
+    """Each utterance says its kind, its engine and whether the teacher has seen its voice, as its data set does."""
+    for voices in ("seen", "unseen"):
+        stated = [clip.slices for clip in Quickstart(voices)()]
+        assert {one["voices"] for one in stated} == {voices}
+        assert all(set(one) == {"kind", "engine", "voices"} for one in stated)

@@ -86,7 +86,7 @@ def test_a_row_that_no_reader_could_believe_is_refused(job: Job, change: Change,
 
 def text(job: Job, **changes: Any) -> bytes:
     row = {**job.key(0), "utterance_id": "u", "speaker": None, "reference": "a", "audio_s": 1, "audio_digest": "d",
-           "hypothesis": "b", "latency_s": None}  # fmt: skip
+           "slices": {"noise": "street"}, "hypothesis": "b", "latency_s": None}  # fmt: skip
     return sent(kind="hypotheses", rows=[row | changes])
 
 
@@ -97,6 +97,7 @@ def text(job: Job, **changes: Any) -> bytes:
         {"hypothesis": "a" * (MAX_TEXT + 1)},
         {"audio_s": "1"},
         {"latency_s": float("nan")},
+        {"slices": {"noise": 5}},
         {"more": 1},
         {"run_id": "another"},
     ],

@@ -242,7 +242,26 @@ def test_hypotheses_have_the_rows_key(job: Job, window: Window) -> None:
         ("b", None, "BLUE", "BLUE", 1.0, "digest of b", 0.2),
         ("c", None, "WHITE", "", 2.0, "digest of c", None),
     ]
-    assert all(set(line) == {*KEYS, *kept} for line in found)
+    assert all(set(line) == {*KEYS, *kept, "slices"} for line in found)
+
+
+def test_slices_go_with_the_texts_and_into_the_row(job: Job, window: Window) -> None:
+    """What is stated of each utterance is kept with its text, and the row says what follows from it, or why nothing."""
+    stated = [{"noise": "street"}, {}, {"noise": "none"}]
+    window.spoken = [replace(one, slices=of) for one, of in zip(window.spoken, stated, strict=True)]
+    assert [line["slices"] for line in rows.hypotheses(job, 1, window)] == stated
+    row = measured(job, window)
+    assert row["wer_worst_slice"] is row["wer_slice"] is None
+    assert row["slice_note"].startswith("no slice can be judged: noise=none: 1 reference words or characters")
+    window.spoken = [
+        replace(one, reference="RED " * 100, slices=of) for one, of in zip(window.spoken, stated, strict=True)
+    ]
+    window.spoken += [replace(one, utterance_id=f"{one.utterance_id}2") for one in window.spoken]
+    window.texts = {one.utterance_id: "RED " * (90 if one.slices == stated[0] else 100) for one in window.spoken}
+    row = measured(job, window)
+    assert (row["wer_slice"], row["wer_worst_slice"], row["slice_note"]) == ("noise=street", 0.1, None)
+    assert row["wer_slice_gap"] == 0.1
+    assert row["wer_worst_slice_ci_low"] < 0.1 < row["wer_worst_slice_ci_high"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from greenbench.report.pages import write_page
 from greenbench.results import frames, store
 from greenbench.results.record import KEYS, Record, to_row
 from greenbench.results.rescore import amend, rescore
+from greenbench.results.runfiles import SCORED
 from greenbench.suite import config
 from greenbench.text import scorers
 from greenbench.validate import problems
@@ -53,7 +54,7 @@ def test_texts_are_scored_anew_and_rows_stay(tmp_path: Path) -> None:
     found = frames.load_scores(tmp_path)
     assert (folder / store.RECORDS).read_bytes() == before
     assert len(found) == 4
-    assert set(found.columns) == {*KEYS, "normalizer", "scorer", "non_english_pct", "wer_ci_unit", *ACCURACY}
+    assert set(found.columns) == {*KEYS, "normalizer", "scorer", "non_english_pct", *SCORED, *ACCURACY}
     by_scorer = found.groupby(["normalizer", "scorer"], sort=False)["wer"].first()
     assert by_scorer.tolist() == [1.0, 1 / 5]
     assert [name.partition("@")[0] for _, name in by_scorer.index] == ["words", "compound"]

@@ -293,8 +293,8 @@ def invent_texts(run: Path) -> None:
 
     rewrite(run, store.HYPOTHESES, lambda row: row.update(hypothesis=row["reference"]))
     heard = [(row["reference"], row["hypothesis"], row["speaker"]) for row in store.read_rows(run / store.HYPOTHESES)]
-    figures, unit = scorers.accuracy(heard, scorers.create("whisper-english"))
-    rewrite(run, store.RECORDS, lambda row: row.update(figures, wer_ci_unit=unit))
+    figures, origin = scorers.accuracy(heard, scorers.create("whisper-english"))
+    rewrite(run, store.RECORDS, lambda row: row.update(figures, **origin))
 
 
 def test_a_damaged_record_among_runs_is_a_problem(entry: Entry, tmp_path: Path) -> None:

@@ -53,6 +53,15 @@ def test_an_interval_of_independent_errors_is_garwoods() -> None:
     assert (1e4 * low, 1e4 * high) == pytest.approx((4.795, 18.39), rel=0.01)
 
 
+def test_units_that_err_alike_are_no_certainty_and_no_fault() -> None:
+    """Where every unit has one rate, which rounding hides, the errors are taken as independent: Garwood's interval."""
+    low, high = rate_interval([14] * 4, [50] * 4, None)
+    assert low < 0.28 < high
+    assert rate_interval([1] * 4, [2] * 4, None)[0] > 0
+    few, many = rate_interval([14] * 4, [50] * 4, None), rate_interval([140] * 4, [500] * 4, None)
+    assert many[1] - many[0] < (few[1] - few[0]) / 2
+
+
 def test_no_error_is_not_certainty() -> None:
     """Without an error in 1,000 words the rate may be up to 3 / 1000, by the rule of three, and more of few."""
     assert rate_interval([0] * 1000, [1] * 1000, None) == (0, pytest.approx(3e-3, rel=0.01))

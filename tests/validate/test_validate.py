@@ -121,6 +121,8 @@ def test_a_fresh_run_is_clean(fresh: Path) -> None:
         (changed(wer_ci_unit="speakers like these 40"), "wer_ci_unit is 'speakers like these 40', by the speakers of"),
         (changed(wer_ci_unit=None), "wer_ci_unit is None, by the speakers of the texts 'speakers like these 2"),
         (changed(wer_ci_unit="utterance"), "wer_ci_high is"),
+        (changed(wer_worst_slice=0.9), "wer_worst_slice is 0.9, by its formula None"),
+        (changed(wer_slice="noise=street"), "wer_slice is 'noise=street', by the slices of the texts None"),
         (changed(rtfx=lambda old: 1.01 * old), "rtfx is"),
         (changed(wall_s=lambda old: 50 + old, rtfx=lambda old: old / 50), "wall_s is"),
         (changed(audio_s=lambda old: 2 * old, rtfx=lambda old: 2 * old), "audio_s is"),
