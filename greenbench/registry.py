@@ -19,7 +19,7 @@ class PluginError(GreenbenchError):
 
 
 @lru_cache
-def _entries(group: str) -> Mapping[str, EntryPoint]:
+def entries(group: str) -> Mapping[str, EntryPoint]:
     """Return the group's entry points by name."""
     by_name: dict[str, EntryPoint] = {}
     for entry in sorted(entry_points(group=f"greenbench.{group}"), key=lambda e: (e.name, e.value)):
@@ -34,7 +34,7 @@ def _entries(group: str) -> Mapping[str, EntryPoint]:
 
 def names(group: str) -> list[str]:
     """Return the names registered in ``group`` (one of ``GROUPS``), sorted, without importing any."""
-    return sorted(_entries(group))
+    return sorted(entries(group))
 
 
 def name_of(group: str, plugin: Any) -> str:
@@ -46,7 +46,7 @@ def name_of(group: str, plugin: Any) -> str:
     """
     kind = type(plugin)
     written = f"{kind.__module__}:{kind.__qualname__}"
-    return next((entry.name for entry in _entries(group).values() if entry.value == written), kind.__name__)
+    return next((entry.name for entry in entries(group).values() if entry.value == written), kind.__name__)
 
 
 def load(group: str, name: str) -> Any:
@@ -63,15 +63,14 @@ def load(group: str, name: str) -> Any:
         InputError: no such name; the message has the nearest one.
         PluginError: the plug-in fails to import, or its name is taken twice.
     """
-    entries = _entries(group)
-    if name not in entries:
-        raise InputError(f"unknown {group[:-1]} '{name}'. {did_you_mean(name, entries)}")
+    known = entries(group)
+    if name not in known:
+        raise InputError(f"unknown {group[:-1]} '{name}'. {did_you_mean(name, known)}")
     try:
-        return entries[name].load()
+        return known[name].load()
     except Exception as error:
         raise PluginError(
-            f"the {group[:-1]} plug-in '{name}' ({entries[name].value}) does not import: "
-            f"{type(error).__name__}: {error}"
+            f"the {group[:-1]} plug-in '{name}' ({known[name].value}) does not import: {type(error).__name__}: {error}"
         ) from error
 
 

@@ -161,7 +161,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     run = {"machine": environment.machine(), "versions": environment.versions()}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GREENBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(kept_peaks, "_elsewhere", lambda _device, threads: FAKE_PEAKS | {"threads": threads})
+        patch.setattr(kept_peaks, "measure", lambda _device, threads: FAKE_PEAKS | {"threads": threads})
         for threads in {1, 2, environment.usable_cpus()}:  # for the processes that tests start
             content = json.dumps(FAKE_PEAKS | {"threads": threads})
             about = kept_peaks.about(run, "cpu", threads)
@@ -606,9 +606,9 @@ def bad_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (info / "entry_points.txt").write_text("[greenbench.variants]\nbad = greenbench_bad:Bad\n")
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
-    registry._entries.cache_clear()
+    registry.entries.cache_clear()
     yield
-    registry._entries.cache_clear()
+    registry.entries.cache_clear()
 
 
 # --- a driver for GPUs that are not here -----------------------------------------------------------------

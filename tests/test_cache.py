@@ -12,6 +12,7 @@ import pytest
 
 from greenbench import cache
 from greenbench.errors import InputError, MissingError
+from greenbench.files import whole
 
 
 @pytest.fixture(autouse=True)
@@ -215,7 +216,7 @@ def test_a_memo_that_is_not_this_files_is_not_believed(
 def test_a_digest_is_computed_once(models: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """A whole memo of an unchanged file is believed."""
     known = [truth(path) for path in models]
-    monkeypatch.setattr(cache, "_remember", pytest.fail)
+    monkeypatch.setattr(whole, "write", pytest.fail)
     assert [cache.digest(path) for path in models] == known
 
 

@@ -67,9 +67,9 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver_file: Path) -> N
     monkeypatch.setenv("PYTHONPATH", str(folder), prepend=":")
     monkeypatch.setenv("LD_LIBRARY_PATH", str(driver_file.parent))
     monkeypatch.setenv("STUB_NVML_WATTS", str(WATTS))
-    registry._entries.cache_clear()
+    registry.entries.cache_clear()
     yield
-    registry._entries.cache_clear()
+    registry.entries.cache_clear()
 
 
 def row_of(suite_data: dict, out: Path) -> dict:

@@ -107,9 +107,9 @@ def hostile_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
     monkeypatch.setenv("HOSTILE_MARK", str(tmp_path))
-    registry._entries.cache_clear()
+    registry.entries.cache_clear()
     yield
-    registry._entries.cache_clear()
+    registry.entries.cache_clear()
 
 
 def suite(data: dict, modes: list[str], timeout_s: float) -> dict:

@@ -15,10 +15,10 @@ def entries(monkeypatch: pytest.MonkeyPatch):
 
     def install(*points: EntryPoint) -> None:
         monkeypatch.setattr(registry, "entry_points", lambda group: [p for p in points if p.group == group])
-        registry._entries.cache_clear()
+        registry.entries.cache_clear()
 
     yield install
-    registry._entries.cache_clear()
+    registry.entries.cache_clear()
 
 
 @dataclass(frozen=True)

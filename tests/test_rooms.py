@@ -156,3 +156,45 @@ def test_a_planted_arrow_is_found(tmp_path: Path, module: str, text: str, proble
         path.write_text(content)
     found = problems(tmp_path / "fake", ["low", "high", "__init__"])
     assert found == ([] if problem is None else [problem])
+
+
+# --- what tests replace ----------------------------------------------------------------------------------
+
+REPLACES = ("setattr", "delattr", "object", "patch")
+"""The calls by which pytest and unittest.mock put something else in the place of a name."""
+
+WITHOUT_SEAM = ("pynvml",)
+"""Modules of others that keep a state between tests and have no public name to clear it by."""
+
+
+def replaced(text: str) -> Iterator[str]:
+    """Yield the private names of the package that a test replaces."""
+    for call in (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)):
+        if not (isinstance(call.func, ast.Attribute) and call.func.attr in REPLACES):
+            continue
+        if call.args and isinstance(call.args[0], ast.Name) and call.args[0].id in WITHOUT_SEAM:
+            continue
+        names = [arg.value for arg in call.args[:2] if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+        yield from (name for name in names if re.fullmatch(r"([\w.]+\.)?_[a-zA-Z]\w*", name))
+
+
+def test_no_test_replaces_a_private_name() -> None:
+    """What a test replaces is a public name: a private one is its module's own business, and may change any day."""
+    files = sorted(Path(__file__).parent.rglob("*.py"))
+    assert [f"{path.name}: {name}" for path in files for name in replaced(path.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('patch.setattr(store, "_append", fill)', ["_append"]),
+        ('monkeypatch.setattr("greenbench.results.store._append", fill)', ["greenbench.results.store._append"]),
+        ('mock.patch("a._b")', ["a._b"]),
+        ('patch.setattr(store, "append", fill)', []),
+        ('patch.setattr(Extractor, "__call__", watched)', []),
+        ('patch.setattr(pynvml, "_count", 0)', []),
+    ],
+)
+def test_a_planted_replacement_is_found(text: str, found: list[str]) -> None:
+    """Both ways to name it are seen; public and special names may be replaced."""
+    assert list(replaced(text)) == found

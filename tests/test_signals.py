@@ -63,7 +63,7 @@ from pathlib import Path
 from greenbench.compress import openvino
 from greenbench.variants.wav2vec2 import Wav2Vec2
 agreements = iter([1.0, 1.0])  # NNCF's trial and the float model; then too little, so that layers go back
-openvino._agreement = lambda _compiled, _items, blank: (next(agreements, 0.5), None)
+openvino.agreement = lambda _compiled, _items, blank: (next(agreements, 0.5), None)
 model, extractor, _ = Wav2Vec2(model=sys.argv[1]).open()
 build = openvino.OpenVinoInt8(max_drop=0.02, n_calibration=2, n_validation=2)
 build.export(model, extractor, Path(sys.argv[2]))

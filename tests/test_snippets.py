@@ -72,11 +72,11 @@ def test_every_command_option_key_and_name_exists(
     """Whether a block is run or not, the program knows everything in it; the page's own plug-ins are there."""
     install_plugins(tmp_path, BY_DOCUMENT[snippet.document])
     monkeypatch.syspath_prepend(str(tmp_path))
-    registry._entries.cache_clear()
+    registry.entries.cache_clear()
     try:
         TOOL.check(snippet, tmp_path)
     finally:
-        registry._entries.cache_clear()
+        registry.entries.cache_clear()
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / "results" / "README.md"], ids=name_of)
@@ -103,11 +103,11 @@ def test_the_meter_of_the_page_reads_a_counter(tmp_path: Path, monkeypatch: pyte
 
     install_plugins(tmp_path, BY_DOCUMENT[PLUGINS])
     monkeypatch.syspath_prepend(str(tmp_path))
-    registry._entries.cache_clear()
+    registry.entries.cache_clear()
     try:
         meter = registry.create("meters", "bmc", {"path": str(tmp_path / "energy_j")})
     finally:
-        registry._entries.cache_clear()
+        registry.entries.cache_clear()
     assert "start the daemon" in meter.unavailable()
     (tmp_path / "energy_j").write_text("1000.5\n")
     assert meter.unavailable() is None

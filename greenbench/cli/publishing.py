@@ -82,12 +82,12 @@ def _agree(preview: "Preview", keep_private: bool, is_agreed: bool) -> None:
         echo(f"and {len(preview.identifiers) - N_SHOWN} more", err=True)
     if is_agreed:
         return
-    if not _is_asked():
+    if not is_at_terminal():
         raise InputError("submit: nothing was packed. Check what is published (above), then pass --yes.")
     typer.confirm("Pack this for publication?", abort=True, err=True)
 
 
-def _is_asked() -> bool:
+def is_at_terminal() -> bool:
     """Say whether somebody sits at a terminal."""
     return sys.stdin.isatty()
 

@@ -159,7 +159,7 @@ class OpenVinoInt8:
                 graph,
                 ranges,
                 _with_outputs(graph, calibration.inputs(extractor, others), blank),
-                partial(_agreement, blank=blank),
+                partial(agreement, blank=blank),
                 max_drop=self.max_drop,
                 advanced_quantization_parameters=advanced,
                 **settings,
@@ -192,7 +192,7 @@ def _with_outputs(graph: Any, inputs: Sequence[dict[str, Any]], blank: int) -> A
     return nncf.Dataset([(i, greedy(compiled(i)[0], blank)) for i in inputs], lambda item: item[0])
 
 
-def _agreement(compiled: Any, items: Iterable[tuple[dict[str, Any], str]], blank: int) -> tuple[float, None]:
+def agreement(compiled: Any, items: Iterable[tuple[dict[str, Any], str]], blank: int) -> tuple[float, None]:
     """Return 1 less the share of tokens that a graph reads differently, in the form that NNCF asks for."""
     counts = total([count_chars(read, greedy(compiled(inputs)[0], blank)) for inputs, read in items])
     return 1 - (ratio(counts.edits, counts.n) or 0.0), None

@@ -26,7 +26,7 @@ def native(precision: str) -> bool | None:
         None where that is not known: torch is not installed, or too old to say it, or of a CPU that it
         does not describe.
     """
-    found = _capabilities()
+    found = capabilities()
     return any(found.get(name) for name in INSTRUCTIONS[precision]) if "architecture" in found else None
 
 
@@ -41,7 +41,7 @@ def emulated(precision: str | None) -> str | None:
     return f"this CPU ({_level()}) has no {NAMES[precision]} arithmetic"
 
 
-def _capabilities() -> Mapping[str, Any]:
+def capabilities() -> Mapping[str, Any]:
     """Return what torch knows of the CPU; empty where it does not say."""
     try:
         from torch import cpu

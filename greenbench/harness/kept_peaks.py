@@ -101,7 +101,7 @@ def _share_anew(found: Mapping[str, Peaks], devices: Iterable[str], row: dict[st
 def _again(key: Mapping[str, Any], device: str, threads: int | None, old: Peaks) -> Peaks:
     """Measure once more; what was reached once can be reached, so of each precision the faster counts and is kept."""
     try:
-        both = best([old, read(_elsewhere(device, threads))])
+        both = best([old, read(measure(device, threads))])
         path: Path = cache.artefact(key, partial(_keep, asdict(old)))
         shutil.rmtree(path, ignore_errors=True)
         cache.artefact(key, partial(_keep, asdict(both)))
@@ -124,14 +124,14 @@ def _known(key: Mapping[str, Any], device: str, threads: int | None, observe: Ob
 
 def _write(device: str, threads: int | None, observe: Observer, folder: Path) -> None:
     with beating(observe, Preparing(f"measuring what {device} can do at most", at_most_s=TIMEOUT_S)):
-        _keep(_elsewhere(device, threads), folder)
+        _keep(measure(device, threads), folder)
 
 
 def _keep(content: Mapping[str, Any], aside: Path) -> None:
     (aside / FILE).write_text(json.dumps(content), encoding="utf-8")
 
 
-def _elsewhere(device: str, threads: int | None) -> dict[str, Any]:
+def measure(device: str, threads: int | None) -> dict[str, Any]:
     """Measure with each engine in a process of its own, so that neither their memory nor their signals are another's.
 
     Returns:
@@ -144,7 +144,7 @@ def _elsewhere(device: str, threads: int | None) -> dict[str, Any]:
     found, failed = list[Peaks](), dict[str, str]()
     for engine in products.engines(device) or ("torch",):
         try:
-            found.append(read(_by(engine, device, threads, end - time.monotonic())))
+            found.append(read(by_engine(engine, device, threads, end - time.monotonic())))
         except MissingError as error:
             if engine == "torch":
                 raise
@@ -152,7 +152,7 @@ def _elsewhere(device: str, threads: int | None) -> dict[str, Any]:
     return asdict(best(found)) | {"failed": failed, "n_measured": 1}
 
 
-def _by(engine: str, device: str, threads: int | None, timeout_s: float) -> dict[str, Any]:
+def by_engine(engine: str, device: str, threads: int | None, timeout_s: float) -> dict[str, Any]:
     """Measure what one engine reaches, with the suite's threads.
 
     Raises:

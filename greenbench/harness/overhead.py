@@ -33,13 +33,14 @@ def overhead(meters: Sequence[Meter]) -> dict[str, float]:
     return {"s_per_batch": median(per_batch), "s_per_window": median(_edges_s(meters) for _ in range(N_WINDOWS))}
 
 
-class _Nothing:
+class NoOp:
     """A model of no delay."""
 
     footprint = Footprint()
     batching = "sequential"
 
     def __call__(self, batch: Sequence[Waveform]) -> list[str]:
+        """Return an empty text for each waveform."""
         return [""] * len(batch)
 
 
@@ -50,7 +51,7 @@ def _clips() -> Iterator[Clip]:
 
 def _window_s(corpus: Corpus, meters: Sequence[Meter]) -> float:
     """Run one pass through the loop that every window runs."""
-    wall_s = run_window(_Nothing(), corpus, Load("single-stream", 1, 0.0), meters).reading.value("wall_s")
+    wall_s = run_window(NoOp(), corpus, Load("single-stream", 1, 0.0), meters).reading.value("wall_s")
     assert wall_s is not None, "there is always a clock"
     return wall_s
 

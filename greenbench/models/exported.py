@@ -54,7 +54,7 @@ def files(source: ExportSource, build: Export) -> Path:
     Raises:
         MissingError: the export failed; the last line that it wrote says why.
     """
-    return cache.artefact(_about(source, build), partial(_export_elsewhere, source, build))
+    return cache.artefact(_about(source, build), partial(export_apart, source, build))
 
 
 def are_kept(source: ExportSource, build: Export) -> bool:
@@ -85,7 +85,12 @@ def follow(before: Outline, build: str) -> Outline:
     return before
 
 
-def _export_elsewhere(source: ExportSource, build: Export, folder: Path) -> None:
+def export_apart(source: ExportSource, build: Export, folder: Path) -> None:
+    """Export a model in a process of its own.
+
+    Raises:
+        MissingError: it failed; the last line that it wrote says why.
+    """
     command = [sys.executable, "-m", "greenbench.models.exported"]
     order, env = pickle.dumps((source.load, build, folder)), {**os.environ, **IN_UTF8}
     done = subprocess.run(command, input=order, env=env, capture_output=True, check=False)

@@ -32,8 +32,9 @@ PID = "poller.pid"
 MAX_MISSED = 10
 """Periods without a sample that make a gap, over which nothing is integrated."""
 
+BLOCK_BYTES = 1 << 16
+"""A stretch of a file of samples that is read at once, rather than halved further in search of a time."""
 
-_BLOCK_BYTES = 1 << 16
 _STEP_S = 0.01
 
 
@@ -121,7 +122,7 @@ def line_faults(content: Any) -> list[str]:
 def _last_before(stream: BinaryIO, begin: int, t_s: float) -> int:
     """Return the byte from which to read so as to include the last sample before ``t_s``, by bisection."""
     low, high = begin, stream.seek(0, 2)
-    while high - low > _BLOCK_BYTES:
+    while high - low > BLOCK_BYTES:
         middle = (low + high) // 2
         stream.seek(middle)
         stream.readline()  # the rest of a line

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 _Totals = npt.NDArray[np.int64]
 
-_DRAWS_AT_ONCE = 100_000  # 0.8 MB: within the processor's cache, and little memory for a corpus of any size
-
+DRAWS_AT_ONCE = 100_000
+"""0.8 MB: within the processor's cache, and little memory for a corpus of any size."""
 
 MIN_SPEAKERS = 10
 
@@ -43,7 +43,7 @@ def bootstrap_rate(
 def _resampled(totals: _Totals, n: int, seed: int) -> Iterator[_Totals]:
     """Draw n samples of whole blocks; yield their totals in slices ``(n_counts, n_drawn)``, words last and above 0."""
     rng, n_blocks = np.random.default_rng(seed), totals.shape[1]
-    n_at_once = max(1, _DRAWS_AT_ONCE // n_blocks)
+    n_at_once = max(1, DRAWS_AT_ONCE // n_blocks)
     for done in range(0, n, n_at_once):
         draws = rng.integers(n_blocks, size=(min(n_at_once, n - done), n_blocks))
         sampled = np.stack([count.take(draws).sum(axis=1) for count in totals])

@@ -119,7 +119,7 @@ def test_a_terminal_is_asked(
 ) -> None:
     """Who sits at a terminal is asked, and without a yes nothing is packed."""
     run = described(sound_run("r1", CELL), "a description")
-    monkeypatch.setattr("greenbench.cli.publishing._is_asked", lambda: True)
+    monkeypatch.setattr("greenbench.cli.publishing.is_at_terminal", lambda: True)
     done = CliRunner().invoke(app, ["submit", str(run), "--out", str(tmp_path / "entry.zip")], input=answer)
     assert "Pack this for publication?" in done.stderr
     assert (tmp_path / "entry.zip").exists() == is_packed

@@ -9,6 +9,7 @@ import pytest
 
 from greenbench.datasets import archives
 from greenbench.errors import MissingError
+from greenbench.files import whole
 
 Server = Any  # the ArchiveServer of conftest.py
 
@@ -160,14 +161,14 @@ def test_the_folder_of_a_faster_process_is_kept(
 ) -> None:
     """Where another process put the folder there meanwhile, its files stay and no error is raised."""
     server.body = GOOD
-    publish = archives._publish
+    rename = whole.rename
 
-    def late(folder: Path, target: Path, url: str) -> None:
+    def late(folder: Path, target: Path) -> None:
         target.mkdir()
         (target / "theirs.txt").touch()
-        publish(folder, target, url)
+        rename(folder, target)
 
-    monkeypatch.setattr(archives, "_publish", late)
+    monkeypatch.setattr(whole, "rename", late)
     fetch(server, tmp_path / "here")
     assert [p.name for p in (tmp_path / "here").iterdir()] == ["theirs.txt"]
     assert [p.name for p in tmp_path.iterdir()] == ["here"]

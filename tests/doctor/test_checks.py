@@ -134,7 +134,7 @@ def test_what_cannot_be_told_blocks_nothing(machine, monkeypatch, tmp_path):
 )
 def test_a_precision_that_the_cpu_emulates_is_noted(machine, monkeypatch, capabilities, ok, says):
     """Who has no arithmetic for bfloat16 knows it before a run skips it; no official run is blocked by that."""
-    monkeypatch.setattr(arithmetic, "_capabilities", lambda: capabilities)
+    monkeypatch.setattr(arithmetic, "capabilities", lambda: capabilities)
     found = finding("bf16")
     assert (found.ok, found.blocks_official) == (ok, False)
     assert says in found.message

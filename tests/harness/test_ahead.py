@@ -145,10 +145,10 @@ class Cpu:
 
     def has(self, *capabilities: str) -> None:
         found = {"architecture": "x86_64", **dict.fromkeys(capabilities, True)}
-        self.patch.setattr(arithmetic, "_capabilities", lambda: found)
+        self.patch.setattr(arithmetic, "capabilities", lambda: found)
 
     def is_silent(self) -> None:
-        self.patch.setattr(arithmetic, "_capabilities", dict)
+        self.patch.setattr(arithmetic, "capabilities", dict)
 
 
 @pytest.fixture

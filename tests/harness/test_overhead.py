@@ -34,13 +34,13 @@ def test_the_loop_and_the_edges_are_told_apart(monkeypatch: pytest.MonkeyPatch) 
     """A loop of 2 ms a batch and meters of half a second an edge read back as just that."""
     glass = Hourglass()
 
-    class Slow(module._Nothing):
+    class Slow(module.NoOp):
         def __call__(self, batch):
             glass.now_s += 0.002
             return super().__call__(batch)
 
     monkeypatch.setattr(time, "perf_counter", lambda: glass.now_s)
-    monkeypatch.setattr(module, "_Nothing", Slow)
+    monkeypatch.setattr(module, "NoOp", Slow)
     assert overhead([glass]) == pytest.approx({"s_per_batch": 0.002, "s_per_window": 1.0})
 
 

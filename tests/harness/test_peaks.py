@@ -33,7 +33,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Told:
         seen.append((device, threads))
         return {"macs_per_s": {"fp32": 1e9 * len(seen)}, "threads": threads, "foreign_pct": 1.0}
 
-    monkeypatch.setattr(kept_peaks, "_elsewhere", answer)
+    monkeypatch.setattr(kept_peaks, "measure", answer)
     return seen
 
 
@@ -78,12 +78,12 @@ def test_a_resumed_run_keeps_its_own(asked: Told, tmp_path: Path) -> None:
 def test_those_of_a_busy_machine_serve_once(monkeypatch: pytest.MonkeyPatch, asked: Told, tmp_path: Path) -> None:
     """Peaks that others spoilt are told with their share of the CPUs, hold for no row, and are measured anew."""
     busy = {"macs_per_s": {"fp32": 1e9}, "foreign_pct": 80.0}
-    quiet = kept_peaks._elsewhere
-    monkeypatch.setattr(kept_peaks, "_elsewhere", lambda _device, _threads: busy)
+    quiet = kept_peaks.measure
+    monkeypatch.setattr(kept_peaks, "measure", lambda _device, _threads: busy)
     spoilt = look(tmp_path / "a", "cpu")["cpu"]
     assert spoilt.foreign_pct == 80.0
     assert ceiling(spoilt, "fp32") is None
-    monkeypatch.setattr(kept_peaks, "_elsewhere", quiet)
+    monkeypatch.setattr(kept_peaks, "measure", quiet)
     assert look(tmp_path / "b", "cpu")["cpu"].foreign_pct == 1.0
     assert look(tmp_path / "c", "cpu")["cpu"].foreign_pct == 1.0
     assert len(asked) == 1
@@ -97,7 +97,7 @@ def test_a_device_that_cannot_be_measured_stops_nothing(
     def fail(_device: str, _threads: int | None) -> dict[str, Any]:
         raise MissingError("the peaks of cuda could not be measured: there is no cuda:3")
 
-    monkeypatch.setattr(kept_peaks, "_elsewhere", fail)
+    monkeypatch.setattr(kept_peaks, "measure", fail)
     assert look(tmp_path / "a", "cuda:3")["cuda:3"].reason == (
         "the peaks of cuda could not be measured: there is no cuda:3"
     )
@@ -183,7 +183,7 @@ def answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any], **more: 
         } | more
 
     monkeypatch.setattr(products, "engines", lambda _device: tuple(answers))
-    monkeypatch.setattr(kept_peaks, "_by", by)
+    monkeypatch.setattr(kept_peaks, "by_engine", by)
     return asked
 
 
@@ -191,10 +191,10 @@ def answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Any], **more: 
 def real(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The measuring itself, which conftest replaces, and a cache of its own."""
     monkeypatch.setenv("GREENBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(kept_peaks, "_elsewhere", ELSEWHERE)
+    monkeypatch.setattr(kept_peaks, "measure", MEASURE)
 
 
-ELSEWHERE = kept_peaks._elsewhere
+MEASURE = kept_peaks.measure
 
 
 @pytest.mark.usefixtures("real")
@@ -229,8 +229,8 @@ def test_all_engines_together_have_their_time(monkeypatch: pytest.MonkeyPatch) -
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(products, "engines", lambda _device: ("torch", "numpy", "openvino"))
-    monkeypatch.setattr(kept_peaks, "_by", by)
-    kept_peaks._elsewhere("cpu", 2)
+    monkeypatch.setattr(kept_peaks, "by_engine", by)
+    kept_peaks.measure("cpu", 2)
     assert left == pytest.approx([kept_peaks.TIMEOUT_S, kept_peaks.TIMEOUT_S - 50, kept_peaks.TIMEOUT_S - 100])
 
 

@@ -1,6 +1,7 @@
 """The runner: fresh processes, a sleeping parent, and a row for every death; real processes throughout."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -237,18 +238,16 @@ def test_what_a_library_prints_does_not_garble_the_messages(suite_data: dict, tm
 def test_a_full_disk_keeps_every_earlier_row(suite_data: dict, tmp_path: Path, monkeypatch) -> None:
     """A write that fails half way leaves the file as it was and hands the unwritten row over."""
     data = {**suite_data, "variants": ["null/rtfx-100", "null/instant"]}
-    real, n_written = store._append_bytes, 0
 
-    def fill(path: Path, content: bytes) -> None:
-        nonlocal n_written
-        n_written += 1
-        if n_written > 6:  # edges, texts and row of two repeats fit
-            raise OSError(28, "No space left on device")
-        real(path, content)
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store, "_append_bytes", fill)
+    def fill(event: Event) -> None:
+        if isinstance(event, CellStarted) and event.number == 2:  # the rows of the first cell fit
+            monkeypatch.setattr(os, "fsync", full)
+
     with pytest.raises(UnsavedError, match="No space left on device. Earlier rows are intact") as caught:
-        run(data, Options(out=tmp_path / "run"))
+        run(data, Options(out=tmp_path / "run"), fill)
     assert json.loads(caught.value.unsaved.splitlines()[0])["variant"] == "null/instant"
     monkeypatch.undo()
     assert list(frames.load(tmp_path / "run")["status"]) == ["ok", "ok"]

@@ -51,7 +51,7 @@ def register(monkeypatch):
         entries = {
             name: SimpleNamespace(value=f"acme:{name}", load=lambda cls=cls: cls) for name, cls in classes.items()
         }
-        monkeypatch.setattr(registry, "_entries", lambda group: entries)
+        monkeypatch.setattr(registry, "entries", lambda group: entries)
 
     return replace
 
@@ -79,7 +79,7 @@ def test_survey_has_every_meter_with_its_reason(register):
         absent=_meter("absent", "energy_cpu_j", reason="no counter: buy one"),
         failing=_meter("failing", "energy_gpu_j", reason=RuntimeError("boom")),
     )
-    registry._entries("meters")["broken"] = SimpleNamespace(value="acme:Broken", load=broken)
+    registry.entries("meters")["broken"] = SimpleNamespace(value="acme:Broken", load=broken)
     reasons = survey()
     assert reasons["good"] is None
     assert reasons["absent"] == "no counter: buy one"

@@ -211,9 +211,9 @@ def test_a_poller_that_dies_is_started_again(tmp_path: Path, patience: Patience)
 def test_a_poller_that_always_dies_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A poller that cannot write its file is started a few times and no more; the block runs, all of it unseen."""
     started: list[int] = []
-    start = poller._start
+    start = subprocess.Popen
     monkeypatch.setattr(poller, "LOOK_S", 0.01)
-    monkeypatch.setattr(poller, "_start", lambda orders: (started.append(1), start(orders))[1])
+    monkeypatch.setattr(subprocess, "Popen", lambda *args, **how: (started.append(1), start(*args, **how))[1])
     with polling(tmp_path / "none" / "power.jsonl", 10, {}) as trace:
         assert trace is not None
         while len(started) < 1 + poller.N_RESTARTS:

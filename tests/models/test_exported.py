@@ -83,7 +83,7 @@ def test_a_guarded_int8_goes_back_to_float_where_it_must(
     from greenbench.compress import openvino
     from greenbench.variants.wav2vec2 import Wav2Vec2
 
-    monkeypatch.setattr(openvino, "_agreement", _first_perfect(agreement))
+    monkeypatch.setattr(openvino, "agreement", _first_perfect(agreement))
     sizes = []
     for max_drop in (None, 0.02):
         folder = tmp_path / str(max_drop)
@@ -104,16 +104,16 @@ def _first_perfect(agreement: float) -> Any:
 
 def test_the_guard_counts_tokens_that_differ() -> None:
     """Repeats and blanks are no tokens; one substituted token of four is an agreement of three quarters."""
-    from greenbench.compress.openvino import _agreement, greedy
+    from greenbench.compress.openvino import agreement, greedy
 
     frames = [0, 5, 5, 0, 5, 6, 6, 7, 0]
     logits = np.eye(8, dtype="float32")[frames][None]
     assert [ord(token) - 0xE000 for token in greedy(logits, blank=0)] == [5, 5, 6, 7]
     other = np.eye(8, dtype="float32")[[0, 5, 5, 0, 5, 6, 6, 4, 0]][None]
     items = [({}, greedy(logits, 0)), ({}, "")]
-    assert _agreement(lambda _inputs: [logits], items[:1], 0)[0] == 1
-    assert _agreement(lambda _inputs: [other], items[:1], 0)[0] == 0.75
-    assert _agreement(lambda _inputs: [other[:, :1]], items[1:], 0)[0] == 1, "nothing to read, and nothing read"
+    assert agreement(lambda _inputs: [logits], items[:1], 0)[0] == 1
+    assert agreement(lambda _inputs: [other], items[:1], 0)[0] == 0.75
+    assert agreement(lambda _inputs: [other[:, :1]], items[1:], 0)[0] == 1, "nothing to read, and nothing read"
 
 
 @pytest.mark.slow
@@ -149,8 +149,8 @@ def test_an_export_is_made_once_and_again_when_the_weights_change(
     pytest.importorskip("onnxruntime", reason="not installed")
     folder = shutil.copytree(tiny_model, tmp_path / "model")
     made = []
-    export = exported._export_elsewhere
-    monkeypatch.setattr(exported, "_export_elsewhere", lambda *args: (made.append(1), export(*args)))
+    export = exported.export_apart
+    monkeypatch.setattr(exported, "export_apart", lambda *args: (made.append(1), export(*args)))
     variant(folder, "onnx").prepare()
     variant(folder, "onnx").load("cpu")
     n_made = len(made)

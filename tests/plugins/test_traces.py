@@ -58,7 +58,7 @@ def test_a_long_file_is_read_where_the_window_is(
     times = [round(sum(steps[:n]), 4) for n in range(1, len(steps) + 1)]
     path.write_text('{"header": {}}\n' + "".join(json.dumps({"t_s": t, "a": 10**18}) + "\n" for t in times))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(traces, "_BLOCK_BYTES", block)
+        patch.setattr(traces, "BLOCK_BYTES", block)
         found = [sample["t_s"] for sample in Trace(path).samples(start, start + length)]
     before = [t for t in times if t < start][-1:]
     after = [t for t in times if t > start + length][:1]

@@ -19,7 +19,7 @@ from greenbench.files.limits import Limits
 from greenbench.results import store
 from greenbench.sharing.entry import FORMAT, MANIFEST, digest
 from greenbench.sharing.submission import check, pack
-from greenbench.validate import texts
+from greenbench.text import scorers
 
 CELL: dict[str, Any] = {"variant": "a", "n_wrong": 2,
                         "rounds": [{"wall_s": 1.0 + i / 100, "energy_cpu_j": 9.0} for i in range(3)]}  # fmt: skip
@@ -393,7 +393,7 @@ def test_dear_archives_are_refused_before_they_are_judged(
     parsed = []
     judged = readback.judged
     monkeypatch.setattr(readback, "judged", lambda *a: parsed.append(0) or judged(*a))
-    monkeypatch.setattr(texts, "_score", lambda *_a: pytest.fail("these texts are aligned"))
+    monkeypatch.setattr(scorers, "accuracy", lambda *_a: pytest.fail("these texts are aligned"))
     assert ("counted again" if dear == "long texts" else "lines of hypotheses.jsonl cannot be used") in told(
         entry, tmp_path
     )

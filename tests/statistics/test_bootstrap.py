@@ -51,7 +51,7 @@ def test_slices_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """How many resamples are drawn at once is a matter of memory: the interval stays the same to the last bit."""
     errors, words = list(range(50)), [100] * 50
     at_once = bootstrap_rate(errors, words, None, n=1000)
-    monkeypatch.setattr(bootstrap, "_DRAWS_AT_ONCE", 7 * 50)
+    monkeypatch.setattr(bootstrap, "DRAWS_AT_ONCE", 7 * 50)
     assert bootstrap_rate(errors, words, None, n=1000) == at_once
 
 

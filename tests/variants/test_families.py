@@ -175,7 +175,7 @@ def _here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GREENBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(exported, "_export_elsewhere", here)
+        patch.setattr(exported, "export_apart", here)
         yield
 
 
