@@ -164,7 +164,7 @@ def _beyond_margin(
     if found is None:
         return f"too few utterances to compare its {label} with its reference's"
     if n_speakers(error_rates.unit(known(counted))) == 1:
-        return f"all utterances are of one speaker, so nobody knows what its {label} costs others"
+        return f"all utterances are of one speaker, so its {label} on other speakers is unknown"
     if found.high <= margin:
         return None
     where = "outside" if found.low > margin else "not shown to be inside"

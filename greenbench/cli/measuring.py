@@ -32,7 +32,7 @@ Data = Annotated[
 BuildsOption = Annotated[
     str | None,
     typer.Option(
-        help="Builds to measure besides, with commas: int8-dynamic,bf16; chains with +.",
+        help="Builds to measure as well, such as int8-dynamic,bf16; + chains them.",
         autocompletion=completion.builds,
     ),
 ]
@@ -68,7 +68,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     resume: Annotated[bool, typer.Option("--resume", help="Run only what is missing or failed.")] = False,
     power_log: Annotated[
         Path | None,
-        typer.Option(help="Log that a wall meter writes meanwhile, attached at the end (see power attach)."),
+        typer.Option(help="Log that a wall meter writes during the run; it is attached at the end."),
     ] = None,
     clock_skew: ClockSkew = None,
     dry_run: Annotated[

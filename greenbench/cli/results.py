@@ -72,7 +72,7 @@ def dashboard(
     with dashboard.Dashboard(results, (host, port), parse(gate)) as server:
         echo(f"dashboard of {results}: {server.url} (Ctrl-C ends it)")
         if not dashboard.is_loopback(host):
-            echo("note: whoever reaches this address can read these results", err=True)
+            echo("note: anyone who can reach this address can read these results", err=True)
         try:
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:

@@ -89,7 +89,7 @@ def write(results: Path, name: str, out: Path) -> list[Path]:
         raise MissingError(f"--format {name}: {reason}")
     documents = _documents(_load(results), FORMATS[name])
     if not documents:
-        raise InputError(f"{results}: no row here has what --format {name} is about ({FORMATS[name].about})")
+        raise InputError(f"{results}: no row here has what --format {name} needs ({FORMATS[name].about})")
     paths = {_named(out, part): content for part, content in documents.items()}
     for path, content in paths.items():
         store.write_file(path, content)

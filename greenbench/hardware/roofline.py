@@ -134,5 +134,5 @@ def describe(peaks: Peaks) -> str:
     if peaks.n_measured > 1:
         parts.append(f"measured {peaks.n_measured} times, since a row was above it")
     if peaks.is_spoilt:
-        parts.append(f"too low: other processes used {peaks.foreign_pct:.0f} % of the CPUs meanwhile")
+        parts.append(f"too low: other processes used {peaks.foreign_pct:.0f} % of the CPUs during the measurement")
     return "; ".join(parts)

@@ -159,7 +159,7 @@ def _left(n_left: int) -> str:
 
 def _cause(outcome: _CellOutcome, job: Job, last: str) -> str:
     """Say why a cell has no row of its own."""
-    said = f"; its last words: {last}" if last else ""
+    said = f"; its last output: {last}" if last else ""
     if outcome.fault is not None:
         death = f"{_death(outcome)}; before, it" if outcome.returncode else "the worker"
         return f"{death} sent {outcome.fault}"

@@ -85,8 +85,8 @@ def check_type(label: str, folder: Path) -> dict[str, Any]:
         raise InputError(f"model {label}: does not load as a CTC model: {_for_ctranslate(label, kind)}")
     if kind not in TYPES:
         raise InputError(
-            f"model {label}: does not load as a CTC model: its config.json is of the type {kind!r}. Measured are "
-            f"CTC models of the types {', '.join(TYPES)}."
+            f"model {label}: does not load as a CTC model: its config.json is of the type {kind!r}. "
+            f"greenbench measures CTC models of the types {', '.join(TYPES)}."
         )
     return config
 

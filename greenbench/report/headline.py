@@ -77,7 +77,7 @@ def _shipped(choice: Choice, gate: Gate) -> list[str]:
     kept = ", ".join(dict.fromkeys(str(build.gains.teacher.shared["variant"]) for build in choice.fit))
     if not inside:
         return [f"Keep {kept}: no build's {rate} is {_asked(gate)}."]
-    return [f"Keep {kept}: no build whose {rate} is {_asked(gate)} is shown to be faster or less hungry."]
+    return [f"Keep {kept}: no build whose {rate} is {_asked(gate)} is shown to be faster or need less energy."]
 
 
 def _pick(pick: Pick, n_picks: int, gate: Gate) -> str:

@@ -24,7 +24,7 @@ _EDITED = "Restore hypotheses.jsonl, or measure again."
 MANY = 20
 """So many perfect texts are worth a word."""
 
-GIVEN = "Nothing if the model is so good: others will want to reproduce it (`greenbench leaderboard verify`)."
+GIVEN = "Nothing, if the model is this good: others will want to reproduce it (`greenbench leaderboard verify`)."
 NOT_RECOUNTED = "Install the versions that the row names, or `greenbench rescore --amend`."
 """What to do about a row whose texts were not counted again, so that it is unknown whether they give its figures."""
 

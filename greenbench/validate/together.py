@@ -92,7 +92,7 @@ def repeated(lines: Sequence[ResultLine], evidence: Evidence) -> Iterator[Proble
             yield Problem("error", line.where, what, "Take the one out that was not measured.", key)
         else:
             what = f"has the key of line {earlier.number}, and other figures"
-            yield Problem("warning", line.where, what, "Nothing if the run was resumed: the later line counts.", key)
+            yield Problem("warning", line.where, what, "Nothing, if the run was resumed: the later line counts.", key)
 
 
 def _is_written_anew(line: ResultLine) -> bool:

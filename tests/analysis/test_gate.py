@@ -102,7 +102,7 @@ def test_few_speakers_do_not_pass_by_luck(
     run = fake_run("r", {"variant": "t", "heard": heard(9)}, {"variant": "s", "parent": "t", "heard": heard(9)})
     found = reasons(spoken_by(run, n), asked=Gate("margin", 0.012))
     assert (found == {}) is passes
-    assert n > 1 or found["s"] == "all utterances are of one speaker, so nobody knows what its WER costs others"
+    assert n > 1 or found["s"] == "all utterances are of one speaker, so its WER on other speakers is unknown"
 
 
 @pytest.mark.parametrize(("n_errors", "passes"), [(3, True), (4, False)])

@@ -93,6 +93,6 @@ def test_a_machine_says_what_it_reached() -> None:
     """In units that people read; a busy machine says so, and one that was not measured why."""
     assert describe(PEAKS) == "fp32 0.2, bf16 0.6, int8 0.4 TFLOP/s; memory 20 GB/s; 2 threads"
     busy = describe(Peaks({"fp32": 1e11}, foreign_pct=43.2))
-    assert busy == "fp32 0.2 TFLOP/s; too low: other processes used 43 % of the CPUs meanwhile"
+    assert busy == "fp32 0.2 TFLOP/s; too low: other processes used 43 % of the CPUs during the measurement"
     assert describe(Peaks(reason="no torch")) == "not measured: no torch"
     assert describe(Peaks()) == "not measured: no reason recorded"

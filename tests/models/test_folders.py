@@ -150,7 +150,7 @@ def test_files_that_are_not_loaded_may_be_anything(folder: Path) -> None:
         ({"config.json": '{"model_type": "whisper"}'}, "ct2-transformers-converter .* and give `use: faster-whisper`"),
         ({"config.json": '{"alignment_heads": []}', "model.bin": "x"}, "a Whisper model: give `use: faster-whisper`"),
         ({"model.bin": "x"}, "a Whisper model: give `use: faster-whisper`"),
-        ({"config.json": '{"model_type": "bert"}'}, "is of the type 'bert'. Measured are CTC models of the types"),
+        ({"config.json": '{"model_type": "bert"}'}, "type 'bert'. greenbench measures CTC models of the types"),
         ({"config.json": "{}"}, "is of the type None"),
     ],
 )

@@ -235,7 +235,7 @@ def test_what_is_slower_and_hungrier_is_not_used(fake_run: FakeRun, said: list[s
         "r1", cell("base", 10, 2.0, heard=said), cell("base+bf16", 2, 9.0, size=5e6, heard=said, parent="base")
     )
     assert told(run) == [
-        "Keep base: no build whose WER is shown to be at most 1 point higher is shown to be faster or less hungry."
+        "Keep base: no build whose WER is shown to be at most 1 point higher is shown to be faster or need less energy."
     ]
 
 

@@ -105,6 +105,6 @@ def check(context: Context, needs_transcripts: bool) -> None:
         examples = ", ".join(f"'{char}' {n} times" for char, n in unknown.most_common(5))
         what = f"{100 * share:.3g} % of the letters of the {name} transcripts are not in the model's vocabulary"
         if share > MAX_UNKNOWN[name]:
-            raise InputError(f"distil: {what} ({examples}): write them as the model does, e.g. numbers as words")
+            raise InputError(f"distill: {what} ({examples}): write them as the model does, e.g. numbers as words")
         if unknown:
             context.observe(Phase(f"{what} and left out ({examples})"))
