@@ -22,6 +22,7 @@ _METHODS = {
     "Int8TorchAo": "torchao",
     "Int8WeightOnly": "torchao",
     "LayerDrop": "layers",
+    "ProductTwins": "twins",
     "PruneFfn": "prune",
     "PruneMagnitude": "prune",
 }

@@ -1,17 +1,19 @@
-"""How a model's folder loads elsewhere: in float32, however its weights are stored."""
+"""A compressed model becomes a folder."""
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from greenbench import extras
 from greenbench.errors import InputError
 from greenbench.files import whole
+from greenbench.models import opening
 
 
 def save(model: Any, extractor: Any, tokenizer: Any, folder: str | Path) -> Path:
     """Save a compressed model as a folder that transformers loads, and a suite measures as ``file:FOLDER``.
 
+    A structure that transformers' configuration cannot say is stated beside it, and transformers refuses the folder.
     Builds that change the precision are chained on when it is measured (``file:FOLDER+int8-dynamic``), since their
     weights have no form that transformers reads.
 
@@ -34,10 +36,15 @@ def save(model: Any, extractor: Any, tokenizer: Any, folder: str | Path) -> Path
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: there is something here already. Choose another folder.")
     with whole.folder(folder) as aside:
-        for part in (model, extractor, tokenizer):
-            part.save_pretrained(aside)
-        load_as_float32(aside)
+        write(model, (extractor, tokenizer), aside)
     return folder
+
+
+def write(model: Any, processors: Sequence[Any], folder: Path) -> None:
+    """Write a model, and its feature extractor and tokeniser, into a folder that is not yet in its place."""
+    opening.save(model, folder)
+    for part in processors:
+        part.save_pretrained(folder)
 
 
 def _check_savable(model: Any) -> None:
@@ -54,15 +61,3 @@ def _check_savable(model: Any) -> None:
             "only a transformers model in float32 can be saved: save it before the step that changes the precision or "
             "compiles it, and chain that step on as a build where it is measured (file:FOLDER+int8-dynamic)"
         )
-
-
-def load_as_float32(folder: Path) -> None:
-    """Write float32 into a folder's ``config.json``, by which transformers chooses what it loads the weights as.
-
-    Weights that are stored in 16 bits to save room would otherwise run in 16 bits too, slowly on most CPUs and with
-    other texts than those that were measured. What greenbench itself runs a student in, its lineage says.
-    """
-    path = folder / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8"))
-    config.pop("torch_dtype", None)  # the name before transformers 5
-    whole.write(path, json.dumps(config | {"dtype": "float32"}, indent=2, sort_keys=True) + "\n")

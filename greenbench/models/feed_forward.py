@@ -3,9 +3,10 @@
 A checkpoint's own shapes decide, so that nothing else can contradict them.
 """
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from greenbench.models import linears
 
 
 def feed_forwards(model: Any) -> dict[str, Any]:
@@ -23,51 +24,20 @@ def resize(layer: Any, weight: Any, bias: Any, back: Any) -> None:
         bias: theirs, ``(width,)``.
         back: what leads out of them, ``(hidden_size, width)``.
     """
-    from torch.nn import Parameter
-
-    first, second = layer.intermediate_dense, layer.output_dense
-    for linear, name, tensor in ((first, "weight", weight), (first, "bias", bias), (second, "weight", back)):
-        old = getattr(linear, name)
-        setattr(linear, name, Parameter(tensor.detach().to(old).contiguous(), requires_grad=old.requires_grad))
-    first.out_features = second.in_features = len(bias)
+    linears.replace(layer.intermediate_dense, weight, bias)
+    linears.replace(layer.output_dense, back)
 
 
-def restore(model: Any, folder: Path, misfits: Iterable[str]) -> set[str]:
-    """Give the feed-forward layers whose stored weights are of another width than configured that width and weights.
+def fit(model: Any, stored: Mapping[str, Sequence[int]]) -> None:
+    """Make feed-forward layers as wide as their stored weights, with random ones.
 
     Args:
-        model: what ``from_pretrained(ignore_mismatched_sizes=True)`` made of the folder.
-        folder: with the weights, in safetensors.
-        misfits: names of the parameters that it could not take from there because of their shape.
-
-    Returns:
-        The names that no width explains: the folder does not hold one model.
+        model: as built from its configuration, which has one width for all.
+        stored: name of a parameter -> its shape.
     """
-    left = set(misfits)
     for path, layer in feed_forwards(model).items():
-        names = [
-            f"{path}.{part}" for part in ("intermediate_dense.weight", "intermediate_dense.bias", "output_dense.weight")
-        ]
-        found = [] if left.isdisjoint(names) else _stored(folder, names)
-        if len(found) == len(names) and _fit(layer, *found):
-            resize(layer, *found)
-            left.difference_update(names)
-    return left
-
-
-def _fit(layer: Any, weight: Any, bias: Any, back: Any) -> bool:
-    """Whether weights are those of one layer, of whatever width, between the model's hidden states."""
-    width = len(bias)
-    into, out_of = (width, layer.intermediate_dense.in_features), (layer.output_dense.out_features, width)
-    return (tuple(weight.shape), tuple(back.shape)) == (into, out_of)
-
-
-def _stored(folder: Path, names: Sequence[str]) -> list[Any]:
-    """Return those of the named tensors that a folder's safetensors hold, in order."""
-    from safetensors import safe_open
-
-    found: dict[str, Any] = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as tensors:
-            found |= {name: tensors.get_tensor(name) for name in set(names) & set(tensors.keys())}
-    return [found[name] for name in names if name in found]
+        first, second = layer.intermediate_dense, layer.output_dense
+        width = stored.get(f"{path}.intermediate_dense.bias", [first.out_features])[0]
+        if width != first.out_features:
+            weight = linears.drawn(first.weight, width, first.in_features)
+            resize(layer, weight, first.bias.new_zeros(width), linears.drawn(second.weight, second.out_features, width))

@@ -9,6 +9,7 @@ from typing import Any
 from greenbench.errors import InputError, MissingError, StoreError
 from greenbench.files import readback
 from greenbench.files.pointers import LFS
+from greenbench.models import edits
 from greenbench.plugins import SAMPLE_RATE_HZ
 
 TYPES = (
@@ -46,7 +47,7 @@ def check(label: str, folder: Path) -> dict[str, Any]:
         folder: to look into.
 
     Returns:
-        Its configuration.
+        Its configuration, without its edits.
 
     Raises:
         InputError: it is a model of another kind, or of another sampling rate.
@@ -77,9 +78,9 @@ def check_type(label: str, folder: Path) -> dict[str, Any]:
 
     Raises:
         InputError: its type is another one; the message says what is for Whisper.
-        MissingError: it is not there, or no JSON object.
+        MissingError: it is not there, or no JSON object, or its edits are damaged.
     """
-    config = _configuration(label, folder)
+    config, _ = parted(label, folder)
     kind = config.get("model_type")
     if kind == "whisper" or (kind is None and "alignment_heads" in config):
         raise InputError(f"model {label}: does not load as a CTC model: {_for_ctranslate(label, kind)}")
@@ -89,6 +90,18 @@ def check_type(label: str, folder: Path) -> dict[str, Any]:
             f"greenbench measures CTC models of the types {', '.join(TYPES)}."
         )
     return config
+
+
+def parted(label: str, folder: Path) -> tuple[dict[str, Any], edits.Structure | None]:
+    """Return what the ``config.json`` of a folder's model says, and its edits.
+
+    Raises:
+        MissingError: it is not there or damaged, or the edits are.
+    """
+    try:
+        return edits.parted(_configuration(label, folder))
+    except ValueError as error:
+        raise MissingError(f"model {label}: config.json: {error}. Make or fetch it again.") from error
 
 
 def _configuration(label: str, folder: Path, name: str = "config.json") -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from greenbench import extras
 from greenbench.compress import take
-from greenbench.compress.stored import load_as_float32
+from greenbench.compress.stored import write
 from greenbench.errors import InputError, MissingError
 from greenbench.files import lock, whole
 from greenbench.hardware import devices
@@ -93,15 +93,13 @@ def _make(recipe: Recipe, out: Path, device: str, observe: Observer) -> None:
     model, reports = take(model, steps_of(recipe), context)
     if leads():
         made = origin.lineage(recipe, reports, data, origin.edits(before, origin.sizes(model)))
-        _save([model, extractor, tokenizer], made, out)
+        _save(model, (extractor, tokenizer), made, out)
 
 
-def _save(parts: Sequence[Any], made: Lineage, out: Path) -> None:
+def _save(model: Any, processors: Sequence[Any], made: Lineage, out: Path) -> None:
     """Write the student's folder aside, and move it into its place once it is whole."""
     with whole.folder(out, keep=True) as aside:
-        for part in parts:
-            part.save_pretrained(aside)
-        load_as_float32(aside)
+        write(model, processors, aside)
         lineage.write(aside, made)
 
 

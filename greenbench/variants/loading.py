@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from greenbench.errors import MissingError
-from greenbench.models import feed_forward, folders, hub, lineage
+from greenbench.models import edits, folders, hub, lineage, opening
 from greenbench.models.precision import torch_dtype
 from greenbench.plugins import BARE, Method, NeedsTeacher
 from greenbench.variants import fit, languages
@@ -46,28 +46,11 @@ def module(settings: ModelSettings, methods: Sequence[Method], device: str) -> A
 
 
 def _trained(settings: ModelSettings) -> Any:
-    from transformers import AutoModelForCTC
-
     folder = trained_folder(settings)
     # float32 whatever a file holds: the builds decide the precision, and for a student those in its lineage did
     dtype = torch_dtype(lineage.read(settings.model).precision)
     with _named_failures(settings):
-        model, found = AutoModelForCTC.from_pretrained(
-            folder, dtype=dtype, ignore_mismatched_sizes=True, output_loading_info=True
-        )
-    misfits = sorted(feed_forward.restore(model, folder, (name for name, *_ in found["mismatched_keys"])))
-    if misfits:
-        raise MissingError(
-            f"model {settings.model}: {misfits[0]} has another shape than its config.json says ({len(misfits)} do not "
-            "fit), so the folder is damaged or holds files of two models. Make or fetch it again."
-        )
-    # transformers fills what a file lacks with random numbers; the mask embedding is for training only
-    untrained = sorted(name for name in found["missing_keys"] if not name.endswith("masked_spec_embed"))
-    if untrained:
-        raise MissingError(
-            f"model {settings.model}: no weights for {untrained[0]} ({len(untrained)} missing), so it is not "
-            "fine-tuned for CTC. Name a fine-tuned model."
-        )
+        model = opening.opened(str(settings.model), folder, dtype)
     if settings.target_lang is not None:
         with _named_failures(settings):
             model.load_adapter(settings.target_lang, local_files_only=True, use_safetensors=True)
@@ -95,28 +78,30 @@ def config_folder(settings: ModelSettings) -> Path:
 
 def configuration(settings: ModelSettings) -> Any:
     """Return the configuration of the model."""
-    from transformers import AutoConfig, Wav2Vec2Config
+    return _structure(settings)[0]
+
+
+def _structure(settings: ModelSettings) -> tuple[Any, edits.Structure | None]:
+    """Return the configuration of the model, and its edits."""
+    from transformers import Wav2Vec2Config
 
     if settings.config in ARCHITECTURES:
-        return Wav2Vec2Config(**ARCHITECTURES[settings.config], vocab_size=len(VOCABULARY))
+        return Wav2Vec2Config(**ARCHITECTURES[settings.config], vocab_size=len(VOCABULARY)), None
     if settings.weights == "random":
-        folder = config_folder(settings)
-        folders.check_type(str(settings.config), folder)
-        return AutoConfig.from_pretrained(folder)
+        return opening.configuration(str(settings.config), config_folder(settings))
     folder = trained_folder(settings)
     with _named_failures(settings):
-        config = AutoConfig.from_pretrained(folder)
+        config, structure = opening.configuration(str(settings.model), folder)
         if settings.target_lang is not None:
             config.vocab_size = languages.n_outputs(folder, settings.target_lang)
-        return config
+        return config, structure
 
 
 def _random(settings: ModelSettings) -> Any:
     import torch
-    from transformers import AutoModelForCTC
 
     torch.manual_seed(settings.seed)
-    return AutoModelForCTC.from_config(configuration(settings))
+    return opening.built(*_structure(settings))
 
 
 def fitting_processor(settings: ModelSettings) -> tuple[Any, Any]:

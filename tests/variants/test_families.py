@@ -196,10 +196,17 @@ EXACT = ("fp32", "compile", "onnx", "openvino")
 NEAR = ("fp16", "bf16", "int8-dynamic", "onnx-int8")
 """Builds of less precision, which change some tokens of a random model and not most."""
 
+RELATIVE = {name for name in FAMILIES if name.startswith(("wavlm", "sew-d", "conformer", "w2v-bert", "parakeet"))}
+"""Families whose attention has terms of positions of its own."""
+
 REFUSED = {
     ("sew-d", "layer-drop"): "models of the type sew-d",
     ("sew-d", "prune-ffn"): "models of the type sew-d",
     ("parakeet", "prune-ffn"): "models of the type parakeet_ctc",
+    **{
+        (family, "product-twins"): "product-twins: models of the type .* so their heads must stay"
+        for family in RELATIVE
+    },
 }
 """Pairs that cannot be, and the words by which they are refused."""
 

@@ -13,8 +13,8 @@ from transformers import (
     Wav2Vec2Processor,
 )
 
-from greenbench.compress.stored import load_as_float32
 from greenbench.files import whole
+from greenbench.models import opening
 
 CHARACTERS = ["<pad>", "<unk>", "|", "'", *"abcdefghijklmnopqrstuvwxyz"]
 FILTERS, PHASES, TAPS = 32, 4, 64
@@ -115,6 +115,5 @@ def processor(aside: Path) -> Wav2Vec2Processor:
 def write_folder(model: Wav2Vec2ForCTC, folder: Path) -> None:
     """Save weights in half precision, which load as float32, with configuration and processor."""
     with whole.folder(folder) as aside:
-        copy.deepcopy(model).half().save_pretrained(aside)
-        load_as_float32(aside)
+        opening.save(copy.deepcopy(model).half(), aside)
         processor(aside)

@@ -1,0 +1,123 @@
+"""The method that gives attention smaller heads, by factorising the matrices that act only as a product."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from greenbench.compress.spectrum import balanced, rank_of, values_of_product
+from greenbench.errors import InputError
+from greenbench.models import linears
+from greenbench.models.attention import attentions, check_type, n_heads, projections, reshape
+from greenbench.plugins import BARE, Context, Outline
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_NEEDS_FLOATS = "product-twins needs weights in floats: put it before what makes them integers"
+
+
+@dataclass(frozen=True)
+class ProductTwins:
+    """Make heads smaller: query and key of a head act only as a product, and so do value and output.
+
+    The idea of AdaPTwin (arXiv 2406.08904, 2024), by the exact optimum: both products of each head are replaced by the
+    nearest ones of a lower rank (Eckart and Young, 1936), whose factors are the new, smaller weights.
+    The biases are a part of it: with x' = [x; 1] the score of two frames is x'ᵀ M y', M = [W_q, b_q]ᵀ [W_k, b_k], and
+    the value's bias goes into the output's, exactly, since the weights of attention add up to one. What results is
+    attention with smaller heads: fewer parameters and less work, in projections and between frames. A layer has one
+    rank for both products, since transformers views queries, keys and values by one size of a head. No speech and no
+    training is needed; ``distill`` in a recipe may follow.
+
+    Attributes:
+        rank: size of each head afterwards; ``energy`` decides where it is not given.
+        energy: the least share of the squared singular values of every product of a layer that its rank keeps; not
+            used where ``rank`` is given.
+        multiple_of: ranks chosen by ``energy`` are rounded up to multiples of this, which kernels like.
+    """
+
+    rank: int | None = None
+    energy: float = 0.99
+    multiple_of: int = 8
+
+    def __post_init__(self) -> None:
+        """Refuse to leave nothing."""
+        if self.rank is not None and self.rank < 1:
+            raise ValueError("rank: give at least 1")
+        if not 0 < self.energy <= 1:
+            raise ValueError("energy: give a share above 0, and at most 1")
+        if self.multiple_of < 1:
+            raise ValueError("multiple_of: give at least 1")
+
+    def unsupported(self, device: str) -> str | None:  # noqa: ARG002
+        """Run anywhere."""
+        return None
+
+    def follow(self, before: Outline) -> Outline:
+        """Refuse attention of another kind, and layers that are integers already."""
+        check_type("product-twins", before.model_type)
+        if before.all_integers:
+            raise InputError(_NEEDS_FLOATS)
+        return before
+
+    def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
+        """Make the heads smaller in place.
+
+        Raises:
+            InputError: the model's attention is of another kind, or not in floats any more, or has heads that are
+                smaller than ``rank``.
+        """
+        self.follow(Outline(model.config.model_type))
+        layers = list(attentions(model).values())
+        if not linears.in_floats(part for attention in layers for part in projections(attention)):
+            raise InputError(_NEEDS_FLOATS)
+        sizes = [attention.head_dim for attention in layers]
+        if self.rank is not None and self.rank > min(sizes):
+            raise InputError(f"product-twins: rank: {self.rank} is more than the {min(sizes)} of a head")
+        for attention in layers:
+            heads = _products(attention)
+            rank = self.rank or self._rank([product for products in heads for product in products])
+            reshape(attention, rank, _factorised(attention, heads, rank))
+        return model
+
+    def _rank(self, products: "Sequence[Product]") -> int:
+        """Return the rank of a layer, from the products of its heads."""
+        return max(rank_of(values_of_product(*product), self.energy, self.multiple_of) for product in products)
+
+
+Product = tuple[Any, Any]
+"""Two matrices, ``(m, size)`` and ``(n, size)``: the first times the second transposed is what acts."""
+
+
+def _products(attention: Any) -> list[tuple[Product, Product]]:
+    """Return both products of each head in float64: query and key with their biases, output and value."""
+    import torch
+
+    number, size = n_heads(attention), int(attention.head_dim)
+    q, k, v, out = projections(attention)
+
+    def by_head(*columns: "Tensor") -> "Sequence[Tensor]":
+        whole = torch.cat([column.detach().double() for column in columns], dim=1)
+        return whole.view(number, size, -1).transpose(1, 2).unbind()
+
+    queries, keys = (by_head(part.weight, part.bias[:, None]) for part in (q, k))
+    values, outputs = by_head(v.weight), by_head(out.weight.T)
+    return list(zip(zip(queries, keys, strict=True), zip(outputs, values, strict=True), strict=True))
+
+
+def _factorised(
+    attention: Any, heads: "Sequence[tuple[Product, Product]]", rank: int
+) -> "Mapping[str, tuple[Tensor, Tensor]]":
+    """Return weights and biases of an attention layer of smaller heads, as ``reshape`` takes them."""
+    import torch
+
+    qk, vo = ([balanced(*products[which], rank) for products in heads] for which in (0, 1))
+    queries, keys = (torch.cat([pair[side] for pair in qk], dim=1).T for side in (0, 1))
+    outputs, values = (torch.cat([pair[side] for pair in vo], dim=1) for side in (0, 1))
+    old, v = attention.out_proj, attention.v_proj
+    bias = old.bias.detach().double() + old.weight.detach().double() @ v.bias.detach().double()
+    return {
+        "q_proj": (queries[:, :-1], queries[:, -1]),
+        "k_proj": (keys[:, :-1], keys[:, -1]),
+        "v_proj": (values.T, values.new_zeros(values.shape[1])),
+        "out_proj": (outputs, bias),
+    }

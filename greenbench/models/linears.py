@@ -1,0 +1,33 @@
+"""Linear layers that get other weights, of another shape too, in the precision and on the device that they have."""
+
+from collections.abc import Iterable
+from typing import Any
+
+
+def replace(linear: Any, weight: Any, bias: Any = None) -> None:
+    """Give a Linear layer another weight, and with it another shape.
+
+    Args:
+        linear: a ``torch.nn.Linear``.
+        weight: ``(out_features, in_features)``.
+        bias: ``(out_features,)``; None keeps the layer's own.
+    """
+    from torch.nn import Parameter
+
+    given = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+    for name, tensor in given.items():
+        old = getattr(linear, name)
+        setattr(linear, name, Parameter(tensor.detach().to(old).contiguous(), requires_grad=old.requires_grad))
+    linear.out_features, linear.in_features = weight.shape
+
+
+def in_floats(layers: Iterable[Any]) -> bool:
+    """Say whether all of these are plain Linear layers with weights in floats, which alone can be reshaped."""
+    import torch
+
+    return all(isinstance(layer, torch.nn.Linear) and type(layer.weight.data) is torch.Tensor for layer in layers)
+
+
+def drawn(like: Any, *shape: int) -> Any:
+    """Return random weights of a shape, as transformers begins with, in the precision and on the device of others."""
+    return like.detach().new_empty(shape).normal_(std=0.02)

@@ -1,0 +1,224 @@
+"""Structure that a configuration cannot say: a folder with it reopens here as it was, and nowhere else by mistake."""
+
+import copy
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from greenbench.compress.steps import check
+from greenbench.compress.stored import save
+from greenbench.errors import InputError, MissingError
+from greenbench.models import folders
+from greenbench.plugins import Outline, Step
+from greenbench.suite.entries import VariantEntry, build_variant
+from greenbench.variants.wav2vec2 import Wav2Vec2
+
+torch = pytest.importorskip("torch")
+
+NOISE = [np.random.default_rng(seed).standard_normal(n).astype("float32") for seed, n in enumerate((20_000, 16_111))]
+
+
+def twins() -> Step:
+    """A method whose result has the edit ``heads``."""
+    from greenbench.compress.twins import ProductTwins
+
+    return ProductTwins(rank=6)
+
+
+EDITS: dict[str, Callable[[], Step]] = {"heads": twins}
+"""Every edit, and a method that leaves it."""
+
+
+@pytest.fixture(scope="module")
+def plain(tiny_model: Path) -> Path:
+    """The small model, of two layers."""
+    return tiny_model
+
+
+@pytest.fixture(scope="module", params=EDITS)
+def edited(request: pytest.FixtureRequest, plain: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """A model with an edit, and the folder that it was saved as."""
+    model, extractor, tokenizer = Wav2Vec2(model=str(plain)).open()
+    model = EDITS[request.param]()(model)
+    return model, save(model, extractor, tokenizer, tmp_path_factory.mktemp(request.param) / "student")
+
+
+def load(folder: Path, *builds: Any) -> Any:
+    """Load a folder with builds chained on, on the CPU."""
+    variant = build_variant(VariantEntry(use="wav2vec2", model=str(folder), builds=list(builds)))
+    variant.check()
+    variant.prepare()
+    return variant.load("cpu")
+
+
+def logits(model: Any) -> Any:
+    """Return the logits of noise."""
+    with torch.no_grad():
+        return model.eval()(torch.from_numpy(NOISE[0])[None]).logits
+
+
+def change(folder: Path, config: dict[str, Any]) -> None:
+    """Write another configuration into a folder."""
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_every_edit_is_tried_here() -> None:
+    """An edit that is added later stands in the table above."""
+    from greenbench.models.edits import KINDS
+
+    assert {kind.edit for kind in KINDS} == {*EDITS}
+
+
+def test_a_folder_with_an_edit_reopens_as_it_was(edited: tuple[Any, Path], plain: Path) -> None:
+    """All tensors and logits are those that were saved; the edit is stated once, with the type that it changes."""
+    model, folder = edited
+    again = load(folder).model
+    ours, theirs = again.state_dict(), model.state_dict()
+    assert list(ours) == list(theirs)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert torch.equal(logits(again), logits(model))
+    assert not torch.equal(logits(again), logits(load(plain).model))
+    assert type(again) is type(load(plain).model)
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["model_type"], config["greenbench"]["base"]) == ("greenbench-wav2vec2", "wav2vec2")
+    assert len(config["greenbench"]["edits"]) == 1
+    assert Wav2Vec2(model=str(folder)).outline() == Outline("wav2vec2", 2, "fp32")
+
+
+def test_an_edited_folder_is_edited_further(edited: tuple[Any, Path], tmp_path: Path) -> None:
+    """It loses a layer and uneven neurons, and reopens with the heads, layers and widths that are left."""
+    from greenbench.compress import LayerDrop
+
+    model, extractor, tokenizer = Wav2Vec2(model=str(edited[1])).open()
+    shorter = LayerDrop(keep=1, select="last_k")(model)
+    again = load(save(shorter, extractor, tokenizer, tmp_path / "again")).model
+    assert torch.equal(logits(again), logits(shorter))
+
+
+def test_a_copy_is_independent(edited: tuple[Any, Path]) -> None:
+    """What is done to a copy does not reach the model, and both read alike before."""
+    model, _ = edited
+    before, other = logits(model), copy.deepcopy(model)
+    assert torch.equal(logits(other), before)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter.zero_()
+    assert torch.equal(logits(model), before)
+
+
+def test_hidden_states_keep_their_number(edited: tuple[Any, Path], plain: Path) -> None:
+    """There is a state before each layer and one after the last, of the rate that the convolutions say."""
+    with torch.no_grad():
+        shapes = [
+            [tuple(state.shape) for state in model(torch.from_numpy(NOISE[0])[None], output_hidden_states=True)[1]]
+            for model in (edited[0].eval(), load(plain).model)
+        ]
+    assert shapes[0] == shapes[1]
+    assert len(shapes[0]) == 3
+
+
+def test_plain_transformers_refuses_it_by_name(edited: tuple[Any, Path]) -> None:
+    """No program loads it with random weights where it does not know the structure."""
+    from transformers import AutoModelForCTC
+
+    with pytest.raises(ValueError, match="greenbench-wav2vec2"):
+        AutoModelForCTC.from_pretrained(edited[1])
+
+
+def test_other_precisions_chain_on(edited: tuple[Any, Path]) -> None:
+    """Int8 and halves take it as it is: they answer, do the same work and are smaller."""
+    whole = load(edited[1])
+    for build in ("int8-dynamic", "bf16"):
+        built = load(edited[1], build)
+        assert all(isinstance(text, str) for text in built(NOISE))
+        assert built.footprint.macs(20_000) == whole.footprint.macs(20_000) > 0
+        assert built.footprint.model_bytes < whole.footprint.model_bytes
+
+
+@pytest.mark.parametrize(
+    ("build", "package", "same"),
+    [("onnx", "onnxruntime", True), ("onnx-int8", "onnxruntime", False), ("openvino", "openvino", True),
+     ({"use": "openvino-int8", "n_calibration": 2}, "openvino", False)],
+)  # fmt: skip
+@pytest.mark.slow
+def test_engines_take_it(edited: tuple[Any, Path], build: Any, package: str, same: bool) -> None:
+    """An engine in float32 reads what torch reads, at every length; one in integers answers. Both count its work."""
+    pytest.importorskip(package, reason="not installed")
+    whole, exported = load(edited[1]), load(edited[1], build)
+    clips = [NOISE[0][:n] for n in (3_000, 12_345, 16_000, 16_320, 16_640, 20_000)]
+    texts = [exported([clip])[0] for clip in clips]
+    assert not same or texts == [whole([clip])[0] for clip in clips]
+    assert exported.footprint.n_params == whole.footprint.n_params
+    assert exported.footprint.macs(50_000) == pytest.approx(whole.footprint.macs(50_000), rel=1e-6)
+
+
+def damaged(of: tuple[Any, Path], to: Path, value: Any) -> Path:
+    """Return a copy of an edited folder with something else under ``greenbench``."""
+    folder = shutil.copytree(of[1], to / "damaged")
+    change(folder, json.loads((folder / "config.json").read_text()) | {"greenbench": value})
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("nonsense", "greenbench: "),
+        ({"form": 1, "base": "wav2vec2", "edits": [{"edit": "wings"}]}, r"edits\.0"),
+        ({"form": 1, "base": "wav2vec2", "edits": []}, "edits"),
+        ({"form": 2, "base": "wav2vec2", "edits": [{"edit": "wings"}]}, "form"),
+    ],
+)
+def test_a_damaged_list_is_one_line(edited: tuple[Any, Path], tmp_path: Path, value: Any, says: str) -> None:
+    """What is no list of edits is refused before anything is loaded, with its place in the file."""
+    folder = damaged(edited, tmp_path, value)
+    with pytest.raises(
+        MissingError, match=rf"config\.json: greenbench: .*{says.removeprefix('greenbench: ')}"
+    ) as caught:
+        build_variant(VariantEntry(use="wav2vec2", model=str(folder))).check()
+    assert "\n" not in str(caught.value)
+
+
+def test_edits_of_another_type_are_one_line(edited: tuple[Any, Path], tmp_path: Path) -> None:
+    """A base that is no CTC model is refused as any other model of that type."""
+    config = json.loads((edited[1] / "config.json").read_text())
+    folder = damaged(edited, tmp_path, config["greenbench"] | {"base": "bert"})
+    with pytest.raises(InputError, match="is of the type 'bert'"):
+        folders.check("mine", folder)
+
+
+def test_weights_without_a_place_are_one_line(edited: tuple[Any, Path], tmp_path: Path) -> None:
+    """A folder with weights that its structure does not have, or without some that it has, is damaged."""
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(edited[1], tmp_path / "damaged")
+    tensors = load_file(folder / "model.safetensors")
+    save_file(tensors | {"more": torch.zeros(2)}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(MissingError, match="no place for more .* damaged"):
+        load(folder)
+    del tensors["wav2vec2.encoder.layers.1.attention.k_proj.weight"]
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(MissingError, match=r"no weights for wav2vec2\.encoder\.layers\.1\.attention\.k_proj\.weight"):
+        load(folder)
+
+
+def test_heads_of_other_layers_are_one_line(edited: tuple[Any, Path], tmp_path: Path) -> None:
+    """A list of heads for more layers than there are does not fit, and says so."""
+    value = {"form": 1, "base": "wav2vec2", "edits": [{"edit": "heads", "number": [2, 2, 2], "size": [6, 6, 6]}]}
+    with pytest.raises(MissingError, match="heads: 3 numbers and 3 sizes for 2 attention layers") as caught:
+        load(damaged(edited, tmp_path, value))
+    assert "\n" not in str(caught.value)
+
+
+def test_random_weights_have_the_edits_of_their_configuration(edited: tuple[Any, Path]) -> None:
+    """A configuration with edits gives a model of that shape, whose speed and work can be measured."""
+    random = Wav2Vec2(config=str(edited[1]), weights="random")
+    model, *_ = random.open()
+    assert {name: t.shape for name, t in model.state_dict().items()} == {
+        name: t.shape for name, t in edited[0].state_dict().items()
+    }
+    check([], random.outline(), [])
