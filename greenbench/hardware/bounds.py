@@ -28,6 +28,7 @@ BOUNDS = {
     "package": Bound(0.01, 1000, 0.001, "CPU package", "the largest are rated 500 W, and bursts are under twice that"),
     "dram": Bound(0.001, 500, 0.001, "memory of a CPU package", "24 modules of at most 20 W"),
     "gpu": Bound(0.1, 2000, 0.1, "GPU board", "the largest are rated 1,400 W"),
+    "module": Bound(0.01, 500, 0.1, "module", "the largest is rated 130 W, and its kit's adapter 240 W"),
     "rail": Bound(0.01, 20_000, 0.1, "input rail", "it may feed a whole server, see system"),
     "battery": Bound(0.01, 500, 0.1, "battery", "laptops' chargers end at 330 W, and batteries give less"),
     "system": Bound(0.01, 20_000, 0.1, "machine", "the largest single servers, with eight GPU boards, are rated 15 kW"),
@@ -37,6 +38,12 @@ BOUNDS = {
 DOMAINS = {"cpu": "package", "dram": "dram", "gpu": "gpu"}
 """Part of an energy total -> domain; the system's depends on its source."""
 
+MODULE_INPUTS = ("VDD_IN", "POM_5V_IN")
+"""Labels of the input rail of NVIDIA's modules (Jetson)."""
+
+BURST = 2
+"""For a moment, what is rated may draw so many times its rating."""
+
 SYSTEM_DOMAINS = {"battery": "battery", "hwmon": "rail"}
 """Source of the system's joules -> domain; any other is a meter outside."""
 
@@ -44,6 +51,11 @@ SYSTEM_DOMAINS = {"battery": "battery", "hwmon": "rail"}
 def domain_of(part: str, source: str | None) -> str:
     """Return the domain of a part of an energy total (``cpu dram gpu system``) that was read from ``source``."""
     return DOMAINS.get(part) or SYSTEM_DOMAINS.get(source or "", "system")
+
+
+def domain_of_sensor(name: str, domain: str) -> str:
+    """Return the domain of a value in samples (``hwmon.VDD_IN.power_w``): that given, or a narrower one."""
+    return "module" if name.partition(".")[2].rpartition(".")[0] in MODULE_INPUTS else domain
 
 
 def implausible(domain: str, joules: float, seconds: float, n_units: int = 1, may_rest: bool = False) -> str | None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import ClassVar
 
-from greenbench.hardware.bounds import implausible
+from greenbench.hardware.bounds import BURST, implausible
 from greenbench.hardware.gpus import SAMPLED, GpuBoard, explain, in_use, polled_boards
 from greenbench.plugins import Quantity, Reading, SampledPower
+from greenbench.plugins.meters import FULL_SCALE, POWER
 from greenbench.plugins.traces import Sample, Trace, inside
 
 UPDATE_S = 0.1
@@ -26,8 +27,8 @@ lags by up to a second."""
 MAX_FACTOR = 3.0
 """The largest ratio between the mean power by the counter and by the sensor that both can show of the same board."""
 
-COUNTER, POWER = "energy_mj", "power_w"
-"""What samples hold of a board."""
+COUNTER = "energy_mj"
+"""What samples call a board's energy."""
 
 Read = tuple[float, float, Sample]
 """The times before and after a sample's read, and the sample."""
@@ -77,10 +78,10 @@ class Nvml:
 
     def sample(self) -> dict[str, float]:
         """Return the power in W and the energy counter in mJ of every visible board that has them."""
-        seen: dict[str, float | None] = {board.sampled(POWER): _power_w(board) for board in polled_boards()}
+        powers = [(board, watts) for board in polled_boards() if (watts := _power_w(board)) is not None]
+        seen = {board.sampled(POWER if _can_be(board, watts) else FULL_SCALE): watts for board, watts in powers}
         counted = {board.sampled(COUNTER): _read_mj([board]) for board in polled_boards()}
-        seen |= {name: mj[0] for name, mj in counted.items() if mj is not None}
-        return {name: value for name, value in seen.items() if value is not None}
+        return seen | {name: mj[0] for name, mj in counted.items() if mj is not None}
 
 
 def is_counter(name: str) -> bool:
@@ -196,6 +197,16 @@ def _power_w(board: GpuBoard) -> float | None:
         with suppress(pynvml.NVMLError):
             milliwatts = pynvml.nvmlDeviceGetPowerUsage(board.handle)
     return None if milliwatts is None else milliwatts / 1e3
+
+
+def _can_be(board: GpuBoard, watts: float) -> bool:
+    """Say whether a board can draw so much, by what it is rated: a sensor that is stuck at its end shows more."""
+    import pynvml
+
+    rated_mw = 0
+    with suppress(pynvml.NVMLError):
+        rated_mw = pynvml.nvmlDeviceGetPowerManagementDefaultLimit(board.handle)
+    return rated_mw == 0 or watts < BURST * rated_mw / 1e3
 
 
 def _instant_mw(board: GpuBoard) -> int | None:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from greenbench.hardware.bounds import domain_of, implausible, impossible_w
+from greenbench.hardware.bounds import domain_of, domain_of_sensor, implausible, impossible_w
 from greenbench.plugins import Quantity, Reading, SampledPower
+from greenbench.plugins.meters import FULL_SCALE, POWER
 from greenbench.plugins.traces import Sample, Trace, series
 from greenbench.statistics.integration import Numbers, energy_j
 
@@ -57,7 +58,9 @@ def _joules(
         times, watts = series(samples, name)
         joules, why = energy_j(times, watts, *window, trace.max_gap_s)
         inside = watts[(times >= window[0]) & (times <= window[1])]
-        why = why or _impossible(watts, inside, domain) or implausible(domain, joules or 0.0, window[1] - window[0])
+        of = domain_of_sensor(name, domain)
+        why = _at_full_scale(samples, name) or why or _impossible(watts, inside, of)
+        why = why or implausible(of, joules or 0.0, window[1] - window[0])
         if joules is None or why:
             return None, f"{name}: {why}"
         total_j += joules
@@ -66,6 +69,15 @@ def _joules(
     # A sensor that is slower than the poller repeats its values: the note says how many are different.
     summary = f"{'only ' if n_samples < FEW else ''}{n_samples} samples in the window, {n_levels} different values"
     return total_j, f"{power.note}, {summary}" if power.note else summary
+
+
+def _at_full_scale(samples: Sequence[Sample], power: str) -> str | None:
+    """Say that a sensor was at the end of its range, where it no longer measures, or return None."""
+    _, watts = series(samples, power.removesuffix(POWER) + FULL_SCALE)
+    if not len(watts):
+        return None
+    where = f"it is at the end of its range ({watts[0]:,.6g} W) in {len(watts)} of {len(samples)} samples"
+    return f"{where}: the power is beyond what it can show, or it is faulty"
 
 
 def _computes(reading: Reading) -> bool:

@@ -12,6 +12,11 @@ METHODS: tuple[Origin, ...] = get_args(Origin)
 """How a value was obtained, the most reliable first: a combination of two is as weak as the weaker one."""
 
 
+POWER, FULL_SCALE = "power_w", "full_scale_w"
+"""How the names of powers in samples end, and those of readings at the end of a sensor's range: such a reading, in W,
+stands in place of the power, of which it says that it was no less."""
+
+
 @dataclass(frozen=True)
 class Quantity:
     """One measured value with its origin.
@@ -36,7 +41,7 @@ class SampledPower:
     """A power without an energy counter: its joules are integrated from the poller's samples.
 
     Attributes:
-        names: of the values in W in the meter's ``sample``; their sum is the power.
+        names: of the values in W in the meter's ``sample``, which end in ``POWER``; their sum is the power.
         source: of the quantity.
         note: what else a reader must know.
         shared: as of the quantity.

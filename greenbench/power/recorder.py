@@ -12,6 +12,7 @@ from greenbench.errors import GreenbenchError, InputError, StoreError
 from greenbench.files import readback
 from greenbench.hardware.bounds import impossible_w
 from greenbench.plugins import Meter, Polled
+from greenbench.plugins.meters import POWER
 from greenbench.power import log
 
 Ask = Callable[[], float]
@@ -45,7 +46,7 @@ def meter(name: str, options: Mapping[str, Any]) -> Ask:
         raise SilentError(f"{name}: {reason}")
 
     def ask() -> float:
-        watts = list(source.sample().values())
+        watts = [value for name, value in source.sample().items() if name.endswith(f".{POWER}")]
         if not watts:
             raise ValueError(source.unavailable() or "it gives no power this moment")
         return float(watts[0])

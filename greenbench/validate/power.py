@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from greenbench.hardware.bounds import BOUNDS, domain_of, implausible, impossible_w
+from greenbench.hardware.bounds import BOUNDS, domain_of, domain_of_sensor, implausible, impossible_w
 from greenbench.meters import energy
+from greenbench.plugins import meters
 from greenbench.results import store
 from greenbench.results.record import key_of
 from greenbench.validate.evidence import Check, Evidence, Row
@@ -59,7 +60,10 @@ def _samples_can_be(row: Row, evidence: Evidence) -> Iterator[str]:
 def _impossible(sample: Mapping[str, Any], prefix: str, domain: str) -> str | None:
     """Say which power of a source in a sample cannot be, or return None."""
     for name, watts in sample.items():
-        if name.startswith(prefix) and name.endswith(".power_w") and (why := impossible_w(domain, watts)):
+        quantity = name.rpartition(".")[2] if name.startswith(prefix) else None
+        if quantity == meters.FULL_SCALE:
+            return f"{name}, {watts:,.6g} W: the sensor is at the end of its range"
+        if quantity == meters.POWER and (why := impossible_w(domain_of_sensor(name, domain), watts)):
             return f"{name}, {why}"
     return None
 

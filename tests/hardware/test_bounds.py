@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from greenbench.hardware.bounds import BOUNDS, domain_of, implausible, impossible_w
+from greenbench.hardware.bounds import BOUNDS, domain_of, domain_of_sensor, implausible, impossible_w
 
-RATED_W = {"package": 500, "dram": 480, "gpu": 1400, "rail": 15_000, "battery": 330, "system": 15_000}
-"""The largest of 2025: EPYC 9965 and Xeon 6980P, 24 DIMMs, GB300, DGX B300, chargers of mobile workstations."""
+RATED_W = {"package": 500, "dram": 480, "gpu": 1400, "module": 130, "rail": 15_000, "battery": 330, "system": 15_000}
+"""The largest of 2025: EPYC 9965 and Xeon 6980P, 24 DIMMs, GB300, Jetson Thor, DGX B300, chargers of workstations."""
 
 
 @pytest.mark.parametrize("domain", BOUNDS)
@@ -61,13 +61,20 @@ def test_every_part_has_a_domain(part: str, source: str | None, domain: str) -> 
     assert domain_of(part, source) == domain
 
 
+def test_what_feeds_a_module_is_bound_by_the_module() -> None:
+    """The input of a Jetson draws less than a server: its label is in the name of its samples."""
+    assert domain_of_sensor("hwmon.VDD_IN.power_w", "rail") == "module"
+    assert domain_of_sensor("hwmon.ina226/power1.power_w", "rail") == "rail"
+    assert impossible_w("module", 1073.2) is not None
+
+
 def test_the_page_on_measurement_has_the_table() -> None:
     """What the page says of each domain is what the code holds joules to."""
     page = (Path(__file__).parents[2] / "docs" / "explanation" / "measurement.md").read_text(encoding="utf-8")
     lines = [line for line in page.splitlines() if line.startswith("| ") and line.count("|") == 5]
     stated = {name: cells for _, name, *cells, _ in ([cell.strip() for cell in line.split("|")] for line in lines)}
     names = {"CPU package": "package", "memory of a package": "dram", "GPU board": "gpu", "battery": "battery",
-             "machine, input rail": "system"}  # fmt: skip
+             "module": "module", "machine, input rail": "system"}  # fmt: skip
     factor = {"mW": 1e-3, "W": 1.0, "kW": 1e3}
     for name, domain in names.items():
         for said, bound in zip(stated[name], (BOUNDS[domain].lowest_w, BOUNDS[domain].highest_w), strict=False):

@@ -1,6 +1,7 @@
 """The power at a board's input, and none of the rails inside it, becomes the energy of the whole machine."""
 
 import json
+import re
 
 import pytest
 
@@ -9,6 +10,8 @@ from greenbench.meters import measure
 from greenbench.meters.hwmon import Hwmon
 from greenbench.plugins import Polled, Reading
 from greenbench.plugins.traces import Trace
+from greenbench.power import recorder
+from greenbench.power.recorder import SilentError
 
 ORIN_NX = {
     "name": "ina3221",
@@ -77,6 +80,68 @@ def test_a_sensor_that_cannot_be_read_is_a_reason(tmp_path):
     (root / "hwmon0" / "curr1_input").write_text("rubbish")
     assert "VDD_IN cannot be read" in Hwmon(root).unavailable()
     assert "rubbish" in Hwmon(root).unavailable()
+
+
+FULL = ORIN_NX | {"in1_input": 32_760, "curr1_input": 32_760, "shunt1_resistor": 5_000}
+INA226 = {"name": "ina226", "power1_label": "VIN", "power1_input": 300_000_000, "shunt_resistor": 10_000}
+
+
+@pytest.mark.parametrize(
+    ("chip", "rail", "name"),
+    [
+        (FULL, None, "VDD_IN"),
+        (FULL | {"curr1_input": 500}, None, "VDD_IN"),
+        (FULL | {"in1_input": 19_000}, None, "VDD_IN"),
+        (FULL | {"in1_input": 19_000, "curr1_input": -32_760}, None, "VDD_IN"),
+        (INA226 | {"power1_input": 335_600_000}, "VIN", "VIN"),
+        (METER | {"power1_rated_max": 12_000_000}, "ina226/power1", "ina226/power1"),
+    ],
+)
+def test_a_sensor_at_the_end_of_its_range_gives_no_power(tmp_path, chip, rail, name):
+    """The highest bus or shunt voltage of an INA3221, or twice what a sensor is rated for, is refused by its name."""
+    meter = Hwmon(tree(tmp_path / "hwmon", chip), rail)
+    assert list(meter.sample()) == [f"hwmon.{name}.full_scale_w"]
+    assert f"{name} is at the end of its range" in meter.unavailable()
+    with pytest.raises(SilentError, match="is at the end of its range"):
+        recorder.meter("hwmon", {"root": str(tmp_path / "hwmon"), "rail": rail})
+
+
+@pytest.mark.parametrize(
+    ("chip", "rail", "watts"),
+    [
+        (FULL | {"in1_input": 19_000, "curr1_input": 32_759}, None, 622.421),
+        (FULL | {"in1_input": 19_000, "shunt1_resistor": 0}, None, 622.44),
+        (INA226, "VIN", 300.0),
+        (METER | {"power1_rated_max": 24_000_000}, "ina226/power1", 24.5),
+    ],
+)
+def test_a_reading_within_its_range_is_a_power(tmp_path, chip, rail, watts):
+    """One step below the end, of a shunt that is not known, or a burst above the rating."""
+    assert list(Hwmon(tree(tmp_path / "hwmon", chip), rail).sample().values()) == [pytest.approx(watts)]
+
+
+@pytest.mark.parametrize(
+    ("samples", "why"),
+    [
+        ({50: {"hwmon.VDD_IN.full_scale_w": 1073.2}}, r"at the end of its range \(1,073.2 W\) in 1 of 2"),
+        ({t: {"hwmon.VDD_IN.full_scale_w": 1073.2} for t in range(100)}, "at the end of its range"),
+        ({t: {"hwmon.VDD_IN.power_w": 1073.2} for t in range(100)}, "more than a module"),
+    ],
+)
+def test_a_window_with_a_reading_at_the_end_has_no_joules(tmp_path, monkeypatch, samples, why):
+    """Whether one sample is at the end or all are, and where only the watts show it: None, with the rail."""
+    root, path = tree(tmp_path / "hwmon", ORIN_NX), tmp_path / "power.jsonl"
+    lines = [{"t_s": t / 10, **samples.get(t, {"hwmon.VDD_IN.power_w": 10.0})} for t in range(100)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    seconds = iter([4.0, 6.0])
+    monkeypatch.setattr(meters.time, "perf_counter", lambda: next(seconds))
+    reading = Reading(trace=Trace(path))
+    with measure([Hwmon(root)], reading):
+        pass
+    quantity = reading.quantities["energy_system_j"]
+    assert quantity.value is None
+    assert quantity.note.startswith("hwmon.VDD_IN.power_w: ")
+    assert re.search(why, quantity.note)
 
 
 def test_the_suite_names_the_rail(tmp_path):

@@ -247,6 +247,15 @@ def test_every_visible_board_is_sampled(driver, monkeypatch):
     assert Nvml().sample() == {"nvml.0.energy_mj": 1000}
 
 
+def test_power_beyond_what_a_board_can_draw_is_none(driver):
+    """A sensor that shows twice the default limit of 250 W, or more, is at its end; what a board bursts to is power."""
+    driver.set(0, mw=500_000)
+    driver.set(1, mw=499_000)
+    seen = Nvml().sample()
+    assert (seen["nvml.0.full_scale_w"], seen["nvml.1.power_w"]) == (500.0, 499.0)
+    assert "nvml.0.power_w" not in seen
+
+
 def test_joules_that_rest_on_samples_need_a_faster_pace(driver):
     """The poller goes at half the driver's update where a board has no counter, and at its own pace elsewhere."""
     assert Nvml().period_s is None

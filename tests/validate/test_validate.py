@@ -332,7 +332,10 @@ def test_two_packages_draw_what_one_cannot(copy: Path) -> None:
     assert found(copy) == []
 
 
-@pytest.mark.parametrize(("watts", "told"), [(-41.0, "is the clamp reversed?"), (42e6, "is the unit right?")])
+@pytest.mark.parametrize(
+    ("watts", "told"),
+    [(-41.0, "is the clamp reversed?"), (42e6, "is the unit right?"), (1073.2, "more than a module (500 W) can draw")],
+)
 def test_sampled_joules_stand_on_possible_samples(watts: float, told: str, copy: Path) -> None:
     """One sample in a window that no rail can have is an error of the row whose joules it is part of."""
     edges = next(row for row in store.read_rows(copy / store.WINDOWS) if row["kind"] == "window")
