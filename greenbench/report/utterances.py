@@ -15,8 +15,9 @@ from greenbench.report.data import short
 from greenbench.results.comparability import primary
 from greenbench.results.record import CELL
 from greenbench.results.store import Row
-from greenbench.text.alignment import Pair, align
-from greenbench.text.wer import Counts
+from greenbench.text.alignment import Pair, align, align_characters
+from greenbench.text.characters import unsegmented, writes_no_spaces
+from greenbench.text.wer import Counts, count_chars, count_words
 
 SHARES = (0, 1, 2, 5, *range(10, 100, 10), 95, 98, 99, 100)
 """The percentiles that stand for a cell's latencies, however many utterances it has."""
@@ -25,7 +26,7 @@ N_GROUPS = 20
 """Speakers of a data set that are shown by themselves: those with most words; the others are one group."""
 
 N_WORST, N_DATASETS, N_HYPOTHESES = 8, 6, 6
-"""Utterances of a data set whose words are shown, data sets, and different texts of an utterance."""
+"""Utterances of a data set whose texts are shown, data sets, and different texts of an utterance."""
 
 _LENGTHS = ("shortest quarter", "second quarter", "third quarter", "longest quarter")
 
@@ -60,21 +61,33 @@ class CellTexts:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A text that one or several variants wrote for an utterance: their names, lines of the summary, and its words."""
+    """A text that one or several variants wrote for an utterance.
+
+    Attributes:
+        variants: their names.
+        lines: their lines of the summary.
+        steps: the alignment of the text with the reference: words, or runs of characters.
+        between: what stands between two steps: a space, or nothing.
+    """
 
     variants: tuple[str, ...]
     lines: tuple[int, ...]
-    words: tuple[Pair, ...]
+    steps: tuple[Pair, ...]
+    between: str
 
 
 @dataclass(frozen=True)
 class WorstUtterance:
-    """An utterance with errors, with every different text; ``n_errors`` is their sum over the variants."""
+    """An utterance with errors, with every different text; ``n_errors`` is their sum over the variants.
+
+    ``unit`` says of what the errors are, ``word`` or ``character``: its data set is judged by these.
+    """
 
     id: str
     speaker: str | None
     audio_s: float | None
     n_errors: int
+    unit: str
     hypotheses: tuple[Hypothesis, ...]
     n_more: int
 
@@ -173,7 +186,7 @@ def worst(cells: Sequence[CellTexts]) -> list[tuple[str, bool, list[WorstUtteran
     """Return of each data set the utterances with the most errors, over one cell of each variant.
 
     Returns:
-        Name of the data set, whether its words are as the normaliser left them, and the utterances, worst first.
+        Name of the data set, whether its texts are as the normaliser left them, and the utterances, worst first.
     """
     sets = defaultdict[str, dict[str, CellTexts]](dict)
     for cell in cells:
@@ -202,22 +215,35 @@ def _texts(cell: CellTexts) -> Iterable[tuple[Row, str, str, int]]:
         errors = [counts.edits for counts in cell.counts]
         return zip(cell.rows, counted.references, counted.hypotheses, errors, strict=True)
     pairs = [(row, str(row["reference"]), str(row["hypothesis"])) for row in cell.rows]
-    return [(*pair, sum(step.kind != "correct" for step in _aligned(*pair[1:]))) for pair in pairs]
+    count = count_words if cell.rate == RATES[0] else _count_characters
+    return [(*pair, count(_spaced(pair[1]), _spaced(pair[2])).edits) for pair in pairs]
+
+
+def _count_characters(reference: str, hypothesis: str) -> Counts:
+    return count_chars(unsegmented(reference), unsegmented(hypothesis))
+
+
+def _spaced(text: str) -> str:
+    return " ".join(text.split())
 
 
 @lru_cache(maxsize=2**14)
-def _aligned(reference: str, hypothesis: str) -> tuple[Pair, ...]:
-    return tuple(align(reference.split(), hypothesis.split()))
+def _aligned(reference: str, hypothesis: str, rate: str) -> tuple[tuple[Pair, ...], str]:
+    """Align the words of two texts, or their characters where these decide, or words cannot be seen."""
+    if rate == RATES[0] and not writes_no_spaces(reference):
+        return tuple(align(reference.split(), hypothesis.split())), " "
+    return tuple(align_characters(unsegmented(_spaced(reference)), unsegmented(_spaced(hypothesis)))), ""
 
 
 def _utterance(name: str, n_errors: int, texts: Sequence[tuple[CellTexts, Row, str, str, int]]) -> WorstUtterance:
-    different = defaultdict[tuple[str, str], list[CellTexts]](list)
+    different = defaultdict[tuple[str, str, str], list[CellTexts]](list)
     for cell, _, reference, hypothesis, _ in texts:
-        different[reference, hypothesis].append(cell)
+        different[reference, hypothesis, cell.rate].append(cell)
     hypotheses = [
-        Hypothesis(tuple(cell.variant for cell in of), tuple(cell.line for cell in of), _aligned(*pair))
+        Hypothesis(tuple(cell.variant for cell in of), tuple(cell.line for cell in of), *_aligned(*pair))
         for pair, of in list(different.items())[:N_HYPOTHESES]
     ]
-    row = texts[0][1]
+    first, row = texts[0][:2]
+    unit = "word" if first.rate == RATES[0] else "character"
     audio_s, n_more = row.get("audio_s"), len(different) - len(hypotheses)
-    return WorstUtterance(name, row.get("speaker"), audio_s, n_errors, tuple(hypotheses), n_more)
+    return WorstUtterance(name, row.get("speaker"), audio_s, n_errors, unit, tuple(hypotheses), n_more)

@@ -47,6 +47,35 @@ def align(reference: Sequence[str], hypothesis: Sequence[str]) -> list[Pair]:
     return pairs[::-1]
 
 
+def align_characters(reference: str, hypothesis: str) -> list[Pair]:
+    """Align two texts character by character with the fewest edits, as CER counts them.
+
+    Args:
+        reference: the text of one utterance, without spaces around it.
+        hypothesis: the recogniser's text.
+
+    Returns:
+        The runs of one kind in the order of speech, each as a pair of texts of equal length, or one text.
+    """
+    import jiwer
+
+    (runs,) = jiwer.process_characters(reference, hypothesis).alignments
+    return [
+        Pair(
+            reference[run.ref_start_idx : run.ref_end_idx] or None,
+            hypothesis[run.hyp_start_idx : run.hyp_end_idx] or None,
+            _KINDS[run.type],
+        )
+        for run in runs
+    ]
+
+
+_KINDS: dict[str, EditKind] = {
+    "equal": "correct", "substitute": "substitution", "delete": "deletion", "insert": "insertion",
+}  # fmt: skip
+"""jiwer's words for the kinds."""
+
+
 def _costs(reference: Sequence[str], hypothesis: Sequence[str]) -> npt.NDArray[np.int32]:
     """Return the least cost of aligning every prefix of one text with every prefix of the other."""
     number = {word: index for index, word in enumerate({*reference, *hypothesis})}

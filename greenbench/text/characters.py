@@ -41,6 +41,8 @@ _WITHOUT_SPACES = (
 """Thai, Lao, Tibetan, Myanmar, Khmer, Chinese and Japanese by Unicode's blocks, written out: their words have no spaces
 between them. Korean has."""
 
+_UNSPACED_LETTER = re.compile(_WITHOUT_SPACES)
+
 _SEGMENTING = re.compile(f"(?<={_WITHOUT_SPACES}) +| +(?={_WITHOUT_SPACES})")
 """A space next to such a character, which a segmenter or a normaliser put there."""
 
@@ -58,6 +60,12 @@ def as_read(text: str) -> str:
 def unsegmented(text: str) -> str:
     """Return a text without the spaces next to characters of scripts that write none, which are no characters of it."""
     return text if text.isascii() else _SEGMENTING.sub("", text)
+
+
+def writes_no_spaces(text: str) -> bool:
+    """Say whether most of a text's letters are of scripts that write no spaces, so that words cannot be seen in it."""
+    n_letters = sum(map(str.isalpha, text))
+    return not text.isascii() and 2 * len(_UNSPACED_LETTER.findall(text)) > n_letters
 
 
 def holds_invisible(text: str) -> bool:

@@ -18,11 +18,11 @@ SAID = ["one two three", "four five", "six seven eight nine", "ten"]
 def cells(written: Callable[..., Path]) -> Callable[..., list[report_utterances.CellTexts]]:
     """Two variants that heard given texts of ``SAID``, by two speakers, with rows that agree."""
 
-    def build(a: list[str], b: list[str], **changes: Any) -> list[report_utterances.CellTexts]:
+    def build(a: list[str], b: list[str], said: list[str] = SAID, **changes: Any) -> list[report_utterances.CellTexts]:
         how = scorers.create("none")
         rows, texts = [], []
         for variant, written_down in (("a", a), ("b", b)):
-            pairs = [(r, h, f"s{i % 2}") for i, (r, h) in enumerate(zip(SAID, written_down, strict=True))]
+            pairs = [(r, h, f"s{i % 2}") for i, (r, h) in enumerate(zip(said, written_down, strict=True))]
             metrics = {k: v for k, v in scorers.accuracy(pairs, how)[0].items() if v is not None}
             origin = {"normalizer": how.normalizer, "scorer": how.scorer}
             rows.append({**metrics, **origin, "variant": variant, **changes})
@@ -63,9 +63,40 @@ def test_the_worst_utterance_comes_first_word_by_word(cells: Callable[..., list[
     assert [(said.id, said.n_errors) for said in utterances] == [("u2", 3), ("u0", 2)]
     (both,) = utterances[1].hypotheses
     assert both.variants == ("a", "b")
-    assert [(step.kind, step.reference) for step in both.words] == [
+    assert [(step.kind, step.reference) for step in both.steps] == [
         ("correct", "one"), ("correct", "two"), ("deletion", "three")
     ]  # fmt: skip
+
+
+JAPANESE = ["今日は 雨です", "四つ 五つ"]
+
+
+@pytest.mark.parametrize(
+    ("said", "heard", "changes", "n_errors", "unit"),
+    [
+        (["one two"], ["one too"], {"primary": "cer"}, 1, "character"),
+        (JAPANESE, ["今日は 雪です", JAPANESE[1]], {"primary": "cer"}, 1, "character"),
+        (JAPANESE, ["今日は 雪です", JAPANESE[1]], {"primary": "cer", "scorer": "from-tomorrow@1"}, 1, "character"),
+        (JAPANESE, ["今日は 雪です", JAPANESE[1]], {}, 1, "word"),
+    ],
+)
+def test_where_characters_decide_they_are_shown(
+    cells: Callable[..., list[report_utterances.CellTexts]],
+    said: list[str],
+    heard: list[str],
+    changes: dict[str, Any],
+    n_errors: int,
+    unit: str,
+) -> None:
+    """The one character that differs is marked, as CER counts it; so it is where no spaces are written."""
+    ((_, _, (worst,)),) = report_utterances.worst(cells(heard, said, said, **changes))
+    (wrong,) = (text for text in worst.hypotheses if text.variants == ("a",))
+    edits = [(step.reference, step.hypothesis) for step in wrong.steps if step.kind != "correct"]
+    assert edits == [("雨", "雪") if said is JAPANESE else ("w", "o")]
+    assert (worst.n_errors, worst.unit, wrong.between) == (n_errors, unit, "")
+    assert "".join(step.hypothesis or "" for step in wrong.steps) == heard[0].replace(
+        " ", "" if said is JAPANESE else " "
+    )
 
 
 def test_texts_that_cannot_be_counted_are_shown_as_written(

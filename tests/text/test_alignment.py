@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 
-from greenbench.text.alignment import GAP, SUBSTITUTION, Pair, align
+from greenbench.text import wer
+from greenbench.text.alignment import GAP, SUBSTITUTION, Pair, align, align_characters
 from greenbench.text.wer import score
 
 texts = st.lists(st.sampled_from("abcd"), max_size=9)
@@ -108,3 +109,15 @@ def test_long_texts_are_aligned_too() -> None:
     pairs = align(reference, hypothesis)
     assert [pair.reference for pair in pairs if pair.kind == "deletion"] == reference[::10]
     assert len(pairs) == 3000
+
+
+@given(st.text("abあ ", max_size=9), st.text("abあ ", max_size=9))
+def test_characters_are_aligned_with_as_many_edits_as_cer_counts(reference: str, hypothesis: str) -> None:
+    """The runs spell both texts, and the characters that differ are those that CER counts."""
+    reference, hypothesis = reference.strip(), hypothesis.strip()
+    runs = align_characters(reference, hypothesis)
+    assert "".join(run.reference or "" for run in runs) == reference
+    assert "".join(run.hypothesis or "" for run in runs) == hypothesis
+    assert all(run.reference == run.hypothesis for run in runs if run.kind == "correct")
+    n_edits = sum(len(run.reference or run.hypothesis or "") for run in runs if run.kind != "correct")
+    assert n_edits == wer.count_chars(reference, hypothesis).edits
