@@ -165,5 +165,6 @@ def print_training(event: "Event") -> None:
             echo(f"    {text}", err=True)
         case TrainingLogged(row):
             numbers = {name: value for name, value in row.items() if isinstance(value, float) and name != "best_wer"}
-            figures = ", ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+            origin = {"energy_j": f" ({row['energy_method']})"} if row.get("energy_method") else {}
+            figures = ", ".join(f"{name} {value:.4g}{origin.get(name, '')}" for name, value in numbers.items())
             echo(f"    step {row['step']}: {figures}", err=True)

@@ -14,7 +14,6 @@ from greenbench.metrics import METRICS
 from greenbench.provenance import as_text
 from greenbench.report import terminal
 from greenbench.results import comparability
-from greenbench.results.flags import ESTIMATED
 
 TASK = {"type": "automatic-speech-recognition", "name": "Automatic Speech Recognition"}
 
@@ -78,7 +77,7 @@ def _named(line: Mapping[Any, Any], name: str) -> str:
         return f"{METRICS[name].label} % ({at})"
     if name != ENERGY:
         return f"{METRICS[name].label} ({at})"
-    method = "estimated" if ESTIMATED in line["flags"] else "measured"
+    method = "estimated" if summary.is_estimated(line) else "measured"
     return f"J per second of audio ({method}, {line['energy_scope']}, {at})"
 
 

@@ -5,10 +5,12 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
+from greenbench.analysis import summary
 from greenbench.analysis.cells import CellSummary
 from greenbench.analysis.findings import CellComparison, Comparison, MetricFinding
+from greenbench.analysis.gains import weakest
 from greenbench.analysis.thresholds import Regression
-from greenbench.metrics import ERROR_RATES
+from greenbench.metrics import ENERGY_UNITS, ERROR_RATES, METRICS
 from greenbench.report.figures import number, quantity
 from greenbench.results import comparability
 from greenbench.results.record import CELL
@@ -55,7 +57,11 @@ def blocks(comparison: Comparison) -> list[Block]:
     """Return each pair: its metrics, and what is said of it; metrics that share a refusal share a remark."""
     shown = [name for name in _PLACE if not _common(comparison, name)]
     return [
-        Block(_heading(pair, shown), tuple(_line(f) for f in pair.findings if not _refused(f)), tuple(_remarks(pair)))
+        Block(
+            _heading(pair, shown),
+            tuple(_line(pair, f) for f in pair.findings if not _refused(f)),
+            tuple(_remarks(pair)),
+        )
         for pair in comparison.pairs
     ]
 
@@ -117,10 +123,20 @@ def _controls(pair: CellComparison) -> list[str]:
     return list(dict.fromkeys(f.control.said for f in pair.findings if f.control and f.control.said))
 
 
-def _line(finding: MetricFinding) -> dict[str, str]:
+def _named(pair: CellComparison, finding: MetricFinding) -> str:
+    """Name a metric, and that it is estimated where the joules of a side are, wholly or in part."""
+    is_guess = any(summary.is_estimated(cell.shared) for cell in (pair.a, pair.b))
+    return f"{finding.metric} (estimated)" if _is_energy(finding) and is_guess else finding.metric
+
+
+def _is_energy(finding: MetricFinding) -> bool:
+    return METRICS[finding.metric].unit in ENERGY_UNITS
+
+
+def _line(pair: CellComparison, finding: MetricFinding) -> dict[str, str]:
     form = number if finding.metric == "rtfx" else quantity  # its name is its unit
     return {
-        "metric": finding.metric,
+        "metric": _named(pair, finding),
         "baseline": form(finding.metric, finding.baseline),
         "new": form(finding.metric, finding.new),
         "difference": difference(finding),
@@ -157,7 +173,8 @@ def regressed(regression: Regression) -> str:
     where = label(regression.pair)
     if regression.finding is None or regression.threshold is None:
         return f"{where}: {regression.pair.failure}"
-    return f"{where}: {regression.finding.metric} {difference(regression.finding)}, beyond {regression.threshold.text}"
+    named = _named(regression.pair, regression.finding)
+    return f"{where}: {named} {difference(regression.finding)}, beyond {regression.threshold.text}"
 
 
 def plain(comparison: Comparison, regressions: Sequence[Regression]) -> dict[str, Any]:
@@ -171,9 +188,15 @@ def plain(comparison: Comparison, regressions: Sequence[Regression]) -> dict[str
 
 
 def _plain_pair(pair: CellComparison) -> dict[str, Any]:
-    kinds = ["absolute" if finding.metric in ERROR_RATES else "relative" for finding in pair.findings]
-    findings = [asdict(finding) | {"kind": kind} for finding, kind in zip(pair.findings, kinds, strict=True)]
+    findings = [asdict(finding) | _nature(pair, finding) for finding in pair.findings]
     return {"baseline": _identity(pair.a), "new": _identity(pair.b), "failure": pair.failure, "findings": findings}
+
+
+def _nature(pair: CellComparison, finding: MetricFinding) -> dict[str, str | None]:
+    """Return what kind of difference a finding is, and of energies the weakest origin of both sides."""
+    methods = (cell.shared.get("energy_method") for cell in (pair.a, pair.b))
+    method = weakest(*methods) if _is_energy(finding) else None
+    return {"kind": "absolute" if finding.metric in ERROR_RATES else "relative", "energy_method": method}
 
 
 def _identity(line: CellSummary) -> Mapping[str, Any]:

@@ -236,7 +236,8 @@ def _more_repeats(lack: Lack) -> str:
 
 
 def _noise(noise: Noise, choice: Choice) -> str:
-    what = "speed" if noise.metric == "rtfx" else "energy"
+    line = next(line for line in choice.setting.lines.to_dict("records") if line["label"] == noise.label)
+    what = "speed" if noise.metric == "rtfx" else "estimated energy" if summary.is_estimated(line) else "energy"
     number_of = "Two" if noise.n == 2 else str(noise.n)
     cells = "1 cell is" if noise.n_cells == 1 else f"{noise.n_cells} cells are"
     is_quick = str(choice.setting.lines["protocol"].iloc[0]).startswith("quick")

@@ -245,6 +245,8 @@ def _ratios(figures: dict[str, Any], theirs: Sequence[Row], ours: Sequence[Row])
     joules = _ratio(ENERGY, "control_energy_j_per_audio_s", theirs, ours) if len(kinds) == 1 else None
     if joules is not None:
         figures.update(energy_ratio=joules.value, energy_high=joules.high)
+        if any(method == "estimated" for _, method in kinds):
+            yield "the joules of both sides are estimated, not measured"
     else:
         yield "energy is not comparable: " + ("no joules on one side" if len(kinds) == 1 else "another scope or method")
 

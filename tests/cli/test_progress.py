@@ -56,6 +56,10 @@ OF_RECIPES: list[tuple[Event, str]] = [
     (StepStarted(1, 2, "layer-drop(keep=6)"), "[1/2] layer-drop(keep=6)"),
     (Phase("the teacher transcribes 2 h"), "    the teacher transcribes 2 h"),
     (TrainingLogged({"step": 100, "loss": 0.25, "best_wer": 0.1}), "    step 100: loss 0.25"),
+    (
+        TrainingLogged({"step": 9, "energy_j": 12.5, "energy_method": "estimated"}),
+        "    step 9: energy_j 12.5 (estimated)",
+    ),
     (StudentFound(Path("models/a")), "models/a: already made by this recipe; nothing was changed"),
 ]
 

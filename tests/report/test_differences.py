@@ -9,6 +9,7 @@ import pytest
 from greenbench.analysis.cells import CellSummary
 from greenbench.analysis.findings import CellComparison, Comparison, MetricFinding
 from greenbench.analysis.thresholds import Regression, parse
+from greenbench.provenance import Mixed
 from greenbench.report import differences
 
 KEY = {"run_id": "r1", "variant": "v", "dataset": "d", "device": "cpu", "scenario": "offline", "batch_size": 8}
@@ -33,6 +34,31 @@ def test_numbers_are_written_in_the_units_people_use() -> None:
         ["rtfx", "100", "90.0", "-10.0 % [-12.0, -8.00]", "worse", "<0.001", "5", "5.00 %"],
         ["model_bytes", "24.0 MB", "12.0 MB", "-50.0 %", "better", "", "", ""],
     ]
+
+
+@pytest.mark.parametrize(
+    ("methods", "is_guess"),
+    [
+        (("counter", "counter"), False),
+        (("estimated", "estimated"), True),
+        (("counter", Mixed(("counter", "estimated"))), True),
+    ],
+)
+def test_estimated_joules_say_so_in_each_figure(methods: tuple[Any, Any], is_guess: bool) -> None:
+    """The line, the sentence of a gate and the JSON name the origin of what rests on joules, and of nothing else."""
+    found = [
+        MetricFinding(name, 1.0, 2.0, 1.0, 0.9, 1.1, 0.01, 0.1, 3, "worse") for name in ("energy_j", "co2e_g", "rtfx")
+    ]
+    a, b = (line(energy_method=method) for method in methods)
+    compared = Comparison((CellComparison(a, b, tuple(found)),), (), ())
+    (block,) = differences.blocks(compared)
+    guess = " (estimated)" if is_guess else ""
+    assert [entry["metric"] for entry in block.lines] == [f"energy_j{guess}", f"co2e_g{guess}", "rtfx"]
+    broken = Regression(compared.pairs[0], found[0], parse("energy_j:+5%"))
+    assert f"energy_j{guess} +100 % [" in differences.regressed(broken)
+    (pair,) = differences.plain(compared, [])["pairs"]
+    origin = "estimated" if is_guess else "counter"
+    assert [finding["energy_method"] for finding in pair["findings"]] == [origin, origin, None]
 
 
 def test_metrics_refused_for_one_reason_share_a_line() -> None:

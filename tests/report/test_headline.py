@@ -81,6 +81,17 @@ def test_a_noisy_machine_is_said_to_be_one(fake_run: FakeRun, said: list[str]) -
     ]
 
 
+def test_noise_in_estimated_energy_says_that_it_is_estimated(fake_run: FakeRun, said: list[str]) -> None:
+    """A sentence about joules that nobody measured names them so."""
+    at = (
+        {"round": 0, "repeat": 0, "energy_j_per_audio_s": 1.0},
+        {"round": 0, "repeat": 1, "energy_j_per_audio_s": 2.0},
+    )
+    rounds = [where | {"rtfx": 10.0} for where in at]
+    run = fake_run("r1", {"variant": "base", "heard": said, "rounds": rounds}, energy_method="estimated")
+    assert any("Two repeats of base differed by 100 % in estimated energy" in sentence for sentence in told(run))
+
+
 def test_one_variant_is_told_what_to_measure_besides(fake_run: FakeRun, said: list[str]) -> None:
     """A single model has nothing to be compared with, which is no news; what to do is."""
     assert told(fake_run("r1", cell("base", 10, 2.0, heard=said))) == [

@@ -27,7 +27,7 @@ from greenbench.errors import TrainingError
 from greenbench.files import whole
 from greenbench.meters import measure
 from greenbench.metrics import ratio
-from greenbench.plugins import SAMPLE_RATE_HZ, Context, Reading
+from greenbench.plugins import METHODS, SAMPLE_RATE_HZ, Context, Reading
 from greenbench.plugins.events import Phase, TrainingLogged
 
 LOG = "log.csv"
@@ -205,7 +205,9 @@ def _account(run: TrainingRun, part: Cost) -> None:
     joules = part.energy_j if alone else None
     progress.wall_s += part.wall_s
     progress.energy_j = None if joules is None or progress.energy_j is None else progress.energy_j + joules
-    progress.energy_method = part.energy_method if progress.energy_j is not None else None
+    origins = [method for method in (progress.energy_method, part.energy_method) if method is not None]
+    # One estimated part makes an estimate, also where the training goes on under another meter.
+    progress.energy_method = None if progress.energy_j is None else max(origins, key=METHODS.index, default=None)
 
 
 def _log(run: TrainingRun, losses: Sequence[Mapping[str, float]], wer: float | None) -> None:

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -202,3 +203,26 @@ def test_a_damaged_checkpoint_says_what_to_do(text: str, told: str, tmp_path: Pa
     with pytest.raises(StoreError, match=re.escape(told)) as refused:
         progress.progress(tmp_path)
     assert str(refused.value).endswith(f"Take the folder {tmp_path} away, and the training begins anew.")
+
+
+@pytest.mark.parametrize(
+    ("parts", "energy"),
+    [
+        ([(5.0, "counter"), (2.0, "counter")], (7.0, "counter")),
+        ([(5.0, "estimated"), (2.0, "counter")], (7.0, "estimated")),
+        ([(5.0, "counter"), (2.0, "estimated"), (1.0, "sampled")], (8.0, "estimated")),
+        ([(5.0, "counter"), (None, None), (1.0, "counter")], (None, None)),
+    ],
+)
+def test_a_training_is_as_well_known_as_its_weakest_part(
+    parts: list[tuple[float | None, str | None]], energy: tuple[float | None, str | None]
+) -> None:
+    """A training that goes on where a counter answers stays an estimate where a part of it was estimated."""
+    run = SimpleNamespace(
+        progress=progress.TrainingState(),
+        accelerator=SimpleNamespace(num_processes=1),
+        context=SimpleNamespace(device="cpu"),
+    )
+    for joules, method in parts:
+        training._account(run, Cost(1.0, joules, method))
+    assert (run.progress.energy_j, run.progress.energy_method) == energy
