@@ -18,7 +18,7 @@ QUALITY = {"counter": "high", "sampled": "medium", "estimated": "low"}
 
 
 def reports(results: Results) -> Documents:
-    """Return a report for each cell whose windows all have an energy, numbered where there are several.
+    """Return a report for each cell whose windows all have an energy of one origin, numbered where there are several.
 
     The fields are those of ``model/*_schema.json`` in Boavizta/BoAmps, written with codecarbon's classes for
     them. A report covers all windows of its cell: energies, times and requests are sums. What greenbench does
@@ -26,9 +26,21 @@ def reports(results: Results) -> Documents:
     """
     (run,) = results.runs.values()
     ok = results.rows[results.rows["status"] == "ok"]
-    cells = [cell for _, cell in ok.groupby(list(CELL), sort=False, dropna=False) if cell["energy_j"].notna().all()]
+    cells = [cell for _, cell in ok.groupby(list(CELL), sort=False, dropna=False) if _is_of_one_origin(cell)]
     texts = [json.dumps(_report(cell, run), indent=2, ensure_ascii=False).encode() for cell in cells]
     return {"": texts[0]} if len(texts) == 1 else {str(number): text for number, text in enumerate(texts, start=1)}
+
+
+def _is_of_one_origin(cell: pd.DataFrame) -> bool:
+    """Say whether all windows of a cell have joules that cover the same and were read alike: others make no sum."""
+    origins = [part_column(part, what) for part in PARTS for what in ("method", "source")]
+    same = cell[["energy_scope", "energy_method", *origins]].nunique(dropna=False) == 1
+    return bool(cell["energy_j"].notna().all() and same.all())
+
+
+def _sum(values: "pd.Series[Any]") -> float | None:
+    """Return the sum over a cell's windows, None where one of them is not known."""
+    return float(values.sum(skipna=False)) if values.notna().all() else None
 
 
 def _report(cell: pd.DataFrame, run: Mapping[str, Any]) -> dict[str, Any]:
@@ -60,7 +72,7 @@ def _task(cell: pd.DataFrame) -> Any:
     from codecarbon.output_methods.boamps import models
 
     row = cell.iloc[-1]
-    n_requests = float((cell["n_utterances"] * cell["n_passes"]).sum())
+    n_requests = _sum(cell["n_utterances"] * cell["n_passes"])
     accurate = 1 - row["wer"] if pd.notna(row["wer"]) and row["wer"] <= 1 else None
     n_params = None if pd.isna(row["n_params"]) else row["n_params"] / 1e9
     return models.BoAmpsTask(
@@ -88,7 +100,7 @@ def _description(cell: pd.DataFrame) -> str:
     row = cell.iloc[-1]
     flags = sorted(set().union(*cell["flags"]))
     stated = [
-        f"{cell['audio_s'].sum():g} s of audio from {row['dataset']}",
+        f"{'' if (audio_s := _sum(cell['audio_s'])) is None else f'{audio_s:g} s of '}audio from {row['dataset']}",
         f"{row['scenario']}, batch size {row['batch_size']}, on {row['device']}",
         f"{len(cell)} windows, loading and warm-up left out",
         "accuracy is 1 - WER" if pd.notna(row["wer"]) else "",
@@ -107,12 +119,12 @@ def _measures(cell: pd.DataFrame, version: str | None) -> Iterable[Any]:
     for part in (part for part in PARTS if part in covered):
         source = row[part_column(part, "source")]
         yield models.BoAmpsMeasure(
-            measurement_method=f"greenbench, {source}",
+            measurement_method=f"greenbench, {source} ({row[part_column(part, 'method')]})",
             version=version,
             cpu_tracking_mode=source if part == "cpu" else None,
             gpu_tracking_mode=source if part == "gpu" else None,
             power_consumption=float(cell[part_column(part)].sum()) / J_PER_KWH,
-            measurement_duration=float(cell["wall_s"].sum()),
+            measurement_duration=_sum(cell["wall_s"]),
         )
 
 
@@ -122,7 +134,7 @@ def _components(row: "pd.Series[Any]", machine: Mapping[str, Any]) -> Iterable[A
     yield models.BoAmpsHardware(
         component_type="cpu",
         component_name=machine.get("cpu_model"),
-        nb_component=machine.get("n_cpus_physical") or 1,
+        nb_component=machine.get("n_cpu_packages") or 1,  # the format asks for a number
     )
     if str(row["device"]).startswith("cuda"):
         yield models.BoAmpsHardware(component_type="gpu", component_name=row["device_name"], nb_component=1)

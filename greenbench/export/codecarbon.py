@@ -12,7 +12,10 @@ from greenbench.export import Documents, Results
 from greenbench.files.unicode import for_csv
 from greenbench.metrics import J_PER_KWH, ratio
 
-OWN = ("energy_method", "energy_scope", "energy_cpu_source", "energy_gpu_source", "variant", "dataset", "flags")
+OWN = (
+    "energy_method", "energy_scope", "energy_system_source", "energy_cpu_source", "energy_dram_source",
+    "energy_gpu_source", "variant", "dataset", "flags",
+)  # fmt: skip
 """Columns after codecarbon's: its file does not say whether a figure was measured or modelled, this one does."""
 
 
@@ -64,7 +67,7 @@ def _energies(row: Mapping[str, Any]) -> dict[str, float | None]:
 def _machine(row: Mapping[str, Any], machine: Mapping[str, Any]) -> dict[str, Any]:
     on_gpu = str(row["device"]).startswith("cuda")
     return {
-        "os": f"{machine.get('os')}-{machine.get('kernel')}",
+        "os": "-".join(str(part) for part in (machine.get("os"), machine.get("kernel")) if part) or None,
         "python_version": machine.get("python"),
         "cpu_count": machine.get("n_cpus_logical"),
         "cpu_model": machine.get("cpu_model"),

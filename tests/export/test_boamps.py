@@ -10,6 +10,8 @@ from codecarbon.output_methods.boamps.models import BoAmpsReport
 
 from greenbench.export import write
 
+from .conftest import ESTIMATED
+
 SCHEMA = json.loads((Path(__file__).parent / "boamps_schema.json").read_text())
 
 
@@ -61,6 +63,28 @@ def test_a_slice_of_a_gpu_has_its_boards_measure(make: Callable[..., Path], tmp_
     assert report["measures"][2]["gpuTrackingMode"] == "nvml-total-energy"
     assert [part["componentType"] for part in report["infrastructure"]["components"]] == ["cpu", "gpu", "ram"]
     assert "energy scope cpu+dram+gpu-shared" in report["task"]["taskDescription"]
+
+
+def test_windows_of_two_origins_are_in_no_report(make: Callable[..., Path], tmp_path: Path) -> None:
+    """Joules that cover other parts, or that came about in another way, make no sum: nothing may be read of it."""
+    gpu = {"energy_scope": "cpu+dram+gpu", "energy_gpu_j": 100.0, "energy_j": 136.0,
+           "energy_gpu_method": "counter", "energy_gpu_source": "nvml-total-energy"}  # fmt: skip
+    folder = make({"repeat": 0}, {"repeat": 1, **gpu}, {"variant": "b"}, {"variant": "b", "repeat": 1, **ESTIMATED},
+                  {"variant": "c"})  # fmt: skip
+    (path,) = write(folder, "boamps", tmp_path / "out.json")
+    report = json.loads(path.read_text())
+    assert report["task"]["algorithms"][0]["foundationModelName"] == "c"
+    assert report["measures"][0]["measurementMethod"] == "greenbench, rapl (counter)"
+    assert report["infrastructure"]["components"][0]["nbComponent"] == 1
+
+
+def test_what_is_not_known_of_requests_is_left_out(make: Callable[..., Path], tmp_path: Path) -> None:
+    """Where a window does not say how many passes it had there is no number of requests, and not a smaller one."""
+    (path,) = write(make({"repeat": 0}, {"repeat": 1, "n_passes": None}), "boamps", tmp_path / "out.json")
+    report = json.loads(path.read_text())
+    jsonschema.validate(report, SCHEMA)
+    assert "nbRequest" not in report["task"]
+    assert all("dataQuantity" not in dataset for dataset in report["task"]["dataset"])
 
 
 def test_a_window_without_energy_leaves_its_cell_out(make: Callable[..., Path], tmp_path: Path) -> None:

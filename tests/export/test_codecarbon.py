@@ -1,6 +1,7 @@
 """The emissions.csv, against codecarbon's own classes."""
 
 import csv
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from codecarbon.output_methods.file import FileOutput
 
 from greenbench.export import write
 from greenbench.export.codecarbon import OWN
+from greenbench.results import store
 
 
 @pytest.fixture
@@ -42,6 +44,20 @@ def test_units_are_codecarbons(lines: list[dict]) -> None:
     assert float(lines[0]["duration"]) == 2.0
     assert float(lines[0]["emissions_rate"]) == pytest.approx(2.8e-7)
     assert float(lines[0]["ram_total_size"]) == 16.0
+
+
+def test_joules_of_the_whole_machine_keep_their_source(make: Callable[..., Path], tmp_path: Path) -> None:
+    """The total is a wall meter's, and the line says so; a machine that nobody described is not called None."""
+    wall = {"energy_scope": "system", "energy_method": "sampled", "energy_system_j": 90.0, "energy_j": 90.0,
+            "energy_system_method": "sampled", "energy_system_source": "external"}  # fmt: skip
+    folder = make(wall)
+    run = store.read_run(folder / "r1")
+    store.write_run(folder / "r1", {**run, "machine": {}})
+    (path,) = write(folder, "codecarbon", tmp_path / "emissions.csv")
+    with path.open(newline="") as stream:
+        (line,) = csv.DictReader(stream)
+    assert float(line["energy_consumed"]) == pytest.approx(90 / 3.6e6)
+    assert (line["energy_system_source"], line["energy_dram_source"], line["os"]) == ("external", "rapl", "")
 
 
 def test_measured_estimated_and_missing_stay_apart(lines: list[dict]) -> None:
