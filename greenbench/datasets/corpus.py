@@ -14,6 +14,7 @@ import numpy as np
 from greenbench.datasets.audio import AudioWarning, samples_digest
 from greenbench.errors import BadAudioError, InputError
 from greenbench.plugins import SAMPLE_RATE_HZ, Clip, Utterance, Waveform
+from greenbench.text.characters import as_read
 
 N_HASH = 16
 """Hexadecimal digits of a data set's digest."""
@@ -112,9 +113,9 @@ class Corpus:
         stats, digest, ids = DatasetStats(), hashlib.sha256(), set[str]()
         chunk, chunk_s, n_chunks = list[Utterance](), 0.0, 0
         for utterance in self._decode(stats):
-            if utterance.id in ids:
+            if as_read(utterance.id) in ids:  # what looks the same is the same to whoever reads of it
                 raise InputError(f"the data set has two utterances '{utterance.id}'; ids must be unique")
-            ids.add(utterance.id)
+            ids.add(as_read(utterance.id))
             stats.n_utterances += 1
             stats.audio_s += utterance.duration_s
             digest.update(identity(utterance.id, utterance.reference, utterance.n_samples, utterance.audio_digest))

@@ -123,9 +123,9 @@ class Manifest:
         seen = set[str]()
         for where, line in self._lines():
             clip = self._clip(line, folder)
-            if clip.id in seen:
+            if as_read(clip.id) in seen:
                 raise InputError(f"{where}: the id '{clip.id}' occurs twice; give each line its own 'id'")
-            seen.add(clip.id)
+            seen.add(as_read(clip.id))
             yield clip
 
     def _folder(self) -> Path:

@@ -231,8 +231,9 @@ def test_words_in_too_short_a_time_are_doubted(rate_hz: int, reference: str, is_
     assert ["faster than anybody speaks" in doubt for doubt in corpus.stats.doubts] == [True] * is_doubted
 
 
-def test_two_utterances_of_one_id_are_refused() -> None:
-    """A data set that uses an id twice cannot be scored by id, so it is an error that names the id."""
-    clips = [Clip("same", lambda: np.zeros(160, np.float32), "A"), Clip("same", lambda: np.zeros(160, np.float32), "B")]
-    with pytest.raises(InputError, match="two utterances 'same'"):
+@pytest.mark.parametrize("ids", [("same", "same"), ("caf\u00e9", "cafe\u0301"), ("a", "a\u200b")])
+def test_two_utterances_of_one_id_are_refused(ids: tuple[str, str]) -> None:
+    """A data set that uses an id twice, or two that look the same, cannot be scored by id: an error that names it."""
+    clips = [Clip(name, lambda: np.zeros(160, np.float32), "A") for name in ids]
+    with pytest.raises(InputError, match=f"two utterances '{ids[1]}'"):
         list(Corpus(lambda: iter(clips)).chunks())

@@ -152,6 +152,7 @@ def test_ids_and_speakers_are_taken_where_given(write: Write) -> None:
         ('{"audio_filepath": "a.flac", "text": "B"}', "'a' occurs twice"),
         ('{"audio_filepath": "./x/../a.wav", "text": "B"}', "'a' occurs twice"),
         ('{"audio_filepath": "b.wav", "text": "B", "id": "a"}', "'a' occurs twice"),
+        ('{"audio_filepath": "b.wav", "text": "B", "id": "a\u200b"}', "occurs twice"),
     ],
 )
 def test_a_malformed_line_is_told_with_its_number(write: Write, line: str, problem: str) -> None:
@@ -359,11 +360,20 @@ def test_speech_to_distil_from_needs_no_transcripts(write: Callable[..., Manifes
         list(data())
 
 
+def test_ids_that_look_the_same_are_one_id(write: Write) -> None:
+    """A composed and a decomposed letter are read as one, so that nobody could tell these utterances apart."""
+    lines = [
+        {"audio_filepath": f"{n}.wav", "text": "A", "id": name} for n, name in enumerate(("caf\u00e9", "cafe\u0301"))
+    ]
+    with pytest.raises(InputError, match=":2: the id .* occurs twice"):
+        list(write(*lines)())
+
+
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30)
 
 
 @settings(deadline=None, max_examples=50)
-@given(st.lists(st.tuples(names, names, st.none() | names), min_size=1, max_size=8, unique_by=lambda e: e[0]))
+@given(st.lists(st.tuples(names, names, st.none() | names), min_size=1, max_size=8, unique_by=lambda e: as_read(e[0])))
 def test_any_text_survives(entries: list[tuple[str, str, str | None]]) -> None:
     """Ids and texts come back as written, line separators of other scripts and NUL included."""
     import tempfile
