@@ -52,9 +52,9 @@ def _check_savable(model: Any) -> None:
     import torch
     from transformers import PreTrainedModel
 
-    tensors = [*model.parameters(), *model.buffers()]
-    plain = all(type(t.data) is torch.Tensor and t.dtype is not torch.float16 and t.dtype is not torch.bfloat16
-                for t in tensors)  # fmt: skip
+    weights = list(model.parameters())
+    floats = [*weights, *(buffer for buffer in model.buffers() if buffer.is_floating_point())]
+    plain = all(type(tensor.data) is torch.Tensor and tensor.dtype is torch.float32 for tensor in floats)
     quantized = any(type(module).__module__.startswith("torch.ao.nn.quantized") for module in model.modules())
     if not isinstance(model, PreTrainedModel) or not plain or quantized:
         raise InputError(

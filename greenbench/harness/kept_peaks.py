@@ -111,13 +111,13 @@ def _again(key: Mapping[str, Any], device: str, threads: int | None, old: Peaks)
 
 
 def _known(key: Mapping[str, Any], device: str, threads: int | None, observe: Observer) -> Peaks:
-    """Return kept peaks, or measure and keep them; those of a machine that others used are not kept."""
+    """Return kept peaks, or measure and keep them; those of a machine that others used, and none, are not kept."""
     try:
         path = cache.artefact(key, partial(_write, device, threads, observe))
         found = read(readback.read_object(path / FILE))
     except (GreenbenchError, OSError, ValueError) as error:
         return Peaks(threads=threads, reason=str(error))
-    if found.is_spoilt:
+    if found.is_spoilt or not found.macs_per_s:
         shutil.rmtree(path, ignore_errors=True)
     return found
 

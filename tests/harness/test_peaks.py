@@ -1,6 +1,7 @@
 """Peaks: measured once for a machine and thread count, in a process of their own, and kept only where undisturbed."""
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -64,6 +65,40 @@ def test_another_machine_library_device_or_thread_count_is_measured_apart(asked:
     assert asked == [("cpu", 2), ("cpu", 1), ("cpu", 2), ("cpu", 2), ("cuda", 2)]
     look(tmp_path / "f", "cpu", "cuda")
     assert len(asked) == 5
+
+
+@pytest.mark.parametrize(
+    "content", ['{"macs_per_s": {"fp32": 1e20}}', '{"macs_per_s": {"fp32": "fast"}}', "{}", "", None]
+)
+def test_kept_peaks_that_are_not_this_machines_are_measured_again(
+    asked: Told, tmp_path: Path, content: str | None
+) -> None:
+    """A file that was changed, damaged, or copied with its folder from another machine's cache is not believed."""
+    look(tmp_path / "a", "cpu")
+    (mine,) = cache.folder().glob("*/peaks.json")
+    if content is None:
+        look(tmp_path / "b", "cpu", machine={"cpu_model": "Fast CPU"})
+        (other,) = (file for file in cache.folder().glob("*/peaks.json") if file != mine)
+        shutil.rmtree(mine.parent)
+        other.parent.rename(mine.parent)
+    else:
+        mine.write_text(content)
+    n_before = len(asked)
+    with pytest.warns(UserWarning, match="the cached artefact cannot be used"):
+        found = look(tmp_path / "c", "cpu")["cpu"]
+    assert len(asked) == n_before + 1
+    assert found.macs_per_s == {"fp32": 1e9 * len(asked)}
+
+
+def test_a_measurement_without_any_rate_is_not_kept(
+    monkeypatch: pytest.MonkeyPatch, asked: Told, tmp_path: Path
+) -> None:
+    """Nothing that was measured is no peak, and the next run tries again."""
+    quiet = kept_peaks._elsewhere
+    monkeypatch.setattr(kept_peaks, "_elsewhere", lambda _device, _threads: {"macs_per_s": {}})
+    assert look(tmp_path / "a", "cpu")["cpu"].macs_per_s == {}
+    monkeypatch.setattr(kept_peaks, "_elsewhere", quiet)
+    assert look(tmp_path / "b", "cpu")["cpu"].macs_per_s == {"fp32": 1e9}
 
 
 def test_a_resumed_run_keeps_its_own(asked: Told, tmp_path: Path) -> None:

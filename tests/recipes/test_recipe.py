@@ -436,7 +436,7 @@ def test_two_processes_train_one_student(tmp_path: Path, data: dict[str, Any]) -
     assert build_variant(VariantEntry(use="wav2vec2", model=str(out))).load("cpu").footprint.n_params
 
 
-@pytest.mark.parametrize("last", [None, "fp16"])
+@pytest.mark.parametrize("last", [None, "fp16", "bf16"])
 def test_what_is_written_loads_as_float32_elsewhere(tmp_path: Path, data: dict[str, Any], last: str | None) -> None:
     """However the weights are stored: transformers alone, told nothing, takes them as float32."""
     from transformers import AutoModelForCTC
