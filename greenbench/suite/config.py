@@ -20,6 +20,7 @@ from greenbench.suite.faults import ENTRIES, Draft, Fault, Place, line
 from greenbench.suite.protocol import PROTOCOLS, Protocol, build_protocol, short_form
 from greenbench.suite.scenarios import Scenario, Server
 from greenbench.text import scorers
+from greenbench.text.characters import as_read
 
 
 class Suite(BaseModel):
@@ -274,7 +275,8 @@ def _resolved(suite: Suite, draft: Draft, base: Path) -> tuple[Suite | None, lis
 
 
 def _duplicates(names: Sequence[str], places: Sequence[Place]) -> list[Fault]:
-    twice = {name: place for n, (name, place) in enumerate(zip(names, places, strict=True)) if name in names[:n]}
+    read = [as_read(name).strip() for name in names]  # what looks the same is one name to whoever reads a table
+    twice = {name: place for n, (name, place) in enumerate(zip(names, places, strict=True)) if read[n] in read[:n]}
     return [
         Fault(place, f"two entries are named '{name}'. Give one another `name`.")
         for name, place in sorted(twice.items())

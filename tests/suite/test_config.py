@@ -135,6 +135,10 @@ def test_length_buckets_are_data_sets_of_their_own(write, entry: dict, names: li
         ({"variants": []}, "variants: at least 1 is expected"),
         ({"variants": "wav2vec2/base-960h"}, "variants: a list is expected"),
         ({"variants": ["null/instant", "null/instant"]}, "variants.1: two entries are named 'null/instant'"),
+        (
+            {"datasets": [{"use": "quickstart", "name": name} for name in ("caf\u00e9", "cafe\u0301")]},
+            "datasets.1: two entries are named",
+        ),
         ({"datasets": [{"use": "librispeach", "root": "."}]}, r"datasets.0: .* Did you mean 'librispeech'\?"),
         (
             {"datasets": [{"use": "librispeech", "root": ".", "subset": "test"}]},
