@@ -312,7 +312,7 @@ def _stage(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, str | None
     return {
         "stage": name,
         "steps": rows[-1]["step"],
-        "hours heard": f"{_sum(rows, 'audio_h'):.1f}",
+        "hours of speech": f"{_sum(rows, 'audio_h'):.1f}",
         "core-hours": f"{_sum(rows, 'cpu_h'):.2f}",
         "validation WER % (sentences / letters and numbers / AN4 / new voices)": " / ".join(rates),
     }
@@ -326,7 +326,7 @@ def teacher_training() -> str:
     """Return how much speech and processor time all stages took, and the estimate of their energy."""
     hours, core_hours = (_sum(_log(TEACHER), column) for column in ("audio_h", "cpu_h"))
     return (
-        f"{hours:.0f} hours of speech were heard in {core_hours:.1f} core-hours of processor time, validation apart. "
+        f"{hours:.0f} hours of speech took {core_hours:.1f} core-hours of processor time, validation apart. "
         f"At the 4 W a thread that codecarbon assumes for a processor it does not know, this is an **estimate** of "
         f"{4 * core_hours:.0f} Wh."
     )
