@@ -250,6 +250,7 @@ def _planned(job: Job) -> dict[str, Any]:
         "n_windows": suite.protocol.rounds * suite.protocol.repeats,
         **asdict(job.rest),
         "order_index": job.order_index,
+        "corruption": job.cell.dataset.corruption.label or None,
         "threads": suite.threads,
         "timed_region": TIMED_REGION,
         "arrivals": scenarios.demand(suite.server) if job.cell.scenario == "server" else None,

@@ -9,12 +9,17 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from greenbench import registry
 from greenbench.datasets.corpus import Corpus
+from greenbench.datasets.corruptions import Corrupted, Corruption
 from greenbench.datasets.lengths import bucket, bucket_name
 from greenbench.errors import InputError, did_you_mean
 from greenbench.plugins import Dataset, Step, Variant, VariantFamily
 
 MOST = 1_000_000_000
 """Utterances that a limit may ask for: more than any data set has."""
+
+
+def _is_none(value: Any) -> bool:
+    return value is None
 
 
 class PluginEntry(BaseModel):
@@ -43,12 +48,35 @@ class DatasetEntry(PluginEntry):
             called short, medium, long and longer.
         length_bucket: take one of the parts only, from 1 for the shortest.
         on_bad_audio: ``fail`` stops the cell at a bad file, ``skip`` counts it in the row.
+        speed: factor by which the speech is faster and higher, as of a tape.
+        noise_snr_db: add noise; the power of each utterance over that of its noise, in dB.
+        noise: ``white``, or ``babble`` of six other utterances of the data set.
+        noise_seed: of the noise, together with the utterance's id.
+        gain_db: amplify by so many dB; what exceeds full scale is clipped.
     """
 
     limit: int | None = Field(None, ge=1, le=MOST)
     length_buckets: int | None = Field(None, ge=2, le=1_000)
     length_bucket: int | None = Field(None, ge=1)
     on_bad_audio: Literal["fail", "skip"] = "fail"
+    speed: float | None = Field(None, ge=0.5, le=2, exclude_if=_is_none)
+    noise_snr_db: float | None = Field(None, ge=-40, le=80, exclude_if=_is_none)
+    noise: Literal["white", "babble"] = Field("white", exclude_if=lambda noise: noise == "white")
+    noise_seed: int = Field(0, ge=0, exclude_if=lambda seed: seed == 0)
+    gain_db: float | None = Field(None, ge=-60, le=60, exclude_if=_is_none)
+
+    @model_validator(mode="after")
+    def _with_its_level(self) -> "DatasetEntry":
+        """Refuse noise without its level."""
+        given = "noise" if self.noise != "white" else "noise_seed" if self.noise_seed else None
+        if given and self.noise_snr_db is None:
+            raise ValueError(f"{given}: how loud is not said; set noise_snr_db")
+        return self
+
+    @property
+    def corruption(self) -> Corruption:
+        """What is done to the audio."""
+        return Corruption(self.speed, self.noise_snr_db, self.noise, self.noise_seed, self.gain_db)
 
 
 class Build(PluginEntry):
@@ -92,7 +120,7 @@ class VariantEntry(PluginEntry):
     """
 
     builds: Builds = []
-    teacher: str | None = Field(default=None, min_length=1, exclude_if=lambda teacher: teacher is None)
+    teacher: str | None = Field(default=None, min_length=1, exclude_if=_is_none)
 
     @model_validator(mode="before")
     @classmethod
@@ -165,7 +193,9 @@ def resolve_dataset(entry: DatasetEntry, base: Path) -> list[dict[str, Any]]:
     """Resolve an entry to one data set, or to each of its length buckets."""
     dataset = build_dataset(entry, base)
     given = {**entry.model_dump(), **registry.settings(dataset)}
-    return [{**given, "length_bucket": n, "name": _dataset_name(entry, dataset.label, n)} for n in _buckets(entry)]
+    done = entry.corruption.label
+    label = f"{dataset.label}({done})" if done else dataset.label
+    return [{**given, "length_bucket": n, "name": _dataset_name(entry, label, n)} for n in _buckets(entry)]
 
 
 def _buckets(entry: DatasetEntry) -> list[int | None]:
@@ -217,7 +247,8 @@ def presets(family: str) -> list[str]:
 
 def corpus_of(entry: DatasetEntry) -> Corpus:
     """Return the utterances that a resolved entry asks for: the first ones, or one part of them by length."""
-    clips = build_dataset(entry)
+    dataset = build_dataset(entry)
+    clips = Corrupted(dataset, entry.corruption) if entry.corruption.label else dataset
     if entry.length_buckets is None or entry.length_bucket is None:
         return Corpus(clips, entry.limit, entry.on_bad_audio)
     part = bucket(clips, entry.length_bucket, entry.length_buckets, entry.limit)
