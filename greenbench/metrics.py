@@ -51,6 +51,11 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "cer_worst_slice_ci_low": Metric("1", "neither", "CER of it, low", "lower end of cer_worst_slice's interval"),
     "cer_worst_slice_ci_high": Metric("1", "neither", "CER of it, high", "upper end of cer_worst_slice's interval"),
     "cer_slice_gap": Metric("1", "neither", "CER gap of the slice", "cer_worst_slice - cer of all other utterances"),
+    "term_recall": Metric("1", "higher", "term recall", "listed terms recognised as a whole / their occurrences"),
+    "term_recall_ci_low": Metric("1", "neither", "term recall, low", "lower end of the 95 % interval of term_recall"),
+    "term_recall_ci_high": Metric("1", "neither", "term recall, high", "upper end of the 95 % interval of term_recall"),
+    "n_ref_terms": _count("terms said", "occurrences of listed terms in the references, after normalisation"),
+    "n_terms_recognised": _count("terms recognised", "of these, those whose words are all recognised in their places"),
     "n_utterances": _count("utterances", "utterances in one pass over the data set"),
     "n_skipped": _count("skipped files", "bad audio files left out under on_bad_audio: skip"),
     # speed
@@ -102,7 +107,9 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "n_cpu_throttles": Metric("1", "lower", "CPU throttling", "times a core or package slowed down to cool off"),
 }  # fmt: skip
 
-ACCURACY = tuple(name for name in METRICS if name.startswith(("wer", "cer", "n_ref_", "n_word_", "n_char_")))
+ACCURACY = tuple(
+    name for name in METRICS if name.startswith(("wer", "cer", "term_", "n_ref_", "n_word_", "n_char_", "n_terms_"))
+)
 """The metrics that follow from texts alone."""
 
 RATES = ("wer", "cer")
@@ -114,6 +121,14 @@ WORST: dict[str, str] = {f"{rate}_worst_slice": rate for rate in RATES}
 
 ERROR_RATES = (*RATES, *WORST)
 """What is compared utterance by utterance, in percentage points."""
+
+TERM_RECALL = "term_recall"
+
+ABSOLUTE = (*ERROR_RATES, TERM_RECALL)
+"""Shares of words, whose differences are in percentage points."""
+
+BY_TERM = tuple(name for name in ACCURACY if "term" in name)
+"""The metrics of listed terms, which rows of earlier versions do not have."""
 
 BY_SLICE = tuple(name for name in ACCURACY if "_slice" in name)
 """The metrics by slice, which rows of earlier versions do not have."""

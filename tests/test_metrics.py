@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 import greenbench
 from greenbench.meters.energy import PARTS, part_column
-from greenbench.metrics import BY_SLICE, METRICS, co2e_g, energy_net_j, padding_pct, ratio
+from greenbench.metrics import BY_SLICE, BY_TERM, METRICS, co2e_g, energy_net_j, padding_pct, ratio
 from greenbench.provenance import PROVENANCE
 from greenbench.results.record import KEYS
 
 UNITS = {"s": "s", "j": "J", "w": "W", "g": "g", "bytes": "bytes", "hz": "Hz", "pct": "%", "c": "°C", "macs": "1"}
-PURE = {"wer", "wer_ci_low", "wer_ci_high", "cer", "cer_ci_low", "cer_ci_high", "rtfx", *BY_SLICE}
+PURE = {"wer", "wer_ci_low", "wer_ci_high", "cer", "cer_ci_low", "cer_ci_high", "rtfx", *BY_SLICE, *BY_TERM}
 
 positive = st.floats(0.001, 1e6)
 

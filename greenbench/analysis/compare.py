@@ -11,7 +11,7 @@ from greenbench.analysis.findings import CellComparison, Comparison, MetricFindi
 from greenbench.analysis.pairing import pair
 from greenbench.analysis.selection import Side
 from greenbench.errors import InputError, did_you_mean
-from greenbench.metrics import ERROR_RATES, METRICS, RATES, WORST
+from greenbench.metrics import ABSOLUTE, ERROR_RATES, METRICS, RATES, TERM_RECALL, WORST
 from greenbench.results import comparability
 from greenbench.results.comparability import CROSSABLE, FIXED, describe, differing
 from greenbench.statistics.repeats import ratio_by_round
@@ -31,7 +31,7 @@ def usual_metrics(a: Side, b: Side) -> tuple[str, ...]:
     """Return the metrics of a comparison that names none: the rates that the sides call primary, and what they cost."""
     judged_by = {comparability.primary(row) for row in (*a.rows, *b.rows)}
     rates = [name for name in ERROR_RATES if WORST.get(name, name) in judged_by]
-    return (*rates, *(name for name in DEFAULT_METRICS if name not in RATES))
+    return (*rates, TERM_RECALL, *(name for name in DEFAULT_METRICS if name not in RATES))
 
 
 def compare(a: Side, b: Side, metrics: Sequence[str] | None = None, across: Collection[str] = ()) -> Comparison:
@@ -135,7 +135,7 @@ def _counted_texts(
 ) -> dict[CellKey, Counted | RecountError]:
     """Count the texts of a side's cells again, where a rate is asked for."""
     known = [line for line in wanted if any(row[rate] is not None for row in line.rows for rate in RATES)]
-    cells = {cell_of(line.shared): line.rows for line in known if set(ERROR_RATES) & set(metrics)}
+    cells = {cell_of(line.shared): line.rows for line in known if set(ABSOLUTE) & set(metrics)}
     return error_rates.count_all(side.texts, cells)
 
 
@@ -161,6 +161,8 @@ def _findings(
             yield replace(finding, verdict="not comparable", why=refusal)
         elif metric in ERROR_RATES:
             yield _rate(finding, counts) if metric in RATES else _worst_slice(finding, counts)
+        elif metric == TERM_RECALL:
+            yield _term_recall(finding, counts)
         else:
             yield _fixed(finding) if metric in FIXED else _repeated(finding, pair, across)
 
@@ -210,6 +212,20 @@ def _worst_slice(finding: MetricFinding, counts: _Counts) -> MetricFinding:
         return replace(finding, verdict="not comparable", why=str(error))
     found = _rate(replace(finding, metric=rate), (tails.within(a, name), tails.within(b, name)))
     return replace(found, metric=finding.metric, unit=f"{found.unit}, in {name}")
+
+
+def _term_recall(finding: MetricFinding, counts: _Counts) -> MetricFinding:
+    """Compare which occurrences of the listed terms were recognised."""
+    try:
+        a, b = (error_rates.known(side) for side in counts if side is not None)
+        found = tails.recall_difference(a, b)
+    except RecountError as error:
+        return replace(finding, verdict="not comparable", why=str(error))
+    finding = replace(finding, n=len(a.ids), unit=error_rates.unit(a))
+    if found is None:
+        return replace(finding, verdict="too few utterances")
+    smallest = error_rates.smallest_difference(found)
+    return replace(finding, difference=found.value, low=found.low, high=found.high, p=found.p, smallest=smallest)
 
 
 def _fixed(finding: MetricFinding) -> MetricFinding:

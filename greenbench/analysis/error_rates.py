@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from greenbench.text.alignment import Pair
     from greenbench.text.scorers import Scoring
     from greenbench.text.slices import Labels
+    from greenbench.text.terms import TermCounts
 
 CellKey = tuple[Any, ...]
 """The values of ``record.CELL``."""
@@ -44,6 +45,7 @@ class Counted:
         words: edits and reference words of each.
         chars: edits and reference characters of each.
         slices: of each, see ``slices.labels``.
+        terms: of each, how many are said and recognised.
     """
 
     ids: tuple[str, ...]
@@ -53,6 +55,7 @@ class Counted:
     words: tuple[Counts, ...]
     chars: tuple[Counts, ...]
     slices: tuple["Labels", ...] = ()
+    terms: tuple["TermCounts", ...] = ()
 
 
 def cell_of(row: Mapping[Any, Any]) -> CellKey:
@@ -115,7 +118,7 @@ def count(texts: Texts, rows: Iterable[Row]) -> Counted:
     Raises:
         RecountError: there are no texts, or they no longer give the counts of the row.
     """
-    from greenbench.text import slices, wer
+    from greenbench.text import slices, terms, wer
 
     spoken = [texts[i] for i in sorted(texts)]
     windows = {(row["round"], row["repeat"]): row for row in rows}
@@ -136,7 +139,9 @@ def count(texts: Texts, rows: Iterable[Row]) -> Counted:
     speakers = tuple(one["speaker"] for one in spoken)
     stated = tuple(slices.labels(one.get("slices")) for one in spoken)
     ids, words, chars = tuple(sorted(texts)), tuple(score.words), tuple(score.chars)
-    return Counted(ids, speakers, references, hypotheses, words, chars, stated)
+    listed = ((one.get("terms") or (), one["reference"], one["hypothesis"]) for one in spoken)
+    said = tuple(terms.count_all(listed, how.normalize))
+    return Counted(ids, speakers, references, hypotheses, words, chars, stated, said)
 
 
 def _remedy(spoken: Iterable[Row]) -> str:

@@ -198,9 +198,9 @@ def _key(lines: pd.DataFrame, names: Iterable[str]) -> "pd.Series[Any]":
 
 
 def interval(line: Mapping[Any, Any], metric: str) -> tuple[float, float]:
-    """Return a line's range: of error rates the interval where known, else least and most."""
+    """Return a line's range: of error rates and recall the interval where known, else least and most."""
     ends = f"{metric}_ci_low", f"{metric}_ci_high"
-    if metric in metrics.ERROR_RATES and not any(metrics.missing(line[end]) for end in ends):
+    if metric in metrics.ABSOLUTE and not any(metrics.missing(line[end]) for end in ends):
         return line[ends[0]], line[ends[1]]
     return line[f"{metric}_min"], line[f"{metric}_max"]
 

@@ -1,9 +1,11 @@
-"""Where two cells are compared in their tail: the slice in which both together make the most errors per word."""
+"""Where two cells are compared in a part: the slice that is hardest for both together, and the listed terms."""
 
 from dataclasses import fields, replace
 
 from greenbench.analysis.error_rates import Counted, RecountError
+from greenbench.statistics.intervals import Difference, paired_difference
 from greenbench.text import slices
+from greenbench.text.population import population
 from greenbench.text.wer import Counts
 
 
@@ -37,3 +39,24 @@ def within(counted: Counted, name: str) -> Counted:
     places = slices.places(counted.slices)[name]
     kept = {part.name: tuple(getattr(counted, part.name)[place] for place in places) for part in fields(counted)}
     return replace(counted, **kept)
+
+
+def recall_difference(a: Counted, b: Counted) -> Difference | None:
+    """Return how much the recall of listed terms of b exceeds that of a, on the same occurrences.
+
+    Args:
+        a: of the baseline.
+        b: of the other, of the same utterances.
+
+    Returns:
+        The difference as a fraction of the occurrences, or None where fewer than two units have any.
+
+    Raises:
+        RecountError: the terms are not the same.
+    """
+    said = [one.said for one in a.terms]
+    if (a.ids, said) != (b.ids, [one.said for one in b.terms]):
+        raise RecountError("the terms of the utterances are not the same")
+    missed_a, missed_b = ([one.said - one.recognised for one in side.terms] for side in (a, b))
+    found = paired_difference(missed_a, missed_b, said, population(a.speakers).blocks)
+    return found and replace(found, value=-found.value, low=-found.high, high=-found.low)

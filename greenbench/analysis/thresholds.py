@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from greenbench.analysis.compare import check_metrics
 from greenbench.analysis.findings import CellComparison, Comparison, MetricFinding
 from greenbench.errors import InputError
-from greenbench.metrics import ERROR_RATES, METRICS
+from greenbench.metrics import ABSOLUTE, METRICS
 
 _FORM = re.compile(r"(?P<metric>\w+):(?P<sign>[+-])(?P<number>\d+(?:\.\d+)?)(?P<unit>%|pp)")
 
@@ -50,13 +50,11 @@ def parse(text: str) -> Threshold:
         )
     metric, sign, unit = found["metric"], found["sign"], found["unit"]
     check_metrics([metric], "--fail-on")
-    right_unit = "pp" if metric in ERROR_RATES else "%"
+    right_unit = "pp" if metric in ABSOLUTE else "%"
     right_sign = "-" if METRICS[metric].better == "higher" else "+"
     right = f"{metric}:{right_sign}{found['number']}{right_unit}"
     if unit != right_unit:
-        kind = (
-            "an error rate changes by percentage points" if metric in ERROR_RATES else "this metric changes by per cent"
-        )
+        kind = "an error rate changes by percentage points" if metric in ABSOLUTE else "this metric changes by per cent"
         raise InputError(f"--fail-on '{text}': {kind}; write {right}")
     if sign != right_sign:
         raise InputError(f"--fail-on '{text}': that would be an improvement; write {right}")

@@ -26,6 +26,7 @@ class UtteranceFacts:
     audio_s: float
     audio_digest: str
     slices: Mapping[str, str] = field(default_factory=dict, hash=False)
+    terms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,8 @@ def run_window(
             window.padded_s += n_passes * _padded_samples(queue) / SAMPLE_RATE_HZ
             if window.n_passes == 0:
                 window.spoken += [
-                    UtteranceFacts(u.id, u.speaker, u.reference, u.duration_s, u.audio_digest, u.slices) for u in chunk
+                    UtteranceFacts(u.id, u.speaker, u.reference, u.duration_s, u.audio_digest, u.slices, u.terms)
+                    for u in chunk
                 ]
             del chunk, queue  # or two chunks would be in memory while the next one is decoded
         window.n_passes += len(pass_s)

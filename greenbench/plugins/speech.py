@@ -27,6 +27,7 @@ class Clip:
         digest: identifies the audio on every machine, in hexadecimal digits; for audio whose decoding or resampling
             differs in the last bits between machines. Where it is None or returns None, the samples are hashed.
         slices: what is stated of the utterance, by which its errors are counted apart, as ``{"accent": "scottish"}``.
+        terms: listed words and phrases that the transcript has, whose recognition is counted apart.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Clip:
     duration_s: Callable[[], float] | None = None
     digest: Callable[[], str | None] | None = None
     slices: Mapping[str, str] = field(default_factory=dict, hash=False)
+    terms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Utterance:
     """One decoded utterance; ``audio`` is a ``Waveform``, ``reference`` is not normalised.
 
     ``audio_digest`` identifies the audio on every machine (see ``Clip.digest``); empty where it was not requested.
-    ``slices`` are those of the clip.
+    ``slices`` and ``terms`` are those of the clip.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Utterance:
     speaker: str | None = None
     audio_digest: str = ""
     slices: Mapping[str, str] = field(default_factory=dict, hash=False)
+    terms: tuple[str, ...] = ()
 
     @property
     def n_samples(self) -> int:

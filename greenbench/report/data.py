@@ -13,7 +13,7 @@ from greenbench import metrics
 from greenbench.analysis import references, summary
 from greenbench.analysis.summary import Setting
 from greenbench.meters.energy import PARTS, part_column
-from greenbench.metrics import ACCURACY, ENERGY_UNITS, ERROR_RATES, METRICS, RATES
+from greenbench.metrics import ABSOLUTE, ACCURACY, ENERGY_UNITS, METRICS, RATES
 from greenbench.provenance import as_text
 from greenbench.report import sentences
 from greenbench.report.figures import BARS, LEADING, TABLE, TOTALS, Look, scale
@@ -55,7 +55,7 @@ def drawn(lines: pd.DataFrame, settings: Sequence[Setting], look: Mapping[str, L
         "looks": {variant: asdict(drawn_as) for variant, drawn_as in look.items()},
         "facts": {name: coded(column) for name, column in facts(lines, settings).items()},
         "values": {name: [_values(name, line) for line in _of(lines, name)] for name in metrics},
-        "ranges": {name: _ranges(lines, name) for name in ERROR_RATES if name in metrics},
+        "ranges": {name: _ranges(lines, name) for name in ABSOLUTE if name in metrics},
     }
 
 

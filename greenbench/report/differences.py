@@ -10,14 +10,14 @@ from greenbench.analysis.cells import CellSummary
 from greenbench.analysis.findings import CellComparison, Comparison, MetricFinding
 from greenbench.analysis.gains import weakest
 from greenbench.analysis.thresholds import Regression
-from greenbench.metrics import ENERGY_UNITS, ERROR_RATES, METRICS
+from greenbench.metrics import ABSOLUTE, ENERGY_UNITS, METRICS
 from greenbench.report.figures import number, quantity
 from greenbench.results import comparability
 from greenbench.results.record import CELL
 
 LEGEND = (
-    "difference: of error rates in percentage points on the same utterances, of the others new / baseline by round, "
-    "with 95 % intervals",
+    "difference: of error rates and recall in percentage points on the same utterances, of the others new / baseline "
+    "by round, with 95 % intervals",
     "p: adjusted over all pairs of a metric (Holm); n: utterances, or rounds; resolves: the smallest difference that "
     "4 of 5 such comparisons find",
 )
@@ -165,7 +165,7 @@ def _digits(fraction: float, sign: str = "") -> str:
 
 
 def _unit(finding: MetricFinding) -> str:
-    return "pp" if finding.metric in ERROR_RATES else "%"
+    return "pp" if finding.metric in ABSOLUTE else "%"
 
 
 def regressed(regression: Regression) -> str:
@@ -196,7 +196,7 @@ def _nature(pair: CellComparison, finding: MetricFinding) -> dict[str, str | Non
     """Return what kind of difference a finding is, and of energies the weakest origin of both sides."""
     methods = (cell.shared.get("energy_method") for cell in (pair.a, pair.b))
     method = weakest(*methods) if _is_energy(finding) else None
-    return {"kind": "absolute" if finding.metric in ERROR_RATES else "relative", "energy_method": method}
+    return {"kind": "absolute" if finding.metric in ABSOLUTE else "relative", "energy_method": method}
 
 
 def _identity(line: CellSummary) -> Mapping[str, Any]:

@@ -23,7 +23,8 @@ LEADING = ("wer", "rtfx", "latency_p50_s", "peak_rss_bytes", "peak_gpu_bytes", "
 """The metrics by which most readers decide: the first columns."""
 
 TABLE = (
-    *LEADING, "cer", "wer_worst_slice", "cer_worst_slice", "server_rate_hz", "idle_power_w",
+    *LEADING, "cer", "wer_worst_slice", "cer_worst_slice", "term_recall", "server_rate_hz",
+    "idle_power_w",
     "latency_p90_s", "latency_p95_s", "latency_p99_s", "first_utterance_s", "load_s", "padding_pct", "n_params",
     "macs_per_audio_s", "mfu_pct", *TOTALS,
 )  # fmt: skip
@@ -54,7 +55,7 @@ def looks(variants: Iterable[str]) -> dict[str, Look]:
 
 def scale(metric: str) -> tuple[float, str]:
     """Return what a metric is multiplied by for people, and the unit it then has (1 MB = 1e6 bytes)."""
-    if metric.startswith(("wer", "cer")):
+    if metric.startswith(("wer", "cer", "term_")):
         return 100.0, "%"
     if metric == ENERGY:
         return 1.0, "J"
@@ -73,7 +74,7 @@ def number(metric: str, value: float | None) -> str:
     if value is None or pd.isna(value):
         return "–"
     scaled = value * scale(metric)[0]
-    if metric.startswith(("wer", "cer")):
+    if metric.startswith(("wer", "cer", "term_")):
         return f"{scaled:.2f}"
     return f"{scaled:,.0f}" if abs(scaled) >= 1000 else f"{scaled:#.3g}".rstrip(".")
 

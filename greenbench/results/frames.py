@@ -56,7 +56,7 @@ def load_hypotheses(folder: str | Path) -> "pd.DataFrame":
     import pandas as pd
 
     names = [*KEYS, "utterance_id", "speaker", "reference", "hypothesis", "audio_s", "audio_digest", "slices",
-             "latency_s"]  # fmt: skip
+             "terms", "latency_s"]  # fmt: skip
     frame: pd.DataFrame = pd.DataFrame(_latest(folder, HYPOTHESES, (*KEYS, "utterance_id")), columns=names)
     return frame
 

@@ -83,7 +83,8 @@ _ROW = record(
     {"flags": several(TEXT), "flag_notes": several(TEXT)},
 )
 _UTTERANCE: dict[str, Schema] = {
-    "speaker": TEXT, "audio_s": number(0), "audio_digest": TEXT, "slices": each(TEXT), "latency_s": number(0),
+    "speaker": TEXT, "audio_s": number(0), "audio_digest": TEXT, "slices": each(TEXT),
+    "terms": several(TEXT), "latency_s": number(0),
 }  # fmt: skip
 _TEXT_PAIR: dict[str, Schema] = {**KEY, "utterance_id": TEXT, "reference": text(MAX_TEXT), "hypothesis": text(MAX_TEXT)}
 MAX_PASSES = 100

@@ -11,6 +11,7 @@ from greenbench import registry
 from greenbench.datasets.corpus import Corpus
 from greenbench.datasets.corruptions import Corrupted, Corruption
 from greenbench.datasets.lengths import bucket, bucket_name
+from greenbench.datasets.terms import Clips, listed, with_terms
 from greenbench.errors import InputError, did_you_mean
 from greenbench.plugins import Dataset, Step, Variant, VariantFamily
 
@@ -48,6 +49,7 @@ class DatasetEntry(PluginEntry):
             called short, medium, long and longer.
         length_bucket: take one of the parts only, from 1 for the shortest.
         on_bad_audio: ``fail`` stops the cell at a bad file, ``skip`` counts it in the row.
+        terms: words and phrases whose recognition is counted apart: a text file with one a line, or a list.
         speed: factor by which the speech is faster and higher, as of a tape.
         noise_snr_db: add noise; the power of each utterance over that of its noise, in dB.
         noise: ``white``, or ``babble`` of six other utterances of the data set.
@@ -59,6 +61,7 @@ class DatasetEntry(PluginEntry):
     length_buckets: int | None = Field(None, ge=2, le=1_000)
     length_bucket: int | None = Field(None, ge=1)
     on_bad_audio: Literal["fail", "skip"] = "fail"
+    terms: str | list[str] | None = Field(None, exclude_if=_is_none)
     speed: float | None = Field(None, ge=0.5, le=2, exclude_if=_is_none)
     noise_snr_db: float | None = Field(None, ge=-40, le=80, exclude_if=_is_none)
     noise: Literal["white", "babble"] = Field("white", exclude_if=lambda noise: noise == "white")
@@ -192,7 +195,8 @@ def _variant_name(entry: VariantEntry, label: str) -> str:
 def resolve_dataset(entry: DatasetEntry, base: Path) -> list[dict[str, Any]]:
     """Resolve an entry to one data set, or to each of its length buckets."""
     dataset = build_dataset(entry, base)
-    given = {**entry.model_dump(), **registry.settings(dataset)}
+    terms = {} if entry.terms is None else {"terms": listed(entry.terms, base)}
+    given = {**entry.model_dump(), **registry.settings(dataset), **terms}
     done = entry.corruption.label
     label = f"{dataset.label}({done})" if done else dataset.label
     return [{**given, "length_bucket": n, "name": _dataset_name(entry, label, n)} for n in _buckets(entry)]
@@ -248,7 +252,8 @@ def presets(family: str) -> list[str]:
 def corpus_of(entry: DatasetEntry) -> Corpus:
     """Return the utterances that a resolved entry asks for: the first ones, or one part of them by length."""
     dataset = build_dataset(entry)
-    clips = Corrupted(dataset, entry.corruption) if entry.corruption.label else dataset
+    clips: Clips = Corrupted(dataset, entry.corruption) if entry.corruption.label else dataset
+    clips = clips if entry.terms is None else with_terms(clips, listed(entry.terms))
     if entry.length_buckets is None or entry.length_bucket is None:
         return Corpus(clips, entry.limit, entry.on_bad_audio)
     part = bucket(clips, entry.length_bucket, entry.length_buckets, entry.limit)

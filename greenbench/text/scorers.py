@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from greenbench import registry
 from greenbench.errors import did_you_mean
-from greenbench.text import joining, normalizers, slices, wer
+from greenbench.text import joining, normalizers, slices, terms, wer
 from greenbench.text.slices import Labels
 from greenbench.text.wer import Counts
 
@@ -16,17 +16,19 @@ PLAIN = "words"
 
 
 class TextPair(NamedTuple):
-    """What an utterance is scored by; ``slices`` are ``slices.labels`` of what is stated of it."""
+    """What an utterance is scored by: its texts, and what is stated of it, see ``slices`` and ``terms``."""
 
     reference: str
     hypothesis: str
     speaker: str | None = None
     slices: Labels = ()
+    terms: tuple[str, ...] = ()
 
 
 def text_pair(row: Mapping[str, Any]) -> TextPair:
     """Return what a row of ``hypotheses.jsonl`` is scored by."""
-    return TextPair(row["reference"], row["hypothesis"], row["speaker"], slices.labels(row.get("slices")))
+    stated = slices.labels(row.get("slices")), tuple(row.get("terms") or ())
+    return TextPair(row["reference"], row["hypothesis"], row["speaker"], *stated)
 
 
 @dataclass(frozen=True)
@@ -100,11 +102,12 @@ def accuracy(texts: Sequence[TextPair], how: Scoring) -> tuple[dict[str, Any], d
         Metrics by name from ``ACCURACY``, and the provenance that goes with them: whom intervals speak of, which slices
         are the worst.
     """
-    references, hypotheses, speakers, stated = zip(*(TextPair(*text) for text in texts), strict=True)
+    references, hypotheses, speakers, stated, listed = zip(*(TextPair(*text) for text in texts), strict=True)
     counted = wer.score(references, hypotheses, how.normalize, how.count_words)
     figures, unit = wer.metrics(counted, speakers)
     of_slices, origin = slices.metrics(counted, speakers, stated)
-    return {**figures, **of_slices}, {"wer_ci_unit": unit, **origin}
+    said = terms.count_all(zip(listed, references, hypotheses, strict=True), how.normalize)
+    return {**figures, **of_slices, **terms.metrics(said, speakers)}, {"wer_ci_unit": unit, **origin}
 
 
 def name_of(normalizer: str, scorer: str) -> str:

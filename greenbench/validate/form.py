@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import pairwise
 
-from greenbench.metrics import ERROR_RATES, METRICS
+from greenbench.metrics import ABSOLUTE, METRICS
 from greenbench.results.record import MEASURED, TIMED_REGION, wrong_status
 from greenbench.suite.protocol import label
 from greenbench.suite.scenarios import BATCHING, Server, demand
@@ -21,7 +21,7 @@ LATENCIES = ("latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s")
 
 _ORDERED = (
     LATENCIES,
-    *((f"{rate}_ci_low", rate, f"{rate}_ci_high") for rate in ERROR_RATES),
+    *((f"{rate}_ci_low", rate, f"{rate}_ci_high") for rate in ABSOLUTE),
     ("energy_net_j", "energy_j"),
 )
 """Metrics of which none is above the next."""

@@ -154,7 +154,7 @@ def _drawn(pairs: tuple[TextPair, ...], normalizer: str, scorer: str, n_resample
     how = _installed(normalizer, scorer)
     if how is None:
         return {}
-    references, hypotheses, speakers, _ = zip(*pairs, strict=True)
+    references, hypotheses, speakers, *_ = zip(*pairs, strict=True)
     counted, found = score(references, hypotheses, how.normalize, how.count_words), dict[str, Any]()
     for rate, counts in (("wer", counted.words), ("cer", counted.chars)):
         drawn = bootstrap_rate([c.edits for c in counts], [c.n for c in counts], blocks(speakers), n_resamples)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from greenbench.report import content, differences, slices, terminal, utterances
 from greenbench.results import frames, store
 from greenbench.text import scorers
 from greenbench.text.slices import labels
+from greenbench.text.terms import TermCounts
 from greenbench.text.wer import Counts
 
 FakeRun = Callable[..., Path]
@@ -46,7 +48,7 @@ def counted(errors: list[int], stated: list[str]) -> Counted:
     names = tuple(map(str, range(len(errors))))
     counts = tuple(Counts(50, n) for n in errors)
     of = tuple(labels({"accent": value}) for value in stated)
-    return Counted(names, (None,) * len(errors), names, names, counts, counts, of)
+    return Counted(names, (None,) * len(errors), names, names, counts, counts, of, (TermCounts(),) * len(errors))
 
 
 def test_the_slice_is_chosen_by_the_errors_of_both_sides() -> None:
@@ -108,3 +110,17 @@ def test_the_page_and_the_terminal_say_which_slice_is_worst(fake_run: FakeRun, s
     assert line["accent=welsh"].endswith("] worst")
     assert line["accent=english"].startswith("0.00 [0.00, ")
     assert any("worst slice accent=welsh, WER 25.00 [" in text for text in terminal.shown(frames.load(run), 200))
+
+
+def test_recall_is_compared_on_the_same_occurrences() -> None:
+    """8 of 40 occurrences that only the baseline has are 20 points less; other terms are refused."""
+    both = counted([0] * 40, ["x"] * 40)
+    a = replace(both, terms=(TermCounts(1, 1),) * 40)
+    b = replace(both, terms=(TermCounts(1, 0),) * 8 + (TermCounts(1, 1),) * 32)
+    found = tails.recall_difference(a, b)
+    assert found.value == pytest.approx(-0.2)
+    assert found.low < -0.2 < found.high < 0
+    back = tails.recall_difference(b, a)
+    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
+    with pytest.raises(RecountError, match="the terms of the utterances are not the same"):
+        tails.recall_difference(a, replace(both, terms=(TermCounts(),) * 40))

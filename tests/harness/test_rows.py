@@ -242,7 +242,7 @@ def test_hypotheses_have_the_rows_key(job: Job, window: Window) -> None:
         ("b", None, "BLUE", "BLUE", 1.0, "digest of b", 0.2),
         ("c", None, "WHITE", "", 2.0, "digest of c", None),
     ]
-    assert all(set(line) == {*KEYS, *kept, "slices"} for line in found)
+    assert all(set(line) == {*KEYS, *kept, "slices", "terms"} for line in found)
 
 
 def test_slices_go_with_the_texts_and_into_the_row(job: Job, window: Window) -> None:
@@ -250,8 +250,11 @@ def test_slices_go_with_the_texts_and_into_the_row(job: Job, window: Window) -> 
     stated = [{"noise": "street"}, {}, {"noise": "none"}]
     window.spoken = [replace(one, slices=of) for one, of in zip(window.spoken, stated, strict=True)]
     assert [line["slices"] for line in rows.hypotheses(job, 1, window)] == stated
+    window.spoken = [replace(one, terms=("Blue",) if one.reference == "BLUE" else ()) for one in window.spoken]
+    assert [line["terms"] for line in rows.hypotheses(job, 1, window)] == [(), ("Blue",), ()]
     row = measured(job, window)
     assert row["wer_worst_slice"] is row["wer_slice"] is None
+    assert (row["term_recall"], row["n_ref_terms"]) == (1.0, 1)
     assert row["slice_note"].startswith("no slice can be judged: noise=none: 1 reference words or characters")
     window.spoken = [
         replace(one, reference="RED " * 100, slices=of) for one, of in zip(window.spoken, stated, strict=True)
