@@ -198,5 +198,5 @@ def co2e_g(energy_j: float | None, g_per_kwh: float | None, pue: float = 1.0) ->
 
 
 def missing(value: Any) -> bool:
-    """Say whether a value is missing: None, NaN or pandas' NA."""
-    return value is None or str(value) in ("nan", "<NA>")
+    """Say whether a value is missing: None, NaN, or pandas' NA and NaT."""
+    return value is None or str(value) in ("nan", "<NA>", "NaT")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from greenbench.metrics import missing
@@ -12,12 +13,12 @@ class Column:
     """One column that says where the numbers of a row come from.
 
     Attributes:
-        kind: what it holds: a text, a number, a whole number, or true or false (``flag``).
+        kind: what it holds: a text, a number, a whole number, true or false (``flag``), or a time as text of ISO 8601.
         about: what the column says.
         varies: the rows of one cell differ in it as a matter of course.
     """
 
-    kind: Literal["text", "number", "whole", "flag"]
+    kind: Literal["text", "number", "whole", "flag", "time"]
     about: str
     varies: bool = False
 
@@ -26,10 +27,10 @@ PROVENANCE: dict[str, Column] = {  # one line a column
     # the plan
     "suite": Column("text", "name of the suite"),
     "suite_hash": Column("text", "digest of the resolved suite"),
-    "schema": Column("number", "version of the row's form"),
+    "schema": Column("whole", "version of the row's form"),
     "protocol": Column("text", "protocol, with every step that was overridden"),
-    "order_index": Column("number", "place of the cell's process in the order of the run", varies=True),
-    "timestamp_utc": Column("text", "when the row was written", varies=True),
+    "order_index": Column("whole", "place of the cell's process in the order of the run", varies=True),
+    "timestamp_utc": Column("time", "when the row was written", varies=True),
     # the model
     "parent": Column("text", "variant that this one was made from, by name"),
     "identity": Column("text", "what was measured, independent of its name: digest of the weights, then each build"),
@@ -46,7 +47,7 @@ PROVENANCE: dict[str, Column] = {  # one line a column
     "training_energy_method": Column("text", "whether these joules were counted, sampled or estimated"),
     # the computation
     "device_name": Column("text", "CPU or GPU"),
-    "threads": Column("number", "threads of every engine"),
+    "threads": Column("whole", "threads of every engine"),
     "batching": Column("text", "how the scenario forms batches: sorted, or single"),
     "engine_batching": Column("text", "how the engine runs a batch: padded together, or one utterance after the other"),
     "compute_dtype": Column("text", "precisions that the model multiplies in, such as fp32+int8"),
@@ -89,7 +90,7 @@ PROVENANCE: dict[str, Column] = {  # one line a column
     "peak_gpu_source": Column("text", "how peak_gpu_bytes was read"),
     "carbon_g_per_kwh": Column("number", "grid factor stated by the suite"),
     "carbon_source": Column("text", "source of the grid factor"),
-    "carbon_year": Column("number", "year of the grid factor"),
+    "carbon_year": Column("whole", "year of the grid factor"),
     "carbon_pue": Column("number", "power usage effectiveness stated by the suite"),
     # the control cell
     "control": Column("text", "version of the control workload"),
@@ -104,7 +105,7 @@ PROVENANCE: dict[str, Column] = {  # one line a column
     "n_windows": Column("whole", "windows that the protocol asks for", varies=True),
     "cooldown_s": Column("number", "seconds of rest before the process", varies=True),
     "cooldown_excess_c": Column("number", "degrees above the run's start at the end of that rest", varies=True),
-    "warmup_batches": Column("number", "batches of the warm-up", varies=True),
+    "warmup_batches": Column("whole", "batches of the warm-up", varies=True),
     "warmup_s": Column("number", "seconds of the warm-up", varies=True),
     "warmup_cv_pct": Column("number", "coefficient of variation over the last batches of the warm-up", varies=True),
     "cell_s": Column("number", "seconds of the whole cell, process start included", varies=True),
@@ -142,5 +143,7 @@ def each(value: Any) -> tuple[Any, ...]:
 
 
 def as_text(value: Any) -> Any:
-    """Return a column's value for JSON and tables: ``Mixed`` as text, any other as it is."""
+    """Return a column's value for JSON and tables: ``Mixed`` and times as text, any other as it is."""
+    if isinstance(value, datetime) and not missing(value):
+        return value.isoformat()
     return str(value) if isinstance(value, Mixed) else value

@@ -87,7 +87,7 @@ def provenance_table() -> str:
     """Return the table of PROVENANCE."""
     from greenbench.provenance import PROVENANCE
 
-    kinds = {"flag": "true or false", "whole": "whole number"}
+    kinds = {"flag": "true or false", "whole": "whole number", "time": "time, ISO 8601"}
     rows = [(f"`{name}`", kinds.get(column.kind, column.kind), column.about) for name, column in PROVENANCE.items()]
     return table(("column", "holds", "meaning"), rows)
 

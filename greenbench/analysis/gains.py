@@ -31,13 +31,17 @@ ENERGY = "energy_j_per_audio_s"
 GAINS = {"size": "model_bytes", "n_params": "n_params", "speed": "rtfx", "energy": ENERGY}
 """What a student may gain -> the metric behind it; every gain is a factor, above 1 where the student is better off."""
 
-
-GAINED = (
-    "teacher", *(f"{name}_{part}" for name in GAINS for part in ("gain", "gain_low", "gain_high")),
+_FIGURES = (
+    *(f"{name}_{part}" for name in GAINS for part in ("gain", "gain_low", "gain_high")),
     *(f"{rate}_difference{end}" for rate in RATES for end in ("", "_low", "_high")),
-    "payback_audio_h", "payback_method",
-)  # fmt: skip
+)
+GAINED = ("teacher", *_FIGURES, "payback_audio_h", "payback_method")
 """The columns of ``table`` that its rows do not have themselves: only when all of a run is there can they be known."""
+
+_NUMBERS = ("training_s", "training_energy_j", "payback_audio_h", *_FIGURES)
+_TRAINING = ("training_s", "training_energy_j", "training_energy_method")
+TABLE = (*CELL, "teacher", "steps", *_FIGURES, *_TRAINING, *GAINED[-2:])
+"""The columns of ``table``."""
 
 
 @dataclass(frozen=True)
@@ -141,12 +145,14 @@ def table(*results: str | Path) -> "pd.DataFrame":
         ``_high`` (factors, above 1 is better), ``wer_difference`` or ``cer_difference`` (of the
         primary one) with ``_low`` and ``_high`` (fractions), the
         training's ``training_s``, ``training_energy_j`` and ``training_energy_method``, ``payback_audio_h`` and
-        ``payback_method``.
+        ``payback_method``. Numbers are float64 with NaN where they are not known, ``batch_size`` is Int64.
     """
     import pandas as pd
 
-    found: pd.DataFrame = pd.DataFrame([_row(cell_gains) for cell_gains in all_gains(store.runs(*map(Path, results)))])
-    return found
+    lines = [_row(cell_gains) for cell_gains in all_gains(store.runs(*map(Path, results)))]
+    found: pd.DataFrame = pd.DataFrame(lines, columns=list(TABLE))
+    typed: pd.DataFrame = found.astype(dict.fromkeys(_NUMBERS, "float64") | {"batch_size": "Int64"})
+    return typed
 
 
 def with_gains(rows: "pd.DataFrame", *results: Path) -> "pd.DataFrame":

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -54,7 +53,7 @@ def _report(cell: pd.DataFrame, run: Mapping[str, Any]) -> dict[str, Any]:
             format_version=BOAMPS_FORMAT_VERSION,
             format_version_specification_uri=BOAMPS_FORMAT_SPEC_URI,
             report_id=str(uuid5(NAMESPACE_URL, key)),
-            report_datetime=f"{datetime.fromisoformat(row['timestamp_utc']):%Y-%m-%d %H:%M:%S}",
+            report_datetime=None if pd.isna(row["timestamp_utc"]) else f"{row['timestamp_utc']:%Y-%m-%d %H:%M:%S}",
             report_status="draft",
         ),
         task=_task(cell),

@@ -1,7 +1,6 @@
 """Energy as codecarbon's emissions.csv: its columns, and behind them what its file cannot tell."""
 
 import csv
-import math
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib.metadata import version
@@ -10,7 +9,8 @@ from typing import Any
 
 from greenbench.export import Documents, Results
 from greenbench.files.unicode import for_csv
-from greenbench.metrics import J_PER_KWH, ratio
+from greenbench.metrics import J_PER_KWH, missing, ratio
+from greenbench.provenance import as_text
 
 OWN = (
     "energy_method", "energy_scope", "energy_system_source", "energy_cpu_source", "energy_dram_source",
@@ -78,5 +78,5 @@ def _machine(row: Mapping[str, Any], machine: Mapping[str, Any]) -> dict[str, An
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return a frame's row with None for what is missing."""
-    return {k: None if v is None or (isinstance(v, float) and math.isnan(v)) else v for k, v in row.items()}
+    """Return a frame's row with None for what is missing, and its times as text."""
+    return {name: None if missing(value) else as_text(value) for name, value in row.items()}

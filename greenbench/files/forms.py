@@ -14,6 +14,9 @@ Form = Callable[[Any], list[str]]
 MOST = 1e19
 """No number here is larger: sums and squares of such numbers are finite."""
 
+MOST_WHOLE = 2**53
+"""No count here is larger: up to here a float is exact, and tables have room for it."""
+
 MAX_TOLD = 5
 """Problems of one value that are listed."""
 
@@ -42,11 +45,11 @@ def count(least: int = 0, most: int = 10**9) -> Schema:
     return core_schema.int_schema(strict=True, ge=least, le=most)
 
 
-def whole(least: float = 0.0) -> Schema:
-    """Return what is a number without a fraction, ``5.0`` too."""
+def whole() -> Schema:
+    """Return what is a number without sign or fraction, ``5.0`` too, of at most ``MOST_WHOLE``."""
     return core_schema.chain_schema(
         [
-            number(least),
+            number(0, MOST_WHOLE),
             core_schema.custom_error_schema(
                 core_schema.int_schema(),
                 custom_error_type="whole",
@@ -143,7 +146,7 @@ def _told(problem: Mapping[str, Any]) -> str:
     place = ".".join(map(str, problem["loc"]))
     if problem["type"] == "missing":
         return f"{place}: missing"
-    if problem["type"] == "less_than_equal" and problem["ctx"]["le"] == MOST:
+    if problem["type"] == "less_than_equal" and problem["ctx"]["le"] in (MOST, MOST_WHOLE):
         return f"{place}: {problem['input']!r:.60} is more than any window has"
     what = str(problem["msg"]).removeprefix("Input should be ")
     return f"{place}: {what} is expected, not {problem['input']!r:.60}"

@@ -1,18 +1,33 @@
 """The results of runs as pandas frames: rows, texts, scores, samples of power and windows."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from greenbench.errors import StoreError
 from greenbench.hardware.bounds import BOUNDS
 from greenbench.metrics import ACCURACY, METRICS
+from greenbench.provenance import PROVENANCE
 from greenbench.results.record import KEYS, columns
 from greenbench.results.runfiles import HYPOTHESES, POWER, RECORDS, RUN, SCORED, SCORES, WINDOWS, Row
 from greenbench.results.store import current, open_runs, read_rows, runs
 
 if TYPE_CHECKING:
     import pandas as pd
+
+EPOCH, LAST_YEAR = 1970, 2262
+"""Years of the times that 64 bits of nanoseconds can hold, from the beginning of Unix's clock."""
+
+TIMES = tuple(name for name, column in PROVENANCE.items() if column.kind == "time")
+"""The columns of a row that are times."""
+
+_KINDS = {"number": "float64", "whole": "Int64", "flag": "boolean", "time": "datetime64[ns, UTC]"}
+DTYPES = {
+    **dict.fromkeys(("batch_size", "round", "repeat"), "Int64"), **dict.fromkeys(METRICS, "float64"),
+    **{name: _KINDS[column.kind] for name, column in PROVENANCE.items() if column.kind in _KINDS},
+}  # fmt: skip
+"""Column of a row -> its type in a frame, of each that is neither a text nor a list."""
 
 
 def load(folder: str | Path) -> "pd.DataFrame":
@@ -22,8 +37,9 @@ def load(folder: str | Path) -> "pd.DataFrame":
         folder: a run's folder, or any parent of runs.
 
     Returns:
-        One row per cell and repeat, with the columns of ``record.columns()``; metrics are float64 with NaN
-        where nothing was measured. Rows that a resumed run replaced are left out.
+        One row per cell and repeat, with the columns of ``record.columns()``. Metrics and other numbers are float64
+        with NaN where nothing was measured, whole numbers Int64, what is true or false boolean, both with ``pd.NA``,
+        times are datetime64[ns, UTC]; texts and lists are objects. Rows that a resumed run replaced are left out.
 
     Raises:
         StoreError: there is no run at or below ``folder``.
@@ -43,12 +59,20 @@ def frame(rows: Sequence[Row]) -> "pd.DataFrame":
     """Return rows of ``RECORDS`` as the frame that ``load`` gives."""
     import pandas as pd
 
-    names = columns()
-    untyped = pd.DataFrame({name: pd.Series([row.get(name) for row in rows], dtype=object) for name in names})
-    typed: pd.DataFrame = untyped.astype(
-        dict.fromkeys(METRICS, "float64") | dict.fromkeys(("batch_size", "round", "repeat"), "Int64")
-    )
-    return typed
+    values = {name: [row.get(name) for row in rows] for name in columns()}
+    values |= {name: list(map(_time, values[name])) for name in TIMES}
+    typed = {name: pd.Series(of_all, dtype=DTYPES.get(name, "object")) for name, of_all in values.items()}
+    found: pd.DataFrame = pd.DataFrame(typed)
+    return found
+
+
+def _time(text: str | None) -> datetime | None:
+    """Return a time of ISO 8601 with its zone in UTC; None where it is none, or pandas' nanoseconds do not reach it."""
+    try:
+        found = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return found.astimezone(timezone.utc) if found.tzinfo and EPOCH <= found.year < LAST_YEAR else None
 
 
 def load_hypotheses(folder: str | Path) -> "pd.DataFrame":

@@ -68,6 +68,7 @@ def _origin(name: str) -> Schema:
     kinds = {
         "text": TEXT,
         "flag": FLAG,
+        "time": TEXT,
         "whole": whole(),
         "number": number() if name in SIGNED else number(0),
     }

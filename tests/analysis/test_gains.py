@@ -4,13 +4,15 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import greenbench
-from greenbench.analysis.gains import CellGains, all_gains, payback
+from greenbench.analysis.gains import GAINED, CellGains, all_gains, payback
 from greenbench.report import compression
+from greenbench.results.record import CELL
 
 FakeRun = Callable[..., Path]
 
@@ -100,15 +102,25 @@ def test_a_student_that_saves_nothing_never_pays_back(fake_run: FakeRun, said: l
     assert [compression.pay_back(d) for d in all_gains([folder])] == ["never: it saves no energy"]
 
 
+def assert_typed(frame: pd.DataFrame) -> None:
+    """All columns are there; what is no text is a number, also where it is known of no cell."""
+    texts = {*CELL, "teacher", "steps", "training_energy_method", "payback_method"} - {"batch_size"}
+    kinds = {name: str(kind) for name, kind in frame.dtypes.items() if name not in texts}
+    assert kinds == dict.fromkeys(kinds, "float64") | {"batch_size": "Int64"}
+    assert texts | {*GAINED, "steps", "training_s", "training_energy_j", "batch_size"} == {*frame}
+
+
 def test_no_teacher_no_line(fake_run: FakeRun, said: list[str]) -> None:
     """A teacher by itself, and a student whose teacher was not measured, are held against nothing."""
     folder = fake_run("r", {"variant": "s", "heard": said, "rounds": rounds(20, 2.0), **TRAINED})
     assert all_gains([folder]) == []
     assert greenbench.gains(folder).empty
+    assert_typed(greenbench.gains(folder))
 
 
 def test_the_frame_has_a_line_a_cell(family: dict[str, CellGains], tmp_path: Path) -> None:
     """From Python the same figures are columns."""
+    assert_typed(greenbench.gains(tmp_path / "results"))
     frame = greenbench.gains(tmp_path / "results").set_index("variant")
     assert frame.loc["s+b", "size_gain"] == pytest.approx(8.0)
     assert frame.loc["s", "wer_difference"] == pytest.approx(30 / 320)

@@ -27,6 +27,24 @@ def test_csv_has_every_row_and_column(results: Path, tmp_path: Path) -> None:
     assert text["reason"].tolist() == ["", "", "", "it broke"]
 
 
+def test_csv_writes_values_as_the_rows_have_them(make: Callable[..., Path], tmp_path: Path) -> None:
+    """Counts, times and what is true or false read as in ``records.jsonl``; a text that is no time is not there."""
+    stated = {"threads": 2, "synthetic": True, "warmup_s": 0.25, "timestamp_utc": "2026-11-27T00:02:17+00:00"}
+    unknown = dict.fromkeys(stated) | {"variant": "b", "timestamp_utc": "now"}
+    (path,) = write(make(stated, unknown), "csv", tmp_path / "out.csv")
+    text = pd.read_csv(path, dtype=str, keep_default_na=False)
+    assert text[list(stated)].to_numpy().tolist() == [["2", "True", "0.25", "2026-11-27T00:02:17+00:00"], [""] * 4]
+
+
+def test_bytes_that_are_not_whole_are_written_as_they_are(make: Callable[..., Path], tmp_path: Path) -> None:
+    """A foreign row may have half a byte, or more than an integer holds: neither ends an export."""
+    rows = make({"model_bytes": 0.5, "peak_rss_bytes": 1e19}, {"variant": "b", "model_bytes": 400})
+    (path,) = write(rows, "csv", tmp_path / "out.csv")
+    assert pd.read_csv(path, dtype=str)[["model_bytes", "peak_rss_bytes"]].to_numpy().tolist() == [
+        ["0.5", "1e+19"], ["400.0", "123456789.0"],
+    ]  # fmt: skip
+
+
 def test_rows_of_a_student_carry_what_it_gained(fake_run: Callable[..., Path], said: list[str], tmp_path: Path) -> None:
     """Each of its rows has its teacher, the factors and the difference of WER; the teacher's have none."""
     teacher = {"variant": "t", "heard": said, "rounds": [{"rtfx": 10.0, "model_bytes": 400}] * 3}

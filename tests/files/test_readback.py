@@ -38,6 +38,8 @@ ROW: dict[str, Any] = {
         (json.dumps(ROW | {"wer": True}), "wer: a valid number is expected, not True"),
         (json.dumps(ROW | {"wer": float("nan")}), "wer: a finite number is expected, not nan"),
         (json.dumps(ROW | {"wer": 1e300}), "wer: 1e+300 is more than any window has"),
+        (json.dumps(ROW | {"n_passes": 1e18}), "n_passes: 1e+18 is more than any window has"),
+        (json.dumps(ROW | {"threads": 2.5}), "threads: a count, which is whole, is expected, not 2.5"),
         (json.dumps(ROW | {"variant": ["v"]}), "variant: a valid string is expected, not ['v']"),
         (json.dumps({**ROW, "variant": None}), "variant: a valid string is expected, not None"),
         (json.dumps({name: value for name, value in ROW.items() if name != "status"}), "status: missing"),

@@ -1,12 +1,15 @@
 """Frames: what runs hold as tidy tables, with times in UTC and what was not measured as NaN."""
 
 import json
+import zipfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from greenbench.errors import StoreError
 from greenbench.metrics import METRICS
+from greenbench.provenance import PROVENANCE
 from greenbench.results import frames, store
 from greenbench.results.frames import load, load_hypotheses
 from greenbench.results.record import columns
@@ -25,6 +28,50 @@ def test_load_is_tidy_and_typed(run: Path) -> None:
     assert frame["repeat"].isna().tolist() == [False, True]
     assert frame["wer"].isna().tolist() == [False, True]
     assert frame["energy_j"].isna().all()
+
+
+def test_no_column_is_an_object_unless_text_or_list(run: Path) -> None:
+    """Numbers, counts, times and what is true or false have types of their own, even where all are missing."""
+    load_as = {"number": "float64", "whole": "Int64", "flag": "boolean", "time": "datetime64[ns, UTC]"}
+    named = {name: load_as.get(column.kind, "object") for name, column in PROVENANCE.items()}
+    keys = dict.fromkeys(("batch_size", "round", "repeat"), "Int64")
+    expected = dict.fromkeys(columns(), "object") | dict.fromkeys(METRICS, "float64") | named | keys
+    for frame in (load(run), load(run)[:0], frames.frame([])):
+        assert frame.dtypes.astype(str).to_dict() == expected
+    texts = [*("run_id", "variant", "dataset", "device", "scenario", "status", "reason"), "flags", "flag_notes"]
+    assert {name for name in expected if expected[name] == "object"} - {*texts} == {
+        name for name, column in PROVENANCE.items() if column.kind == "text"
+    }
+
+
+@pytest.mark.parametrize("text", ["now", "yesterday", "2026-11-27T00:02:17", "9999-12-31T23:59:59+00:00", None])
+def test_what_is_no_time_is_missing(text: str | None) -> None:
+    """A time without its zone, one out of reach, and a word that pandas reads as the present are no times."""
+    told = [{**row(), "timestamp_utc": when} for when in (text, "2026-11-27T01:02:17+01:00")]
+    assert frames.frame(told)["timestamp_utc"].tolist() == [pd.NaT, pd.Timestamp("2026-11-27T00:02:17", tz="UTC")]
+
+
+ENTRIES = Path(__file__).parents[2] / "results" / "entries"
+
+
+@pytest.mark.parametrize("entry", sorted(path.name for path in ENTRIES.glob("*.zip")))
+def test_committed_rows_read_back_as_they_were_written(entry: str, tmp_path: Path) -> None:
+    """From rows and from their frame the same bytes are written again; columns that came later are missing."""
+    with zipfile.ZipFile(ENTRIES / entry) as archive:
+        archive.extractall(tmp_path)
+    (path,) = tmp_path.glob("*/records.jsonl")
+    written = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = list(store.read_rows(path))
+    append(tmp_path, ({name: row[name] for name in own} for row, own in zip(rows, written, strict=True)))
+    assert (tmp_path / store.RECORDS).read_bytes() == path.read_bytes()
+    found = frames.frame(rows)
+    texts = found.assign(timestamp_utc=found["timestamp_utc"].map(pd.Timestamp.isoformat)).astype(object)
+    again = texts.where(found.notna(), None).to_dict("records")
+    assert again == [dict.fromkeys(columns()) | own for own in written]
+    exact = [*store.KEYS, *(name for name in PROVENANCE if name in written[0])]
+    assert json.dumps([[row[name] for name in exact] for row in again]) == json.dumps(
+        [[own[name] for name in exact] for own in written]
+    )
 
 
 def test_load_a_parent_of_runs(run: Path) -> None:
