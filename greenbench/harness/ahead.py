@@ -47,7 +47,7 @@ def require(suite: Suite, cells: Iterable[Cell]) -> None:
 
 @contextmanager
 def all_at_once() -> Iterator[None]:
-    """Let the faults of a suite that is loaded within be raised together with all that is known of the rest of it.
+    """Let the faults of a suite that is loaded within be raised together with what a glance at the rest of it shows.
 
     Raises:
         InputError: a line for each fault of the suite's keys, then for each thing that cannot be in what is sound.
@@ -57,7 +57,7 @@ def all_at_once() -> Iterator[None]:
     except SuiteError as error:
         if error.sound is None:
             raise
-        lines = [f"{error.where}: {one}" for one in stops(look(plan(error.sound), on_gpus=True))]
+        lines = [f"{error.where}: {one}" for one in stops(_glance(plan(error.sound)))]
         raise InputError("\n".join([str(error), *lines])) from error
 
 
@@ -73,9 +73,14 @@ def look(cells: Sequence[Cell], on_gpus: bool = False, allow_emulated: bool = Fa
             not while it measures.
         allow_emulated: whether a precision is measured that the CPU has no arithmetic for.
     """
-    found = [*_devices(cells), *_uninstalled(cells), *data(cells), *variants(cells)]
+    found = _glance(cells)
     found += _builds(_able(cells, [one for one in found if one.dataset is None]), on_gpus)
     return [*found, *_arithmetic(_able(cells, [one for one in found if one.dataset is None]), allow_emulated)]
+
+
+def _glance(cells: Sequence[Cell]) -> list[Foreseen]:
+    """Find out what can be known of cells without an engine, which takes seconds to load; GPUs alone are torch's."""
+    return [*_devices(cells), *_uninstalled(cells), *data(cells), *variants(cells)]
 
 
 def _devices(cells: Iterable[Cell]) -> Iterator[Foreseen]:
