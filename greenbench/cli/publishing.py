@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from greenbench.validate.verification import VerifiedCell
 
 KeepPrivate = Annotated[
-    bool, typer.Option("--keep-private", help="Keep host and user names, addresses and paths, which are left out.")
+    bool,
+    typer.Option("--keep-private", help="Keep host and user names, addresses and paths; by default they are left out."),
 ]
 
 WORKFLOW = "leaderboard.yml"

@@ -126,7 +126,7 @@ def measure(
 
     Args:
         device: ``cpu``, ``cuda``, ``cuda:N``, ``mps``, or ``auto`` for a GPU where torch has one: where the block
-            computes. The device is waited for at both edges if torch is loaded; torch is not needed.
+            computes. If torch is loaded, the block begins and ends when the device is idle; torch is not needed.
         idle_s: seconds to idle before the block for a baseline, from which ``energy_net_j`` follows; load the model
             before. Nothing idles where no meter here reads energy.
         estimate_energy: take codecarbon's model where no counter answers; ``energy_method`` then says ``estimated``.

@@ -40,7 +40,7 @@ from greenbench.suite import plan
     ],
 )
 def test_paths_addresses_and_mails_are_cut(text: str, shared: str) -> None:
-    """Of a path its last name stays, and of an address nothing."""
+    """Only the last part of a path is kept, and nothing of an address."""
     assert privacy.text(text) == shared
 
 
