@@ -23,6 +23,7 @@ from greenbench.analysis import gains as analysis_gains
 from greenbench.analysis.cells import CellSummary, median_of
 from greenbench.analysis.gains import CellGains
 from greenbench.assets import quickstart_suite
+from greenbench.files import whole
 from greenbench.models import lineage
 from greenbench.plugins import LINEAGE
 from greenbench.report import bigfoot, compression, terminal
@@ -84,7 +85,7 @@ def _of_today(folder: Path, scratch: Path) -> Path:
     names = {None, *(variant.name for variant in config.load(quickstart_suite()).variants)}
     for file in copied.glob("*.jsonl"):
         lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-        file.write_text("".join(line for line in lines if json.loads(line).get("variant") in names), encoding="utf-8")
+        whole.write(file, "".join(line for line in lines if json.loads(line).get("variant") in names))
     return copied
 
 

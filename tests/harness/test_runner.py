@@ -356,7 +356,7 @@ def test_an_interrupt_leaves_a_valid_store(suite_data: dict, tmp_path: Path, sig
     path.write_text(yaml.safe_dump({**suite_data, "variants": ["null/rtfx-100", slow]}))
     command = [sys.executable, "-m", "greenbench", "run", str(path), "--out", str(tmp_path / "run")]
     process = start(command, stderr=subprocess.PIPE, text=True)
-    next(line for line in process.stderr if "slow" in line)
+    next(line for line in process.stderr if "] slow" in line)
     time.sleep(1)
     children = psutil.Process(process.pid).children()
     process.send_signal(signal_sent)
