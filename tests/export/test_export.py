@@ -27,7 +27,7 @@ def test_failed_rows_are_no_numbers(form: str, make: Callable[..., Path], tmp_pa
     if form in ("csv", "parquet"):
         assert write(results, form, tmp_path / "out")
     else:
-        with pytest.raises(InputError, match=f"no row here has what --format {form} is about"):
+        with pytest.raises(InputError, match=f"no row here has what --format {form} needs"):
             write(results, form, tmp_path / "out")
 
 
