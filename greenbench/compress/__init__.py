@@ -22,9 +22,12 @@ _METHODS = {
     "Int8TorchAo": "torchao",
     "Int8WeightOnly": "torchao",
     "LayerDrop": "layers",
+    "LowRank": "low_rank",
     "ProductTwins": "twins",
     "PruneFfn": "prune",
+    "PruneHeads": "heads",
     "PruneMagnitude": "prune",
+    "ReduceFrames": "reduce",
 }
 """Name -> the module it is in."""
 

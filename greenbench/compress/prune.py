@@ -140,7 +140,7 @@ class PruneFfn:
         return [min(len(s), max(1, n) * self.multiple_of) for n, s in zip(rounded, scores, strict=True)]
 
 
-_NEEDS_FLOATS = "prune-ffn needs weights in floats: put it before what makes them integers"
+_NEEDS_FLOATS = "prune-ffn needs whole weights in floats: put it before what makes integers or factors of them"
 
 
 def _scores(layer: Any) -> Any:

@@ -1,14 +1,17 @@
 """The method that gives attention smaller heads, by factorising the matrices that act only as a product."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from greenbench.compress import calibration
+from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
+from greenbench.compress.moments import second_moments
 from greenbench.compress.spectrum import balanced, rank_of, values_of_product
 from greenbench.errors import InputError
 from greenbench.models import linears
 from greenbench.models.attention import attentions, check_type, n_heads, projections, reshape
-from greenbench.plugins import BARE, Context, Outline
+from greenbench.plugins import BARE, CalibrationData, Context, Outline
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +28,7 @@ class ProductTwins:
     The biases are a part of it: with x' = [x; 1] the score of two frames is x'ᵀ M y', M = [W_q, b_q]ᵀ [W_k, b_k], and
     the value's bias goes into the output's, exactly, since the weights of attention add up to one. What results is
     attention with smaller heads: fewer parameters and less work, in projections and between frames. A layer has one
-    rank for both products, since transformers views queries, keys and values by one size of a head. No speech and no
+    rank for both products, since transformers views queries, keys and values by one size of a head. Neither speech nor
     training is needed; ``distill`` in a recipe may follow.
 
     Attributes:
@@ -33,11 +36,19 @@ class ProductTwins:
         energy: the least share of the squared singular values of every product of a layer that its rank keeps; not
             used where ``rank`` is given.
         multiple_of: ranks chosen by ``energy`` are rounded up to multiples of this, which kernels like.
+        aware: take the products that are nearest on calibration speech instead: with C the mean of x' x'ᵀ over its
+            frames, those of C^½ M C^½, of which the squared error of scores is the least of all of a rank.
+        calibration: the data set of ``aware``, in the form of a suite's; by default the bundled unlabelled speech,
+            synthetic English.
+        n_calibration: utterances of it to take, spread over the whole.
     """
 
     rank: int | None = None
     energy: float = 0.99
     multiple_of: int = 8
+    aware: bool = False
+    calibration: CalibrationSpeech = field(default_factory=lambda: dict(BUNDLED))
+    n_calibration: int = 64
 
     def __post_init__(self) -> None:
         """Refuse to leave nothing."""
@@ -47,6 +58,8 @@ class ProductTwins:
             raise ValueError("energy: give a share above 0, and at most 1")
         if self.multiple_of < 1:
             raise ValueError("multiple_of: give at least 1")
+        if self.n_calibration < 1:
+            raise ValueError("n_calibration: give at least 1")
 
     def unsupported(self, device: str) -> str | None:  # noqa: ARG002
         """Run anywhere."""
@@ -59,12 +72,21 @@ class ProductTwins:
             raise InputError(_NEEDS_FLOATS)
         return before
 
-    def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
+    def to_fetch(self) -> str | None:
+        """Say what of the calibration speech would be downloaded."""
+        return calibration.to_fetch(self.calibration) if self.aware else None
+
+    def calibrated_on(self) -> CalibrationData | None:
+        """Name the calibration speech; None where none is needed."""
+        return calibration.described(self.calibration, self.n_calibration) if self.aware else None
+
+    def __call__(self, model: Any, context: Context = BARE) -> Any:
         """Make the heads smaller in place.
 
         Raises:
             InputError: the model's attention is of another kind, or not in floats any more, or has heads that are
-                smaller than ``rank``.
+                smaller than ``rank``; there is no calibration speech.
+            MissingError: the calibration speech is not here.
         """
         self.follow(Outline(model.config.model_type))
         layers = list(attentions(model).values())
@@ -73,11 +95,20 @@ class ProductTwins:
         sizes = [attention.head_dim for attention in layers]
         if self.rank is not None and self.rank > min(sizes):
             raise InputError(f"product-twins: rank: {self.rank} is more than the {min(sizes)} of a head")
-        for attention in layers:
-            heads = _products(attention)
+        for attention, moment in zip(layers, self._moments(model, layers, context), strict=True):
+            heads = _products(attention, moment)
             rank = self.rank or self._rank([product for products in heads for product in products])
-            reshape(attention, rank, _factorised(attention, heads, rank))
+            reshape(attention, rank, _factorised(attention, heads, moment, rank))
         return model
+
+    def _moments(self, model: Any, layers: Sequence[Any], context: Context) -> "Sequence[Tensor]":
+        """Return C of each layer, ``(hidden_size + 1, hidden_size + 1)``: the identity where no speech is asked for."""
+        import torch
+
+        if not self.aware:
+            return [torch.eye(a.q_proj.in_features + 1).to(a.q_proj.weight.device, torch.float64) for a in layers]
+        speech = calibration.speech_for(model, context, self.calibration, self.n_calibration)
+        return second_moments(model, [attention.q_proj for attention in layers], speech, "inputs")
 
     def _rank(self, products: "Sequence[Product]") -> int:
         """Return the rank of a layer, from the products of its heads."""
@@ -88,8 +119,8 @@ Product = tuple[Any, Any]
 """Two matrices, ``(m, size)`` and ``(n, size)``: the first times the second transposed is what acts."""
 
 
-def _products(attention: Any) -> list[tuple[Product, Product]]:
-    """Return both products of each head in float64: query and key with their biases, output and value."""
+def _products(attention: Any, moment: "Tensor") -> list[tuple[Product, Product]]:
+    """Return both products of each head in float64, weighed: query and key with their biases, output and value."""
     import torch
 
     number, size = n_heads(attention), int(attention.head_dim)
@@ -99,20 +130,23 @@ def _products(attention: Any) -> list[tuple[Product, Product]]:
         whole = torch.cat([column.detach().double() for column in columns], dim=1)
         return whole.view(number, size, -1).transpose(1, 2).unbind()
 
-    queries, keys = (by_head(part.weight, part.bias[:, None]) for part in (q, k))
-    values, outputs = by_head(v.weight), by_head(out.weight.T)
+    (scores, _), (inputs, _) = _roots(moment), _roots(moment[:-1, :-1])
+    queries, keys = ([scores @ one for one in by_head(part.weight, part.bias[:, None])] for part in (q, k))
+    values, outputs = [inputs @ one for one in by_head(v.weight)], by_head(out.weight.T)
     return list(zip(zip(queries, keys, strict=True), zip(outputs, values, strict=True), strict=True))
 
 
 def _factorised(
-    attention: Any, heads: "Sequence[tuple[Product, Product]]", rank: int
+    attention: Any, heads: "Sequence[tuple[Product, Product]]", moment: "Tensor", rank: int
 ) -> "Mapping[str, tuple[Tensor, Tensor]]":
     """Return weights and biases of an attention layer of smaller heads, as ``reshape`` takes them."""
     import torch
 
     qk, vo = ([balanced(*products[which], rank) for products in heads] for which in (0, 1))
-    queries, keys = (torch.cat([pair[side] for pair in qk], dim=1).T for side in (0, 1))
+    (_, scores), (_, inputs) = _roots(moment), _roots(moment[:-1, :-1])
+    queries, keys = ((scores @ torch.cat([pair[side] for pair in qk], dim=1)).T for side in (0, 1))
     outputs, values = (torch.cat([pair[side] for pair in vo], dim=1) for side in (0, 1))
+    values = inputs @ values
     old, v = attention.out_proj, attention.v_proj
     bias = old.bias.detach().double() + old.weight.detach().double() @ v.bias.detach().double()
     return {
@@ -121,3 +155,12 @@ def _factorised(
         "v_proj": (values.T, values.new_zeros(values.shape[1])),
         "out_proj": (outputs, bias),
     }
+
+
+def _roots(moment: "Tensor") -> "tuple[Tensor, Tensor]":
+    """Return the square root of a symmetric matrix, and the root's inverse on the directions that have any weight."""
+    import torch
+
+    values, vectors = torch.linalg.eigh(moment)
+    scales = values.clamp_min(1e-10 * values[-1]).sqrt()
+    return vectors * scales @ vectors.T, vectors / scales @ vectors.T

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from greenbench import cache
 from greenbench.errors import InputError, MissingError
 from greenbench.files.unicode import IN_UTF8
-from greenbench.models.macs import macs_of_work, work
+from greenbench.models.macs import fewer_frames, macs_of_work, work
 from greenbench.plugins import SAMPLE_RATE_HZ, Calibrated, Export, Footprint, Outline
 
 RunEngine = Callable[[Mapping[str, npt.NDArray[Any]]], npt.NDArray[np.float32]]
@@ -103,7 +103,11 @@ def _export(load: Callable[[], tuple[Any, Any]], build: Export, aside: Path) -> 
     """Write the model's files, and with them their size and the work of a transcription."""
     model, extractor = load()
     model = model.float()  # in which the engines take a model; its weights may come from a half
-    counted = {"n_params": sum(p.numel() for p in model.parameters()), "work": work(model)}
+    counted = {
+        "n_params": sum(p.numel() for p in model.parameters()),
+        "work": work(model),
+        "factors": fewer_frames(model),
+    }
     build.export(model, extractor, aside)
     size = {**counted, "model_bytes": sum(f.stat().st_size for f in aside.iterdir())}
     (aside / SIZE).write_text(json.dumps(size), encoding="utf-8")
@@ -122,7 +126,7 @@ class Exported:
         """Take an opened session and the folder it came from."""
         self._run, self.config = run, config
         size = json.loads((folder / SIZE).read_text(encoding="utf-8"))
-        macs = partial(macs_of_work, config, size.pop("work"))
+        macs = partial(macs_of_work, config, size.pop("work"), factors=size.pop("factors", []))  # older files have none
         self.footprint = Footprint(**size, macs=macs, compute_dtype=compute_dtype)
 
     def __call__(self, **inputs: Any) -> Any:

@@ -37,7 +37,8 @@ def fit(model: Any, stored: Mapping[str, Sequence[int]]) -> None:
     """
     for path, layer in feed_forwards(model).items():
         first, second = layer.intermediate_dense, layer.output_dense
-        width = stored.get(f"{path}.intermediate_dense.bias", [first.out_features])[0]
+        biases = (f"{path}.intermediate_dense.{part}" for part in ("bias", "up.bias"))  # the second of a low rank
+        width = next((stored[name][0] for name in biases if name in stored), first.out_features)
         if width != first.out_features:
             weight = linears.drawn(first.weight, width, first.in_features)
             resize(layer, weight, first.bias.new_zeros(width), linears.drawn(second.weight, second.out_features, width))

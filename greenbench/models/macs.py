@@ -49,33 +49,45 @@ def work(model: Any) -> list[float] | None:
     """Return what ``macs_of_work`` computes the count of any length from, once the model is not at hand any more.
 
     The work of a convolutional front end is linear in the outputs of each of its layers, that of a transformer
-    linear and quadratic in the frames. So the count of any length follows from those of a few.
+    linear and quadratic in the frames, also where an edit makes those fewer. So the count of any length follows from
+    those of a few.
 
     Returns:
         The coefficients of those terms; None where they do not give the counts back exactly.
     """
-    n_terms = len(_terms(model.config, SAMPLE_RATE_HZ))
+    factors = fewer_frames(model)
+    n_terms = len(_terms(model.config, SAMPLE_RATE_HZ, factors))
     lengths = np.random.default_rng(0).integers(SAMPLE_RATE_HZ, 20 * SAMPLE_RATE_HZ, 3 * n_terms).tolist()
     counts = [count_macs(model, length) for length in lengths]
     if None in counts:
         return None
-    terms = np.array([_terms(model.config, length) for length in lengths], dtype=float)
+    terms = np.array([_terms(model.config, length, factors) for length in lengths], dtype=float)
     of_unit = terms / terms.max(axis=0)
     found, *_ = np.linalg.lstsq(of_unit, np.array(counts, dtype=float), rcond=None)
     exact = np.allclose(of_unit @ found, np.array(counts, dtype=float), rtol=1e-6)
     return (found / terms.max(axis=0)).tolist() if exact else None
 
 
-def macs_of_work(config: Any, coefficients: Sequence[float] | None, n_samples: int) -> float | None:
-    """Return what ``count_macs`` counts for a model, from its configuration and its ``work``."""
-    return None if coefficients is None else float(np.dot(coefficients, _terms(config, n_samples)))
+def macs_of_work(
+    config: Any, coefficients: Sequence[float] | None, n_samples: int, factors: Sequence[int] = ()
+) -> float | None:
+    """Return what ``count_macs`` counts for a model, from its configuration, its ``work`` and its ``fewer_frames``."""
+    return None if coefficients is None else float(np.dot(coefficients, _terms(config, n_samples, factors)))
 
 
-def _terms(config: Any, n_samples: int) -> list[int]:
+def fewer_frames(model: Any) -> list[int]:
+    """Return by how much parts of a model's encoder have fewer frames than it takes in; [] where none has."""
+    from greenbench.models.reducer import factors
+
+    return factors(model)
+
+
+def _terms(config: Any, n_samples: int, factors: Sequence[int] = ()) -> list[int]:
     """Return a constant, the outputs of each layer of front end and adapter, the encoder's frames and their square."""
     outputs = lengths(n_samples, front_end(config))[1:]
     n_encoded = outputs[-1] // getattr(config, "squeeze_factor", 1)
-    return [1, *outputs, *lengths(outputs[-1], adapter(config))[1:], n_encoded, n_encoded**2]
+    n_inside = [n_encoded, *(-(-n_encoded // factor) for factor in factors)]
+    return [1, *outputs, *lengths(outputs[-1], adapter(config))[1:], *n_inside, *(n**2 for n in n_inside)]
 
 
 @contextmanager

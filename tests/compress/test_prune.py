@@ -152,7 +152,7 @@ def test_taking_everything_or_nothing_is_refused(settings: dict[str, Any]) -> No
 
 def test_neurons_go_before_their_weights_become_integers(tiny_model: Path) -> None:
     """After int8 there are no rows to take out, which is one clear line; so is a model without such layers."""
-    with pytest.raises(InputError, match="prune-ffn needs weights in floats"):
+    with pytest.raises(InputError, match="prune-ffn needs whole weights in floats"):
         load(tiny_model, "int8-dynamic", {"use": "prune-ffn", "keep": 0.5})
     with pytest.raises(InputError, match="no feed-forward layers"):
         PruneFfn(keep=0.5)(torch.nn.Linear(2, 2))

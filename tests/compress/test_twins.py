@@ -184,3 +184,38 @@ def test_a_rank_above_a_head_and_integers_are_one_line(model: Any) -> None:
         ProductTwins(rank=17)(model)
     with pytest.raises(InputError, match="product-twins needs weights in floats"):
         ProductTwins(rank=4).follow(Outline("wav2vec2", all_integers=True))
+
+
+def test_aware_of_speech_the_error_of_scores_on_it_is_the_least(model: Any, tiny_model: Path) -> None:
+    """Over all pairs of its frames it is the sum of the discarded squared singular values of C^1/2 M C^1/2: no product
+    of the rank has less, and that of the weights alone has more. At full rank nothing changes."""
+    from greenbench.compress import calibration
+    from greenbench.compress.calibration import BUNDLED
+    from greenbench.plugins import Context
+    from greenbench.variants.wav2vec2 import Wav2Vec2
+
+    context, rank = Context(extractor=Wav2Vec2(model=str(tiny_model)).open()[1]), 5
+    before = next(iter(attentions(model).values()))
+    inputs: list[Any] = []
+    hook = before.q_proj.register_forward_pre_hook(lambda _module, given: inputs.append(given[0][0].double()))
+    with torch.no_grad():
+        for one in calibration.speech_for(model, context, BUNDLED, 2):
+            model(**one)
+    hook.remove()
+    x = torch.nn.functional.pad(torch.cat(inputs), (0, 1), value=1.0)
+    values, vectors = torch.linalg.eigh(x.T @ x / len(x))
+    root = vectors @ torch.diag(values.clamp_min(0).sqrt()) @ vectors.T
+    errors = {}
+    for aware in (True, False):
+        twins = ProductTwins(rank=rank, aware=aware, n_calibration=2)(copy.deepcopy(model), context)
+        after = next(iter(attentions(twins).values()))
+        lost = [x @ (scores(before, head) - scores(after, head)) @ x.T for head in range(HEADS)]
+        errors[aware] = [float(of_head.square().mean()) for of_head in lost]
+    for head in range(HEADS):
+        discarded = torch.linalg.svdvals(root @ scores(before, head) @ root)[rank:].square().sum()
+        assert errors[True][head] == pytest.approx(float(discarded), rel=1e-3)
+        assert errors[True][head] < errors[False][head]
+    whole = logits(model)
+    same = ProductTwins(rank=SIZE, aware=True, n_calibration=2)(model, context)
+    assert (logits(same) - whole).abs().max() <= 2e-5
+    assert (ProductTwins(aware=True).calibrated_on() is None, ProductTwins().calibrated_on()) == (False, None)

@@ -30,7 +30,21 @@ def twins() -> Step:
     return ProductTwins(rank=6)
 
 
-EDITS: dict[str, Callable[[], Step]] = {"heads": twins}
+def low_rank() -> Step:
+    """A method whose result has the edit ``low_rank``."""
+    from greenbench.compress.low_rank import LowRank
+
+    return LowRank(rank=6)
+
+
+def reduce() -> Step:
+    """A method whose result has the edit ``reduce``."""
+    from greenbench.compress.reduce import ReduceFrames
+
+    return ReduceFrames(factor=2, at=1)
+
+
+EDITS: dict[str, Callable[[], Step]] = {"heads": twins, "low_rank": low_rank, "reduce": reduce}
 """Every edit, and a method that leaves it."""
 
 
@@ -112,14 +126,12 @@ def test_a_copy_is_independent(edited: tuple[Any, Path]) -> None:
 
 
 def test_hidden_states_keep_their_number(edited: tuple[Any, Path], plain: Path) -> None:
-    """There is a state before each layer and one after the last, of the rate that the convolutions say."""
+    """There is a state before each layer and one after the last; logits have the rate that the convolutions say."""
     with torch.no_grad():
-        shapes = [
-            [tuple(state.shape) for state in model(torch.from_numpy(NOISE[0])[None], output_hidden_states=True)[1]]
-            for model in (edited[0].eval(), load(plain).model)
-        ]
-    assert shapes[0] == shapes[1]
-    assert len(shapes[0]) == 3
+        noise = torch.from_numpy(NOISE[0])[None]
+        ours, theirs = (model(noise, output_hidden_states=True) for model in (edited[0].eval(), load(plain).model))
+    assert len(ours.hidden_states) == len(theirs.hidden_states) == 3
+    assert ours.logits.shape == theirs.logits.shape
 
 
 def test_plain_transformers_refuses_it_by_name(edited: tuple[Any, Path]) -> None:
@@ -200,9 +212,9 @@ def test_weights_without_a_place_are_one_line(edited: tuple[Any, Path], tmp_path
     save_file(tensors | {"more": torch.zeros(2)}, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(MissingError, match="no place for more .* damaged"):
         load(folder)
-    del tensors["wav2vec2.encoder.layers.1.attention.k_proj.weight"]
+    del tensors["wav2vec2.encoder.layers.1.attention.k_proj.bias"]
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(MissingError, match=r"no weights for wav2vec2\.encoder\.layers\.1\.attention\.k_proj\.weight"):
+    with pytest.raises(MissingError, match=r"no weights for wav2vec2\.encoder\.layers\.1\.attention\.k_proj\.bias"):
         load(folder)
 
 
@@ -212,6 +224,27 @@ def test_heads_of_other_layers_are_one_line(edited: tuple[Any, Path], tmp_path: 
     with pytest.raises(MissingError, match="heads: 3 numbers and 3 sizes for 2 attention layers") as caught:
         load(damaged(edited, tmp_path, value))
     assert "\n" not in str(caught.value)
+
+
+def test_factors_of_what_is_not_there_are_one_line(edited: tuple[Any, Path], tmp_path: Path) -> None:
+    """A path that is no Linear layer does not fit, and is named."""
+    value = {"form": 1, "base": "wav2vec2", "edits": [{"edit": "low_rank", "ranks": {"wav2vec2.encoder": 4}}]}
+    with pytest.raises(MissingError, match=r"low_rank: there is no Linear layer wav2vec2\.encoder") as caught:
+        load(damaged(edited, tmp_path, value))
+    assert "\n" not in str(caught.value)
+
+
+def test_factors_of_uneven_widths_reopen(plain: Path, tmp_path: Path) -> None:
+    """Layers that lost neurons, each its own number, and were factorised then, come back as they were."""
+    from greenbench.compress import PruneFfn
+
+    model, extractor, tokenizer = Wav2Vec2(model=str(plain)).open()
+    with torch.no_grad():
+        model.wav2vec2.encoder.layers[0].feed_forward.intermediate_dense.weight[:40] *= 3
+    model = low_rank()(PruneFfn(keep=0.5, scope="model")(model))
+    again = load(save(model, extractor, tokenizer, tmp_path / "student")).model
+    assert torch.equal(logits(again), logits(model))
+    assert sum(p.numel() for p in again.parameters()) == sum(p.numel() for p in model.parameters())
 
 
 def test_random_weights_have_the_edits_of_their_configuration(edited: tuple[Any, Path]) -> None:

@@ -185,6 +185,8 @@ BUILDS: dict[str, Any] = {
     **{name: [name] for name in registry.names("methods") if name != "distill"},
     "layer-drop": [{"use": "layer-drop", "keep": 2, "select": "last_k"}],
     "prune-ffn": [{"use": "prune-ffn", "keep": 0.5}],
+    "prune-heads": [{"use": "prune-heads", "n_calibration": 2}],
+    "low-rank": [{"use": "low-rank", "rank": 4, "include": []}],
     "openvino-int8": [{"use": "openvino-int8", "n_calibration": 2}],
     "int4-weight-only": ["bf16", "int4-weight-only"],
 }
@@ -204,9 +206,10 @@ REFUSED = {
     ("sew-d", "prune-ffn"): "models of the type sew-d",
     ("parakeet", "prune-ffn"): "models of the type parakeet_ctc",
     **{
-        (family, "product-twins"): "product-twins: models of the type .* so their heads must stay"
-        for family in RELATIVE
+        (family, name): f"{name}: models of the type .* so their heads must stay"
+        for family, name in product(RELATIVE, ("product-twins", "prune-heads"))
     },
+    **{(family, "reduce-frames"): "reduce-frames: models of the type" for family in {*RELATIVE, "sew"}},
 }
 """Pairs that cannot be, and the words by which they are refused."""
 
@@ -283,7 +286,7 @@ def test_every_type_that_transformers_loads_is_measured_or_refused_by_name(tmp_p
     assert {MODEL_FOR_CTC_MAPPING_NAMES[kind] for kind in folders.TYPES} == {f"{kind}ForCTC" for kind in kinds}
     for other in set(MODEL_FOR_CTC_MAPPING_NAMES) - set(folders.TYPES):
         (tmp_path / "config.json").write_text(json.dumps({"model_type": other}))
-        with pytest.raises(InputError, match=f"is of the type '{other}'. Measured are"):
+        with pytest.raises(InputError, match=f"is of the type '{other}'. greenbench measures"):
             folders.check_type("mine", tmp_path)
 
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from greenbench.compress.distill.settings import TrainingSettings
 from greenbench.errors import InputError
 from greenbench.models.frames import SPECTRA, n_frames, receptive_field
+from greenbench.models.macs import fewer_frames
 from greenbench.plugins import SAMPLE_RATE_HZ, Context, Outline
 
 
@@ -77,6 +78,8 @@ class Distill(TrainingSettings):
             raise InputError("distill: the loss ctc needs transcripts, and some of the training speech has none")
         _check_outputs(model.config, context.teacher.config)
         self._check_layers(model.config.num_hidden_layers, context.teacher.config.num_hidden_layers)
+        if self.needs_hidden and fewer_frames(model) != fewer_frames(context.teacher):
+            raise InputError(_OTHER_FRAMES)
         spelling.check(context, "ctc" in self.losses)
         student, progress = train(self, model, context)
         context.report(progress)
@@ -92,6 +95,12 @@ class Distill(TrainingSettings):
 
 
 _NO_BUILD = "distill trains for long: put it into a recipe and run `greenbench compress` once"
+
+
+_OTHER_FRAMES = (
+    "distill: losses: hidden and hidden_mse compare layers frame by frame, and reduce-frames left fewer of these: "
+    "leave both losses out"
+)
 
 
 def _check_type(model_type: str | None) -> None:

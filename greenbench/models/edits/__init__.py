@@ -14,12 +14,16 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from greenbench.files.forms import faults
 from greenbench.models.edits.heads import Heads
+from greenbench.models.edits.low_rank import Ranks
+from greenbench.models.edits.reduce import Reduce
 
 KEY, PREFIX = "greenbench", "greenbench-"
 """The key in ``config.json``, and what stands before the model type there."""
 
-KINDS = (Heads,)
+KINDS: tuple[type[Heads | Ranks | Reduce], ...] = (Heads, Ranks, Reduce)
 """Every edit, in the order in which they are made."""
+
+AnyEdit = Annotated[Heads | Ranks | Reduce, Field(discriminator="edit")]
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Structure:
     """
 
     base: str
-    edits: Annotated[tuple[Heads, ...], Field(min_length=1)]
+    edits: Annotated[tuple[AnyEdit, ...], Field(min_length=1)]
     form: Literal[1] = 1
 
     @property

@@ -1,0 +1,70 @@
+"""The method that lets an encoder work on fewer frames."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from greenbench.errors import InputError
+from greenbench.models.attention import OTHERS
+from greenbench.models.edits.reduce import How, Reduce, Reduction, Up
+from greenbench.plugins import BARE, Context, Outline
+
+
+@dataclass(frozen=True)
+class ReduceFrames:
+    """Let the layers from one on work on fewer frames; the model's output has them all again.
+
+    Several frames become one before a layer, as RedApt (arXiv 2210.08475, 2022) does inside of an encoder; what its
+    blocks do inside was not published in detail, so that this one is a reconstruction. The form ``conv`` is that of
+    FitHuBERT and of RedApt's kind, ``average`` that of SEW. Before the head each frame becomes as many again, so that
+    CTC has room for the letters, and lengths, labels and exports stay as they are. Attention grows with the square of
+    the frames. Without training the text collapses: name ``distill`` after it in a recipe. Name it twice to reduce in
+    two places.
+
+    Attributes:
+        factor: frames that become one.
+        at: the layer, counted from 0, before which they do; 0 is after the positional convolution.
+        how: ``conv``, a convolution added to the mean of the frames, which begins at zero; or ``average``, the mean.
+        up: ``linear``, a map of its own for each of the frames that one becomes again, each of which begins as the
+            identity; or ``repeat``.
+        skip: add the frames before the reduction to those after it, by a weight for each feature that begins at zero.
+    """
+
+    factor: int = 2
+    at: int = 0
+    how: How = "conv"
+    up: Up = "linear"
+    skip: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what reduces nothing."""
+        if self.factor < 2:
+            raise ValueError("factor: give at least 2")
+        if self.at < 0:
+            raise ValueError("at: layers are counted from 0")
+
+    def unsupported(self, device: str) -> str | None:  # noqa: ARG002
+        """Run anywhere."""
+        return None
+
+    def follow(self, before: Outline) -> Outline:
+        """Refuse models whose layers share positions of frames, or that squeeze frames themselves."""
+        if before.model_type == "sew":
+            raise InputError("reduce-frames: models of the type sew take frames together already")
+        if before.model_type in OTHERS:
+            raise InputError(f"reduce-frames: models of the type {before.model_type} {OTHERS[before.model_type]}")
+        if before.n_layers is not None and self.at >= before.n_layers:
+            raise InputError(f"reduce-frames: at: there is no layer {self.at} of {before.n_layers}, counted from 0")
+        return before
+
+    def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
+        """Put the reducer in.
+
+        Raises:
+            InputError: the model is of another kind, has no such layer, or has a reducer there.
+        """
+        encoder = model.base_model.encoder
+        self.follow(Outline(model.config.model_type, len(encoder.layers)))
+        if hasattr(encoder.layers[self.at], "reducer"):
+            raise InputError(f"reduce-frames: at: frames become fewer before layer {self.at} already")
+        Reduce((Reduction(self.at, self.factor, self.how, self.up, self.skip),)).make(model)
+        return model

@@ -1,0 +1,49 @@
+"""The edit ``low_rank``: Linear layers that are two smaller ones."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+
+from greenbench.models import linears
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The ranks of factorised layers.
+
+    Attributes:
+        ranks: path of a layer -> its rank.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    ranks: Mapping[str, Annotated[int, Field(ge=1, le=2**16)]]
+    edit: Literal["low_rank"] = "low_rank"
+
+    @classmethod
+    def find(cls, model: Any) -> "Ranks | None":
+        """Return the ranks of a model's factorised layers; None where it has none."""
+        from greenbench.models.factored import Factored
+
+        ranks = {path: module.rank for path, module in model.named_modules() if isinstance(module, Factored)}
+        return cls(ranks) if ranks else None
+
+    def make(self, model: Any) -> None:
+        """Put two layers with random weights in the place of each.
+
+        Raises:
+            ValueError: there is no Linear layer of that name.
+        """
+        from torch.nn import Linear
+
+        from greenbench.models.factored import Factored, put
+
+        layers = dict(model.named_modules())
+        for path, rank in self.ranks.items():
+            if not isinstance(layer := layers.get(path), Linear):
+                raise ValueError(f"low_rank: there is no Linear layer {path}")  # noqa: TRY004 (of the file's value)
+            weight = layer.weight
+            down = linears.drawn(weight, rank, layer.in_features)
+            put(model, path, Factored(down, linears.drawn(weight, layer.out_features, rank), layer.bias))
