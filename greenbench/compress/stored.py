@@ -40,11 +40,11 @@ def save(model: Any, extractor: Any, tokenizer: Any, folder: str | Path) -> Path
     return folder
 
 
-def write(model: Any, processors: Sequence[Any], folder: Path) -> None:
+def write(model: Any, processors: Sequence[Any], aside: Path) -> None:
     """Write a model, and its feature extractor and tokeniser, into a folder that is not yet in its place."""
-    opening.save(model, folder)
+    opening.save(model, aside)
     for part in processors:
-        part.save_pretrained(folder)
+        part.save_pretrained(aside)
 
 
 def _check_savable(model: Any) -> None:

@@ -110,7 +110,7 @@ def _check_weights(label: str, found: Mapping[str, Any], strict: bool) -> None:
         )
 
 
-def save(model: Any, folder: Path) -> None:
+def save(model: Any, aside: Path) -> None:
     """Write weights and ``config.json`` of a CTC model into a folder, its edits with them.
 
     ``config.json`` says float32, by which transformers chooses what it loads the weights as: weights that are stored in
@@ -119,10 +119,10 @@ def save(model: Any, folder: Path) -> None:
 
     Args:
         model: a transformers CTC model, or another module that saves itself so.
-        folder: where it is written.
+        aside: a new folder where it is written.
     """
-    model.save_pretrained(folder)
-    path = folder / "config.json"
+    model.save_pretrained(aside)
+    path = aside / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     config.pop("torch_dtype", None)  # the name before transformers 5
     config = edits.joined(config | {"dtype": "float32"}, edits.find(model))
