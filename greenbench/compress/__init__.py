@@ -17,6 +17,7 @@ _METHODS = {
     "Bf16": "precision",
     "Distill": "distill",
     "Fp16": "precision",
+    "HealLayers": "heal",
     "Int4WeightOnly": "torchao",
     "Int8Dynamic": "quantize",
     "Int8TorchAo": "torchao",
@@ -75,7 +76,7 @@ def compress(model: Any, steps: "Sequence[Step]", context: "Context | None" = No
 
     from greenbench import extras, registry
     from greenbench.compress.steps import check, outline
-    from greenbench.plugins import BARE, NeedsExtra
+    from greenbench.plugins import BARE, NeedsExtra, NeedsTeacher
 
     extras.need("torch", *(step.extra for step in steps if isinstance(step, NeedsExtra)))
     context = context or BARE
@@ -84,7 +85,7 @@ def compress(model: Any, steps: "Sequence[Step]", context: "Context | None" = No
     known, teacher = outline(model), model if context.teacher is None else context.teacher
     lacking = [name for name, given in needed.items() if not given]
     check(labelled, replace(known, teacher=outline(teacher)), lacking, str(model.device))
-    if context.teacher is None and context.train:
+    if context.teacher is None and (context.train or any(isinstance(step, NeedsTeacher) for step in steps)):
         context = replace(context, teacher=deepcopy(model))
     return take(model, labelled, context)[0]
 

@@ -1,13 +1,20 @@
 """Methods that take layers out of a model."""
 
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field
 
+from greenbench.compress import calibration
+from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
+from greenbench.compress.layerwise import layers_of, places
+from greenbench.compress.probe import log_probabilities
+from greenbench.compress.refit import norm_and_head
 from greenbench.errors import InputError
 from greenbench.models.frames import SPECTRA
-from greenbench.plugins import BARE, Context, Outline
+from greenbench.plugins import BARE, CalibrationData, Context, Outline
 
 Select = Literal["every_k", "first_k", "last_k", "spaced"]
 
@@ -21,26 +28,48 @@ class LayerDrop:
     """Keep some transformer layers and leave the others out; everything else stays as it is.
 
     The shape of the students in Peng et al., "Shrinking Bigfoot" (SustaiNLP 2021), before any training: without
-    distillation afterwards, expect the accuracy to collapse.
+    distillation afterwards, expect the accuracy to collapse, but for the first layers of a model with ``refit``: the
+    intermediate cut of Vieting et al. (arXiv 2210.15445, 2022).
 
     Attributes:
-        keep: layers to keep.
+        keep: layers to keep; or give ``list``.
         select: which ones: ``every_k`` (0, n, 2n ... with n = layers // keep, the paper's), ``first_k``, ``last_k``,
             or ``spaced`` (evenly, first and last included: Gandhi et al., "Distil-Whisper", 2023).
+        list: these very layers, counted from 0, in rising order, instead of ``keep`` and ``select``.
+        refit: train the last layer norm and the head alone (the head, where more stands between them) to give the
+            distributions of the model before the cut: KL divergence on hidden states that are computed once, which
+            takes seconds. No transcripts are needed.
+        refit_steps: of that training, each on 4096 frames.
+        calibration: the data set of that training, in the form of a suite's; by default the bundled unlabelled speech,
+            synthetic English. Never the speech that is evaluated on.
+        n_calibration: utterances of it to take, spread over the whole.
         paper_faithful: start the positional convolution and the encoder's layer norm anew, as the paper's released
             code does: it copies whatever is outside the encoder, and the layers, and forgets these two.
-        seed: of the positional convolution that starts anew.
+        seed: of the positional convolution that starts anew, and of the batches of the refit.
     """
 
-    keep: int
+    keep: int | None = None
     select: Select = "every_k"
+    list: Sequence[int] | None = None
+    refit: bool = False
+    refit_steps: Annotated[int, Field(ge=1)] = 300
+    calibration: CalibrationSpeech = field(default_factory=lambda: dict(BUNDLED))
+    n_calibration: Annotated[int, Field(ge=1)] = 150
     paper_faithful: bool = False
     seed: int = 42
 
     def __post_init__(self) -> None:
-        """Refuse to leave nothing."""
-        if self.keep < 1:
+        """Refuse to leave nothing, and layers that are named in two ways."""
+        if (self.keep is None) == (self.list is None):
+            raise ValueError("give `keep`, or the layers as `list`")
+        if self.keep is not None and self.keep < 1:
             raise ValueError("keep at least 1 layer")
+        if self.list is not None and (not self.list or sorted({*self.list}) != [*self.list] or self.list[0] < 0):
+            raise ValueError("list: give layers counted from 0, in rising order, each once")
+        if self.list is not None and self.select != "every_k":
+            raise ValueError("`list` names the layers: leave out `select`")
+        if self.refit and self.paper_faithful:
+            raise ValueError("paper_faithful is for a training afterwards: leave out `refit`")
 
     def unsupported(self, device: str) -> str | None:  # noqa: ARG002
         """Run anywhere."""
@@ -52,28 +81,55 @@ class LayerDrop:
             raise InputError(f"layer-drop: models of the type {before.model_type} {WITHOUT_LAYERS[before.model_type]}")
         if self.paper_faithful and before.model_type in SPECTRA:
             raise InputError(f"layer-drop: paper_faithful: {before.model_type} has no positional convolution")
+        if self.refit and before.model_type == "parakeet_ctc":
+            raise InputError("layer-drop: refit: models of the type parakeet_ctc have a convolution for a head")
+        if self.refit and (before.integers or before.compiled):
+            raise InputError(f"layer-drop: refit cannot follow {before.integers or 'compile'}: put it before")
         if before.n_layers is not None:
-            layers_to_keep(before.n_layers, self.keep, self.select)
-        return replace(before, n_layers=self.keep)
+            self._chosen(before.n_layers)
+        return replace(before, n_layers=self.keep if self.list is None else len(self.list))
 
-    def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
+    def to_fetch(self) -> str | None:
+        """Say what of the calibration speech would be downloaded."""
+        return calibration.to_fetch(self.calibration) if self.refit else None
+
+    def calibrated_on(self) -> CalibrationData | None:
+        """Return the name of the refit's speech and the digest of what is taken from it; None without a refit."""
+        return calibration.described(self.calibration, self.n_calibration) if self.refit else None
+
+    def __call__(self, model: Any, context: Context = BARE) -> Any:
         """Shorten the encoder in place, and its configuration with it.
 
         Raises:
-            InputError: the model has fewer layers than are to be kept, or is not built as this method needs.
+            InputError: the model has fewer layers than are to be kept, or is not built as this method needs; or the
+                refit needs speech that cannot be read.
         """
         from torch.nn import ModuleList
 
-        encoder = model.base_model.encoder
         self.follow(Outline(model.config.model_type))
-        chosen = layers_to_keep(len(encoder.layers), self.keep, self.select)
-        layers = [encoder.layers[index] for index in chosen]
-        _pass_on_positions(encoder.layers[0], layers[0])
-        encoder.layers = ModuleList(layers)
-        encoder.config.num_hidden_layers = len(chosen)
+        before = layers_of(model)
+        chosen, origins = self._chosen(len(before)), places(model)
+        speech = calibration.speech_for(model, context, self.calibration, self.n_calibration) if self.refit else []
+        wanted = log_probabilities(model, speech)
+        _pass_on_positions(before[0], before[chosen[0]])
+        model.base_model.encoder.layers = ModuleList([before[index] for index in chosen])
+        model.base_model.encoder.config.num_hidden_layers = len(chosen)
+        for layer, index in zip(layers_of(model), chosen, strict=True):
+            layer.place = origins[index]
         if self.paper_faithful:
             _start_anew(model, self.seed)
+        if self.refit:
+            norm_and_head(model, wanted, speech, self.refit_steps, self.seed)
         return model
+
+    def _chosen(self, n_layers: int) -> Sequence[int]:
+        """Return the indices of the layers that stay, of as many as there are."""
+        if self.list is None:
+            assert self.keep is not None
+            return layers_to_keep(n_layers, self.keep, self.select)
+        if self.list[-1] >= n_layers:
+            raise InputError(f"layer-drop: list: there is no layer {self.list[-1]}: {n_layers} count from 0")
+        return self.list
 
 
 def _pass_on_positions(first: Any, kept: Any) -> None:

@@ -1,14 +1,23 @@
 """Methods that set weights to zero or take them out."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
+
+from greenbench.compress import calibration, genetic, neurons
+from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
+from greenbench.compress.genetic import Blocks, Breeding
 from greenbench.compress.layers import set_weight
+from greenbench.compress.neurons import NEEDS_FLOATS, Score
+from greenbench.compress.probe import divergence, log_probabilities
+from greenbench.compress.refit import feed_forward_outputs
 from greenbench.errors import InputError
 from greenbench.models.feed_forward import feed_forwards, resize
-from greenbench.plugins import BARE, Context, Outline
+from greenbench.plugins import BARE, CalibrationData, Context, Outline
 
 PAPER = {
     "*conv*": 0.1,
@@ -73,61 +82,124 @@ class PruneMagnitude:
 
 @dataclass(frozen=True)
 class PruneFfn:
-    """Take whole neurons out of the feed-forward layers, those with the smallest weights first.
+    """Take whole neurons out of the feed-forward layers, those with the lowest scores first.
 
-    A neuron's score is the L1 norm of all weights at it: those that lead into it, its bias, and those that lead out of
-    it (row pruning in Lin et al., "Is Smaller Always Faster?", arXiv 2211.09949, 2022, who take the same number out of
-    every layer, in several steps with training in between: name this method and ``distill`` several times).
+    By default a neuron's score is the L1 norm of all weights at it: those that lead into it, its bias, and those that
+    lead out of it (row pruning in Lin et al., "Is Smaller Always Faster?", arXiv 2211.09949, 2022, who take the same
+    number out of every layer, in several steps with training in between: name this method and ``distill`` several
+    times). Scores by gradients, the refit and the search need speech, and no transcripts.
 
     Attributes:
         keep: share of the neurons that stay.
         scope: rank the neurons of each ``layer`` by themselves, so that layers stay equally wide, or those of the whole
             ``model`` together, so that each layer is as wide as it has neurons among the highest.
         multiple_of: widths are rounded to multiples of this, which kernels like; a layer keeps at least one.
+        score: ``l1``; or by a gate on the neuron's output h, where L is the cross-entropy to the model's own best
+            tokens: ``gradient``, the sum over utterances of |sum over frames of h dL/dh|, the derivative by a gate for
+            the utterance (Michel et al., "Are Sixteen Heads Really Better than One?", 2019, equation 2, for neurons);
+            ``taylor``, the sum over frames of |h dL/dh| (Molchanov et al., arXiv 1611.06440, 2017, equation 7, each
+            frame by itself).
+        refit: fit each layer's output matrix to what the layer gave before, by ridge regression, layer after layer:
+            W = W0 + (Z'Z + 0.01 mean(diag Z'Z) I)^-1 Z'(Y - Z W0) with Z the neurons that stay and a one.
+        search: ``genetic`` looks for which of ``blocks`` of neurons go, as many in each layer, by what the loss does to
+            the output: the mean KL divergence over frames (Ludwig and Claes, "Compressing Wav2vec2 for Embedded
+            Applications", MLSP 2023, who take the error rate, 100 individuals and 70 generations); one individual of
+            the first population has the blocks of the lowest scores. It takes long: each of the ``population`` x
+            (``generations`` + 1) individuals runs over the calibration speech.
+        blocks: of the search, in each layer; the width must be a multiple of it.
+        population: individuals of the search.
+        generations: of the search, after the first population.
+        pressure: of its selection: the higher, the more often the best are parents.
+        seed: of its draws.
+        calibration: the data set for gradients, refit and search, in the form of a suite's; by default the bundled
+            unlabelled speech, synthetic English. Never the speech that is evaluated on.
+        n_calibration: utterances of it to take, spread over the whole.
     """
 
     keep: float
     scope: Literal["layer", "model"] = "layer"
     multiple_of: int = 8
+    score: Score = "l1"
+    refit: bool = False
+    search: Literal["genetic"] | None = None
+    blocks: Annotated[int, Field(ge=2)] = 32
+    population: Annotated[int, Field(ge=3)] = 20
+    generations: Annotated[int, Field(ge=0)] = 12
+    pressure: Annotated[float, Field(gt=0, le=50)] = 3.0
+    seed: int = 0
+    calibration: CalibrationSpeech = field(default_factory=lambda: dict(BUNDLED))
+    n_calibration: Annotated[int, Field(ge=1)] = 64
 
     def __post_init__(self) -> None:
-        """Refuse what takes nothing, or everything."""
+        """Refuse what takes nothing, or everything, and a search over layers of several widths."""
         if not 0 < self.keep < 1:
             raise ValueError("keep: give a share between 0 and 1")
         if self.multiple_of < 1:
             raise ValueError("multiple_of: give at least 1")
+        if self.search and self.scope == "model":
+            raise ValueError("search takes as many blocks out of each layer: leave out `scope: model`")
+        if self.search and not 0 < self._n_blocks_out < self.blocks:
+            raise ValueError(f"keep: {self.keep:g} leaves all or none of {self.blocks} `blocks`: give another share")
 
     def unsupported(self, device: str) -> str | None:  # noqa: ARG002
         """Run anywhere."""
         return None
 
     def follow(self, before: Outline) -> Outline:
-        """Refuse layers that are integers already."""
+        """Refuse layers that are integers already, and gradients of what has none."""
         if before.model_type in ("sew-d", "parakeet_ctc"):
             kind = before.model_type
             raise InputError(f"prune-ffn: models of the type {kind} have no feed-forward layers like wav2vec 2.0's")
         if before.all_integers:
-            raise InputError(_NEEDS_FLOATS)
+            raise InputError(NEEDS_FLOATS)
+        if self._listens and (before.integers or before.compiled):
+            raise InputError(f"prune-ffn by speech cannot follow {before.integers or 'compile'}: put it before")
         return before
 
-    def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002
+    def to_fetch(self) -> str | None:
+        """Say what of the calibration speech would be downloaded."""
+        return calibration.to_fetch(self.calibration) if self._listens else None
+
+    def calibrated_on(self) -> CalibrationData | None:
+        """Return the name of the calibration speech and the digest of what is taken from it; None where none is."""
+        return calibration.described(self.calibration, self.n_calibration) if self._listens else None
+
+    def __call__(self, model: Any, context: Context = BARE) -> Any:
         """Narrow the feed-forward layers in place, and the configuration with them where they stay equally wide.
 
         Raises:
-            InputError: the model has no such layers, or not in floats any more.
+            InputError: the model has no such layers, or not in floats any more; or speech is needed and not given.
         """
         layers = list(feed_forwards(model).values())
         if not layers:
             raise InputError("prune-ffn: the model has no feed-forward layers as wav2vec 2.0 has them")
-        scores = [_scores(layer) for layer in layers]
-        widths = self._widths(scores)
-        for layer, score, width in zip(layers, scores, widths, strict=True):
-            kept = score.argsort(descending=True, stable=True)[:width].sort().values
+        listens = self._listens
+        speech = calibration.speech_for(model, context, self.calibration, self.n_calibration) if listens else []
+        whole = deepcopy(model) if self.refit else None
+        scores = neurons.scores(model, self.score, speech)
+        kept = self._searched(model, scores, speech) if self.search else self._highest(scores)
+        for layer, rows in zip(layers, kept, strict=True):
             first, second = layer.intermediate_dense, layer.output_dense
-            resize(layer, first.weight[kept], first.bias[kept], second.weight[:, kept])
-        if len(set(widths)) == 1:
-            model.config.intermediate_size = widths[0]
+            resize(layer, first.weight[rows], first.bias[rows], second.weight[:, rows])
+        widths = {len(rows) for rows in kept}
+        if len(widths) == 1:
+            model.config.intermediate_size = widths.pop()
+        if whole is not None:
+            feed_forward_outputs(model, whole, speech)
         return model
+
+    @property
+    def _listens(self) -> bool:
+        return self.score != "l1" or self.refit or self.search is not None
+
+    @property
+    def _n_blocks_out(self) -> int:
+        return round((1 - self.keep) * self.blocks)
+
+    def _highest(self, scores: Sequence[Any]) -> list[Any]:
+        """Return for each layer the indices of the neurons that stay, in order."""
+        ranked = (score.argsort(descending=True, stable=True) for score in scores)
+        return [one[:width].sort().values for one, width in zip(ranked, self._widths(scores), strict=True)]
 
     def _widths(self, scores: Sequence[Any]) -> list[int]:
         """Return how many neurons of each layer stay, from their scores, ``(width,)`` a layer."""
@@ -139,19 +211,20 @@ class PruneFfn:
         rounded = [round(share * len(s) / self.multiple_of) for share, s in zip(shares, scores, strict=True)]
         return [min(len(s), max(1, n) * self.multiple_of) for n, s in zip(rounded, scores, strict=True)]
 
+    def _searched(self, model: Any, scores: Sequence[Any], speech: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Return for each layer the indices of the neurons in the blocks that the search leaves."""
+        if uneven := [len(score) for score in scores if len(score) % self.blocks]:
+            raise InputError(f"prune-ffn: blocks: {uneven[0]} neurons of a layer are no multiple of {self.blocks}")
+        of_blocks = [score.reshape(self.blocks, -1).sum(1) for score in scores]
+        lowest = tuple(tuple(score.argsort(stable=True)[: self._n_blocks_out].tolist()) for score in of_blocks)
+        theirs = log_probabilities(model, speech)
+        with neurons.masks(model) as masks:
 
-_NEEDS_FLOATS = "prune-ffn needs whole weights in floats: put it before what makes integers or factors of them"
+            def damage(out: Blocks) -> float:
+                for mask, blocks in zip(masks, out, strict=True):
+                    mask.fill_(1).view(self.blocks, -1)[list(blocks)] = 0
+                return divergence(model, theirs, speech)
 
-
-def _scores(layer: Any) -> Any:
-    """Return the score of each neuron of a feed-forward layer, in float32."""
-    import torch
-
-    first, second = layer.intermediate_dense, layer.output_dense
-    if not all(
-        isinstance(part, torch.nn.Linear) and type(part.weight.data) is torch.Tensor for part in (first, second)
-    ):
-        raise InputError(_NEEDS_FLOATS)
-    with torch.no_grad():
-        into = first.weight.float().abs().sum(1) + first.bias.float().abs()
-        return into + second.weight.float().abs().sum(0)
+            how = Breeding(self.population, self.generations, self.pressure, self.seed)
+            damage(genetic.search(lowest, self.blocks, damage, how))  # leaves the masks of the best
+            return [mask.nonzero().flatten() for mask in masks]

@@ -1,14 +1,22 @@
 """Pruning: the weights that go are those that its source names, and rows say honestly what is left."""
 
 import math
+from copy import deepcopy
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from greenbench.compress import calibration
+from greenbench.compress.layers import LayerDrop
+from greenbench.compress.neurons import scores
+from greenbench.compress.probe import probe
 from greenbench.compress.prune import PAPER, PruneFfn, PruneMagnitude
 from greenbench.errors import InputError
+from greenbench.models.feed_forward import resize
+from greenbench.plugins import Context, Outline
 from greenbench.suite.entries import VariantEntry, build_variant
 
 torch = pytest.importorskip("torch")
@@ -156,3 +164,87 @@ def test_neurons_go_before_their_weights_become_integers(tiny_model: Path) -> No
         load(tiny_model, "int8-dynamic", {"use": "prune-ffn", "keep": 0.5})
     with pytest.raises(InputError, match="no feed-forward layers"):
         PruneFfn(keep=0.5)(torch.nn.Linear(2, 2))
+
+
+def loss_of(model: Any, inputs: Any, tokens: Any, layer: int, factors: Any) -> float:
+    """Return the cross-entropy to given tokens, summed over frames, with a layer's neurons multiplied by factors."""
+    part = model.wav2vec2.encoder.layers[layer].feed_forward.output_dense
+    hook = part.register_forward_pre_hook(lambda _, given: (given[0] * factors,))
+    with torch.no_grad():
+        log_p = model(**inputs).logits[0].log_softmax(-1)
+    hook.remove()
+    return -float(log_p.gather(1, tokens[:, None]).sum())
+
+
+@pytest.mark.parametrize("score", ["gradient", "taylor"])
+def test_gradients_are_those_of_a_gate_on_each_neuron(small: Any, score: str) -> None:
+    """By differences of the loss in float64: of a gate for a whole utterance, its size; of one a frame, their sum."""
+    model = small.double()
+    speech = [{"input_values": torch.from_numpy(np.random.default_rng(n).standard_normal((1, 2000)))} for n in (0, 1)]
+    found = scores(model, score, speech)
+    step = 1e-4
+    for layer, neuron in ((0, 3), (1, 40), (2, 0)):
+        expected = 0.0
+        for inputs in speech:
+            with torch.no_grad():
+                tokens = model(**inputs).logits[0].argmax(-1)
+            frames = [slice(None)] if score == "gradient" else range(len(tokens))
+            for frame in frames:
+                gates = [torch.ones(len(tokens), 64).double() for _ in range(2)]
+                gates[0][frame, neuron] += step
+                gates[1][frame, neuron] -= step
+                more, less = (loss_of(model, inputs, tokens, layer, gate) for gate in gates)
+                expected += abs(more - less) / (2 * step)
+        assert float(found[layer][neuron]) == pytest.approx(expected, rel=1e-3, abs=1e-6)
+
+
+def test_the_search_finds_what_trying_everything_finds(small: Any, context: Context) -> None:
+    """Two of four blocks of two layers: 36 ways, each tried by taking the neurons out and probing the model."""
+    model = LayerDrop(keep=2, select="first_k")(small)
+    speech = calibration.speech_for(model, context, calibration.BUNDLED, 1)
+
+    def damage(kept: Any) -> float:
+        edited = deepcopy(model)
+        for layer, blocks in zip(edited.wav2vec2.encoder.layers, kept, strict=True):
+            rows = [16 * block + i for block in blocks for i in range(16)]
+            first, second = layer.feed_forward.intermediate_dense, layer.feed_forward.output_dense
+            resize(layer.feed_forward, first.weight[rows], first.bias[rows], second.weight[:, rows])
+        return probe(edited, model, speech)
+
+    ways = [*combinations(range(4), 2)]
+    tried = [damage(kept) for kept in product(ways, ways)]
+    method = PruneFfn(keep=0.5, search="genetic", blocks=4, population=12, generations=8, n_calibration=1)
+    found = probe(method(deepcopy(model), context), model, speech)
+    assert found == pytest.approx(min(tried), rel=1e-3)
+    assert max(tried) > 1.5 * min(tried), "so that this can fail"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"search": "genetic", "scope": "model"}, "leave out `scope: model`"),
+        ({"search": "genetic", "blocks": 2, "keep": 0.9}, "leaves all or none of 2 `blocks`"),
+    ],
+)
+def test_a_search_that_cannot_be_is_refused(settings: dict[str, Any], message: str) -> None:
+    """One over layers of several widths, or one that has nothing to choose."""
+    with pytest.raises(ValueError, match=message):
+        PruneFfn(**{"keep": 0.5} | settings)
+
+
+def test_widths_that_are_no_multiple_of_the_blocks_are_refused(tiny_model: Path) -> None:
+    """64 neurons are not 24 blocks, which is one clear line."""
+    with pytest.raises(InputError, match="prune-ffn: blocks: 64 neurons of a layer are no multiple of 24"):
+        load(tiny_model, {"use": "prune-ffn", "keep": 0.5, "search": "genetic", "blocks": 24, "n_calibration": 1})
+
+
+def test_speech_is_named_where_it_is_used() -> None:
+    """The L1 norm needs none; scores by gradients, refit and search take the bundled speech, and floats throughout."""
+    assert PruneFfn(keep=0.5).calibrated_on() is None
+    for settings in ({"score": "taylor"}, {"refit": True}, {"search": "genetic"}):
+        method = PruneFfn(keep=0.5, **settings)
+        named = method.calibrated_on()
+        assert named is not None
+        assert named.name == "quickstart/unlabelled"
+        with pytest.raises(InputError, match="by speech cannot follow int8-weight-only: put it before"):
+            method.follow(Outline(integers="int8-weight-only"))

@@ -126,7 +126,7 @@ def test_length_buckets_are_data_sets_of_their_own(write, entry: dict, names: li
         ),
         (
             {"variants": ["wav2vec2/base-960h+layer-drop"]},
-            "variants.0: keep: it is missing; method 'layer-drop'",
+            "variants.0: give `keep`, or the layers as `list`",
         ),
         ({"variants": ["faster-whisper/tiny.en+bf16"]}, "variants.0: builds: faster-whisper variants take none"),
         ({"variants": [{"use": "wav2vec2", "modle": "x"}]}, r"variants.0: modle: unknown key .* mean 'model'\?"),

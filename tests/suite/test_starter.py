@@ -124,7 +124,10 @@ def test_paths_lead_from_the_file(manifest: Path, tmp_path: Path, monkeypatch: p
         (StarterRequest(data="HERE/empty"), r"data .*/empty: it is a folder.*Name a manifest: a file of JSON lines"),
         (StarterRequest(data="HERE"), r"data .*: it is a folder.*Name one of .*/dev-clean, .*/m.jsonl"),
         (StarterRequest(builds=["int8-dynamc"]), r"builds: int8-dynamc: unknown method.*Did you mean 'int8-dynamic'\?"),
-        (StarterRequest(builds=["layer-drop"]), r"builds: layer-drop: layer-drop needs settings .keep: it is missing"),
+        (
+            StarterRequest(builds=["layer-drop"]),
+            r"builds: layer-drop: layer-drop needs settings .give `keep`, or the layers as",
+        ),
         (StarterRequest(builds=["bf16+"]), r"builds: bf16\+: unknown method ''"),
     ],
 )

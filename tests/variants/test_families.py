@@ -183,8 +183,12 @@ def _here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 BUILDS: dict[str, Any] = {
     **{name: [name] for name in registry.names("methods") if name != "distill"},
-    "layer-drop": [{"use": "layer-drop", "keep": 2, "select": "last_k"}],
-    "prune-ffn": [{"use": "prune-ffn", "keep": 0.5}],
+    "layer-drop": [{"use": "layer-drop", "list": [1, 2], "refit": True, "refit_steps": 2, "n_calibration": 1}],
+    "prune-ffn": [{"use": "prune-ffn", "keep": 0.5, "score": "taylor", "refit": True, "n_calibration": 1}],
+    "heal-layers": [
+        {"use": "layer-drop", "keep": 2, "select": "last_k"},
+        {"use": "heal-layers", "steps": 1, "n_calibration": 1},
+    ],
     "prune-heads": [{"use": "prune-heads", "n_calibration": 2}],
     "low-rank": [{"use": "low-rank", "rank": 4, "include": []}],
     "openvino-int8": [{"use": "openvino-int8", "n_calibration": 2}],
@@ -204,6 +208,8 @@ RELATIVE = {name for name in FAMILIES if name.startswith(("wavlm", "sew-d", "con
 REFUSED = {
     ("sew-d", "layer-drop"): "models of the type sew-d",
     ("sew-d", "prune-ffn"): "models of the type sew-d",
+    ("sew-d", "heal-layers"): "models of the type sew-d",
+    ("parakeet", "layer-drop"): "models of the type parakeet_ctc have a convolution for a head",
     ("parakeet", "prune-ffn"): "models of the type parakeet_ctc",
     **{
         (family, name): f"{name}: models of the type .* so their heads must stay"

@@ -1,0 +1,110 @@
+"""Scores of neurons: what each neuron of the feed-forward layers is worth, by its weights or by gradients."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from greenbench.errors import InputError
+from greenbench.models.feed_forward import feed_forwards
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Score = Literal["l1", "gradient", "taylor"]
+
+NEEDS_FLOATS = "prune-ffn needs whole weights in floats: put it before what makes integers or factors of them"
+
+
+def scores(model: Any, score: Score, speech: "Sequence[Mapping[str, Tensor]]") -> "list[Tensor]":
+    """Return the score of each neuron of each feed-forward layer, ``(width,)`` a layer in float32.
+
+    Args:
+        model: a transformers CTC model in ``eval``.
+        score: see ``PruneFfn``.
+        speech: named inputs for each utterance alone; not used for ``l1``.
+
+    Raises:
+        InputError: the layers are no plain Linear layers in floats.
+    """
+    layers = list(feed_forwards(model).values())
+    for layer in layers:
+        _check(layer)
+    return [_l1(layer) for layer in layers] if score == "l1" else _by_gates(model, layers, speech, score == "taylor")
+
+
+@contextmanager
+def masks(model: Any) -> "Iterator[list[Tensor]]":
+    """Multiply the neurons of each feed-forward layer by a mask, ``(width,)``, of ones, which the caller may change."""
+    import torch
+
+    outputs = [layer.output_dense for layer in feed_forwards(model).values()]
+    found = [torch.ones_like(output.weight[0], requires_grad=False) for output in outputs]
+
+    def masked(mask: "Tensor", _: Any, given: "tuple[Tensor, ...]") -> "tuple[Tensor, ...]":
+        return (given[0] * mask,)
+
+    pairs = zip(outputs, found, strict=True)
+    hooks = [output.register_forward_pre_hook(partial(masked, mask)) for output, mask in pairs]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _check(layer: Any) -> None:
+    import torch
+
+    for part in (layer.intermediate_dense, layer.output_dense):
+        if not isinstance(part, torch.nn.Linear) or type(part.weight.data) is not torch.Tensor:
+            raise InputError(NEEDS_FLOATS)
+
+
+def _l1(layer: Any) -> "Tensor":
+    """Return the L1 norm of all weights at each neuron: into it, its bias, and out of it."""
+    import torch
+
+    first, second = layer.intermediate_dense, layer.output_dense
+    with torch.no_grad():
+        into = first.weight.float().abs().sum(1) + first.bias.float().abs()
+        score: Tensor = into + second.weight.float().abs().sum(0)
+        return score
+
+
+def _by_gates(
+    model: Any, layers: Sequence[Any], speech: "Sequence[Mapping[str, Tensor]]", per_frame: bool
+) -> "list[Tensor]":
+    """Return the sum over speech of the absolute derivative of the loss by a gate on each neuron's output, at 1.
+
+    With h the output, the derivative by its gate is h dL/dh in each frame. The loss is the cross-entropy to the
+    model's own best tokens, so that no transcript is needed.
+
+    Args:
+        model: a transformers CTC model.
+        layers: its feed-forward layers.
+        speech: named inputs.
+        per_frame: a gate for each frame (Taylor), or one for an utterance (gradient).
+    """
+    import torch
+
+    found = [torch.zeros(layer.output_dense.in_features, device=layer.output_dense.weight.device) for layer in layers]
+    for inputs in speech:
+        gates: dict[int, Tensor] = {}
+
+        def gate(module: Any, given: "tuple[Tensor, ...]", gates: "dict[int, Tensor]" = gates) -> "tuple[Tensor, ...]":
+            gates[id(module)] = torch.ones_like(given[0]).requires_grad_(True)
+            return (given[0] * gates[id(module)],)
+
+        hooks = [layer.output_dense.register_forward_pre_hook(gate) for layer in layers]
+        try:
+            with torch.enable_grad():
+                loss = -model(**inputs).logits.float().log_softmax(-1).max(-1).values.sum()
+        finally:
+            for hook in hooks:
+                hook.remove()
+        of_layers = torch.autograd.grad(loss, [gates[id(layer.output_dense)] for layer in layers])
+        by_frame = [derivative[0].float() for derivative in of_layers]
+        one = [d.abs().sum(0) if per_frame else d.sum(0).abs() for d in by_frame]
+        found = [total + more for total, more in zip(found, one, strict=True)]
+    return found
