@@ -79,6 +79,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "model_bytes": Metric("bytes", "lower", "model size", "serialised state of what runs"),
     "n_params": Metric("1", "lower", "parameters", "parameters of what runs"),
     "n_nonzero_params": Metric("1", "lower", "nonzero parameters", "those that are not 0; None for other engines"),
+    "bits_per_weight": Metric("bit", "lower", "bits per weight", "stored bits a parameter; None for other engines"),
     "macs_per_audio_s": Metric("1/s", "lower", "MACs per audio second", "multiply-accumulates, mean-length utterance"),
     # energy; gross joules inside the window
     "energy_j": Metric("J", "lower", "energy", "sum of the parts in scope; None unless every part was read"),

@@ -13,7 +13,10 @@ from greenbench.metrics import BY_SLICE, BY_TERM, METRICS, co2e_g, energy_net_j,
 from greenbench.provenance import PROVENANCE
 from greenbench.results.record import KEYS
 
-UNITS = {"s": "s", "j": "J", "w": "W", "g": "g", "bytes": "bytes", "hz": "Hz", "pct": "%", "c": "°C", "macs": "1"}
+UNITS = {
+    "s": "s", "j": "J", "w": "W", "g": "g", "bytes": "bytes", "bits": "bit", "hz": "Hz", "pct": "%", "c": "°C",
+    "macs": "1",
+}  # fmt: skip
 PURE = {"wer", "wer_ci_low", "wer_ci_high", "cer", "cer_ci_low", "cer_ci_high", "rtfx", *BY_SLICE, *BY_TERM}
 
 positive = st.floats(0.001, 1e6)

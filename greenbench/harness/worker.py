@@ -210,7 +210,7 @@ def _size(transcriber: Transcriber) -> dict[str, float | int | None]:
             f"load() gave a {type(transcriber).__name__} with footprint {str(footprint)[:60]} and batching "
             f"{str(batching)[:60]}: {wanted}"
         )
-    return {name: _number(name, getattr(footprint, name)) for name in ("n_params", "model_bytes")}
+    return {name: _number(name, getattr(footprint, name)) for name in ("n_params", "model_bytes", "bits_per_weight")}
 
 
 def _number(name: str, value: Any) -> float | int | None:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from greenbench.errors import NotFiniteError
+from greenbench.metrics import ratio
 from greenbench.models import exported
 from greenbench.models.frames import n_frames, receptive_field
 from greenbench.models.macs import count_macs
-from greenbench.models.precision import compute_dtype
+from greenbench.models.precision import compute_dtype, stored_bits
 from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Waveform
 
 
@@ -68,9 +69,15 @@ def footprint(model: Any) -> Footprint:
 
     buffer = _ByteCounter()
     torch.save(model.state_dict(), buffer)  # type: ignore[arg-type]
-    n_params = sum(tensor.numel() for tensor in _tensors(model))
+    tensors = _tensors(model)
+    n_params = sum(tensor.numel() for tensor in tensors)
     return Footprint(
-        n_params, buffer.n_bytes, partial(count_macs, model), partial(_n_nonzero, model), compute_dtype(model)
+        n_params=n_params,
+        model_bytes=buffer.n_bytes,
+        macs=partial(count_macs, model),
+        n_nonzero_params=partial(_n_nonzero, model),
+        bits_per_weight=ratio(sum(map(stored_bits, tensors)), n_params),
+        compute_dtype=compute_dtype(model),
     )
 
 

@@ -37,6 +37,22 @@ def compute_dtype(model: Any) -> str | None:
     return named(kinds)
 
 
+def stored_bits(tensor: Any) -> int:
+    """Return the bits in which a parameter is stored, with the scales and zero points of integers.
+
+    Args:
+        tensor: a plain one, one of torch's quantised ones (a scale of 64 bits and a zero point of 64), or one of
+            torchao's, which is made of several.
+    """
+    if hasattr(tensor, "__tensor_flatten__"):
+        return sum(stored_bits(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
+    n_bits = 8 * int(tensor.numel() * tensor.element_size())
+    if not tensor.is_quantized:
+        return n_bits
+    by_channel = "per_channel" in str(tensor.qscheme())
+    return n_bits + 128 * (int(tensor.q_per_channel_scales().numel()) if by_channel else 1)
+
+
 def _has_tf32(device: Any) -> bool:
     import torch
 

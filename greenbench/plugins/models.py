@@ -34,6 +34,7 @@ class Footprint:
             unknown.
         compute_dtype: the precisions of its matrix products and convolutions, from ``PRECISIONS`` and in that
             order: ``bf16``, ``fp32+int8``; ``None`` where unknown.
+        bits_per_weight: stored bits of its parameters, scales included, for each of them; ``None`` where unknown.
     """
 
     n_params: int | None = None
@@ -41,6 +42,7 @@ class Footprint:
     macs: Callable[[int], float | None] = lambda _n_samples: None
     n_nonzero_params: Callable[[], int | None] = lambda: None
     compute_dtype: str | None = None
+    bits_per_weight: float | None = None
 
 
 @runtime_checkable

@@ -45,7 +45,8 @@ EVIDENCE = ("repeats", "rounds", "seed", "idle_s", "idle_drift_pct", "resamples"
 _OTHER_HASH = "hashes of two versions, which cannot be compared: measure the older run again"
 
 FIXED: dict[str, tuple[str, ...]] = {
-    "model_bytes": (), "n_params": (), "macs_per_audio_s": ("dataset", "data_hash"), "padding_pct": (*WORK, "batching"),
+    "model_bytes": (), "n_params": (), "bits_per_weight": (),
+    "macs_per_audio_s": ("dataset", "data_hash"), "padding_pct": (*WORK, "batching"),
 }  # fmt: skip
 """What does not vary from window to window -> the columns in which two rows must agree for it."""
 

@@ -121,7 +121,7 @@ def alike(lines: Iterable[ResultLine]) -> Iterator[Problem]:
 
 _ALIKE = {
     "data set": (("dataset",), ("data_hash", "n_utterances", "n_skipped")),
-    "model": (("variant", "device"), ("model_bytes", "n_params", "n_nonzero_params")),
+    "model": (("variant", "device"), ("model_bytes", "n_params", "n_nonzero_params", "bits_per_weight")),
 }
 """What rows have in common by which columns, and what is then the same in all of them."""
 

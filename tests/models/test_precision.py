@@ -1,12 +1,14 @@
 """What a row says of the precisions that its model multiplied in."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from greenbench.compress.quantize import Int8Dynamic
-from greenbench.models.precision import compute_dtype, named
+from greenbench.models.precision import compute_dtype, named, stored_bits
+from greenbench.suite.entries import VariantEntry, build_variant
 
 
 def model() -> torch.nn.Module:
@@ -57,3 +59,24 @@ def test_names_come_in_one_order() -> None:
     assert named(["int8", "float32"]) == "fp32+int8"
     assert named(["int16", "bfloat16"]) == "bf16+int16"
     assert named([]) is None
+
+
+def test_bits_of_weights_are_those_that_are_stored() -> None:
+    """32 or 16 a float; 8 an integer of torch's, with 64 for the scale and 64 for the zero point, once or a channel."""
+    weight = torch.randn(4, 6)
+    assert stored_bits(weight) == 24 * 32
+    assert stored_bits(torch.nn.Parameter(weight.bfloat16())) == 24 * 16
+    assert stored_bits(torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8)) == 24 * 8 + 128
+    scales, zeros = torch.full((4,), 0.1), torch.zeros(4, dtype=torch.long)
+    assert stored_bits(torch.quantize_per_channel(weight, scales, zeros, 0, torch.qint8)) == 24 * 8 + 4 * 128
+
+
+@pytest.mark.parametrize(("build", "expected"), [("fp32", 32.0), ("bf16", 16.0), ("int8-dynamic", None)])
+def test_a_row_says_how_many_bits_a_weight_takes(tiny_model: Path, build: str, expected: float | None) -> None:
+    """All parameters alike, or the share of each: int8 for the Linear layers but the head, floats for the rest."""
+    made = build_variant(VariantEntry(use="wav2vec2", model=str(tiny_model), builds=[build])).load("cpu")
+    if expected is None:
+        layers = 2 * (4 * 32 * 32 + 2 * 32 * 64) + 32 * 32  # attention, feed-forward; the projection of features
+        floats = made.footprint.n_params - layers
+        expected = (32 * floats + 8 * layers + 128 * 13) / made.footprint.n_params
+    assert made.footprint.bits_per_weight == pytest.approx(expected)
