@@ -208,7 +208,11 @@ class NeedsExtra(Protocol):
 
 @runtime_checkable
 class NeedsTeacher(Protocol):
-    """A method that compares with the model before the first method, of which it then gets a copy (optional)."""
+    """A method that compares with the model before the first method, its teacher (optional).
+
+    Attributes:
+        needs_teacher: True; a chain of builds then keeps a copy of the model for it, as ``Context.teacher``.
+    """
 
     needs_teacher: ClassVar[bool]
 
