@@ -11,12 +11,12 @@ from greenbench.models.feed_forward import feed_forwards
 if TYPE_CHECKING:
     from torch import Tensor
 
-Score = Literal["l1", "gradient", "taylor"]
+NeuronScore = Literal["l1", "gradient", "taylor"]
 
 NEEDS_FLOATS = "prune-ffn needs whole weights in floats: put it before what makes integers or factors of them"
 
 
-def scores(model: Any, score: Score, speech: "Sequence[Mapping[str, Tensor]]") -> "list[Tensor]":
+def scores(model: Any, score: NeuronScore, speech: "Sequence[Mapping[str, Tensor]]") -> "list[Tensor]":
     """Return the score of each neuron of each feed-forward layer, ``(width,)`` a layer in float32.
 
     Args:

@@ -12,7 +12,7 @@ from greenbench.compress import calibration, genetic, neurons
 from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
 from greenbench.compress.genetic import Blocks, Breeding
 from greenbench.compress.layers import set_weight
-from greenbench.compress.neurons import NEEDS_FLOATS, Score
+from greenbench.compress.neurons import NEEDS_FLOATS, NeuronScore
 from greenbench.compress.probe import divergence, log_probabilities
 from greenbench.compress.refit import feed_forward_outputs
 from greenbench.errors import InputError
@@ -119,7 +119,7 @@ class PruneFfn:
     keep: float
     scope: Literal["layer", "model"] = "layer"
     multiple_of: int = 8
-    score: Score = "l1"
+    score: NeuronScore = "l1"
     refit: bool = False
     search: Literal["genetic"] | None = None
     blocks: Annotated[int, Field(ge=2)] = 32
