@@ -16,6 +16,7 @@ from greenbench.report.content import N_COUNTED, N_GAINS, Content
 from greenbench.report.figures import TABLE, TOTALS, scale
 from greenbench.report.utterances import CellTexts
 from greenbench.results.comparability import primary
+from greenbench.text.population import FEW_SPEAKERS
 from greenbench.text.slices import MIN_LENGTH
 
 N_FINDINGS = 12
@@ -129,7 +130,7 @@ def _scores(view: View) -> Fields | None:
 
 def _slices(view: View) -> Fields | None:
     tables = slices.tables(view.texts)
-    return {"tables": tables, "n_least": MIN_LENGTH} if tables else None
+    return {"tables": tables, "n_least": MIN_LENGTH, "n_few": FEW_SPEAKERS} if tables else None
 
 
 def _texts(view: View) -> Fields | None:

@@ -7,7 +7,7 @@ from typing import Any
 from greenbench.metrics import RATES, ratio
 from greenbench.statistics.intervals import rate_interval
 from greenbench.statistics.student import LEVEL
-from greenbench.text.population import population
+from greenbench.text.population import FEW_SPEAKERS, n_speakers, population
 from greenbench.text.wer import Counts, EditCounts, total
 
 Labels = tuple[tuple[str, str], ...]
@@ -34,7 +34,8 @@ class Slice:
         rest: of all other utterances.
         unit: whom the interval speaks of, see ``population``.
         lacks: why it is not judged; None where it is.
-        interval: of its error rate; together the intervals of all slices that are judged hold with 95 %.
+        interval: of its error rate; together the intervals of all slices that are judged hold with 95 %. None below
+            ``FEW_SPEAKERS`` known speakers, of whom it would allow anything.
     """
 
     name: str
@@ -87,7 +88,8 @@ def by_slice(counts: Sequence[Counts], speakers: Sequence[str | None], stated: S
 
     Returns:
         The slices by name. Intervals are those of ``rate_interval``, with its level divided by the number of the slices
-        that are judged (Bonferroni), so that the worst of them may be picked; those that are not judged have none.
+        that are judged (Bonferroni), so that the worst of them may be picked; those that are not judged have none, nor
+        have those of few speakers.
     """
     whole = total(counts)
     found = [_slice(name, own, whole, counts, speakers) for name, own in places(stated).items()]
@@ -127,8 +129,14 @@ def metrics(
         chosen = worst(found)
         figures |= dict(_columns(rate, chosen))
         origin[f"{rate}_slice"] = None if chosen is None else chosen.name
-        origin["slice_note"] = origin["slice_note"] or (why_none(found) if chosen is None else None)
+        origin["slice_note"] = origin["slice_note"] or (why_none(found) if chosen is None else _why_no_interval(chosen))
     return figures, origin
+
+
+def _why_no_interval(chosen: Slice) -> str | None:
+    """Say why a slice that is judged has no interval."""
+    n = n_speakers(chosen.unit)
+    return f"{chosen.name}: {n} speakers, too few for an interval" if chosen.interval is None and n else None
 
 
 def _columns(rate: str, chosen: Slice | None) -> Iterator[tuple[str, float | None]]:
@@ -158,6 +166,9 @@ def _lacks(summed: Counts, said_by: Sequence[str | None]) -> str | None:
 
 
 def _with_interval(one: Slice, counts: Sequence[Counts], speakers: Sequence[str | None], level: float) -> Slice:
+    n = n_speakers(one.unit)
+    if n is not None and n < FEW_SPEAKERS:
+        return one
     own = [counts[place] for place in one.places]
     blocks = population([speakers[place] for place in one.places]).blocks
     return replace(one, interval=rate_interval([c.edits for c in own], [c.n for c in own], blocks, level))

@@ -35,7 +35,7 @@ def test_every_preset_and_every_family_is_listed() -> None:
 def test_settings_are_those_a_suite_may_give() -> None:
     """The settings of a data set are its fields; class variables are none."""
     (manifest,) = [row for row in catalogue.rows("datasets") if row["dataset"] == "manifest"]
-    assert manifest["settings"] == "path, transcribed"
+    assert manifest["settings"] == "path, transcribed, slice_by"
     (family,) = [row for row in catalogue.rows("variants") if row["variant"] == "{use: null, ...}"]
     assert family["settings"] == "rtfx, delay_s, text"
 

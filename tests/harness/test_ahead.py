@@ -49,7 +49,7 @@ def chained(*builds: Any) -> dict[str, Any]:
         (("int8-weight-only", "int8-torchao"), "which leaves no layer to it"),
         (("int4-weight-only",), "needs a model in bfloat16"),
         (("fp16", "int4-weight-only"), "needs a model in bfloat16"),
-        (("int8-dynamic", {"use": "prune-ffn", "keep": 0.5}), "needs weights in floats"),
+        (("int8-dynamic", {"use": "prune-ffn", "keep": 0.5}), "needs whole weights in floats"),
         (("int8-dynamic", "onnx"), "onnx cannot follow int8-dynamic"),
         (("int8-weight-only", "openvino-int8"), "openvino-int8 cannot follow int8-weight-only"),
         (("compile", "onnx-int8"), "onnx-int8 cannot follow compile"),

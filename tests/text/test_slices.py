@@ -90,8 +90,8 @@ def test_what_is_stated_of_all_is_no_slice() -> None:
 def test_a_corpus_has_its_worst_slice_in_words_and_in_characters() -> None:
     """Every column is there, with the slice's name; without slices each is null, with the reason."""
     how, said = scorers.create("none"), "one two three four five " * 6
-    texts = [scorers.TextPair(said, said.replace("two", "too") if n % 2 else said, f"s{n % 4 // 2}",
-                              labels({"noise": "street" if n % 2 else "none"})) for n in range(8)]  # fmt: skip
+    texts = [scorers.TextPair(said, said.replace("two", "too") if n % 2 else said, f"s{n // 2}",
+                              labels({"noise": "street" if n % 2 else "none"})) for n in range(10)]  # fmt: skip
     figures, origin = scorers.accuracy(texts, how)
     assert (figures["wer_worst_slice"], figures["wer_slice_gap"]) == (0.2, 0.2)
     assert (origin["wer_slice"], origin["cer_slice"], origin["slice_note"]) == ("noise=street", "noise=street", None)
@@ -107,3 +107,22 @@ def test_a_slice_of_nobody_known_is_of_utterances() -> None:
         [Counts(100, 1)] * 6, ["a", "b", "a", "b", "c", "d"], [labels({"x": str(n // 4)}) for n in range(6)]
     )
     assert [one.unit for one in found] == ["speakers like these 2, conservative", "speakers like these 2, conservative"]
+
+
+@pytest.mark.parametrize(("n_speakers", "has_interval"), [(2, False), (4, False), (5, True)])
+def test_few_speakers_have_no_interval(n_speakers: int, has_interval: bool) -> None:
+    """Of two speakers an interval would reach far above 100 %: the rate stands alone, and the row says why."""
+    how, said = scorers.create("none"), "one two three four five " * 12
+    texts = [
+        scorers.TextPair(
+            said, said.replace("two", "too") if n else said, f"s{n}", labels({"voice": "new" if n else "old"})
+        )
+        for n in [0, 0, *range(1, n_speakers + 1)]
+    ]
+    figures, origin = scorers.accuracy(texts, how)
+    assert (figures["wer_worst_slice"], origin["wer_slice"]) == (0.2, "voice=new")
+    ends = [figures["wer_worst_slice_ci_low"], figures["wer_worst_slice_ci_high"]]
+    assert all(end is not None for end in ends) == has_interval
+    assert origin["slice_note"] == (
+        None if has_interval else f"voice=new: {n_speakers} speakers, too few for an interval"
+    )
