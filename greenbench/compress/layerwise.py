@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from greenbench.errors import InputError
+from greenbench.models.macs import fewer_frames
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,9 +51,14 @@ def entering(model: Any, speech: "Sequence[Mapping[str, Tensor]]") -> "tuple[lis
     Returns:
         The hidden states that enter the first layer, ``(1, n_frames, width)`` for each utterance; and for each layer
         and utterance what else it is called with, none of which depends on the layers before.
+
+    Raises:
+        InputError: some layers of the model have fewer frames, which a layer by itself does not get again.
     """
     import torch
 
+    if fewer_frames(model):
+        raise InputError("layers cannot be fitted one by one after reduce-frames: put it after what fits them")
     layers = layers_of(model)
     first: list[Tensor] = []
     entries: list[list[Entry]] = [[] for _ in layers]

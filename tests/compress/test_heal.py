@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from greenbench.compress import HealLayers, LayerDrop, compress
+from greenbench.compress import HealLayers, LayerDrop, PruneFfn, ReduceFrames, compress
 from greenbench.compress.calibration import BUNDLED, speech_for
 from greenbench.errors import InputError
 from greenbench.models import lineage
@@ -108,6 +108,14 @@ def test_what_cannot_be_healed_is_one_line(small: Any, context: Context) -> None
     ):
         with pytest.raises(InputError, match=message):
             HealLayers().follow(outline)
+
+
+@pytest.mark.parametrize("fitted", [HealLayers(**QUICK), PruneFfn(keep=0.5, refit=True, n_calibration=2)])
+def test_layers_on_fewer_frames_are_not_fitted_alone(small: Any, context: Context, fitted: Any) -> None:
+    """A layer by itself would reduce its frames a second time, and never get them back: the order is refused."""
+    reduced = ReduceFrames(at=1)(deepcopy(small))
+    with pytest.raises(InputError, match="after reduce-frames: put it after what fits them"):
+        fitted(reduced, replace(context, teacher=small))
 
 
 CUT_AND_HEALED = [

@@ -12,6 +12,7 @@ import pytest
 from greenbench.errors import InputError
 from greenbench.hardware import control
 from greenbench.harness.runner import Options, run
+from greenbench.metrics import METRICS
 from greenbench.power import log as power_log
 from greenbench.results import attach, frames, store
 from greenbench.results.record import KEYS
@@ -20,6 +21,7 @@ from greenbench.statistics.bootstrap import bootstrap_rate
 from greenbench.suite import config
 from greenbench.text import normalizers
 from greenbench.validate import Problem, problems
+from greenbench.validate.form import MOST
 
 Edit = Callable[[dict[str, Any]], Any]
 
@@ -525,3 +527,8 @@ def test_half_a_character_is_text(copy: Path) -> None:
     """A lone surrogate, which no UTF-8 can hold, is judged like any other text."""
     tamper(copy, store.HYPOTHESES, lambda row: row.update(hypothesis="TONE \ud800"))
     assert any(problem.severity == "error" for problem in found(copy))
+
+
+def test_every_unit_has_a_bound() -> None:
+    """A metric of a new unit is bounded as the others are: without its bound no run could be judged."""
+    assert {metric.unit for metric in METRICS.values()} <= MOST.keys()
