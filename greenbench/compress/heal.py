@@ -138,10 +138,11 @@ def _by_place(model: Any, teacher: Any) -> dict[int, int]:
         InputError: the two are of different widths, or it is not known which layers the model has.
     """
     layers, others = layerwise.layers_of(model), layerwise.layers_of(teacher)
-    if model.config.hidden_size != teacher.config.hidden_size:
+    width, wanted = (one.base_model.encoder.config.hidden_size for one in (model, teacher))
+    if width != wanted:
         raise InputError(
-            f"heal-layers: the model's hidden states have {model.config.hidden_size} values, its teacher's "
-            f"{teacher.config.hidden_size}: it compares layers of the same width"
+            f"heal-layers: the model's hidden states have {width} values, its teacher's {wanted}: it compares layers "
+            "of the same width"
         )
     if len(layers) != len(others) and not all(hasattr(layer, "place") for layer in layers):
         raise InputError(
