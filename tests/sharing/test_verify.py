@@ -292,8 +292,8 @@ def invent_texts(run: Path) -> None:
     from greenbench.text import scorers
 
     rewrite(run, store.HYPOTHESES, lambda row: row.update(hypothesis=row["reference"]))
-    heard = [(row["reference"], row["hypothesis"], row["speaker"]) for row in store.read_rows(run / store.HYPOTHESES)]
-    figures, origin = scorers.accuracy(heard, scorers.create("whisper-english"))
+    said = [scorers.text_pair(row) for row in store.read_rows(run / store.HYPOTHESES)]
+    figures, origin = scorers.accuracy(said, scorers.create("whisper-english"))
     rewrite(run, store.RECORDS, lambda row: row.update(figures, **origin))
 
 
