@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from greenbench.errors import InputError
+from greenbench.models import linears
 from greenbench.models.feed_forward import feed_forwards
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def scores(model: Any, score: NeuronScore, speech: "Sequence[Mapping[str, Tensor
         InputError: the layers are no plain Linear layers in floats.
     """
     layers = list(feed_forwards(model).values())
-    for layer in layers:
-        _check(layer)
+    if not linears.in_floats(part for layer in layers for part in (layer.intermediate_dense, layer.output_dense)):
+        raise InputError(NEEDS_FLOATS)
     return [_l1(layer) for layer in layers] if score == "l1" else _by_gates(model, layers, speech, score == "taylor")
 
 
@@ -51,14 +52,6 @@ def masks(model: Any) -> "Iterator[list[Tensor]]":
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _check(layer: Any) -> None:
-    import torch
-
-    for part in (layer.intermediate_dense, layer.output_dense):
-        if not isinstance(part, torch.nn.Linear) or type(part.weight.data) is not torch.Tensor:
-            raise InputError(NEEDS_FLOATS)
 
 
 def _l1(layer: Any) -> "Tensor":
