@@ -19,7 +19,7 @@ from greenbench.files.unicode import for_terminal
 
 app = typer.Typer(
     name="greenbench",
-    help="Measure, and shrink, the footprint of speech recognisers.",
+    help="Measure, and compress, speech recognisers.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

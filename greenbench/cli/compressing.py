@@ -18,7 +18,7 @@ def compress(
         list[str], typer.Option("--set", help="Override one value: name=student-4l, steps.0.keep=4")
     ] = [],  # noqa: B006
 ) -> None:
-    """Make a student by a recipe; the same command goes on with a training that was broken off."""
+    """Make a student by a recipe; run the same command again to resume an interrupted training."""
     from greenbench.recipes import student
     from greenbench.recipes.recipe import load
 
@@ -37,10 +37,10 @@ def compress(
 
 
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove everything that is kept.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Empty the cache.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List what is kept (exports, peaks, logits of teachers), least recently used first; see GREENBENCH_CACHE_GIB."""
+    """List the cache (exports, peaks, teachers' logits), least recently used first; GREENBENCH_CACHE_GIB limits it."""
     from greenbench import cache
 
     if clear:

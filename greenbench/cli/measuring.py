@@ -76,7 +76,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a suite, or a model on data without one, write results and page; exit code 1 if a cell failed or lacked."""
+    """Measure a suite, or a model on data without one; exit code 1 if a cell failed, or lacks its device or extra."""
     from greenbench.harness import ahead
     from greenbench.suite import starter
 
@@ -129,7 +129,7 @@ def init(
     builds: BuildsOption = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
-    """Write a commented suite of a model, data and builds, to be changed and run; without options, of what ships."""
+    """Write a commented suite for a model, data and builds; without options, for the bundled ones."""
     from greenbench.errors import InputError
     from greenbench.results import store
     from greenbench.suite import starter
@@ -159,7 +159,7 @@ def list_(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List what is registered."""
+    """List what is registered: variants, datasets, meters, methods, normalizers, scorers or metrics."""
     from greenbench.cli import catalogue
 
     if what is None:
@@ -169,7 +169,7 @@ def list_(
 
 
 def doctor(as_json: Json = False) -> None:
-    """Say what can be measured here and what would disturb it; exit code 1 if official cannot be met."""
+    """Show what this machine can measure and what would disturb it; exit code 1 if it cannot meet `official`."""
     from dataclasses import asdict
 
     from greenbench.doctor.checks import findings, verdict
@@ -191,7 +191,7 @@ def schema(
         Literal["suite", "lineage"], typer.Argument(help="suite files, or a student's greenbench.json (lineage).")
     ] = "suite",
 ) -> None:
-    """Print a JSON Schema: of suite files, for editors, or of what a student's folder says about its origin."""
+    """Print the JSON Schema of suite files, for editors, or of a student's greenbench.json (lineage)."""
     from greenbench.models import lineage
     from greenbench.suite.schema import json_schema
 

@@ -23,7 +23,7 @@ Folder = Annotated[Path, typer.Argument(help="A run's folder, or a parent of suc
 GateOption = Annotated[
     str | None,
     typer.Option(
-        help="WER that ranks by energy, speed and size ask for: margin:1.0pp, mlperf-99 or none.",
+        help="WER that a variant needs to be ranked by energy, speed and size: margin:1.0pp, mlperf-99 or none.",
         show_default="margin:1.0pp",
     ),
 ]

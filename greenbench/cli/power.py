@@ -27,14 +27,19 @@ def attach(  # noqa: PLR0913, PLR0917 (options of a command)
         Path, typer.Option(help="CSV or JSON lines with a time (ISO 8601 with zone, or epoch s) and watts.")
     ],
     clock_skew: ClockSkew = None,
-    max_gap: Annotated[float, typer.Option(min=0, help="Seconds without a sample over which nothing is known.")] = 5.0,
-    time_column: Annotated[str | None, typer.Option(help="The time.", show_default="timestamp, time or t")] = None,
+    max_gap: Annotated[
+        float,
+        typer.Option(min=0, help="Longest gap between samples, in seconds; a window with a longer one has no joules."),
+    ] = 5.0,
+    time_column: Annotated[
+        str | None, typer.Option(help="Column of the time.", show_default="timestamp, time or t")
+    ] = None,
     power_column: Annotated[
-        str | None, typer.Option(help="The watts.", show_default="watts, power_w, power or w")
+        str | None, typer.Option(help="Column of the watts.", show_default="watts, power_w, power or w")
     ] = None,
     series: Series = None,
 ) -> None:
-    """Write a power log's energy into the rows of runs, and their pages anew; exit code 1 where it lacks a window."""
+    """Write a power log's energy into the rows of runs; exit code 1 if the log does not cover every window."""
     from greenbench.files import lock
     from greenbench.power.log import Source, read
     from greenbench.report.pages import write_page
@@ -66,12 +71,14 @@ def record(  # noqa: PLR0913, PLR0917 (options of a command)
     source: Annotated[str | None, typer.Option(help="hwmon or battery.")] = None,
     url: Annotated[str | None, typer.Option(help="A smart plug: http://plug/rpc/Switch.GetStatus?id=0")] = None,
     json_path: Annotated[
-        str, typer.Option(help="Where its answer has the watts: apower, StatusSNS.ENERGY.Power")
+        str, typer.Option(help="Place of the watts in the plug's answer: apower, StatusSNS.ENERGY.Power")
     ] = "apower",
-    rail: Annotated[str | None, typer.Option(help="Of hwmon: the board's input.")] = None,
-    root: Annotated[Path | None, typer.Option(help="Of hwmon or battery: where the sensors are.")] = None,
+    rail: Annotated[str | None, typer.Option(help="hwmon: the label of the board's input rail.")] = None,
+    root: Annotated[Path | None, typer.Option(help="hwmon or battery: the folder of the sensors.")] = None,
     period: Annotated[float, typer.Option(min=0.05, help="Seconds between samples.")] = 1.0,
-    samples: Annotated[int | None, typer.Option(min=1, help="Stop after so many.", show_default="at Ctrl-C")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this many samples.", show_default="at Ctrl-C")
+    ] = None,
 ) -> None:
     """Record a power source until Ctrl-C, as a log that `power attach` and `run --power-log` read."""
     from greenbench.power import recorder

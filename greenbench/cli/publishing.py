@@ -33,10 +33,10 @@ N_SHOWN = 20
 
 def merge(
     results: Folders,
-    out: Annotated[Path, typer.Option(help="A new folder, which then holds a folder a run.")],
+    out: Annotated[Path, typer.Option(help="A new folder; each run becomes a folder in it.")],
     keep_private: KeepPrivate = False,
 ) -> None:
-    """Bring runs of many machines together: each once, checked, and without what names a machine or a person."""
+    """Merge runs of several machines into one folder: each once, checked, and without names of machines or persons."""
     from greenbench.sharing import merge
 
     merged = merge.merge(results, out, keep_private)
@@ -54,10 +54,11 @@ def submit(
     out: Annotated[Path, typer.Option(help="The file, such as entry.zip.")],
     keep_private: KeepPrivate = False,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Publish the descriptions as they are shown; a script must say so.")
+        bool,
+        typer.Option("--yes", help="Pack without asking whether the descriptions may be published; scripts need it."),
     ] = False,
 ) -> None:
-    """Pack runs for a leaderboard, if it would take them: whole, checked, with the hash of every file."""
+    """Check runs as a leaderboard does, and pack them into an entry with the hash of every file."""
     from greenbench.sharing.submission import pack, preview
 
     _agree(preview(results, keep_private), keep_private, yes)
@@ -120,26 +121,31 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
         str | None,
         typer.Option(help="Compare every WER with this variant's.", show_default="its base model or teacher"),
     ] = None,
-    title: Annotated[str, typer.Option(help="Of the site.")] = "Speech recognition leaderboard",
+    title: Annotated[str, typer.Option(help="Title of the site.")] = "Speech recognition leaderboard",
     previous: Annotated[
         Path | None,
-        typer.Option(help="Previous publication, for the feed of changes.", show_default="what is in --out"),
+        typer.Option(
+            help="Previous site (folder or leaderboard.json), for the feed of changes.", show_default="what is in --out"
+        ),
     ] = None,
     check: Annotated[
-        list[Path], typer.Option(help="Only judge this entry: score its texts again, exit 1 if refused; repeatable.")
+        list[Path],
+        typer.Option(help="Only check this entry: score its texts again, exit code 1 if refused; repeatable."),
     ] = [],  # noqa: B006
     workflow: Annotated[
         bool, typer.Option("--workflow", help="Only print a GitHub workflow that publishes entries/*.zip.")
     ] = False,
     max_entry_mb: Annotated[
         float | None,
-        typer.Option(min=0.1, help="Refuse entries that unpack to more, before anything is read.", show_default="268"),
+        typer.Option(
+            min=0.1, help="Refuse entries that unpack to more megabytes, before anything is read.", show_default="268"
+        ),
     ] = None,
     max_entry_lines: Annotated[
-        int | None, typer.Option(min=1, help="Refuse entries with a file of more lines.", show_default="1000000")
+        int | None, typer.Option(min=1, help="Refuse entries that have a file with more lines.", show_default="1000000")
     ] = None,
 ) -> None:
-    """Write a static site that ranks what may be ranked, and lists the rest with the reason."""
+    """Write a static site that ranks entries, and lists those that cannot be ranked with the reason."""
     if workflow:
         from importlib.resources import files
 
@@ -173,9 +179,12 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
 @leaderboard.command()
 def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     entry: Annotated[Path, typer.Argument(help="A packed entry.")],
-    by: Annotated[str, typer.Option(help="Who measures, as boards show it.")],
+    by: Annotated[str, typer.Option(help="Your name, as boards will show it.")],
     out: Annotated[
-        Path | None, typer.Option(help="The record.", show_default="verified/ENTRY.json next to the entry")
+        Path | None,
+        typer.Option(
+            help="File for the record of what was found.", show_default="verified/ENTRY.json next to the entry"
+        ),
     ] = None,
     only: Annotated[
         str | None, typer.Option(help="Measure only the cells whose label or variant matches GLOB.")
@@ -185,12 +194,12 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     ] = None,
     files: Annotated[
         Path | None,
-        typer.Option(help="Folder with the models and data that the entry names by the end of their paths."),
+        typer.Option(help="Folder of models and data; the entry has only the end of their paths."),
     ] = None,
-    run: Annotated[str | None, typer.Option("--run", help="Of the runs in the entry, the one to measure.")] = None,
+    run: Annotated[str | None, typer.Option("--run", help="The run to measure, where the entry holds several.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure an entry again where its models can be had; exit 3 where it is not reproduced, 1 where only part was."""
+    """Measure an entry again; exit code 3 if it is not reproduced, 1 if only a part could be measured."""
     from greenbench.cli.progress import ProgressDisplay
     from greenbench.results.store import write_file
     from greenbench.sharing import verify

@@ -36,7 +36,7 @@ def report(
     ] = None,
     table: Annotated[Path | None, typer.Option(help="File for the results as a table: .tex or .md.")] = None,
 ) -> None:
-    """Write the page of one or several runs, and what a paper needs of it; exit code 1 if nothing was measured."""
+    """Write the page of one or several runs, and a paper's charts and table; exit code 1 if nothing was measured."""
     from greenbench.analysis.gate import parse
     from greenbench.report import content, pages, snapshots, tables
     from greenbench.results.store import REPORT
@@ -57,13 +57,13 @@ def report(
 
 def dashboard(
     results: Annotated[Path, typer.Argument(help="Folder of runs; it may still be empty.")] = Path("results"),
-    host: Annotated[str, typer.Option(help="Address to serve at; another than this machine's own is open to all.")] = (
-        "127.0.0.1"
-    ),
+    host: Annotated[
+        str, typer.Option(help="Address to serve at; any other than 127.0.0.1 is open to everyone who can reach it.")
+    ] = ("127.0.0.1"),
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to serve at; 0: any that is free.")] = 8050,
     gate: GateOption = None,
 ) -> None:
-    """Serve the page of all runs below a folder, filling in while they run, until Ctrl-C."""
+    """Serve the page of all runs below a folder, with new rows as they are measured, until Ctrl-C."""
     from greenbench.analysis.gate import parse
     from greenbench.report import dashboard
 
@@ -96,7 +96,7 @@ def rescore(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Score measured texts again, without a model: by other rules, or by the present form of the rows' own."""
+    """Score the stored texts again, without the model: by other rules, or by the present version of the rows' own."""
     from greenbench.metrics import METRICS
     from greenbench.report import data, scores
     from greenbench.results import frames, rescore
@@ -121,7 +121,7 @@ def validate(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for warnings too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check that results agree with themselves: rows, texts, sums, windows, flags; exit 1 for errors."""
+    """Check results for contradictions: rows, texts, sums, windows, flags; exit code 1 for errors."""
     from dataclasses import asdict
 
     from greenbench.validate import problems
@@ -147,7 +147,9 @@ def export(
             autocompletion=completion.export_format,
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The file; a format that needs several puts a word before the suffix.")],
+    out: Annotated[
+        Path, typer.Option(help="The file; a format of several files adds a word to its name (bench.smaller.json).")
+    ],
 ) -> None:
     """Write results in another tool's format."""
     from greenbench.export import write
@@ -176,14 +178,14 @@ def compare(
         ),
     ] = [],  # noqa: B006
     across: Annotated[
-        list[str], typer.Option(help="What the comparison is about, so it may differ: device_name, threads, ...")
+        list[str], typer.Option(help="A condition that differs on purpose, such as device_name or threads; repeatable.")
     ] = [],  # noqa: B006
     fail_on: Annotated[
         list[str], typer.Option(help="Exit 3 where this gets worse beyond noise: 'rtfx:-5%', 'wer:+0.2pp'; repeatable.")
     ] = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Say of each cell what got better or worse, and what is within noise."""
+    """Compare two runs or variants, cell by cell: what is better, what is worse, what is within noise."""
     from greenbench.analysis import compare, thresholds
     from greenbench.analysis.selection import select
 
@@ -210,7 +212,7 @@ def lineage(
     results: Folders,
     as_json: Json = False,
 ) -> None:
-    """Say what every compressed variant gained and lost against its base model or teacher, and when training pays."""
+    """Show what each compressed variant gained and lost against its base model or teacher, and its pay-back point."""
     from greenbench.analysis import gains
     from greenbench.report import bigfoot, compression
     from greenbench.results.frames import load

@@ -81,7 +81,7 @@ def review(run: store.Run, threads: int | None, observe: Observer) -> None:
     found = of_run(run.description)
     above = dict.fromkeys(row["device"] for row in store.read_rows(run.folder / store.RECORDS) if row.get("mfu_note"))
     for device in [name for name in above if name in found]:
-        text = f"measuring again what {device} can do at most: a row was above it"
+        text = f"measuring the peak rates of {device} again: a row exceeded them"
         with beating(observe, Preparing(text, at_most_s=TIMEOUT_S)):
             found[device] = _again(about(run.description, device, threads), device, threads, found[device])
     if above:
@@ -123,7 +123,7 @@ def _known(key: Mapping[str, Any], device: str, threads: int | None, observe: Ob
 
 
 def _write(device: str, threads: int | None, observe: Observer, folder: Path) -> None:
-    with beating(observe, Preparing(f"measuring what {device} can do at most", at_most_s=TIMEOUT_S)):
+    with beating(observe, Preparing(f"measuring the peak rates of {device}", at_most_s=TIMEOUT_S)):
         _keep(measure(device, threads), folder)
 
 

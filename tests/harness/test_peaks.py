@@ -295,7 +295,7 @@ def test_a_row_above_the_peak_has_it_measured_again(monkeypatch: pytest.MonkeyPa
     kept_peaks.review(store.open_run(tmp_path / "a"), 2, seen.append)
     assert asked == ["torch", "openvino"]
     assert seen == [
-        Preparing("measuring again what cpu can do at most: a row was above it", at_most_s=kept_peaks.TIMEOUT_S)
+        Preparing("measuring the peak rates of cpu again: a row exceeded them", at_most_s=kept_peaks.TIMEOUT_S)
     ]
     after = list(store.read_rows(tmp_path / "a" / store.RECORDS))
     assert [(r["mfu_pct"], r["mfu_note"]) for r in after] == [
