@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from greenbench.compress import calibration
 from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
+from greenbench.compress.saliency import effects
 from greenbench.errors import InputError
 from greenbench.models import linears
 from greenbench.models.attention import attentions, check_type, n_heads, projections, reshape
@@ -154,24 +155,11 @@ def by_speech(
     """
     import torch
 
-    contexts: dict[int, Tensor] = {}
-
-    def kept(number: int) -> Any:
-        return lambda _module, given: contexts.update({number: given[0]})
-
-    hooks = [attention.out_proj.register_forward_pre_hook(kept(n)) for n, attention in enumerate(layers)]
+    outputs = [attention.out_proj for attention in layers]
     total = [torch.zeros(n_heads(attention)) for attention in layers]
-    try:
-        for inputs in speech:
-            with torch.enable_grad():
-                logits = model(**inputs).logits[0].float()
-                loss = torch.nn.functional.cross_entropy(logits, logits.detach().argmax(-1), reduction="sum")
-                gradients = torch.autograd.grad(loss, [contexts[n] for n in range(len(layers))])
-            for n, gradient in enumerate(gradients):
-                effect = (contexts[n].detach() * gradient).float().view(-1, len(total[n]), layers[n].head_dim)
-                by_frame = effect.sum(-1).abs() if score == "gradient" else effect.abs().sum(-1)
-                total[n] += by_frame.sum(0).cpu() / len(speech)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    for inputs in speech:
+        for n, effect in enumerate(effects(model, outputs, inputs)):
+            by_head = effect.float().view(-1, len(total[n]), layers[n].head_dim)
+            by_frame = by_head.sum(-1).abs() if score == "gradient" else by_head.abs().sum(-1)
+            total[n] += by_frame.sum(0).cpu() / len(speech)
     return total

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from greenbench.errors import InputError
+from greenbench.models.hooks import attached
 from greenbench.models.macs import fewer_frames
 
 if TYPE_CHECKING:
@@ -69,14 +70,9 @@ def entering(model: Any, speech: "Sequence[Mapping[str, Tensor]]") -> "tuple[lis
         if index == 0:
             first.append(arguments[0])
 
-    hooks = [layer.register_forward_pre_hook(keep, with_kwargs=True) for layer in layers]
-    try:
-        with torch.no_grad():
-            for inputs in speech:
-                model(**inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with attached(layer.register_forward_pre_hook(keep, with_kwargs=True) for layer in layers), torch.no_grad():
+        for inputs in speech:
+            model(**inputs)
     return first, entries
 
 

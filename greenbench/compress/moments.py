@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from greenbench.models.hooks import attached
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -33,13 +35,8 @@ def second_moments(
 
         return add
 
-    hooks = [layer.register_forward_hook(adding(number)) for number, layer in enumerate(layers)]
-    try:
-        with torch.no_grad():
-            for inputs in speech:
-                model(**inputs)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with attached(layer.register_forward_hook(adding(n)) for n, layer in enumerate(layers)), torch.no_grad():
+        for inputs in speech:
+            model(**inputs)
     found = [total for total in sums.values() if not isinstance(total, float)]
     return [total / total[-1, -1] for total in found]

@@ -5,9 +5,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from greenbench.compress.saliency import effects
 from greenbench.errors import InputError
 from greenbench.models import linears
 from greenbench.models.feed_forward import feed_forwards
+from greenbench.models.hooks import attached
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,12 +48,8 @@ def masks(model: Any) -> "Iterator[list[Tensor]]":
         return (given[0] * mask,)
 
     pairs = zip(outputs, found, strict=True)
-    hooks = [output.register_forward_pre_hook(partial(masked, mask)) for output, mask in pairs]
-    try:
+    with attached(output.register_forward_pre_hook(partial(masked, mask)) for output, mask in pairs):
         yield found
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def _l1(layer: Any) -> "Tensor":
@@ -70,9 +68,6 @@ def _by_gates(
 ) -> "list[Tensor]":
     """Return the sum over speech of the absolute derivative of the loss by a gate on each neuron's output, at 1.
 
-    With h the output, the derivative by its gate is h dL/dh in each frame. The loss is the cross-entropy to the
-    model's own best tokens, so that no transcript is needed.
-
     Args:
         model: a transformers CTC model.
         layers: its feed-forward layers.
@@ -81,23 +76,10 @@ def _by_gates(
     """
     import torch
 
-    found = [torch.zeros(layer.output_dense.in_features, device=layer.output_dense.weight.device) for layer in layers]
+    outputs = [layer.output_dense for layer in layers]
+    found = [torch.zeros(output.in_features, device=output.weight.device) for output in outputs]
     for inputs in speech:
-        gates: dict[int, Tensor] = {}
-
-        def gate(module: Any, given: "tuple[Tensor, ...]", gates: "dict[int, Tensor]" = gates) -> "tuple[Tensor, ...]":
-            gates[id(module)] = torch.ones_like(given[0]).requires_grad_(True)
-            return (given[0] * gates[id(module)],)
-
-        hooks = [layer.output_dense.register_forward_pre_hook(gate) for layer in layers]
-        try:
-            with torch.enable_grad():
-                loss = -model(**inputs).logits.float().log_softmax(-1).max(-1).values.sum()
-        finally:
-            for hook in hooks:
-                hook.remove()
-        of_layers = torch.autograd.grad(loss, [gates[id(layer.output_dense)] for layer in layers])
-        by_frame = [derivative[0].float() for derivative in of_layers]
+        by_frame = [effect.float() for effect in effects(model, outputs, inputs)]
         one = [d.abs().sum(0) if per_frame else d.sum(0).abs() for d in by_frame]
         found = [total + more for total, more in zip(found, one, strict=True)]
     return found

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenbench.compress import layerwise
 from greenbench.models.feed_forward import feed_forwards
+from greenbench.models.hooks import attached
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,11 +93,8 @@ def _seen(
     def keep(_: Any, given: "Sequence[Tensor]", out: "Tensor") -> None:
         found.append((out if outputs else given[0])[0])
 
-    hook = module.register_forward_hook(keep)
-    try:
+    with attached([module.register_forward_hook(keep)]):
         layerwise.advance(layer, hidden, entries)
-    finally:
-        hook.remove()
     return found
 
 
@@ -165,17 +163,12 @@ def _before_head(model: Any, speech: "Sequence[Mapping[str, Tensor]]") -> "tuple
     def keep(module: Any, given: "Sequence[Tensor]", out: "Tensor") -> None:
         ran.append((module, given[0], out))
 
-    hooks = [module.register_forward_hook(keep) for module in (*norms, head)]
-    try:
+    with attached(module.register_forward_hook(keep) for module in (*norms, head)), torch.no_grad():
         for inputs in speech:
             ran.clear()
-            with torch.no_grad():
-                model(**inputs)
+            model(**inputs)
             (norm, given, out), (_, of_head, _) = ran[-2:]
             hidden.append(given[0])
             into_head.append(of_head[0])
             is_last = is_last and torch.equal(out, of_head)
-    finally:
-        for hook in hooks:
-            hook.remove()
     return ([norm, head], torch.cat(hidden)) if is_last else ([head], torch.cat(into_head))

@@ -17,6 +17,7 @@ from greenbench.compress.distill.settings import TrainingSettings
 from greenbench.compress.distill.spelling import speller
 from greenbench.meters import energy, measure
 from greenbench.models.frames import n_frames, receptive_field
+from greenbench.models.hooks import attached
 from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading, Spoken
 from greenbench.plugins.events import Phase
 
@@ -156,12 +157,9 @@ def forward(model: Any, batch: Batch, hidden: bool = False, features: bool = Fal
     """Run a transformers CTC model on a batch and return what the losses may ask for."""
     caught: list[Any] = []
     front = getattr(model, "module", model).base_model.feature_extractor
-    hook = front.register_forward_hook(lambda _module, _inputs, output: caught.append(output)) if features else None
-    try:
+    hooks = [front.register_forward_hook(lambda _module, _inputs, output: caught.append(output))] if features else []
+    with attached(hooks):
         found = model(**batch.inputs, output_hidden_states=hidden)
-    finally:
-        if hook is not None:
-            hook.remove()
     convolved = caught[0].transpose(1, 2).float() if caught else None
     return Outputs(found.logits.float(), convolved, found.hidden_states or ())
 
