@@ -1,8 +1,8 @@
 """The method that gives attention smaller heads, by factorising the matrices that act only as a product."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from greenbench.compress import calibration
 from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
@@ -96,17 +96,16 @@ class ProductTwins:
         if self.rank is not None and self.rank > min(sizes):
             raise InputError(f"product-twins: rank: {self.rank} is more than the {min(sizes)} of a head")
         for attention, moment in zip(layers, self._moments(model, layers, context), strict=True):
-            heads = _products(attention, moment)
+            weighing = _weighing(moment)
+            heads = _products(attention, weighing)
             rank = self.rank or self._rank([product for products in heads for product in products])
-            reshape(attention, rank, _factorised(attention, heads, moment, rank))
+            reshape(attention, rank, _factorised(attention, heads, weighing, rank))
         return model
 
-    def _moments(self, model: Any, layers: Sequence[Any], context: Context) -> "Sequence[Tensor]":
-        """Return C of each layer, ``(hidden_size + 1, hidden_size + 1)``: the identity where no speech is asked for."""
-        import torch
-
+    def _moments(self, model: Any, layers: Sequence[Any], context: Context) -> "Sequence[Tensor | None]":
+        """Return C of each layer, ``(hidden_size + 1, hidden_size + 1)``; None, the identity, without speech."""
         if not self.aware:
-            return [torch.eye(a.q_proj.in_features + 1).to(a.q_proj.weight.device, torch.float64) for a in layers]
+            return [None] * len(layers)
         speech = calibration.speech_for(model, context, self.calibration, self.n_calibration)
         return second_moments(model, [attention.q_proj for attention in layers], speech, "inputs")
 
@@ -119,7 +118,14 @@ Product = tuple[Any, Any]
 """Two matrices, ``(m, size)`` and ``(n, size)``: the first times the second transposed is what acts."""
 
 
-def _products(attention: Any, moment: "Tensor") -> list[tuple[Product, Product]]:
+class Root(NamedTuple):
+    """What multiplies by C^½, and what by its inverse."""
+
+    times: "Callable[[Tensor], Tensor]"
+    divide: "Callable[[Tensor], Tensor]"
+
+
+def _products(attention: Any, weighing: tuple[Root, Root]) -> list[tuple[Product, Product]]:
     """Return both products of each head in float64, weighed: query and key with their biases, output and value."""
     import torch
 
@@ -130,23 +136,23 @@ def _products(attention: Any, moment: "Tensor") -> list[tuple[Product, Product]]
         whole = torch.cat([column.detach().double() for column in columns], dim=1)
         return whole.view(number, size, -1).transpose(1, 2).unbind()
 
-    (scores, _), (inputs, _) = _roots(moment), _roots(moment[:-1, :-1])
-    queries, keys = ([scores @ one for one in by_head(part.weight, part.bias[:, None])] for part in (q, k))
-    values, outputs = [inputs @ one for one in by_head(v.weight)], by_head(out.weight.T)
+    scores, inputs = weighing
+    queries, keys = ([scores.times(one) for one in by_head(part.weight, part.bias[:, None])] for part in (q, k))
+    values, outputs = [inputs.times(one) for one in by_head(v.weight)], by_head(out.weight.T)
     return list(zip(zip(queries, keys, strict=True), zip(outputs, values, strict=True), strict=True))
 
 
 def _factorised(
-    attention: Any, heads: "Sequence[tuple[Product, Product]]", moment: "Tensor", rank: int
+    attention: Any, heads: "Sequence[tuple[Product, Product]]", weighing: tuple[Root, Root], rank: int
 ) -> "Mapping[str, tuple[Tensor, Tensor]]":
     """Return weights and biases of an attention layer of smaller heads, as ``reshape`` takes them."""
     import torch
 
     qk, vo = ([balanced(*products[which], rank) for products in heads] for which in (0, 1))
-    (_, scores), (_, inputs) = _roots(moment), _roots(moment[:-1, :-1])
-    queries, keys = ((scores @ torch.cat([pair[side] for pair in qk], dim=1)).T for side in (0, 1))
+    scores, inputs = weighing
+    queries, keys = (scores.divide(torch.cat([pair[side] for pair in qk], dim=1)).T for side in (0, 1))
     outputs, values = (torch.cat([pair[side] for pair in vo], dim=1) for side in (0, 1))
-    values = inputs @ values
+    values = inputs.divide(values)
     old, v = attention.out_proj, attention.v_proj
     bias = old.bias.detach().double() + old.weight.detach().double() @ v.bias.detach().double()
     return {
@@ -157,10 +163,21 @@ def _factorised(
     }
 
 
-def _roots(moment: "Tensor") -> "tuple[Tensor, Tensor]":
+def _weighing(moment: "Tensor | None") -> tuple[Root, Root]:
+    """Return the roots of C: for queries and keys on [x; 1], for values on x alone; where C is None they do nothing."""
+    if moment is None:
+        return (Root(_same, _same),) * 2
+    return _root(moment), _root(moment[:-1, :-1])
+
+
+def _same(x: "Tensor") -> "Tensor":
+    return x
+
+
+def _root(moment: "Tensor") -> Root:
     """Return the square root of a symmetric matrix, and the root's inverse on the directions that have any weight."""
     import torch
 
     values, vectors = torch.linalg.eigh(moment)
     scales = values.clamp_min(1e-10 * values[-1]).sqrt()
-    return vectors * scales @ vectors.T, vectors / scales @ vectors.T
+    return Root((vectors * scales @ vectors.T).matmul, (vectors / scales @ vectors.T).matmul)
