@@ -419,9 +419,10 @@ def test_a_student_in_half_precision_is_half_on_disk_and_runs_so(
 
 @pytest.mark.slow
 def test_two_processes_train_one_student(tmp_path: Path, data: dict[str, Any]) -> None:
-    """Started by a launcher, processes share the batches and average their gradients; one writes log and student."""
+    """Started by a launcher, processes share batches, gradients and companions; one writes log and student."""
     pytest.importorskip("accelerate", reason="accelerate is not installed")
-    out = tmp_path / "student"
+    out, (first, training) = tmp_path / "student", data["steps"]
+    data["steps"] = [first, training | {"weighting": {"use": "adakd"}, "gradient_scale": {"feature_extractor": 0.1}}]
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     command = [*launch, "-m", "greenbench", "compress", str(write(tmp_path, data)), "--out", str(out)]
     done = subprocess.run(
@@ -431,7 +432,7 @@ def test_two_processes_train_one_student(tmp_path: Path, data: dict[str, Any]) -
     assert done.stdout.count("student:") == 1
     rows = list(csv.DictReader((out / "training/2-distill/log.csv").read_text().splitlines()))
     assert [int(row["step"]) for row in rows] == [1, 2, 3, 4]
-    assert all(float(row["kl"]) > 0 for row in rows)
+    assert all(float(row["kl"]) > 0 and 0 < float(row["adakd_weight"]) < 1 for row in rows)
     assert len(list((out / "training/2-distill").glob("checkpoint-*/random_states_*"))) == 2
     assert build_variant(VariantEntry(use="wav2vec2", model=str(out))).load("cpu").footprint.n_params
 

@@ -1,8 +1,10 @@
 """Distillation: a student learns to say what its teacher says, without transcripts if need be."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from greenbench.compress.distill.companion import Companion
 from greenbench.compress.distill.settings import TrainingSettings
 from greenbench.errors import InputError
 from greenbench.models.frames import SPECTRA, n_frames, receptive_field
@@ -27,9 +29,18 @@ class Distill(TrainingSettings):
             layers gets a linear projection to the teacher's, which trains along and is dropped afterwards.
         temperature: of ``kl``.
         lr: highest learning rate.
-        warmup: share of the steps over which it rises to that from half of it.
+        warmup: share of the steps over which it rises to that.
+        schedule: ``linear``, up from half of it and then down to zero; or ``tri_stage``, up from a hundredth, level
+            until three fifths of the steps, then down exponentially to a twentieth (fairseq's, for fine-tuning).
         batch_s: seconds of audio in a batch, padding included.
         accumulate: batches an optimiser step.
+        weighting: how much each utterance counts: ``{use: adakd, k: 1, t: mean}`` multiplies what is learned from the
+            teacher by a = exp(-1/sqrt(exp(-k (L - t)))) and ``ctc`` by 1 - a, with L the teacher's own CTC loss per
+            label of the transcript, or, where not all of the speech has transcripts, the mean entropy of its frames
+            that are not blank (reconstructed); t is a loss, or ``mean`` for its running mean. a from AdaKD (arXiv
+            2405.08019, 2024); that it enters so is a reconstruction.
+        gradient_scale: factor of the gradient of the parameters whose path contains a text, such as
+            ``{feature_extractor: 0.1}`` (DistilHuBERT's; Chang, Yang and Lee, 2022).
         clip: largest norm of the gradient.
         precision: of the computation: ``fp32`` (stored as ``no``), or ``bf16`` or ``fp16`` mixed.
         gradient_checkpointing: compute a layer's activations again for its gradient instead of keeping them: less
@@ -63,6 +74,14 @@ class Distill(TrainingSettings):
         """Return the trained model; a training that was broken off goes on from its last checkpoint.
 
         Raises:
+            InputError: as ``train_with`` says.
+        """
+        return self.train_with(model, context)
+
+    def train_with(self, model: Any, context: Context, companions: Sequence[Companion] = ()) -> Any:
+        """Return the trained model, as a call does, after companions that went along were detached from it.
+
+        Raises:
             InputError: there is no speech to train on, ``ctc`` has no transcripts, transcripts are of letters that
                 the vocabulary lacks, a layer does not exist, or the two models do not say the same tokens at the same
                 frames.
@@ -81,9 +100,17 @@ class Distill(TrainingSettings):
         if self.needs_hidden and fewer_frames(model) != fewer_frames(context.teacher):
             raise InputError(_OTHER_FRAMES)
         spelling.check(context, "ctc" in self.losses)
-        student, progress = train(self, model, context)
+        student, progress = train(self, model, context, [*self._companions(), *companions])
         context.report(progress)
         return student
+
+    def _companions(self) -> list[Companion]:
+        """Return what the settings ask to go along."""
+        from greenbench.compress.distill.gradients import GradientScale
+        from greenbench.compress.distill.weighting import Weighting
+
+        scale = [GradientScale(self.gradient_scale)] if self.gradient_scale else []
+        return [*scale, *([Weighting(self.weighting)] if self.weighting else [])]
 
     def _check_layers(self, n_ours: int | None, n_theirs: int | None) -> None:
         """Refuse a pair of layers that the two models do not have, as far as their numbers are known."""

@@ -47,19 +47,20 @@ class Target:
 
 
 Loss = Callable[[Outputs, Target], "Tensor"]
+"""What each utterance adds to the loss of its batch, ``(n_utterances,)``: the loss is the sum of these shares."""
 
 
 def kl(student: Outputs, target: Target) -> "Tensor":
-    """Return T^2 KL(teacher || student) of the softmax over tokens, summed over frames, mean over utterances.
+    """Return shares of T^2 KL(teacher || student) of the softmax over tokens, summed over frames, mean over utterances.
 
     Hinton, Vinyals and Dean, "Distilling the knowledge in a neural network" (2015), per CTC frame as in Peng et
     al., "Shrinking Bigfoot" (2021), eq. 1; frames of padding do not count.
     """
-    return (_kl_per_frame(student, target) * target.mask).sum() / len(target.mask)
+    return (_kl_per_frame(student, target) * target.mask).sum(-1) / len(target.mask)
 
 
 def kl_near_labels(student: Outputs, target: Target) -> "Tensor":
-    """Return ``kl`` over the frames within two of one where the teacher's best token is not the blank.
+    """Return shares of ``kl`` over the frames within two of one where the teacher's best token is not the blank.
 
     Blank frames are nearly all of a CTC model's output and teach little: Hilmes et al., "Knowledge distillation for
     CTC ... blank frames" (arXiv 2506.01503), who keep as many blank frames on either side of a label.
@@ -68,31 +69,39 @@ def kl_near_labels(student: Outputs, target: Target) -> "Tensor":
 
     labelled = target.teacher.logits.argmax(-1) != target.blank
     near = max_pool1d(labelled.float()[:, None], 5, stride=1, padding=2)[:, 0] > 0
-    return (_kl_per_frame(student, target) * (near & target.mask)).sum() / len(target.mask)
+    return (_kl_per_frame(student, target) * (near & target.mask)).sum(-1) / len(target.mask)
 
 
 def feature_penalty(student: Outputs, target: Target) -> "Tensor":
-    """Return the mean square of the student's convolutional features (fairseq's ``features_pen``; no teacher)."""
+    """Return shares of the mean square of the student's features (fairseq's ``features_pen``; no teacher)."""
     assert student.features is not None
     weights = target.mask[..., None].expand_as(student.features)
-    return (student.features.square() * weights).sum() / weights.sum()
+    return (student.features.square() * weights).sum((1, 2)) / weights.sum()
 
 
 def ctc(student: Outputs, target: Target) -> "Tensor":
-    """Return the CTC loss against the transcripts, summed over frames, mean over utterances (Graves et al., 2006)."""
+    """Return shares of the CTC loss against the transcripts, mean over utterances (Graves et al., 2006)."""
+    return ctc_nll(student, target) / len(target.labels)
+
+
+def ctc_nll(outputs: Outputs, target: Target, zero_infinity: bool = True) -> "Tensor":
+    """Return minus the log-probability of each transcript in nats, ``(n_utterances,)``.
+
+    Where a transcript has no path through the frames, it is 0 with ``zero_infinity``, else infinity.
+    """
     import torch
     from torch.nn.functional import ctc_loss
 
-    log_probs = student.logits.log_softmax(-1).transpose(0, 1)
+    log_probs = outputs.logits.log_softmax(-1).transpose(0, 1)
     lengths = torch.tensor([len(label) for label in target.labels])
     n_frames = target.mask.sum(-1).cpu()
     labels = torch.cat(list(target.labels))
-    summed = ctc_loss(log_probs, labels, n_frames, lengths, target.blank, reduction="sum", zero_infinity=True)
-    return summed / len(target.labels)
+    found: Tensor = ctc_loss(log_probs, labels, n_frames, lengths, target.blank, "none", zero_infinity)
+    return found
 
 
 def hidden(student: Outputs, target: Target) -> "Tensor":
-    """Return L1 minus log-sigmoid of cosine similarity between hidden states, mean over layers and frames.
+    """Return shares of L1 minus log-sigmoid of cosine similarity between hidden states, mean over layers and frames.
 
     DistilHuBERT's hint (Chang, Yang and Lee, 2022, eq. 1 with lambda 1), on the layers that ``Target`` pairs. Both
     must be of one width: a narrower student's are projected to its teacher's before (``teacher.project``).
@@ -103,17 +112,20 @@ def hidden(student: Outputs, target: Target) -> "Tensor":
 
 
 def hidden_mse(student: Outputs, target: Target) -> "Tensor":
-    """Return the mean squared difference between hidden states, on the layers that ``Target`` pairs (FitHuBERT)."""
+    """Return shares of the mean squared difference between hidden states, on the layers that ``Target`` pairs.
+
+    The loss of FitHuBERT (Lee et al., arXiv 2207.00555, 2022).
+    """
     return _hints(student, target, lambda a, b: (a - b).square().mean(-1))
 
 
 def _hints(student: Outputs, target: Target, distance: "Callable[[Tensor, Tensor], Tensor]") -> "Tensor":
-    """Return a distance between paired hidden states, mean over layers and valid frames."""
+    """Return shares of a distance between paired hidden states, mean over layers and valid frames of the batch."""
     pairs = paired(target.layers, len(student.hidden) - 1, len(target.teacher.hidden) - 1)
     weights = target.mask.float()
     hints = [distance(student.hidden[ours], target.teacher.hidden[theirs]) for ours, theirs in pairs.items()]
-    mean: Tensor = sum((hint * weights).sum() for hint in hints) / (weights.sum() * len(hints))
-    return mean
+    shares: Tensor = sum((hint * weights).sum(-1) for hint in hints) / (weights.sum() * len(hints))
+    return shares
 
 
 def paired(layers: Mapping[int, int], n: int, m: int) -> Mapping[int, int]:
@@ -139,8 +151,26 @@ LOSSES: dict[str, Loss] = {
 """Name in a recipe -> loss. The recipe of "Shrinking Bigfoot" is ``{kl: 1, feature_penalty: 1}``."""
 
 
-def combine(coefficients: dict[str, float], student: Outputs, target: Target) -> "tuple[Tensor, dict[str, float]]":
-    """Return the weighted sum of the named losses, and each by itself, unweighted."""
-    parts = {name: LOSSES[name](student, target) for name in coefficients}
-    total: Any = sum(coefficients[name] * part for name, part in parts.items())
-    return total, {name: part.item() for name, part in parts.items()}
+def combine(
+    coefficients: Mapping[str, float], student: Outputs, target: Target, weights: "Tensor | None" = None
+) -> "tuple[Tensor, dict[str, float]]":
+    """Return the weighted sum of the named losses, and each by itself, unweighted.
+
+    Args:
+        coefficients: by name of a loss.
+        student: its outputs.
+        target: what they are compared with.
+        weights: how much each utterance counts for what is learned from the teacher, 0 to 1, ``(n_utterances,)``; its
+            transcript counts one minus that (``ctc``), and ``feature_penalty``, which is neither, is left as it is.
+    """
+    shares = {name: LOSSES[name](student, target) for name in coefficients}
+    weighted = shares if weights is None else {n: _weighted(n, share, weights) for n, share in shares.items()}
+    total: Any = sum(coefficients[name] * share.sum() for name, share in weighted.items())
+    return total, {name: share.sum().item() for name, share in shares.items()}
+
+
+def _weighted(name: str, share: "Tensor", weights: "Tensor") -> "Tensor":
+    """Return the shares of a loss as they count."""
+    if name == "feature_penalty":
+        return share
+    return share * (1 - weights if name == "ctc" else weights)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from greenbench.compress.distill.companion import Companion
 from greenbench.compress.distill.settings import TrainingSettings
 from greenbench.compress.distill.teacher import Teacher
 from greenbench.errors import StoreError, words
@@ -55,7 +56,11 @@ class TrainingState:
 
 @dataclass
 class TrainingRun:
-    """One training under way."""
+    """One training under way.
+
+    Attributes:
+        rates: highest learning rate of each parameter group of the optimiser.
+    """
 
     settings: TrainingSettings
     context: Context
@@ -64,6 +69,8 @@ class TrainingRun:
     optimizer: Any
     teacher: Teacher
     meters: Sequence[Meter]
+    companions: Sequence[Companion]
+    rates: Sequence[float]
     progress: TrainingState = field(default_factory=TrainingState)
 
     @property

@@ -1,11 +1,13 @@
 """What a distillation may be set to; a training needs these, and ``Distill`` says what each means."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from greenbench.compress.distill.weighting import AdaKd
 from greenbench.errors import did_you_mean
 from greenbench.plugins.precisions import kept_as
 
@@ -23,8 +25,11 @@ class TrainingSettings:
     temperature: Annotated[float, Field(gt=0)] = 1.0
     lr: Annotated[float, Field(gt=0, le=1)] = 5e-5
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.05
+    schedule: Literal["linear", "tri_stage"] = "linear"
     batch_s: Annotated[float, Field(gt=0)] = 32.0
     accumulate: Annotated[int, Field(ge=1)] = 1
+    weighting: AdaKd | None = None
+    gradient_scale: Mapping[str, Annotated[float, Field(gt=0)]] = field(default_factory=dict)
     clip: Annotated[float, Field(gt=0)] = 1.0
     precision: Annotated[Literal["no", "fp32", "bf16", "fp16"], AfterValidator(kept_as("no"))] = "no"
     gradient_checkpointing: bool = False
@@ -44,14 +49,40 @@ class TrainingSettings:
         if self.hidden_layers and not self.needs_hidden:
             raise ValueError("hidden_layers: is for the losses hidden and hidden_mse, and neither is named")
 
+        if self.schedule == "tri_stage" and self.warmup >= _STAGES[-1]:
+            raise ValueError(f"warmup: with `schedule: tri_stage` give less than {_STAGES[-1]:g}")
+
     @property
     def needs_hidden(self) -> bool:
         """Whether a loss looks at what is between the layers."""
         return any(name.startswith("hidden") for name in self.losses)
 
-    def learning_rate(self, step: int) -> float:
-        """Return the rate of a step: up from half over the warm-up, then down linearly, to zero after the last."""
-        rising = self.warmup * self.steps
+    def learning_rate(self, step: int, highest: float | None = None) -> float:
+        """Return the rate of a step.
+
+        ``linear``: up from half over the warm-up, then down linearly, to zero after the last. ``tri_stage``: up from a
+        hundredth over the warm-up, level until three fifths of the steps, then down exponentially to a twentieth
+        (fairseq's ``tri_stage`` with the proportions of wav2vec 2.0's fine-tuning; Park et al., "SpecAugment", 2019).
+
+        Args:
+            step: taken before, from 0.
+            highest: rate of the parameters in question; ``lr`` where not given.
+        """
+        highest, rising = self.lr if highest is None else highest, self.warmup * self.steps
+        if self.schedule == "tri_stage":
+            return highest * _tri_stage(step, rising, _STAGES[-1] * self.steps, self.steps)
         if step < rising:
-            return self.lr * (0.5 + 0.5 * step / rising)
-        return self.lr * (self.steps - step) / max(1.0, self.steps - rising)
+            return highest * (0.5 + 0.5 * step / rising)
+        return highest * (self.steps - step) / max(1.0, self.steps - rising)
+
+
+_STAGES = (0.01, 0.05, 0.6)
+"""Of ``tri_stage``: the first rate and the last, as shares of the highest, and where it begins to fall."""
+
+
+def _tri_stage(step: int, rising: float, falling: float, steps: int) -> float:
+    """Return the share of the highest rate at a step; the three last arguments are steps."""
+    first, last, _ = _STAGES
+    if step < rising:
+        return first + (1 - first) * step / rising
+    return math.exp(math.log(last) * max(0.0, step - falling) / (steps - falling))

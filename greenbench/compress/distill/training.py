@@ -5,9 +5,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from greenbench.compress.distill.batches import batches
+from greenbench.compress.distill.companion import Companion
 from greenbench.compress.distill.losses import Outputs, Target, combine
 from greenbench.compress.distill.progress import BEST, TrainingRun, TrainingState, keep, kept, loaded, progress
 from greenbench.compress.distill.settings import TrainingSettings
@@ -30,14 +31,26 @@ from greenbench.metrics import ratio
 from greenbench.plugins import METHODS, SAMPLE_RATE_HZ, Context, Reading
 from greenbench.plugins.events import Phase, TrainingLogged
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 LOG = "log.csv"
 
 
-def train(settings: TrainingSettings, student: Any, context: Context) -> tuple[Any, TrainingState]:
+def train(
+    settings: TrainingSettings, student: Any, context: Context, companions: Sequence[Companion] = ()
+) -> tuple[Any, TrainingState]:
     """Train a student to its last step, from the last checkpoint where there is one.
 
+    Args:
+        settings: of the training.
+        student: a transformers CTC model; it is changed.
+        context: teacher, speech, and the folder of checkpoints and log.
+        companions: what goes along with the training; they are detached in the end, the last one first.
+
     Returns:
-        The student with the weights of its best validation (of its last step without one), and the progress.
+        The student with the weights of its best validation (of its last step without one, or where a companion wants
+        it), and the progress.
 
     Raises:
         TrainingError: a loss or the weights are not finite.
@@ -45,7 +58,7 @@ def train(settings: TrainingSettings, student: Any, context: Context) -> tuple[A
     """
     import torch
 
-    run = _open(settings, student, context)
+    run = _open(settings, student, context, companions)
     steps = _steps(run)
     while run.progress.step < settings.steps and not _stalled(run):
         n_steps = min(settings.log_every, settings.steps - run.progress.step)
@@ -59,20 +72,21 @@ def train(settings: TrainingSettings, student: Any, context: Context) -> tuple[A
             keep(run, wer)
     run.accelerator.wait_for_everyone()
     trained, last = run.accelerator.unwrap_model(run.student), kept(run.folder)
-    if last and (last / BEST).exists():
+    if last and (last / BEST).exists() and not any(companion.last for companion in companions):
         best = last / BEST
         loaded(best, lambda: trained.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")))
     if not all(bool(torch.isfinite(weights).all()) for weights in trained.parameters()):
         raise TrainingError(f"distill: the weights are not finite after step {run.progress.step}. Lower `lr`.")
+    for companion in reversed(companions):
+        trained = companion.detach(trained)
     drop_projections(trained)
     if settings.gradient_checkpointing:
         _checkpointing(trained, "disable")
     return trained.cpu().eval(), run.progress
 
 
-def _open(settings: TrainingSettings, student: Any, context: Context) -> TrainingRun:
+def _open(settings: TrainingSettings, student: Any, context: Context, companions: Sequence[Companion]) -> TrainingRun:
     """Set a training up on whatever devices accelerate finds, and resume it where it has a checkpoint."""
-    import torch
     from accelerate import Accelerator
     from accelerate.utils import set_seed
 
@@ -80,19 +94,12 @@ def _open(settings: TrainingSettings, student: Any, context: Context) -> Trainin
 
     accelerator = Accelerator(mixed_precision=settings.precision, cpu=context.device == "cpu")
     set_seed(settings.seed)
-    student.config.layerdrop = 0.0  # which layers run must not be a matter of luck in a short student
-    student.config.apply_spec_augment = False
-    if hasattr(student.base_model, "masked_spec_embed"):
-        student.base_model.masked_spec_embed.requires_grad_(False)  # unused without it, for which DDP would wait
-    if settings.gradient_checkpointing:
-        _checkpointing(student, "enable")
-    if settings.needs_hidden:
-        add_projections(student, context.teacher, settings.hidden_layers)
-    trained = [p for p in student.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, settings.lr, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.01)
+    optimizer = _prepare(settings, student, context, companions)
+    rates = [group["lr"] for group in optimizer.param_groups]
     teacher = Teacher(context.teacher.to(accelerator.device), settings, context)
     student, optimizer = accelerator.prepare(student, optimizer)
-    run = TrainingRun(settings, context, accelerator, student, optimizer, teacher, select(context.estimate_energy))
+    meters = select(context.estimate_energy)
+    run = TrainingRun(settings, context, accelerator, student, optimizer, teacher, meters, companions, rates)
     if settings.cache_teacher and not settings.needs_hidden:
         with accelerator.main_process_first():
             _account(run, teacher.keep(context.train, run.meters))
@@ -104,6 +111,27 @@ def _open(settings: TrainingSettings, student: Any, context: Context) -> Trainin
     if accelerator.is_main_process:
         _trim(run.folder / LOG, run.progress.step)
     return run
+
+
+def _prepare(settings: TrainingSettings, student: Any, context: Context, companions: Sequence[Companion]) -> Any:
+    """Give a student what is trained along with it, and return the optimiser of it all."""
+    import torch
+
+    student.config.layerdrop = 0.0  # which layers run must not be a matter of luck in a short student
+    student.config.apply_spec_augment = False
+    if hasattr(student.base_model, "masked_spec_embed"):
+        student.base_model.masked_spec_embed.requires_grad_(False)  # unused without it, for which DDP would wait
+    if settings.gradient_checkpointing:
+        _checkpointing(student, "enable")
+    if settings.needs_hidden:
+        add_projections(student, context.teacher, settings.hidden_layers)
+    for companion in companions:
+        companion.attach(student, context)
+    theirs = [group for companion in companions for group in companion.groups(student, settings.lr)]
+    taken = {id(parameter) for group in theirs for parameter in group["params"]}
+    ours = [p for p in student.parameters() if p.requires_grad and id(p) not in taken]
+    groups = [{"params": ours, "lr": settings.lr}, *theirs]
+    return torch.optim.AdamW(groups, settings.lr, betas=(0.9, 0.98), eps=1e-6, weight_decay=0.01)
 
 
 def _checkpointing(model: Any, what: str) -> None:
@@ -127,17 +155,36 @@ def _steps(run: TrainingRun) -> Iterator[dict[str, float]]:
             indices = next(order)
             ours = indices[share[1] :: share[0]] or indices[:1]
             batch = collate([speech[i] for i in ours], model, run.context)
-            total, values = combine(dict(settings.losses), *_outputs(run, batch))
+            total, values = _loss(run, batch)
             _check_finite(values, run.progress.step + 1)
             run.accelerator.backward(total / settings.accumulate)
             run.progress.audio_s += sum(speech[i].duration_s for i in indices)
         run.accelerator.clip_grad_norm_(run.student.parameters(), settings.clip)
-        for group in run.optimizer.param_groups:
-            group["lr"] = settings.learning_rate(run.progress.step)
+        for group, highest in zip(run.optimizer.param_groups, run.rates, strict=True):
+            group["lr"] = settings.learning_rate(run.progress.step, highest)
         run.optimizer.step()
         run.optimizer.zero_grad()
         run.progress.step += 1
         yield values
+
+
+def _loss(run: TrainingRun, batch: Batch) -> "tuple[Tensor, dict[str, float]]":
+    """Return the loss of a batch, and its parts by name, with the companions' terms and mean weights."""
+    ours, target = _outputs(run, batch)
+    model = run.accelerator.unwrap_model(run.student)
+    weights = None
+    means = {}
+    for companion in run.companions:
+        theirs = companion.weights(model, target)
+        if theirs is not None:
+            weights, means[f"{companion.name}_weight"] = theirs if weights is None else weights * theirs, theirs.mean()
+    total, values = combine(run.settings.losses, ours, target, weights)
+    values |= {name: mean.item() for name, mean in means.items()}
+    for companion in run.companions:
+        term = companion.term(model, run.progress.step, run.settings.steps)
+        if term is not None:
+            total, values[companion.name] = total + term, term.item()
+    return total, values
 
 
 def _check_finite(losses: Mapping[str, float], step: int) -> None:

@@ -39,7 +39,7 @@ def test_kl_is_its_sum(target: Target) -> None:
     for b, t in [(0, t) for t in range(6)] + [(1, t) for t in range(3)]:
         p, q = target.teacher.logits[b, t].softmax(-1), ours.logits[b, t].softmax(-1)
         by_hand += sum(float(p[k]) * math.log(float(p[k]) / float(q[k])) for k in range(4))
-    assert float(LOSSES["kl"](ours, target)) == pytest.approx(by_hand / 2, rel=1e-5)
+    assert float(LOSSES["kl"](ours, target).sum()) == pytest.approx(by_hand / 2, rel=1e-5)
 
 
 def test_a_temperature_softens_and_is_made_good(target: Target) -> None:
@@ -48,7 +48,7 @@ def test_a_temperature_softens_and_is_made_good(target: Target) -> None:
     distance = ours.logits - target.teacher.logits
     centred = distance - distance.mean(-1, keepdim=True)
     expected = (centred.square().mean(-1) / 2 * target.mask).sum() / 2
-    assert float(LOSSES["kl"](ours, hot)) == pytest.approx(float(expected), rel=3e-2)
+    assert float(LOSSES["kl"](ours, hot).sum()) == pytest.approx(float(expected), rel=3e-2)
 
 
 @pytest.mark.parametrize("name", ["kl", "kl_near_labels", "hidden", "hidden_mse"])
@@ -56,11 +56,11 @@ def test_a_student_like_its_teacher_has_nothing_to_learn(target: Target, name: s
     """The loss of the teacher itself has no gradient: it is at its least."""
     logits = target.teacher.logits.clone().requires_grad_()
     hidden = [h.clone().requires_grad_() for h in target.teacher.hidden]
-    loss = LOSSES[name](Outputs(logits, None, hidden), target)
+    loss = LOSSES[name](Outputs(logits, None, hidden), target).sum()
     loss.backward()
     if name.startswith("hidden"):
         worse = LOSSES[name](Outputs(logits, None, [h + 0.1 * torch.randn_like(h) for h in hidden]), target)
-        assert worse > loss
+        assert worse.sum() > loss
     else:
         assert float(loss.detach()) == pytest.approx(0, abs=1e-6)
         assert logits.grad.abs().max() < 1e-6
@@ -72,7 +72,7 @@ def test_padding_does_not_count(target: Target, name: str) -> None:
     ours, other = student(1), student(1)
     for tensor in (other.logits, other.features, *other.hidden):
         tensor[1, 3:] = 99.0
-    assert float(LOSSES[name](ours, target)) == pytest.approx(float(LOSSES[name](other, target)), rel=1e-6)
+    assert LOSSES[name](ours, target).tolist() == pytest.approx(LOSSES[name](other, target).tolist(), rel=1e-6)
 
 
 def test_near_labels_leaves_blank_stretches_out() -> None:
@@ -82,7 +82,7 @@ def test_near_labels_leaves_blank_stretches_out() -> None:
     logits[0, 1] = torch.tensor([0.0, 5.0, 0.0])
     target = Target(Outputs(logits), torch.ones(1, 10, dtype=torch.bool), [], 0, 1.0)
     ours = torch.zeros(1, 10, 3, requires_grad=True)
-    LOSSES["kl_near_labels"](Outputs(ours), target).backward()
+    LOSSES["kl_near_labels"](Outputs(ours), target).sum().backward()
     assert [bool(frame.abs().sum() > 0) for frame in ours.grad[0]] == [True] * 4 + [False] * 6
 
 
@@ -93,13 +93,38 @@ def test_ctc_is_torchs(target: Target) -> None:
         log_probs = ours.logits[b : b + 1, :n].log_softmax(-1).transpose(0, 1)
         label = target.labels[b][None]
         alone.append(torch.nn.functional.ctc_loss(log_probs, label, [n], [label.shape[1]], reduction="sum"))
-    assert float(LOSSES["ctc"](ours, target)) == pytest.approx(float(sum(alone)) / 2, rel=1e-5)
+    assert float(LOSSES["ctc"](ours, target).sum()) == pytest.approx(float(sum(alone)) / 2, rel=1e-5)
 
 
 def test_the_total_is_weighted_and_its_parts_are_not(target: Target) -> None:
     """2 kl + 0.5 feature_penalty."""
     total, parts = combine({"kl": 2.0, "feature_penalty": 0.5}, student(), target)
     assert float(total) == pytest.approx(2 * parts["kl"] + 0.5 * parts["feature_penalty"])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_each_utterance_has_a_share_of_its_own(target: Target, name: str) -> None:
+    """What one utterance is like changes its own number and no other; a weight multiplies it."""
+    ours, other = student(1), student(1)
+    for tensor in (other.logits, other.features, *other.hidden):
+        tensor[1] = torch.randn(tensor[1].shape, generator=torch.Generator().manual_seed(5))
+    shares, changed = LOSSES[name](ours, target), LOSSES[name](other, target)
+    assert shares.shape == (2,)
+    assert (shares[0] == changed[0], shares[1] == changed[1]) == (True, False)
+
+
+def test_weights_move_from_the_teacher_to_the_transcript() -> None:
+    """An utterance of weight 0.25 counts a quarter for kl, three quarters for ctc, whole for the penalty."""
+    torch.manual_seed(0)
+    teacher, mask = Outputs(torch.randn(2, 6, 4)), torch.ones(2, 6, dtype=torch.bool)
+    target = Target(teacher, mask, [torch.tensor([1, 2]), torch.tensor([3])], 0, 1.0)
+    ours = student()
+    by_loss = {"kl": [0.25, 1.0], "ctc": [0.75, 0.0], "feature_penalty": [1.0, 1.0]}
+    for name, counts in by_loss.items():
+        share = LOSSES[name](ours, target)
+        total, parts = combine({name: 2.0}, ours, target, torch.tensor([0.25, 1.0]))
+        assert float(total) == pytest.approx(2 * float(share @ torch.tensor(counts)), rel=1e-6)
+        assert parts[name] == pytest.approx(float(share.sum()), rel=1e-6), "it is logged unweighted"
 
 
 def test_hints_look_at_the_layers_that_are_paired(target: Target) -> None:
@@ -110,7 +135,7 @@ def test_hints_look_at_the_layers_that_are_paired(target: Target) -> None:
     def apart(i: int, j: int) -> float:
         return float(((ours[i] - theirs[j]).square() * valid).sum() / valid.sum() / 8)
 
-    even = LOSSES["hidden_mse"](student(), target)
+    even = LOSSES["hidden_mse"](student(), target).sum()
     assert float(even) == pytest.approx((apart(1, 2) + apart(2, 4)) / 2, rel=1e-5)
-    mapped = LOSSES["hidden_mse"](student(), replace(target, layers={2: 3}))
+    mapped = LOSSES["hidden_mse"](student(), replace(target, layers={2: 3})).sum()
     assert float(mapped) == pytest.approx(apart(2, 3), rel=1e-5)

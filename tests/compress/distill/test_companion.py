@@ -1,0 +1,160 @@
+"""Companions of a training: each hook has the effect that can be computed by hand, and a break changes nothing."""
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from greenbench.compress.distill import Distill
+from greenbench.compress.distill.companion import Companion
+from greenbench.plugins import Context, Utterance
+from greenbench.plugins.events import Event, TrainingLogged
+from greenbench.variants.wav2vec2 import Wav2Vec2
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("accelerate", reason="accelerate is not installed")
+
+pytestmark = pytest.mark.slow
+SETTINGS = Distill(steps=4, lr=1e-3, batch_s=4, log_every=1, validate_every=2, clip=1e9, losses={"kl": 1.0})
+
+
+class Slope(Companion):
+    """A number on the student whose term is the number itself, so that Adam moves it by its whole rate each step."""
+
+    name = "slope"
+
+    def __init__(self, up: bool = False, weight: float | None = None) -> None:
+        """Descend, or ascend; and give every utterance one weight."""
+        self.up, self.weight = up, weight
+        self.found: tuple[float, int] = (math.nan, 0)
+
+    def attach(self, student: Any, context: Context) -> None:
+        """Add the number, from 0, and a count of the batches."""
+        assert context.teacher is not None
+        student.slope = torch.nn.Parameter(torch.zeros(()))
+        student.register_buffer("n_batches", torch.zeros((), dtype=torch.long))
+
+    def groups(self, student: Any, lr: float) -> list[dict[str, Any]]:
+        """Train it ten times as fast as the student."""
+        return [{"params": [student.slope], "lr": 10 * lr, "weight_decay": 0.0, "maximize": self.up}]
+
+    def term(self, student: Any, step: int, of: int) -> Any:
+        """Return the number."""
+        assert 0 <= step < of == 4
+        return student.slope * 1.0
+
+    def weights(self, student: Any, target: Any) -> Any:
+        """Count the batch; weigh every utterance alike."""
+        student.n_batches += 1
+        return None if self.weight is None else torch.full((len(target.mask),), self.weight)
+
+    def detach(self, student: Any) -> Any:
+        """Take both away again."""
+        self.found = float(student.slope.detach()), int(student.n_batches)
+        del student.slope, student.n_batches
+        return student
+
+
+def setting(tiny_model: Path, folder: Path) -> tuple[Any, Context]:
+    """Return a student and what its training needs: three utterances of noise, of which two fit into a batch."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    spoken = [Utterance(str(n), 0.1 * rng.standard_normal(n).astype("float32"), "") for n in (16_000, 20_800, 25_600)]
+    model, extractor, tokenizer = Wav2Vec2(model=str(tiny_model)).open()
+    teacher = Wav2Vec2(model=str(tiny_model)).open()[0]
+    with torch.no_grad():
+        teacher.lm_head.bias += torch.linspace(-1, 1, len(teacher.lm_head.bias))
+    return model, Context(teacher=teacher, extractor=extractor, tokenizer=tokenizer, train=spoken, folder=folder)
+
+
+def logged(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of a training's log."""
+    return list(csv.DictReader((folder / "log.csv").read_text().splitlines()))
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_a_companion_has_its_own_rate_term_and_state(tiny_model: Path, tmp_path: Path, up: bool) -> None:
+    """A slope of 1 moves its number by the rate of each step, down or up; its name is a column of the log."""
+    model, context = setting(tiny_model, tmp_path / "run")
+    companion = Slope(up)
+    student = SETTINGS.train_with(model, context, [companion])
+    rates = [10 * SETTINGS.learning_rate(step) for step in range(4)]
+    slope, n_batches = companion.found
+    assert slope == pytest.approx(sum(rates) * (1 if up else -1), rel=1e-4)
+    assert n_batches == 4
+    assert set(student.state_dict()) == set(Wav2Vec2(model=str(tiny_model)).open()[0].state_dict())
+    rows = logged(tmp_path / "run")
+    sign = 1 if up else -1
+    assert [float(row["slope"]) for row in rows] == pytest.approx(
+        [sign * sum(rates[:step]) for step in range(4)], rel=1e-4
+    )
+
+
+def test_weights_of_zero_leave_weight_decay_alone(tiny_model: Path, tmp_path: Path) -> None:
+    """Where no utterance counts, a step of AdamW multiplies every weight by 1 - 0.01 lr and does nothing else."""
+    model, context = setting(tiny_model, tmp_path / "run")
+    before = {name: weights.clone() for name, weights in model.named_parameters() if weights.requires_grad}
+    student = SETTINGS.train_with(model, context, [Slope(weight=0.0)])
+    decay = math.prod(1 - 0.01 * SETTINGS.learning_rate(step) for step in range(4))
+    after = dict(student.named_parameters())
+    for name in before.keys() - {"wav2vec2.masked_spec_embed"}:
+        assert torch.allclose(after[name], before[name] * decay, rtol=1e-6, atol=0), name
+
+
+def test_companions_multiply_their_weights(tiny_model: Path, tmp_path: Path) -> None:
+    """Two of one half weigh as one of a quarter."""
+
+    class Half(Companion):
+        name = "half"
+
+        def weights(self, student: Any, target: Any) -> Any:
+            return torch.full((len(target.mask),), self.weight)
+
+        def __init__(self, weight: float) -> None:
+            self.weight = weight
+
+    found = []
+    for number, companions in enumerate(([Half(0.5), Half(0.5)], [Half(0.25)])):
+        model, context = setting(tiny_model, tmp_path / str(number))
+        found.append(SETTINGS.train_with(model, context, companions).state_dict())
+    assert all(torch.equal(tensor, found[1][name]) for name, tensor in found[0].items())
+
+
+def test_a_training_with_a_companion_goes_on_bit_for_bit(tiny_model: Path, tmp_path: Path) -> None:
+    """Broken off after a checkpoint, student and companion end as without a break."""
+    from dataclasses import replace
+
+    def break_off(event: Event) -> None:
+        if isinstance(event, TrainingLogged) and event.row["step"] == 3:
+            raise KeyboardInterrupt
+
+    model, context = setting(tiny_model, tmp_path / "whole")
+    whole = Slope()
+    expected = SETTINGS.train_with(model, context, [whole]).state_dict()
+    model, context = setting(tiny_model, tmp_path / "broken")
+    with pytest.raises(KeyboardInterrupt):
+        SETTINGS.train_with(model, replace(context, observe=break_off), [Slope()])
+    model = Wav2Vec2(model=str(tiny_model)).open()[0]
+    resumed = Slope()
+    student = SETTINGS.train_with(model, context, [resumed])
+    assert resumed.found == whole.found
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in student.state_dict().items())
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_companion_may_ask_for_the_last_step(tiny_model: Path, tmp_path: Path, last: bool) -> None:
+    """Weights of the best validation come back, here the first, unless a companion changes what the student is."""
+    from dataclasses import replace
+
+    model, context = setting(tiny_model, tmp_path / "run")
+    context = replace(context, validation=[replace(context.train[0], reference="A")])
+    companion = Slope()
+    companion.last = last  # type: ignore[misc]
+    SETTINGS.train_with(model, context, [companion])
+    rates = [10 * SETTINGS.learning_rate(step) for step in range(4)]
+    rows = logged(tmp_path / "run")
+    assert rows[-1]["best_step"] == "2", "the second validation of four steps reads no better"
+    assert -companion.found[0] == pytest.approx(sum(rates if last else rates[:2]), rel=1e-4)
