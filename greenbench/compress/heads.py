@@ -22,14 +22,14 @@ _NEEDS_FLOATS = "prune-heads needs weights in floats: put it before what makes t
 
 @dataclass(frozen=True)
 class PruneHeads:
-    """Take the heads of attention out that matter least.
+    """Remove the attention heads that matter least.
 
     Head pruning in Lin et al., "Is Smaller Always Faster?" (arXiv 2211.09949, 2022), who take heads out in stages with
     training in between: name this method and ``distill`` several times. Taking a head out is the same as setting what
     it adds to zero.
 
     Attributes:
-        remove: heads to take out of each layer; with the scope ``model`` as many together as that makes.
+        remove: heads to remove per layer; with the scope ``model`` that is the mean over layers.
         score: ``l1``, the absolute weights and biases of a head's queries, keys and values; or by calibration speech,
             with c_t the context that a head gives for a frame and L the cross-entropy to the model's own best tokens:
             ``gradient``, the mean over utterances of the sum over frames of the absolute scalar product of c_t and its
@@ -39,7 +39,7 @@ class PruneHeads:
         normalize: divide the scores of a layer by their norm before they are ranked together.
         calibration: the data set of the last two scores, in the form of a suite's; by default the bundled unlabelled
             speech, synthetic English.
-        n_calibration: utterances of it to take, spread over the whole.
+        n_calibration: number of its utterances to use, spread over the whole data set.
     """
 
     remove: int = 1

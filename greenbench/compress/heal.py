@@ -21,23 +21,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HealLayers:
-    """Train each layer alone to give what its teacher's layer gives: least mean squared error, no transcripts.
+    """Train each layer by itself to reproduce its teacher's layer: least mean squared error, no transcripts.
 
     The layer-wise fine-tuning of AdaPTwin (arXiv 2406.08904, 2024), as far as its text says: a step costs a fraction of
     a training of the whole model. The teacher is the model before the first build of a chain, or a recipe's teacher.
-    Adam, learning rate falling linearly to 0; a layer that does not get nearer stays as it was, and one that gives what
-    its teacher's does is left alone.
+    Adam, learning rate falling linearly to 0. A layer whose error does not fall stays as it was, and one that equals
+    its teacher's is not trained.
 
     Attributes:
         steps: optimiser steps of each layer.
         lr: highest learning rate.
         batch_frames: frames of a step, in whole utterances.
-        through: what enters each layer: what enters the ``teacher``'s, or what the layers before give that have been
-            healed, in the ``student``.
-        seed: of the batches.
+        through: the input of each layer: that of the ``teacher``'s layer, or the output of the ``student``'s layers
+            before it, which have been healed.
+        seed: seed of the batches.
         calibration: the data set to train on, in the form of a suite's; by default the bundled unlabelled speech,
             synthetic English. Never the speech that is evaluated on.
-        n_calibration: utterances of it to take, spread over the whole.
+        n_calibration: number of its utterances to use, spread over the whole data set.
     """
 
     steps: Annotated[int, Field(ge=1)] = 200

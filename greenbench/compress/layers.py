@@ -32,20 +32,20 @@ class LayerDrop:
     intermediate cut of Vieting et al. (arXiv 2210.15445, 2022).
 
     Attributes:
-        keep: layers to keep; or give ``list``.
+        keep: number of layers to keep; or give ``list``.
         select: which ones: ``every_k`` (0, n, 2n ... with n = layers // keep, the paper's), ``first_k``, ``last_k``,
             or ``spaced`` (evenly, first and last included: Gandhi et al., "Distil-Whisper", 2023).
-        list: these very layers, counted from 0, in rising order, instead of ``keep`` and ``select``.
+        list: the layers to keep, counted from 0, in rising order, instead of ``keep`` and ``select``.
         refit: train the last layer norm and the head alone (the head, where more stands between them) to give the
             distributions of the model before the cut: KL divergence on hidden states that are computed once, which
             takes seconds. No transcripts are needed.
-        refit_steps: of that training, each on 4096 frames.
+        refit_steps: steps of that training, each on 4096 frames.
         calibration: the data set of that training, in the form of a suite's; by default the bundled unlabelled speech,
             synthetic English. Never the speech that is evaluated on.
-        n_calibration: utterances of it to take, spread over the whole.
+        n_calibration: number of its utterances to use, spread over the whole data set.
         paper_faithful: start the positional convolution and the encoder's layer norm anew, as the paper's released
-            code does: it copies whatever is outside the encoder, and the layers, and forgets these two.
-        seed: of the positional convolution that starts anew, and of the batches of the refit.
+            code does, which copies everything but these two.
+        seed: seed of the positional convolution that starts anew, and of the batches of the refit.
     """
 
     keep: int | None = None

@@ -22,14 +22,14 @@ _NEEDS_FLOATS = "low-rank needs weights in floats: put it before what makes them
 
 @dataclass(frozen=True)
 class LowRank:
-    """Make two small Linear layers of a large one.
+    """Replace each large Linear layer by two small ones.
 
     One of the methods that Lin et al., "Is Smaller Always Faster?" (arXiv 2211.09949, 2022), compare. A layer of m
     outputs and n inputs becomes two with r outputs between them, of r (m + n) weights; it is left as it is where that
     would save nothing, from r = m n / (m + n) on.
 
     Attributes:
-        rank: r of each layer; ``energy`` decides for each where it is not given.
+        rank: r of each layer; where it is not given, ``energy`` decides for each.
         energy: the least share of the squared singular values that is kept; not used where ``rank`` is given.
         include: only layers whose path contains one of these; every Linear layer but the head where empty.
         how: ``svd``, by the singular values of the weight: what is lost of it, squared, is the sum of the squared
@@ -37,8 +37,8 @@ class LowRank:
             gives on calibration speech, as LiteASR does.
         calibration: the data set of ``activations``, in the form of a suite's; by default the bundled unlabelled
             speech, synthetic English.
-        n_calibration: utterances of it to take, spread over the whole.
-        multiple_of: ranks chosen by ``energy`` are rounded up to multiples of this, which kernels like.
+        n_calibration: number of its utterances to use, spread over the whole data set.
+        multiple_of: ranks chosen by ``energy`` are rounded up to multiples of this, on which kernels are fastest.
     """
 
     rank: int | None = None

@@ -78,16 +78,16 @@ class OpenVinoInt8:
     float16, as OpenVINO writes a model by default; they are computed in ``precision``.
 
     Attributes:
-        exclude: layers whose path contains one of these stay floats.
+        exclude: layers whose path contains one of these stay in floats.
         smooth_quant_alpha: how much of an outlier goes into the weights, 0 to 1; -1 leaves it out.
         calibration: the data set that the ranges come from, in the form of a suite's; by default the bundled
             unlabelled speech, synthetic English. Ranges of speech that is unlike what is transcribed later (language,
             microphone, noise) cost accuracy.
-        n_calibration: utterances of it to take, spread over the whole.
-        max_drop: most of its greedy output, in tokens, that may differ from the float32 model's on other utterances
-            of that data set, a fraction; where more does, the layers that matter most go back to float32, one by one
-            (NNCF's accuracy control). It takes long, and needs speech that the model can read; None does not look.
-        n_validation: of those other utterances.
+        n_calibration: number of its utterances to use, spread over the whole data set.
+        max_drop: largest fraction of the tokens of its greedy output that may differ from the float32 model's on other
+            utterances of that data set; where more differ, the layers that matter most go back to float32, one by one
+            (NNCF's accuracy control). It takes long, and needs speech that the model recognises; None does not check.
+        n_validation: number of those other utterances.
         precision: of what stays in floats: ``fp32`` (stored as ``f32``), or ``bf16`` on a device that has it. The front
             end is most of what is left to do in an int8 model: on wav2vec 2.0 base and one thread bfloat16 makes it 1.5
             times as fast, nearly as much as int8 convolutions would.

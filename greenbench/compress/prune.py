@@ -92,8 +92,8 @@ class PruneFfn:
     Attributes:
         keep: share of the neurons that stay.
         scope: rank the neurons of each ``layer`` by themselves, so that layers stay equally wide, or those of the whole
-            ``model`` together, so that each layer is as wide as it has neurons among the highest.
-        multiple_of: widths are rounded to multiples of this, which kernels like; a layer keeps at least one.
+            ``model`` together, so that each layer keeps its neurons among the highest.
+        multiple_of: widths are rounded to multiples of this, on which kernels are fastest; a layer keeps at least one.
         score: ``l1``; or by a gate on the neuron's output h, where L is the cross-entropy to the model's own best
             tokens: ``gradient``, the sum over utterances of |sum over frames of h dL/dh|, the derivative by a gate for
             the utterance (Michel et al., "Are Sixteen Heads Really Better than One?", 2019, equation 2, for neurons);
@@ -101,19 +101,19 @@ class PruneFfn:
             frame by itself).
         refit: fit each layer's output matrix to what the layer gave before, by ridge regression, layer after layer:
             W = W0 + (Z'Z + 0.01 mean(diag Z'Z) I)^-1 Z'(Y - Z W0) with Z the neurons that stay and a one.
-        search: ``genetic`` looks for which of ``blocks`` of neurons go, as many in each layer, by what the loss does to
-            the output: the mean KL divergence over frames (Ludwig and Claes, "Compressing Wav2vec2 for Embedded
+        search: ``genetic`` chooses which of ``blocks`` of neurons go, as many in each layer, by how little the output
+            changes: the mean KL divergence over frames (Ludwig and Claes, "Compressing Wav2vec2 for Embedded
             Applications", MLSP 2023, who take the error rate, 100 individuals and 70 generations); one individual of
             the first population has the blocks of the lowest scores. It takes long: each of the ``population`` x
             (``generations`` + 1) individuals runs over the calibration speech.
-        blocks: of the search, in each layer; the width must be a multiple of it.
-        population: individuals of the search.
-        generations: of the search, after the first population.
-        pressure: of its selection: the higher, the more often the best are parents.
-        seed: of its draws.
+        blocks: number of blocks in each layer for the search; the width must be a multiple of it.
+        population: individuals per generation of the search.
+        generations: generations of the search after the first population.
+        pressure: selection pressure of the search: the higher, the more often the best are parents.
+        seed: seed of the search.
         calibration: the data set for gradients, refit and search, in the form of a suite's; by default the bundled
             unlabelled speech, synthetic English. Never the speech that is evaluated on.
-        n_calibration: utterances of it to take, spread over the whole.
+        n_calibration: number of its utterances to use, spread over the whole data set.
     """
 
     keep: float

@@ -11,7 +11,7 @@ from greenbench.plugins import BARE, Context, Outline
 
 @dataclass(frozen=True)
 class ReduceFrames:
-    """Let the layers from one on work on fewer frames; the model's output has them all again.
+    """From one layer on, work on fewer frames; the model's output has as many as before.
 
     Several frames become one before a layer, as RedApt (arXiv 2210.08475, 2022) does inside of an encoder; what its
     blocks do inside was not published in detail, so that this one is a reconstruction. The form ``conv`` is that of
@@ -22,10 +22,10 @@ class ReduceFrames:
 
     Attributes:
         factor: frames that become one.
-        at: the layer, counted from 0, before which they do; 0 is after the positional convolution.
+        at: the layer, counted from 0, before which they become one; 0 is after the positional convolution.
         how: ``conv``, a convolution added to the mean of the frames, which begins at zero; or ``average``, the mean.
-        up: ``linear``, a map of its own for each of the frames that one becomes again, each of which begins as the
-            identity; or ``repeat``.
+        up: how one frame becomes several again: ``linear``, by a linear map for each of them, which begins as the
+            identity; or ``repeat``, by copies.
         skip: add the frames before the reduction to those after it, by a weight for each feature that begins at zero.
     """
 

@@ -21,7 +21,7 @@ _NEEDS_FLOATS = "product-twins needs weights in floats: put it before what makes
 
 @dataclass(frozen=True)
 class ProductTwins:
-    """Make heads smaller: query and key of a head act only as a product, and so do value and output.
+    """Make attention heads smaller: query and key of a head act only as a product, and so do value and output.
 
     The idea of AdaPTwin (arXiv 2406.08904, 2024), by the exact optimum: both products of each head are replaced by the
     nearest ones of a lower rank (Eckart and Young, 1936), whose factors are the new, smaller weights.
@@ -35,12 +35,12 @@ class ProductTwins:
         rank: size of each head afterwards; ``energy`` decides where it is not given.
         energy: the least share of the squared singular values of every product of a layer that its rank keeps; not
             used where ``rank`` is given.
-        multiple_of: ranks chosen by ``energy`` are rounded up to multiples of this, which kernels like.
+        multiple_of: ranks chosen by ``energy`` are rounded up to multiples of this, on which kernels are fastest.
         aware: take the products that are nearest on calibration speech instead: with C the mean of x' x'ᵀ over its
             frames, those of C^½ M C^½, of which the squared error of scores is the least of all of a rank.
         calibration: the data set of ``aware``, in the form of a suite's; by default the bundled unlabelled speech,
             synthetic English.
-        n_calibration: utterances of it to take, spread over the whole.
+        n_calibration: number of its utterances to use, spread over the whole data set.
     """
 
     rank: int | None = None

@@ -86,10 +86,10 @@ class Manifest:
         path: the file. A line is an object with ``audio_filepath`` (relative to the file) and ``text``, optionally
             ``speaker``, ``offset`` and ``duration`` (seconds: the part of the file that is meant; a ``duration``
             without ``offset`` is what the whole file lasts) and ``id`` (default: the path below the common folder of
-            all audio files without its suffix, and the part). ``slices`` is an object with what is stated of the
-            utterance, by which errors are counted apart: ``{"accent": "scottish", "noise": "street"}``.
-        transcribed: every line must have ``text``; false for speech to distil from, whose ``text`` is not read.
-        slice_by: keys of the lines themselves that state slices, too, as in manifests of NeMo with ``accent``.
+            all audio files without its suffix, and the part). ``slices`` is an object of properties of the
+            utterance, each of which gets an error rate: ``{"accent": "scottish", "noise": "street"}``.
+        transcribed: whether every line must have ``text``; false for speech to distil from, whose ``text`` is ignored.
+        slice_by: further keys of a line that are slices, such as ``accent`` in manifests of NeMo.
     """
 
     path: SuitePath

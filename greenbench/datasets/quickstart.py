@@ -15,10 +15,10 @@ from greenbench.plugins import Clip
 
 @dataclass(frozen=True)
 class Quickstart:
-    """The bundled synthetic speech, 270 utterances in nine voices (its folder has how it was made).
+    """The bundled synthetic speech, 270 utterances in nine voices (a README in its folder says how it was made).
 
     Attributes:
-        voices: ``seen``: those the bundled teacher was trained on, with sentences it was not; ``unseen``: the others.
+        voices: ``all``; ``seen``: those that the teacher was trained on, in other sentences; ``unseen``: the others.
         part: ``evaluation``, or ``unlabelled``: 600 utterances of seen voices without transcripts, for distillation.
     """
 

@@ -33,15 +33,15 @@ class Recipe(BaseModel):
         name: name of the student.
         description: one line on what the student is for.
         teacher: the variant to learn from, of the wav2vec 2.0 family, without builds.
-        student: another variant that the steps start from, such as an earlier student, whose training then counts as a
-            part of this one's, or random weights of a smaller configuration with the teacher's tokens and front end;
-            the teacher itself where empty.
+        student: the variant that the steps start from; the teacher where empty. It may be an earlier student, whose
+            training then counts as a part of this one's, or random weights of a smaller configuration with the
+            teacher's tokens and front end.
         train: data sets to train on, for the steps that train.
-        validation_share: share of their utterances that is held out to choose by; where an utterance has no
-            transcript, what the teacher reads is the reference.
+        validation_share: share of their utterances that is held out to choose the checkpoint by; the reference of an
+            utterance without a transcript is the teacher's text.
         steps: methods in order: what changes the shape first, what trains after it.
         device: device to train on: ``cpu``, ``cuda:N``, ``mps``, or ``auto``.
-        estimate_energy: use codecarbon's model of the training's energy where no counter answers.
+        estimate_energy: estimate the energy of the training by codecarbon's model where no counter answers.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

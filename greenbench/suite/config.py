@@ -39,8 +39,8 @@ class Suite(BaseModel):
         threads: threads of torch, OpenMP, MKL, ONNX Runtime and CTranslate2 alike; by default the usable CPUs.
         normalizer: what is done to both texts before they are compared, for English by default; ``whisper-basic`` is
             for any language, and ``+compound`` lets words joined or split differently count as right.
-        primary: the error rate that decides, ``wer`` or ``cer``: what the gate asks, who recognises best, what costs
-            are drawn against; ``cer`` for languages written without spaces, such as Chinese, Japanese and Thai.
+        primary: the error rate that decides, ``wer`` or ``cer``: gate, comparisons, ranks and charts go by it; ``cer``
+            for languages written without spaces, such as Chinese, Japanese and Thai.
         also_score: further normalisers and scorers, applied to the raw texts after the run, into ``scores.jsonl``.
         estimate_energy: use codecarbon's model where no counter answers; rows say ``estimated``.
         allow_emulated: measure bf16 and fp16 on a CPU without their arithmetic, too; they are skipped otherwise, as

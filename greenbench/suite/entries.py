@@ -45,16 +45,16 @@ class DatasetEntry(PluginEntry):
         name: name in the column ``dataset``; by default the data set names itself.
         limit: take only the first N utterances; the name then says so. With ``length_buckets`` N utterances are taken
             evenly from the shortest to the longest.
-        length_buckets: cut the data set by length into so many equal parts, each a data set of its own; four are
-            called short, medium, long and longer.
-        length_bucket: take one of the parts only, from 1 for the shortest.
+        length_buckets: number of equal parts into which the data set is cut by length, each a data set of its own; four
+            are called short, medium, long and longer.
+        length_bucket: take only this part, counted from 1 for the shortest.
         on_bad_audio: ``fail`` stops the cell at a bad file, ``skip`` counts it in the row.
-        terms: words and phrases whose recognition is counted apart: a text file with one a line, or a list.
-        speed: factor by which the speech is faster and higher, as of a tape.
-        noise_snr_db: add noise; the power of each utterance over that of its noise, in dB.
+        terms: words and phrases whose recall is reported (``term_recall``): a text file with one per line, or a list.
+        speed: factor by which the speech is played faster, with a higher pitch, like a tape.
+        noise_snr_db: add noise at this ratio, in dB, of each utterance's power to that of the noise.
         noise: ``white``, or ``babble`` of six other utterances of the data set.
-        noise_seed: of the noise, together with the utterance's id.
-        gain_db: amplify by so many dB; what exceeds full scale is clipped.
+        noise_seed: seed of the noise, together with the utterance's id.
+        gain_db: change of the level in dB; what exceeds full scale is clipped.
     """
 
     limit: int | None = Field(None, ge=1, le=MOST)
@@ -73,7 +73,7 @@ class DatasetEntry(PluginEntry):
         """Refuse noise without its level."""
         given = "noise" if self.noise != "white" else "noise_seed" if self.noise_seed else None
         if given and self.noise_snr_db is None:
-            raise ValueError(f"{given}: how loud is not said; set noise_snr_db")
+            raise ValueError(f"{given}: the level of the noise is missing; set noise_snr_db")
         return self
 
     @property

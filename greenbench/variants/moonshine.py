@@ -45,7 +45,7 @@ class Moonshine:
     """Settings of a Moonshine model on ONNX Runtime.
 
     Attributes:
-        model: one of ``SIZES``, or a folder of files that Moonshine publishes for a model that does not stream.
+        model: ``tiny.en``, or a folder of files that Moonshine publishes for a model that does not stream.
         max_tokens_per_s: tokens for a second of audio, after which the text ends; 6.5 is Moonshine's own limit for
             English (``MoonshineModel`` in moonshine-ai/moonshine, ``core/moonshine-model.h``).
     """

@@ -38,7 +38,7 @@ class Wav2Vec2:
 
     Attributes:
         model: a folder or a hub id with trained weights.
-        config: of random weights: a name from ``ARCHITECTURES``, or a folder or hub id with a config.
+        config: of random weights: ``base``, ``large`` or ``large-lv60``, or a folder or hub id with a config.
         weights: ``trained``; ``random`` for speed, memory and energy only; or ``available``: trained where ``model``
             is on this machine (a folder, or in the hub's cache), random by ``config`` where it is not.
         revision: hub revision of ``model``.

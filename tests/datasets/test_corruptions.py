@@ -134,8 +134,8 @@ def test_the_corpus_of_an_entry_is_corrupted() -> None:
 @pytest.mark.parametrize(
     ("wrong", "problem"),
     [
-        ({"noise": "babble"}, "noise: how loud is not said"),
-        ({"noise_seed": 1}, "noise_seed: how loud is not said"),
+        ({"noise": "babble"}, "noise: the level of the noise is missing"),
+        ({"noise_seed": 1}, "noise_seed: the level of the noise is missing"),
         ({"speed": 5}, "speed"),
         ({"noise_snr_db": 500}, "noise_snr_db"),
     ],

@@ -29,11 +29,11 @@ class Distill(TrainingSettings):
             layers gets a linear projection to the teacher's, which trains along and is dropped afterwards.
         temperature: of ``kl``.
         lr: highest learning rate.
-        warmup: share of the steps over which it rises to that.
+        warmup: share of the steps over which the rate rises to ``lr``.
         schedule: ``linear``, up from half of it and then down to zero; or ``tri_stage``, up from a hundredth, level
             until three fifths of the steps, then down exponentially to a twentieth (fairseq's, for fine-tuning).
         batch_s: seconds of audio in a batch, padding included.
-        accumulate: batches an optimiser step.
+        accumulate: batches per optimiser step.
         weighting: how much each utterance counts: ``{use: adakd, k: 1, t: mean}`` multiplies what is learned from the
             teacher by a = exp(-1/sqrt(exp(-k (L - t)))) and ``ctc`` by 1 - a, with L the teacher's own CTC loss per
             label of the transcript, or, where not all of the speech has transcripts, the mean entropy of its frames
@@ -47,10 +47,10 @@ class Distill(TrainingSettings):
             memory, more time.
         cache_teacher: let the teacher transcribe every utterance once before the training and keep its logits, for the
             next student, too (not where a loss needs hidden states); for speech that fits into memory.
-        log_every: steps a row of the log.
+        log_every: steps per row of the log.
         validate_every: steps between validations, each with a checkpoint.
-        patience_steps: stop when the validation speech was read no better for so long.
-        seed: of the order of the speech, and of dropout.
+        patience_steps: stop when the WER on the validation speech has not fallen for so many steps.
+        seed: seed of the order of the speech, and of dropout.
     """
 
     extra: ClassVar[str] = "distill"
