@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from greenbench.compress import layerwise
 from greenbench.models.feed_forward import feed_forwards
 from greenbench.models.hooks import attached
+from greenbench.models.top import before_head
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,8 +118,8 @@ def norm_and_head(
     """
     import torch
 
-    parts, hidden = _before_head(model, speech)
-    target, hidden = torch.cat(list(wanted)), hidden.float()
+    parts, by_utterance = before_head(model, speech)
+    target, hidden = torch.cat(list(wanted)), torch.cat(by_utterance).float()
     trained = deepcopy(torch.nn.Sequential(*parts)).float().requires_grad_(True)
     before = float(_divergence(trained, hidden, target).detach())
     if before < NEGLIGIBLE:
@@ -144,31 +145,3 @@ def _divergence(module: Any, hidden: "Tensor", target: "Tensor") -> "Tensor":
 
     given = module(hidden).log_softmax(-1)
     return kl_div(given, target, reduction="batchmean", log_target=True)
-
-
-def _before_head(model: Any, speech: "Sequence[Mapping[str, Tensor]]") -> "tuple[list[Any], Tensor]":
-    """Return the last layer norm and the head, and what enters them, ``(n_frames, width)`` over all speech.
-
-    Where more than dropout stands between the two, as in SEW or with an adapter, it is the head alone.
-    """
-    import torch
-
-    head = model.lm_head
-    ran: list[tuple[Any, Tensor, Tensor]] = []
-    hidden: list[Tensor] = []
-    into_head: list[Tensor] = []
-    is_last = True
-    norms = [module for module in model.modules() if isinstance(module, torch.nn.LayerNorm)]
-
-    def keep(module: Any, given: "Sequence[Tensor]", out: "Tensor") -> None:
-        ran.append((module, given[0], out))
-
-    with attached(module.register_forward_hook(keep) for module in (*norms, head)), torch.no_grad():
-        for inputs in speech:
-            ran.clear()
-            model(**inputs)
-            (norm, given, out), (_, of_head, _) = ran[-2:]
-            hidden.append(given[0])
-            into_head.append(of_head[0])
-            is_last = is_last and torch.equal(out, of_head)
-    return ([norm, head], torch.cat(hidden)) if is_last else ([head], torch.cat(into_head))

@@ -27,6 +27,8 @@ class Distill(TrainingSettings):
         hidden_layers: for the last two: layer of the student -> layer of the teacher, both counted from 1; every
             layer of the student, matched evenly, where empty. Where the two are of different widths, each of these
             layers gets a linear projection to the teacher's, which trains along and is dropped afterwards.
+        sample_hidden: compare only so many of these pairs of layers, drawn anew for each step (FitHuBERT's; Lee et al.,
+            arXiv 2207.00555, 2022).
         temperature: of ``kl``.
         lr: highest learning rate.
         warmup: share of the steps over which the rate rises to ``lr``.
@@ -39,6 +41,10 @@ class Distill(TrainingSettings):
             label of the transcript, or, where not all of the speech has transcripts, the mean entropy of its frames
             that are not blank (reconstructed); t is a loss, or ``mean`` for its running mean. a from AdaKD (arXiv
             2405.08019, 2024); that it enters so is a reconstruction.
+        train_only: train only parameters whose path contains one of these texts, such as ``[encoder.layer_norm,
+            lm_head]``; without dropout. Where these are the last layer norm and the head, and no loss looks further
+            down, the rest runs once for each utterance alone (with ``cache_teacher``), so that a step costs nearly
+            nothing.
         gradient_scale: factor of the gradient of the parameters whose path contains a text, such as
             ``{feature_extractor: 0.1}`` (DistilHuBERT's; Chang, Yang and Lee, 2022).
         clip: largest norm of the gradient.
@@ -107,10 +113,12 @@ class Distill(TrainingSettings):
     def _companions(self) -> list[Companion]:
         """Return what the settings ask to go along."""
         from greenbench.compress.distill.gradients import GradientScale
+        from greenbench.compress.distill.trunk import TrainOnly
         from greenbench.compress.distill.weighting import Weighting
 
+        only = [TrainOnly(self.train_only)] if self.train_only else []
         scale = [GradientScale(self.gradient_scale)] if self.gradient_scale else []
-        return [*scale, *([Weighting(self.weighting)] if self.weighting else [])]
+        return [*only, *scale, *([Weighting(self.weighting)] if self.weighting else [])]
 
     def _check_layers(self, n_ours: int | None, n_theirs: int | None) -> None:
         """Refuse a pair of layers that the two models do not have, as far as their numbers are known."""

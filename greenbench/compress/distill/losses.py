@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -131,6 +133,12 @@ def _hints(student: Outputs, target: Target, distance: "Callable[[Tensor, Tensor
 def paired(layers: Mapping[int, int], n: int, m: int) -> Mapping[int, int]:
     """Return which of the teacher's m layers each layer of the student's n is to be like: as named, else evenly."""
     return layers or {index: index * m // n for index in range(1, n + 1)}
+
+
+def drawn(pairs: Mapping[int, int], n: int, seed: Sequence[int]) -> Mapping[int, int]:
+    """Return n of some pairs of layers, all where there are no more, the same for the same seed."""
+    chosen = np.random.default_rng(seed).permutation(sorted(pairs))[:n]
+    return {layer: pairs[layer] for layer in sorted(chosen.tolist())}
 
 
 def _kl_per_frame(student: Outputs, target: Target) -> "Tensor":

@@ -10,6 +10,7 @@ from typing import Any
 from greenbench.compress.distill.companion import Companion
 from greenbench.compress.distill.settings import TrainingSettings
 from greenbench.compress.distill.teacher import Teacher
+from greenbench.compress.distill.trunk import Trunk
 from greenbench.errors import StoreError, words
 from greenbench.files import readback, whole
 from greenbench.files.forms import count, form, number, one_of, or_null, record
@@ -60,6 +61,7 @@ class TrainingRun:
 
     Attributes:
         rates: highest learning rate of each parameter group of the optimiser.
+        trunk: what a frozen trunk gives; None where the student runs.
     """
 
     settings: TrainingSettings
@@ -72,6 +74,7 @@ class TrainingRun:
     companions: Sequence[Companion]
     rates: Sequence[float]
     progress: TrainingState = field(default_factory=TrainingState)
+    trunk: Trunk | None = None
 
     @property
     def folder(self) -> Path:

@@ -1,7 +1,7 @@
 """What a distillation may be set to; a training needs these, and ``Distill`` says what each means."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -22,6 +22,7 @@ class TrainingSettings:
     steps: Annotated[int, Field(ge=1)]
     losses: Mapping[str, float] = field(default_factory=lambda: {"kl": 1.0, "feature_penalty": 1.0})
     hidden_layers: Mapping[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = field(default_factory=dict)
+    sample_hidden: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(gt=0)] = 1.0
     lr: Annotated[float, Field(gt=0, le=1)] = 5e-5
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.05
@@ -29,6 +30,7 @@ class TrainingSettings:
     batch_s: Annotated[float, Field(gt=0)] = 32.0
     accumulate: Annotated[int, Field(ge=1)] = 1
     weighting: AdaKd | None = None
+    train_only: Sequence[str] = ()
     gradient_scale: Mapping[str, Annotated[float, Field(gt=0)]] = field(default_factory=dict)
     clip: Annotated[float, Field(gt=0)] = 1.0
     precision: Annotated[Literal["no", "fp32", "bf16", "fp16"], AfterValidator(kept_as("no"))] = "no"
@@ -46,8 +48,9 @@ class TrainingSettings:
                 raise ValueError(f"losses: unknown loss '{name}'. {did_you_mean(name, LOSS_NAMES)}")
         if not self.losses:
             raise ValueError("losses: name at least one")
-        if self.hidden_layers and not self.needs_hidden:
-            raise ValueError("hidden_layers: is for the losses hidden and hidden_mse, and neither is named")
+        for key in ("hidden_layers", "sample_hidden"):
+            if getattr(self, key) and not self.needs_hidden:
+                raise ValueError(f"{key}: is for the losses hidden and hidden_mse, and neither is named")
 
         if self.schedule == "tri_stage" and self.warmup >= _STAGES[-1]:
             raise ValueError(f"warmup: with `schedule: tri_stage` give less than {_STAGES[-1]:g}")

@@ -1,15 +1,13 @@
 """How a student learns from its teacher: steps, checkpoints, a log, and the energy that went into it."""
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greenbench.compress.distill.batches import batches
 from greenbench.compress.distill.companion import Companion
-from greenbench.compress.distill.losses import Outputs, Target, combine
+from greenbench.compress.distill.log import LOG, append, trim
+from greenbench.compress.distill.losses import Outputs, Target, combine, drawn, paired
 from greenbench.compress.distill.progress import BEST, TrainingRun, TrainingState, keep, kept, loaded, progress
 from greenbench.compress.distill.settings import TrainingSettings
 from greenbench.compress.distill.spelling import speller
@@ -24,17 +22,15 @@ from greenbench.compress.distill.teacher import (
     forward,
     project,
 )
+from greenbench.compress.distill.trunk import Trunk, set_mode
 from greenbench.errors import TrainingError
-from greenbench.files import whole
 from greenbench.meters import measure
 from greenbench.metrics import ratio
 from greenbench.plugins import METHODS, SAMPLE_RATE_HZ, Context, Reading
-from greenbench.plugins.events import Phase, TrainingLogged
+from greenbench.plugins.events import Phase
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-LOG = "log.csv"
 
 
 def train(
@@ -67,7 +63,7 @@ def train(
             losses = [next(steps) for _ in range(n_steps)]
             wer = _validate(run) if _is_due(run) else None
         _account(run, cost(reading))
-        _log(run, losses, wer)
+        append(run, losses, wer)
         if _is_due(run):
             keep(run, wer)
     run.accelerator.wait_for_everyone()
@@ -88,11 +84,12 @@ def train(
 def _open(settings: TrainingSettings, student: Any, context: Context, companions: Sequence[Companion]) -> TrainingRun:
     """Set a training up on whatever devices accelerate finds, and resume it where it has a checkpoint."""
     from accelerate import Accelerator
-    from accelerate.utils import set_seed
+    from accelerate.utils import DistributedDataParallelKwargs, set_seed
 
     from greenbench.meters import select
 
-    accelerator = Accelerator(mixed_precision=settings.precision, cpu=context.device == "cpu")
+    partly = DistributedDataParallelKwargs(find_unused_parameters=settings.sample_hidden is not None)
+    accelerator = Accelerator(mixed_precision=settings.precision, cpu=context.device == "cpu", kwargs_handlers=[partly])
     set_seed(settings.seed)
     optimizer = _prepare(settings, student, context, companions)
     rates = [group["lr"] for group in optimizer.param_groups]
@@ -108,9 +105,21 @@ def _open(settings: TrainingSettings, student: Any, context: Context, companions
         run.progress = progress(checkpoint)
         loaded(checkpoint, lambda: accelerator.load_state(str(checkpoint)))
         context.observe(Phase(f"going on after step {run.progress.step}, from {checkpoint}"))
+    _keep_trunk(run)
     if accelerator.is_main_process:
-        _trim(run.folder / LOG, run.progress.step)
+        trim(run.folder / LOG, run.progress.step)
     return run
+
+
+def _keep_trunk(run: TrainingRun) -> None:
+    """Let a frozen trunk run once, where all of the speech fits; several processes share gradients, and run it all."""
+    if run.settings.train_only and run.settings.cache_teacher and run.accelerator.num_processes == 1:
+        run.context.observe(Phase("the frozen part of the student runs once"))
+        reading = Reading(device=run.context.device)
+        with measure(run.meters, reading):
+            trunk = Trunk(run.accelerator.unwrap_model(run.student), run.settings, run.context)
+        _account(run, cost(reading))
+        run.trunk = trunk if trunk.parts else None
 
 
 def _prepare(settings: TrainingSettings, student: Any, context: Context, companions: Sequence[Companion]) -> Any:
@@ -149,7 +158,7 @@ def _steps(run: TrainingRun) -> Iterator[dict[str, float]]:
     order = batches([u.n_samples for u in speech], budget, settings.seed, first)
     share = run.accelerator.num_processes, run.accelerator.process_index
     while True:
-        run.student.train()
+        set_mode(run.student, settings)
         values: dict[str, float] = {}
         for _ in range(settings.accumulate):
             indices = next(order)
@@ -205,8 +214,16 @@ def _outputs(run: TrainingRun, batch: Batch) -> tuple[Outputs, Target]:
     """Run student and teacher on a batch."""
     settings, blank = run.settings, int(run.context.tokenizer.pad_token_id)
     taught = run.teacher(batch)
-    target = Target(taught, batch.mask, batch.labels, blank, settings.temperature, settings.hidden_layers)
-    ours = forward(run.student, batch, settings.needs_hidden, "feature_penalty" in settings.losses)
+    if run.trunk:
+        with run.accelerator.autocast():
+            ours = run.trunk(batch)
+    else:
+        ours = forward(run.student, batch, settings.needs_hidden, "feature_penalty" in settings.losses)
+    layers = settings.hidden_layers
+    if settings.sample_hidden:
+        pairs = paired(layers, len(ours.hidden) - 1, len(taught.hidden) - 1)
+        layers = drawn(pairs, settings.sample_hidden, (settings.seed, run.progress.step))
+    target = Target(taught, batch.mask, batch.labels, blank, settings.temperature, layers)
     return project(run.accelerator.unwrap_model(run.student), ours), target
 
 
@@ -255,32 +272,3 @@ def _account(run: TrainingRun, part: Cost) -> None:
     origins = [method for method in (progress.energy_method, part.energy_method) if method is not None]
     # One estimated part makes an estimate, also where the training goes on under another meter.
     progress.energy_method = None if progress.energy_j is None else max(origins, key=METHODS.index, default=None)
-
-
-def _log(run: TrainingRun, losses: Sequence[Mapping[str, float]], wer: float | None) -> None:
-    """Append a row to the log, and tell whoever watches."""
-    if not run.accelerator.is_main_process:
-        return
-    means = {name: sum(loss[name] for loss in losses) / len(losses) for name in losses[0]}
-    row = {**asdict(run.progress), "lr": run.settings.learning_rate(run.progress.step - 1), **means, "wer": wer}
-    path = run.folder / LOG
-    is_new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, list(row))
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
-    run.context.observe(TrainingLogged(row))
-
-
-def _trim(path: Path, step: int) -> None:
-    """Take the rows after a step out of a log: those steps are taken again."""
-    if not path.exists():
-        return
-    head, *rows = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True) or [""]
-    first = [row.partition(",")[0] for row in rows]
-    stay = [row for row, at in zip(rows, first, strict=True) if at.isdigit() and int(at) <= step and row.endswith("\n")]
-    if stay:
-        whole.write(path, "".join([head, *stay]))
-    else:
-        path.unlink()

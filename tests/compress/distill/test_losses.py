@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from greenbench.compress.distill.losses import LOSSES, Outputs, Target, combine  # noqa: E402
+from greenbench.compress.distill.losses import LOSSES, Outputs, Target, combine, drawn  # noqa: E402
 from greenbench.compress.distill.settings import LOSS_NAMES  # noqa: E402
 
 
@@ -139,3 +139,14 @@ def test_hints_look_at_the_layers_that_are_paired(target: Target) -> None:
     assert float(even) == pytest.approx((apart(1, 2) + apart(2, 4)) / 2, rel=1e-5)
     mapped = LOSSES["hidden_mse"](student(), replace(target, layers={2: 3})).sum()
     assert float(mapped) == pytest.approx(apart(2, 3), rel=1e-5)
+
+
+def test_pairs_are_drawn_by_seed_and_step() -> None:
+    """As many as asked for, each as it was paired; others for another step, all of them over many, the same again."""
+    pairs = {layer: 2 * layer for layer in range(1, 13)}
+    found = [drawn(pairs, 3, (42, step)) for step in range(50)]
+    assert all(len(one) == 3 and one.items() <= pairs.items() for one in found)
+    assert found == [drawn(pairs, 3, (42, step)) for step in range(50)]
+    assert found[0] != found[1]
+    assert set().union(*found) == set(pairs)
+    assert drawn(pairs, 20, (0, 0)) == pairs
