@@ -10,8 +10,10 @@ import yaml
 from markdown_it import MarkdownIt
 
 from greenbench import registry
+from greenbench.analysis.cells import CellSummary, Spread
 from greenbench.metrics import METRICS
 from greenbench.provenance import PROVENANCE
+from greenbench.results import store
 from greenbench.results.flags import FLAGS
 from greenbench.suite import config
 from greenbench.suite.protocol import PROTOCOLS, steps_of
@@ -93,6 +95,33 @@ def test_documents_take_fewer_and_more_runs(tool, tmp_path: Path, monkeypatch: p
             assert tool.rewritten(text, runs) == text
             assert len(list(tool.parts(text))) == len(list(tool.parts(document.read_text(encoding="utf-8"))))
         assert "whisper-english" not in tool.part("teacher-wer", runs)
+
+
+def test_a_packed_run_fills_the_page_on_shapes(tool, committed) -> None:
+    """The teacher and each of its builds get a line, and their rate on all voices is between those on known and new."""
+    folder = committed.folders["students"]
+    told = tool.part("smaller-faster", tool.figures.Runs({"smaller-faster": folder}))
+    table = [line.strip("| ").split(" | ") for line in told.splitlines() if re.match(r"\| `(wav|file)", line)]
+    lines = {cells[0].strip("`"): cells for cells in table}
+    rows = [row for row in store.read_rows(folder / store.RECORDS) if row["status"] == "ok"]
+    assert set(lines) == {row["variant"] for row in rows}
+    assert lines["wav2vec2/quickstart"][1] == "6.03"
+    for row in rows:
+        known, new = map(float, lines[row["variant"]][-2:])
+        assert known - 0.05 <= 100 * row["wer"] <= new + 0.05
+
+
+def test_sizes_are_ranked_by_what_they_cost(tool) -> None:
+    """Where the smaller build is always faster tau is 1, where always slower -1; what is not known has none."""
+
+    def cell(n_params: float, model_bytes: float, rtfx: float):
+        found = {"n_params": n_params, "model_bytes": model_bytes, "rtfx": rtfx}
+        return CellSummary({}, spreads={name: Spread((v,), ((0, 0),), v, v, v) for name, v in found.items()})
+
+    parameters, n_bytes, macs = tool.figures.shapes.orders([cell(3, 1, 10), cell(2, 2, 20), cell(1, 3, 30)])
+    assert list(parameters.values()) == ["parameters", "+1.00", None]
+    assert list(n_bytes.values())[1] == "-1.00"
+    assert list(macs.values())[1] is None
 
 
 # --- the generated reference says everything -------------------------------------------------------------

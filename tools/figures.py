@@ -19,6 +19,9 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import shapes
+from voices import by_voice, scoring
+
 from greenbench.analysis import gains as analysis_gains
 from greenbench.analysis.cells import CellSummary, median_of
 from greenbench.analysis.gains import CellGains
@@ -29,8 +32,6 @@ from greenbench.plugins import LINEAGE
 from greenbench.report import bigfoot, compression, terminal
 from greenbench.results import frames, store
 from greenbench.suite import config
-from greenbench.text import scorers
-from greenbench.text import wer as text_wer
 
 ROOT = Path(__file__).parents[1]
 ENTRIES = ROOT / "results" / "entries"
@@ -110,18 +111,13 @@ def _section(runs: Runs, name: str) -> str:
     parts = [f"### {name}", f"{run['description']}. Run `{run['run_id']}`."]
     if all_gains:
         places = {str(d.student.shared["device_name"]) for d in all_gains}
-        scorings = {f"`{_scoring(d.student.shared)}`" for d in all_gains}
+        scorings = {f"`{scoring(d.student.shared)}`" for d in all_gains}
         parts += [f"Measured on: {', '.join(sorted(places))}. WER is of {' and '.join(sorted(scorings))}."]
         parts += [markdown(compression.table(all_gains))]
     beside = bigfoot.against_paper(all_gains)
     if beside:
         parts += ["Beside the paper:", markdown(beside)]
     return "\n\n".join(parts)
-
-
-def _scoring(row: Mapping[str, Any]) -> str:
-    """Name how the texts of a row were scored."""
-    return scorers.name_of(str(row["normalizer"]), str(row["scorer"]))
 
 
 def quickstart(runs: Runs) -> str:
@@ -168,10 +164,22 @@ def _size_and_wer(cell: CellSummary) -> dict[str, str | None]:
     return {
         "variant": f"`{cell.shared['variant']}`",
         "million parameters": None if n_params is None else f"{n_params / 1e6:.1f}",
-        f"WER % (`{_scoring(cell.shared)}`, {cell.shared['dataset']}, {terminal.scenario(cell.shared)})": (
+        f"WER % (`{scoring(cell.shared)}`, {cell.shared['dataset']}, {terminal.scenario(cell.shared)})": (
             None if wer is None else f"{100 * wer:.1f}"
         ),
     }
+
+
+def smaller_faster(runs: Runs) -> str:
+    """Return what each structural method did without training, and how well sizes order the builds by their costs."""
+    folder = runs.folders.get("smaller-faster")
+    found = shapes.cells(runs.all_gains["smaller-faster"]) if folder else []
+    if folder is None or not found:
+        return "No run of `suites/smaller-faster.yaml` is among the committed ones yet."
+    run, shared = store.read_run(folder), found[0].shared
+    where = f"{shared['device_name']}, {shared['threads']} threads, {shared['dataset']}, {terminal.scenario(shared)}"
+    tables = markdown(shapes.table(found, folder)), markdown(shapes.orders(found))
+    return "\n\n".join([f"Run `{run['run_id']}` ({where}).", *tables])
 
 
 # --- sentences -------------------------------------------------------------------------------------------
@@ -192,7 +200,7 @@ def gains(runs: Runs, suite: str, *variants: str) -> str:
 
 def _gain(cell_gains: CellGains) -> str:
     (line,), row = compression.table([cell_gains]), cell_gains.student.shared
-    words = {"smaller": "smaller", "faster": "as fast", "WER, points": f"points of WER (`{_scoring(row)}`)"}
+    words = {"smaller": "smaller", "faster": "as fast", "WER, points": f"points of WER (`{scoring(row)}`)"}
     told = ", ".join(f"{line[column]} {word}" for column, word in words.items() if line.get(column))
     where = f"{line['dataset']}, {line['scenario']}, {row['threads']} threads, {row['device_name']}"
     return f"- `{line['variant']}` against `{line['against']}`: {told} ({where})."
@@ -215,24 +223,9 @@ def _tabled(runs: Runs) -> Iterator[str]:
         wanted = {"variant": "wav2vec2/quickstart", "scenario": "offline", "status": "ok"}
         row = next((row for row in rows if wanted.items() <= row.items()), None)
         if row is not None:
-            known, new = (f"{100 * rate:.1f} %" for rate in _by_voice(runs.folders[suite], row))
-            yield f"{known} and {new} under `{_scoring(row)}` in batches of {row['batch_size']} on `{row['dataset']}`"
+            known, new = (f"{100 * rate:.1f} %" for rate in by_voice(runs.folders[suite], row))
+            yield f"{known} and {new} under `{scoring(row)}` in batches of {row['batch_size']} on `{row['dataset']}`"
             return
-
-
-def _by_voice(folder: Path, row: Mapping[str, Any]) -> tuple[float, float]:
-    """Count a row's texts by voices that the teacher knows and others."""
-    manifest = (ASSETS / "evaluation" / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
-    seen = {line["speaker"] for line in map(json.loads, manifest) if line["seen"]}
-    how = scorers.create(_scoring(row))
-    key = {name: row[name] for name in store.KEYS}
-    texts = [t for t in store.read_rows(folder / store.HYPOTHESES) if all(t[n] == v for n, v in key.items())]
-    rates = []
-    for known in (True, False):
-        pairs = [(t["reference"], t["hypothesis"]) for t in texts if (t["speaker"] in seen) == known]
-        counted = text_wer.total(text_wer.score(*zip(*pairs, strict=True), how.normalize, how.count_words).words)
-        rates.append(counted.edits / counted.n)
-    return rates[0], rates[1]
 
 
 # --- what ships beside the models ------------------------------------------------------------------------
@@ -366,6 +359,7 @@ PARTS: Mapping[str, Callable[[Runs], str]] = {
     "quickstart-run": quickstart_run,
     "compare": compare,
     "pruning": pruning,
+    "smaller-faster": smaller_faster,
     "teacher-wer": teacher_wer,
     "gains-bigfoot": lambda runs: gains(runs, "bigfoot", "*layer-drop(keep=4)+openvino-int8*"),
     "gains-students": lambda runs: gains(runs, "students", "*quickstart-6l+openvino-int8"),

@@ -1,0 +1,75 @@
+"""The shipped recipes that need only what is bundled: each makes a student of the size that arithmetic says."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenbench.datasets.quickstart import Quickstart
+from greenbench.recipes import recipe
+from greenbench.recipes.student import make_student
+from greenbench.suite import config
+from greenbench.suite.entries import VariantEntry, build_variant
+
+SUITES = Path(__file__).parents[2] / "suites"
+
+TEACHER, LAYER, D, F, HEAD = 6_029_630, 444_864, 192, 768, 48
+"""Parameters of the bundled teacher and of one of its twelve layers, their widths, and that of each of four heads."""
+
+NEURON = 2 * D + 1
+"""Its weights in and out, and its bias."""
+
+SIZES = {
+    "vieting-cut": TEACHER - 2 * LAYER,
+    "ludwig": TEACHER - 12 * 13 * (F // 32) * NEURON,
+    "lin-heads": TEACHER - 24 * (4 * D * HEAD + 3 * HEAD),
+    "lin-low-rank": TEACHER - 24 * (D * F - 64 * (D + F)),
+    "lean": TEACHER - 2 * LAYER - 40 * (HEAD - 16) * (4 * D + 3) - F * 10 // 5 * NEURON,
+}
+"""Parameters of each student: a fifth of the neurons is rounded to multiples of eight a layer, all else is exact."""
+
+REDUCED: dict[str, dict[str, Any]] = {
+    "distill": {"steps": 2, "batch_s": 8, "validate_every": 1},
+    "layer-drop": {"refit_steps": 2, "n_calibration": 2},
+    "prune-ffn": {"n_calibration": 2, "population": 3, "generations": 1},
+    "prune-heads": {"n_calibration": 2},
+}
+"""Settings of steps by which a student is made in a moment; they leave its shape as it is."""
+
+
+def reduced(name: str) -> recipe.Recipe:
+    """A shipped recipe with little speech and few steps."""
+    path = SUITES / "recipes" / f"{name}.yaml"
+    loaded = recipe.load(path)
+    steps = [
+        f"steps.{number}.{key}={value}"
+        for number, step in enumerate(loaded.steps)
+        for key, value in REDUCED.get(step.use, {}).items()
+    ]
+    speech = ["train.0.limit=8", "validation_share=0.25"] if loaded.train else []
+    return recipe.load(path, [*steps, *speech])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SIZES)
+def test_a_shipped_recipe_makes_a_student_of_its_size(name: str, tmp_path: Path) -> None:
+    """From the bundled teacher to a folder that runs: its parameters are those that closed forms give."""
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    made = reduced(name)
+    student = build_variant(VariantEntry(use="wav2vec2", model=str(make_student(made, tmp_path / name))))
+    assert student.parent == "wav2vec2/quickstart"
+    assert student.steps == tuple(step.use for step in made.steps)
+    loaded = student.load("cpu")
+    assert loaded.footprint.n_params == pytest.approx(SIZES[name], rel=0.005 if name == "lean" else 0)
+    assert isinstance(loaded([next(Quickstart()()).read()])[0], str)
+
+
+def test_the_suite_has_the_chain_of_the_lean_recipe() -> None:
+    """What is measured without training is what the recipe trains, and then the student itself; both in int8, too."""
+    steps = [step for step in recipe.load(SUITES / "recipes" / "lean.yaml").steps if step.use != "distill"]
+    variants = config.load(SUITES / "lean.yaml").variants
+    chains = [variant.builds for variant in variants if variant.builds]
+    assert all(steps[:n] in chains for n in range(1, len(steps) + 1))
+    assert [step.use for chain in chains if chain[:-1] == steps for step in chain[-1:]] == ["openvino-int8"]
+    ends = [variant.name.rpartition("models/")[2] for variant in variants if "models/" in str(variant.name)]
+    assert ends == ["lean", "lean+openvino-int8"]
