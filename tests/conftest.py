@@ -4,6 +4,7 @@ import ctypes
 import io
 import json
 import os
+import pickle
 import shutil
 import signal
 import statistics
@@ -354,6 +355,17 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer = Wav2Vec2CTCTokenizer(str(vocabulary))
     Wav2Vec2Processor(Wav2Vec2FeatureExtractor(), tokenizer).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def exports_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports are made in this process, which has imported torch and the engines already; what is sent is pickled."""
+    from greenbench.models import exported
+
+    def here(source: exported.ExportSource, build: Any, folder: Path) -> None:
+        exported._export(*pickle.loads(pickle.dumps((source.load, build, folder))))
+
+    monkeypatch.setattr(exported, "export_apart", here)
 
 
 @pytest.fixture(scope="session")

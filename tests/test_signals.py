@@ -23,6 +23,7 @@ import greenbench
 from greenbench.compress import openvino_core
 from greenbench.harness.job import Job
 from greenbench.suite import config
+from greenbench.suite.entries import VariantEntry, build_variant
 from greenbench.suite.plan import plan
 
 Start = Callable[..., "subprocess.Popen[Any]"]
@@ -120,6 +121,7 @@ def test_the_former_signal_stack_comes_back_after_an_exception() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("builds", [[], ["onnx"], ["openvino"], ["openvino-int8"]])
+@pytest.mark.usefixtures("exports_here")
 def test_a_signal_is_handled_after_a_measured_cell(builds: list[str], tiny_model: Path, manifest: Path) -> None:
     """Whatever engine ran it, the process can still be told to stop."""
     for needed in {"onnx": ["onnxruntime"], "openvino": ["openvino"], "openvino-int8": ["nncf"]}.get(
@@ -127,6 +129,7 @@ def test_a_signal_is_handled_after_a_measured_cell(builds: list[str], tiny_model
     ):
         pytest.importorskip(needed, reason="not installed")
     variant = {"use": "wav2vec2", "model": str(tiny_model), "builds": builds}
+    build_variant(VariantEntry(**variant)).prepare()  # as a run does, before its cells
     assert '"status": "ok"' in handled(ONE_CELL, given=job(manifest, variant))
 
 

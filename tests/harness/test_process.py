@@ -82,6 +82,7 @@ def broken(tiny_model: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("builds", [[], ["bf16"], pytest.param(["onnx"], marks=pytest.mark.slow),
                                     pytest.param(["openvino"], marks=pytest.mark.slow)])  # fmt: skip
+@pytest.mark.usefixtures("exports_here")
 def test_weights_that_are_not_finite_fail_the_cell(broken: Path, tmp_path: Path, builds: list[str]) -> None:
     """No row with WER 100 %: an error that names the utterance and what to do, for torch and for each engine."""
     if builds in (["onnx"], ["openvino"]):

@@ -158,6 +158,7 @@ def test_other_precisions_chain_on(edited: tuple[Any, Path]) -> None:
      ({"use": "openvino-int8", "n_calibration": 2}, "openvino", False)],
 )  # fmt: skip
 @pytest.mark.slow
+@pytest.mark.usefixtures("exports_here")
 def test_engines_take_it(edited: tuple[Any, Path], build: Any, package: str, same: bool) -> None:
     """An engine in float32 reads what torch reads, at every length; one in integers answers. Both count its work."""
     pytest.importorskip(package, reason="not installed")

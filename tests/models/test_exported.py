@@ -48,6 +48,7 @@ def tiny_masked_model(tiny_model: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])
 @pytest.mark.slow
+@pytest.mark.usefixtures("exports_here")
 def test_float32_exports_read_the_quick_start_as_torch_does(engine: str, teacher: Any, teacher_reads: Reads) -> None:
     """Greedy texts are identical on every ninth utterance of the bundled evaluation set, alone and in batches."""
     pytest.importorskip(ENGINES[engine], reason="not installed")
@@ -60,6 +61,7 @@ def test_float32_exports_read_the_quick_start_as_torch_does(engine: str, teacher
 
 @pytest.mark.parametrize(("engine", "share"), [("onnx-int8", 0.45), ("openvino-int8", 0.33)])
 @pytest.mark.slow
+@pytest.mark.usefixtures("exports_here")
 def test_int8_exports_read_nearly_as_torch_does(engine: str, share: float, teacher: Any, teacher_reads: Reads) -> None:
     """Int8 changes few words of the bundled speech; a third of the bytes is left where the other weights are halved."""
     import jiwer
@@ -117,6 +119,7 @@ def test_the_guard_counts_tokens_that_differ() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("exports_here")
 def test_builds_can_come_before(tiny_model: Path) -> None:
     """A model that lost layers is exported without them; the shortest audio is read, too."""
     pytest.importorskip("onnxruntime", reason="not installed")
@@ -130,6 +133,7 @@ def test_builds_can_come_before(tiny_model: Path) -> None:
 
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])
 @pytest.mark.slow
+@pytest.mark.usefixtures("exports_here")
 def test_a_model_with_an_attention_mask_keeps_it(tiny_masked_model: Path, engine: str) -> None:
     """Padding does not reach the texts of a model that was trained with a mask."""
     pytest.importorskip(ENGINES[engine], reason="not installed")
@@ -164,6 +168,7 @@ def test_an_export_is_made_once_and_again_when_the_weights_change(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["memos emptied", "memos swapped", "exports swapped", "folders swapped"])
+@pytest.mark.usefixtures("exports_here")
 def test_two_models_never_share_an_export(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
 ) -> None:

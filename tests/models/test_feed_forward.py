@@ -88,6 +88,7 @@ def test_builds_chain_onto_two_widths(narrow: Path) -> None:
 
 @pytest.mark.parametrize(("engine", "package"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
 @pytest.mark.slow
+@pytest.mark.usefixtures("exports_here")
 def test_engines_take_two_widths(narrow: Path, engine: str, package: str) -> None:
     """An export reads as torch does, and has its parameters and its work."""
     pytest.importorskip(package, reason="not installed")

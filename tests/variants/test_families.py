@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
@@ -166,16 +166,10 @@ SHORT = [NOISE[0][:1], NOISE[0][:300], NOISE[0][:1700]]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep exports in a folder of this module's, and make them in this process, which has imported torch already."""
-    from greenbench.models import exported
-
-    def here(source: exported.ExportSource, build: Any, into: Path) -> None:
-        exported._export(source.load, build, into)
-
+def _own_exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep exports in a folder of this module's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GREENBENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr(exported, "export_apart", here)
         yield
 
 
@@ -226,23 +220,32 @@ QUICK = {
     ("w2v-bert", "onnx"),
     *REFUSED,
 }
-"""Pairs that are tried in every run of the tests; the others take minutes together."""
+"""Pairs that are tried in every run of the tests; the others train, export or calibrate."""
 
-LONG = {
-    *product({*FAMILIES} - {"wav2vec2", "wavlm", "w2v-bert"}, ("onnx-int8", "openvino-int8")),
-    *product({*FAMILIES} - {"wav2vec2"}, ("compile",)),
-}
-"""Pairs that take half an hour together: tried by ``nox -s matrix``."""
+UNLIKE = ("wav2vec2", "wavlm", "w2v-bert")
+"""Families as unlike as can be: waveforms, relative positions, spectra without a positional convolution."""
+
+RESHAPED = ("heal-layers", "layer-drop", "low-rank", "product-twins", "prune-ffn", "prune-heads", "reduce-frames")
+"""Builds that take a model's own layers apart."""
+
+IN_CI = {
+    *product(UNLIKE, BUILDS),
+    *product(("data2vec", "sew", "parakeet"), RESHAPED),
+    *zip(FAMILIES, cycle(("onnx", "openvino")), strict=False),
+} - {*product(FAMILIES, ("compile",))}
+"""Every build with the families that are unlike, what takes layers apart with those whose encoders differ further, and
+the graph of each family by one exporter, in turn; ``compress/test_compile.py`` compiles. ``nox -s matrix`` has all."""
 
 
 def _pairs() -> Iterator[Any]:
     for pair in product(FAMILIES, BUILDS):
         slow = [] if pair in QUICK else [pytest.mark.slow]
-        yield pytest.param(*pair, marks=[*slow, *([pytest.mark.matrix] if pair in LONG else [])])
+        yield pytest.param(*pair, marks=[*slow, *([] if pair in QUICK | IN_CI else [pytest.mark.matrix])])
 
 
 @pytest.mark.parametrize(("family", "build"), [*_pairs()])
 @pytest.mark.filterwarnings("ignore:Support for mismatched key_padding_mask:UserWarning")  # from WavLM's attention
+@pytest.mark.usefixtures("exports_here")
 def test_every_family_runs_every_build_or_is_refused_first(
     family: str, build: str, folder: Callable[[str], Path], plain: Callable[[str], list[str]]
 ) -> None:

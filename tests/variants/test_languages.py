@@ -124,6 +124,7 @@ def test_of_a_thousand_adapters_one_is_fetched(mms: Path, local_hub: Any) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("exports_here")
 def test_an_export_is_of_its_language(mms: Path) -> None:
     """The graph has the head of the language, and is not taken for that of another."""
     builds = {
