@@ -10,6 +10,9 @@ import numpy as np
 from greenbench.models.frames import adapter, front_end, input_shape, lengths
 from greenbench.plugins import SAMPLE_RATE_HZ
 
+N_MORE = 3
+"""Lengths that ``work`` counts beyond those that its terms need; every count takes the time of a model on shapes."""
+
 
 def count_macs(model: Any, n_samples: int) -> float | None:
     """Count the multiply-accumulates of convolutions and matrix products for one utterance.
@@ -50,14 +53,14 @@ def work(model: Any) -> list[float] | None:
 
     The work of a convolutional front end is linear in the outputs of each of its layers, that of a transformer
     linear and quadratic in the frames, also where an edit makes those fewer. So the count of any length follows from
-    those of a few.
+    those of a few: ``N_MORE`` lengths more than there are terms, by which another law is found out.
 
     Returns:
         The coefficients of those terms; None where they do not give the counts back exactly.
     """
     factors = fewer_frames(model)
     n_terms = len(_terms(model.config, SAMPLE_RATE_HZ, factors))
-    lengths = np.random.default_rng(0).integers(SAMPLE_RATE_HZ, 20 * SAMPLE_RATE_HZ, 3 * n_terms).tolist()
+    lengths = np.random.default_rng(0).integers(SAMPLE_RATE_HZ, 20 * SAMPLE_RATE_HZ, n_terms + N_MORE).tolist()
     counts = [count_macs(model, length) for length in lengths]
     if None in counts:
         return None

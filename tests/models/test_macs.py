@@ -121,6 +121,17 @@ def test_the_count_of_any_length_follows_from_a_few(build: Callable[..., Any], n
         assert macs_of_work(model.config, kept, n_samples) == pytest.approx(count_macs(model, n_samples), rel=1e-6)
 
 
+def test_work_is_counted_as_often_as_it_has_terms_and_a_little_more(
+    build: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every export needs the work, and every count runs the model: a constant, the convolutions, the encoder's two."""
+    counted: list[int] = []
+    monkeypatch.setattr("greenbench.models.macs.count_macs", lambda _model, n: counted.append(n) or 7.0)
+    assert work(build("base", 1)) is not None
+    n_terms = 1 + 7 + 2
+    assert n_terms < len(set(counted)) == len(counted) < 1.5 * n_terms
+
+
 def test_work_that_cannot_be_counted_is_not_known(build: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that cannot run without numbers, or whose work follows another law, has no figure."""
     model = build("base", 1)
