@@ -1,7 +1,8 @@
 """Names to plug-ins, lazily: a name is looked up in the entry points, and only its own module is imported."""
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -18,11 +19,27 @@ class PluginError(GreenbenchError):
     """A plug-in cannot be imported, or two of them claim one name."""
 
 
+def installed(group: str) -> Iterable[EntryPoint]:
+    """Return the entry points of a group, of all packages on the import path; a name can be there twice.
+
+    Args:
+        group: one of ``GROUPS``.
+    """
+    found: Iterable[EntryPoint] = _read(tuple(sys.path)).select(group=f"greenbench.{group}")
+    return found
+
+
+@lru_cache
+def _read(_path: tuple[str, ...]) -> Any:
+    """Return all entry points on an import path: the files of all packages are read, which one group takes as well."""
+    return entry_points()
+
+
 @lru_cache
 def entries(group: str) -> Mapping[str, EntryPoint]:
     """Return the group's entry points by name."""
     by_name: dict[str, EntryPoint] = {}
-    for entry in sorted(entry_points(group=f"greenbench.{group}"), key=lambda e: (e.name, e.value)):
+    for entry in sorted(installed(group), key=lambda e: (e.name, e.value)):
         if entry.name in by_name and by_name[entry.name].value != entry.value:
             raise PluginError(
                 f"two plug-ins are registered as '{entry.name}' in greenbench.{group}: "

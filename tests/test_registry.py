@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ def entries(monkeypatch: pytest.MonkeyPatch):
     """Let a test say which entry points are installed."""
 
     def install(*points: EntryPoint) -> None:
-        monkeypatch.setattr(registry, "entry_points", lambda group: [p for p in points if p.group == group])
+        monkeypatch.setattr(registry, "installed", lambda group: [p for p in points if p.group.endswith(group)])
         registry.entries.cache_clear()
 
     yield install
@@ -67,6 +68,22 @@ def test_names_import_nothing(entries) -> None:
     """Listing names does not import the plug-ins behind them."""
     entries(EntryPoint("x", "no_such_module:Thing", "greenbench.methods"))
     assert registry.names("methods") == ["x"]
+
+
+def test_packages_are_read_once_for_all_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read their files takes as long for one group as for all; a package on a new path is found all the same."""
+    read, all_points = [], registry.entry_points
+    monkeypatch.setattr(registry, "entry_points", lambda: read.append(1) or all_points())
+    info = tmp_path / "new" / "mine-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[greenbench.meters]\nmine = mine:Meter\n")
+    for n_read, path in enumerate(("old", "new"), start=1):
+        monkeypatch.syspath_prepend(tmp_path / path)
+        found = {group: {point.name for point in registry.installed(group)} for group in registry.GROUPS}
+        assert len(read) == n_read
+        assert ("mine" in found["meters"]) == (path == "new")
+        assert "wav2vec2" in found["variants"]
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,15 @@ import subprocess
 import sys
 from contextlib import suppress
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from greenbench import registry
 from greenbench.files import kernel
 from greenbench.hardware import gpus
-from greenbench.registry import GROUPS
 
 PROC = Path("/proc")
 SYS = Path("/sys")
@@ -217,7 +217,7 @@ def _unescaped(text: str) -> str:
 
 def versions() -> dict[str, str]:
     """Return the installed versions of what can change a number, third parties' plug-ins included."""
-    plugins = {entry.dist.name for group in GROUPS for entry in entry_points(group=f"greenbench.{group}") if entry.dist}
+    plugins = {entry.dist.name for group in registry.GROUPS for entry in registry.installed(group) if entry.dist}
     found = {}
     for name in sorted({*PACKAGES, *plugins}):
         with suppress(PackageNotFoundError):

@@ -13,6 +13,7 @@ import psutil
 import pynvml
 import pytest
 
+from greenbench import registry
 from greenbench.hardware import environment
 from greenbench.hardware.environment import accelerator, git_state, machine, usable_cpus, versions
 
@@ -308,7 +309,7 @@ def test_versions_are_those_installed():
 def test_versions_have_third_party_plugins(monkeypatch):
     """The distribution of a third party's plug-in is among the versions."""
     entry = SimpleNamespace(dist=SimpleNamespace(name="pytest"))
-    monkeypatch.setattr(environment, "entry_points", lambda group: [entry] if "meters" in group else [])
+    monkeypatch.setattr(registry, "installed", lambda group: [entry] if group == "meters" else [])
     assert versions()["pytest"] == pytest.__version__
 
 
