@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import venv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,19 +27,30 @@ def copy(folder: Path, answers: Mapping[str, object]) -> "subprocess.CompletedPr
     return subprocess.run(line, capture_output=True, text=True, check=False)
 
 
-def render(folder: Path, parts: Sequence[str], **answers: str) -> Path:
-    """Write a package."""
-    done = copy(folder, {"parts": list(parts), **answers})
+CHOICES = [some for n in range(1, len(PARTS) + 1) for some in itertools.combinations(PARTS, n)]
+
+RENDER = """
+import copier, json, sys
+for parts in json.loads(sys.argv[1]):
+    data = {"parts": parts, "package": "my-plugins", "name": "mine"}
+    copier.run_copy(sys.argv[2], sys.argv[3] + "/" + "+".join(parts), data=data, defaults=True, quiet=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a package for every choice of parts, all written by one process."""
+    folder = tmp_path_factory.mktemp("rendered")
+    line = [sys.executable, "-c", RENDER, json.dumps(CHOICES), TEMPLATE, folder]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder
 
 
-@pytest.mark.parametrize(
-    "parts", [some for n in range(1, 5) for some in itertools.combinations(PARTS, n)], ids="+".join
-)
-def test_each_choice_of_parts_is_whole(tmp_path: Path, parts: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("parts", CHOICES, ids="+".join)
+def test_each_choice_of_parts_is_whole(rendered: Path, parts: tuple[str, ...]) -> None:
     """A part has its module, its entry point and its tests, and of the others there is nothing."""
-    package = render(tmp_path / "p", parts, package="my-plugins", name="mine")
+    package = rendered / "+".join(parts)
     files = {str(path.relative_to(package)) for path in package.rglob("*") if path.is_file()}
     own = {name for part in parts for name in (f"my_plugins/{part}.py", f"tests/test_{part}.py")}
     assert files == own | {"README.md", "pyproject.toml", "my_plugins/__init__.py", "tests/test_plugins.py"}
@@ -77,7 +88,9 @@ def python(tmp_path: Path) -> Path:
 def test_what_it_renders_works(tmp_path: Path, python: Path) -> None:
     """The whole package is installed, passes its tests, one of which runs a suite, and its parts are listed."""
     pytest.importorskip("hatchling", reason="hatchling is not installed")
-    package = render(tmp_path / "p", PARTS, package="my-plugins", name="mine")
+    done = copy(tmp_path / "p", {"parts": PARTS, "package": "my-plugins", "name": "mine"})
+    assert done.returncode == 0, done.stderr
+    package = tmp_path / "p"
 
     def call(*line: str | Path) -> str:
         done = subprocess.run([python, "-m", *line], cwd=package, env={**os.environ, "PYTHONPATH": ""},

@@ -141,9 +141,17 @@ def test_parameter_counts_are_those_of_the_architectures(name: str) -> None:
 def test_sizes_of_the_paper() -> None:
     """The large model has 315.46 million parameters in 1262 MB, and 354 MB as dynamic int8 of every Linear layer (Peng
     et al. 2021, table 1), none of them lost on the way."""
+    import torch
+    from transformers import AutoModelForCTC, Wav2Vec2Config
+
     from greenbench.compress.quantize import Int8Dynamic
 
-    model = loading._random(Wav2Vec2(config="large", weights="random"))
+    with torch.device("meta"):
+        model = AutoModelForCTC.from_config(Wav2Vec2Config(**ARCHITECTURES["large"], vocab_size=len(VOCABULARY)))
+    model = model.to_empty(device="cpu").eval()  # what is counted needs no weights that were drawn
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
     full = footprint(model)
     small = footprint(Int8Dynamic(exclude=())(model))
     assert full.n_params == small.n_params == N_PARAMS["large"] == pytest.approx(315.46e6, rel=1e-4)
@@ -289,6 +297,12 @@ class _Answers:
         return SimpleNamespace(logits=self.logits)
 
 
+@pytest.fixture(scope="module")
+def loaded(tiny_model: Path) -> Any:
+    """The small model, whose configuration, tokeniser and feature extractor are used; it is not changed."""
+    return load(tiny_model)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize(
     ("at", "value", "broken"),
@@ -302,7 +316,7 @@ class _Answers:
     ],
 )
 def test_a_frame_without_a_finite_best_logit_is_an_error(
-    tiny_model: Path, dtype: str, at: Any, value: str, broken: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+    loaded: Any, dtype: str, at: Any, value: str, broken: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In every precision, of the frames that are decoded; the utterances are told by their place in the batch."""
     import torch
@@ -310,7 +324,6 @@ def test_a_frame_without_a_finite_best_logit_is_an_error(
     from greenbench.errors import NotFiniteError
     from greenbench.models import ctc
 
-    loaded = load(tiny_model)
     logits = torch.zeros(2, 49, 32, dtype=getattr(torch, dtype))
     logits[at] = float(value)
     monkeypatch.setattr(ctc, "footprint", lambda _model: None)
