@@ -39,16 +39,17 @@ def t_two_tailed(freedom: float, t: float) -> float:
 def t_critical(freedom: float, level: float) -> float:
     """Return the t that is exceeded on both sides together with the probability ``level``, by Newton's method.
 
-    The function is convex right of 0, so that steps from the left never pass the solution.
+    The function is convex right of 0, so that steps from the left never pass the solution: the first step that does
+    not go on is rounding.
     """
-    t = 1.0
+    t = 0.0
     log_norm = _log_gamma_ratio(freedom / 2) - 0.5 * math.log(freedom * math.pi)
     for _ in range(_MAX_STEPS):
         density = math.exp(log_norm - (freedom + 1) / 2 * math.log1p(t * t / freedom))
         step = (t_two_tailed(freedom, t) - level) / (2 * density)
-        t += step
-        if abs(step) <= 1e-14 * t:
+        if step <= 1e-14 * t:
             break
+        t += step
     return t
 
 

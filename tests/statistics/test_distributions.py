@@ -30,6 +30,16 @@ def test_the_critical_t_is_scipys(freedom: float, level: float) -> None:
     assert distributions.t_critical(freedom, level) == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.parametrize("freedom", FREEDOMS)
+def test_a_few_steps_give_the_critical_t(freedom: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounding, which may never shrink where there are many degrees of freedom, ends the search: 60 steps do."""
+    asked: list[float] = []
+    tails = distributions.t_two_tailed
+    monkeypatch.setattr(distributions, "t_two_tailed", lambda f, t: asked.append(t) or tails(f, t))
+    distributions.t_critical.__wrapped__(freedom, 0.05)
+    assert len(asked) <= 60
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_gamma_is_scipys(shape: float) -> None:
     """Probability and quantile are those of scipy, for fractions of an error and for millions."""
