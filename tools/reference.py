@@ -184,8 +184,9 @@ def _plugin(name: str, plugin: Any) -> str:
 
 def keys(model: Any) -> str:
     """Return the table of a model's or a plug-in's keys: name, default, meaning as its docstring has it."""
-    about = attributes(model)
-    return table(("key", "default", "meaning"), [(f"`{k}`", d, about.get(k, "")) for k, d in _defaults(model).items()])
+    about, defaults = attributes(model), _defaults(model)
+    order = sorted(defaults, key=[*about, *defaults].index)  # the docstring's: inherited fields come first otherwise
+    return table(("key", "default", "meaning"), [(f"`{k}`", defaults[k], about.get(k, "")) for k in order])
 
 
 def _defaults(model: Any) -> dict[str, str]:

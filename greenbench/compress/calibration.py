@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
@@ -15,6 +16,9 @@ from greenbench.datasets.corpus import N_HASH
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.models.frames import receptive_field
 from greenbench.plugins import SAMPLE_RATE_HZ, CalibrationData, Clip, Context, Dataset, Fetched, Waveform
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BUNDLED: Mapping[str, Any] = {"use": "quickstart", "part": "unlabelled"}
 """The default: synthetic English in nine voices, without transcripts."""
@@ -167,3 +171,38 @@ def _described(speech: str, n: int, n_others: int) -> CalibrationData:
             digest.update(f"{len(clip.id)} {clip.id} {content}\n".encode())
         digest.update(b"\n")
     return CalibrationData(dataset(given).label, digest.hexdigest()[:N_HASH])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechSettings:
+    """The settings of a method that chooses or fits by calibration speech, and what is said of that speech.
+
+    Attributes:
+        calibration: the data set, in the form of a suite's.
+        n_calibration: number of its utterances to use, spread over the whole data set.
+    """
+
+    calibration: CalibrationSpeech = field(default_factory=lambda: dict(BUNDLED))
+    n_calibration: int = 64
+
+    def __post_init__(self) -> None:
+        """Refuse to look at nothing."""
+        if self.n_calibration < 1:
+            raise ValueError("n_calibration: give at least 1")
+
+    @property
+    def needs_speech(self) -> bool:
+        """Whether the other settings ask for speech at all."""
+        return True
+
+    def to_fetch(self) -> str | None:
+        """Say what of the calibration speech would be downloaded; None where none is needed."""
+        return to_fetch(self.calibration) if self.needs_speech else None
+
+    def calibrated_on(self) -> CalibrationData | None:
+        """Return the name of the speech and the digest of what is taken from it; None where none is needed."""
+        return described(self.calibration, self.n_calibration) if self.needs_speech else None
+
+    def speech(self, model: Any, context: Context) -> "list[dict[str, Tensor]]":
+        """Return the speech as ``speech_for`` does; none where none is needed."""
+        return speech_for(model, context, self.calibration, self.n_calibration) if self.needs_speech else []

@@ -1,16 +1,15 @@
 """The method that takes whole heads out of attention."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from greenbench.compress import calibration
-from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
+from greenbench.compress.calibration import SpeechSettings
 from greenbench.compress.saliency import effects
 from greenbench.errors import InputError
 from greenbench.models import linears
 from greenbench.models.attention import attentions, check_type, n_heads, projections, reshape
-from greenbench.plugins import BARE, CalibrationData, Context, Outline
+from greenbench.plugins import BARE, Context, Outline
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +20,7 @@ _NEEDS_FLOATS = "prune-heads needs weights in floats: put it before what makes t
 
 
 @dataclass(frozen=True)
-class PruneHeads:
+class PruneHeads(SpeechSettings):
     """Remove the attention heads that matter least.
 
     Head pruning in Lin et al., "Is Smaller Always Faster?" (arXiv 2211.09949, 2022), who take heads out in stages with
@@ -46,15 +45,17 @@ class PruneHeads:
     score: HeadScore = "gradient"
     scope: Literal["layer", "model"] = "model"
     normalize: bool = True
-    calibration: CalibrationSpeech = field(default_factory=lambda: dict(BUNDLED))
-    n_calibration: int = 64
 
     def __post_init__(self) -> None:
         """Refuse to take nothing, or to look at nothing."""
+        super().__post_init__()
         if self.remove < 1:
             raise ValueError("remove: give at least 1")
-        if self.n_calibration < 1:
-            raise ValueError("n_calibration: give at least 1")
+
+    @property
+    def needs_speech(self) -> bool:
+        """Whether the settings ask for speech."""
+        return self.score != "l1"
 
     def unsupported(self, device: str) -> str | None:  # noqa: ARG002
         """Run anywhere."""
@@ -66,14 +67,6 @@ class PruneHeads:
         if before.all_integers:
             raise InputError(_NEEDS_FLOATS)
         return before
-
-    def to_fetch(self) -> str | None:
-        """Say what of the calibration speech would be downloaded."""
-        return None if self.score == "l1" else calibration.to_fetch(self.calibration)
-
-    def calibrated_on(self) -> CalibrationData | None:
-        """Name the calibration speech; None for a score that needs none."""
-        return None if self.score == "l1" else calibration.described(self.calibration, self.n_calibration)
 
     def __call__(self, model: Any, context: Context = BARE) -> Any:
         """Take the heads out in place.
@@ -95,8 +88,7 @@ class PruneHeads:
         """Return the score of each head, ``(n_heads,)`` a layer."""
         if self.score == "l1":
             return [_magnitudes(attention) for attention in layers]
-        speech = calibration.speech_for(model, context, self.calibration, self.n_calibration)
-        return by_speech(model, layers, speech, self.score)
+        return by_speech(model, layers, self.speech(model, context), self.score)
 
     def _kept(self, scores: "Sequence[Tensor]") -> list[list[int]]:
         """Return the heads of each layer that stay, in order."""

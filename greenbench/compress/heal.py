@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from greenbench.compress import calibration, layerwise
-from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
+from greenbench.compress import layerwise
+from greenbench.compress.calibration import SpeechSettings
 from greenbench.compress.layerwise import Entry
 from greenbench.errors import InputError
 from greenbench.models.lineage import Training
-from greenbench.plugins import BARE, CalibrationData, Context, Outline
+from greenbench.plugins import BARE, Context, Outline
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 @dataclass(frozen=True)
-class HealLayers:
+class HealLayers(SpeechSettings):
     """Train each layer by itself to reproduce its teacher's layer: least mean squared error, no transcripts.
 
     The layer-wise fine-tuning of AdaPTwin (arXiv 2406.08904, 2024), as far as its text says: a step costs a fraction of
@@ -45,8 +45,7 @@ class HealLayers:
     batch_frames: Annotated[int, Field(ge=1)] = 4096
     through: Literal["teacher", "student"] = "teacher"
     seed: int = 0
-    calibration: CalibrationSpeech = field(default_factory=lambda: dict(BUNDLED))
-    n_calibration: Annotated[int, Field(ge=1)] = 150
+    n_calibration: int = field(default=150, kw_only=True)
 
     needs_teacher: ClassVar[bool] = True
 
@@ -64,14 +63,6 @@ class HealLayers:
             raise InputError("heal-layers cannot train in fp16: put it before")
         return before
 
-    def to_fetch(self) -> str | None:
-        """Say what of the calibration speech would be downloaded."""
-        return calibration.to_fetch(self.calibration)
-
-    def calibrated_on(self) -> CalibrationData:
-        """Return the name of the calibration speech and the digest of what is taken from it."""
-        return calibration.described(self.calibration, self.n_calibration)
-
     def __call__(self, model: Any, context: Context = BARE) -> Any:
         """Train the layers in place.
 
@@ -84,7 +75,7 @@ class HealLayers:
             raise InputError("heal-layers: a teacher is needed: give `teacher` in the context")
         teacher = teacher.to(model.device).eval()
         of_place = _by_place(model, teacher)
-        speech = calibration.speech_for(model, context, self.calibration, self.n_calibration)
+        speech = self.speech(model, context)
         began = time.perf_counter()
         theirs, their_entries = layerwise.entering(teacher, speech)
         ours, entries = layerwise.entering(model, speech)

@@ -7,14 +7,13 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from greenbench.compress import calibration
-from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
+from greenbench.compress.calibration import SpeechSettings
 from greenbench.compress.layerwise import layers_of, places
 from greenbench.compress.probe import log_probabilities
 from greenbench.compress.refit import norm_and_head
 from greenbench.errors import InputError
 from greenbench.models.frames import SPECTRA
-from greenbench.plugins import BARE, CalibrationData, Context, Outline
+from greenbench.plugins import BARE, Context, Outline
 
 Select = Literal["every_k", "first_k", "last_k", "spaced"]
 
@@ -24,7 +23,7 @@ WITHOUT_LAYERS = {"sew-d": "have layers that share their positions, of which non
 
 
 @dataclass(frozen=True)
-class LayerDrop:
+class LayerDrop(SpeechSettings):
     """Keep some transformer layers and leave the others out; everything else stays as it is.
 
     The shape of the students in Peng et al., "Shrinking Bigfoot" (SustaiNLP 2021), before any training: without
@@ -53,13 +52,13 @@ class LayerDrop:
     list: Sequence[int] | None = None
     refit: bool = False
     refit_steps: Annotated[int, Field(ge=1)] = 300
-    calibration: CalibrationSpeech = field(default_factory=lambda: dict(BUNDLED))
-    n_calibration: Annotated[int, Field(ge=1)] = 150
+    n_calibration: int = field(default=150, kw_only=True)
     paper_faithful: bool = False
     seed: int = 42
 
     def __post_init__(self) -> None:
         """Refuse to leave nothing, and layers that are named in two ways."""
+        super().__post_init__()
         if (self.keep is None) == (self.list is None):
             raise ValueError("give `keep`, or the layers as `list`")
         if self.keep is not None and self.keep < 1:
@@ -70,6 +69,11 @@ class LayerDrop:
             raise ValueError("`list` names the layers: leave out `select`")
         if self.refit and self.paper_faithful:
             raise ValueError("paper_faithful is for a training afterwards: leave out `refit`")
+
+    @property
+    def needs_speech(self) -> bool:
+        """Whether the settings ask for speech."""
+        return self.refit
 
     def unsupported(self, device: str) -> str | None:  # noqa: ARG002
         """Run anywhere."""
@@ -89,14 +93,6 @@ class LayerDrop:
             self._chosen(before.n_layers)
         return replace(before, n_layers=self.keep if self.list is None else len(self.list))
 
-    def to_fetch(self) -> str | None:
-        """Say what of the calibration speech would be downloaded."""
-        return calibration.to_fetch(self.calibration) if self.refit else None
-
-    def calibrated_on(self) -> CalibrationData | None:
-        """Return the name of the refit's speech and the digest of what is taken from it; None without a refit."""
-        return calibration.described(self.calibration, self.n_calibration) if self.refit else None
-
     def __call__(self, model: Any, context: Context = BARE) -> Any:
         """Shorten the encoder in place, and its configuration with it.
 
@@ -109,7 +105,7 @@ class LayerDrop:
         self.follow(Outline(model.config.model_type))
         before = layers_of(model)
         chosen, origins = self._chosen(len(before)), places(model)
-        speech = calibration.speech_for(model, context, self.calibration, self.n_calibration) if self.refit else []
+        speech = self.speech(model, context)
         wanted = log_probabilities(model, speech)
         _pass_on_positions(before[0], before[chosen[0]])
         model.base_model.encoder.layers = ModuleList([before[index] for index in chosen])

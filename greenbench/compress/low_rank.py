@@ -1,17 +1,16 @@
 """The method that makes two small Linear layers of a large one."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from greenbench.compress import calibration
-from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
+from greenbench.compress.calibration import SpeechSettings
 from greenbench.compress.moments import second_moments
 from greenbench.compress.quantize import chosen
 from greenbench.compress.spectrum import balanced, rank_of
 from greenbench.errors import InputError
 from greenbench.models import linears
-from greenbench.plugins import BARE, CalibrationData, Context, Outline
+from greenbench.plugins import BARE, Context, Outline
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,7 +20,7 @@ _NEEDS_FLOATS = "low-rank needs weights in floats: put it before what makes them
 
 
 @dataclass(frozen=True)
-class LowRank:
+class LowRank(SpeechSettings):
     """Replace each large Linear layer by two small ones.
 
     One of the methods that Lin et al., "Is Smaller Always Faster?" (arXiv 2211.09949, 2022), compare. A layer of m
@@ -45,20 +44,22 @@ class LowRank:
     energy: float = 0.99
     include: Sequence[str] = ("feed_forward",)
     how: Literal["svd", "activations"] = "svd"
-    calibration: CalibrationSpeech = field(default_factory=lambda: dict(BUNDLED))
-    n_calibration: int = 64
     multiple_of: int = 8
 
     def __post_init__(self) -> None:
         """Refuse to leave nothing."""
+        super().__post_init__()
         if self.rank is not None and self.rank < 1:
             raise ValueError("rank: give at least 1")
         if not 0 < self.energy <= 1:
             raise ValueError("energy: give a share above 0, and at most 1")
         if self.multiple_of < 1:
             raise ValueError("multiple_of: give at least 1")
-        if self.n_calibration < 1:
-            raise ValueError("n_calibration: give at least 1")
+
+    @property
+    def needs_speech(self) -> bool:
+        """Whether the settings ask for speech."""
+        return self.how == "activations"
 
     def unsupported(self, device: str) -> str | None:  # noqa: ARG002
         """Run anywhere."""
@@ -69,14 +70,6 @@ class LowRank:
         if before.all_integers:
             raise InputError(_NEEDS_FLOATS)
         return before
-
-    def to_fetch(self) -> str | None:
-        """Say what of the calibration speech would be downloaded."""
-        return None if self.how == "svd" else calibration.to_fetch(self.calibration)
-
-    def calibrated_on(self) -> CalibrationData | None:
-        """Name the calibration speech; None where none is needed."""
-        return None if self.how == "svd" else calibration.described(self.calibration, self.n_calibration)
 
     def __call__(self, model: Any, context: Context = BARE) -> Any:
         """Factorise the layers in place.
@@ -103,8 +96,7 @@ class LowRank:
         """Return for each layer the two that stand for it; None where they would save nothing."""
         if self.how == "svd":
             return [_layer(layer, *self._of_weight(layer)) for layer in layers]
-        speech = calibration.speech_for(model, context, self.calibration, self.n_calibration)
-        moments = second_moments(model, layers, speech, "outputs")
+        moments = second_moments(model, layers, self.speech(model, context), "outputs")
         return [_layer(layer, *self._of_outputs(layer, m)) for layer, m in zip(layers, moments, strict=True)]
 
     def _of_weight(self, layer: "Linear") -> "Factors":

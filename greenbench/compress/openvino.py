@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field
 
 from greenbench import extras
 from greenbench.compress import calibration
-from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
+from greenbench.compress.calibration import SpeechSettings
 from greenbench.compress.openvino_core import core, preserved_signal_stack
 from greenbench.metrics import ratio
 from greenbench.models import exported
@@ -70,7 +70,7 @@ class OpenVino:
 
 
 @dataclass(frozen=True)
-class OpenVinoInt8:
+class OpenVinoInt8(SpeechSettings):
     """Static int8 by NNCF: weights and activations, with ranges from a few minutes of speech, run by OpenVINO.
 
     SmoothQuant (Xiao et al., 2023) moves the outliers of activations into the weights. The front end, the
@@ -96,8 +96,6 @@ class OpenVinoInt8:
 
     exclude: Sequence[str] = ("feature_extractor", "pos_conv_embed", "lm_head")
     smooth_quant_alpha: float = 0.95
-    calibration: CalibrationSpeech = field(default_factory=lambda: dict(BUNDLED))
-    n_calibration: Annotated[int, Field(ge=1)] = 64
     max_drop: Annotated[float, Field(ge=0, lt=1)] | None = None
     n_validation: Annotated[int, Field(ge=1)] = 64
     precision: Precision = "f32"
@@ -126,10 +124,6 @@ class OpenVinoInt8:
     def _n_clips(self) -> tuple[int, int]:
         """Utterances to calibrate on, and others to validate on."""
         return self.n_calibration, 0 if self.max_drop is None else self.n_validation
-
-    def to_fetch(self) -> str | None:
-        """Say what of the calibration speech would be downloaded."""
-        return calibration.to_fetch(self.calibration)
 
     def calibrated_on(self) -> CalibrationData:
         """Return the name of the calibration speech and the digest of what is taken from it."""

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from greenbench.compress import calibration, genetic, neurons
-from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
+from greenbench.compress import genetic, neurons
+from greenbench.compress.calibration import SpeechSettings
 from greenbench.compress.genetic import Blocks, Breeding
 from greenbench.compress.layers import set_weight
 from greenbench.compress.neurons import NEEDS_FLOATS, NeuronScore
@@ -17,7 +17,7 @@ from greenbench.compress.probe import divergence, log_probabilities
 from greenbench.compress.refit import feed_forward_outputs
 from greenbench.errors import InputError
 from greenbench.models.feed_forward import feed_forwards, resize
-from greenbench.plugins import BARE, CalibrationData, Context, Outline
+from greenbench.plugins import BARE, Context, Outline
 
 PAPER = {
     "*conv*": 0.1,
@@ -81,7 +81,7 @@ class PruneMagnitude:
 
 
 @dataclass(frozen=True)
-class PruneFfn:
+class PruneFfn(SpeechSettings):
     """Take whole neurons out of the feed-forward layers, those with the lowest scores first.
 
     By default a neuron's score is the L1 norm of all weights at it: those that lead into it, its bias, and those that
@@ -127,11 +127,10 @@ class PruneFfn:
     generations: Annotated[int, Field(ge=0)] = 12
     pressure: Annotated[float, Field(gt=0, le=50)] = 3.0
     seed: int = 0
-    calibration: CalibrationSpeech = field(default_factory=lambda: dict(BUNDLED))
-    n_calibration: Annotated[int, Field(ge=1)] = 64
 
     def __post_init__(self) -> None:
         """Refuse what takes nothing, or everything, and a search over layers of several widths."""
+        super().__post_init__()
         if not 0 < self.keep < 1:
             raise ValueError("keep: give a share between 0 and 1")
         if self.multiple_of < 1:
@@ -152,17 +151,9 @@ class PruneFfn:
             raise InputError(f"prune-ffn: models of the type {kind} have no feed-forward layers like wav2vec 2.0's")
         if before.all_integers:
             raise InputError(NEEDS_FLOATS)
-        if self._listens and (before.integers or before.compiled):
+        if self.needs_speech and (before.integers or before.compiled):
             raise InputError(f"prune-ffn by speech cannot follow {before.integers or 'compile'}: put it before")
         return before
-
-    def to_fetch(self) -> str | None:
-        """Say what of the calibration speech would be downloaded."""
-        return calibration.to_fetch(self.calibration) if self._listens else None
-
-    def calibrated_on(self) -> CalibrationData | None:
-        """Return the name of the calibration speech and the digest of what is taken from it; None where none is."""
-        return calibration.described(self.calibration, self.n_calibration) if self._listens else None
 
     def __call__(self, model: Any, context: Context = BARE) -> Any:
         """Narrow the feed-forward layers in place, and the configuration with them where they stay equally wide.
@@ -173,8 +164,7 @@ class PruneFfn:
         layers = list(feed_forwards(model).values())
         if not layers:
             raise InputError("prune-ffn: the model has no feed-forward layers as wav2vec 2.0 has them")
-        listens = self._listens
-        speech = calibration.speech_for(model, context, self.calibration, self.n_calibration) if listens else []
+        speech = self.speech(model, context)
         whole = deepcopy(model) if self.refit else None
         scores = neurons.scores(model, self.score, speech)
         kept = self._searched(model, scores, speech) if self.search else self._highest(scores)
@@ -189,7 +179,8 @@ class PruneFfn:
         return model
 
     @property
-    def _listens(self) -> bool:
+    def needs_speech(self) -> bool:
+        """Whether the settings ask for speech."""
         return self.score != "l1" or self.refit or self.search is not None
 
     @property

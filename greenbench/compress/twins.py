@@ -1,17 +1,16 @@
 """The method that gives attention smaller heads, by factorising the matrices that act only as a product."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from greenbench.compress import calibration
-from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
+from greenbench.compress.calibration import SpeechSettings
 from greenbench.compress.moments import second_moments
 from greenbench.compress.spectrum import balanced, rank_of, values_of_product
 from greenbench.errors import InputError
 from greenbench.models import linears
 from greenbench.models.attention import attentions, check_type, n_heads, projections, reshape
-from greenbench.plugins import BARE, CalibrationData, Context, Outline
+from greenbench.plugins import BARE, Context, Outline
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +19,7 @@ _NEEDS_FLOATS = "product-twins needs weights in floats: put it before what makes
 
 
 @dataclass(frozen=True)
-class ProductTwins:
+class ProductTwins(SpeechSettings):
     """Make attention heads smaller: query and key of a head act only as a product, and so do value and output.
 
     The idea of AdaPTwin (arXiv 2406.08904, 2024), by the exact optimum: both products of each head are replaced by the
@@ -47,19 +46,21 @@ class ProductTwins:
     energy: float = 0.99
     multiple_of: int = 8
     aware: bool = False
-    calibration: CalibrationSpeech = field(default_factory=lambda: dict(BUNDLED))
-    n_calibration: int = 64
 
     def __post_init__(self) -> None:
         """Refuse to leave nothing."""
+        super().__post_init__()
         if self.rank is not None and self.rank < 1:
             raise ValueError("rank: give at least 1")
         if not 0 < self.energy <= 1:
             raise ValueError("energy: give a share above 0, and at most 1")
         if self.multiple_of < 1:
             raise ValueError("multiple_of: give at least 1")
-        if self.n_calibration < 1:
-            raise ValueError("n_calibration: give at least 1")
+
+    @property
+    def needs_speech(self) -> bool:
+        """Whether the settings ask for speech."""
+        return self.aware
 
     def unsupported(self, device: str) -> str | None:  # noqa: ARG002
         """Run anywhere."""
@@ -71,14 +72,6 @@ class ProductTwins:
         if before.all_integers:
             raise InputError(_NEEDS_FLOATS)
         return before
-
-    def to_fetch(self) -> str | None:
-        """Say what of the calibration speech would be downloaded."""
-        return calibration.to_fetch(self.calibration) if self.aware else None
-
-    def calibrated_on(self) -> CalibrationData | None:
-        """Name the calibration speech; None where none is needed."""
-        return calibration.described(self.calibration, self.n_calibration) if self.aware else None
 
     def __call__(self, model: Any, context: Context = BARE) -> Any:
         """Make the heads smaller in place.
@@ -106,8 +99,8 @@ class ProductTwins:
         """Return C of each layer, ``(hidden_size + 1, hidden_size + 1)``; None, the identity, without speech."""
         if not self.aware:
             return [None] * len(layers)
-        speech = calibration.speech_for(model, context, self.calibration, self.n_calibration)
-        return second_moments(model, [attention.q_proj for attention in layers], speech, "inputs")
+        inputs = [attention.q_proj for attention in layers]
+        return second_moments(model, inputs, self.speech(model, context), "inputs")
 
     def _rank(self, products: "Sequence[Product]") -> int:
         """Return the rank of a layer, from the products of its heads."""

@@ -14,6 +14,7 @@ import yaml
 from greenbench import registry
 from greenbench.compress import calibration
 from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
+from greenbench.compress.layers import LayerDrop
 from greenbench.compress.openvino import OpenVinoInt8
 from greenbench.compress.probe import probe
 from greenbench.errors import InputError, MissingError
@@ -42,6 +43,21 @@ def test_the_default_is_the_bundled_unlabelled_speech() -> None:
     assert len(known.digest) == 16
     assert build(calibration={"use": "quickstart", "part": "unlabelled"}).calibrated_on() == known
     assert len({clip.speaker for clip in calibration.clips(build().calibration, 64)[0]}) > 1, "of several voices"
+
+
+def test_every_method_with_calibration_speech_refuses_to_look_at_nothing() -> None:
+    """Of all that are registered, in a suite and from Python alike; by position its own settings come first."""
+    needed = {"layer-drop": {"keep": 1}, "prune-ffn": {"keep": 0.5}}
+    calibrated = [
+        name for name in registry.names("methods") if hasattr(registry.load("methods", name), "n_calibration")
+    ]
+    assert {"heal-layers", "low-rank", "openvino-int8", "product-twins", "prune-heads", *needed} <= {*calibrated}
+    for name in calibrated:
+        with pytest.raises(InputError, match=r"^n_calibration: give at least 1"):
+            registry.create("methods", name, {**needed.get(name, {}), "n_calibration": 0})
+        with pytest.raises(ValueError, match=r"^n_calibration: give at least 1"):
+            registry.load("methods", name)(**needed.get(name, {}), n_calibration=0)
+    assert LayerDrop(2).keep == 2
 
 
 def test_speech_counts_by_what_is_taken_from_it_wherever_it_lies(manifest: Path, tmp_path: Path) -> None:
