@@ -29,6 +29,7 @@ _METHODS = {
     "PruneHeads": "heads",
     "PruneMagnitude": "prune",
     "ReduceFrames": "reduce",
+    "ThinConv": "thin",
 }
 """Name -> the module it is in."""
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from greenbench.compress.saliency import effects
+from greenbench.compress.saliency import by_gates
 from greenbench.errors import InputError
 from greenbench.models import linears
 from greenbench.models.feed_forward import feed_forwards
@@ -33,7 +33,9 @@ def scores(model: Any, score: NeuronScore, speech: "Sequence[Mapping[str, Tensor
     layers = list(feed_forwards(model).values())
     if not linears.in_floats(part for layer in layers for part in (layer.intermediate_dense, layer.output_dense)):
         raise InputError(NEEDS_FLOATS)
-    return [_l1(layer) for layer in layers] if score == "l1" else _by_gates(model, layers, speech, score == "taylor")
+    if score == "l1":
+        return [_l1(layer) for layer in layers]
+    return by_gates(model, [layer.output_dense for layer in layers], speech, per_frame=score == "taylor")
 
 
 @contextmanager
@@ -61,25 +63,3 @@ def _l1(layer: Any) -> "Tensor":
         into = first.weight.float().abs().sum(1) + first.bias.float().abs()
         score: Tensor = into + second.weight.float().abs().sum(0)
         return score
-
-
-def _by_gates(
-    model: Any, layers: Sequence[Any], speech: "Sequence[Mapping[str, Tensor]]", per_frame: bool
-) -> "list[Tensor]":
-    """Return the sum over speech of the absolute derivative of the loss by a gate on each neuron's output, at 1.
-
-    Args:
-        model: a transformers CTC model.
-        layers: its feed-forward layers.
-        speech: named inputs.
-        per_frame: a gate for each frame (Taylor), or one for an utterance (gradient).
-    """
-    import torch
-
-    outputs = [layer.output_dense for layer in layers]
-    found = [torch.zeros(output.in_features, device=output.weight.device) for output in outputs]
-    for inputs in speech:
-        by_frame = [effect.float() for effect in effects(model, outputs, inputs)]
-        one = [d.abs().sum(0) if per_frame else d.sum(0).abs() for d in by_frame]
-        found = [total + more for total, more in zip(found, one, strict=True)]
-    return found

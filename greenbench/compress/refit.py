@@ -1,16 +1,21 @@
 """Refitting: the parts behind an edit are fitted to what the model gave before it, on speech without transcripts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from greenbench.compress import layerwise
+from greenbench.compress.probe import divergence, log_probabilities
+from greenbench.models.convolutions import consumers, convolutions
 from greenbench.models.feed_forward import feed_forwards
 from greenbench.models.hooks import attached
 from greenbench.models.top import before_head
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    Pairs = Iterable[tuple[Tensor, Tensor]]
+    """Inputs ``(n, n_in)`` and outputs wanted ``(n, n_out)`` of a layer, in as many parts as is convenient."""
 
 DAMPING = 0.01
 """Of the ridge, as a share of the mean square of an input."""
@@ -20,8 +25,8 @@ NEGLIGIBLE = 1e-6
 
 
 def ridge(
-    pairs: "Iterable[tuple[Tensor, Tensor]]", weight: "Tensor", bias: "Tensor", damping: float = DAMPING
-) -> "tuple[Tensor, Tensor]":
+    pairs: "Pairs", weight: "Tensor", bias: "Tensor | None", damping: float = DAMPING
+) -> "tuple[Tensor, Tensor | None]":
     """Fit a Linear layer to outputs by ridge regression about the weights that it has.
 
     With Z the inputs and a one, Y the outputs wanted, W0 the present weights and bias:
@@ -31,7 +36,7 @@ def ridge(
     Args:
         pairs: inputs ``(n, n_in)`` and outputs wanted ``(n, n_out)``, in as many parts as is convenient.
         weight: the present one, ``(n_out, n_in)``.
-        bias: the present one, ``(n_out,)``.
+        bias: the present one, ``(n_out,)``; None for a layer without, whose inputs then get no one.
         damping: 0 is plain least squares.
 
     Returns:
@@ -42,15 +47,36 @@ def ridge(
     def exact(tensor: "Tensor") -> "Tensor":
         return tensor.detach().to("cpu", torch.float64)
 
-    present = torch.cat([exact(weight), exact(bias)[:, None]], 1).T
+    def with_one(inputs: "Tensor", one: "Tensor | None") -> "Tensor":
+        return exact(inputs) if one is None else torch.cat([exact(inputs), exact(one)[:, None]], 1)
+
+    present = with_one(weight, bias).T
     gram, left = torch.zeros(len(present), len(present)).double(), torch.zeros_like(present)
     for inputs, wanted in pairs:
-        z = torch.cat([exact(inputs), torch.ones(len(inputs), 1).double()], 1)
+        z = with_one(inputs, None if bias is None else inputs.new_ones(len(inputs)))
         gram += z.T @ z
         left += z.T @ (exact(wanted) - z @ present)
     gram.diagonal().add_(damping * gram.diagonal().mean())
     found = (present + torch.linalg.lstsq(gram, left).solution).T
+    if bias is None:
+        return found.to(weight), None
     return found[:, :-1].to(weight), found[:, -1].to(bias)
+
+
+def kept_if_nearer(fit: "Callable[[], None]", model: Any, whole: Any, speech: "Sequence[Mapping[str, Tensor]]") -> None:
+    """Fit parts of a model in place, unless the probe says that the model is then no nearer to the whole one.
+
+    Args:
+        fit: does it.
+        model: after an edit.
+        whole: before.
+        speech: named inputs for each utterance alone, for the mean KL divergence over their frames (``probe``).
+    """
+    theirs, edited = log_probabilities(whole, speech), deepcopy(model.state_dict())
+    before = divergence(model, theirs, speech)
+    fit()
+    if not divergence(model, theirs, speech) < before:
+        model.load_state_dict(edited)
 
 
 def feed_forward_outputs(model: Any, whole: Any, speech: "Sequence[Mapping[str, Tensor]]") -> None:
@@ -71,10 +97,54 @@ def feed_forward_outputs(model: Any, whole: Any, speech: "Sequence[Mapping[str, 
         for path, part in feed_forwards(own).items():
             inputs = _seen(own, part.output_dense, ours, of_layer)
             linear = part.output_dense
-            weight, bias = ridge(zip(inputs, after[path], strict=True), linear.weight, linear.bias)
-            linear.weight.data.copy_(weight)
-            linear.bias.data.copy_(bias)
+            _fit(linear, zip(inputs, after[path], strict=True))
         ours, theirs = (layerwise.advance(layer, hidden, of_layer) for layer, hidden in ((own, ours), (other, theirs)))
+
+
+def front_end(
+    model: Any, whole: Any, kept: "Mapping[int, Sequence[int]]", speech: "Sequence[Mapping[str, Tensor]]"
+) -> None:
+    """Refit in place what takes in the channels of each thinned convolution, from the first to the last.
+
+    That is the next convolution, whose inputs are the windows that it sees, or the feature projection behind its norm.
+    Inputs are those of the edited model, whose layers before have been refitted; what it shall give is what it gave in
+    the whole model, in the channels that are left of it.
+
+    Args:
+        model: after channels were taken out.
+        whole: before.
+        kept: number of each thinned convolution -> its channels that stayed.
+        speech: named inputs for each utterance alone.
+    """
+    for number in sorted(kept):
+        consumer, rows = consumers(model)[number], kept.get(number + 1, slice(None))
+        both = ((_behind(model, number, inputs), _behind(whole, number, inputs)) for inputs in speech)
+        fitted = ((z, y[:, rows]) for (z, _), (_, y) in both)
+        _fit(getattr(consumer, "projection", consumer), fitted)
+
+
+def _behind(model: Any, number: int, inputs: "Mapping[str, Tensor]") -> "tuple[Tensor, Tensor]":
+    """Return for one utterance what the weights behind a convolution multiply, and what comes out, frames in rows."""
+    import torch
+
+    consumer = consumers(model)[number]
+    with torch.no_grad():
+        hidden = inputs["input_values"][:, None]
+        for layer in convolutions(model)[: number + 1]:
+            hidden = layer(hidden)
+        if isinstance(consumer, torch.nn.Conv1d):
+            windows = hidden[0].unfold(1, consumer.kernel_size[0], consumer.stride[0])
+            return windows.transpose(0, 1).flatten(1), consumer(hidden)[0].T
+        z = getattr(consumer, "layer_norm", torch.nn.Identity())(hidden[0].T)
+        return z, consumer.projection(z)
+
+
+def _fit(layer: Any, pairs: "Pairs") -> None:
+    """Put the ridge of inputs and outputs wanted into a Linear layer or, as windows, into a convolution."""
+    weight, bias = ridge(pairs, layer.weight.flatten(1), layer.bias)
+    layer.weight.data.copy_(weight.view_as(layer.weight))
+    if bias is not None:
+        layer.bias.data.copy_(bias)
 
 
 def _outputs(

@@ -16,7 +16,8 @@ def effects(model: Any, modules: Sequence[Any], inputs: "Mapping[str, Tensor]") 
 
     Args:
         model: a transformers CTC model; it is left as it is.
-        modules: of it, each run once for an utterance.
+        modules: of it, each run once for an utterance. A ``Conv1d`` takes ``(1, width, n_frames)``, others
+            ``(1, n_frames, width)``.
         inputs: one utterance's.
 
     Returns:
@@ -33,4 +34,28 @@ def effects(model: Any, modules: Sequence[Any], inputs: "Mapping[str, Tensor]") 
     with attached(module.register_forward_pre_hook(gate) for module in modules), torch.enable_grad():
         logits = model(**inputs).logits[0].float()
         loss = torch.nn.functional.cross_entropy(logits, logits.detach().argmax(-1), reduction="sum")
-    return [effect[0] for effect in torch.autograd.grad(loss, [gates[module] for module in modules])]
+    found = torch.autograd.grad(loss, [gates[module] for module in modules])
+    pairs = zip(modules, found, strict=True)
+    return [effect[0].T if isinstance(module, torch.nn.Conv1d) else effect[0] for module, effect in pairs]
+
+
+def by_gates(
+    model: Any, modules: Sequence[Any], speech: "Sequence[Mapping[str, Tensor]]", per_frame: bool
+) -> "list[Tensor]":
+    """Return the sum over speech of the absolute derivative of the loss by a gate on each feature that enters modules.
+
+    Args:
+        model: a transformers CTC model.
+        modules: as in ``effects``.
+        speech: named inputs for each utterance alone.
+        per_frame: a gate for each frame (Taylor), or one for an utterance (gradient).
+
+    Returns:
+        ``(width,)`` in float32 for each module.
+    """
+    totals: list[Tensor] = []
+    for inputs in speech:
+        by_frame = [effect.float() for effect in effects(model, modules, inputs)]
+        found = [d.abs().sum(0) if per_frame else d.sum(0).abs() for d in by_frame]
+        totals = [total + more for total, more in zip(totals, found, strict=True)] if totals else found
+    return totals

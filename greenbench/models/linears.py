@@ -1,4 +1,4 @@
-"""Linear layers that get other weights, of another shape too, in the precision and on the device that they have."""
+"""Layers that get other weights, of another shape too, in the precision and on the device that they have."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -12,20 +12,26 @@ def replace(linear: Any, weight: Any, bias: Any = None) -> None:
         weight: ``(out_features, in_features)``.
         bias: ``(out_features,)``; None keeps the layer's own.
     """
-    from torch.nn import Parameter
-
-    given = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
-    for name, tensor in given.items():
-        old = getattr(linear, name)
-        setattr(linear, name, Parameter(tensor.detach().to(old).contiguous(), requires_grad=old.requires_grad))
+    put(linear, "weight", weight)
+    if bias is not None:
+        put(linear, "bias", bias)
     linear.out_features, linear.in_features = weight.shape
 
 
+def put(module: Any, name: str, tensor: Any) -> None:
+    """Give a module another parameter, in the precision and on the device of the one that it has."""
+    from torch.nn import Parameter
+
+    old = getattr(module, name)
+    setattr(module, name, Parameter(tensor.detach().to(old).contiguous(), requires_grad=old.requires_grad))
+
+
 def in_floats(layers: Iterable[Any]) -> bool:
-    """Say whether all of these are plain Linear layers with weights in floats, which alone can be reshaped."""
+    """Say whether all of these are plain Linear layers or convolutions in floats, which alone can be reshaped."""
     import torch
 
-    return all(isinstance(layer, torch.nn.Linear) and type(layer.weight.data) is torch.Tensor for layer in layers)
+    plain = torch.nn.Linear | torch.nn.Conv1d
+    return all(isinstance(layer, plain) and type(layer.weight.data) is torch.Tensor for layer in layers)
 
 
 def drawn(like: Any, *shape: int) -> Any:

@@ -17,25 +17,30 @@ torch = pytest.importorskip("torch")
 def closed_form(z: Any, y: Any, weight: Any, bias: Any, damping: float) -> Any:
     """Return the W of the least |Y - ZW|^2 + damping x mean(diag Z'Z) x |W - W0|^2, ``(n_in + 1, n_out)``, by numpy.
 
-    The second term is a row more for each weight, so that both are one problem without it.
+    The second term is a row more for each weight, so that both are one problem without it. Without a bias there is no
+    row for it.
     """
-    ones = np.hstack([z, np.ones((len(z), 1))])
+    ones = z if bias is None else np.hstack([z, np.ones((len(z), 1))])
     size = np.sqrt(damping * np.mean(np.square(ones).sum(0)))
     left = np.vstack([ones, size * np.eye(ones.shape[1])])
-    right = np.vstack([y, size * np.vstack([weight.T, bias])])
+    right = np.vstack([y, size * (weight.T if bias is None else np.vstack([weight.T, bias]))])
     return np.linalg.lstsq(left, right, rcond=None)[0]
 
 
 @pytest.mark.parametrize("damping", [0.0, 0.01, 1.0])
 def test_the_ridge_reaches_the_least_of_its_objective(damping: float) -> None:
-    """In however many parts the frames come."""
+    """In however many parts the frames come, with a bias and without."""
     draw = np.random.default_rng(0)
     z, y, weight, bias = (draw.standard_normal(shape) for shape in ((50, 6), (50, 3), (3, 6), (3,)))
     parts = [(torch.from_numpy(z[part]), torch.from_numpy(y[part])) for part in (slice(20), slice(20, None))]
     found = ridge(parts, torch.from_numpy(weight), torch.from_numpy(bias), damping)
     expected = closed_form(z, y, weight, bias, damping)
     assert np.allclose(found[0], expected[:-1].T)
+    assert found[1] is not None
     assert np.allclose(found[1], expected[-1])
+    found = ridge(parts, torch.from_numpy(weight), None, damping)
+    assert np.allclose(found[0], closed_form(z, y, weight, None, damping).T)
+    assert found[1] is None
 
 
 def test_what_fits_already_stays() -> None:
@@ -43,6 +48,7 @@ def test_what_fits_already_stays() -> None:
     draw = torch.Generator().manual_seed(0)
     z, weight, bias = (torch.randn(shape, generator=draw).double() for shape in ((9, 20), (3, 20), (3,)))
     found = ridge([(z, z @ weight.T + bias)], weight, bias)
+    assert found[1] is not None
     assert torch.allclose(found[0], weight, atol=1e-10)
     assert torch.allclose(found[1], bias, atol=1e-10)
 

@@ -183,6 +183,7 @@ BUILDS: dict[str, Any] = {
         {"use": "layer-drop", "keep": 2, "select": "last_k"},
         {"use": "heal-layers", "steps": 1, "n_calibration": 1},
     ],
+    "thin-conv": [{"use": "thin-conv", "keep": 0.5, "n_calibration": 1}],
     "prune-heads": [{"use": "prune-heads", "n_calibration": 2}],
     "low-rank": [{"use": "low-rank", "rank": 4, "include": []}],
     "openvino-int8": [{"use": "openvino-int8", "n_calibration": 2}],
@@ -208,6 +209,11 @@ REFUSED = {
     **{
         (family, name): f"{name}: models of the type .* so their heads must stay"
         for family, name in product(RELATIVE, ("product-twins", "prune-heads"))
+    },
+    **{
+        (family, "thin-conv"): "thin-conv: models of the type .* so their channels must stay"
+        for family in FAMILIES
+        if family.startswith(("sew", "w2v-bert", "parakeet"))
     },
     **{(family, "reduce-frames"): "reduce-frames: models of the type" for family in {*RELATIVE, "sew"}},
 }

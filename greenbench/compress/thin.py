@@ -1,0 +1,103 @@
+"""The method that thins the convolutional front end."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from greenbench.compress import calibration, refit
+from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
+from greenbench.compress.saliency import by_gates
+from greenbench.errors import InputError
+from greenbench.models import linears
+from greenbench.models.convolutions import check_type, consumers, convolutions, keep
+from greenbench.plugins import BARE, CalibrationData, Context, Outline
+
+
+@dataclass(frozen=True)
+class ThinConv:
+    """Take channels out of the convolutions of the front end, those with the lowest scores first.
+
+    Work and weights of a convolution fall with the product of the channels that go in and come out; the feature
+    projection loses inputs with the last one. A channel's score is by a gate on its output h, where L is the
+    cross-entropy to the model's own best tokens: the sum over frames of |h dL/dh| (Molchanov et al., arXiv 1611.06440,
+    2017, equation 7, each frame by itself). Where the front end has layer norms, and in that of the feature projection,
+    means and deviations are then over the channels that stay. No transcripts are needed. transformers' configuration
+    has the channels, so that other programs load a saved model too.
+
+    Attributes:
+        keep: share of the channels of each convolution that stay.
+        skip: the first convolutions, so many, keep all of their channels.
+        multiple_of: channels are rounded to multiples of this, which kernels like; a convolution keeps at least one.
+        refit: fit what takes in the channels of each thinned convolution to what it gave before, by ridge regression,
+            convolution after convolution, as ``prune-ffn`` does; kept only if the mean KL divergence over frames to the
+            model before is then smaller, on the same speech.
+        calibration: the data set for scores and refit, in the form of a suite's; by default the bundled unlabelled
+            speech, synthetic English. Never the speech that is evaluated on.
+        n_calibration: utterances of it to take, spread over the whole.
+    """
+
+    keep: Annotated[float, Field(gt=0, lt=1)]
+    skip: Annotated[int, Field(ge=0)] = 1
+    multiple_of: Annotated[int, Field(ge=1)] = 8
+    refit: bool = True
+    calibration: CalibrationSpeech = field(default_factory=lambda: dict(BUNDLED))
+    n_calibration: Annotated[int, Field(ge=1)] = 64
+
+    def unsupported(self, device: str) -> str | None:  # noqa: ARG002
+        """Run anywhere."""
+        return None
+
+    def follow(self, before: Outline) -> Outline:
+        """Refuse another front end, and what has no gradients."""
+        check_type("thin-conv", before.model_type)
+        if before.integers or before.compiled:
+            raise InputError(f"thin-conv cannot follow {before.integers or 'compile'}: put it before")
+        return before
+
+    def to_fetch(self) -> str | None:
+        """Say what of the calibration speech would be downloaded."""
+        return calibration.to_fetch(self.calibration)
+
+    def calibrated_on(self) -> CalibrationData:
+        """Return the name of the calibration speech and the digest of what is taken from it."""
+        return calibration.described(self.calibration, self.n_calibration)
+
+    def __call__(self, model: Any, context: Context = BARE) -> Any:
+        """Thin the convolutions in place, and the configuration with them.
+
+        Raises:
+            InputError: the model has no such front end, or not whole and in floats any more, or none of its
+                convolutions is left to thin; or there is no speech.
+        """
+        self.follow(Outline(model.config.model_type))
+        layers = convolutions(model)
+        if self.skip >= len(layers):
+            raise InputError(f"thin-conv: skip: {self.skip} leaves none of {len(layers)} convolutions to thin")
+        if not linears.in_floats([*(layer.conv for layer in layers), model.base_model.feature_projection.projection]):
+            raise InputError(
+                "thin-conv needs whole weights in floats: put it before what makes integers or factors of them"
+            )
+        speech = calibration.speech_for(model, context, self.calibration, self.n_calibration)
+        kept = self._kept(model, speech)
+        whole = deepcopy(model) if self.refit else None
+        for number, channels in kept.items():
+            keep(model, number, channels)
+        if whole is not None:
+            refit.kept_if_nearer(partial(refit.front_end, model, whole, kept, speech), model, whole, speech)
+        return model
+
+    def _kept(self, model: Any, speech: Sequence[Mapping[str, Any]]) -> dict[int, list[int]]:
+        """Return the channels that stay, in order, of each convolution that is thinned."""
+        scores = by_gates(model, consumers(model)[self.skip :], speech, per_frame=True)
+        return {
+            number: sorted(score.argsort(descending=True, stable=True)[: self._width(len(score))].tolist())
+            for number, score in enumerate(scores, start=self.skip)
+        }
+
+    def _width(self, n: int) -> int:
+        """Return how many of a convolution's channels stay."""
+        return min(n, max(1, round(self.keep * n / self.multiple_of)) * self.multiple_of)
