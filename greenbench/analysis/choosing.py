@@ -9,6 +9,7 @@ from greenbench.analysis.error_rates import CellKey, cell_of
 from greenbench.analysis.gains import ENERGY, CellGains, Gain, weakest
 from greenbench.analysis.summary import Setting, rankable
 from greenbench.results.flags import barring
+from greenbench.results.record import CELL
 
 NEAR = 0.03
 """The difference in WER, a fraction of the words, within which a lossier build is still named."""
@@ -159,7 +160,8 @@ def _mains(settings: Iterable[Setting]) -> list[Setting]:
 def _choice(
     setting: Setting, known: Mapping[CellKey, CellGains], outside: Collection[CellKey], far: Collection[CellKey]
 ) -> Choice:
-    labels = {cell_of(line): str(line["label"]) for line in setting.lines.to_dict("records")}
+    names = map(str, setting.lines["label"])
+    labels = dict(zip(map(cell_of, setting.lines[list(CELL)].to_dict("records")), names, strict=True))
     builds = tuple(
         ComparedBuild(label, known[cell], cell not in outside, cell not in far)
         for cell, label in labels.items()
@@ -213,7 +215,8 @@ def _near(builds: Iterable[ComparedBuild], picks: Sequence[Pick]) -> ComparedBui
 
 
 def _noise(setting: Setting) -> Noise | None:
-    noisy = [line for line in setting.lines.to_dict("records") if "spread" in line["flags"]]
+    lines = setting.lines[["label", "flags", "rtfx_values", f"{ENERGY}_values"]].to_dict("records")
+    noisy = [line for line in lines if "spread" in line["flags"]]
     found = [_differ(line, metric, len(noisy)) for line in noisy for metric in ("rtfx", ENERGY)]
     return max((one for one in found if one is not None), key=lambda noise: noise.share, default=None)
 

@@ -70,10 +70,16 @@ def summary(rows: pd.DataFrame, outside: Mapping[CellKey, str] | None = None, by
     Returns:
         What ``frame`` does, in the order of the rows.
     """
-    columns = [column.astype(object).where(column.notna(), None).tolist() for _, column in rows.items()]
+    columns = [_plain(column) for _, column in rows.items()]
     names = list(map(str, rows))
     plain = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
     return frame(cells.summaries(plain), outside, by_parent)
+
+
+def _plain(column: "pd.Series[Any]") -> list[Any]:
+    """Return a column's values as Python's own, None where there is none."""
+    values = zip(column.astype(object).tolist(), column.notna().tolist(), strict=True)
+    return [value if is_known else None for value, is_known in values]
 
 
 def frame(
@@ -111,13 +117,14 @@ def frame(
         **_objects(found, [name for name in cells.SHARED if name not in CELL]),
         "reference_note": notes,
     }
-    lines: pd.DataFrame = pd.DataFrame({name: _series(column) for name, column in columns.items()})
+    index = pd.RangeIndex(len(found))  # one for all columns, which pandas need not compare then
+    lines: pd.DataFrame = pd.DataFrame({name: _series(column, index) for name, column in columns.items()}, index)
     return lines
 
 
-def _series(column: Any) -> "pd.Series[Any]":
+def _series(column: Any, index: pd.RangeIndex) -> "pd.Series[Any]":
     """Keep text, flags and provenance as the objects they are; pandas would make floats of integers next to None."""
-    typed: pd.Series[Any] = pd.Series(column, dtype=None if isinstance(column, np.ndarray) else object)
+    typed: pd.Series[Any] = pd.Series(column, index, dtype=None if isinstance(column, np.ndarray) else object)
     return typed
 
 

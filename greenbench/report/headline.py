@@ -250,9 +250,10 @@ def _noise(noise: Noise, choice: Choice) -> str:
 
 def _flagged(choice: Choice) -> list[str]:
     """Name the cells that other flags than that of noise keep out."""
+    lines = choice.setting.lines
     left = {
-        str(line["label"]): [flag for flag in barring(line["flags"]) if flag != "spread"]
-        for line in choice.setting.lines.to_dict("records")
+        str(label): [flag for flag in barring(flags) if flag != "spread"]
+        for label, flags in zip(lines["label"], lines["flags"], strict=True)
     }
     named = [f"{label} ({', '.join(flags)})" for label, flags in left.items() if flags]
     more = f" and {len(named) - N_NAMED} more" if len(named) > N_NAMED else ""

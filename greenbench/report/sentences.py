@@ -53,7 +53,7 @@ def tally(lines: pd.DataFrame) -> str:
 
 def _rates(lines: pd.DataFrame) -> str:
     """Name the error rates by which lines are judged."""
-    return " or ".join(dict.fromkeys(METRICS[primary(line)].label for line in lines.to_dict("records")))
+    return " or ".join(dict.fromkeys(METRICS[primary(line)].label for line in lines[["primary"]].to_dict("records")))
 
 
 def repeats(line: Mapping[Any, Any]) -> str:

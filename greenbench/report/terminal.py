@@ -1,6 +1,6 @@
 """The summary that a terminal shows: a line a cell, medians over the repeats, in units people read."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -51,7 +51,10 @@ def table(rows: pd.DataFrame) -> list[TableRow]:
     Args:
         rows: as ``frames.load`` gives them.
     """
-    lines = list(_lines(rows))
+    return _table(list(_lines(rows)))
+
+
+def _table(lines: Sequence[Mapping[str, Any]]) -> list[TableRow]:
     rates = {primary(line) for line in lines}
     decodings = {line["decoding"] for line in lines if line["status"] == "ok" and line["decoding"]}
     return [
@@ -79,15 +82,16 @@ def shown(rows: pd.DataFrame, width: int) -> list[str]:
         rows: as ``frames.load`` gives them.
         width: characters in a line.
     """
-    lines = [{name: value or "" for name, value in line.items() if name != "notes"} for line in table(rows)]
-    row_notes = [line["flags"] or [line["reason"] or line["reference_note"] or ""] for line in _lines(rows)]
+    cells = list(_lines(rows))
+    lines = [{name: value or "" for name, value in line.items() if name != "notes"} for line in _table(cells)]
+    row_notes = [line["flags"] or [line["reason"] or line["reference_note"] or ""] for line in cells]
     same, lines = layout.folded(lines, ("decoding", "dataset", "scenario"))
     method, lines = layout.unmarked(lines, [JOULES])
     names = [" ".join(_named(line)) for line in lines]
     facts = [*same, *([f"energy {method}"] if method else [])]
-    worst = [f"{name}: {said}" for name, line in zip(names, _lines(rows), strict=True) if (said := _worst_slice(line))]
+    worst = [f"{name}: {said}" for name, line in zip(names, cells, strict=True) if (said := _worst_slice(line))]
     notes = [line for note in [*_notes(names, row_notes), *worst] for line in layout.paragraph(note, width)]
-    heading = layout.paragraph("; ".join([title(rows), *facts]), width)
+    heading = layout.paragraph("; ".join([_title(cells), *facts]), width)
     return [*heading, *layout.table(lines, width), *(["", *notes] if notes else [])]
 
 
@@ -110,7 +114,11 @@ def title(rows: pd.DataFrame) -> str:
     Args:
         rows: as ``frames.load`` gives them.
     """
-    counts = {repeats(line) for line in _lines(rows) if line["status"] == "ok"}
+    return _title(_lines(rows))
+
+
+def _title(lines: Iterable[Mapping[str, Any]]) -> str:
+    counts = {repeats(line) for line in lines if line["status"] == "ok"}
     if not counts:
         return "nothing was measured"
     return f"medians over {counts.pop() if len(counts) == 1 else 'repeats'}"

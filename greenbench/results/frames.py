@@ -61,8 +61,9 @@ def frame(rows: Sequence[Row]) -> "pd.DataFrame":
 
     values = {name: [row.get(name) for row in rows] for name in columns()}
     values |= {name: list(map(_time, values[name])) for name in TIMES}
-    typed = {name: pd.Series(of_all, dtype=DTYPES.get(name, "object")) for name, of_all in values.items()}
-    found: pd.DataFrame = pd.DataFrame(typed)
+    index = pd.RangeIndex(len(rows))  # one for all columns, which pandas need not compare then
+    typed = {name: pd.Series(of_all, index, DTYPES.get(name, "object")) for name, of_all in values.items()}
+    found: pd.DataFrame = pd.DataFrame(typed, index)
     return found
 
 

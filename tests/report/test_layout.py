@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenbench.analysis.summary import summary
 from greenbench.report import layout, terminal
 
 Rows = Callable[..., pd.DataFrame]
@@ -76,3 +77,11 @@ def test_a_run_fits_the_terminal_with_its_notes_below(width: int, rows: Rows, es
     assert " ".join(text.split()).count("a sentence of what went wrong") == 20
     assert {"0.0611", "700", "205.5", "19.32", "error"} <= set(text.split())
     assert "single-stream" in text
+
+
+def test_a_run_is_summarised_once_for_all_that_is_shown(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table, what stands over it and the notes below it are of one summary, which takes long to make."""
+    made = []
+    monkeypatch.setattr(terminal, "summary", lambda frame: made.append(summary(frame)) or made[-1])
+    terminal.shown(rows({"variant": "a"}, {"variant": "b"}), 80)
+    assert len(made) == 1
