@@ -29,10 +29,14 @@ from greenbench.variants.wav2vec2 import Wav2Vec2
 @pytest.fixture
 def data(tiny_model: Path, manifest: Path) -> dict[str, Any]:
     """A recipe that takes a moment: one of two layers, trained for four steps on tones."""
+    return moment(tiny_model, manifest)
+
+
+def moment(teacher: Path, speech_file: Path) -> dict[str, Any]:
     return {
         "name": "student",
-        "teacher": {"use": "wav2vec2", "model": str(tiny_model), "name": "tiny"},
-        "train": [{"use": "manifest", "path": str(manifest)}],
+        "teacher": {"use": "wav2vec2", "model": str(teacher), "name": "tiny"},
+        "train": [{"use": "manifest", "path": str(speech_file)}],
         "validation_share": 0.25,
         "steps": [
             {"use": "layer-drop", "keep": 1},
@@ -40,6 +44,14 @@ def data(tiny_model: Path, manifest: Path) -> dict[str, Any]:
         ],
         "estimate_energy": True,
     }
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_model: Path, manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The student of that recipe, trained without a break; not to be changed."""
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    folder = tmp_path_factory.mktemp("whole")
+    return make_student(recipe.load(write(folder, moment(tiny_model, manifest))), folder / "student")
 
 
 def write(folder: Path, data: dict[str, Any]) -> Path:
@@ -50,20 +62,18 @@ def write(folder: Path, data: dict[str, Any]) -> Path:
 
 
 @pytest.mark.slow
-def test_a_student_is_a_folder_that_runs(tmp_path: Path, data: dict[str, Any]) -> None:
+def test_a_student_is_a_folder_that_runs(whole: Path) -> None:
     """It loads as any model, has one layer, and says where it comes from and what it took."""
-    pytest.importorskip("accelerate", reason="accelerate is not installed")
-    out = make_student(recipe.load(write(tmp_path, data)), tmp_path / "student")
-    lineage = json.loads((out / "greenbench.json").read_text())
+    lineage = json.loads((whole / "greenbench.json").read_text())
     assert (lineage["parent"], [s["use"] for s in lineage["steps"]]) == ("tiny", ["layer-drop", "distill"])
     assert lineage["steps"][0]["settings"].items() >= {"keep": 1, "select": "every_k"}.items()
     assert lineage["data"]["n_utterances"] == 6
-    assert str(tmp_path) not in (out / "greenbench.json").read_text(), "no path of this machine"
+    assert str(whole.parent) not in (whole / "greenbench.json").read_text(), "no path of this machine"
     assert lineage["training_s"] > 0
     joules = lineage["training_energy_j"]  # four steps of this model may be too short to know any
     assert joules is None or joules > 0
     assert (joules is None) == (lineage["training_energy_method"] is None)
-    student = build_variant(VariantEntry(use="wav2vec2", model=str(out)))
+    student = build_variant(VariantEntry(use="wav2vec2", model=str(whole)))
     assert student.load("cpu").model.config.num_hidden_layers == 1
     assert (student.parent, student.steps) == ("tiny", ("layer-drop", "distill"))
     assert student.info.training_energy_j == lineage["training_energy_j"]
@@ -105,10 +115,9 @@ def test_a_mistake_is_one_line(tmp_path: Path, data: dict[str, Any], change: dic
 
 
 @pytest.mark.slow
-def test_a_training_that_broke_off_goes_on_bit_for_bit(tmp_path: Path, data: dict[str, Any]) -> None:
+def test_a_training_that_broke_off_goes_on_bit_for_bit(tmp_path: Path, data: dict[str, Any], whole: Path) -> None:
     """Broken off after its first checkpoint and started again, it ends with the same weights as without a break."""
-    pytest.importorskip("accelerate", reason="accelerate is not installed")
-    whole = make_student(recipe.load(write(tmp_path, data)), tmp_path / "whole")
+    write(tmp_path, data)
 
     def break_off(event: Event) -> None:
         if isinstance(event, TrainingLogged) and event.row["step"] == 3:
@@ -201,16 +210,14 @@ def test_a_training_without_validation_speech_keeps_checkpoints_and_goes_on(
 
 @pytest.mark.slow
 def test_the_last_checkpoint_survives_a_kill_during_the_next(
-    tmp_path: Path, data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, data: dict[str, Any], whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Broken off in the middle of writing one, the training goes on from the one before and ends with equal weights."""
-    pytest.importorskip("accelerate", reason="accelerate is not installed")
     import accelerate
 
     from greenbench.compress.distill import progress
 
     write(tmp_path, data)
-    whole = make_student(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "whole")
     save, calls = accelerate.Accelerator.save_state, []
 
     def cut(self: Any, output_dir: str, **how: Any) -> None:
@@ -349,19 +356,17 @@ def test_single_values_are_overridden(tmp_path: Path, data: dict[str, Any]) -> N
 
 @pytest.mark.slow
 def test_speech_beyond_what_memory_holds_is_decoded_when_it_is_heard(
-    tmp_path: Path, data: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, data: dict[str, Any], whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A corpus of any size can be trained on, and the student is the same as if all of it had been kept."""
-    pytest.importorskip("accelerate", reason="accelerate is not installed")
     loaded = recipe.load(write(tmp_path, data))
-    kept = make_student(loaded, tmp_path / "kept")
     monkeypatch.setattr(speech, "KEPT_S", 3.0)
     train, held_out, _ = speech.split(loaded.train, loaded.validation_share)
     assert [type(u).__name__ for u in train] == ["Utterance"] * 2 + ["OnDemand"] * 4
     assert {type(u).__name__ for u in held_out} == {"Utterance"}
     assert all(u.n_samples == len(u.audio) for u in train)
     assert (make_student(loaded, tmp_path / "on-demand") / "model.safetensors").read_bytes() == (
-        kept / "model.safetensors"
+        whole / "model.safetensors"
     ).read_bytes()
 
 

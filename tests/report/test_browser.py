@@ -303,8 +303,7 @@ return document.documentElement.scrollWidth > innerWidth ? [...cut, "the page"] 
 """
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 800])
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (800, "dark")])
 def test_nothing_is_cut_on_a_small_screen(visit: Visit, page: Path, width: int, scheme: str) -> None:
     """No table, block or chart is wider than its place; a table's columns come in turns, each of them in one."""
     small = drawn(visit(page.as_uri(), width, scheme))
