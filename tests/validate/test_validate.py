@@ -19,7 +19,7 @@ from greenbench.results.record import KEYS
 from greenbench.results.rescore import rescore
 from greenbench.statistics.bootstrap import bootstrap_rate
 from greenbench.suite import config
-from greenbench.text import normalizers
+from greenbench.text import characters, normalizers
 from greenbench.validate import Problem, problems
 from greenbench.validate.form import MOST
 
@@ -106,6 +106,18 @@ def test_a_fresh_run_is_clean(fresh: Path) -> None:
     assert len(rows) == 8
     assert all(row[name] is not None for row in rows for name in ("wer", "energy_j", "energy_net_j", "co2e_g"))
     assert len(list(store.read_rows(fresh / store.SCORES))) == 16
+
+
+def test_what_explains_a_wrong_count_is_looked_for_only_where_one_is(
+    fresh: Path, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes a look at every letter of the texts: a sound run is judged without, and a row by its wrong counts."""
+    looks: list[int] = []
+    monkeypatch.setattr(characters, "recount", lambda _texts: looks.append(1))
+    assert (found(fresh), looks) == ([], [])
+    tamper(copy, store.RECORDS, changed(n_ref_words=25, wer=24 / 25, wer_ci_low=0))
+    assert "n_ref_words is 25, by its formula 24 (counted again)" in [problem.what for problem in found(copy)]
+    assert 1 <= len(looks) <= 3
 
 
 @pytest.mark.parametrize(
