@@ -25,13 +25,13 @@ def tiny_en(whisper_folder: Path) -> Any:
 
 @pytest.mark.speech
 def test_texts_equal_the_librarys_own(tiny_en: Any, whisper_folder: Path, speech: Path) -> None:
-    """Four utterances of test-other, given at once, read as the library reads each when called directly."""
+    """Two utterances of test-other, given at once, read as the library reads each when called directly."""
     import soundfile
     from faster_whisper import WhisperModel
 
-    files = sorted((speech / "LibriSpeech" / "test-other").rglob("*.flac"))[:12:3]
+    files = sorted((speech / "LibriSpeech" / "test-other").rglob("*.flac"))[:12:6]
     waveforms = [soundfile.read(file, dtype="float32")[0] for file in files]
-    assert len(waveforms) == 4
+    assert len(waveforms) == 2
     library = WhisperModel(str(whisper_folder), device="cpu", compute_type="int8")
     expected = []
     for waveform in waveforms:
