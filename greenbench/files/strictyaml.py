@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from greenbench.files.limits import Limits, limits
+from greenbench.files.limits import limits
 
 _TAG = "tag:yaml.org,2002:"
 _TAGS = {None, "!", *(_TAG + name for name in ("str", "int", "float", "bool", "null", "map", "seq", "merge"))}
@@ -16,7 +16,47 @@ MOST = 2**63
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, where YAML would silently keep the last, and keys that are no text."""
+    """SafeLoader that refuses a key given twice, where YAML would silently keep the last, and keys that are no text.
+
+    Depth and values are counted as the events pass, aliases as often as they repeat what they name: before a value is
+    built of any of them.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._most = limits()
+        self._n_values: dict[str, int] = {}  # by anchor, once what it names is whole
+        self._begun: list[tuple[str | None, int]] = []
+        self._total = 0
+
+    def get_event(self) -> yaml.Event:
+        event: yaml.Event = super().get_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            self._repeat(event)
+        elif isinstance(event, yaml.NodeEvent):
+            self._begin(event)
+        if self._begun and isinstance(event, (yaml.ScalarEvent, yaml.CollectionEndEvent)):
+            anchor, before = self._begun.pop()
+            if anchor is not None:
+                self._n_values[anchor] = self._total - before
+        if len(self._begun) > self._most.max_depth:
+            raise _error(f"nested deeper than {self._most.max_depth}", event.start_mark)
+        if self._total > self._most.max_nodes:
+            what = f"more than {self._most.max_nodes} values, what aliases repeat included"
+            raise _error(what, event.start_mark)
+        return event
+
+    def _repeat(self, event: yaml.AliasEvent) -> None:
+        if any(anchor == event.anchor for anchor, _ in self._begun):
+            raise _error(f"*{event.anchor} is within &{event.anchor} itself", event.start_mark)
+        self._total += self._n_values.get(str(event.anchor), 1)
+
+    def _begin(self, event: yaml.NodeEvent) -> None:
+        tag = getattr(event, "tag", None)
+        if tag not in _TAGS:
+            raise _error(f"the tag {str(tag).removeprefix(_TAG)} is not for such a file", event.start_mark)
+        self._begun.append((event.anchor, self._total))
+        self._total += 1
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
@@ -68,7 +108,6 @@ def parse(text: str) -> Any:
     Raises:
         yaml.YAMLError: it is not YAML, holds anything else, or is larger than ``Limits`` allow.
     """
-    _measure(text, limits())
     return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
 
 
@@ -98,33 +137,3 @@ def problem(error: yaml.YAMLError) -> tuple[int | None, str]:
     mark = getattr(error, "problem_mark", None)
     what = str(getattr(error, "problem", None) or getattr(error, "reason", None) or error)
     return (mark.line + 1 if mark else None), " ".join(what.split())
-
-
-def _measure(text: str, most: Limits) -> None:
-    """Count depth and values from the events, aliases as often as they repeat what they name; nothing is built.
-
-    Raises:
-        yaml.YAMLError: the YAML is beyond the limits, repeats itself within itself, or holds a tag of another kind.
-    """
-    n_values: dict[str, int] = {}  # by anchor, once what it names is whole
-    begun: list[tuple[str | None, int]] = []
-    total = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            if any(anchor == event.anchor for anchor, _ in begun):
-                raise _error(f"*{event.anchor} is within &{event.anchor} itself", event.start_mark)
-            total += n_values.get(str(event.anchor), 1)
-        elif isinstance(event, yaml.NodeEvent):
-            tag = getattr(event, "tag", None)
-            if tag not in _TAGS:
-                raise _error(f"the tag {str(tag).removeprefix(_TAG)} is not for such a file", event.start_mark)
-            begun.append((event.anchor, total))
-            total += 1
-        if begun and isinstance(event, (yaml.ScalarEvent, yaml.CollectionEndEvent)):
-            anchor, before = begun.pop()
-            if anchor is not None:
-                n_values[anchor] = total - before
-        if len(begun) > most.max_depth:
-            raise _error(f"nested deeper than {most.max_depth}", event.start_mark)
-        if total > most.max_nodes:
-            raise _error(f"more than {most.max_nodes} values, what aliases repeat included", event.start_mark)
