@@ -104,15 +104,20 @@ def start() -> Iterator[Callable[..., "subprocess.Popen[Any]"]]:
 
 @pytest.fixture(scope="session")
 def greenbench() -> Callable[..., "subprocess.CompletedProcess[str]"]:
-    """Run a command in this process, from a folder: what it returns and prints, without the seconds of a start."""
+    """Run a command in this process: what it returns and prints, without the seconds of a start.
+
+    ``cwd`` is the folder that it is run from, ``encoding`` that of the terminal.
+    """
     return run_command
 
 
-def run_command(*arguments: object, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+def run_command(
+    *arguments: object, cwd: Path | None = None, encoding: str = "utf-8"
+) -> "subprocess.CompletedProcess[str]":
     """Call the command line's ``main``, and leave handlers, warnings and streams as they were."""
     from greenbench.cli import main
 
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for _ in range(2))
     on_sigterm, code = signal.getsignal(signal.SIGTERM), 0
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(), redirect_stdout(out), redirect_stderr(err):
         warnings.simplefilter("default")
@@ -129,7 +134,7 @@ def run_command(*arguments: object, cwd: Path | None = None) -> "subprocess.Comp
             code = end.code
         finally:
             signal.signal(signal.SIGTERM, on_sigterm)
-    printed = (stream.buffer.getvalue().decode() for stream in (out, err))
+    printed = (stream.buffer.getvalue().decode(encoding) for stream in (out, err))
     return subprocess.CompletedProcess(["greenbench", *arguments], code or 0, *printed)
 
 
