@@ -2,23 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from greenbench.compress import calibration, refit
-from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
+from greenbench.compress import refit
+from greenbench.compress.calibration import SpeechSettings
 from greenbench.compress.saliency import by_gates
 from greenbench.errors import InputError
 from greenbench.models import linears
 from greenbench.models.convolutions import check_type, consumers, convolutions, keep
-from greenbench.plugins import BARE, CalibrationData, Context, Outline
+from greenbench.plugins import BARE, Context, Outline
 
 
 @dataclass(frozen=True)
-class ThinConv:
+class ThinConv(SpeechSettings):
     """Take channels out of the convolutions of the front end, those with the lowest scores first.
 
     Work and weights of a convolution fall with the product of the channels that go in and come out; the feature
@@ -37,15 +37,13 @@ class ThinConv:
             model before is then smaller, on the same speech.
         calibration: the data set for scores and refit, in the form of a suite's; by default the bundled unlabelled
             speech, synthetic English. Never the speech that is evaluated on.
-        n_calibration: utterances of it to take, spread over the whole.
+        n_calibration: number of its utterances to use, spread over the whole data set.
     """
 
     keep: Annotated[float, Field(gt=0, lt=1)]
     skip: Annotated[int, Field(ge=0)] = 1
     multiple_of: Annotated[int, Field(ge=1)] = 8
     refit: bool = True
-    calibration: CalibrationSpeech = field(default_factory=lambda: dict(BUNDLED))
-    n_calibration: Annotated[int, Field(ge=1)] = 64
 
     def unsupported(self, device: str) -> str | None:  # noqa: ARG002
         """Run anywhere."""
@@ -57,14 +55,6 @@ class ThinConv:
         if before.integers or before.compiled:
             raise InputError(f"thin-conv cannot follow {before.integers or 'compile'}: put it before")
         return before
-
-    def to_fetch(self) -> str | None:
-        """Say what of the calibration speech would be downloaded."""
-        return calibration.to_fetch(self.calibration)
-
-    def calibrated_on(self) -> CalibrationData:
-        """Return the name of the calibration speech and the digest of what is taken from it."""
-        return calibration.described(self.calibration, self.n_calibration)
 
     def __call__(self, model: Any, context: Context = BARE) -> Any:
         """Thin the convolutions in place, and the configuration with them.
@@ -81,7 +71,7 @@ class ThinConv:
             raise InputError(
                 "thin-conv needs whole weights in floats: put it before what makes integers or factors of them"
             )
-        speech = calibration.speech_for(model, context, self.calibration, self.n_calibration)
+        speech = self.speech(model, context)
         kept = self._kept(model, speech)
         whole = deepcopy(model) if self.refit else None
         for number, channels in kept.items():

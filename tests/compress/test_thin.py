@@ -355,4 +355,5 @@ def test_other_front_ends_integers_and_factors_are_refused(tiny_model: Path, con
     with pytest.raises(InputError, match="thin-conv needs whole weights in floats"):
         ThinConv(0.5)(LowRank(rank=4, include=[])(model), context)
     known = ThinConv(0.5).calibrated_on()
+    assert known is not None
     assert known.name == "quickstart/unlabelled"
