@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -14,7 +15,7 @@ from greenbench.compress.genetic import Blocks, Breeding
 from greenbench.compress.layers import set_weight
 from greenbench.compress.neurons import NEEDS_FLOATS, NeuronScore
 from greenbench.compress.probe import divergence, log_probabilities
-from greenbench.compress.refit import feed_forward_outputs
+from greenbench.compress.refit import feed_forward_outputs, kept_if_nearer
 from greenbench.errors import InputError
 from greenbench.models.feed_forward import feed_forwards, resize
 from greenbench.plugins import BARE, Context, Outline
@@ -100,7 +101,8 @@ class PruneFfn(SpeechSettings):
             ``taylor``, the sum over frames of |h dL/dh| (Molchanov et al., arXiv 1611.06440, 2017, equation 7, each
             frame by itself).
         refit: fit each layer's output matrix to what the layer gave before, by ridge regression, layer after layer:
-            W = W0 + (Z'Z + 0.01 mean(diag Z'Z) I)^-1 Z'(Y - Z W0) with Z the neurons that stay and a one.
+            W = W0 + (Z'Z + 0.01 mean(diag Z'Z) I)^-1 Z'(Y - Z W0) with Z the neurons that stay and a one; kept only if
+            the mean KL divergence over frames to the model before is then smaller, on the same speech.
         search: ``genetic`` chooses which of ``blocks`` of neurons go, as many in each layer, by how little the output
             changes: the mean KL divergence over frames (Ludwig and Claes, "Compressing Wav2vec2 for Embedded
             Applications", MLSP 2023, who take the error rate, 100 individuals and 70 generations); one individual of
@@ -175,7 +177,7 @@ class PruneFfn(SpeechSettings):
         if len(widths) == 1:
             model.config.intermediate_size = widths.pop()
         if whole is not None:
-            feed_forward_outputs(model, whole, speech)
+            kept_if_nearer(partial(feed_forward_outputs, model, whole, speech), model, whole, speech)
         return model
 
     @property

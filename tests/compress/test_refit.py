@@ -8,6 +8,7 @@ import pytest
 
 from greenbench.compress import PruneFfn
 from greenbench.compress.calibration import BUNDLED, speech_for
+from greenbench.compress.probe import probe
 from greenbench.compress.refit import feed_forward_outputs, ridge
 from greenbench.plugins import Context
 
@@ -78,7 +79,8 @@ def test_layer_after_layer_the_outputs_are_fitted_to_those_of_the_whole_model(sm
     is as it was."""
     whole, speech = deepcopy(small), speech_for(small, context, BUNDLED, 2)
     pruned = PruneFfn(keep=0.5)(deepcopy(small))
-    refitted = PruneFfn(keep=0.5, refit=True, n_calibration=2)(small, context)
+    refitted = deepcopy(pruned)
+    feed_forward_outputs(refitted, whole, speech)
     for layer in range(3):
         z = seen(refitted, layer, speech)[0]
         before, after = (m.wav2vec2.encoder.layers[layer].feed_forward.output_dense for m in (pruned, refitted))
@@ -89,3 +91,20 @@ def test_layer_after_layer_the_outputs_are_fitted_to_those_of_the_whole_model(sm
         assert not np.allclose(after.weight.detach(), weight, atol=1e-2)
     for name, parameter in refitted.named_parameters():
         assert "output_dense" in name or torch.equal(parameter, pruned.get_parameter(name)), name
+
+
+def test_a_refit_of_neurons_that_leads_away_is_undone(
+    small: Any, context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pruned model stays as it was, bit for bit; the refit itself is never further away than none."""
+    whole, speech = deepcopy(small), speech_for(small, context, BUNDLED, 2)
+    pruned = PruneFfn(keep=0.5)(deepcopy(small))
+    fitted = PruneFfn(keep=0.5, refit=True, n_calibration=2)(deepcopy(small), context)
+    assert probe(fitted, whole, speech) <= probe(pruned, whole, speech)
+
+    def worse(model: Any, *_: Any) -> None:
+        model.lm_head.weight.data.mul_(-1)
+
+    monkeypatch.setattr("greenbench.compress.prune.feed_forward_outputs", worse)
+    undone = PruneFfn(keep=0.5, refit=True, n_calibration=2)(small, context)
+    assert all(torch.equal(tensor, pruned.state_dict()[name]) for name, tensor in undone.state_dict().items())
