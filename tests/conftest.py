@@ -324,14 +324,30 @@ def whole_run(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def suite_data(manifest: Path) -> dict:
-    """A suite that runs in a moment: the null family on tones."""
+    """A suite that runs in a moment: the null family on tones, and no process that samples beside it."""
+    return tiny_suite(manifest)
+
+
+def tiny_suite(manifest: Path) -> dict:
+    """Return the suite of ``suite_data``."""
     return {
         "name": "tiny",
         "protocol": {"use": "quick", "repeats": 2, "window_s": 0.2, "idle_s": 0},
         "datasets": [{"use": "manifest", "path": str(manifest)}],
         "variants": ["null/rtfx-100"],
+        "trace_hz": 0,
         "control": False,
     }
+
+
+@pytest.fixture(scope="session")
+def tiny_run(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of ``suite_data``, measured once; a test that may change it takes a copy."""
+    from greenbench.harness.runner import Options, run
+
+    folder = tmp_path_factory.mktemp("tiny") / "run"
+    run(tiny_suite(manifest), Options(out=folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -75,7 +75,8 @@ def gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver_file: Path) -> N
 def row_of(suite_data: dict, out: Path) -> dict:
     """The one row of a run on the second of two GPUs."""
     protocol = {"use": "quick", "repeats": 1, "window_s": 1.5, "idle_s": 0, "warmup_batches": 1}
-    suite = {**suite_data, "protocol": protocol, "variants": [{"use": "gpu"}], "devices": ["cuda:1"]}
+    own = {"protocol": protocol, "variants": [{"use": "gpu"}], "devices": ["cuda:1"], "trace_hz": 10}
+    suite = {**suite_data, **own}
     (row,) = run(suite, Options(out=out)).to_dict("records")
     assert row["status"] == "ok", row["reason"]
     return row

@@ -41,6 +41,7 @@ def suite_file(suite_data: dict, tmp_path: Path) -> Path:
         "protocol": {"use": "quick", "repeats": 2, "window_s": 1, "idle_s": 1},
         "scenarios": ["offline", "single-stream"],
         "meters": {"hwmon": {"root": str(tmp_path / "hwmon")}},
+        "trace_hz": 10,
         "carbon": {"g_per_kwh": 56, "source": "RTE", "year": 2023},
     }
     path = tmp_path / "tiny.yaml"

@@ -39,6 +39,7 @@ def measured(greenbench, manifest: Path, tmp_path_factory: pytest.TempPathFactor
         "protocol": {"use": "quick", "repeats": 1, "window_s": 0.2, "idle_s": 0},
         "datasets": [{"use": "manifest", "path": str(manifest), "limit": 2}],
         "variants": ["null/rtfx-100"],
+        "trace_hz": 0,
         "control": False,
     }
     (folder / "tiny.yaml").write_text(yaml.safe_dump(data))

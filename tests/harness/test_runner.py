@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -113,7 +114,8 @@ def test_a_run_leaves_samples_and_the_edges_of_its_windows(suite_data: dict, tmp
     """Every window is on one clock with the samples, which reach over it; the poller used little CPU in it."""
     folder = tmp_path / "run"
     protocol = {**suite_data["protocol"], "idle_s": 1, "window_s": 1}
-    frame = run({**suite_data, "protocol": protocol, "estimate_energy": True}, Options(out=folder))
+    data = {**suite_data, "protocol": protocol, "estimate_energy": True, "trace_hz": 10}
+    frame = run(data, Options(out=folder))
     windows = list(store.read_rows(folder / store.WINDOWS))
     assert [(w["kind"], w["repeat"]) for w in windows] == [("idle", None), ("window", 0), ("window", 1)]
     for window, wall_s in zip(windows[1:], frame["wall_s"], strict=True):
@@ -129,7 +131,8 @@ def test_a_run_leaves_samples_and_the_edges_of_its_windows(suite_data: dict, tmp
 
 def test_without_a_pace_nothing_is_sampled(suite_data: dict, tmp_path: Path) -> None:
     """trace_hz: 0 leaves the trace out, and the edges of the windows are kept all the same."""
-    frame = run({**suite_data, "trace_hz": 0}, Options(out=tmp_path / "run"))
+    assert suite_data["trace_hz"] == 0
+    frame = run(suite_data, Options(out=tmp_path / "run"))
     assert (frame["status"] == "ok").all()
     assert frame["poller_cpu_s"].isna().all()
     assert not (tmp_path / "run" / store.POWER).exists()
@@ -268,18 +271,18 @@ def test_resume_runs_only_what_is_missing_or_failed(suite_data: dict, tmp_path: 
     assert list(frames.load(folder)["status"]) == ["ok", "ok", "error"]
 
 
-def test_resume_refuses_a_changed_suite(suite_data: dict, tmp_path: Path) -> None:
+def test_resume_refuses_a_changed_suite(suite_data: dict, tiny_run: Path, tmp_path: Path) -> None:
     """Mixing two configurations in one run is refused, naming what differs."""
-    run(suite_data, Options(out=tmp_path / "run"))
+    folder = shutil.copytree(tiny_run, tmp_path / "run")
     with pytest.raises(InputError, match=r"the suite has changed since that run \(batch_sizes\)"):
-        run({**suite_data, "batch_sizes": [2]}, Options(out=tmp_path / "run", resume=True))
+        run({**suite_data, "batch_sizes": [2]}, Options(out=folder, resume=True))
 
 
-def test_a_folder_with_a_run_is_not_written_over(suite_data: dict, tmp_path: Path) -> None:
+def test_a_folder_with_a_run_is_not_written_over(suite_data: dict, tiny_run: Path, tmp_path: Path) -> None:
     """--out on an existing run without --resume is refused."""
-    run(suite_data, Options(out=tmp_path / "run"))
+    folder = shutil.copytree(tiny_run, tmp_path / "run")
     with pytest.raises(InputError, match="a run is here already. Continue it with --resume"):
-        run(suite_data, Options(out=tmp_path / "run"))
+        run(suite_data, Options(out=folder))
 
 
 def test_resume_without_out_takes_the_latest_run(suite_data: dict, tmp_path: Path, monkeypatch) -> None:
@@ -353,7 +356,7 @@ def test_an_interrupt_leaves_a_valid_store(suite_data: dict, tmp_path: Path, sig
 
     path = tmp_path / "suite.yaml"
     slow = {"use": "null", "delay_s": 30.0, "name": "slow"}
-    path.write_text(yaml.safe_dump({**suite_data, "variants": ["null/rtfx-100", slow]}))
+    path.write_text(yaml.safe_dump({**suite_data, "variants": ["null/rtfx-100", slow], "trace_hz": 10}))
     command = [sys.executable, "-m", "greenbench", "run", str(path), "--out", str(tmp_path / "run")]
     process = start(command, stderr=subprocess.PIPE, text=True)
     next(line for line in process.stderr if "] slow" in line)
@@ -368,12 +371,12 @@ def test_an_interrupt_leaves_a_valid_store(suite_data: dict, tmp_path: Path, sig
     assert not any(child.is_running() for child in children)
 
 
-def test_expected_seconds_come_from_earlier_runs(suite_data: dict, tmp_path: Path) -> None:
+def test_expected_seconds_come_from_earlier_runs(suite_data: dict, tiny_run: Path, tmp_path: Path) -> None:
     """A cell that ran before the same way is expected to take as long; one that never did is unknown."""
     from greenbench.suite.config import load
     from greenbench.suite.plan import plan
 
-    run(suite_data, Options(out=tmp_path / "run"))
+    shutil.copytree(tiny_run, tmp_path / "run")
     loaded = load({**suite_data, "variants": ["null/rtfx-100", "null/instant"]})
     known, unknown = forecast.expected_s(tmp_path, loaded, plan(loaded))
     last = rows(tmp_path / "run")[-1]
@@ -409,6 +412,6 @@ def test_what_a_run_is_is_read_once(
     monkeypatch.setattr(runner, "run_cell", lambda *_: {"s_per_batch": 1e-6, "s_per_window": 1e-3})
     monkeypatch.setattr(kept_peaks, "measured", lambda run, *_: run)
     variants = [{"use": "null", "name": f"v{number}"} for number in range(n_variants)]
-    run({**suite_data, "variants": variants, "trace_hz": 0, "control": False}, Options(out=tmp_path / "run"))
+    run({**suite_data, "variants": variants}, Options(out=tmp_path / "run"))
     assert opened == [tmp_path / "run"]
     assert read(tmp_path / "run")["harness_overhead"]["s_per_batch"] == 1e-6
