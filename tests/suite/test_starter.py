@@ -15,6 +15,7 @@ import greenbench
 from greenbench.assets import QUICKSTART
 from greenbench.errors import InputError, MissingError
 from greenbench.suite import config, starter
+from greenbench.suite.plan import content_hash
 from greenbench.suite.schema import json_schema
 from greenbench.suite.starter import StarterRequest
 
@@ -176,15 +177,15 @@ def test_a_model_and_data_or_a_suite(arguments: dict, message: str) -> None:
 
 
 def test_a_run_without_a_file_can_be_repeated_from_its_folder(manifest: Path, tmp_path: Path) -> None:
-    """The folder holds the suite that was made, which measures the same again: the suite hash is equal."""
-    first, again = tmp_path / "first", tmp_path / "again"
-    rows = greenbench.run(model="null/instant", data=manifest, limit=2, out=first)
+    """The folder holds the suite that was made, which is the same: the run is resumed by it, and has all cells."""
+    folder = tmp_path / "run"
+    rows = greenbench.run(model="null/rtfx-100", data=manifest, limit=2, out=folder)
     assert set(rows["status"]) == {"ok"}
     assert set(rows["n_utterances"]) == {2}
-    repeated = greenbench.run(first / "suite.yaml", out=again)
-    hashes = {json.loads((folder / "run.json").read_text())["suite_hash"] for folder in (first, again)}
-    assert len(hashes) == 1
-    assert list(repeated["variant"]) == list(rows["variant"])
+    kept = config.load(folder / "suite.yaml")
+    assert content_hash(kept) == json.loads((folder / "run.json").read_text())["suite_hash"]
+    repeated = greenbench.run(folder / "suite.yaml", out=folder, resume=True)
+    assert list(repeated["timestamp_utc"]) == list(rows["timestamp_utc"]), "nothing was missing"
 
 
 def test_overrides_reach_the_suite_that_is_kept() -> None:
