@@ -69,11 +69,8 @@ def run(  # noqa: PLR0913 (the options of a command)
         return _as_shown(runner.run(loaded, options))
     from greenbench.cli.progress import ProgressDisplay
 
-    shown = ProgressDisplay()
-    try:
+    with ProgressDisplay() as shown:
         return _as_shown(runner.run(loaded, options, shown.observe))
-    finally:
-        shown.close()
 
 
 def _as_shown(rows: "pd.DataFrame") -> "pd.DataFrame":

@@ -4,8 +4,9 @@ import json
 import shlex
 import signal
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +14,10 @@ from greenbench.cli import completion
 from greenbench.cli.console import echo
 from greenbench.cli.output import Json, check_measured, print_headline, print_summary, print_table
 from greenbench.cli.power import ClockSkew
+
+if TYPE_CHECKING:
+    from greenbench.harness.opening import Options
+    from greenbench.suite.config import Suite
 
 SuiteFile = Annotated[Path | None, typer.Argument(help="Suite file (YAML).", show_default="the bundled quick start")]
 Model = Annotated[
@@ -89,9 +94,18 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
 
         print_plan(loaded, only, out, as_json)
         return
+    from greenbench.harness.opening import Options
+    from greenbench.power.log import Source
+
+    command = shlex.join(["greenbench", *sys.argv[1:]])
+    log = Source(power_log, clock_skew) if power_log else None
+    _measure(loaded, Options(out, resume, only, command, log, made=made), as_json)
+
+
+def _measure(suite: "Suite", options: "Options", as_json: bool) -> None:
+    """Run a suite and show what it came to."""
     from greenbench.cli.progress import ProgressDisplay
     from greenbench.harness import runner
-    from greenbench.power.log import Source
     from greenbench.report.content import Content, load
     from greenbench.report.pages import write
 
@@ -102,19 +116,13 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
         write(read[-1], path)
 
     signal.signal(signal.SIGTERM, _interrupt)
-    command = shlex.join(["greenbench", *sys.argv[1:]])
-    log = Source(power_log, clock_skew) if power_log else None
-    progress = ProgressDisplay()
-    try:
-        frame = runner.run(loaded, runner.Options(out, resume, only, command, log, page, made), progress.observe)
-    except KeyboardInterrupt:
-        kept = (
-            f"what was measured is in {progress.folder}. Continue with --resume." if progress.folder else "nothing ran"
-        )
-        echo(f"\ninterrupted; {kept}", err=True)
-        raise typer.Exit(130) from None
-    finally:
-        progress.close()
+    with ProgressDisplay() as progress:
+        try:
+            frame = runner.run(suite, replace(options, page=page), progress.observe)
+        except KeyboardInterrupt:
+            where = f"what was measured is in {progress.folder}. Continue with --resume."
+            echo(f"\ninterrupted; {where if progress.folder else 'nothing ran'}", err=True)
+            raise typer.Exit(130) from None
     if not as_json:
         print_headline(read[-1])
     print_summary(frame, as_json)
@@ -170,8 +178,6 @@ def list_(
 
 def doctor(as_json: Json = False) -> None:
     """Show what this machine can measure and what would disturb it; exit code 1 if it cannot meet `official`."""
-    from dataclasses import asdict
-
     from greenbench.doctor.checks import findings, verdict
 
     found = findings()

@@ -46,7 +46,11 @@ class ProgressDisplay:
         if self._console.is_terminal:
             self._bar.start()
 
-    def close(self) -> None:
+    def __enter__(self) -> "ProgressDisplay":
+        """Show what happens until the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """Take the bar away."""
         if self._console.is_terminal:  # rich would print an empty line elsewhere
             self._bar.stop()

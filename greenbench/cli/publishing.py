@@ -205,11 +205,8 @@ def verify(  # noqa: PLR0913, PLR0917 (options of a command)
     from greenbench.sharing import verify
     from greenbench.validate import verification
 
-    progress = ProgressDisplay()
-    try:
+    with ProgressDisplay() as progress:
         found = verify.verify(entry, verify.Request(by, only, limit, files, run), progress.observe)
-    finally:
-        progress.close()
     record = out or entry.parent / "verified" / f"{entry.stem}.json"
     write_file(record, verification.as_json(found))
     if as_json:

@@ -24,7 +24,9 @@ class Onnx:
 
     def unsupported(self, device: str) -> str | None:
         """Say what is not installed, or that only the CPU is supported."""
-        return _unsupported(device)
+        if reason := extras.missing(["onnx"]):
+            return reason
+        return None if device == "cpu" else Inapplicable(f"the ONNX builds run on the CPU only, not on {device}")
 
     def follow(self, before: Outline) -> Outline:
         """Refuse what cannot be exported."""
@@ -40,11 +42,14 @@ class Onnx:
 
     def open(self, folder: Path) -> Callable[[Mapping[str, Any]], Any]:
         """Return a session."""
-        return _open(folder)
+        import torch
+
+        session = open_session(folder / FILE, torch.get_num_threads())
+        return lambda inputs: session.run(None, dict(inputs))[0]
 
 
 @dataclass(frozen=True)
-class OnnxInt8:
+class OnnxInt8(Onnx):
     """Dynamic int8 by ONNX Runtime: matrix products alone, weights per channel, activations on the fly.
 
     Convolutions stay in float32: ONNX Runtime's integer convolutions are slow, and wav2vec 2.0's front end loses
@@ -57,19 +62,10 @@ class OnnxInt8:
     exclude: Sequence[str] = ("lm_head",)
 
     compute_dtype: ClassVar[str] = "fp32+int8"
-    extra: ClassVar[str] = "onnx"
-
-    def unsupported(self, device: str) -> str | None:
-        """Say what is not installed, or that only the CPU is supported."""
-        return _unsupported(device)
 
     def follow(self, before: Outline) -> Outline:
         """Refuse what cannot be exported."""
         return exported.follow(before, "onnx-int8")
-
-    def versions(self) -> dict[str, str]:
-        """Return the versions of what writes the file."""
-        return exported.versions(NEEDS)
 
     def export(self, model: Any, extractor: Any, folder: Path) -> None:
         """Write ``model.onnx`` with int8 weights."""
@@ -88,16 +84,6 @@ class OnnxInt8:
         )
         for float_file in folder.glob("float32.onnx*"):
             float_file.unlink()
-
-    def open(self, folder: Path) -> Callable[[Mapping[str, Any]], Any]:
-        """Return a session."""
-        return _open(folder)
-
-
-def _unsupported(device: str) -> str | None:
-    if reason := extras.missing(["onnx"]):
-        return reason
-    return None if device == "cpu" else Inapplicable(f"the ONNX builds run on the CPU only, not on {device}")
 
 
 def _export(model: Any, extractor: Any, path: Path) -> None:
@@ -121,10 +107,3 @@ def _export(model: Any, extractor: Any, path: Path) -> None:
             output_names=["logits"],
             dynamic_axes={**free, "logits": {0: "n_utterances", 1: "n_frames"}},
         )
-
-
-def _open(folder: Path) -> Callable[[Mapping[str, Any]], Any]:
-    import torch
-
-    session = open_session(folder / FILE, torch.get_num_threads())
-    return lambda inputs: session.run(None, dict(inputs))[0]

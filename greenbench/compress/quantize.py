@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from greenbench.errors import InputError
+from greenbench.models.attention import PARTS
 from greenbench.plugins import BARE, Context, Inapplicable, Outline
 
 if TYPE_CHECKING:
@@ -116,4 +117,4 @@ def chosen(model: Any, include: Sequence[str], exclude: Sequence[str], method: s
 def _read_by_the_model(model: Any) -> set[str]:
     """Return the Linear layers that are never called: WavLM's attention passes their weights on to torch's."""
     attentions = [path for path, module in model.named_modules() if type(module).__name__ == "WavLMAttention"]
-    return {f"{path}.{part}" for path in attentions for part in ("q_proj", "k_proj", "v_proj", "out_proj")}
+    return {f"{path}.{part}" for path in attentions for part in PARTS}

@@ -7,6 +7,7 @@ from statistics import fmean
 
 from greenbench import meters
 from greenbench.harness.control_cell import STEPS
+from greenbench.meters import energy
 from greenbench.results import store
 from greenbench.results.record import CELL
 from greenbench.suite.config import Suite
@@ -79,5 +80,4 @@ def least_total_s(suite: Suite, cells: Sequence[Cell]) -> float:
 def least(suite: Suite) -> float:
     """Return the seconds that a cell's process takes at least by the suite's protocol, on this machine's meters."""
     chosen = meters.select(suite.estimate_energy, suite.meters)
-    idles = any(name.startswith("energy_") for meter in chosen for name in meter.metrics)
-    return least_s(suite.protocol, idles)
+    return least_s(suite.protocol, any(map(energy.reads_joules, chosen)))

@@ -69,7 +69,7 @@ def idle_power_w(meters: Sequence[Meter], idle_s: float, reading: Reading, logge
     Returns:
         Watts, or None where a part of the scope could not be read.
     """
-    if not idle_s or not (logged or any(name.startswith("energy_") for meter in meters for name in meter.metrics)):
+    if not idle_s or not (logged or any(map(energy.reads_joules, meters))):
         return None
     with measure(meters, reading):
         time.sleep(idle_s)

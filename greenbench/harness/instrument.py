@@ -167,9 +167,7 @@ def _sampled(chosen: Sequence[Meter], options: Mapping[str, Mapping[str, Any]]) 
     """Let a poller run meanwhile where an energy meter can be polled."""
     from greenbench.meters.poller import polling
 
-    needs_samples = any(
-        isinstance(meter, Polled) and any(name.startswith("energy_") for name in meter.metrics) for meter in chosen
-    )
+    needs_samples = any(isinstance(meter, Polled) and energy.reads_joules(meter) for meter in chosen)
     with TemporaryDirectory() as folder, polling(Path(folder) / "power", TRACE_HZ * needs_samples, options) as trace:
         yield trace
 

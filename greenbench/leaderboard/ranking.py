@@ -29,7 +29,7 @@ from greenbench.leaderboard.board import (
 )
 from greenbench.metrics import METRICS, RATES
 from greenbench.results import comparability
-from greenbench.results.flags import RANKABLE, explain
+from greenbench.results.flags import barring, explain, flags_of
 from greenbench.results.record import CELL
 from greenbench.statistics.repeats import summarise, units
 
@@ -115,9 +115,9 @@ def _board(
 def _unfit(entry: BoardEntry) -> str | None:
     """Say why an entry is in no ranking, or return None."""
     line = entry.line
-    notes = {flag: note for flag, note in zip(line["flags"], line["flag_notes"], strict=True) if flag not in RANKABLE}
-    if notes:
-        return explain([*notes], [*notes.values()])
+    notes = flags_of(line)
+    if against := barring(notes):
+        return explain(against, [notes[flag] for flag in against])
     if line["n_params"] == 0:
         return "calibrates the harness and recognises no speech"
     if line["n_failed"]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from greenbench import registry
 from greenbench.hardware.devices import synchronise
-from greenbench.meters import sampled
+from greenbench.meters import energy, sampled
 from greenbench.plugins import Meter, Reading
 
 MeterSettings = Mapping[str, Mapping[str, Any]]
@@ -101,7 +101,7 @@ def _depth(meter: Meter) -> int:
     """
     if "wall_s" in meter.metrics:
         return 4
-    if any(name.startswith("energy_") for name in meter.metrics):
+    if energy.reads_joules(meter):
         return 2 if meter.estimates else 3
     return int("cpu_s" in meter.metrics)
 

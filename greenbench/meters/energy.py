@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from greenbench.metrics import co2e_g, energy_net_j, ratio
-from greenbench.plugins import METHODS, Quantity, Reading
+from greenbench.plugins import METHODS, Meter, Quantity, Reading
 
 PARTS = ("system", "cpu", "dram", "gpu")
 """``system`` is the whole machine and contains the others, so it is never added to them."""
@@ -19,6 +19,11 @@ def part_column(part: str, what: str = "j") -> str:
         what: ``j`` for the joules.
     """
     return f"energy_{part}_{what}"
+
+
+def reads_joules(meter: Meter) -> bool:
+    """Say whether a meter reads the joules of any part."""
+    return any(name.startswith("energy_") for name in meter.metrics)
 
 
 SHARED = "device_shared"

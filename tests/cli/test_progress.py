@@ -66,12 +66,11 @@ OF_RECIPES: list[tuple[Event, str]] = [
 
 def test_every_event_of_a_run_is_a_line(capfd: pytest.CaptureFixture[str]) -> None:
     """Each is shown once, in order; a second warning of the same text is not."""
-    progress = ProgressDisplay()
-    for event, _ in SHOWN:
-        progress.observe(event)
-    progress.observe(Warned("the log lags"))
-    progress.observe(PageWritten(Path("results/a/report.html")))
-    progress.close()
+    with ProgressDisplay() as progress:
+        for event, _ in SHOWN:
+            progress.observe(event)
+        progress.observe(Warned("the log lags"))
+        progress.observe(PageWritten(Path("results/a/report.html")))
     assert list(filter(None, capfd.readouterr().err.splitlines())) == [line for _, line in SHOWN]
     assert (progress.folder, progress.page) == (Path("results/a"), Path("results/a/report.html"))
 
@@ -80,11 +79,10 @@ def test_a_cell_says_what_is_left(monkeypatch: pytest.MonkeyPatch, capfd: pytest
     """With what was spent since the first one; where the run cannot tell what is left, neither does the line."""
     now = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    progress = ProgressDisplay()
-    for cell in (CellStarted("a", 1, 3), CellStarted("b", 2, 3), CellStarted("c", 3, 3, 90.0)):
-        progress.observe(cell)
-        now[0] += 20.0
-    progress.close()
+    with ProgressDisplay() as progress:
+        for cell in (CellStarted("a", 1, 3), CellStarted("b", 2, 3), CellStarted("c", 3, 3, 90.0)):
+            progress.observe(cell)
+            now[0] += 20.0
     assert capfd.readouterr().err.splitlines() == ["[1/3] a", "[2/3] b", "[3/3] c  (40 s spent, about 90 s left)"]
 
 
