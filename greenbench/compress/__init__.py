@@ -27,6 +27,7 @@ _METHODS = {
     "ProductTwins": "twins",
     "PruneFfn": "prune",
     "PruneHeads": "heads",
+    "PruneLearned": "learned",
     "PruneMagnitude": "prune",
     "ReduceFrames": "reduce",
     "ThinConv": "thin",

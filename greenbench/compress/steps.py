@@ -80,7 +80,8 @@ def _measured_instead(label: str) -> str:
 
 def _check_trainings(steps: Steps, lacking: Sequence[str]) -> None:
     """Refuse trainings that lack something, or that would fail after the first: accelerate keeps one precision."""
-    trainings = [step for _, step in steps if isinstance(step, Distill)]
+    nested = (step if isinstance(step, Distill) else getattr(step, "distill", None) for _, step in steps)
+    trainings = [training for training in nested if training is not None]
     if trainings and lacking:
         raise InputError(f"distill: a training needs {' and '.join(f'`{name}`' for name in lacking)}: give it")
     asked = sorted({training.precision for training in trainings})

@@ -502,6 +502,8 @@ DISTILL = {"use": "distill", "steps": 1}
         ([{"use": "layer-drop", "keep": 1}, {**DISTILL, "losses": {"hidden": 1}, "hidden_layers": {"2": 2}}],
          r"steps.1: distill: hidden_layers: 2: 2: the student has 1 layers, its teacher 2"),
         ([{**DISTILL, "precision": "bf16"}, DISTILL], r"distill: precision: bf16 and no in one process"),
+        ([{"use": "prune-learned", "keep": 0.5, "distill": {"steps": 1, "precision": "bf16"}}, DISTILL],
+         r"distill: precision: bf16 and no in one process"),
     ],
 )  # fmt: skip
 def test_steps_that_the_model_cannot_take_are_refused_before_anything_is_loaded(

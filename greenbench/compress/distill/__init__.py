@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from pydantic import ConfigDict
+
 from greenbench.compress.distill.companion import Companion
 from greenbench.compress.distill.settings import TrainingSettings
 from greenbench.errors import InputError
@@ -60,6 +62,7 @@ class Distill(TrainingSettings):
     """
 
     extra: ClassVar[str] = "distill"
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")  # also within another method
 
     def unsupported(self, device: str) -> str | None:  # noqa: ARG002
         """Train anywhere."""
