@@ -94,7 +94,7 @@ def check_across(columns: Iterable[str]) -> None:
     """
     for name in columns:
         if name not in CROSSABLE:
-            raise InputError(f"--across {name}: this may not differ. {did_you_mean(name, CROSSABLE)}")
+            raise InputError(f"--across {name}: this must not differ. {did_you_mean(name, CROSSABLE)}")
 
 
 def check_comparable(comparison: Comparison) -> None:

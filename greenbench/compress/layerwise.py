@@ -59,7 +59,9 @@ def entering(model: Any, speech: "Sequence[Mapping[str, Tensor]]") -> "tuple[lis
     import torch
 
     if fewer_frames(model):
-        raise InputError("layers cannot be fitted one by one after reduce-frames: put it after what fits them")
+        raise InputError(
+            "layers cannot be fitted one by one after reduce-frames: put reduce-frames after the method that fits them"
+        )
     layers = layers_of(model)
     first: list[Tensor] = []
     entries: list[list[Entry]] = [[] for _ in layers]

@@ -73,7 +73,7 @@ class PruneMagnitude:
             if isinstance(module, torch.nn.Linear | torch.nn.Conv1d)
         }
         if not any(fits.values()):
-            raise InputError(f"prune-magnitude: sensitivity: no layer is called like {', '.join(self.sensitivity)}")
+            raise InputError(f"prune-magnitude: sensitivity: no layer matches {', '.join(self.sensitivity)}")
         for module, sensitivity in fits.items():
             if sensitivity is not None:
                 weight = module.weight.detach()

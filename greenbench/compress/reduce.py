@@ -49,7 +49,7 @@ class ReduceFrames:
     def follow(self, before: Outline) -> Outline:
         """Refuse models whose layers share positions of frames, or that squeeze frames themselves."""
         if before.model_type == "sew":
-            raise InputError("reduce-frames: models of the type sew take frames together already")
+            raise InputError("reduce-frames: models of the type sew already combine frames")
         if before.model_type in OTHERS:
             raise InputError(f"reduce-frames: models of the type {before.model_type} {OTHERS[before.model_type]}")
         if before.n_layers is not None and self.at >= before.n_layers:

@@ -99,7 +99,7 @@ def open_file(path: Path) -> BinaryIO:
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise StoreError(f"{path}: cannot be read: a file is expected, and this is none")
+            raise StoreError(f"{path}: cannot be read: it is not a regular file")
         return path.open("rb")
     except (OSError, ValueError) as error:
         raise StoreError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
@@ -122,7 +122,7 @@ def read_whole(path: Path, most: int | None = None) -> bytes:
     except OSError as error:
         raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
     if len(content) > most:
-        raise StoreError(f"{path}: larger than {most / 1e6:.0f} MB, which no such file is")
+        raise StoreError(f"{path}: larger than {most / 1e6:.0f} MB, more than such a file can have")
     return content
 
 

@@ -42,7 +42,7 @@ class _Loader(yaml.SafeLoader):
         if len(self._begun) > self._most.max_depth:
             raise _error(f"nested deeper than {self._most.max_depth}", event.start_mark)
         if self._total > self._most.max_nodes:
-            what = f"more than {self._most.max_nodes} values, what aliases repeat included"
+            what = f"more than {self._most.max_nodes} values, counting what aliases repeat"
             raise _error(what, event.start_mark)
         return event
 
@@ -54,7 +54,7 @@ class _Loader(yaml.SafeLoader):
     def _begin(self, event: yaml.NodeEvent) -> None:
         tag = getattr(event, "tag", None)
         if tag not in _TAGS:
-            raise _error(f"the tag {str(tag).removeprefix(_TAG)} is not for such a file", event.start_mark)
+            raise _error(f"the tag {str(tag).removeprefix(_TAG)} is not allowed here", event.start_mark)
         self._begun.append((event.anchor, self._total))
         self._total += 1
 

@@ -114,7 +114,7 @@ def read(line: bytes, job: Job) -> Message:
     except ValidationError as error:
         raise UnreadableError(f"a message that cannot be read ({_first(error)}): {_excerpt(line)}") from None
     except (ValueError, RecursionError, MemoryError):
-        raise UnreadableError(f"what is no message: {_excerpt(line)}") from None
+        raise UnreadableError(f"something that is not a message: {_excerpt(line)}") from None
     file, rows = _rows(message)
     for row in rows:
         _check(row, job)
@@ -149,4 +149,4 @@ def _check(row: Mapping[str, Any], job: Job) -> None:
         if row.get(name) != value:
             raise UnreadableError(f"a row of another cell ({name} is {visible(repr(row.get(name)))[:60]})")
     if repeat not in (None, *range(job.suite.protocol.repeats)):
-        raise UnreadableError(f"a row of a repeat that the protocol has not ({visible(repr(repeat))[:60]})")
+        raise UnreadableError(f"a row of a repeat that the protocol does not have ({visible(repr(repeat))[:60]})")

@@ -20,7 +20,7 @@ ENDS_S = 30.0
 """A worker that has sent all is given so long to end by itself."""
 
 EXPLAINS_S = 1.0
-"""One that sent what is no message: its end, if it comes so soon, says why."""
+"""One that sent something that is not a message: its end, if it comes so soon, says why."""
 
 
 @dataclass

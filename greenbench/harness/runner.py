@@ -137,7 +137,7 @@ def check_only(suite: Suite, cells: Sequence[Cell], only: str | None) -> None:
         InputError: there are no cells.
     """
     if not cells:
-        raise InputError(f"--only {only}: no cell of suite '{suite.name}' matches")
+        raise InputError(f"--only {only}: no cell of suite '{suite.name}' matches; `--dry-run` lists the cells")
 
 
 def _attach(folder: Path, source: log.Source, observe: Observer) -> PowerAttached:

@@ -86,7 +86,7 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     named = models(recipe)
     for role, entry in named.items():
         if entry.builds:
-            raise InputError(f"{path}: {role}: name it without builds; what is done to it are the steps")
+            raise InputError(f"{path}: {role}: name it without builds; the steps say what is done to it")
         if entry.teacher:
             raise InputError(f"{path}: {role}: `teacher` is for the variants of a suite; the recipe's own is `teacher`")
     try:
@@ -140,7 +140,7 @@ def family_of(role: str, entry: VariantEntry) -> Compressible:
     family = build_family(entry)
     if not isinstance(family, Compressible):
         kind = entry.use.partition("/")[0]
-        raise InputError(f"{role}: a recipe cannot change models of {kind}: name one of wav2vec2")
+        raise InputError(f"{role}: a recipe cannot change models of {kind}: name a variant of wav2vec2")
     return family
 
 

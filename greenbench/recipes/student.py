@@ -141,7 +141,7 @@ def _is_made(recipe: Recipe, out: Path) -> bool:
     begun = [file for file in (out / LINEAGE, out / TRAINING / BEGUN) if file.exists()]
     if any(_recipe_hash(out, file) != hash_of(recipe) for file in begun):
         raise InputError(
-            f"--out {out}: another recipe, or another state of this one, began here. Choose another folder."
+            f"--out {out}: another recipe, or an earlier version of this one, was begun here. Choose another folder."
         )
     if out / LINEAGE in begun and all((out / name).exists() for name in _STUDENT):
         return True
@@ -159,11 +159,9 @@ def _recipe_hash(out: Path, file: Path) -> str:
     try:
         begun = lineage.read_file(file).recipe_hash  # the file of what is begun has nothing else
     except InputError as error:
-        raise InputError(
-            f"--out {out}: {file.name} is something else than a recipe wrote. Choose another folder."
-        ) from error
+        raise InputError(f"--out {out}: {file.name} was not written by a recipe. Choose another folder.") from error
     if begun is None:
-        raise InputError(f"--out {out}: {file.name} is something else than a recipe wrote. Choose another folder.")
+        raise InputError(f"--out {out}: {file.name} was not written by a recipe. Choose another folder.")
     return begun
 
 

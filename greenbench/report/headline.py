@@ -41,7 +41,7 @@ def headline(content: Content) -> list[str]:
     said += _no_energy(content.lines)
     if len(content.settings) > len(shown):
         about = "; ".join(choice.setting.label for choice in shown)
-        said.append(f"All this is about {len(shown)} of {len(content.settings)} settings: {about}.")
+        said.append(f"These sentences are about {len(shown)} of {len(content.settings)} settings: {about}.")
     return said
 
 

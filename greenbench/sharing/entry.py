@@ -144,7 +144,7 @@ def _refuse_members(file: Path, members: Sequence[zipfile.ZipInfo], allowed: Lim
             raise InputError(f"{file}: holds {member.filename} twice. {PACK}")
         folder = member.filename.partition("/")[0]
         if folders.setdefault(folder.lower(), folder) != folder:
-            raise InputError(f"{file}: {folder} is another run's folder in other letters. {PACK}")
+            raise InputError(f"{file}: {folder} differs from another run's folder only in upper and lower case. {PACK}")
         if member.file_size > max(_BLOCK_BYTES, allowed.max_ratio * member.compress_size):
             times = member.file_size / max(member.compress_size, 1)
             raise InputError(f"{file}: {member.filename} unpacks to {times:.0f} times its size. {PACK}")

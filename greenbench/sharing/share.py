@@ -60,7 +60,7 @@ def _shared(
         before, after = (tuple(str(content.get(name)) for name in record.CELL) for content in (row, shared))
         if names.setdefault(after, before) != before:
             raise StoreError(
-                f"two of its variants or data sets are '{after[1]}' on '{after[2]}' without their paths. Name them in "
+                f"without their paths two of its cells are both called '{after[1]}' on '{after[2]}'. Name them in "
                 "the suite and measure again, or share it with --keep-private."
             )
         yield shared

@@ -140,7 +140,7 @@ def load(
     if not given:
         return config.load(source if source is not None else quickstart_suite(), overrides, changes), None
     if source is not None:
-        raise InputError("a suite says itself what is measured: give a suite, or a model and data, and not both")
+        raise InputError("a suite already names what is measured: give a suite, or a model and data, but not both")
     if not {"model", "data"} <= set(given):
         raise InputError(
             f"{next(iter(given))}: a model and data are needed, builds may be left out: give both, or a suite"

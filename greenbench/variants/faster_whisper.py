@@ -178,7 +178,7 @@ def _check_whole(settings: FasterWhisper, folder: Path) -> None:
     missing = [name for name in NEEDS if not (folder / name).is_file() or not (folder / name).stat().st_size]
     if missing:
         raise MissingError(
-            f"model {settings.model}: {', '.join(missing)} missing or empty: not a whole Whisper for CTranslate2. "
+            f"model {settings.model}: {', '.join(missing)} missing or empty: not a complete CTranslate2 Whisper. "
             "Convert it with `ct2-transformers-converter --model OWNER/NAME --output_dir FOLDER --copy_files "
             "tokenizer.json preprocessor_config.json`."
         )

@@ -35,6 +35,6 @@ def check(label: str, n_outputs: int, extractor: Any, tokenizer: Any) -> None:
     known = (tokenizer.vocab_size, len(tokenizer))
     if n_outputs not in known:
         raise InputError(
-            f"model {label}: its head has {n_outputs} outputs and its tokeniser {known[0]} tokens, as where that "
-            "is of another language (`target_lang`). Save the model with the tokeniser that it was trained with."
+            f"model {label}: its head has {n_outputs} outputs and its tokeniser {known[0]} tokens, as if it "
+            "were of another language (`target_lang`). Save the model with the tokeniser that it was trained with."
         )

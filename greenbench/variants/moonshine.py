@@ -110,7 +110,9 @@ def _whole_folder(model: str) -> Path:
         raise MissingError(f"model {model}: {where}. {_REMEDY if model in SIZES else 'Correct `model`.'}")
     lost = [name for name in FILES if not (folder / name).is_file() or not (folder / name).stat().st_size]
     if lost:
-        raise MissingError(f"model {model}: {', '.join(lost)} missing or empty: not a whole Moonshine. {_REMEDY}")
+        raise MissingError(
+            f"model {model}: {', '.join(lost)} missing or empty: not a complete Moonshine model. {_REMEDY}"
+        )
     return folder
 
 

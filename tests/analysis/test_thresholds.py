@@ -69,7 +69,7 @@ def test_names_are_checked_before_anything_is_read() -> None:
     """Unknown metrics and columns that may not differ are refused by name."""
     with pytest.raises(InputError, match="--metric rtxf: unknown metric"):
         check_metrics(["wer", "rtxf"], "--metric")
-    with pytest.raises(InputError, match=r"--across normalizer: this may not differ\. Valid: "):
+    with pytest.raises(InputError, match=r"--across normalizer: this must not differ\. Valid: "):
         check_across(["device_name", "normalizer"])
 
 

@@ -114,7 +114,7 @@ def test_what_cannot_be_healed_is_one_line(small: Any, context: Context) -> None
 def test_layers_on_fewer_frames_are_not_fitted_alone(small: Any, context: Context, fitted: Any) -> None:
     """A layer by itself would reduce its frames a second time, and never get them back: the order is refused."""
     reduced = ReduceFrames(at=1)(deepcopy(small))
-    with pytest.raises(InputError, match="after reduce-frames: put it after what fits them"):
+    with pytest.raises(InputError, match="after reduce-frames: put reduce-frames after the method that fits them"):
         fitted(reduced, replace(context, teacher=small))
 
 

@@ -89,7 +89,7 @@ def test_nothing_to_prune_is_refused(sensitivity: dict[str, float]) -> None:
 
 def test_a_pattern_must_fit(tiny_model: Path) -> None:
     """Where no layer has such a name nothing would happen, which is one clear line."""
-    with pytest.raises(InputError, match=r"no layer is called like encoder"):
+    with pytest.raises(InputError, match=r"no layer matches encoder"):
         load(tiny_model, {"use": "prune-magnitude", "sensitivity": {"encoder": 0.3}})
     assert PruneMagnitude().sensitivity == PAPER
 

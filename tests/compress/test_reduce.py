@@ -154,7 +154,7 @@ def test_a_reducer_trains() -> None:
 
 def test_models_and_places_that_cannot_be_are_one_line(tiny_model: Path) -> None:
     """Models that squeeze frames themselves or share positions, a layer that is not there, and a place twice."""
-    for kind, says in (("sew", "take frames together already"), ("wavlm", "bias of positions"), ("sew-d", "positions")):
+    for kind, says in (("sew", "already combine frames"), ("wavlm", "bias of positions"), ("sew-d", "positions")):
         with pytest.raises(InputError, match=f"reduce-frames: models of the type {kind} .*{says}"):
             ReduceFrames().follow(Outline(kind))
     with pytest.raises(InputError, match="at: there is no layer 2 of 2"):

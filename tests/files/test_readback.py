@@ -69,7 +69,7 @@ def test_what_is_no_file_is_refused(file: str, shape: str, tmp_path: Path) -> No
     """A folder or a pipe in a file's place stops with one line at once, and is an error."""
     path = tmp_path / file
     path.mkdir() if shape == "folder" else os.mkfifo(path)
-    with pytest.raises(StoreError, match=f"{file}: cannot be read: a file is expected"):
+    with pytest.raises(StoreError, match=f"{file}: cannot be read: it is not a regular file"):
         list(store.read_rows(path))
     (problem,) = read_lines(tmp_path)[1]
     assert (problem.severity, problem.where) == ("error", str(path))

@@ -50,8 +50,8 @@ def test_a_row_comes_through_as_it_was_sent(job: Job) -> None:
     ("change", "why"),
     [
         (lambda row: row | {"run_id": "another"}, "a row of another cell (run_id is"),
-        (lambda row: row | {"repeat": 2}, "a row of a repeat that the protocol has not (2)"),
-        (lambda row: row | {"repeat": "1"}, "a row of a repeat that the protocol has not"),
+        (lambda row: row | {"repeat": 2}, "a row of a repeat that the protocol does not have (2)"),
+        (lambda row: row | {"repeat": "1"}, "a row of a repeat that the protocol does not have"),
         (lambda row: row | {"wall_s": float("nan")}, "wall_s: a finite number is expected, not nan"),
         (lambda row: row | {"energy_j": float("inf")}, "energy_j: a finite number is expected, not inf"),
         (lambda row: row | {"wall_s": -1.0}, "wall_s: greater than or equal to 0 is expected, not -1.0"),

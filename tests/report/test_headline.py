@@ -260,7 +260,7 @@ def test_flags_other_than_noise_are_named(fake_run: FakeRun, said: list[str]) ->
     assert told(fake_run("r1", *cells, other)) == [
         "No build can be recommended: each, or the model it is compared with, carries a flag.",
         "Left out for their flags: base+int8 (not-warm).",
-        "All this is about 1 of 2 settings: d · cpu · offline · batch size 8.",
+        "These sentences are about 1 of 2 settings: d · cpu · offline · batch size 8.",
     ]
 
 

@@ -177,7 +177,7 @@ def test_a_folder_that_is_not_whole_is_one_line(tmp_path: Path, site: Path, lost
     Moonshine(str(tmp_path))("m", []).check()
     (tmp_path / lost).write_text("")
     with pytest.raises(
-        MissingError, match=rf"{lost} missing or empty: not a whole Moonshine\. Install it again"
+        MissingError, match=rf"{lost} missing or empty: not a complete Moonshine model\. Install it again"
     ) as caught:
         Moonshine(str(tmp_path))("m", []).check()
     assert "\n" not in str(caught.value)
