@@ -165,7 +165,7 @@ def test_builds_that_the_model_does_not_take_are_refused() -> None:
         ({"model": "null/instant"}, "model: a model and data are needed"),
         ({"data": "quickstart"}, "data: a model and data are needed"),
         ({"builds": ["bf16"]}, "builds: a model and data are needed"),
-        ({"suite": "x.yaml", "model": "null/instant"}, "give a suite, or a model and data, and not both"),
+        ({"suite": "x.yaml", "model": "null/instant"}, "give a suite, or a model and data, but not both"),
         ({"model": 3, "data": "quickstart"}, "model: a name or path"),
         ({"model": "null/instant", "data": "quickstart", "builds": "bf16"}, "builds: a list of names"),
     ],
