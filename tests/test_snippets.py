@@ -79,6 +79,27 @@ def test_every_command_option_key_and_name_exists(
         registry.entries.cache_clear()
 
 
+@pytest.mark.parametrize("workflow", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda path: path.name)
+def test_every_command_of_a_workflow_exists(workflow: Path, tmp_path: Path) -> None:
+    """What the project's own workflows call is there: commands, sessions and scripts."""
+    TOOL.check_yaml(workflow.read_text("utf-8"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("nox -s nothing", "no such session"),
+        ("python tools/nothing.py", "no such file"),
+        ("bash .ci/nothing", "no such file"),
+        ("pip install nothing && greenbench nothing", "no such command"),
+    ],
+)
+def test_what_the_project_has_not_is_named(text: str, reason: str) -> None:
+    """A session, a script or a command that is gone is found where a document still calls it."""
+    with pytest.raises(ValueError, match=reason):
+        TOOL.check_shell(text)
+
+
 @pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / "results" / "README.md"], ids=name_of)
 def test_every_command_in_prose_exists(document: Path) -> None:
     """A command, option or extra that a sentence names is there."""

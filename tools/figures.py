@@ -1,6 +1,6 @@
 """Every figure that a document quotes, computed from what is committed: packed runs, and what ships beside the models.
 
-A part of a document is text or a table; each names its ruler: data set, scenario, normaliser. What no committed row or
+A part of a document is text or a table; each names its scoring: data set, scenario, normaliser. What no committed row or
 file holds is not written.
 """
 
@@ -46,7 +46,7 @@ SLICES = {
 """Slices of ``scores.json`` that stand on the students' card, and their headings there."""
 
 ALONE = "raw texts, single utterances"
-"""The ruler of ``scores.json``: no normaliser, batch size 1, float32, greedy."""
+"""The scoring of ``scores.json``: no normaliser, batch size 1, float32, greedy."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ def _gain(cell_gains: CellGains) -> str:
 
 
 def teacher_wer(runs: Runs) -> str:
-    """Return the teacher's WER on known and new voices by both rulers in use: its card's, and that of the tables."""
+    """Return the teacher's WER on seen and unseen voices by both scorings in use: its card's, and that of the tables."""
     said = _scores(TEACHER)
     seen, unseen = (f"{100 * said[name]['wer']:.1f} %" for name in ("seen voices", "unseen voices"))
     told = f"on the voices it knows its WER is {seen}, on the new ones {unseen} ({ALONE}"
@@ -308,7 +308,7 @@ def _stage(name: str, rows: Sequence[Mapping[str, str]]) -> dict[str, str | None
         "steps": rows[-1]["step"],
         "hours of speech": f"{_sum(rows, 'audio_h'):.1f}",
         "core-hours": f"{_sum(rows, 'cpu_h'):.2f}",
-        "validation WER % (sentences / letters and numbers / AN4 / new voices)": " / ".join(rates),
+        "validation WER % (sentences / letters and numbers / AN4 / voices left out of training)": " / ".join(rates),
     }
 
 

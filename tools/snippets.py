@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ PROGRAMS = (
     "nvpmodel", "pip", "pytest", "python", "python3", "tee",
 )  # fmt: skip
 """Programs of others that the documentation calls."""
+
+SESSIONS = re.findall(r"^@nox\.session\ndef (\w+)", (ROOT / "noxfile.py").read_text(encoding="utf-8"), flags=re.M)
+"""Sessions of nox."""
 
 COMMANDS = reference.commands()
 
@@ -155,8 +159,19 @@ def _check_command(words: list[str]) -> None:
         check_greenbench(arguments[2:] if arguments[:1] == ["-m"] else arguments)
     elif program != "." and Path(program).name not in PROGRAMS:
         raise ValueError(f"{program}: not a program that the documentation knows")
+    _check_project(program, arguments)
     for word in arguments:
         check_extras(word)
+
+
+def _check_project(program: str, arguments: list[str]) -> None:
+    """Check what a command takes from this project: sessions of nox, and scripts by their path."""
+    for flag, session in pairwise(arguments) if program == "nox" else ():
+        if flag == "-s" and session not in SESSIONS:
+            raise ValueError(f"nox -s {session}: no such session; known: {', '.join(SESSIONS)}")
+    script = next((word for word in arguments if re.match(r"(tools|tests|\.ci)/", word)), None)
+    if script is not None and not (ROOT / script).exists():
+        raise ValueError(f"{program} {script}: no such file")
 
 
 def check_extras(word: str) -> None:
@@ -208,6 +223,8 @@ def check_inline(code: str) -> None:
     words = code.split()
     for word in words:
         check_extras(word.strip("'"))
+    if words[:1] == ["nox"]:
+        _check_project(*words[:1], words[1:])
     if words[:1] != ["greenbench"] or len(words) == 1:
         return
     name = command_of(words[1:])
