@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import get_args
 
@@ -165,6 +166,13 @@ def test_the_glossary_has_what_is_ours_alone() -> None:
     }  # fmt: skip
     assert ours <= set(entries)
     assert entries == sorted(entries)
+
+
+def test_what_is_declared_is_installed(tool) -> None:
+    """Every plug-in that pyproject.toml declares is here; if not, install anew: pip install -e ."""
+    installed = distribution("greenbench").entry_points
+    assert tool.lacking(installed) == []
+    assert tool.lacking(one for one in installed if one.name != "rapl") == ["rapl"]
 
 
 def test_the_readme_is_short_and_has_no_generated_part(tool) -> None:

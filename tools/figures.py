@@ -1,7 +1,7 @@
 """Every figure that a document quotes, computed from what is committed: packed runs, and what ships beside the models.
 
-A part of a document is text or a table; each names its scoring: data set, scenario, normaliser. What no committed row or
-file holds is not written.
+A part of a document is text or a table; each names its scoring: data set, scenario, normaliser. What no committed row
+or file holds is not written.
 """
 
 import csv
@@ -207,7 +207,7 @@ def _gain(cell_gains: CellGains) -> str:
 
 
 def teacher_wer(runs: Runs) -> str:
-    """Return the teacher's WER on seen and unseen voices by both scorings in use: its card's, and that of the tables."""
+    """Return the teacher's WER on seen and unseen voices by the scoring of its card and by that of the tables."""
     said = _scores(TEACHER)
     seen, unseen = (f"{100 * said[name]['wer']:.1f} %" for name in ("seen voices", "unseen voices"))
     told = f"on the voices it knows its WER is {seen}, on the new ones {unseen} ({ALONE}"

@@ -9,7 +9,8 @@ import argparse
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib.metadata import EntryPoint, distribution
 from pathlib import Path
 
 import figures
@@ -65,11 +66,19 @@ def photograph(page: Path) -> None:
         whole.write(PICTURE, taken.read_bytes())
 
 
+def lacking(entry_points: Iterable[EntryPoint]) -> list[str]:
+    """Return the plug-ins that pyproject.toml declares and an installation from before them lacks."""
+    declared = re.findall(r'^([\w-]+) = "(greenbench[\w.]*:\w+)"$', (ROOT / "pyproject.toml").read_text("utf-8"), re.M)
+    return sorted(name for name, _ in set(declared) - {(one.name, one.value) for one in entry_points})
+
+
 def main() -> None:
     """Rewrite every document."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--picture", action="store_true", help="photograph the quick start's page")
     arguments = parser.parse_args()
+    if missing := lacking(distribution("greenbench").entry_points):
+        parser.error(f"greenbench was installed before {', '.join(missing)}: install it again (pip install -e .)")
     with figures.unpacked() as runs:
         for document in DOCUMENTS:
             whole.write(document, rewritten(document.read_text(encoding="utf-8"), runs))
