@@ -173,6 +173,10 @@ def _described(speech: str, n: int, n_others: int) -> CalibrationData:
     return CalibrationData(dataset(given).label, digest.hexdigest()[:N_HASH])
 
 
+NUtterances = Annotated[int, WithJsonSchema({"type": "integer", "minimum": 1})]
+"""A number of utterances; ``SpeechSettings`` refuses 0, from Python too, and editors are told by the schema."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SpeechSettings:
     """The settings of a method that chooses or fits by calibration speech, and what is said of that speech.
@@ -183,7 +187,7 @@ class SpeechSettings:
     """
 
     calibration: CalibrationSpeech = field(default_factory=lambda: dict(BUNDLED))
-    n_calibration: int = 64
+    n_calibration: NUtterances = 64
 
     def __post_init__(self) -> None:
         """Refuse to look at nothing."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from greenbench.compress import layerwise
-from greenbench.compress.calibration import SpeechSettings
+from greenbench.compress.calibration import NUtterances, SpeechSettings
 from greenbench.compress.layerwise import Entry
 from greenbench.errors import InputError
 from greenbench.models.lineage import Training
@@ -45,7 +45,7 @@ class HealLayers(SpeechSettings):
     batch_frames: Annotated[int, Field(ge=1)] = 4096
     through: Literal["teacher", "student"] = "teacher"
     seed: int = 0
-    n_calibration: int = field(default=150, kw_only=True)
+    n_calibration: NUtterances = field(default=150, kw_only=True)
 
     needs_teacher: ClassVar[bool] = True
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from greenbench.compress.calibration import SpeechSettings
+from greenbench.compress.calibration import NUtterances, SpeechSettings
 from greenbench.compress.layerwise import layers_of, places
 from greenbench.compress.probe import log_probabilities
 from greenbench.compress.refit import norm_and_head
@@ -52,7 +52,7 @@ class LayerDrop(SpeechSettings):
     list: Sequence[int] | None = None
     refit: bool = False
     refit_steps: Annotated[int, Field(ge=1)] = 300
-    n_calibration: int = field(default=150, kw_only=True)
+    n_calibration: NUtterances = field(default=150, kw_only=True)
     paper_faithful: bool = False
     seed: int = 42
 

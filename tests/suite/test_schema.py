@@ -84,6 +84,13 @@ def test_what_is_optional_may_be_left_out(validator, key: str) -> None:
         ({"variants": [{"use": "wav2vec"}]}, "variants.0"),
         ({"variants": [{"use": "wav2vec2/large-960"}]}, "variants.0"),
         ({"variants": [{"name": "no use"}]}, "variants.0"),
+        *(
+            (
+                {"variants": [{"use": "wav2vec2", "model": "x", "builds": [{"use": name, "n_calibration": 0}]}]},
+                "variants.0",
+            )
+            for name in ("heal-layers", "low-rank", "openvino-int8")
+        ),
         ({"variants": [{"use": "faster-whisper", "model": "x", "tdp_w": 5}]}, "variants.0"),
     ],
 )
