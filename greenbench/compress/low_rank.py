@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from greenbench.compress.calibration import SpeechSettings
 from greenbench.compress.moments import second_moments
 from greenbench.compress.quantize import chosen
-from greenbench.compress.spectrum import balanced, rank_of
+from greenbench.compress.spectrum import balanced, check_rank, rank_of
 from greenbench.errors import InputError
 from greenbench.models import linears
 from greenbench.plugins import BARE, Context, Outline
@@ -49,12 +49,7 @@ class LowRank(SpeechSettings):
     def __post_init__(self) -> None:
         """Refuse to leave nothing."""
         super().__post_init__()
-        if self.rank is not None and self.rank < 1:
-            raise ValueError("rank: give at least 1")
-        if not 0 < self.energy <= 1:
-            raise ValueError("energy: give a share above 0, and at most 1")
-        if self.multiple_of < 1:
-            raise ValueError("multiple_of: give at least 1")
+        check_rank(self.rank, self.energy, self.multiple_of)
 
     @property
     def needs_speech(self) -> bool:

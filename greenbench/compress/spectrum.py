@@ -48,3 +48,22 @@ def rank_of(values: "Tensor", energy: float, multiple_of: int = 1) -> int:
     kept = torch.cumsum(values**2, 0)
     needed = int((kept < energy * kept[-1] * (1 - 1e-12)).sum()) + 1
     return min(len(values), -(-needed // multiple_of) * multiple_of)
+
+
+def check_rank(rank: int | None, energy: float, multiple_of: int) -> None:
+    """Refuse settings of a rank that leave nothing.
+
+    Args:
+        rank: itself; None to let ``rank_of`` choose it.
+        energy: as ``rank_of`` takes it.
+        multiple_of: likewise.
+
+    Raises:
+        ValueError: naming the setting.
+    """
+    if rank is not None and rank < 1:
+        raise ValueError("rank: give at least 1")
+    if not 0 < energy <= 1:
+        raise ValueError("energy: give a share above 0, and at most 1")
+    if multiple_of < 1:
+        raise ValueError("multiple_of: give at least 1")

@@ -1,7 +1,9 @@
 """Companions of a training: what is trained, weighted or frozen beside the student, within the same loop."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from greenbench.errors import InputError
 from greenbench.plugins import Context
 
 if TYPE_CHECKING:
@@ -59,3 +61,16 @@ class Companion:
     def detach(self, student: Any) -> Any:
         """Return the trained student without what was added, or with it folded into plain modules."""
         return student
+
+
+def parameters(student: Any, setting: str, texts: Iterable[str]) -> dict[str, Any]:
+    """Return a student's parameters by path, for a setting of ``distill`` that takes texts which paths contain.
+
+    Raises:
+        InputError: no path contains one of the texts.
+    """
+    named = dict(student.named_parameters())
+    for text in texts:
+        if not any(text in path for path in named):
+            raise InputError(f"distill: {setting}: no parameter's path contains '{text}'")
+    return named

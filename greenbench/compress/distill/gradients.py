@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from greenbench.compress.distill.companion import Companion
-from greenbench.errors import InputError
+from greenbench.compress.distill.companion import Companion, parameters
 from greenbench.plugins import Context
 
 
@@ -24,11 +23,7 @@ class GradientScale(Companion):
         Raises:
             InputError: no parameter has such a path.
         """
-        named = dict(student.named_parameters())
-        for part in self.factors:
-            if not any(part in name for name in named):
-                raise InputError(f"distill: gradient_scale: no parameter's path contains '{part}'")
-        for name, parameter in named.items():
+        for name, parameter in parameters(student, self.name, self.factors).items():
             factor = next((factor for part, factor in self.factors.items() if part in name), 1.0)
             if factor != 1 and parameter.requires_grad:
                 self._hooks.append(parameter.register_hook(_times(factor)))

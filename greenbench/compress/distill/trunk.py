@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from greenbench.compress.distill.companion import Companion
+from greenbench.compress.distill.companion import Companion, parameters
 from greenbench.compress.distill.losses import Outputs
 from greenbench.compress.distill.settings import TrainingSettings
 from greenbench.compress.distill.teacher import Batch, collate
-from greenbench.errors import InputError
 from greenbench.models.top import before_head
 from greenbench.plugins import Context
 
@@ -31,10 +30,7 @@ class TrainOnly(Companion):
         Raises:
             InputError: no parameter has such a path.
         """
-        named = dict(student.named_parameters())
-        for part in self.parts:
-            if not any(part in name for name in named):
-                raise InputError(f"distill: train_only: no parameter's path contains '{part}'")
+        named = parameters(student, self.name, self.parts)
         others = [p for name, p in named.items() if not any(part in name for part in self.parts)]
         self._frozen = [parameter for parameter in others if parameter.requires_grad]
         for parameter in self._frozen:
