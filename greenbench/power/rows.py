@@ -68,7 +68,8 @@ def read_text(source: Source) -> str:
             content = stream.read(most.max_log_bytes + 1)
         text = content.decode("utf-8-sig")
     except (OSError, StoreError, UnicodeDecodeError) as error:
-        raise InputError(f"{source.path}: cannot read the power log: {error}") from error
+        why = str(error).removeprefix(f"{source.path}: cannot be read: ")
+        raise InputError(f"{source.path}: cannot read the power log: {why}") from error
     if len(content) > most.max_log_bytes:
         raise _too_long(source, f"{most.max_log_bytes / 1e6:.0f} MB", "LOG_BYTES")
     if content.count(b"\n") > most.max_log_lines:

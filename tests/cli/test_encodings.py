@@ -180,7 +180,7 @@ def test_what_is_no_message_of_a_worker_is_refused_as_such(line: str, suite_data
     """A line that a kill cut off, or that a plug-in forced onto the channel, ends its cell and not the run."""
     loaded = suites.load(suite_data)
     job = Job("r", 0, loaded, plan(loaded)[0])
-    with pytest.raises(messages.UnreadableError, match="no message|cannot be read"):
+    with pytest.raises(messages.UnreadableError, match="not a message|cannot be read"):
         messages.read(line.encode(errors="surrogateescape"), job)
     read = messages.read('{"kind": "phase", "text": "Ω \\ud800"}'.encode(), job)
     assert read == messages.PhaseMessage(kind="phase", text="Ω \\ud800")

@@ -87,8 +87,9 @@ def test_a_named_column_that_is_not_there(log) -> None:
 
 def test_a_log_that_is_not_there(tmp_path: Path) -> None:
     """A missing file is bad input."""
-    with pytest.raises(InputError, match="cannot read the power log"):
+    with pytest.raises(InputError, match=r"none\.csv: cannot read the power log: No such file or directory$") as found:
         read(Source(tmp_path / "none.csv"))
+    assert str(found.value).count("none.csv") == 1
 
 
 def test_what_is_recorded_is_understood(log) -> None:

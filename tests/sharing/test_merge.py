@@ -173,7 +173,7 @@ def test_utterances_that_are_named_by_paths_are_not_shared(sound_run: Callable[.
 def test_variants_that_only_their_paths_tell_apart_are_refused(sound_run: Callable[..., Path], tmp_path: Path) -> None:
     """Two students of one name in different folders would become one."""
     run = sound_run("r1", *(CELL | {"variant": f"file:/home/{who}/student"} for who in ("jane", "joe")))
-    assert "are 'file:student'" in merge([run], tmp_path / "out").refused[0].reason
+    assert "both called 'file:student'" in merge([run], tmp_path / "out").refused[0].reason
 
 
 def test_older_rows_are_brought_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
