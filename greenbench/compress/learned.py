@@ -25,8 +25,6 @@ SECONDS = 10
 MULTIPLIERS = "budget_multipliers"
 """What a student is given while it trains: the two multipliers of the Lagrangian."""
 
-_NEEDS_FLOATS = "prune-learned needs whole weights in floats: put it before what makes integers or factors of them"
-
 
 @dataclass(frozen=True)
 class PruneLearned:
@@ -88,7 +86,7 @@ class PruneLearned:
         parts = [part for attention in heads for part in projections(attention)]
         parts += [part for layer in layers for part in (layer.intermediate_dense, layer.output_dense)]
         if not parts or not linears.in_floats(parts):
-            raise InputError(_NEEDS_FLOATS)
+            raise InputError(linears.needs_floats("prune-learned"))
         if fewer_frames(model):
             raise InputError("prune-learned counts work with all frames: put it before reduce-frames")
         return self.distill.train_with(model, context, [Budget(self, self._whole(model))])

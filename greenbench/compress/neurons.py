@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 NeuronScore = Literal["l1", "gradient", "taylor"]
 
-NEEDS_FLOATS = "prune-ffn needs whole weights in floats: put it before what makes integers or factors of them"
+NEEDS_FLOATS = linears.needs_floats("prune-ffn")
 
 
 def scores(model: Any, score: NeuronScore, speech: "Sequence[Mapping[str, Tensor]]") -> "list[Tensor]":

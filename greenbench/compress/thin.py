@@ -68,9 +68,7 @@ class ThinConv(SpeechSettings):
         if self.skip >= len(layers):
             raise InputError(f"thin-conv: skip: {self.skip} leaves none of {len(layers)} convolutions to thin")
         if not linears.in_floats([*(layer.conv for layer in layers), model.base_model.feature_projection.projection]):
-            raise InputError(
-                "thin-conv needs whole weights in floats: put it before what makes integers or factors of them"
-            )
+            raise InputError(linears.needs_floats("thin-conv"))
         speech = self.speech(model, context)
         kept = self._kept(model, speech)
         whole = deepcopy(model) if self.refit else None

@@ -34,6 +34,11 @@ def in_floats(layers: Iterable[Any]) -> bool:
     return all(isinstance(layer, plain) and type(layer.weight.data) is torch.Tensor for layer in layers)
 
 
+def needs_floats(method: str) -> str:
+    """Return why a method refuses layers that are not ``in_floats``, and what to do."""
+    return f"{method} needs whole weights in floats: put it before what makes integers or factors of them"
+
+
 def drawn(like: Any, *shape: int) -> Any:
     """Return random weights of a shape, as transformers begins with, in the precision and on the device of others."""
     return like.detach().new_empty(shape).normal_(std=0.02)
