@@ -173,6 +173,6 @@ def test_hidden_losses_need_the_same_frames(tmp_path: Path) -> None:
 
     speech = [Utterance("a", noise(8_000)[0].numpy(), "", "s")]
     context = Context(teacher=make(), train=speech, folder=tmp_path)
-    with pytest.raises(InputError, match="hidden_mse compare layers frame by frame, and reduce-frames") as caught:
+    with pytest.raises(InputError, match="gram compare layers at the same frames, and reduce-frames") as caught:
         Distill(steps=1, losses={"hidden": 1.0})(ReduceFrames(at=1)(make()), context)
     assert "\n" not in str(caught.value)

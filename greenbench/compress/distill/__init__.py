@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 
 from greenbench.compress.distill.companion import Companion
-from greenbench.compress.distill.settings import TrainingSettings
+from greenbench.compress.distill.settings import HIDDEN_LOSSES, TrainingSettings
 from greenbench.errors import InputError
 from greenbench.models.frames import SPECTRA, n_frames, receptive_field
 from greenbench.models.macs import fewer_frames
@@ -24,9 +24,11 @@ class Distill(TrainingSettings):
 
     Attributes:
         steps: optimiser steps.
-        losses: coefficient by name: ``kl``, ``kl_near_labels``, ``feature_penalty``, ``ctc``, ``hidden``,
-            ``hidden_mse``.
-        hidden_layers: for the last two: layer of the student -> layer of the teacher, both counted from 1; every
+        losses: coefficient by name: ``kl``, over all frames; ``kl_near_labels``, over those near the teacher's labels;
+            ``one_best``, over its best path with each label once; ``feature_penalty``; ``ctc``, against transcripts;
+            and between hidden states ``hidden`` (L1 and cosine), ``hidden_mse``, ``hidden_cos``, or ``gram``, which
+            compares what features go together over an utterance.
+        hidden_layers: for the last four: layer of the student -> layer of the teacher, both counted from 1; every
             layer of the student, matched evenly, where empty. Where the two are of different widths, each of these
             layers gets a linear projection to the teacher's, which trains along and is dropped afterwards.
         sample_hidden: compare only so many of these pairs of layers, drawn anew for each step (FitHuBERT's; Lee et al.,
@@ -136,8 +138,8 @@ _NO_BUILD = "distill trains for long: put it into a recipe and run `greenbench c
 
 
 _OTHER_FRAMES = (
-    "distill: losses: hidden and hidden_mse compare layers frame by frame, and reduce-frames left fewer of these: "
-    "leave both losses out"
+    f"distill: losses: {', '.join(HIDDEN_LOSSES)} compare layers at the same frames, and reduce-frames left fewer of "
+    "these: leave these losses out"
 )
 
 

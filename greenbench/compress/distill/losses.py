@@ -74,6 +74,33 @@ def kl_near_labels(student: Outputs, target: Target) -> "Tensor":
     return (_kl_per_frame(student, target) * (near & target.mask)).sum(-1) / len(target.mask)
 
 
+def one_best(student: Outputs, target: Target) -> "Tensor":
+    """Return shares of ``kl`` over the frames of the teacher's best path, each label once, all frames weighted alike.
+
+    Of the frames in a row that have one label as their best token, the most probable one counts, and with it the blank
+    frames next to the row. For CTC after the loss over the one-best path of a transducer, which has one node for each
+    label: Yang, Li and Woodland, "Knowledge distillation for neural transducers from large self-supervised pre-trained
+    models" (arXiv 2110.03334, 2021); which blank frames count is a reconstruction.
+    """
+    return (_kl_per_frame(student, target) * _on_best_path(target)).sum(-1) / len(target.mask)
+
+
+def _on_best_path(target: Target) -> "Tensor":
+    """Return which frames ``one_best`` compares, ``(n_utterances, n_frames)``."""
+    import torch
+    from torch.nn.functional import max_pool1d, pad
+
+    best = target.teacher.logits.log_softmax(-1).max(-1)
+    tokens = best.indices.where(target.mask, -1)
+    labelled = target.mask & (tokens != target.blank)
+    rows = pad(tokens[:, 1:] != tokens[:, :-1], (1, 0)).cumsum(-1)
+    rank = best.values.argsort(dim=-1, descending=True, stable=True).argsort(-1)  # no two frames have the same
+    first = torch.full_like(rank, rank.shape[1]).scatter_reduce(1, rows, rank, "amin")
+    peaks = labelled & (rank == first.gather(1, rows))
+    near = max_pool1d(labelled.float()[:, None], 3, stride=1, padding=1)[:, 0] > 0
+    return peaks | (near & target.mask & ~labelled)
+
+
 def feature_penalty(student: Outputs, target: Target) -> "Tensor":
     """Return shares of the mean square of the student's features (fairseq's ``features_pen``; no teacher)."""
     assert student.features is not None
@@ -121,6 +148,38 @@ def hidden_mse(student: Outputs, target: Target) -> "Tensor":
     return _hints(student, target, lambda a, b: (a - b).square().mean(-1))
 
 
+def hidden_cos(student: Outputs, target: Target) -> "Tensor":
+    """Return shares of one minus the cosine similarity of hidden states, on the layers that ``Target`` pairs.
+
+    The hint of a re-implementation of DistillW2V2 (arXiv 2303.09278, 2023): the direction counts, the length does not.
+    """
+    from torch.nn.functional import cosine_similarity
+
+    return _hints(student, target, lambda a, b: 1 - cosine_similarity(a, b, dim=-1))
+
+
+def gram(student: Outputs, target: Target) -> "Tensor":
+    """Return shares of the squared difference of the Gram matrices of hidden states, on the layers that are paired.
+
+    With H of the valid frames of an utterance, ``(n_frames, width)``, and G = H'H, it is |G_student - G_teacher|^2 /
+    (4 width^2 n_frames^2): Gatys, Ecker and Bethge, "Image style transfer using convolutional neural networks" (CVPR
+    2016), eq. 4, with frames in the place of positions; mean over layers and utterances. Which features go together
+    counts, and not at which frame.
+    """
+    import torch
+
+    pairs = paired(target.layers, len(student.hidden) - 1, len(target.teacher.hidden) - 1)
+    n_frames = target.mask.sum(-1).clamp(min=1)[:, None, None]
+
+    def matrix(hidden: "Tensor") -> "Tensor":
+        """Return G / n_frames, ``(n_utterances, width, width)``."""
+        valid = hidden.float() * target.mask[..., None]
+        return valid.transpose(1, 2) @ valid / n_frames
+
+    apart = torch.stack([matrix(student.hidden[i]) - matrix(target.teacher.hidden[j]) for i, j in pairs.items()])
+    return apart.square().mean((0, 2, 3)) / (4 * len(target.mask))
+
+
 def _hints(student: Outputs, target: Target, distance: "Callable[[Tensor, Tensor], Tensor]") -> "Tensor":
     """Return shares of a distance between paired hidden states, mean over layers and valid frames of the batch."""
     pairs = paired(target.layers, len(student.hidden) - 1, len(target.teacher.hidden) - 1)
@@ -151,10 +210,13 @@ def _kl_per_frame(student: Outputs, target: Target) -> "Tensor":
 LOSSES: dict[str, Loss] = {
     "kl": kl,
     "kl_near_labels": kl_near_labels,
+    "one_best": one_best,
     "feature_penalty": feature_penalty,
     "ctc": ctc,
     "hidden": hidden,
     "hidden_mse": hidden_mse,
+    "hidden_cos": hidden_cos,
+    "gram": gram,
 }
 """Name in a recipe -> loss. The recipe of "Shrinking Bigfoot" is ``{kl: 1, feature_penalty: 1}``."""
 

@@ -11,7 +11,10 @@ from greenbench.compress.distill.weighting import AdaKd
 from greenbench.errors import did_you_mean
 from greenbench.plugins.precisions import kept_as
 
-LOSS_NAMES = ("kl", "kl_near_labels", "feature_penalty", "ctc", "hidden", "hidden_mse")
+HIDDEN_LOSSES = ("hidden", "hidden_mse", "hidden_cos", "gram")
+"""The losses that compare what is between the layers."""
+
+LOSS_NAMES = ("kl", "kl_near_labels", "one_best", "feature_penalty", "ctc", *HIDDEN_LOSSES)
 """The losses of ``distill.losses``, named here so that a recipe is checked without torch."""
 
 
@@ -50,15 +53,14 @@ class TrainingSettings:
             raise ValueError("losses: name at least one")
         for key in ("hidden_layers", "sample_hidden"):
             if getattr(self, key) and not self.needs_hidden:
-                raise ValueError(f"{key}: is for the losses hidden and hidden_mse, and neither is named")
-
+                raise ValueError(f"{key}: is for the losses {', '.join(HIDDEN_LOSSES)}, and none of them is named")
         if self.schedule == "tri_stage" and self.warmup >= _STAGES[-1]:
             raise ValueError(f"warmup: with `schedule: tri_stage` give less than {_STAGES[-1]:g}")
 
     @property
     def needs_hidden(self) -> bool:
         """Whether a loss looks at what is between the layers."""
-        return any(name.startswith("hidden") for name in self.losses)
+        return not self.losses.keys().isdisjoint(HIDDEN_LOSSES)
 
     def learning_rate(self, step: int, highest: float | None = None) -> float:
         """Return the rate of a step.

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from greenbench.compress.distill.losses import LOSSES, Outputs, Target, combine, drawn  # noqa: E402
-from greenbench.compress.distill.settings import LOSS_NAMES  # noqa: E402
+from greenbench.compress.distill.settings import HIDDEN_LOSSES, LOSS_NAMES  # noqa: E402
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def test_a_temperature_softens_and_is_made_good(target: Target) -> None:
     assert float(LOSSES["kl"](ours, hot).sum()) == pytest.approx(float(expected), rel=3e-2)
 
 
-@pytest.mark.parametrize("name", ["kl", "kl_near_labels", "hidden", "hidden_mse"])
+@pytest.mark.parametrize("name", ["kl", "kl_near_labels", "one_best", *HIDDEN_LOSSES])
 def test_a_student_like_its_teacher_has_nothing_to_learn(target: Target, name: str) -> None:
     """The loss of the teacher itself has no gradient: it is at its least."""
     logits = target.teacher.logits.clone().requires_grad_()
     hidden = [h.clone().requires_grad_() for h in target.teacher.hidden]
     loss = LOSSES[name](Outputs(logits, None, hidden), target).sum()
     loss.backward()
-    if name.startswith("hidden"):
+    if name in HIDDEN_LOSSES:
         worse = LOSSES[name](Outputs(logits, None, [h + 0.1 * torch.randn_like(h) for h in hidden]), target)
         assert worse.sum() > loss
     else:
@@ -84,6 +84,66 @@ def test_near_labels_leaves_blank_stretches_out() -> None:
     ours = torch.zeros(1, 10, 3, requires_grad=True)
     LOSSES["kl_near_labels"](Outputs(ours), target).sum().backward()
     assert [bool(frame.abs().sum() > 0) for frame in ours.grad[0]] == [True] * 4 + [False] * 6
+
+
+def compared(tokens: list[int], sure: list[float]) -> list[bool]:
+    """Return which frames ``one_best`` compares, of a teacher whose frames have these best tokens, so sure of them."""
+    teacher = torch.nn.functional.one_hot(torch.tensor([tokens]), 3) * torch.tensor([sure])[..., None]
+    target = Target(Outputs(teacher), torch.tensor([[True] * 7 + [False] * 3]), [], 0, 1.0)
+    ours = torch.zeros(1, 10, 3, requires_grad=True)
+    LOSSES["one_best"](Outputs(ours), target).sum().backward()
+    return [bool(frame.abs().sum() > 0) for frame in ours.grad[0]]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "sure", "frames"),
+    [
+        ([0, 0, 1, 1, 1, 0, 0, 0, 0, 0], [9, 9, 2, 3, 2, 9, 9, 9, 9, 9], [1, 3, 5]),  # the surest of three, and blanks
+        ([0, 0, 1, 1, 2, 0, 0, 0, 0, 0], [9, 9, 3, 3, 2, 9, 9, 9, 9, 9], [1, 2, 4, 5]),  # the first of two alike
+        ([1, 0, 1, 0, 0, 0, 1, 1, 1, 1], [3, 9, 3, 9, 9, 9, 3, 5, 5, 5], [0, 1, 2, 3, 5, 6]),  # twice; padding is none
+        ([0] * 10, [9] * 10, []),
+    ],
+)
+def test_one_best_takes_each_label_once_and_the_blanks_beside_it(
+    tokens: list[int], sure: list[float], frames: list[int]
+) -> None:
+    """By hand, for a teacher that stays on labels for several frames, goes from one to the next, or says nothing."""
+    assert [t for t, counts in enumerate(compared(tokens, [float(s) for s in sure])) if counts] == frames
+
+
+def test_one_best_is_kl_where_every_frame_is_on_the_path(target: Target) -> None:
+    """A teacher of peaks, a blank beside each: the sum over all valid frames is that of kl, temperature included."""
+    logits = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(7))
+    logits[:, :, 0], logits[:, 1::3, 0], logits[:, 1::3, 1] = 6.0, 0.0, 6.0
+    peaked = replace(target, teacher=Outputs(logits), temperature=2.0)
+    both = [LOSSES[name](student(), peaked).tolist() for name in ("kl", "one_best")]
+    assert both[0] == pytest.approx(both[1], rel=1e-6)
+
+
+def test_hidden_cos_is_the_angle(target: Target) -> None:
+    """0 for states of one direction, 1 for right angles, 2 for opposite ones, whatever their lengths."""
+    axes = [torch.eye(8)[n].expand(2, 6, 8) for n in range(2)]
+    for ours, expected in ((5 * axes[0], 0.0), (axes[1], 1.0), (-0.1 * axes[0], 2.0)):
+        one = replace(target, teacher=Outputs(target.teacher.logits, hidden=[axes[0], axes[0]]))
+        found = LOSSES["hidden_cos"](Outputs(target.teacher.logits, hidden=[ours, ours]), one)
+        assert found.tolist() == pytest.approx([expected * 6 / 9, expected * 3 / 9], abs=1e-6)
+
+
+def test_gram_is_gatys_formula(target: Target) -> None:
+    """Entry by entry for an utterance; the order of frames does not matter, the sign of one feature does."""
+    ours, theirs = student().hidden, target.teacher.hidden
+    paired = replace(target, layers={2: 4})
+    by_hand = []
+    for b, n in ((0, 6), (1, 3)):
+        a, c = (h[b, :n].double() for h in (ours[2], theirs[4]))
+        total = sum(float(a[:, i] @ a[:, j] - c[:, i] @ c[:, j]) ** 2 for i in range(8) for j in range(8))
+        by_hand.append(total / (4 * 8**2 * n**2) / 2)
+    assert LOSSES["gram"](student(), paired).tolist() == pytest.approx(by_hand, rel=1e-5)
+    moved = Outputs(ours[0], None, [h.flip(1) for h in theirs])
+    alone = replace(paired, layers={4: 4}, mask=torch.ones(2, 6, dtype=torch.bool))
+    assert LOSSES["gram"](moved, alone).tolist() == pytest.approx([0, 0], abs=1e-10)
+    turned = Outputs(ours[0], None, [h * torch.tensor([-1.0] + [1] * 7) for h in theirs])
+    assert min(LOSSES["gram"](turned, alone).tolist()) > 1e-3
 
 
 def test_ctc_is_torchs(target: Target) -> None:
