@@ -1,5 +1,6 @@
 """The JSON Schema of suite files, plug-in settings included, for editors."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from greenbench import registry
@@ -39,8 +40,19 @@ def _one_of(group: str, model: type[PluginEntry]) -> dict[str, Any]:
 def _properties(plugin: Any) -> dict[str, Any]:
     from pydantic import TypeAdapter
 
-    properties: dict[str, Any] = TypeAdapter(plugin).json_schema().get("properties", {})
+    schema = TypeAdapter(plugin).json_schema()
+    properties: dict[str, Any] = _inlined(schema.get("properties", {}), schema.get("$defs", {}))
     return properties
+
+
+def _inlined(part: Any, definitions: Mapping[str, Any]) -> Any:
+    """Return a part of a schema with what it refers to in its place; settings within settings are referred to."""
+    if isinstance(part, list):
+        return [_inlined(one, definitions) for one in part]
+    if not isinstance(part, dict):
+        return part
+    referred = definitions[part["$ref"].rpartition("/")[2]] if "$ref" in part else {}
+    return {key: _inlined(value, definitions) for key, value in (referred | part).items() if key != "$ref"}
 
 
 def _entry_schema(group: str, name: str, model: type[PluginEntry]) -> dict[str, Any]:

@@ -250,9 +250,25 @@ def narrow(data: dict[str, Any], tiny_model: Path, tmp_path: Path) -> dict[str, 
     return data | {"student": student, "steps": [distill]}
 
 
+HINTS = [
+    ({}, {"1.weight": (32, 16), "1.bias": (32,)}),
+    (
+        {"heads": {"layers": [1, 2]}},
+        {"shared.weight": (64, 16), "shared.bias": (64,)}
+        | {f"apart.{n}.{kind}": shape for n in range(2) for kind, shape in (("weight", (32, 32)), ("bias", (32,)))},
+    ),
+]
+"""Settings of ``distill``, and the parameters through which hidden states are compared then."""
+
+
 @pytest.mark.slow
-def test_a_student_of_another_width_learns_hidden_states_through_projections(
-    tmp_path: Path, narrow: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("setting", "shapes"), HINTS, ids=["projections", "heads"])
+def test_a_student_of_another_width_learns_hidden_states_through_hints(
+    tmp_path: Path,
+    narrow: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    setting: dict[str, Any],
+    shapes: dict[str, tuple[int, ...]],
 ) -> None:
     """They train with it, so that a training that broke off ends with the same weights, and are not in its folder."""
     pytest.importorskip("accelerate", reason="accelerate is not installed")
@@ -260,8 +276,9 @@ def test_a_student_of_another_width_learns_hidden_states_through_projections(
 
     from greenbench.compress.distill import training
 
+    narrow["steps"][0] |= setting
     whole = make_student(recipe.load(write(tmp_path, narrow)), tmp_path / "whole")
-    add, drop, keep, seen = training.add_projections, training.drop_projections, training.keep, []
+    add, drop, keep, seen = training.add_hints, training.drop_hints, training.keep, []
 
     def break_off(run: Any, wer: float) -> None:
         keep(run, wer)
@@ -278,15 +295,15 @@ def test_a_student_of_another_width_learns_hidden_states_through_projections(
     monkeypatch.setattr(training, "keep", break_off)
     with pytest.raises(KeyboardInterrupt):
         make_student(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
-    for name, patched in (("keep", keep), ("add_projections", told), ("drop_projections", told)):
+    for name, patched in (("keep", keep), ("add_hints", told), ("drop_hints", told)):
         monkeypatch.setattr(training, name, patched)
     resumed = make_student(recipe.load(tmp_path / "recipe.yaml"), tmp_path / "broken")
     assert (resumed / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     before, after = seen
-    assert {name: tuple(tensor.shape) for name, tensor in before.items()} == {"1.weight": (32, 16), "1.bias": (32,)}
+    assert {name: tuple(tensor.shape) for name, tensor in before.items()} == shapes
     assert not any(bool((before[name] == after[name]).all()) for name in before), "they have learnt"
     with safe_open(whole / "model.safetensors", framework="pt") as stored:
-        assert not [name for name in stored.keys() if "projections" in name]  # noqa: SIM118 (no mapping)
+        assert not [name for name in stored.keys() if "hint" in name]  # noqa: SIM118 (no mapping)
     loaded = build_variant(VariantEntry(use="wav2vec2", model=str(whole))).load("cpu").model
     assert (loaded.config.hidden_size, loaded.config.num_hidden_layers) == (16, 1)
     assert (

@@ -24,6 +24,7 @@ SIZES = {
     "ludwig": TEACHER - 12 * 13 * (F // 32) * NEURON,
     "lin-heads": TEACHER - 24 * (4 * D * HEAD + 3 * HEAD),
     "lin-low-rank": TEACHER - 24 * (D * F - 64 * (D + F)),
+    "distilhubert": TEACHER - 10 * LAYER,
     "lean": TEACHER - 2 * LAYER - 40 * (HEAD - 16) * (4 * D + 3) - F * 10 // 5 * NEURON,
 }
 """Parameters of each student: a fifth of the neurons is rounded to multiples of eight a layer, all else is exact."""

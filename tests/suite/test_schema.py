@@ -91,6 +91,25 @@ def test_what_is_optional_may_be_left_out(validator, key: str) -> None:
             )
             for name in ("heal-layers", "low-rank", "openvino-int8")
         ),
+        *(
+            (
+                {
+                    "variants": [
+                        {
+                            "use": "wav2vec2",
+                            "model": "x",
+                            "builds": [{"use": "distill", "steps": 1, "losses": {"hidden": 1}, **nested}],
+                        }
+                    ]
+                },
+                "variants.0",
+            )
+            for nested in (
+                {"heads": {"layers": [0]}},
+                {"heads": {"layer": [4]}},
+                {"weighting": {"use": "adakd", "k": -1}},
+            )
+        ),
         ({"variants": [{"use": "faster-whisper", "model": "x", "tdp_w": 5}]}, "variants.0"),
     ],
 )
@@ -98,6 +117,13 @@ def test_a_typo_is_marked(validator, changed: dict, path: str) -> None:
     """A wrong key or value is refused at its place, and nowhere else."""
     errors = list(validator.iter_errors(yaml.safe_load(WHOLE) | changed))
     assert [".".join(map(str, error.absolute_path)) for error in errors] == [path]
+
+
+def test_settings_within_settings_fit(validator) -> None:
+    """A training's weights and heads, also where the training is itself a setting."""
+    training = {"steps": 1, "losses": {"hidden": 1}, "heads": {"layers": [4]}, "weighting": {"use": "adakd", "k": 1}}
+    builds = [{"use": "distill", **training}, {"use": "prune-learned", "keep": 0.5, "distill": training}]
+    validator.validate(yaml.safe_load(WHOLE) | {"variants": [{"use": "wav2vec2", "model": "x", "builds": builds}]})
 
 
 @pytest.mark.parametrize("missing", ["name", "datasets", "variants"])

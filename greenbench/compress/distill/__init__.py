@@ -31,6 +31,9 @@ class Distill(TrainingSettings):
         hidden_layers: for the last four: layer of the student -> layer of the teacher, both counted from 1; every
             layer of the student, matched evenly, where empty. Where the two are of different widths, each of these
             layers gets a linear projection to the teacher's, which trains along and is dropped afterwards.
+        heads: for the last four losses: ``{layers: [4, 8, 12]}`` compares these layers of the teacher, each with what a
+            prediction head makes of the student's last hidden state, and no layer of the student itself
+            (DistilHuBERT's; Chang, Yang and Lee, arXiv 2110.01900, 2022). Heads train along and are dropped afterwards.
         sample_hidden: compare only so many of these pairs of layers, drawn anew for each step (FitHuBERT's; Lee et al.,
             arXiv 2207.00555, 2022).
         temperature: of ``kl``.
@@ -127,6 +130,9 @@ class Distill(TrainingSettings):
 
     def _check_layers(self, n_ours: int | None, n_theirs: int | None) -> None:
         """Refuse a pair of layers that the two models do not have, as far as their numbers are known."""
+        for layer in self.heads.layers if self.heads else ():
+            if n_theirs is not None and layer > n_theirs:
+                raise InputError(f"distill: heads: layers: {layer}: the teacher has {n_theirs} layers")
         for ours, theirs in self.hidden_layers.items():
             if (n_ours is not None and ours > n_ours) or (n_theirs is not None and theirs > n_theirs):
                 raise InputError(

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from greenbench.compress.distill.hints import PredictionHeads
 from greenbench.compress.distill.weighting import AdaKd
 from greenbench.errors import did_you_mean
 from greenbench.plugins.precisions import kept_as
@@ -25,6 +26,7 @@ class TrainingSettings:
     steps: Annotated[int, Field(ge=1)]
     losses: Mapping[str, float] = field(default_factory=lambda: {"kl": 1.0, "feature_penalty": 1.0})
     hidden_layers: Mapping[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = field(default_factory=dict)
+    heads: PredictionHeads | None = None
     sample_hidden: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(gt=0)] = 1.0
     lr: Annotated[float, Field(gt=0, le=1)] = 5e-5
@@ -51,9 +53,11 @@ class TrainingSettings:
                 raise ValueError(f"losses: unknown loss '{name}'. {did_you_mean(name, LOSS_NAMES)}")
         if not self.losses:
             raise ValueError("losses: name at least one")
-        for key in ("hidden_layers", "sample_hidden"):
+        for key in ("hidden_layers", "sample_hidden", "heads"):
             if getattr(self, key) and not self.needs_hidden:
                 raise ValueError(f"{key}: is for the losses {', '.join(HIDDEN_LOSSES)}, and none of them is named")
+        if self.heads and self.hidden_layers:
+            raise ValueError("hidden_layers: heads name the teacher's layers: leave one of the two out")
         if self.schedule == "tri_stage" and self.warmup >= _STAGES[-1]:
             raise ValueError(f"warmup: with `schedule: tri_stage` give less than {_STAGES[-1]:g}")
 
@@ -61,6 +65,11 @@ class TrainingSettings:
     def needs_hidden(self) -> bool:
         """Whether a loss looks at what is between the layers."""
         return not self.losses.keys().isdisjoint(HIDDEN_LOSSES)
+
+    @property
+    def hint_layers(self) -> Mapping[int, int]:
+        """What is compared, a layer of the student or a head -> a layer of the teacher; evenly where empty."""
+        return dict(enumerate(self.heads.layers, 1)) if self.heads else self.hidden_layers
 
     def learning_rate(self, step: int, highest: float | None = None) -> float:
         """Return the rate of a step.

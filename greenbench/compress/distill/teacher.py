@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from greenbench import cache
-from greenbench.compress.distill.losses import Outputs, paired
+from greenbench.compress.distill.losses import Outputs
 from greenbench.compress.distill.settings import TrainingSettings
 from greenbench.compress.distill.spelling import speller
 from greenbench.meters import energy, measure
@@ -22,9 +22,6 @@ from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading, Spoken
 from greenbench.plugins.events import Phase
 
 LOGITS, COST = "logits.safetensors", "cost.json"
-
-PROJECTIONS = "hint_projections"
-"""What a student is given while it trains, where its hidden states are of another width than its teacher's."""
 
 
 @dataclass(frozen=True)
@@ -162,38 +159,6 @@ def forward(model: Any, batch: Batch, hidden: bool = False, features: bool = Fal
         found = model(**batch.inputs, output_hidden_states=hidden)
     convolved = caught[0].transpose(1, 2).float() if caught else None
     return Outputs(found.logits.float(), convolved, found.hidden_states or ())
-
-
-def add_projections(student: Any, teacher: Any, layers: Mapping[int, int]) -> None:
-    """Give a student of another width a learned linear map to its teacher's for each layer that is paired with one.
-
-    It is a part of the student until ``drop_projections``, so that it trains, and is kept and resumed, with it.
-
-    Args:
-        student: a transformers CTC model.
-        teacher: another.
-        layers: layer of the student -> layer of the teacher; evenly where empty.
-    """
-    from torch.nn import Linear, ModuleDict
-
-    ours, theirs = student.config, teacher.config
-    if ours.hidden_size != theirs.hidden_size:
-        pairs = paired(layers, ours.num_hidden_layers, theirs.num_hidden_layers)
-        maps = {str(layer): Linear(ours.hidden_size, theirs.hidden_size) for layer in pairs}
-        student.add_module(PROJECTIONS, ModuleDict(maps))
-
-
-def drop_projections(student: Any) -> None:
-    """Take them out again."""
-    if hasattr(student, PROJECTIONS):
-        delattr(student, PROJECTIONS)
-
-
-def project(student: Any, outputs: Outputs) -> Outputs:
-    """Return the outputs with the hidden states as wide as the teacher's, for which the student has projections."""
-    maps = getattr(student, PROJECTIONS, {})
-    hidden = [maps[str(i)](state) if str(i) in maps else state for i, state in enumerate(outputs.hidden)]
-    return replace(outputs, hidden=hidden)
 
 
 def collate(utterances: Sequence[Spoken], model: Any, context: Context) -> Batch:

@@ -6,22 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from greenbench.compress.distill.batches import batches
 from greenbench.compress.distill.companion import Companion
+from greenbench.compress.distill.hints import add_hints, compared, drop_hints
 from greenbench.compress.distill.log import LOG, append, trim
 from greenbench.compress.distill.losses import Outputs, Target, combine, drawn, paired
 from greenbench.compress.distill.progress import BEST, TrainingRun, TrainingState, keep, kept, loaded, progress
 from greenbench.compress.distill.settings import TrainingSettings
 from greenbench.compress.distill.spelling import speller
-from greenbench.compress.distill.teacher import (
-    Batch,
-    Cost,
-    Teacher,
-    add_projections,
-    collate,
-    cost,
-    drop_projections,
-    forward,
-    project,
-)
+from greenbench.compress.distill.teacher import Batch, Cost, Teacher, collate, cost, forward
 from greenbench.compress.distill.trunk import Trunk, set_mode
 from greenbench.errors import TrainingError
 from greenbench.meters import measure
@@ -52,8 +43,6 @@ def train(
         TrainingError: a loss or the weights are not finite.
         StoreError: the last checkpoint is damaged.
     """
-    import torch
-
     run = _open(settings, student, context, companions)
     steps = _steps(run)
     while run.progress.step < settings.steps and not _stalled(run):
@@ -67,18 +56,25 @@ def train(
         if _is_due(run):
             keep(run, wer)
     run.accelerator.wait_for_everyone()
+    return _student(run), run.progress
+
+
+def _student(run: TrainingRun) -> Any:
+    """Return the student that the training made, without what went along."""
+    import torch
+
     trained, last = run.accelerator.unwrap_model(run.student), kept(run.folder)
-    if last and (last / BEST).exists() and not any(companion.last for companion in companions):
+    if last and (last / BEST).exists() and not any(companion.last for companion in run.companions):
         best = last / BEST
         loaded(best, lambda: trained.load_state_dict(torch.load(best, weights_only=True, map_location="cpu")))
     if not all(bool(torch.isfinite(weights).all()) for weights in trained.parameters()):
         raise TrainingError(f"distill: the weights are not finite after step {run.progress.step}. Lower `lr`.")
-    for companion in reversed(companions):
+    drop_hints(trained)
+    for companion in reversed(run.companions):
         trained = companion.detach(trained)
-    drop_projections(trained)
-    if settings.gradient_checkpointing:
+    if run.settings.gradient_checkpointing:
         _checkpointing(trained, "disable")
-    return trained.cpu().eval(), run.progress
+    return trained.cpu().eval()
 
 
 def _open(settings: TrainingSettings, student: Any, context: Context, companions: Sequence[Companion]) -> TrainingRun:
@@ -132,10 +128,10 @@ def _prepare(settings: TrainingSettings, student: Any, context: Context, compani
         student.base_model.masked_spec_embed.requires_grad_(False)  # unused without it, for which DDP would wait
     if settings.gradient_checkpointing:
         _checkpointing(student, "enable")
-    if settings.needs_hidden:
-        add_projections(student, context.teacher, settings.hidden_layers)
     for companion in companions:
         companion.attach(student, context)
+    if settings.needs_hidden:  # after those that freeze: hints always train
+        add_hints(student, context.teacher, settings.hint_layers, settings.heads)
     theirs = [group for companion in companions for group in companion.groups(student, settings.lr)]
     taken = {id(parameter) for group in theirs for parameter in group["params"]}
     ours = [p for p in student.parameters() if p.requires_grad and id(p) not in taken]
@@ -219,12 +215,12 @@ def _outputs(run: TrainingRun, batch: Batch) -> tuple[Outputs, Target]:
             ours = run.trunk(batch)
     else:
         ours = forward(run.student, batch, settings.needs_hidden, "feature_penalty" in settings.losses)
-    layers = settings.hidden_layers
+    ours, layers = compared(run.accelerator.unwrap_model(run.student), ours, settings.heads), settings.hint_layers
     if settings.sample_hidden:
         pairs = paired(layers, len(ours.hidden) - 1, len(taught.hidden) - 1)
         layers = drawn(pairs, settings.sample_hidden, (settings.seed, run.progress.step))
     target = Target(taught, batch.mask, batch.labels, blank, settings.temperature, layers)
-    return project(run.accelerator.unwrap_model(run.student), ours), target
+    return ours, target
 
 
 def _is_due(run: TrainingRun) -> bool:

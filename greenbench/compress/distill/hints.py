@@ -1,0 +1,81 @@
+"""Hints: what makes a student's hidden states comparable with its teacher's; it trains along and is dropped after."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import ConfigDict, Field
+
+if TYPE_CHECKING:
+    from greenbench.compress.distill.losses import Outputs
+
+HINTS = "hint_projections"
+"""What a student is given while it trains: its projections to the teacher's width, or its prediction heads."""
+
+
+@dataclass(frozen=True)
+class PredictionHeads:
+    """Prediction heads, by which the last hidden state of a student gives several layers of its teacher.
+
+    Attributes:
+        layers: of the teacher, counted from 1.
+    """
+
+    layers: Annotated[Sequence[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+
+def add_hints(student: Any, teacher: Any, layers: Mapping[int, int], heads: PredictionHeads | None) -> None:
+    """Give a student what its hidden states are compared with its teacher's through.
+
+    With heads it is a linear map to as many states of the teacher's width as there are heads, GELU, and a linear map
+    for each of them: DistilHuBERT's (Chang, Yang and Lee, arXiv 2110.01900, 2022). Without, and where the two are of
+    different widths, it is a linear map for each layer that is paired with one of the teacher's. It is a part of the
+    student until ``drop_hints``, so that it trains, and is kept and resumed, with it.
+
+    Args:
+        student: a transformers CTC model.
+        teacher: another.
+        layers: layer of the student -> layer of the teacher; evenly where empty.
+        heads: the heads, or None.
+    """
+    from torch.nn import Linear, ModuleDict, ModuleList
+
+    from greenbench.compress.distill.losses import paired
+
+    width, wanted = student.config.hidden_size, teacher.config.hidden_size
+    if heads:
+        n = len(heads.layers)
+        parts = {"shared": Linear(width, n * wanted), "apart": ModuleList(Linear(wanted, wanted) for _ in range(n))}
+        student.add_module(HINTS, ModuleDict(parts))
+    elif width != wanted:
+        pairs = paired(layers, student.config.num_hidden_layers, teacher.config.num_hidden_layers)
+        student.add_module(HINTS, ModuleDict({str(layer): Linear(width, wanted) for layer in pairs}))
+
+
+def drop_hints(student: Any) -> None:
+    """Take it out again."""
+    if hasattr(student, HINTS):
+        delattr(student, HINTS)
+
+
+def compared(student: Any, outputs: "Outputs", heads: PredictionHeads | None) -> "Outputs":
+    """Return the outputs with the hidden states that are compared with the teacher's, each of its width.
+
+    Args:
+        student: with its hints.
+        outputs: what it made of a batch.
+        heads: the heads, whose predictions then take the place of its layers; or None.
+    """
+    from torch.nn.functional import gelu
+
+    if not outputs.hidden:
+        return outputs
+    maps = getattr(student, HINTS, {})
+    if heads:
+        predicted = gelu(maps["shared"](outputs.hidden[-1])).chunk(len(heads.layers), -1)
+        states = [head(part) for head, part in zip(maps["apart"], predicted, strict=True)]
+        return replace(outputs, hidden=[outputs.hidden[0], *states])
+    hidden = [maps[str(i)](state) if str(i) in maps else state for i, state in enumerate(outputs.hidden)]
+    return replace(outputs, hidden=hidden)
