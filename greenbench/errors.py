@@ -53,10 +53,12 @@ class NotFiniteError(GreenbenchError):
 
 
 class AnswerError(GreenbenchError):
-    """A model returned something other than one text for each waveform."""
+    """A model returned something other than its contract says: of a transcriber, one text for each waveform."""
 
-    def __init__(self, answer: str) -> None:
-        super().__init__(f"the model returned {answer}: a transcriber returns a list with one str for each waveform")
+    def __init__(
+        self, answer: str, contract: str = "a transcriber returns a list with one str for each waveform"
+    ) -> None:
+        super().__init__(f"the model returned {answer}: {contract}")
 
 
 class TrainingError(GreenbenchError):

@@ -27,6 +27,33 @@ def _count(label: str, about: str) -> Metric:
     return Metric("1", "neither", label, about)
 
 
+STREAMING: dict[str, Metric] = {
+    "first_partial_p50_s": Metric("s", "lower", "first text p50", "median seconds, onset of speech -> first text"),
+    "first_partial_p90_s": Metric("s", "lower", "first text p90", "seconds that 90 % of utterances take at most"),
+    "final_p50_s": Metric("s", "lower", "final text p50", "median seconds, last sample -> final text (TTFS)"),
+    "final_p90_s": Metric("s", "lower", "final text p90", "seconds that 90 % of utterances take at most"),
+    "final_p99_s": Metric("s", "lower", "final text p99", "seconds that 99 % of utterances take at most"),
+    "final_only_pct": Metric("%", "lower", "nothing before the end", "utterances without text before the final one"),
+    "word_latency_p50_s": Metric("s", "lower", "word latency p50", "median seconds, end of a word -> shown for good"),
+    "word_latency_p90_s": Metric("s", "lower", "word latency p90", "seconds that 90 % of words take at most"),
+    "word_latency_mean_s": Metric("s", "lower", "word latency, mean", "buffer + wait + compute + emission delay"),
+    "buffer_s": Metric("s", "lower", "word buffer", "mean seconds, end of a word -> its chunk is complete"),
+    "wait_s": Metric("s", "lower", "word wait", "mean seconds, its chunk is complete -> the model begins with it"),
+    "word_compute_s": Metric("s", "lower", "word compute", "mean seconds of the model with the chunk of a word's end"),
+    "emission_delay_s": Metric("s", "lower", "emission delay", "mean seconds, that chunk is done -> shown for good"),
+    "n_timed_words": _count("timed words", "recognised words whose end in the speech is known"),
+    "chunk_compute_p99_s": Metric("s", "lower", "chunk compute p99", "seconds that 99 % of chunks take at most"),
+    "late_chunk_pct": Metric("%", "lower", "late chunks", "chunks that were not done when the next one was complete"),
+    "stream_rtf": Metric("1", "lower", "streaming RTF", "seconds that the model was busy / seconds of audio"),
+    "unstable_word_pct": Metric("%", "lower", "unstable words", "places of words that changed / final words"),
+    "revisions_per_word": Metric("1", "lower", "revisions per word", "words changed from text to text / final words"),
+    "recompute_factor": Metric("1", "lower", "recompute factor", "seconds of audio that were computed / of audio"),
+}  # fmt: skip
+"""What only the scenario ``streaming`` has; docs/explanation/streaming.md has the source of each definition."""
+
+FELT = ("first_partial_p50_s", "final_p50_s", "word_latency_p50_s")
+"""Of these, what a speaker feels."""
+
 METRICS: dict[str, Metric] = {  # one line a metric
     # accuracy; counts are stored, rates derive from them
     "wer": Metric("1", "lower", "WER", "(S + D + I) / N over the words of the whole corpus, a fraction"),
@@ -68,6 +95,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "latency_p95_s": Metric("s", "lower", "latency p95", "seconds that 95 % of utterances take at most, MLPerf's rule"),
     "latency_p99_s": Metric("s", "lower", "latency p99", "seconds that 99 % of utterances take at most, MLPerf's rule"),
     "server_rate_hz": Metric("Hz", "higher", "server rate", "highest rate that met the latency bound in its window"),
+    **STREAMING,
     "padding_pct": Metric("%", "lower", "padding", "share of the audio computed that is padding in the batches sent"),
     "mfu_pct": Metric("%", "higher", "share of peak (MFU)", "macs_per_audio_s x rtfx / this machine's measured peak"),
     "load_s": Metric("s", "lower", "load time", "seconds to import the engine and have the model ready"),

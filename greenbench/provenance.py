@@ -57,6 +57,13 @@ PROVENANCE: dict[str, Column] = {  # one line a column
     "server_probes": Column(
         "text", "of the server scenario: each rate tried, and whether it met the bound", varies=True
     ),
+    "streamed_by": Column("text", "of the streaming scenario: how the model was streamed"),
+    "chunk_s": Column("number", "of the streaming scenario: seconds of a chunk"),
+    "pace": Column("text", "of the streaming scenario: real-time where speech was waited for, or simulated"),
+    "finalise": Column("text", "of the streaming scenario: when the final text is asked for"),
+    "onset_source": Column("text", "of the streaming scenario: what counts as the onset of speech"),
+    "word_times_source": Column("text", "of the streaming scenario: who states when words end, and a digest of it"),
+    "word_latency_note": Column("text", "of the streaming scenario: why word latencies are null"),
     # texts and data
     "normalizer": Column("text", "normaliser and its version"),
     "scorer": Column("text", "scorer and its version"),

@@ -564,6 +564,27 @@ def a_rate_of_no_server(files: Files) -> None:
     rows(files, lambda row: row.update(server_rate_hz=1e5))
 
 
+@forgery("stream_rtf: the scenario is offline, which has none")
+def a_stream_that_was_none(files: Files) -> None:
+    rows(files, lambda row: row.update(stream_rtf=0.1))
+
+
+@forgery("word_latency_mean_s is 0.9, by its formula 1 ")
+def parts_of_word_latency_that_do_not_add_up(files: Files) -> None:
+    parts = {"buffer_s": 0.1, "wait_s": 0.2, "word_compute_s": 0.3, "emission_delay_s": 0.4}
+    rows(files, lambda row: row.update(parts, word_latency_mean_s=0.9))
+
+
+@forgery("pace is 'real-time', in run.json None")
+def a_pace_of_no_stream(files: Files) -> None:
+    rows(files, lambda row: row.update(pace="real-time"))
+
+
+@forgery("and the speech was streamed at a simulated pace")
+def joules_of_a_simulated_pace(files: Files) -> None:
+    rows(files, lambda row: row.update(pace="simulated"))
+
+
 @forgery("training_energy_j: greater than or equal to 0 is expected")
 def a_training_that_gave_energy(files: Files) -> None:
     rows(files, lambda row: row.update(training_energy_j=-1e6, training_energy_method="counter"))

@@ -17,7 +17,10 @@ UNITS = {
     "s": "s", "j": "J", "w": "W", "g": "g", "bytes": "bytes", "bits": "bit", "hz": "Hz", "pct": "%", "c": "°C",
     "macs": "1",
 }  # fmt: skip
-PURE = {"wer", "wer_ci_low", "wer_ci_high", "cer", "cer_ci_low", "cer_ci_high", "rtfx", *BY_SLICE, *BY_TERM}
+PURE = {
+    "wer", "wer_ci_low", "wer_ci_high", "cer", "cer_ci_low", "cer_ci_high", "rtfx", "stream_rtf", "revisions_per_word",
+    "recompute_factor", *BY_SLICE, *BY_TERM,
+}  # fmt: skip
 
 positive = st.floats(0.001, 1e6)
 

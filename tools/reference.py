@@ -130,6 +130,13 @@ def server_keys() -> str:
     return keys(Server)
 
 
+def streaming_keys() -> str:
+    """Return the keys of ``streaming``."""
+    from greenbench.suite.scenarios import Streaming
+
+    return keys(Streaming)
+
+
 def protocol_keys() -> str:
     """Return the steps of a protocol with the value that each named protocol gives them."""
     from greenbench.suite.protocol import PROTOCOLS, Protocol
@@ -242,6 +249,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "dataset-keys": dataset_keys,
     "variant-keys": variant_keys,
     "server-keys": server_keys,
+    "streaming-keys": streaming_keys,
     "carbon-keys": carbon_keys,
     "protocols": protocol_keys,
     "recipe-keys": recipe_keys,

@@ -10,6 +10,7 @@ from greenbench.analysis.gains import ENERGY, CellGains, Gain, weakest
 from greenbench.analysis.summary import Setting, rankable
 from greenbench.results.flags import barring
 from greenbench.results.record import CELL
+from greenbench.suite.scenarios import PACED
 
 NEAR = 0.03
 """The difference in WER, a fraction of the words, within which a lossier build is still named."""
@@ -40,9 +41,9 @@ class ComparedBuild:
 
     @property
     def speed(self) -> Gain:
-        """The gain in speed; a server's follows the arrivals, and is none."""
-        is_served = self.gains.student.shared["scenario"] == "server"
-        return Gain(why="scenario server") if is_served else self.gains.gains["speed"]
+        """The gain in speed; where audio has a pace of its own, as at a server, there is none."""
+        scenario = str(self.gains.student.shared["scenario"])
+        return Gain(why=f"scenario {scenario}") if scenario in PACED else self.gains.gains["speed"]
 
     @property
     def energy(self) -> Gain:
@@ -145,14 +146,14 @@ def choose(
 
 
 def _mains(settings: Iterable[Setting]) -> list[Setting]:
-    """Return of each device the setting with most lines to rank; a server only where there is nothing else."""
+    """Return of each device the setting with most lines to rank; one of ``PACED`` only where there is no other."""
     by_device: dict[tuple[str, str], list[Setting]] = {}
     for setting in settings:
         line = setting.lines.iloc[0]
         by_device.setdefault((str(line["device"]), str(line["device_name"])), []).append(setting)
 
     def weight(setting: Setting) -> tuple[bool, int]:
-        return setting.lines["scenario"].iloc[0] != "server", int(rankable(setting.lines).sum())
+        return setting.lines["scenario"].iloc[0] not in PACED, int(rankable(setting.lines).sum())
 
     return [max(of_device, key=weight) for of_device in by_device.values()]
 

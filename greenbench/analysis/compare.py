@@ -11,14 +11,14 @@ from greenbench.analysis.findings import CellComparison, Comparison, MetricFindi
 from greenbench.analysis.pairing import pair
 from greenbench.analysis.selection import Side
 from greenbench.errors import InputError, did_you_mean
-from greenbench.metrics import ABSOLUTE, ERROR_RATES, METRICS, RATES, TERM_RECALL, WORST
+from greenbench.metrics import ABSOLUTE, ERROR_RATES, FELT, METRICS, RATES, TERM_RECALL, WORST
 from greenbench.results import comparability
 from greenbench.results.comparability import CROSSABLE, FIXED, describe, differing
 from greenbench.statistics.repeats import ratio_by_round
 from greenbench.statistics.student import LEVEL
 
 DEFAULT_METRICS = (
-    "wer", "rtfx", "latency_p50_s", "server_rate_hz", "energy_j_per_audio_s", "peak_rss_bytes", "model_bytes",
+    "wer", "rtfx", "latency_p50_s", "server_rate_hz", *FELT, "energy_j_per_audio_s", "peak_rss_bytes", "model_bytes",
 )  # fmt: skip
 
 _ONLY_P = "p is small and the interval holds 0: the errors differ in these texts, which other speakers may not confirm"

@@ -145,7 +145,7 @@ class Corpus:
                 stats.skipped.append(str(error))
                 continue
             self._digests[clip.id] = digest  # what a later pass reads is the same
-            yield Utterance(clip.id, audio, clip.reference, clip.speaker, digest, clip.slices, clip.terms)
+            yield Utterance(clip.id, audio, clip.reference, clip.speaker, digest, clip.slices, clip.terms, clip.words)
 
     def _refused(self, clip: Clip, error: BadAudioError) -> BadAudioError:
         cause = f"{error}{self._missing_too(clip.id) if _is_missing(error) else ''}"

@@ -78,7 +78,9 @@ class Corrupted:
     def _corrupted(self, clip: Clip) -> Clip:
         speed = self._corruption.speed or 1.0
         duration_s = None if clip.duration_s is None else partial(_shorter, clip.duration_s, speed)
-        return replace(clip, read=partial(self._read, clip), duration_s=duration_s, digest=partial(self._digest, clip))
+        read, digest = partial(self._read, clip), partial(self._digest, clip)
+        words = tuple(replace(word, start_s=word.start_s / speed, end_s=word.end_s / speed) for word in clip.words)
+        return replace(clip, read=read, duration_s=duration_s, digest=digest, words=words)
 
     def _read(self, clip: Clip) -> Waveform:
         what, audio = self._corruption, clip.read()

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from greenbench.datasets.audio import audio_digest, read_audio, read_duration_s
 from greenbench.datasets.labels import labels
+from greenbench.datasets.wordtimes import word_times
 from greenbench.errors import InputError, MissingError
 from greenbench.files import readback
 from greenbench.files.limits import limits
@@ -57,8 +58,7 @@ def _a_name(value: Any) -> Any:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+    return text if len(text := json.dumps(value)) <= 60 else f"{text[:60]}..."
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class _ManifestLine:
     offset: Annotated[float | None, Field(ge=0, allow_inf_nan=False, strict=True)] = None
     duration: Annotated[float | None, Field(gt=0, allow_inf_nan=False, strict=True)] = None
     slices: Annotated[dict[str, str], BeforeValidator(labels)] = field(default_factory=dict)
+    words: Annotated[Any, BeforeValidator(word_times)] = ()
 
 
 _LINE = TypeAdapter(_ManifestLine)
@@ -87,7 +88,8 @@ class Manifest:
             ``speaker``, ``offset`` and ``duration`` (seconds: the part of the file that is meant; a ``duration``
             without ``offset`` is what the whole file lasts) and ``id`` (default: the path below the common folder of
             all audio files without its suffix, and the part). ``slices`` is an object of properties of the
-            utterance, each of which gets an error rate: ``{"accent": "scottish", "noise": "street"}``.
+            utterance, each of which gets an error rate: ``{"accent": "scottish", "noise": "street"}``. ``words`` are
+            their times in seconds from the beginning: ``[{"word": "hello", "start": 0.1, "end": 0.4}]``.
         transcribed: whether every line must have ``text``; false for speech to distil from, whose ``text`` is ignored.
         slice_by: further keys of a line that are slices, such as ``accent`` in manifests of NeMo.
     """
@@ -182,7 +184,8 @@ class Manifest:
         text = (line.text or "") if self.transcribed else ""
         read, duration_s = partial(read_audio, audio, *part), partial(read_duration_s, audio, *part)
         speaker = as_read(line.speaker or "").strip() or None  # who is written alike is one speaker
-        return Clip(name, read, text, speaker, duration_s, partial(audio_digest, audio, *part), line.slices)
+        digest = partial(audio_digest, audio, *part)
+        return Clip(name, read, text, speaker, duration_s, digest, line.slices, words=line.words)
 
     def audio(self, line: _ManifestLine) -> Path:
         """Return where a line's audio is, without links followed."""
@@ -233,11 +236,10 @@ def _object(line: bytes) -> dict[str, Any]:
         ValueError: it is none, or has a key that other tools read as a part or a change of the audio.
     """
     content = _json(line)
+    if isinstance(content, list):
+        raise ValueError(_NO_ARRAY)  # noqa: TRY004 (one kind for all that a line can be)
     if not isinstance(content, dict):
-        problem = (
-            _NO_ARRAY if isinstance(content, list) else f"one JSON object a line is expected, not {_shown(content)}"
-        )
-        raise ValueError(problem)  # noqa: TRY004 (one kind for all that a line can be)
+        raise ValueError(f"one JSON object a line is expected, not {_shown(content)}")  # noqa: TRY004
     for key, (none, meaning) in FOREIGN.items():
         if content.get(key) is not None and content[key] != none:
             raise ValueError(f"{key}: {meaning} (got {_shown(content[key])})")
@@ -254,8 +256,6 @@ def _object(line: bytes) -> dict[str, Any]:
 
 
 _NO_ARRAY = "a manifest is JSON lines: one object a line, not an array, nor an object over several lines"
-
-
 _NO_TABLE = (
     "a manifest is JSON lines, not a table (CSV, TSV) or plain text: write one object a line, such as "
     '{"audio_filepath": "a.wav", "text": "what is said"}'

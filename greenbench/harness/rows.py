@@ -10,7 +10,7 @@ from typing import Any
 
 from greenbench.datasets.corpus import DatasetStats
 from greenbench.hardware.roofline import share
-from greenbench.harness import server
+from greenbench.harness import server, streams
 from greenbench.harness.idle import WarmUp
 from greenbench.harness.job import Job
 from greenbench.harness.window import Window
@@ -41,6 +41,7 @@ class CellFacts:
         metrics: load time, first utterance, idle power and size.
         compute_dtype: the precisions that the engine multiplies in.
         decoding: how the loaded model's output becomes text.
+        streamed_by: how the model is streamed; None where it is not.
         done: provenance of the steps around the window.
     """
 
@@ -51,6 +52,7 @@ class CellFacts:
     metrics: Mapping[str, float | int | None]
     compute_dtype: str | None = None
     decoding: str | None = None
+    streamed_by: str | None = None
     done: Mapping[str, float | int | None] = field(default_factory=dict)
 
 
@@ -91,10 +93,12 @@ def measured(job: Job, repeat: int, facts: CellFacts, window: Window) -> Record:
     """Derive the row of one window."""
     accuracy, scored = _accuracy(job, window, bool(facts.model["synthetic"]))
     speed = _speed(window)
+    how = facts.streamed_by
+    streaming, streamed = ({}, {}) if how is None else streams.columns(window, how, job.suite.streaming)
     work = facts.metrics.get("macs_per_audio_s")
     mfu_pct, mfu_note = share(work, speed["rtfx"], job.peaks, facts.compute_dtype)
-    metrics = {**_metrics(job, facts, window), **speed, "mfu_pct": mfu_pct, **accuracy}
-    provenance = {**_provenance(job, facts, window), **scored, "mfu_note": mfu_note}
+    metrics = {**_metrics(job, facts, window), **speed, **streaming, "mfu_pct": mfu_pct, **accuracy}
+    provenance = {**_provenance(job, facts, window), **streamed, **scored, "mfu_note": mfu_note}
     steps = job.suite.protocol
     raised = flags.flags(flag_rules.Measured(metrics, provenance, steps, os.cpu_count() or 1, window.unstable))
     return Record(job.key(repeat), "ok", None, tuple(raised), metrics, provenance, tuple(raised.values()))
@@ -170,6 +174,7 @@ def window_edges(job: Job, repeat: int | None, reading: Reading, pass_s: Sequenc
 def _speed(window: Window) -> dict[str, Any]:
     seconds = [s for _, s in window.latencies_s]
     complete = len(seconds) == window.n_passes * len(window.spoken)  # a last batch of one is no latency sample
+    complete &= not window.streams  # their latencies have columns of their own
     return {
         "audio_s": window.audio_s,
         "n_passes": window.n_passes,
@@ -254,5 +259,6 @@ def _planned(job: Job) -> dict[str, Any]:
         "threads": suite.threads,
         "timed_region": TIMED_REGION,
         "arrivals": scenarios.demand(suite.server) if job.cell.scenario == "server" else None,
+        **(suite.streaming.model_dump() if job.cell.scenario == "streaming" else {}),
         **carbon,
     }

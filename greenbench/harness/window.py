@@ -12,8 +12,9 @@ from greenbench.errors import AnswerError, NotFiniteError
 from greenbench.files.unicode import printable
 from greenbench.harness.load import Load, Queue, batches, pace
 from greenbench.meters import energy, measure
-from greenbench.plugins import SAMPLE_RATE_HZ, Meter, Reading, Transcriber, Utterance
+from greenbench.plugins import SAMPLE_RATE_HZ, Meter, Reading, Transcriber, Utterance, WordTime
 from greenbench.results.runfiles import MAX_TEXT
+from greenbench.streaming.log import StreamLog
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class UtteranceFacts:
     audio_digest: str
     slices: Mapping[str, str] = field(default_factory=dict, hash=False)
     terms: tuple[str, ...] = ()
+    words: tuple[WordTime, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,13 +57,14 @@ class Window:
         spoken: the utterances of the first pass, in the order of the data set.
         texts: of the first pass, by utterance id.
         latencies_s: ``(utterance id, seconds)`` of every utterance that was a batch by itself, all passes; a
-            server's run from the utterance's arrival.
+            server's run from the utterance's arrival, those of streaming from its last sample to the final text.
         audio_s: transcribed, all passes.
         padded_s: the same with every utterance as long as the longest in its batch.
         n_passes: whole passes over the data set.
         pass_s: seconds of the batches of each pass; meaningless for a server, whose batches wait for arrivals.
         unstable: whether a later pass gave another text than the first.
         probes: of the server's search that chose this window.
+        streams: the log of each of ``latencies_s``, where utterances were streamed.
     """
 
     reading: Reading = field(default_factory=Reading)
@@ -74,6 +77,7 @@ class Window:
     pass_s: list[float] = field(default_factory=list)
     unstable: bool = False
     probes: tuple[Probe, ...] = ()
+    streams: tuple[StreamLog, ...] = ()
 
 
 def run_window(
@@ -105,16 +109,17 @@ def run_window(
             window.audio_s += n_passes * sum(len(u.audio) for u in chunk) / SAMPLE_RATE_HZ
             window.padded_s += n_passes * _padded_samples(queue) / SAMPLE_RATE_HZ
             if window.n_passes == 0:
-                window.spoken += [
-                    UtteranceFacts(u.id, u.speaker, u.reference, u.duration_s, u.audio_digest, u.slices, u.terms)
-                    for u in chunk
-                ]
+                window.spoken += map(_facts, chunk)
             del chunk, queue  # or two chunks would be in memory while the next one is decoded
         window.n_passes += len(pass_s)
         window.pass_s += pass_s
         if (window.reading.value("wall_s") or math.inf) >= load.window_s and n_batches >= load.n_batches:
             energy.reject_low_system(window.reading)
             return window
+
+
+def _facts(u: Utterance) -> UtteranceFacts:
+    return UtteranceFacts(u.id, u.speaker, u.reference, u.duration_s, u.audio_digest, u.slices, u.terms, u.words)
 
 
 def _padded_samples(queue: Queue) -> int:

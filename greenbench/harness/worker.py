@@ -8,6 +8,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -23,8 +24,9 @@ from greenbench.harness.idle import idle_after_w, idle_power_w, warm_up
 from greenbench.harness.job import Job
 from greenbench.harness.load import Load, batches
 from greenbench.harness.overhead import overhead
+from greenbench.harness.streams import Streamed
 from greenbench.harness.window import Window, run_window, transcribe
-from greenbench.meters import absent, select
+from greenbench.meters import absent, energy, select
 from greenbench.metrics import ratio
 from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Inapplicable, Meter, Reading, Transcriber, Variant
 from greenbench.results.record import to_row
@@ -88,14 +90,16 @@ def run_cell(job: Job, channel: Channel) -> None:
         channel.send("warning", text=f"{variant.name}: {warning}")
     model = rows.described(job, variant) | {"calibration": ", ".join(map(str, calibration)) or None}
     facts = rows.CellFacts(model, corpus.stats, transcriber.batching, product, metrics, dtype, variant.decoding())
+    if job.cell.scenario == "streaming":
+        transcriber = Streamed(transcriber, job.suite.streaming)
+        facts = replace(facts, streamed_by=transcriber.how)
     _measure(job, transcriber, corpus, facts, channel)
 
 
 def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, facts: rows.CellFacts, channel: Channel) -> None:
     """Measure the cell's windows; idling comes before the warm-up, for a model that has rested is not warm."""
     steps = job.suite.protocol
-    meters = select(job.suite.estimate_energy, job.suite.meters)
-    reasons = absent(meters, job.suite.meters)
+    meters, reasons = _meters(job)
     if job.measure_overhead:
         channel.send("overhead", **overhead(meters))
     idle = partial(_idle_power_w, job, meters, channel)
@@ -103,7 +107,8 @@ def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, facts: rows.Cel
 
     def run(load: Load) -> Window:
         fresh = Reading(trace=job.trace, device=job.cell.device, absent=reasons)
-        return run_window(transcriber, corpus, load, meters, fresh)
+        window = run_window(transcriber, corpus, load, meters, fresh)
+        return transcriber.logged(window) if isinstance(transcriber, Streamed) else window
 
     for repeat in range(steps.repeats):
         channel.send("phase", text="warming up")
@@ -122,6 +127,17 @@ def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, facts: rows.Cel
         channel.send("hypotheses", rows=rows.hypotheses(job, repeat, window))
         channel.send("record", row=_checked(to_row(rows.measured(job, repeat, of_window, window))))
         idle_w = idle_w if after_w is None else after_w
+
+
+def _meters(job: Job) -> tuple[list[Meter], dict[str, str]]:
+    """Return the meters of a cell, and by metric why none of them reads it."""
+    meters = select(job.suite.estimate_energy, job.suite.meters)
+    why = scenarios.without_energy(job.cell.scenario, job.suite.streaming)
+    if why is None:
+        return meters, absent(meters, job.suite.meters)
+    others = [meter for meter in meters if not energy.reads_joules(meter)]
+    joules = dict.fromkeys((energy.part_column(part) for part in energy.PARTS), why)
+    return others, {**absent(others, job.suite.meters), **joules}
 
 
 def _checked(row: dict[str, Any]) -> dict[str, Any]:

@@ -89,7 +89,9 @@ def _board(
     entries = [BoardEntry(id_, str(line["label"]), line, scores[id_], texts.get(id_))
                for id_, line in zip(ids, lines, strict=True)]  # fmt: skip
     values = {name: comparability.value(lines[0], name) for name in comparability.KEY}
-    by, usual = ranked(lines[0]), (comparability.PRIMARY, RATES[0])  # what every board had is in no id
+    by = ranked(lines[0])
+    # what every board had before a column was new is in no id, so that addresses stay
+    usual = {(comparability.PRIMARY, RATES[0]), *((name, None) for name in comparability.STREAMING)}
     unfit = {entry.id: reason for entry in entries if (reason := _unfit(entry))} | _superseded(entries, started)
     unranked = [Unranked(entry, by, unfit[entry.id]) for entry in entries if entry.id in unfit]
     field = _named([entry for entry in entries if entry.id not in unfit])
@@ -99,7 +101,9 @@ def _board(
         unranked += [Unranked(entry, (metric,), kept_out[entry.id]) for entry in field if entry.id in kept_out]
         rankings += _rankings(metric, [entry for entry in field if entry.id not in kept_out])
     return Board(
-        id=_slug(f"{setting.label}", home, *(str(value) for name, value in values.items() if (name, value) != usual)),
+        id=_slug(
+            f"{setting.label}", home, *(str(value) for name, value in values.items() if (name, value) not in usual)
+        ),
         label=setting.label,
         platform=home,
         setting=values,

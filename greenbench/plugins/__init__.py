@@ -26,7 +26,8 @@ from greenbench.plugins.models import (
     VariantInfo,
 )
 from greenbench.plugins.paths import ModelRef, SuitePath
-from greenbench.plugins.speech import SAMPLE_RATE_HZ, Clip, Dataset, Fetched, Spoken, Utterance, Waveform
+from greenbench.plugins.speech import SAMPLE_RATE_HZ, Clip, Dataset, Fetched, Spoken, Utterance, Waveform, WordTime
+from greenbench.plugins.streaming import Partial, Streamer, StreamingSession
 
 __all__ = [
     "BARE",
@@ -53,12 +54,15 @@ __all__ = [
     "Origin",
     "Outline",
     "Paced",
+    "Partial",
     "Polled",
     "Quantity",
     "Reading",
     "SampledPower",
     "Spoken",
     "Step",
+    "Streamer",
+    "StreamingSession",
     "SuitePath",
     "Transcriber",
     "Utterance",
@@ -66,6 +70,7 @@ __all__ = [
     "VariantFamily",
     "VariantInfo",
     "Waveform",
+    "WordTime",
     "follow",
     "parted",
 ]

@@ -14,6 +14,21 @@ Waveform = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
+class WordTime:
+    """When a word of the transcript was spoken.
+
+    Attributes:
+        word: as the transcript has it.
+        start_s: seconds from the first sample of the utterance.
+        end_s: the same of its end.
+    """
+
+    word: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True)
 class Clip:
     """One utterance that is not decoded yet; a data set yields these, so it never holds audio.
 
@@ -28,6 +43,7 @@ class Clip:
             differs in the last bits between machines. Where it is None or returns None, the samples are hashed.
         slices: what is stated of the utterance, by which its errors are counted apart, as ``{"accent": "scottish"}``.
         terms: listed words and phrases that the transcript has, whose recognition is counted apart.
+        words: when each word of the transcript was spoken, in order; empty where that is not known.
     """
 
     id: str
@@ -38,6 +54,7 @@ class Clip:
     digest: Callable[[], str | None] | None = None
     slices: Mapping[str, str] = field(default_factory=dict, hash=False)
     terms: tuple[str, ...] = ()
+    words: tuple[WordTime, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,7 +62,7 @@ class Utterance:
     """One decoded utterance; ``audio`` is a ``Waveform``, ``reference`` is not normalised.
 
     ``audio_digest`` identifies the audio on every machine (see ``Clip.digest``); empty where it was not requested.
-    ``slices`` and ``terms`` are those of the clip.
+    ``slices``, ``terms`` and ``words`` are those of the clip.
     """
 
     id: str
@@ -55,6 +72,7 @@ class Utterance:
     audio_digest: str = ""
     slices: Mapping[str, str] = field(default_factory=dict, hash=False)
     terms: tuple[str, ...] = ()
+    words: tuple[WordTime, ...] = ()
 
     @property
     def n_samples(self) -> int:

@@ -7,11 +7,11 @@ from itertools import cycle
 import pandas as pd
 
 from greenbench.analysis.summary import ENERGY
-from greenbench.metrics import METRICS
+from greenbench.metrics import FELT, METRICS
 
 BARS = (
     "wer", "rtfx", "server_rate_hz", ENERGY, "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s",
-    "first_utterance_s", "load_s", "padding_pct", "macs_per_audio_s", "mfu_pct",
+    *FELT, "recompute_factor", "first_utterance_s", "load_s", "padding_pct", "macs_per_audio_s", "mfu_pct",
     "peak_rss_bytes", "peak_gpu_bytes", "model_bytes", "idle_power_w",
 )  # fmt: skip
 """The metrics that get a bar chart, where there is data; of these a page has every repeat."""
@@ -24,7 +24,7 @@ LEADING = ("wer", "rtfx", "latency_p50_s", "peak_rss_bytes", "peak_gpu_bytes", "
 
 TABLE = (
     *LEADING, "cer", "wer_worst_slice", "cer_worst_slice", "term_recall", "server_rate_hz",
-    "idle_power_w",
+    *FELT, "late_chunk_pct", "unstable_word_pct", "recompute_factor", "idle_power_w",
     "latency_p90_s", "latency_p95_s", "latency_p99_s", "first_utterance_s", "load_s", "padding_pct", "n_params",
     "macs_per_audio_s", "mfu_pct", *TOTALS,
 )  # fmt: skip

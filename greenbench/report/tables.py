@@ -10,12 +10,14 @@ from greenbench.analysis import summary
 from greenbench.analysis.summary import ENERGY
 from greenbench.errors import InputError
 from greenbench.files.unicode import for_markdown, visible
-from greenbench.metrics import ENERGY_UNITS, METRICS
+from greenbench.metrics import ENERGY_UNITS, FELT, METRICS
 from greenbench.report import sentences
 from greenbench.report.figures import number, scale
 from greenbench.results import store
 
-COLUMNS = ("wer", "rtfx", ENERGY, "latency_p50_s", "server_rate_hz", "peak_rss_bytes", "peak_gpu_bytes", "model_bytes")
+COLUMNS = (
+    "wer", "rtfx", ENERGY, "latency_p50_s", "server_rate_hz", *FELT, "peak_rss_bytes", "peak_gpu_bytes", "model_bytes",
+)  # fmt: skip
 """The metrics of a paper's table, where there is data."""
 
 _PLACES = {"dataset": "data set", "device_name": "platform", "device": "device", "scenario": "scenario",

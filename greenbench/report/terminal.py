@@ -65,7 +65,7 @@ def _table(lines: Sequence[Mapping[str, Any]]) -> list[TableRow]:
             "scenario": scenario(line) + (_number(line["server_rate_hz"], 1, " {:.3g}/s") or ""),
             **_error_rates(line, [name for name in RATES if name in rates]),
             "RTFx": _number(line["rtfx"], 1, "{:.1f}"),
-            "p50 ms": _number(line["latency_p50_s"], 1e3, "{:.0f}"),
+            "p50 ms": _number(line["latency_p50_s"], 1e3, "{:.0f}") or _number(line["final_p50_s"], 1e3, "{:.0f}"),
             "peak MB": _number(line["peak_rss_bytes"], 1e-6, "{:.0f}"),
             "model MB": _number(line["model_bytes"], 1e-6, "{:.1f}"),
             JOULES: _energy(line),

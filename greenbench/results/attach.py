@@ -19,6 +19,7 @@ from greenbench.results.flag_rules import Measured
 from greenbench.results.flags import BY_ENERGY, flags_anew, flags_of
 from greenbench.results.record import KEYS
 from greenbench.suite.protocol import Protocol
+from greenbench.suite.scenarios import SIMULATED
 
 PATIENCE_S = 10.0
 """How long a log may lag behind the run that has just ended."""
@@ -37,7 +38,8 @@ Segments = Sequence[tuple[float, float]]
 def attach(folder: Path, log: PowerLog) -> PowerAttached:
     """Append the rows of a run anew, with the energy of the whole machine from a log.
 
-    The rows that were measured stay in the file; attaching again begins from them.
+    The rows that were measured stay in the file; attaching again begins from them. Rows of speech that was streamed
+    at a simulated pace get no joules.
 
     Args:
         folder: of the run.
@@ -49,7 +51,7 @@ def attach(folder: Path, log: PowerLog) -> PowerAttached:
     """
     edges = list(store.read_rows(folder / store.WINDOWS))
     steps = store.protocol_of(store.open_run(folder))
-    rows = [row for row in _measured_rows(folder) if row["status"] == "ok"]
+    rows = [row for row in _measured_rows(folder) if row["status"] == "ok" and row.get("pace") != SIMULATED]
     if not rows or not edges:
         raise StoreError(
             f"{folder}: no measured windows with known times ({store.WINDOWS}): nothing to attach a log to"

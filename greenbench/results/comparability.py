@@ -15,7 +15,10 @@ PRIMARY = "primary"
 COUNTING = ("normalizer", "scorer", PRIMARY)
 """How errors are counted, and which count decides."""
 
-TIMING = ("device_name", "threads", "batching", "arrivals", "timed_region", "protocol")
+STREAMING = ("chunk_s", "pace", "finalise", "onset_source", "word_times_source")
+"""How speech was streamed, and what its latencies are counted from."""
+
+TIMING = ("device_name", "threads", "batching", "arrivals", *STREAMING, "timed_region", "protocol")
 """How speed, memory and energy are measured, and on what."""
 
 ENERGY = ("energy_scope", "energy_gpu_scope", "energy_kind")
@@ -31,7 +34,7 @@ CONTROL = "control"
 """What is crossed where a change of the machine or its libraries is the subject, so that the controls may differ."""
 
 CROSSABLE = (
-    "scenario", "batch_size", "device", "device_name", "threads", "batching", "arrivals", "protocol",
+    "scenario", "batch_size", "device", "device_name", "threads", "batching", "arrivals", "chunk_s", "pace", "protocol",
     "energy_scope", "decoding", PRIMARY, CONTROL,
 )  # fmt: skip
 """What a comparison may be about, when asked for: the same texts by the same scorer under other conditions.

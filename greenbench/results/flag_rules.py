@@ -151,6 +151,10 @@ def _bound_missed(row: Measured) -> str | None:
     return str(row.provenance.get("server_probes")) if missed else None
 
 
+def _not_streaming(row: Measured) -> str | None:
+    return "" if row.metrics.get("final_only_pct") == 100 else None
+
+
 def _unstable_text(row: Measured) -> str | None:
     return "" if row.unstable else None
 
@@ -192,6 +196,7 @@ RULES: dict[str, Callable[[Measured], str | None]] = {
     "trace-lost": _trace_lost,
     "harness-busy": _harness_busy,
     "bound-missed": _bound_missed,
+    "not-streaming": _not_streaming,
     "unstable-text": _unstable_text,
     "few-speakers": _few_speakers,
     "audio-skipped": _audio_skipped,

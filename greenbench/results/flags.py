@@ -46,6 +46,7 @@ FLAGS = {
     "trace-lost": "the poller died or was delayed: a part of the window has no samples of power, heat and load",
     "harness-busy": "the waiting harness used more than 1 % of a core during the window, or its poller more than 5 %",
     "bound-missed": "the server did not hold its latency bound: at the rate given, or at any that was tried",
+    "not-streaming": "streaming: no utterance showed any text before its audio had ended",
     "unstable-text": "passes over the same audio gave different texts",
     FEW: f"fewer than {FEW_SPEAKERS} speakers: they say little about others, and the interval of WER is conservative",
     "audio-skipped": "bad audio files were left out",

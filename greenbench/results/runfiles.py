@@ -48,7 +48,10 @@ Row = dict[str, Any]
 SCORED = ("wer_ci_unit", "wer_slice", "cer_slice", "slice_note")
 """The provenance that goes with metrics of accuracy."""
 
-SIGNED = ("energy_net_j", "cooldown_excess_c", "control_drift_pct", "wer_slice_gap", "cer_slice_gap")
+SIGNED = (
+    "energy_net_j", "cooldown_excess_c", "control_drift_pct", "wer_slice_gap", "cer_slice_gap", "first_partial_p50_s",
+    "first_partial_p90_s", "word_latency_p50_s", "word_latency_p90_s", "word_latency_mean_s", "emission_delay_s",
+)  # fmt: skip
 """Columns that may be below 0, in addition to metrics that are temperatures."""
 
 MAX_TEXT = 250_000
@@ -83,9 +86,10 @@ _ROW = record(
     {"reason": TEXT, **{name: _metric(name) for name in METRICS}, **{name: _origin(name) for name in PROVENANCE}},
     {"flags": several(TEXT), "flag_notes": several(TEXT)},
 )
+_WORD: dict[str, Schema] = {"word": TEXT, "start_s": number(0), "end_s": number(0)}
 _UTTERANCE: dict[str, Schema] = {
     "speaker": TEXT, "audio_s": number(0), "audio_digest": TEXT, "slices": each(TEXT),
-    "terms": several(TEXT), "latency_s": number(0),
+    "terms": several(TEXT), "words": several(record(_WORD)), "latency_s": number(0),
 }  # fmt: skip
 _TEXT_PAIR: dict[str, Schema] = {**KEY, "utterance_id": TEXT, "reference": text(MAX_TEXT), "hypothesis": text(MAX_TEXT)}
 MAX_PASSES = 100
@@ -130,7 +134,7 @@ _SUITE = {
     "name": TEXT, "description": TEXT, "protocol": _SETTINGS, "datasets": _NAMED, "variants": _NAMED,
     "devices": several(TEXT), "scenarios": several(TEXT), "batch_sizes": several(count(1)), "threads": count(1),
     "normalizer": TEXT, "primary": TEXT, "also_score": several(TEXT), "estimate_energy": FLAG, "trace_hz": number(0),
-    "timeout_s": number(0), "control": FLAG, **dict.fromkeys(("server", "carbon", "meters"), _SETTINGS),
+    "timeout_s": number(0), "control": FLAG, **dict.fromkeys(("server", "streaming", "carbon", "meters"), _SETTINGS),
 }  # fmt: skip
 _RUN = {
     "run_id": TEXT, "schema": count(1), **dict.fromkeys(("name", "description", "started_utc", "suite_hash"), TEXT),

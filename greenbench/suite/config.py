@@ -18,7 +18,7 @@ from greenbench.suite.descent import wrong_teacher
 from greenbench.suite.entries import DatasetEntry, VariantEntry, resolve_dataset, resolve_variant
 from greenbench.suite.faults import ENTRIES, Draft, Fault, Place, line
 from greenbench.suite.protocol import PROTOCOLS, Protocol, build_protocol, short_form
-from greenbench.suite.scenarios import Scenario, Server
+from greenbench.suite.scenarios import Scenario, Server, Streaming
 from greenbench.text import scorers
 from greenbench.text.characters import as_read
 
@@ -33,8 +33,9 @@ class Suite(BaseModel):
         datasets: data sets to transcribe, by name or with settings.
         variants: what to measure, by name (``family/preset+build``) or with settings.
         devices: ``cpu``, ``cuda``, ``cuda:N``, ``mps`` or ``auto`` (a GPU where torch has one, else the CPU).
-        scenarios: ``offline``, ``single-stream`` and/or ``server``.
+        scenarios: ``offline``, ``single-stream``, ``server`` and/or ``streaming``.
         server: arrivals and latency bound of the scenario ``server``.
+        streaming: chunks and pace of the scenario ``streaming``.
         batch_sizes: utterances per batch in the scenario ``offline``; the others take one at a time.
         threads: threads of torch, OpenMP, MKL, ONNX Runtime and CTranslate2 alike; by default the usable CPUs.
         normalizer: what is done to both texts before they are compared, for English by default; ``whisper-basic`` is
@@ -63,6 +64,7 @@ class Suite(BaseModel):
     devices: list[str] = Field(["cpu"], min_length=1)
     scenarios: list[Scenario] = Field(["offline"], min_length=1)
     server: Server = Server()
+    streaming: Streaming = Streaming()
     batch_sizes: list[int] = Field([8], min_length=1)
     threads: int | None = Field(None, ge=1, le=65_536)
     normalizer: str = "whisper-english"
@@ -129,7 +131,7 @@ class Suite(BaseModel):
         return given
 
 
-_NESTED: dict[str, type[BaseModel]] = {"carbon": Carbon, "server": Server}
+_NESTED: dict[str, type[BaseModel]] = {"carbon": Carbon, "server": Server, "streaming": Streaming}
 """The mappings of a suite that have keys of their own, for suggestions."""
 
 

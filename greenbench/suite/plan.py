@@ -13,11 +13,12 @@ from greenbench.files.unicode import from_json, to_json
 from greenbench.hardware import devices
 from greenbench.suite.config import Suite
 from greenbench.suite.entries import DatasetEntry, VariantEntry
+from greenbench.suite.scenarios import Streaming
 
 NOT_MEASURED = ("name", "description", "also_score", "timeout_s", "control", "allow_emulated")
 """The keys of a suite that change nothing in what its cells measure."""
 
-ADDED = (("primary", "wer"),)
+ADDED: tuple[tuple[str, Any], ...] = (("primary", "wer"), ("streaming", Streaming().model_dump(mode="json")))
 """Keys that suites of earlier versions lack, with what held for them: so said, they leave its digest as it was."""
 
 

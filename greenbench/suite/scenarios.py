@@ -1,4 +1,4 @@
-"""Scenarios: in batches, one after the other, or when users send them; and what is asked of a server."""
+"""Scenarios: in batches, one after the other, when users send them, or while they are spoken; servers and streams."""
 
 from typing import Literal
 
@@ -6,10 +6,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from greenbench.statistics.percentiles import fewest
 
-Scenario = Literal["offline", "single-stream", "server"]
+Scenario = Literal["offline", "single-stream", "server", "streaming"]
 
-BATCHING: dict[str, str] = {"offline": "sorted", "single-stream": "single", "server": "single"}
+BATCHING: dict[str, str] = {
+    "offline": "sorted", "single-stream": "single", "server": "single", "streaming": "single",
+}  # fmt: skip
 """How a scenario forms its batches: part of what makes two rows comparable."""
+
+PACED = ("server", "streaming")
+"""The scenarios whose audio has a pace of its own: that a model is quicker does not show in ``rtfx``."""
+
+SIMULATED: Literal["simulated"] = "simulated"
 
 
 class Server(BaseModel):
@@ -58,3 +65,29 @@ def demand(server: Server) -> str:
     rate = "the highest rate" if server.rate_hz is None else f"{server.rate_hz:g} Hz"
     bound = f"{server.latency_base_s:g} s + {server.latency_per_audio_s:g} x audio"
     return f"poisson at {rate}, p{server.percentile} within {bound}"
+
+
+class Streaming(BaseModel):
+    """How speech is streamed: in chunks, each of which a model gets when its last sample has been spoken.
+
+    Attributes:
+        chunk_s: seconds of a chunk; the last one of an utterance may be shorter.
+        pace: ``simulated`` does not wait for the speech: a chunk begins, on a clock of its own, when it was spoken and
+            the model has finished with the one before, and takes as long as it really does. Latencies are those of a
+            model that waits; joules are unknown, as those of waiting would be missing. ``real-time`` waits, so that a
+            pass takes as long as its audio.
+        finalise: the final text is asked for at the ``end-of-audio``, when the last chunk has been handed over.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    chunk_s: float = Field(default=0.32, ge=0.01, le=60)
+    pace: Literal["simulated", "real-time"] = SIMULATED
+    finalise: Literal["end-of-audio"] = "end-of-audio"
+
+
+def without_energy(scenario: str, streaming: Streaming) -> str | None:
+    """Say why rows of a scenario have no joules, whatever the meters read, or return None."""
+    if scenario != "streaming" or streaming.pace != SIMULATED:
+        return None
+    return "streaming at a simulated pace: the joules of waiting for speech are not there (pace: real-time has them)"

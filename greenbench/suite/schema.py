@@ -9,7 +9,7 @@ from greenbench.suite.carbon import Carbon
 from greenbench.suite.config import Suite
 from greenbench.suite.entries import Build, DatasetEntry, PluginEntry, VariantEntry
 from greenbench.suite.protocol import PROTOCOLS, Protocol
-from greenbench.suite.scenarios import Server
+from greenbench.suite.scenarios import Server, Streaming
 from greenbench.text import scorers
 
 
@@ -29,6 +29,7 @@ def json_schema() -> dict[str, Any]:
     carbon = Carbon.model_json_schema()
     schema["properties"]["carbon"]["anyOf"] = [carbon, {"type": "null"}]
     schema["properties"]["server"] = Server.model_json_schema()
+    schema["properties"]["streaming"] = Streaming.model_json_schema()
     return schema
 
 

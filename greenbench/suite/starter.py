@@ -58,7 +58,7 @@ variants:
 {variants}
 
 devices: [{device}]             # cpu, cuda, cuda:1, mps, or auto: a GPU where there is one
-scenarios: [offline]       # single-stream measures the latency of one utterance at a time; server, the rate served
+scenarios: [offline]       # single-stream: latency of one utterance at a time; server: the rate served; streaming
 batch_sizes: [8]           # of the scenario offline
 normalizer: whisper-english  # what is done to both texts before WER; whisper-basic is for other languages than English
 estimate_energy: {estimate}   # true takes a model of the CPU's power where no counter answers; rows say `estimated`

@@ -6,7 +6,7 @@ from itertools import pairwise
 from greenbench.metrics import ABSOLUTE, METRICS
 from greenbench.results.record import MEASURED, TIMED_REGION, wrong_status
 from greenbench.suite.protocol import label
-from greenbench.suite.scenarios import BATCHING, Server, demand
+from greenbench.suite.scenarios import BATCHING, Server, Streaming, demand
 from greenbench.validate.evidence import Check, Evidence, Row
 
 EDITED = "Restore the row from its run, or measure again."
@@ -19,8 +19,14 @@ MOST = {
 
 LATENCIES = ("latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s")
 
+FINALS = ("final_p50_s", "final_p90_s", "final_p99_s")
+"""The same of streaming, from the last sample to the final text."""
+
 _ORDERED = (
     LATENCIES,
+    FINALS,
+    ("first_partial_p50_s", "first_partial_p90_s"),
+    ("word_latency_p50_s", "word_latency_p90_s"),
     *((f"{rate}_ci_low", rate, f"{rate}_ci_high") for rate in ABSOLUTE),
     ("energy_net_j", "energy_j"),
 )
@@ -49,7 +55,7 @@ def _in_range(row: Row, _evidence: Evidence) -> Iterator[str]:
 def _took_time(row: Row, _evidence: Evidence) -> Iterator[str]:
     """Whatever a model does takes time."""
     if row["status"] == "ok":
-        none = [name for name in ("load_s", "first_utterance_s", *LATENCIES) if row.get(name) == 0]
+        none = [name for name in ("load_s", "first_utterance_s", *LATENCIES, *FINALS) if row.get(name) == 0]
         if none:
             yield f"{', '.join(none)} is 0, where a time above 0 is expected"
 
@@ -61,10 +67,12 @@ def _has_its_status(row: Row, _evidence: Evidence) -> Iterator[str]:
 def _is_of_its_run(row: Row, evidence: Evidence) -> Iterator[str]:
     """The run, the suite and the protocol stand in every row as in ``run.json``."""
     run, suite, steps = evidence.run, evidence.run["suite"], evidence.steps
+    streaming = Streaming.model_validate(suite.get("streaming") or {}).model_dump()
     stated = {
         "run_id": run["run_id"], "suite": run["name"], "suite_hash": run["suite_hash"], "threads": suite["threads"],
         "protocol": label(steps), "n_windows": steps.rounds * steps.repeats,
         "arrivals": demand(Server.model_validate(suite["server"])) if row["scenario"] == "server" else None,
+        **(streaming if row["scenario"] == "streaming" else dict.fromkeys(streaming)),
         **{f"carbon_{name}": (suite.get("carbon") or {}).get(name) for name in _CARBON},
         **({"primary": suite.get("primary")} if row["status"] == "ok" else {}),
         **({"batching": BATCHING.get(row["scenario"]), "timed_region": TIMED_REGION} if row["status"] == "ok" else {}),

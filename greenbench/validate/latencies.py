@@ -4,13 +4,20 @@ from collections.abc import Iterator, Sequence
 from math import isclose
 from typing import Any
 
+from greenbench.metrics import STREAMING
 from greenbench.results import record, store
 from greenbench.statistics.percentiles import median, upper_bound
+from greenbench.suite.scenarios import SIMULATED
 from greenbench.validate import form
 from greenbench.validate.evidence import Check, Evidence, Row
+from greenbench.validate.figures import differs
 from greenbench.validate.form import EDITED
 
 LATENCIES = dict(zip((50, 90, 95, 99), form.LATENCIES, strict=True))
+FINALS = dict(zip((50, 90, 99), form.FINALS, strict=True))
+
+PARTS = ("buffer_s", "wait_s", "word_compute_s", "emission_delay_s")
+"""What the mean latency of words is the sum of."""
 
 EDGE_S = 0.1
 SLACK = 3.0
@@ -39,20 +46,21 @@ def _fill_the_window(row: Row, evidence: Evidence) -> Iterator[str]:
 
 def _are_the_texts(row: Row, evidence: Evidence) -> Iterator[str]:
     """A latency of a row follows from those of its texts: exactly where there was one pass, else the median nearly."""
-    stated = {pct: row[name] for pct, name in LATENCIES.items() if row.get(name) is not None}
+    names = FINALS if row["scenario"] == "streaming" else LATENCIES
+    stated = {pct: row[name] for pct, name in names.items() if row.get(name) is not None}
     if not stated:
         return
     seconds = _seconds(row, evidence)
     if not seconds:
-        yield f"{LATENCIES[min(stated)]} is {stated[min(stated)]:g}, {store.HYPOTHESES} has no latencies of this row"
+        yield f"{names[min(stated)]} is {stated[min(stated)]:g}, {store.HYPOTHESES} has no latencies of this row"
         return
     known: dict[int, Any] = {pct: upper_bound(seconds, pct) for pct in stated} | {50: median(seconds)}
     for pct, found in stated.items():
         right = known[pct]
         if row["n_passes"] == 1 and (right is None or not isclose(found, right, rel_tol=1e-6)):
-            yield f"{LATENCIES[pct]} is {found:g}, the latencies in {store.HYPOTHESES} make it {right}"
-        elif pct == 50 and right and row["scenario"] == "single-stream" and not right / SLACK <= found <= SLACK * right:
-            yield f"{LATENCIES[pct]} is {found:g}, its median in {store.HYPOTHESES} is {right:.3g} in the first pass"
+            yield f"{names[pct]} is {found:g}, the latencies in {store.HYPOTHESES} make it {right}"
+        elif pct == 50 and right and row["scenario"] != "server" and not right / SLACK <= found <= SLACK * right:
+            yield f"{names[pct]} is {found:g}, its median in {store.HYPOTHESES} is {right:.3g} in the first pass"
 
 
 def _rate_was_tried(row: Row, _evidence: Evidence) -> Iterator[str]:
@@ -67,5 +75,28 @@ def _rate_was_tried(row: Row, _evidence: Evidence) -> Iterator[str]:
         yield f"server_rate_hz is {rate_hz:.4g}, by server_probes the bound was met at {', '.join(met) or 'none'}"
 
 
-TIMES = (Check(_fill_the_window, EDITED), Check(_are_the_texts, EDITED), Check(_rate_was_tried, EDITED))
+def _was_streamed(row: Row, _evidence: Evidence) -> Iterator[str]:
+    """Only streaming has latencies of words and of first and final texts; a simulated pace has no joules."""
+    stray = [name for name in STREAMING if row.get(name) is not None] if row["scenario"] != "streaming" else []
+    if stray:
+        yield f"{', '.join(stray)}: the scenario is {row['scenario']}, which has none"
+    if row.get("pace") == SIMULATED and row.get("energy_j") is not None:
+        yield f"energy_j is {row['energy_j']:g}, and the speech was streamed at a simulated pace"
+
+
+def _parts_add_up(row: Row, _evidence: Evidence) -> Iterator[str]:
+    """The mean latency of words is the sum of its four parts."""
+    parts = [row.get(name) for name in PARTS]
+    known = [part for part in parts if part is not None]
+    total = sum(known) if len(known) == len(parts) else None
+    yield from differs("word_latency_mean_s", row.get("word_latency_mean_s"), total, " + ".join(PARTS))
+
+
+TIMES = (
+    Check(_fill_the_window, EDITED),
+    Check(_are_the_texts, EDITED),
+    Check(_rate_was_tried, EDITED),
+    Check(_was_streamed, EDITED),
+    Check(_parts_add_up, EDITED),
+)
 """What holds of the latencies and rates of a measured row."""

@@ -57,7 +57,11 @@ def test_the_shell_is_offered_names(line: str, expected: set[str], tmp_path: Pat
         (completion.protocol, "off", ["official"]),
         (completion.metric, "energy_net", ["energy_net_j"]),
         (completion.scoring, "whisper-basic", ["whisper-basic", "whisper-basic+compound"]),
-        (completion.setting, "scenarios=[s", ["scenarios=[single-stream]", "scenarios=[server]"]),
+        (
+            completion.setting,
+            "scenarios=[s",
+            ["scenarios=[single-stream]", "scenarios=[server]", "scenarios=[streaming]"],
+        ),
         (completion.setting, "norm", ["normalizer="]),
         (completion.device, "cuda", ["cuda", "cuda:0"]),
         (completion.run_folder, "late", ["latest", "latest~1"]),

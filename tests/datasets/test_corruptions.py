@@ -1,6 +1,7 @@
 """Corruptions: noise has its ratio, everything is the same each time, and no two data sets are taken for one."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from greenbench.datasets.corpus import Corpus
 from greenbench.datasets.corruptions import Corrupted, Corruption, amplified, faster
 from greenbench.errors import InputError
-from greenbench.plugins import Clip
+from greenbench.plugins import Clip, WordTime
 from greenbench.suite.entries import DatasetEntry, corpus_of, resolve_dataset
 
 RATE = 16_000
@@ -144,3 +145,13 @@ def test_what_cannot_be_is_refused(wrong: dict, problem: str) -> None:
     """Noise without its ratio, and factors that leave no speech, are errors of the entry."""
     with pytest.raises(ValueError, match=problem):
         DatasetEntry(use="quickstart", **wrong)
+
+
+def test_words_are_spoken_as_much_earlier_as_speech_is_faster() -> None:
+    """Twice as fast, each word begins and ends after half of the time; noise moves none."""
+    (clip, *_), words = clips(), (WordTime("a", 0.2, 0.6),)
+    timed = [replace(clip, words=words)]
+    faster_by_two, noisy = (
+        Corrupted(lambda: iter(timed), Corruption(**what)) for what in ({"speed": 2.0}, {"gain_db": 1.0})
+    )
+    assert [one.words for one in (*faster_by_two(), *noisy())] == [(WordTime("a", 0.1, 0.3),), words]

@@ -18,6 +18,7 @@ from greenbench import identifiers, registry
 from greenbench.datasets.corpus import Corpus
 from greenbench.datasets.manifest import Manifest
 from greenbench.errors import BadAudioError, InputError, MissingError
+from greenbench.plugins import WordTime
 from greenbench.text.characters import as_read
 
 Write = Callable[..., Manifest]
@@ -437,3 +438,30 @@ def test_a_key_that_no_line_has_is_refused(write: Write) -> None:
     data = replace(write({"audio_filepath": "a.wav", "text": "A", "accent": "welsh"}), slice_by=("acent",))
     with pytest.raises(InputError, match="slice_by: no line states acent"):
         data.prepare()
+
+
+def test_words_have_their_times(write: Write) -> None:
+    """Times are seconds of the utterance, whatever else is said of a word; a line without any has none."""
+    words = [{"word": "so", "start": 0, "end": 0.5, "probability": 0.9}, {"word": "it", "start": 0.5, "end": 0.75}]
+    timed, plain = write(
+        {"audio_filepath": "a.wav", "text": "so it", "words": words}, {"audio_filepath": "b.wav", "text": ""}
+    )()
+    assert timed.words == (WordTime("so", 0, 0.5), WordTime("it", 0.5, 0.75))
+    assert plain.words == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["so", "it"], "a list such as"),
+        ("so it", "a list such as"),
+        ([{"word": "so", "start": 0.5}], "a list such as"),
+        ([{"word": "so", "start": 0.5, "end": 0.25}], "'so': 0 <= start <= end is expected, not 0.5 and 0.25"),
+        ([{"word": "so", "start": -1, "end": 0.25}], "'so': 0 <= start <= end is expected, not -1 and 0.25"),
+        ([{"word": "so", "start": 1, "end": 2}, {"word": "it", "start": 0, "end": 1}], "'it' starts at 0 s, before"),
+    ],
+)
+def test_word_times_that_cannot_be_are_refused(write: Write, words: object, problem: str) -> None:
+    """One line with the file, the line and what a list of words looks like."""
+    with pytest.raises(InputError, match=rf"part.jsonl:1: words: {re.escape(problem)}"):
+        write({"audio_filepath": "a.wav", "text": "so it", "words": words}).prepare()

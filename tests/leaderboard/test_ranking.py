@@ -1,5 +1,6 @@
 """Boards: only what is comparable, fit and shown to differ gets another rank; everybody else has a reason."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,15 @@ def test_platforms_and_settings_never_share_a_board(sound_run: Callable[..., Pat
     found, _ = made(here, there)
     assert [board.platform for board in found] == [platform_id(store.read_run(run)) for run in (here, there)]
     assert len({board.id for board in found}) == 2
+
+
+def test_columns_that_are_new_change_no_address(sound_run: Callable[..., Path], cells: Cells) -> None:
+    """A board that does not stream, and is judged by WER, has the id that it had before there was anything else."""
+    (board,), _ = made(sound_run("r1", cells["teacher"]))
+    new = ("primary", "chunk_s", "pace", "finalise", "onset_source", "word_times_source")
+    older = [str(value) for name, value in board.setting.items() if name not in new]
+    digest = hashlib.sha256("\0".join([board.platform, *older]).encode()).hexdigest()
+    assert board.id.endswith(f"-{digest[:8]}")
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 10), st.floats(0, 10)), max_size=12))

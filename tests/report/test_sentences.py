@@ -71,6 +71,12 @@ def test_a_server_shows_the_rate_it_held_and_keeps_its_name(rows: Rows) -> None:
     assert {terminal.scenario(line) for line in summary.summary(frame).to_dict("records")} == {"server"}
 
 
+def test_streaming_shows_the_median_of_the_final_text(rows: Rows) -> None:
+    """Where there is no latency of an utterance, p50 is that from the last sample to the final text."""
+    (line,) = terminal.table(rows({"scenario": "streaming", "batch_size": 1, "final_p50_s": 0.1204}))
+    assert (line["scenario"], line["p50 ms"]) == ("streaming", "120")
+
+
 def test_servers_of_different_bounds_are_apart(rows: Rows) -> None:
     """What was asked of a server is part of the setting: another bound is another chart, and the label says which."""
     asked = [

@@ -87,6 +87,13 @@ def test_every_derived_figure_follows_the_log(run: Path, tmp_path: Path) -> None
     assert failed["energy_j"] is None
 
 
+def test_a_simulated_pace_gets_no_joules(run: Path, tmp_path: Path) -> None:
+    """A log knows what the computing drew, not what waiting for the speech would have."""
+    store.append(run, [row(1, pace="simulated")])
+    assert attach.attach(run, log(tmp_path)) == PowerAttached(1, 1, ())
+    assert {r["repeat"]: r["energy_system_j"] for r in standing(run) if r["status"] == "ok"} == {0: 200.0, 1: None}
+
+
 def test_a_meter_whose_clock_is_ahead(run: Path, tmp_path: Path) -> None:
     """With the skew stated the joules are right; without it they would be of another time, and are refused."""
     attach.attach(run, log(tmp_path, ahead_s=12.0, skew_s=12.0))

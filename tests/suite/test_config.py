@@ -100,7 +100,7 @@ def test_length_buckets_are_data_sets_of_their_own(write, entry: dict, names: li
         ({"threads": "two"}, r"suite.yaml:\d+: threads: a whole number is expected \(got 'two'\)"),
         ({"threads": 0}, r"suite.yaml:\d+: threads: at least 1 is expected"),
         ({"batch_sizes": [0]}, r"suite.yaml:\d+: batch_sizes: a batch size is at least 1"),
-        ({"scenarios": ["ofline"]}, "scenarios.0: 'offline', 'single-stream' or 'server' is expected"),
+        ({"scenarios": ["ofline"]}, "scenarios.0: 'offline', 'single-stream', 'server' or 'streaming' is expected"),
         ({"devices": ["gpu"]}, r"suite.yaml:\d+: devices: unknown device 'gpu'. Valid: auto, cpu, cuda"),
         ({"normalizer": "whisper"}, r"suite.yaml:\d+: normalizer: .*'whisper'. Did you mean 'whisper-basic'\?"),
         ({"protocol": "quik"}, r"suite.yaml:\d+: protocol: unknown protocol 'quik'. Did you mean 'quick'\?"),
@@ -164,6 +164,9 @@ def test_length_buckets_are_data_sets_of_their_own(write, entry: dict, names: li
         ({"meters": {"codecarbon": {"tdp": 65}}}, r"meters.codecarbon: tdp: unknown key .* mean 'tdp_w'\?"),
         ({"server": {"rate": 5}}, r"suite.yaml:\d+: server.rate: unknown key. Did you mean 'rate_hz'\?"),
         ({"server": {"rate_hz": 0}}, r"suite.yaml:\d+: server.rate_hz: more than 0 is expected"),
+        ({"streaming": {"chunk": 1}}, r"suite.yaml:\d+: streaming.chunk: unknown key. Did you mean 'chunk_s'\?"),
+        ({"streaming": {"chunk_s": 0}}, r"suite.yaml:\d+: streaming.chunk_s: at least 0.01 is expected"),
+        ({"streaming": {"pace": "fast"}}, r"suite.yaml:\d+: streaming.pace: 'simulated' or 'real-time' is expected"),
         ({"server": {"percentile": 98}}, r"suite.yaml:\d+: server.percentile: 90, 95 or 99 is expected"),
         ({"name": "../up"}, "name: letters, digits, .* are expected"),
     ],
@@ -248,9 +251,10 @@ def test_set_reaches_into_what_is_short_or_left_out(write) -> None:
     """--set changes a step of a protocol that is a mere name, an entry that is a mere name, and a mapping left out."""
     text = yaml.safe_dump({key: value for key, value in yaml.safe_load(WHOLE).items() if key != "carbon"})
     carbon = ["carbon.g_per_kwh=56", "carbon.source=RTE", "carbon.year=2023"]
-    others = ["meters={codecarbon: {tdp_w: 65}}", "server.percentile=90"]
+    others = ["meters={codecarbon: {tdp_w: 65}}", "server.percentile=90", "streaming.chunk_s=0.5"]
     loaded = config.load(write(text), ["protocol.repeats=1", "variants.0.name=first", *others, *carbon])
     assert loaded.server.percentile == 90
+    assert loaded.streaming.chunk_s == 0.5
     assert short_form(loaded.protocol) == {"use": "quick", "repeats": 1}
     assert loaded.variants[0].name == "first"
     assert loaded.meters == {"codecarbon": {"tdp_w": 65}}

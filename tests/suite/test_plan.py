@@ -1,7 +1,7 @@
 """The plan: which cells, in which order."""
 
 from greenbench.suite import config
-from greenbench.suite.plan import plan
+from greenbench.suite.plan import content_hash, digest, plan
 
 
 def cells(data: dict, **values) -> list:
@@ -9,10 +9,10 @@ def cells(data: dict, **values) -> list:
 
 
 def test_batch_sizes_are_for_offline_only(suite_data: dict) -> None:
-    """Every batch size makes an offline cell; single-stream and server are one cell each at batch size 1."""
-    planned = cells(suite_data, scenarios=["offline", "single-stream", "server"], batch_sizes=[4, 8])
+    """Every batch size makes an offline cell; each other scenario is one cell at batch size 1."""
+    planned = cells(suite_data, scenarios=["offline", "single-stream", "server", "streaming"], batch_sizes=[4, 8])
     assert [(c.scenario, c.batch_size) for c in planned] == [
-        ("offline", 4), ("offline", 8), ("single-stream", 1), ("server", 1),
+        ("offline", 4), ("offline", 8), ("single-stream", 1), ("server", 1), ("streaming", 1),
     ]  # fmt: skip
 
 
@@ -42,6 +42,15 @@ def test_only_matches_variant_or_label(suite_data: dict) -> None:
     assert {c.variant.name for c in plan(loaded, "null/inst*")} == {"null/instant"}
     assert {c.scenario for c in plan(loaded, "*single-stream")} == {"single-stream"}
     assert plan(loaded, "nothing") == []
+
+
+def test_a_key_that_is_new_leaves_the_digest_of_older_suites(suite_data: dict) -> None:
+    """A suite that does not stream has the digest that it had before suites could; other chunks make another one."""
+    loaded = config.load(suite_data)
+    older = loaded.model_dump(mode="json")
+    del older["streaming"]
+    assert digest(older) == content_hash(loaded)
+    assert content_hash(config.load({**suite_data, "streaming": {"chunk_s": 0.5}})) != content_hash(loaded)
 
 
 def test_auto_is_a_device(suite_data: dict, monkeypatch) -> None:

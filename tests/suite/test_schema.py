@@ -25,7 +25,8 @@ variants:
   - {use: faster-whisper, model: /path/or/hub-id, compute_type: int8, name: whisper-tiny.en-int8}
   - {use: "null", rtfx: 50}
 devices: [cpu, "cuda:1", auto]
-scenarios: [offline, single-stream, server]
+scenarios: [offline, single-stream, server, streaming]
+streaming: {chunk_s: 0.5, pace: real-time, finalise: end-of-audio}
 server: {rate_hz: 5, latency_base_s: 1, latency_per_audio_s: 0, percentile: 95, min_queries: 9, seed: 3, max_probes: 8}
 batch_sizes: [1, 8]
 threads: 2
@@ -56,7 +57,9 @@ def test_the_documented_shape_fits(validator) -> None:
     validator.validate(yaml.safe_load(WHOLE))
 
 
-@pytest.mark.parametrize("key", ["description", "protocol", "devices", "threads", "carbon", "meters", "server"])
+@pytest.mark.parametrize(
+    "key", ["description", "protocol", "devices", "threads", "carbon", "meters", "server", "streaming"]
+)
 def test_what_is_optional_may_be_left_out(validator, key: str) -> None:
     """A key with a default is not required."""
     data = yaml.safe_load(WHOLE)
@@ -76,6 +79,7 @@ def test_what_is_optional_may_be_left_out(validator, key: str) -> None:
         ({"normalizer": "whisper"}, "normalizer"),
         ({"carbon": {"g_per_kwh": 56, "source": "RTE", "year": 2023, "pu": 1}}, "carbon"),
         ({"server": {"rate": 5}}, "server"),
+        ({"streaming": {"chunk": 5}}, "streaming"),
         ({"server": {"percentile": 98}}, "server.percentile"),
         ({"datasets": []}, "datasets"),
         ({"datasets": [{"use": "manifest", "pth": "x"}]}, "datasets.0"),

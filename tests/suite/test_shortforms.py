@@ -215,7 +215,8 @@ def test_no_word_of_the_checker_reaches_a_user(suite_data: dict) -> None:
     """Messages are in plain words, for each kind of mistake."""
     wrong = {
         "name": "a b", "datasets": [], "devices": "cpu", "batch_sizes": [0.5], "threads": "two", "trace_hz": 99,
-        "carbon": [], "control": "perhaps", "timeout_s": 0, "scenarios": ["x"], "meters": 3, "server": 5,
+        "carbon": [], "control": "perhaps", "timeout_s": 0, "scenarios": ["x"], "meters": 3,
+        "server": 5, "streaming": 5,
     }  # fmt: skip
     with pytest.raises(InputError) as caught:
         config.load({**suite_data, **wrong})

@@ -9,18 +9,19 @@ from greenbench.plugins.traces import Session
 from greenbench.results.record import KEYS
 from greenbench.suite.protocol import PROTOCOLS
 from greenbench.validate.evidence import Evidence, ResultLine, Rule
-from greenbench.validate.joules import _agrees_with_its_samples, _never_steps_back
+from greenbench.validate.joules import _agrees_with_its_samples, _hides_no_energy, _never_steps_back
 
 START_S, END_S = 100.0, 104.0
 KEY = dict.fromkeys(KEYS, "x")
 
 
 def found(
-    samples: list[dict[str, float]], part: str, joules: float, source: str, rule: Rule = _agrees_with_its_samples
-) -> list[str]:
+    samples: list[dict[str, float]], part: str, joules: float, source: str, rule: Rule = _agrees_with_its_samples,
+    **more: object,
+) -> list[str]:  # fmt: skip
     """What is said of a row of four seconds whose part is said to have drawn so much."""
     row: dict[str, Any] = {**KEY, "wall_s": END_S - START_S, f"energy_{part}_j": joules,
-                           f"energy_{part}_method": "counter", f"energy_{part}_source": source}  # fmt: skip
+                           f"energy_{part}_method": "counter", f"energy_{part}_source": source, **more}  # fmt: skip
     edges = {**KEY, "kind": "window", "segments": [[START_S, END_S]], "t_s": 0.0, "utc_s": 1e9}
     key = tuple(KEY.values())
     evidence = Evidence(
@@ -111,3 +112,10 @@ def test_a_boards_counter_never_steps_back() -> None:
     assert found(board(100), "gpu", 400, "nvml-total-energy", _never_steps_back) == []
     (what,) = found(board(100, reset_at=30), "gpu", 400, "nvml-total-energy", _never_steps_back)
     assert "nvml.0.energy_mj in power.jsonl steps back" in what
+
+
+def test_a_simulated_pace_has_counters_and_no_joules() -> None:
+    """Counters are sampled whatever is measured; only where the speech was not waited for may they be left out."""
+    assert found(counted(20), "gpu", 1.0, "nvml", _hides_no_energy)
+    assert found(counted(20), "gpu", 1.0, "nvml", _hides_no_energy, pace="real-time")
+    assert not found(counted(20), "gpu", 1.0, "nvml", _hides_no_energy, pace="simulated")

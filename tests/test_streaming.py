@@ -1,0 +1,130 @@
+"""Streaming through the whole program: a plug-in whose clock only its model moves is read back exactly."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from greenbench import registry
+from greenbench.harness.runner import Options, run
+from greenbench.validate import problems
+
+KNOWN = """
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+from greenbench.plugins import Footprint, Partial, Variant
+
+WORDS = (("one", 0.4), ("two", 0.9), ("three", 1.3))
+
+class Session:
+    n_computed = 0
+    def __init__(self, model):
+        self.model, self.n_chunks = model, 0
+    def feed(self, chunk):
+        self.model.work(0.125)
+        self.n_computed += 2 * len(chunk)
+        self.n_chunks += 1
+        heard = [word for word, end_s in WORDS if end_s <= 0.5 * (self.n_chunks - 1)]
+        return Partial(" ".join([*heard, "uh"]), len(heard))
+    def finish(self):
+        self.model.work(0.25)
+        return "one two three"
+
+class Batch:
+    footprint, batching = Footprint(1, 2), "sequential"
+    def __init__(self):
+        self.now = time.perf_counter()
+        time.perf_counter = lambda: self.now
+    def work(self, seconds):
+        self.now += seconds
+    def __call__(self, batch):
+        self.work(0.125 * len(batch))
+        return ["one two three"] * len(batch)
+
+class Streaming(Batch):
+    def open(self):
+        return Session(self)
+
+@dataclass(frozen=True)
+class Known:
+    streams: bool = True
+    presets: ClassVar = {}
+    takes_builds: ClassVar = False
+    @property
+    def label(self): return f"streams-{self.streams}"
+    def __call__(self, name, methods):
+        return Variant(name=name, load=lambda device: (Streaming if self.streams else Batch)())
+"""
+
+
+@pytest.fixture
+def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install the family ``known``, as a third party's package would be."""
+    folder = tmp_path / "site"
+    info = folder / "greenbench_known-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / "greenbench_known.py").write_text(KNOWN)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: greenbench-known\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[greenbench.variants]\nknown = greenbench_known:Known\n")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+    registry.entries.cache_clear()
+    yield
+    registry.entries.cache_clear()
+
+
+@pytest.fixture
+def spoken(tmp_path: Path) -> dict:
+    """A data set of 44 utterances of two seconds, in which the words end at 0.4, 0.9 and 1.3 s."""
+    soundfile.write(tmp_path / "a.wav", np.full(32_000, 0.1), 16_000)
+    words = [{"word": "one", "start": 0.1, "end": 0.4}, {"word": "two", "start": 0.5, "end": 0.9},
+             {"word": "three", "start": 0.9, "end": 1.3}]  # fmt: skip
+    line = {"audio_filepath": "a.wav", "text": "one two three", "words": words}
+    (tmp_path / "speech.jsonl").write_text("".join(json.dumps({**line, "id": f"u{n}"}) + "\n" for n in range(44)))
+    return {"use": "manifest", "path": str(tmp_path / "speech.jsonl")}
+
+
+@pytest.mark.usefixtures("known")
+def test_known_delays_lags_and_revisions_are_read_back(spoken: dict, tmp_path: Path) -> None:
+    """Each figure is that of the plug-in; one that does not stream is exposed; and ``validate`` believes it all."""
+    streams, batch = (measured(spoken, tmp_path / name, {"use": "known", "streams": name == "a"}) for name in "ab")
+    assert {name: streams[name] for name in EXPECTED} == pytest.approx(EXPECTED, abs=1e-9)
+    assert {name: batch[name] for name in GROWN} == pytest.approx(GROWN, abs=1e-9)
+    assert [row["streamed_by"] for row in (streams, batch)] == ["the model itself", "growing window, agreement of 2"]
+    assert streams["energy_cpu_note"].startswith("streaming at a simulated pace")
+    assert [problem.what for problem in problems(tmp_path) if problem.severity == "error"] == []
+
+
+def measured(spoken: dict, folder: Path, variant: dict) -> dict:
+    """Run a suite of one cell, whose clock is ahead of other runs in the end, and return its row."""
+    suite = {
+        "name": "streams", "datasets": [spoken], "scenarios": ["streaming"], "streaming": {"chunk_s": 0.5},
+        "variants": [variant], "protocol": {"use": "quick", "window_s": 0, "idle_s": 0, "repeats": 1},
+        "control": False, "trace_hz": 0, "normalizer": "none",
+    }  # fmt: skip
+    (row,) = run(suite, Options(out=folder)).to_dict("records")
+    assert row["status"] == "ok", row["reason"]
+    return row
+
+
+EXPECTED = {
+    "first_partial_p50_s": 0.5 + 0.125 - 0.1, "final_p50_s": 0.125 + 0.25, "final_p90_s": 0.125 + 0.25,
+    "word_latency_mean_s": (0.1 + 0.1 + 0.2) / 3 + 0.125 + 0.5, "buffer_s": (0.1 + 0.1 + 0.2) / 3, "wait_s": 0.0,
+    "word_compute_s": 0.125, "emission_delay_s": 0.5, "n_timed_words": 132, "late_chunk_pct": 0.0,
+    "stream_rtf": (4 * 0.125 + 0.25) / 2, "unstable_word_pct": 100 * 4 / 3, "revisions_per_word": 4 / 3,
+    "recompute_factor": 2.0, "final_only_pct": 0.0, "wer": 0.0, "wall_s": 44 * 0.75,
+}  # fmt: skip
+"""Of three words with a lag of one chunk, behind which an "uh" stands until the next word, or the end, is there.
+
+That is at all four places: three words, and the place after the last one.
+"""
+
+GROWN = {
+    "first_partial_p50_s": 0.5 + 0.125 - 0.1, "final_p50_s": 0.125, "recompute_factor": 2.5, "stream_rtf": 0.25,
+    "unstable_word_pct": 0.0, "revisions_per_word": 0.0, "emission_delay_s": (0.0 - 0.5 - 1.0) / 3,
+}  # fmt: skip
+"""Of a model that says all three words whatever it hears, in each of the growing windows."""
