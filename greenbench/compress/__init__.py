@@ -24,6 +24,7 @@ _METHODS = {
     "Int8WeightOnly": "torchao",
     "LayerDrop": "layers",
     "LowRank": "low_rank",
+    "MixedPrecision": "mixed",
     "ProductTwins": "twins",
     "PruneFfn": "prune",
     "PruneHeads": "heads",

@@ -74,8 +74,6 @@ class LowRank(SpeechSettings):
                 calibration speech.
             MissingError: the calibration speech is not here.
         """
-        from greenbench.models.factored import put
-
         layers = chosen(model, self.include, ("lm_head",), "low-rank")
         if not linears.in_floats(layers.values()):
             raise InputError(_NEEDS_FLOATS)
@@ -84,7 +82,7 @@ class LowRank(SpeechSettings):
             raise InputError(f"low-rank: none of {len(layers)} layers becomes smaller: give a lower `rank` or `energy`")
         for path, layer in factored.items():
             if layer:
-                put(model, path, layer)
+                model.set_submodule(path, layer)
         return model
 
     def _factored(self, model: Any, layers: "Sequence[Linear]", context: Context) -> list[Any]:

@@ -91,6 +91,8 @@ def integers(before: Outline, method: str, include: Sequence[str], exclude: Sequ
 def chosen(model: Any, include: Sequence[str], exclude: Sequence[str], method: str) -> "Mapping[str, Linear]":
     """Return the Linear layers to quantise by path, without those whose weights the model reads itself.
 
+    Layers that are packed in few bits are none of them, and stay as they are.
+
     Args:
         model: a torch module.
         include: only those whose path contains one of these; all where empty.
@@ -102,6 +104,8 @@ def chosen(model: Any, include: Sequence[str], exclude: Sequence[str], method: s
     """
     import torch
 
+    from greenbench.models.packed import packed_layers
+
     read = _read_by_the_model(model)
     layers = {n: m for n, m in model.named_modules() if isinstance(m, torch.nn.Linear) and n not in read}
     left = {
@@ -110,7 +114,9 @@ def chosen(model: Any, include: Sequence[str], exclude: Sequence[str], method: s
         if (not include or any(part in name for part in include)) and not any(part in name for part in exclude)
     }
     if not left:
-        raise InputError(f"{method}: include and exclude leave none of {len(layers)} Linear layers to quantise")
+        n_packed = len(packed_layers(model))
+        stay = f"; {n_packed} are stored in few bits already, and stay so" if n_packed else ""
+        raise InputError(f"{method}: include and exclude leave none of {len(layers)} Linear layers to quantise{stay}")
     return left
 
 

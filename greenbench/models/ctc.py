@@ -82,11 +82,14 @@ def footprint(model: Any) -> Footprint:
 
 
 def _tensors(model: Any) -> list[Any]:
-    """Return a torch module's parameters, those of dynamically quantised layers included."""
+    """Return a torch module's parameters, those of dynamically quantised layers and of packed ones included."""
     from torch.ao.nn.quantized import Linear
 
+    from greenbench.models.packed import packed_layers
+
     quantized: list[Any] = [module for module in model.modules() if isinstance(module, Linear)]
-    return [*model.parameters(), *(t for m in quantized for t in (m.weight(), m.bias()) if t is not None)]
+    of_quantized = (t for m in quantized for t in (m.weight(), m.bias()) if t is not None)
+    return [*model.parameters(), *of_quantized, *packed_layers(model).values()]
 
 
 def _n_nonzero(model: Any) -> int | None:

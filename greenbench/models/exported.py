@@ -101,8 +101,10 @@ def export_apart(source: ExportSource, build: Export, folder: Path) -> None:
 
 def _export(load: Callable[[], tuple[Any, Any]], build: Export, aside: Path) -> None:
     """Write the model's files, and with them their size and the work of a transcription."""
+    from greenbench.models.packed import to_floats
+
     model, extractor = load()
-    model = model.float()  # in which the engines take a model; its weights may come from a half
+    model = to_floats(model.float())  # as engines take a model; its weights may come from a half, or be packed
     counted = {
         "n_params": sum(p.numel() for p in model.parameters()),
         "work": work(model),

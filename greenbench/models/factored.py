@@ -1,8 +1,10 @@
 """A Linear layer of a low rank: two smaller ones, one after the other."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import nn
+
+from greenbench.models import linears
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,8 +22,8 @@ class Factored(nn.Module):
             bias: ``(out_features,)``, or None.
         """
         super().__init__()
-        self.down = _linear(down, None)
-        self.up = _linear(up, bias)
+        self.down = linears.of(down, None)
+        self.up = linears.of(up, bias)
 
     def forward(self, inputs: "Tensor") -> "Tensor":
         """Return ``(..., out_features)`` of ``(..., in_features)``."""
@@ -42,18 +44,3 @@ class Factored(nn.Module):
     def out_features(self) -> int:
         """As of the layer that this one stands for."""
         return int(self.up.out_features)
-
-
-def _linear(weight: "Tensor", bias: "Tensor | None") -> nn.Linear:
-    n_out, n_in = weight.shape
-    linear = nn.Linear(n_in, n_out, bias=bias is not None, device="meta")
-    linear.weight = nn.Parameter(weight.detach().contiguous())
-    if bias is not None:
-        linear.bias = nn.Parameter(bias.detach())
-    return linear
-
-
-def put(model: Any, path: str, layer: Factored) -> None:
-    """Put a layer in the place of the one at a path of a model."""
-    parent, _, name = path.rpartition(".")
-    setattr(model.get_submodule(parent), name, layer)

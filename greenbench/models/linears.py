@@ -39,6 +39,23 @@ def needs_floats(method: str) -> str:
     return f"{method} needs whole weights in floats: put it before what makes integers or factors of them"
 
 
+def of(weight: Any, bias: Any) -> Any:
+    """Return a ``torch.nn.Linear`` with these weights.
+
+    Args:
+        weight: ``(out_features, in_features)``.
+        bias: ``(out_features,)``, or None.
+    """
+    from torch.nn import Linear, Parameter
+
+    n_out, n_in = weight.shape
+    linear = Linear(n_in, n_out, bias=bias is not None, device="meta")
+    linear.weight = Parameter(weight.detach().contiguous())
+    if bias is not None:
+        linear.bias = Parameter(bias.detach())
+    return linear
+
+
 def drawn(like: Any, *shape: int) -> Any:
     """Return random weights of a shape, as transformers begins with, in the precision and on the device of others."""
     return like.detach().new_empty(shape).normal_(std=0.02)

@@ -41,9 +41,13 @@ def stored_bits(tensor: Any) -> int:
     """Return the bits in which a parameter is stored, with the scales and zero points of integers.
 
     Args:
-        tensor: a plain one, one of torch's quantised ones (a scale of 64 bits and a zero point of 64), or one of
-            torchao's, which is made of several.
+        tensor: a plain one, one of torch's quantised ones (a scale of 64 bits and a zero point of 64), one of
+            torchao's, which is made of several, or a ``PackedLinear``, for its weight.
     """
+    from greenbench.models.packed import PackedLinear
+
+    if isinstance(tensor, PackedLinear):
+        return tensor.n_bits()
     if hasattr(tensor, "__tensor_flatten__"):
         return sum(stored_bits(getattr(tensor, name)) for name in tensor.__tensor_flatten__()[0])
     n_bits = 8 * int(tensor.numel() * tensor.element_size())

@@ -44,7 +44,14 @@ def reduce() -> Step:
     return ReduceFrames(factor=2, at=1)
 
 
-EDITS: dict[str, Callable[[], Step]] = {"heads": twins, "low_rank": low_rank, "reduce": reduce}
+def packed() -> Step:
+    """A method whose result has the edit ``packed``: attention and head stay in floats."""
+    from greenbench.compress.mixed import MixedPrecision
+
+    return MixedPrecision(bits=[3], mean_bits=3, exclude=["attention", "lm_head"])
+
+
+EDITS: dict[str, Callable[[], Step]] = {"heads": twins, "low_rank": low_rank, "reduce": reduce, "packed": packed}
 """Every edit, and a method that leaves it."""
 
 
@@ -233,6 +240,19 @@ def test_factors_of_what_is_not_there_are_one_line(edited: tuple[Any, Path], tmp
     with pytest.raises(MissingError, match=r"low_rank: there is no Linear layer wav2vec2\.encoder") as caught:
         load(damaged(edited, tmp_path, value))
     assert "\n" not in str(caught.value)
+
+
+def test_bits_of_what_is_not_there_are_one_line(edited: tuple[Any, Path], tmp_path: Path) -> None:
+    """A path that is no Linear layer does not fit, and is named; nine bits are damage."""
+    base: dict[str, Any] = {"form": 1, "base": "wav2vec2"}
+    value = base | {"edits": [{"edit": "packed", "bits": {"wav2vec2.encoder": 4}}]}
+    with pytest.raises(MissingError, match=r"packed: there is no Linear layer wav2vec2\.encoder") as caught:
+        load(damaged(edited, tmp_path, value))
+    assert "\n" not in str(caught.value)
+    value = base | {"edits": [{"edit": "packed", "bits": {"lm_head": 9}}]}
+    (tmp_path / "nine").mkdir()
+    with pytest.raises(MissingError, match=r"config\.json: greenbench: edits\.0\.packed\.bits\.lm_head"):
+        load(damaged(edited, tmp_path / "nine", value))
 
 
 def test_factors_of_uneven_widths_reopen(plain: Path, tmp_path: Path) -> None:

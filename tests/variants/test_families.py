@@ -186,6 +186,7 @@ BUILDS: dict[str, Any] = {
     "thin-conv": [{"use": "thin-conv", "keep": 0.5, "n_calibration": 1}],
     "prune-heads": [{"use": "prune-heads", "n_calibration": 2}],
     "low-rank": [{"use": "low-rank", "rank": 4, "include": []}],
+    "mixed-precision": [{"use": "mixed-precision", "n_calibration": 1}],
     "openvino-int8": [{"use": "openvino-int8", "n_calibration": 2}],
     "int4-weight-only": ["bf16", "int4-weight-only"],
 }
@@ -231,7 +232,10 @@ QUICK = {
 UNLIKE = ("wav2vec2", "wavlm", "w2v-bert")
 """Families as unlike as can be: waveforms, relative positions, spectra without a positional convolution."""
 
-RESHAPED = ("heal-layers", "layer-drop", "low-rank", "product-twins", "prune-ffn", "prune-heads", "reduce-frames")
+RESHAPED = (
+    "heal-layers", "layer-drop", "low-rank", "mixed-precision", "product-twins", "prune-ffn", "prune-heads",
+    "reduce-frames",
+)  # fmt: skip
 """Builds that take a model's own layers apart."""
 
 IN_CI = {

@@ -15,15 +15,16 @@ from pydantic import Field, TypeAdapter, ValidationError
 from greenbench.files.forms import faults
 from greenbench.models.edits.heads import Heads
 from greenbench.models.edits.low_rank import Ranks
+from greenbench.models.edits.packed import Bits
 from greenbench.models.edits.reduce import Reduce
 
 KEY, PREFIX = "greenbench", "greenbench-"
 """The key in ``config.json``, and what stands before the model type there."""
 
-KINDS: tuple[type[Heads | Ranks | Reduce], ...] = (Heads, Ranks, Reduce)
+KINDS: tuple[type[Heads | Ranks | Reduce | Bits], ...] = (Heads, Ranks, Reduce, Bits)
 """Every edit, in the order in which they are made."""
 
-AnyEdit = Annotated[Heads | Ranks | Reduce, Field(discriminator="edit")]
+AnyEdit = Annotated[Heads | Ranks | Reduce | Bits, Field(discriminator="edit")]
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class Ranks:
         """
         from torch.nn import Linear
 
-        from greenbench.models.factored import Factored, put
+        from greenbench.models.factored import Factored
 
         layers = dict(model.named_modules())
         for path, rank in self.ranks.items():
@@ -46,4 +46,5 @@ class Ranks:
                 raise ValueError(f"low_rank: there is no Linear layer {path}")  # noqa: TRY004 (of the file's value)
             weight = layer.weight
             down = linears.drawn(weight, rank, layer.in_features)
-            put(model, path, Factored(down, linears.drawn(weight, layer.out_features, rank), layer.bias))
+            up = linears.drawn(weight, layer.out_features, rank)
+            model.set_submodule(path, Factored(down, up, layer.bias))
