@@ -171,6 +171,13 @@ def recipe_keys() -> str:
     return keys(Recipe)
 
 
+def pseudo_label_keys() -> str:
+    """Return the keys of ``pseudo_labels`` of a recipe."""
+    from greenbench.recipes.pseudo_labels import PseudoLabels
+
+    return keys(PseudoLabels)
+
+
 def plugins(group: str) -> str:
     """Return a section for each built-in of a group: what it does, and its settings."""
     from greenbench import registry
@@ -198,10 +205,9 @@ def keys(model: Any) -> str:
 
 def _defaults(model: Any) -> dict[str, str]:
     if not is_dataclass(model):
-        given = {
-            n: f.get_default(call_default_factory=True) for n, f in model.model_fields.items() if not f.is_required()
-        }
-        return {name: _value(given[name]) if name in given else "required" for name in model.model_fields}
+        named = {f.alias or name: f for name, f in model.model_fields.items()}
+        given = {n: f.get_default(call_default_factory=True) for n, f in named.items() if not f.is_required()}
+        return {name: _value(given[name]) if name in given else "required" for name in named}
     return {f.name: _default(f) for f in fields(model) if f.init}
 
 
@@ -253,6 +259,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "carbon-keys": carbon_keys,
     "protocols": protocol_keys,
     "recipe-keys": recipe_keys,
+    "pseudo-label-keys": pseudo_label_keys,
     "builds": lambda: plugins("methods"),
     "datasets": lambda: plugins("datasets"),
     "variants": lambda: plugins("variants"),

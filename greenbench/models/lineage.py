@@ -69,6 +69,26 @@ class Step:
 
 
 @dataclass(frozen=True)
+class PseudoLabelling:
+    """Texts of the teacher that were trained on as transcripts.
+
+    Attributes:
+        settings: by which they were filtered.
+        n_kept: utterances that were trained on.
+        dropped: those that were not, by reason: ``wer``, ``confidence``, ``silent``, ``no_reference``, ``too_long``.
+        wer_histogram: utterances by the teacher's WER against their transcripts: in tenths from 0, the last count for 1
+            and above. Those without a transcript are in none.
+        cost: seconds and joules of the teacher's pass.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    n_kept: _Count | None = None
+    dropped: Mapping[str, _Count] = field(default_factory=dict)
+    wer_histogram: tuple[_Count, ...] = ()
+    cost: Training = Training()
+
+
+@dataclass(frozen=True)
 class Speech:
     """The speech of the trainings.
 
@@ -77,12 +97,14 @@ class Speech:
         n_utterances: trained on.
         audio_s: seconds of these.
         n_validation: utterances held out to choose by.
+        pseudo_labels: how the teacher's texts became the transcripts; None where they did not.
     """
 
     datasets: Mapping[str, str] = field(default_factory=dict)
     n_utterances: _Count | None = None
     audio_s: _Amount | None = None
     n_validation: _Count | None = None
+    pseudo_labels: PseudoLabelling | None = None
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,8 @@ def lineage(recipe: Recipe, reports: Sequence[Sequence[Any]], data: Speech, edit
         Step(build.use, settings(method), tuple(map(_training, of_one)))
         for build, (_, method), of_one in zip(recipe.steps, steps_of(recipe), reports, strict=True)
     )
-    trainings = [*_earlier(recipe.student), *(training for step in steps for training in step.training)]
+    labelling = [data.pseudo_labels.cost] if data.pseudo_labels else []
+    trainings = [*_earlier(recipe.student), *labelling, *(training for step in steps for training in step.training)]
     energy_j, energy_method = _energy(trainings)
     return Lineage(
         name=recipe.name,

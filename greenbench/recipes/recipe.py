@@ -12,6 +12,7 @@ from greenbench.compress.steps import Steps, check_savable
 from greenbench.errors import InputError, MissingError
 from greenbench.hardware.devices import PATTERN
 from greenbench.plugins import Compressible, Outline
+from greenbench.recipes.pseudo_labels import PseudoLabels
 from greenbench.suite import file
 from greenbench.suite.entries import (
     Builds,
@@ -39,6 +40,8 @@ class Recipe(BaseModel):
         train: data sets to train on, for the steps that train.
         validation_share: share of their utterances that is held out to choose the checkpoint by; the reference of an
             utterance without a transcript is the teacher's text.
+        pseudo_labels: let the teacher's texts take the place of the transcripts of the training speech, and leave out
+            where they differ too much; see below.
         steps: methods in order: what changes the shape first, what trains after it.
         device: device to train on: ``cpu``, ``cuda:N``, ``mps``, or ``auto``.
         estimate_energy: estimate the energy of the training by codecarbon's model where no counter answers.
@@ -52,6 +55,7 @@ class Recipe(BaseModel):
     student: VariantEntry | None = None
     train: list[DatasetEntry] = []
     validation_share: float = Field(0.05, ge=0, lt=1)
+    pseudo_labels: PseudoLabels | None = None
     steps: Builds = Field(min_length=1)
     device: str = Field("cpu", pattern=PATTERN)
     estimate_energy: bool = False
@@ -93,7 +97,7 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         resolved = {role: resolve_variant(entry, base)[0] for role, entry in named.items()}
         train = [one for given in recipe.train for one in resolve_dataset(given, base)]
         steps = [resolve_build(step, base) for step in recipe.steps]
-        made = Recipe.model_validate({**recipe.model_dump(), **resolved, "train": train, "steps": steps})
+        made = Recipe.model_validate({**recipe.model_dump(by_alias=True), **resolved, "train": train, "steps": steps})
         check(made)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
@@ -113,6 +117,8 @@ def check(recipe: Recipe) -> None:
         InputError: one line that names the step.
         MissingError: a step needs what is not installed.
     """
+    if recipe.pseudo_labels and not recipe.train:
+        raise InputError("pseudo_labels: there is no speech to label: give `train`")
     known = {role: _outline(role, entry) for role, entry in models(recipe).items()}
     start = replace(known.get("student", known["teacher"]), teacher=known["teacher"])
     check_savable(steps_of(recipe), start, [] if recipe.train else ["train"])
@@ -146,4 +152,5 @@ def family_of(role: str, entry: VariantEntry) -> Compressible:
 
 def hash_of(recipe: Recipe) -> str:
     """Return what tells a recipe from another one, whatever it is called."""
-    return digest({name: value for name, value in recipe.model_dump(mode="json").items() if value is not None})
+    content = recipe.model_dump(mode="json", by_alias=True)
+    return digest({name: value for name, value in content.items() if value is not None})

@@ -46,6 +46,14 @@ class OnDemand:
         return self.n_samples / SAMPLE_RATE_HZ
 
 
+def with_reference(utterance: Spoken, text: str) -> Spoken:
+    """Return an utterance with another transcript."""
+    if isinstance(utterance, OnDemand):
+        return replace(utterance, clip=replace(utterance.clip, reference=text))
+    assert isinstance(utterance, Utterance)
+    return replace(utterance, reference=text)
+
+
 def split(entries: Iterable[DatasetEntry], validation_share: float) -> tuple[list[Spoken], list[Utterance], Speech]:
     """Gather the speech of several data sets and hold some of it out.
 

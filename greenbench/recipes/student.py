@@ -17,10 +17,11 @@ from greenbench.files import lock, whole
 from greenbench.hardware import devices
 from greenbench.hardware.environment import accelerator
 from greenbench.models import lineage
-from greenbench.models.lineage import Lineage
+from greenbench.models.lineage import Lineage, Speech
 from greenbench.plugins import LINEAGE, Context, NeedsExtra, Utterance
 from greenbench.plugins.events import Observer, Phase, StudentFound, unobserved
 from greenbench.recipes import origin, speech
+from greenbench.recipes.pseudo_labels import PseudoLabels, relabelled
 from greenbench.recipes.recipe import Recipe, check, family_of, hash_of, models, steps_of
 from greenbench.suite.entries import VariantEntry, build_variant
 
@@ -90,10 +91,19 @@ def _make(recipe: Recipe, out: Path, device: str, observe: Observer) -> None:
         observe=observe if leads() else unobserved,
     )
     context = replace(context, validation=_with_references(held_out, context))
+    if recipe.pseudo_labels:
+        context, data = _with_pseudo_labels(recipe.pseudo_labels, context, data)
     model, reports = take(model, steps_of(recipe), context)
     if leads():
         made = origin.lineage(recipe, reports, data, origin.edits(before, origin.sizes(model)))
         _save(model, (extractor, tokenizer), made, out)
+
+
+def _with_pseudo_labels(how: PseudoLabels, context: Context, data: Speech) -> tuple[Context, Speech]:
+    """Let the teacher's texts be the transcripts, and have the lineage say so."""
+    kept, labelling = relabelled(context.train, how, context)
+    seconds = sum(utterance.duration_s for utterance in kept)
+    return replace(context, train=kept), replace(data, n_utterances=len(kept), audio_s=seconds, pseudo_labels=labelling)
 
 
 def _save(model: Any, processors: Sequence[Any], made: Lineage, out: Path) -> None:

@@ -24,6 +24,8 @@ SIZES = {
     "ludwig": TEACHER - 12 * 13 * (F // 32) * NEURON,
     "lin-heads": TEACHER - 24 * (4 * D * HEAD + 3 * HEAD),
     "lin-low-rank": TEACHER - 24 * (D * F - 64 * (D + F)),
+    "adakd": TEACHER - 6 * LAYER,
+    "distil-whisper": TEACHER - 6 * LAYER,
     "distilhubert": TEACHER - 10 * LAYER,
     "lean": TEACHER - 2 * LAYER - 40 * (HEAD - 16) * (4 * D + 3) - F * 10 // 5 * NEURON,
 }

@@ -13,7 +13,6 @@ import numpy as np
 
 from greenbench import cache
 from greenbench.compress.distill.losses import Outputs
-from greenbench.compress.distill.settings import TrainingSettings
 from greenbench.compress.distill.spelling import speller
 from greenbench.meters import energy, measure
 from greenbench.models.frames import n_frames, receptive_field
@@ -67,23 +66,24 @@ class Teacher:
 
     Attributes:
         model: the torch module.
+        kept: logits by the id of an utterance, ``(n_frames, n_tokens)``; empty until ``keep``.
         n_transcribed: utterances that went through the model.
     """
 
-    def __init__(self, model: Any, settings: TrainingSettings, context: Context) -> None:
-        """Freeze the model."""
+    def __init__(self, model: Any, context: Context, hidden: bool = False) -> None:
+        """Freeze the model; ``hidden`` asks for what is between its layers."""
         self.model, self._context = model.eval().requires_grad_(False), context
-        self._hidden = settings.needs_hidden
-        self._kept: dict[str, Any] = {}
+        self._hidden = hidden
+        self.kept: dict[str, Any] = {}
         self.n_transcribed = 0
 
     def __call__(self, batch: Batch) -> Outputs:
         """Return the teacher's outputs for a batch: those that are kept, else those of the whole batch."""
         import torch
 
-        if not self._kept:
+        if not self.kept:
             return self._transcribe(batch)
-        rows = [self._kept[utterance.id] for utterance in batch.utterances]
+        rows = [self.kept[utterance.id] for utterance in batch.utterances]
         padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(batch.mask.device)
         missing = batch.mask.shape[1] - padded.shape[1]
         return Outputs(torch.nn.functional.pad(padded, (0, 0, 0, missing)))
@@ -118,7 +118,7 @@ class Teacher:
         folder = cache.artefact(about, partial(self._transcribe_all, spoken, meters))
         found = load_file(folder / LOGITS)
         logits = torch.split(found["logits"], found["n_frames"].tolist())
-        self._kept = dict(zip((utterance.id for utterance in spoken), logits, strict=True))
+        self.kept = dict(zip((utterance.id for utterance in spoken), logits, strict=True))
         return Cost(**json.loads((folder / COST).read_text(encoding="utf-8")))
 
     def _transcribe_all(self, spoken: Sequence[Spoken], meters: Sequence[Meter], aside: Path) -> None:

@@ -89,7 +89,7 @@ def _open(settings: TrainingSettings, student: Any, context: Context, companions
     set_seed(settings.seed)
     optimizer = _prepare(settings, student, context, companions)
     rates = [group["lr"] for group in optimizer.param_groups]
-    teacher = Teacher(context.teacher.to(accelerator.device), settings, context)
+    teacher = Teacher(context.teacher.to(accelerator.device), context, settings.needs_hidden)
     student, optimizer = accelerator.prepare(student, optimizer)
     meters = select(context.estimate_energy)
     run = TrainingRun(settings, context, accelerator, student, optimizer, teacher, meters, companions, rates)

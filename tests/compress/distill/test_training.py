@@ -39,7 +39,7 @@ def opened(tiny_model: Path) -> tuple[Any, Context]:
 def test_a_kept_teacher_hears_each_utterance_once_and_alone(opened: tuple[Any, Context], spoken: list) -> None:
     """What it says does not depend on the batch; the next student finds it, and what it took counts for both."""
     model, context = opened
-    teacher, other = (Teacher(model, Distill(steps=1), context) for _ in range(2))
+    teacher, other = (Teacher(model, context) for _ in range(2))
     first = teacher.keep(spoken, [Clock()])
     for batch in (spoken, spoken[:2], spoken[1:]):
         logits = teacher(collate(batch, model, context)).logits
@@ -47,7 +47,7 @@ def test_a_kept_teacher_hears_each_utterance_once_and_alone(opened: tuple[Any, C
             alone = other(collate([utterance], model, context)).logits[0]
             assert torch.equal(row[: len(alone)], alone)
     assert (teacher.n_transcribed, other.n_transcribed) == (3, 7)
-    again = Teacher(model, Distill(steps=1), context)
+    again = Teacher(model, context)
     assert again.keep(spoken, []) == first == Cost(first.wall_s, None, None)
     assert first.wall_s > 0
     assert again.n_transcribed == 0
@@ -59,14 +59,14 @@ def test_a_kept_teacher_hears_each_utterance_once_and_alone(opened: tuple[Any, C
 def test_speech_that_is_cut_elsewhere_is_other_speech(opened: tuple[Any, Context], spoken: list) -> None:
     """The same samples in as many utterances of other lengths are heard anew, and so is the same by another model."""
     model, context = opened
-    Teacher(model, Distill(steps=1), context).keep(spoken, [])
+    Teacher(model, context).keep(spoken, [])
     samples = np.split(np.concatenate([utterance.audio for utterance in spoken]), [20_000, 40_000])
     cut = [replace(utterance, audio=part) for utterance, part in zip(spoken, samples, strict=True)]
-    teacher = Teacher(model, Distill(steps=1), context)
+    teacher = Teacher(model, context)
     teacher.keep(cut, [])
     assert teacher.n_transcribed == 3
     model.config.feat_extract_activation = "relu"  # the same weights, another model
-    teacher = Teacher(model, Distill(steps=1), context)
+    teacher = Teacher(model, context)
     teacher.keep(spoken, [])
     assert teacher.n_transcribed == 3
 
@@ -74,16 +74,16 @@ def test_speech_that_is_cut_elsewhere_is_other_speech(opened: tuple[Any, Context
 def test_damaged_answers_are_heard_anew(opened: tuple[Any, Context], spoken: list) -> None:
     """A teacher's logits are taken from the cache only as they were written, with those of nobody else."""
     model, context = opened
-    first = Teacher(model, Distill(steps=1), context)
+    first = Teacher(model, context)
     first.keep(spoken, [])
-    before = {u.id: first._kept[u.id].clone() for u in spoken}  # what was kept is a view of the file
+    before = {u.id: first.kept[u.id].clone() for u in spoken}  # what was kept is a view of the file
     kept = [a.path for a in cache.artefacts() if a.about["build"] == "teacher's logits"][-1]  # used last
     (kept / LOGITS).write_bytes((kept / LOGITS).read_bytes()[:-4] + bytes(4))
-    again = Teacher(model, Distill(steps=1), context)
+    again = Teacher(model, context)
     with pytest.warns(UserWarning, match="made again"):
         again.keep(spoken, [])
     assert again.n_transcribed == 3
-    assert all(torch.allclose(before[u.id], again._kept[u.id], atol=1e-4) for u in spoken)
+    assert all(torch.allclose(before[u.id], again.kept[u.id], atol=1e-4) for u in spoken)
 
 
 @pytest.mark.slow
@@ -93,7 +93,7 @@ def test_a_teacher_that_is_not_kept_hears_every_batch(opened: tuple[Any, Context
     batch = collate(spoken, model, context)
     assert batch.audio_s == pytest.approx(3.9)
     for settings in (Distill(steps=1), Distill(steps=1, losses={"hidden": 1.0})):
-        teacher = Teacher(model, settings, context)
+        teacher = Teacher(model, context, settings.needs_hidden)
         found = [teacher(batch).logits for _ in range(2)]
         assert teacher.n_transcribed == 6
         assert torch.equal(found[0], found[1])
