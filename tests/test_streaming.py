@@ -111,6 +111,17 @@ def measured(spoken: dict, folder: Path, variant: dict) -> dict:
     return row
 
 
+def test_a_window_that_does_not_fit_is_a_cell_left_out(spoken: dict, tmp_path: Path) -> None:
+    """The row says what to set instead, and the run lacks nothing that could be had."""
+    suite = {
+        "name": "streams", "datasets": [spoken], "scenarios": ["streaming"], "streaming": {"window": "chunked"},
+        "variants": ["null/instant"], "protocol": {"use": "quick", "idle_s": 0}, "control": False, "trace_hz": 0,
+    }  # fmt: skip
+    (row,) = run(suite, Options(out=tmp_path / "run")).to_dict("records")
+    assert (row["status"], row["skipped_for"]) == ("skipped", "inapplicable")
+    assert row["reason"].startswith("streaming.window: chunked is for models with a token a frame (CTC)")
+
+
 EXPECTED = {
     "first_partial_p50_s": 0.5 + 0.125 - 0.1, "final_p50_s": 0.125 + 0.25, "final_p90_s": 0.125 + 0.25,
     "word_latency_mean_s": (0.1 + 0.1 + 0.2) / 3 + 0.125 + 0.5, "buffer_s": (0.1 + 0.1 + 0.2) / 3, "wait_s": 0.0,

@@ -26,7 +26,7 @@ from greenbench.suite.descent import origin
 from greenbench.suite.entries import build_variant
 from greenbench.suite.plan import content_hash
 from greenbench.suite.protocol import label
-from greenbench.suite.scenarios import BATCHING
+from greenbench.suite.scenarios import BATCHING, STREAMED
 
 
 @dataclass(frozen=True)
@@ -259,6 +259,6 @@ def _planned(job: Job) -> dict[str, Any]:
         "threads": suite.threads,
         "timed_region": TIMED_REGION,
         "arrivals": scenarios.demand(suite.server) if job.cell.scenario == "server" else None,
-        **(suite.streaming.model_dump() if job.cell.scenario == "streaming" else {}),
+        **(suite.streaming.model_dump(include=set(STREAMED)) if job.cell.scenario == "streaming" else {}),
         **carbon,
     }

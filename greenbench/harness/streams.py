@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from greenbench.harness.window import UtteranceFacts, Window
-from greenbench.plugins import SAMPLE_RATE_HZ, Streamer, StreamingSession, Transcriber, Waveform
+from greenbench.plugins import SAMPLE_RATE_HZ, Framewise, Streamer, StreamingSession, Transcriber, Waveform
 from greenbench.streaming import growing, latency, words
+from greenbench.streaming.chunked import ChunkedWindow
 from greenbench.streaming.latency import Heard
 from greenbench.streaming.log import ChunkLog, StreamLog, checked
 from greenbench.suite.scenarios import SIMULATED, Streaming
@@ -28,12 +29,10 @@ class Streamed:
     batching = "sequential"
 
     def __init__(self, transcriber: Transcriber, asked: Streaming) -> None:
-        """Take a loaded model; one that is no ``Streamer`` is streamed by a growing window."""
-        self._streamer: Streamer = growing.GrowingWindow(transcriber)
+        """Take a loaded model that is not ``unfit``."""
         self._asked, self._logs = asked, list[StreamLog]()
-        self.footprint, self.how = transcriber.footprint, growing.HOW
-        if isinstance(transcriber, Streamer):
-            self._streamer, self.how = transcriber, ITSELF
+        self.footprint = transcriber.footprint
+        self._streamer, self.how = _streamer(transcriber, asked)
 
     def __call__(self, batch: Sequence[Waveform]) -> list[str]:
         """Stream each waveform from its first sample to its final text; one begins when the one before has ended."""
@@ -74,6 +73,23 @@ class Streamed:
         logs, self._logs = tuple(map(checked, self._logs[len(self._logs) - n :])), []
         final_s = [(name, log.final_latency_s) for (name, _), log in zip(window.latencies_s, logs, strict=True)]
         return replace(window, latencies_s=final_s, streams=logs)
+
+
+def unfit(transcriber: Transcriber, asked: Streaming) -> str | None:
+    """Say why a loaded model cannot be streamed as a suite asks, or return None."""
+    if asked.window != "chunked" or isinstance(transcriber, (Streamer, Framewise)):
+        return None
+    return "streaming.window: chunked is for models with a token a frame (CTC), which this one is not: set growing"
+
+
+def _streamer(transcriber: Transcriber, asked: Streaming) -> tuple[Streamer, str]:
+    """Return what streams a model, and its name for rows."""
+    if isinstance(transcriber, Streamer):
+        return transcriber, ITSELF
+    if asked.window == "chunked" and isinstance(transcriber, Framewise):
+        how = f"chunked window, {asked.left_s:g} s left, {asked.right_s:g} s right"
+        return ChunkedWindow(transcriber, asked.left_s, asked.right_s), how
+    return growing.GrowingWindow(transcriber), growing.HOW
 
 
 def columns(window: Window, how: str, asked: Streaming) -> tuple[dict[str, Any], dict[str, Any]]:

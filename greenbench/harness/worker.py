@@ -19,7 +19,7 @@ from greenbench.datasets.corpus import Corpus, DatasetStats
 from greenbench.errors import AnswerError, GreenbenchError, words
 from greenbench.files.unicode import to_json, visible
 from greenbench.hardware import devices, environment
-from greenbench.harness import messages, rows, server
+from greenbench.harness import messages, rows, server, streams
 from greenbench.harness.idle import idle_after_w, idle_power_w, warm_up
 from greenbench.harness.job import Job
 from greenbench.harness.load import Load, batches
@@ -91,6 +91,9 @@ def run_cell(job: Job, channel: Channel) -> None:
     model = rows.described(job, variant) | {"calibration": ", ".join(map(str, calibration)) or None}
     facts = rows.CellFacts(model, corpus.stats, transcriber.batching, product, metrics, dtype, variant.decoding())
     if job.cell.scenario == "streaming":
+        if unfit := streams.unfit(transcriber, job.suite.streaming):
+            channel.send("record", row=to_row(rows.not_measured(job, "skipped", unfit, "inapplicable")))
+            return
         transcriber = Streamed(transcriber, job.suite.streaming)
         facts = replace(facts, streamed_by=transcriber.how)
     _measure(job, transcriber, corpus, facts, channel)

@@ -10,7 +10,7 @@ import numpy as np
 from greenbench.errors import NotFiniteError
 from greenbench.metrics import ratio
 from greenbench.models import exported
-from greenbench.models.frames import n_frames, receptive_field
+from greenbench.models.frames import frame_samples, n_frames, receptive_field
 from greenbench.models.macs import count_macs
 from greenbench.models.precision import compute_dtype, stored_bits
 from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Waveform
@@ -40,7 +40,25 @@ class CtcTranscriber:
         self.min_samples = receptive_field(model.config)
 
     def __call__(self, batch: Sequence[Waveform]) -> list[str]:
-        """Transcribe a batch; reading the tokens back waits for the device.
+        """Transcribe a batch.
+
+        Raises:
+            NotFiniteError: as ``tokens``.
+        """
+        return self.decode(self.tokens(batch))
+
+    @property
+    def frame_samples(self) -> int:
+        """Samples from the beginning of one frame to that of the next."""
+        return frame_samples(self.model.config)
+
+    def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """Return the text of each row of tokens, one a frame: repeated ones are collapsed, then blanks left out."""
+        texts: list[str] = self.tokenizer.batch_decode(rows)
+        return texts
+
+    def tokens(self, batch: Sequence[Waveform]) -> list[list[int]]:
+        """Return the best token of each frame; reading them back waits for the device.
 
         Raises:
             NotFiniteError: the best logit of a frame is NaN or infinite. That is looked for on the device, in the
@@ -59,8 +77,7 @@ class CtcTranscriber:
         broken = [position for position, row in enumerate(rows) if -1 in row]
         if broken:
             raise NotFiniteError(broken)
-        texts: list[str] = self.tokenizer.batch_decode(rows)
-        return texts
+        return rows
 
 
 def footprint(model: Any) -> Footprint:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import reduce
 from itertools import accumulate
-from math import log2
+from math import log2, prod
 from typing import Any
 
 from greenbench.plugins import SAMPLE_RATE_HZ
@@ -36,6 +36,11 @@ def receptive_field(config: Any) -> int:
 def n_frames(config: Any, n_samples: int) -> int:
     """Return the frames of an utterance, adapters included (transformers' ``_get_feat_extract_output_lengths``)."""
     return lengths(n_samples, [*front_end(config), *adapter(config)])[-1]
+
+
+def frame_samples(config: Any) -> int:
+    """Return the samples from the beginning of one frame of the output to that of the next."""
+    return prod(stride for _, stride, _ in [*front_end(config), *adapter(config)])
 
 
 def lengths(n: int, layers: Sequence[Layer]) -> list[int]:

@@ -27,7 +27,7 @@ from greenbench.plugins.models import (
 )
 from greenbench.plugins.paths import ModelRef, SuitePath
 from greenbench.plugins.speech import SAMPLE_RATE_HZ, Clip, Dataset, Fetched, Spoken, Utterance, Waveform, WordTime
-from greenbench.plugins.streaming import Partial, Streamer, StreamingSession
+from greenbench.plugins.streaming import Framewise, Partial, Streamer, StreamingSession
 
 __all__ = [
     "BARE",
@@ -44,6 +44,7 @@ __all__ = [
     "Export",
     "Fetched",
     "Footprint",
+    "Framewise",
     "Inapplicable",
     "KnownPrecision",
     "Meter",

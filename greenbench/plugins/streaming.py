@@ -1,5 +1,6 @@
 """Streaming: what a model provides that recognises speech while it is spoken."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -41,8 +42,26 @@ class StreamingSession(Protocol):
 
 @runtime_checkable
 class Streamer(Protocol):
-    """A loaded model that streams by itself; any other ``Transcriber`` is streamed by a growing window."""
+    """A loaded model that streams by itself; any other ``Transcriber`` is streamed by a window of the suite's kind."""
 
     def open(self) -> StreamingSession:
         """Return a session for the next utterance, ready before its first sample is spoken."""
+        ...
+
+
+@runtime_checkable
+class Framewise(Protocol):
+    """A transcriber whose text follows from one token a frame, such as a CTC model: it can be streamed in chunks."""
+
+    @property
+    def frame_samples(self) -> int:
+        """Samples from the beginning of one frame to that of the next."""
+        ...
+
+    def tokens(self, batch: Sequence[Waveform]) -> list[list[int]]:
+        """Return the best token of each frame of each waveform; return only when the device has finished."""
+        ...
+
+    def decode(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """Return the text of each row of tokens; more tokens behind them make no other text of those before."""
         ...

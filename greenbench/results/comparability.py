@@ -5,6 +5,7 @@ from typing import Any
 
 from greenbench.metrics import ACCURACY, ENERGY_UNITS, METRICS, RATES, missing
 from greenbench.provenance import Mixed, agreed, each
+from greenbench.suite.scenarios import STREAMED
 
 WORK = ("dataset", "data_hash", "scenario", "batch_size", "device")
 """What was done: the same utterances, sent alike, on the same kind of device."""
@@ -15,7 +16,7 @@ PRIMARY = "primary"
 COUNTING = ("normalizer", "scorer", PRIMARY)
 """How errors are counted, and which count decides."""
 
-STREAMING = ("chunk_s", "pace", "finalise", "onset_source", "word_times_source")
+STREAMING = (*STREAMED, "onset_source", "word_times_source")
 """How speech was streamed, and what its latencies are counted from."""
 
 TIMING = ("device_name", "threads", "batching", "arrivals", *STREAMING, "timed_region", "protocol")

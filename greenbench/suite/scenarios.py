@@ -18,6 +18,9 @@ PACED = ("server", "streaming")
 
 SIMULATED: Literal["simulated"] = "simulated"
 
+STREAMED = ("chunk_s", "pace", "finalise")
+"""What is asked of ``Streaming`` that rows state, and that makes them comparable; ``streamed_by`` states the rest."""
+
 
 class Server(BaseModel):
     """What is asked of a server: utterances arrive as a Poisson process and wait in one queue for one model.
@@ -76,6 +79,11 @@ class Streaming(BaseModel):
             the model has finished with the one before, and takes as long as it really does. Latencies are those of a
             model that waits; joules are unknown, as those of waiting would be missing. ``real-time`` waits, so that a
             pass takes as long as its audio.
+        window: how a model is streamed that does not do so itself: ``growing``, by transcribing all that was spoken so
+            far at each chunk, or ``chunked``, for CTC models, with ``left_s`` and ``right_s`` of context around what is
+            new, whose frames are kept.
+        left_s: seconds of context before what is new (``window: chunked``).
+        right_s: seconds of context behind it, for which each text has to wait (``window: chunked``).
         finalise: the final text is asked for at the ``end-of-audio``, when the last chunk has been handed over.
     """
 
@@ -83,6 +91,9 @@ class Streaming(BaseModel):
 
     chunk_s: float = Field(default=0.32, ge=0.01, le=60)
     pace: Literal["simulated", "real-time"] = SIMULATED
+    window: Literal["growing", "chunked"] = "growing"
+    left_s: float = Field(default=4.0, ge=0, le=600)
+    right_s: float = Field(default=0.64, ge=0, le=60)
     finalise: Literal["end-of-audio"] = "end-of-audio"
 
 

@@ -189,6 +189,45 @@ def test_words_that_were_final_and_change_fail_the_cell(hand: Hand) -> None:
         streamed(hand, model, corpus(1), Streaming(chunk_s=0.5))
 
 
+@dataclass
+class Frames:
+    """Has a token for each frame of 0.1 s, and does not stream by itself."""
+
+    hand: Hand
+    footprint = Footprint()
+    batching = "padded"
+    frame_samples = 1_600
+
+    def __call__(self, batch: list[Waveform]) -> list[str]:
+        return self.decode(self.tokens(batch))
+
+    def tokens(self, batch: list[Waveform]) -> list[list[int]]:
+        self.hand.move(0.125)
+        return [list(range(len(audio) // self.frame_samples)) for audio in batch]
+
+    def decode(self, rows: list[list[int]]) -> list[str]:
+        return [" ".join(map(str, row)) for row in rows]
+
+
+def test_a_model_with_a_token_a_frame_is_streamed_in_chunks(hand: Hand) -> None:
+    """Windows of 0.2 + 0.5 + 0.3 s: what is shown at the end of a chunk ends 0.3 s before it, and nothing changes."""
+    asked = Streaming(chunk_s=0.5, window="chunked", left_s=0.2, right_s=0.3)
+    window, found, origin = streamed(hand, Frames(hand), corpus(7, words=()), asked)
+    assert origin["streamed_by"] == "chunked window, 0.2 s left, 0.3 s right"
+    assert [len(chunk.partial.text.split()) for chunk in window.streams[0].chunks] == [2, 7, 12, 17]
+    assert len(window.streams[0].final.split()) == 20
+    assert (found["unstable_word_pct"], found["revisions_per_word"]) == (0.0, 0.0)
+    assert found["recompute_factor"] == pytest.approx((0.5 + 1.0 + 1.0 + 1.0 + 0.5) / 2)
+
+
+def test_only_models_with_a_token_a_frame_are_streamed_in_chunks(hand: Hand) -> None:
+    """Others are named before anything is measured; one that streams by itself needs no window."""
+    chunked = Streaming(window="chunked")
+    assert "is for models with a token a frame (CTC)" in streams.unfit(Model(hand), chunked)
+    fit = [(Model(hand), Streaming()), (Frames(hand), chunked), (Known(hand), chunked)]
+    assert [streams.unfit(*pair) for pair in fit] == [None] * 3
+
+
 # --- a cell ----------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from greenbench.models.frames import n_frames, receptive_field
+from greenbench.models.frames import frame_samples, n_frames, receptive_field
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -20,3 +20,16 @@ def test_the_shortest_audio_has_logits(family: str, n_samples: int) -> None:
     with torch.inference_mode():
         logits = model(torch.zeros(1, n_samples)).logits
     assert logits.shape[1] == n_frames(config, n_samples) >= 1
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "n_samples"),
+    [("Wav2Vec2", {}, 320), ("Wav2Vec2", {"add_adapter": True, "adapter_stride": 2, "num_adapter_layers": 2}, 1280),
+     ("Wav2Vec2Bert", {}, 320)],
+)  # fmt: skip
+def test_a_frame_more_for_each_so_many_samples(family: str, settings: dict, n_samples: int) -> None:
+    """So many samples more are one frame more, however long the audio is."""
+    config = getattr(transformers, f"{family}Config")(**settings)
+    assert frame_samples(config) == n_samples
+    counts = [n_frames(config, 16_000 + k * n_samples) for k in range(4)]
+    assert counts == list(range(counts[0], counts[0] + 4))

@@ -336,3 +336,20 @@ def test_a_frame_without_a_finite_best_logit_is_an_error(
         model(batch)
     assert caught.value.positions == broken
     assert "of b " in str(caught.value.of(["a", "b"])) if broken == (1,) else True
+
+
+def test_a_stream_in_one_window_is_what_is_read_offline(loaded: Any) -> None:
+    """With all audio in one window the kept tokens are those of the whole; in several, the work is counted."""
+    from greenbench.plugins import Framewise
+    from greenbench.streaming.chunked import ChunkedWindow
+
+    audio = np.random.default_rng(1).normal(0, 0.1, 16_000).astype("float32")
+    whole, halves = (ChunkedWindow(loaded, seconds, seconds).open() for seconds in (2.0, 0.25))
+    assert whole.feed(audio) is None
+    assert (whole.finish(), whole.n_computed) == (loaded([audio])[0], 16_000)
+    assert halves.feed(audio[:8_000]) is not None
+    assert halves.feed(audio[8_000:]) is not None
+    halves.finish()
+    assert halves.n_computed == 8_000 + 16_000 + 8_000
+    assert isinstance(loaded, Framewise)
+    assert loaded.frame_samples == 320
