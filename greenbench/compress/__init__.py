@@ -87,7 +87,8 @@ def compress(model: Any, steps: "Sequence[Step]", context: "Context | None" = No
     needed = {"train": context.train, "folder": context.folder, "extractor": context.extractor}
     known, teacher = outline(model), model if context.teacher is None else context.teacher
     lacking = [name for name, given in needed.items() if not given]
-    check(labelled, replace(known, teacher=outline(teacher)), lacking, str(model.device))
+    known = replace(known, teacher=outline(teacher), teachers=tuple(outline(one) for one, _, _ in context.teachers))
+    check(labelled, known, lacking, str(model.device))
     if context.teacher is None and (context.train or any(isinstance(step, NeedsTeacher) for step in steps)):
         context = replace(context, teacher=deepcopy(model))
     return take(model, labelled, context)[0]

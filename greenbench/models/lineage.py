@@ -131,6 +131,7 @@ class Lineage:
         name: of the student.
         description: what it is for.
         parent: name of its teacher.
+        teachers: names of further models that the trainings learned from.
         ancestors: identities of the teacher and of the teacher's own teachers, the nearest first.
         started_from: name of the model that the steps started from, where that was not the teacher.
         steps: methods in order.
@@ -148,6 +149,7 @@ class Lineage:
     name: str | None = None
     description: str | None = None
     parent: str | None = None
+    teachers: tuple[str, ...] = ()
     ancestors: tuple[tuple[str, ...], ...] = ()
     started_from: str | None = None
     steps: tuple[Step, ...] = ()

@@ -22,6 +22,7 @@ class Outline:
         compiled: whether it is compiled.
         teacher: the outline of the model that trainings learn from, where the chain is the steps of a recipe; None
             where it is the builds of a variant, of which none may train.
+        teachers: the outlines of further models that these learn from.
     """
 
     model_type: str | None = None
@@ -31,6 +32,7 @@ class Outline:
     all_integers: bool = False
     compiled: bool = False
     teacher: "Outline | None" = None
+    teachers: "tuple[Outline, ...]" = ()
 
 
 @runtime_checkable
@@ -88,7 +90,8 @@ def follow(before: Outline, chain: Iterable[Step]) -> Outline:
         InputError: one of them cannot be applied to the model that the steps before it give.
     """
     for step in chain:
-        before = step.follow(before) if isinstance(step, Chained) else Outline(teacher=before.teacher)
+        unknown = Outline(teacher=before.teacher, teachers=before.teachers)
+        before = step.follow(before) if isinstance(step, Chained) else unknown
     return before
 
 

@@ -94,7 +94,8 @@ class Context:
 
     Attributes:
         teacher: the model before the first method, for those that train or compare (``NeedsTeacher``).
-        extractor: its transformers feature extractor.
+        teachers: further models for a training to learn from, each with its feature extractor and its tokeniser.
+        extractor: the first teacher's transformers feature extractor.
         tokenizer: its tokeniser.
         train: speech to train on; ``reference`` is empty where there is no transcript.
         validation: speech to choose by, with transcripts.
@@ -106,6 +107,7 @@ class Context:
     """
 
     teacher: Any = None
+    teachers: Sequence[tuple[Any, Any, Any]] = ()
     extractor: Any = None
     tokenizer: Any = None
     train: Sequence[Spoken] = ()

@@ -52,6 +52,7 @@ def lineage(recipe: Recipe, reports: Sequence[Sequence[Any]], data: Speech, edit
         name=recipe.name,
         description=recipe.description,
         parent=recipe.teacher.name,
+        teachers=tuple(str(entry.name) for entry in recipe.teachers or ()),
         ancestors=_ancestors(recipe.teacher),
         started_from=recipe.student.name if recipe.student else None,
         steps=steps,

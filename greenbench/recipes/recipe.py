@@ -4,14 +4,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from greenbench import registry
+from greenbench.compress.distill import Distill
 from greenbench.compress.steps import Steps, check_savable
 from greenbench.errors import InputError, MissingError
 from greenbench.hardware.devices import PATTERN
-from greenbench.plugins import Compressible, Outline
+from greenbench.plugins import Compressible, Outline, Step
 from greenbench.recipes.pseudo_labels import PseudoLabels
 from greenbench.suite import file
 from greenbench.suite.entries import (
@@ -34,6 +36,8 @@ class Recipe(BaseModel):
         name: name of the student.
         description: one line on what the student is for.
         teacher: the variant to learn from, of the wav2vec 2.0 family, without builds.
+        teachers: further variants to learn from beside the first, without builds: their hidden states by the losses
+            between layers, and with ``ensemble`` of ``distill`` their outputs.
         student: the variant that the steps start from; the teacher where empty. It may be an earlier student, whose
             training then counts as a part of this one's, or random weights of a smaller configuration with the
             teacher's tokens and front end.
@@ -52,6 +56,7 @@ class Recipe(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     teacher: VariantEntry
+    teachers: list[VariantEntry] | None = Field(None, min_length=1)
     student: VariantEntry | None = None
     train: list[DatasetEntry] = []
     validation_share: float = Field(0.05, ge=0, lt=1)
@@ -77,11 +82,7 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     data, base = file.read(path), path.resolve().parent
     for assignment in overrides:
         file.override(data, assignment)
-    for role in ("teacher", "student"):
-        if data.get(role) is not None:
-            data[role] = file.entry(data[role], "variants")
-    if isinstance(data.get("train"), list):
-        data["train"] = [file.entry(given, "datasets") for given in data["train"]]
+    _expand(data)
     file.check(data, str(path))
     try:
         recipe = Recipe.model_validate_json(json.dumps(data, default=str), strict=True)
@@ -95,18 +96,32 @@ def load(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             raise InputError(f"{path}: {role}: `teacher` is for the variants of a suite; the recipe's own is `teacher`")
     try:
         resolved = {role: resolve_variant(entry, base)[0] for role, entry in named.items()}
+        teachers = [resolved.pop(role) for role in named if role not in ("teacher", "student")] or None
         train = [one for given in recipe.train for one in resolve_dataset(given, base)]
         steps = [resolve_build(step, base) for step in recipe.steps]
-        made = Recipe.model_validate({**recipe.model_dump(by_alias=True), **resolved, "train": train, "steps": steps})
+        made = Recipe.model_validate(
+            {**recipe.model_dump(by_alias=True), **resolved, "teachers": teachers, "train": train, "steps": steps}
+        )
         check(made)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return made
 
 
+def _expand(data: dict[str, Any]) -> None:
+    """Bring the entries of a recipe's plain data into their long form, in place."""
+    for role in ("teacher", "student"):
+        if data.get(role) is not None:
+            data[role] = file.entry(data[role], "variants")
+    for role, group in (("train", "datasets"), ("teachers", "variants")):
+        if isinstance(data.get(role), list):
+            data[role] = [file.entry(given, group) for given in data[role]]
+
+
 def models(recipe: Recipe) -> dict[str, VariantEntry]:
-    """Return the recipe's models by their roles."""
-    named = {"teacher": recipe.teacher, "student": recipe.student}
+    """Return the recipe's models by their roles: ``teacher``, ``student``, ``teachers.0`` and so on."""
+    further = {f"teachers.{number}": entry for number, entry in enumerate(recipe.teachers or ())}
+    named = {"teacher": recipe.teacher, "student": recipe.student, **further}
     return {role: entry for role, entry in named.items() if entry is not None}
 
 
@@ -120,8 +135,19 @@ def check(recipe: Recipe) -> None:
     if recipe.pseudo_labels and not recipe.train:
         raise InputError("pseudo_labels: there is no speech to label: give `train`")
     known = {role: _outline(role, entry) for role, entry in models(recipe).items()}
-    start = replace(known.get("student", known["teacher"]), teacher=known["teacher"])
+    further = tuple(outline for role, outline in known.items() if role.startswith("teachers."))
+    if further and not any(_learns_from_all(step) for _, step in steps_of(recipe)):
+        raise InputError(
+            "teachers: no step learns from them: give `distill` a loss between layers, or `ensemble: true`"
+        )
+    start = replace(known.get("student", known["teacher"]), teacher=known["teacher"], teachers=further)
     check_savable(steps_of(recipe), start, [] if recipe.train else ["train"])
+
+
+def _learns_from_all(step: Step) -> bool:
+    """Whether a step trains by more than the outputs of the first teacher."""
+    training = step if isinstance(step, Distill) else getattr(step, "distill", None)
+    return training is not None and (training.ensemble or training.needs_hidden)
 
 
 def _outline(role: str, entry: VariantEntry) -> Outline:

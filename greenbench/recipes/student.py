@@ -82,6 +82,7 @@ def _make(recipe: Recipe, out: Path, device: str, observe: Observer) -> None:
     train, held_out, data = speech.split(recipe.train, recipe.validation_share)
     context = Context(
         teacher=teacher,
+        teachers=[family_of(role, entry).open() for role, entry in models(recipe).items() if "." in role],
         extractor=extractor,
         tokenizer=tokenizer,
         train=train,

@@ -36,6 +36,9 @@ class Distill(TrainingSettings):
             (DistilHuBERT's; Chang, Yang and Lee, arXiv 2110.01900, 2022). Heads train along and are dropped afterwards.
         sample_hidden: compare only so many of these pairs of layers, drawn anew for each step (FitHuBERT's; Lee et al.,
             arXiv 2207.00555, 2022).
+        ensemble: where a recipe has ``teachers``: compare outputs with the mean of all distributions, and not with the
+            first one's; the tokens must be the same.
+        teacher_weights: what the losses between layers count for each teacher, the first one first; 1 each where empty.
         temperature: of ``kl``.
         lr: highest learning rate.
         warmup: share of the steps over which the rate rises to ``lr``.
@@ -79,9 +82,10 @@ class Distill(TrainingSettings):
             raise InputError(_NO_BUILD)
         if before.integers or before.compiled:
             raise InputError(f"distill cannot follow {before.integers or 'compile'}: train first, and build then")
-        for model_type in (before.model_type, before.teacher.model_type):
+        teachers = (before.teacher, *before.teachers)
+        for model_type in (before.model_type, *(teacher.model_type for teacher in teachers)):
             _check_type(model_type)
-        self._check_layers(before.n_layers, before.teacher.n_layers)
+        self._check_layers(before.n_layers, [teacher.n_layers for teacher in teachers])
         return before
 
     def __call__(self, model: Any, context: Context) -> Any:
@@ -109,9 +113,14 @@ class Distill(TrainingSettings):
             raise InputError("distill: a training needs `train`: give it")
         if "ctc" in self.losses and not all(utterance.reference for utterance in context.train):
             raise InputError("distill: the loss ctc needs transcripts, and some of the training speech has none")
-        _check_outputs(model.config, context.teacher.config)
-        self._check_layers(model.config.num_hidden_layers, context.teacher.config.num_hidden_layers)
-        if self.needs_hidden and fewer_frames(model) != fewer_frames(context.teacher):
+        teachers = [context.teacher, *(teacher for teacher, _, _ in context.teachers)]
+        _check_tokens(model.config, context.teacher.config)
+        for teacher in teachers:
+            _check_frames(model.config, teacher.config)
+        if self.ensemble:
+            _check_vocabularies(context)
+        self._check_layers(model.config.num_hidden_layers, [teacher.config.num_hidden_layers for teacher in teachers])
+        if self.needs_hidden and any(fewer_frames(model) != fewer_frames(teacher) for teacher in teachers):
             raise InputError(_OTHER_FRAMES)
         spelling.check(context, "ctc" in self.losses)
         student, progress = train(self, model, context, [*self._companions(), *companions])
@@ -128,8 +137,18 @@ class Distill(TrainingSettings):
         scale = [GradientScale(self.gradient_scale)] if self.gradient_scale else []
         return [*only, *scale, *([Weighting(self.weighting)] if self.weighting else [])]
 
-    def _check_layers(self, n_ours: int | None, n_theirs: int | None) -> None:
-        """Refuse a pair of layers that the two models do not have, as far as their numbers are known."""
+    def _check_layers(self, n_ours: int | None, n_each: Sequence[int | None]) -> None:
+        """Refuse a pair of layers that student and teachers do not have, as far as their numbers are known."""
+        if self.teacher_weights and len(self.teacher_weights) != len(n_each):
+            raise InputError(
+                f"distill: teacher_weights: {len(self.teacher_weights)} weights for {len(n_each)} teachers: "
+                "give one each"
+            )
+        for n_theirs in n_each:
+            self._check_pairs(n_ours, n_theirs)
+
+    def _check_pairs(self, n_ours: int | None, n_theirs: int | None) -> None:
+        """Refuse a pair of layers that the student or one teacher does not have."""
         for layer in self.heads.layers if self.heads else ():
             if n_theirs is not None and layer > n_theirs:
                 raise InputError(f"distill: heads: layers: {layer}: the teacher has {n_theirs} layers")
@@ -154,12 +173,16 @@ def _check_type(model_type: str | None) -> None:
         raise InputError(f"distill: models of the type {model_type} read spectra; train one that reads waveforms")
 
 
-def _check_outputs(ours: Any, theirs: Any) -> None:
-    """Refuse a student whose outputs cannot be compared with its teacher's, frame by frame and token by token."""
-    for config in (ours, theirs):
-        _check_type(config.model_type)
+def _check_tokens(ours: Any, theirs: Any) -> None:
+    """Refuse a student whose outputs cannot be compared with its teacher's token by token."""
     if ours.vocab_size != theirs.vocab_size:
         raise InputError(f"distill: the student has {ours.vocab_size} tokens, its teacher {theirs.vocab_size}")
+
+
+def _check_frames(ours: Any, theirs: Any) -> None:
+    """Refuse a student whose frames are not those of a teacher."""
+    for config in (ours, theirs):
+        _check_type(config.model_type)
     found = [(receptive_field(config), n_frames(config, 10 * SAMPLE_RATE_HZ)) for config in (ours, theirs)]
     if found[0] != found[1]:
         raise InputError(
@@ -167,3 +190,13 @@ def _check_outputs(ours: Any, theirs: Any) -> None:
                 *found[0][::-1], *found[1][::-1]
             )
         )
+
+
+def _check_vocabularies(context: Context) -> None:
+    """Refuse teachers whose distributions have no mean, since their tokens are not the same."""
+    for number, (_, _, tokenizer) in enumerate(context.teachers):
+        if tokenizer.get_vocab() != context.tokenizer.get_vocab():
+            raise InputError(
+                f"distill: ensemble: teachers.{number} has other tokens than the first teacher: leave `ensemble` "
+                "out, and learn its hidden states"
+            )

@@ -26,8 +26,8 @@ class PredictionHeads:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
 
-def add_hints(student: Any, teacher: Any, layers: Mapping[int, int], heads: PredictionHeads | None) -> None:
-    """Give a student what its hidden states are compared with its teacher's through.
+def add_hints(student: Any, teachers: Sequence[Any], layers: Mapping[int, int], heads: PredictionHeads | None) -> None:
+    """Give a student what its hidden states are compared with its teachers' through, for each of these its own.
 
     With heads it is a linear map to as many states of the teacher's width as there are heads, GELU, and a linear map
     for each of them: DistilHuBERT's (Chang, Yang and Lee, arXiv 2110.01900, 2022). Without, and where the two are of
@@ -36,10 +36,23 @@ def add_hints(student: Any, teacher: Any, layers: Mapping[int, int], heads: Pred
 
     Args:
         student: a transformers CTC model.
-        teacher: another.
+        teachers: others, the first one first.
         layers: layer of the student -> layer of the teacher; evenly where empty.
         heads: the heads, or None.
     """
+    for number, teacher in enumerate(teachers):
+        modules = _modules(student, teacher, layers, heads)
+        if modules is not None:
+            student.add_module(_place(number), modules)
+
+
+def _place(number: int) -> str:
+    """Return the name of the hints of a teacher, counted from 0."""
+    return f"{HINTS}_{number + 1}" if number else HINTS
+
+
+def _modules(student: Any, teacher: Any, layers: Mapping[int, int], heads: PredictionHeads | None) -> Any:
+    """Return the hints of one teacher; None where there is nothing to map."""
     from torch.nn import Linear, ModuleDict, ModuleList
 
     from greenbench.compress.distill.losses import paired
@@ -48,31 +61,33 @@ def add_hints(student: Any, teacher: Any, layers: Mapping[int, int], heads: Pred
     if heads:
         n = len(heads.layers)
         parts = {"shared": Linear(width, n * wanted), "apart": ModuleList(Linear(wanted, wanted) for _ in range(n))}
-        student.add_module(HINTS, ModuleDict(parts))
-    elif width != wanted:
-        pairs = paired(layers, student.config.num_hidden_layers, teacher.config.num_hidden_layers)
-        student.add_module(HINTS, ModuleDict({str(layer): Linear(width, wanted) for layer in pairs}))
+        return ModuleDict(parts)
+    if width == wanted:
+        return None
+    pairs = paired(layers, student.config.num_hidden_layers, teacher.config.num_hidden_layers)
+    return ModuleDict({str(layer): Linear(width, wanted) for layer in pairs})
 
 
 def drop_hints(student: Any) -> None:
-    """Take it out again."""
-    if hasattr(student, HINTS):
-        delattr(student, HINTS)
+    """Take all of them out again."""
+    for name in [name for name, _ in student.named_children() if name.startswith(HINTS)]:
+        delattr(student, name)
 
 
-def compared(student: Any, outputs: "Outputs", heads: PredictionHeads | None) -> "Outputs":
-    """Return the outputs with the hidden states that are compared with the teacher's, each of its width.
+def compared(student: Any, outputs: "Outputs", heads: PredictionHeads | None, number: int = 0) -> "Outputs":
+    """Return the outputs with the hidden states that are compared with a teacher's, each of its width.
 
     Args:
         student: with its hints.
         outputs: what it made of a batch.
         heads: the heads, whose predictions then take the place of its layers; or None.
+        number: of the teacher, from 0.
     """
     from torch.nn.functional import gelu
 
     if not outputs.hidden:
         return outputs
-    maps = getattr(student, HINTS, {})
+    maps = getattr(student, _place(number), {})
     if heads:
         predicted = gelu(maps["shared"](outputs.hidden[-1])).chunk(len(heads.layers), -1)
         states = [head(part) for head, part in zip(maps["apart"], predicted, strict=True)]

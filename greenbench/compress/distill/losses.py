@@ -1,7 +1,8 @@
 """What a student is asked to match: named losses on the outputs of student and teacher."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +47,20 @@ class Target:
     blank: int
     temperature: float
     layers: Mapping[int, int] = field(default_factory=dict)
+
+
+def ensembled(targets: Sequence[Target]) -> Target:
+    """Return the first of several targets with the mean of all teachers' distributions in the place of its own.
+
+    The arithmetic mean at the temperature, as for the ensembles of Hinton, Vinyals and Dean (2015); it is given as the
+    logits whose softmax at that temperature it is.
+    """
+    import torch
+
+    first = targets[0]
+    log_probs = torch.stack([(one.teacher.logits / first.temperature).log_softmax(-1) for one in targets])
+    mean = log_probs.logsumexp(0) - math.log(len(targets))
+    return replace(first, teacher=replace(first.teacher, logits=first.temperature * mean))
 
 
 Loss = Callable[[Outputs, Target], "Tensor"]

@@ -60,6 +60,7 @@ class TrainingRun:
     """One training under way.
 
     Attributes:
+        teachers: models to learn from, the first one first.
         rates: highest learning rate of each parameter group of the optimiser.
         trunk: what a frozen trunk gives; None where the student runs.
     """
@@ -69,7 +70,7 @@ class TrainingRun:
     accelerator: Any
     student: Any
     optimizer: Any
-    teacher: Teacher
+    teachers: Sequence[Teacher]
     meters: Sequence[Meter]
     companions: Sequence[Companion]
     rates: Sequence[float]

@@ -28,6 +28,8 @@ class TrainingSettings:
     hidden_layers: Mapping[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = field(default_factory=dict)
     heads: PredictionHeads | None = None
     sample_hidden: Annotated[int, Field(ge=1)] | None = None
+    ensemble: bool = False
+    teacher_weights: Sequence[Annotated[float, Field(ge=0)]] = ()
     temperature: Annotated[float, Field(gt=0)] = 1.0
     lr: Annotated[float, Field(gt=0, le=1)] = 5e-5
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.05
@@ -56,6 +58,8 @@ class TrainingSettings:
         for key in ("hidden_layers", "sample_hidden", "heads"):
             if getattr(self, key) and not self.needs_hidden:
                 raise ValueError(f"{key}: is for the losses {', '.join(HIDDEN_LOSSES)}, and none of them is named")
+        if self.teacher_weights and not self.needs_hidden:
+            raise ValueError("teacher_weights: are of the losses between layers, and none of them is named")
         if self.heads and self.hidden_layers:
             raise ValueError("hidden_layers: heads name the teacher's layers: leave one of the two out")
         if self.schedule == "tri_stage" and self.warmup >= _STAGES[-1]:
@@ -65,6 +69,12 @@ class TrainingSettings:
     def needs_hidden(self) -> bool:
         """Whether a loss looks at what is between the layers."""
         return not self.losses.keys().isdisjoint(HIDDEN_LOSSES)
+
+    def coefficients(self, number: int) -> Mapping[str, float]:
+        """Return the losses against a teacher, from 0: those on outputs and transcripts are against the first alone."""
+        weight = self.teacher_weights[number] if self.teacher_weights else 1.0
+        between = {name: weight * self.losses[name] for name in self.losses if name in HIDDEN_LOSSES}
+        return between if number else {**self.losses, **between}
 
     @property
     def hint_layers(self) -> Mapping[int, int]:

@@ -70,10 +70,17 @@ class Teacher:
         n_transcribed: utterances that went through the model.
     """
 
-    def __init__(self, model: Any, context: Context, hidden: bool = False) -> None:
-        """Freeze the model; ``hidden`` asks for what is between its layers."""
+    def __init__(self, model: Any, context: Context, hidden: bool = False, own_inputs: bool = False) -> None:
+        """Freeze the model.
+
+        Args:
+            model: a transformers CTC model.
+            context: of the training, with the model's own feature extractor.
+            hidden: give what is between its layers, too.
+            own_inputs: whether its feature extractor may be another than that by which batches are made.
+        """
         self.model, self._context = model.eval().requires_grad_(False), context
-        self._hidden = hidden
+        self._hidden, self._own_inputs = hidden, own_inputs
         self.kept: dict[str, Any] = {}
         self.n_transcribed = 0
 
@@ -82,7 +89,8 @@ class Teacher:
         import torch
 
         if not self.kept:
-            return self._transcribe(batch)
+            own = collate(batch.utterances, self.model, self._context) if self._own_inputs else batch
+            return self._transcribe(own)
         rows = [self.kept[utterance.id] for utterance in batch.utterances]
         padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(batch.mask.device)
         missing = batch.mask.shape[1] - padded.shape[1]

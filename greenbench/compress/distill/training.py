@@ -2,26 +2,24 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 from greenbench.compress.distill.batches import batches
 from greenbench.compress.distill.companion import Companion
-from greenbench.compress.distill.hints import add_hints, compared, drop_hints
+from greenbench.compress.distill.hints import add_hints, drop_hints
 from greenbench.compress.distill.log import LOG, append, trim
-from greenbench.compress.distill.losses import Outputs, Target, combine, drawn, paired
+from greenbench.compress.distill.objective import batch_loss
 from greenbench.compress.distill.progress import BEST, TrainingRun, TrainingState, keep, kept, loaded, progress
 from greenbench.compress.distill.settings import TrainingSettings
 from greenbench.compress.distill.spelling import speller
-from greenbench.compress.distill.teacher import Batch, Cost, Teacher, collate, cost, forward
+from greenbench.compress.distill.teacher import Cost, Teacher, collate, cost, forward
 from greenbench.compress.distill.trunk import Trunk, set_mode
 from greenbench.errors import TrainingError
 from greenbench.meters import measure
 from greenbench.metrics import ratio
 from greenbench.plugins import METHODS, SAMPLE_RATE_HZ, Context, Reading
 from greenbench.plugins.events import Phase
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def train(
@@ -89,13 +87,14 @@ def _open(settings: TrainingSettings, student: Any, context: Context, companions
     set_seed(settings.seed)
     optimizer = _prepare(settings, student, context, companions)
     rates = [group["lr"] for group in optimizer.param_groups]
-    teacher = Teacher(context.teacher.to(accelerator.device), context, settings.needs_hidden)
+    teachers = _teachers(settings, context, accelerator.device)
     student, optimizer = accelerator.prepare(student, optimizer)
     meters = select(context.estimate_energy)
-    run = TrainingRun(settings, context, accelerator, student, optimizer, teacher, meters, companions, rates)
+    run = TrainingRun(settings, context, accelerator, student, optimizer, teachers, meters, companions, rates)
     if settings.cache_teacher and not settings.needs_hidden:
         with accelerator.main_process_first():
-            _account(run, teacher.keep(context.train, run.meters))
+            for teacher in teachers:
+                _account(run, teacher.keep(context.train, run.meters))
     checkpoint = kept(run.folder)
     if checkpoint:
         run.progress = progress(checkpoint)
@@ -105,6 +104,17 @@ def _open(settings: TrainingSettings, student: Any, context: Context, companions
     if accelerator.is_main_process:
         trim(run.folder / LOG, run.progress.step)
     return run
+
+
+def _teachers(settings: TrainingSettings, context: Context, device: Any) -> list[Teacher]:
+    """Return the teachers that something is learned from, the first one first, each with its feature extractor."""
+    hidden = settings.needs_hidden
+    further = context.teachers if hidden or settings.ensemble else ()
+    found = [Teacher(context.teacher.to(device), context, hidden)]
+    for model, extractor, _ in further:
+        own = extractor.to_dict() != context.extractor.to_dict()
+        found.append(Teacher(model.to(device), replace(context, extractor=extractor), hidden, own))
+    return found
 
 
 def _keep_trunk(run: TrainingRun) -> None:
@@ -131,7 +141,8 @@ def _prepare(settings: TrainingSettings, student: Any, context: Context, compani
     for companion in companions:
         companion.attach(student, context)
     if settings.needs_hidden:  # after those that freeze: hints always train
-        add_hints(student, context.teacher, settings.hint_layers, settings.heads)
+        teachers = [context.teacher, *(model for model, _, _ in context.teachers)]
+        add_hints(student, teachers, settings.hint_layers, settings.heads)
     theirs = [group for companion in companions for group in companion.groups(student, settings.lr)]
     taken = {id(parameter) for group in theirs for parameter in group["params"]}
     ours = [p for p in student.parameters() if p.requires_grad and id(p) not in taken]
@@ -160,7 +171,7 @@ def _steps(run: TrainingRun) -> Iterator[dict[str, float]]:
             indices = next(order)
             ours = indices[share[1] :: share[0]] or indices[:1]
             batch = collate([speech[i] for i in ours], model, run.context)
-            total, values = _loss(run, batch)
+            total, values = batch_loss(run, batch)
             _check_finite(values, run.progress.step + 1)
             run.accelerator.backward(total / settings.accumulate)
             run.progress.audio_s += sum(speech[i].duration_s for i in indices)
@@ -171,25 +182,6 @@ def _steps(run: TrainingRun) -> Iterator[dict[str, float]]:
         run.optimizer.zero_grad()
         run.progress.step += 1
         yield values
-
-
-def _loss(run: TrainingRun, batch: Batch) -> "tuple[Tensor, dict[str, float]]":
-    """Return the loss of a batch, and its parts by name, with the companions' terms and mean weights."""
-    ours, target = _outputs(run, batch)
-    model = run.accelerator.unwrap_model(run.student)
-    weights = None
-    means = {}
-    for companion in run.companions:
-        theirs = companion.weights(model, target)
-        if theirs is not None:
-            weights, means[f"{companion.name}_weight"] = theirs if weights is None else weights * theirs, theirs.mean()
-    total, values = combine(run.settings.losses, ours, target, weights)
-    values |= {name: mean.item() for name, mean in means.items()}
-    for companion in run.companions:
-        term = companion.term(model, run.progress.step, run.settings.steps)
-        if term is not None:
-            total, values[companion.name] = total + term, term.item()
-    return total, values
 
 
 def _check_finite(losses: Mapping[str, float], step: int) -> None:
@@ -204,23 +196,6 @@ def _check_finite(losses: Mapping[str, float], step: int) -> None:
             f"distill: step {step}: the loss {', '.join(broken)} is not finite (NaN or infinity), so the training has "
             "diverged. Lower `lr`, lengthen `warmup`, or give `precision: fp32` or bf16 instead of fp16."
         )
-
-
-def _outputs(run: TrainingRun, batch: Batch) -> tuple[Outputs, Target]:
-    """Run student and teacher on a batch."""
-    settings, blank = run.settings, int(run.context.tokenizer.pad_token_id)
-    taught = run.teacher(batch)
-    if run.trunk:
-        with run.accelerator.autocast():
-            ours = run.trunk(batch)
-    else:
-        ours = forward(run.student, batch, settings.needs_hidden, "feature_penalty" in settings.losses)
-    ours, layers = compared(run.accelerator.unwrap_model(run.student), ours, settings.heads), settings.hint_layers
-    if settings.sample_hidden:
-        pairs = paired(layers, len(ours.hidden) - 1, len(taught.hidden) - 1)
-        layers = drawn(pairs, settings.sample_hidden, (settings.seed, run.progress.step))
-    target = Target(taught, batch.mask, batch.labels, blank, settings.temperature, layers)
-    return ours, target
 
 
 def _is_due(run: TrainingRun) -> bool:

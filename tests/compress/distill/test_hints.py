@@ -38,7 +38,7 @@ def states(n: int, width: int, seed: int = 0) -> Sequence[Any]:
 def test_one_head_that_is_the_identity_compares_the_last_layer() -> None:
     """Two unit matrices, 40 added before GELU, which is the identity up there, and taken away after it."""
     student = of_width(8)
-    add_hints(student, of_width(8), {}, PredictionHeads([4]))
+    add_hints(student, [of_width(8)], {}, PredictionHeads([4]))
     shared, apart = student.hint_projections["shared"].double(), student.hint_projections["apart"][0].double()
     for linear, bias in ((shared, 40.0), (apart, -40.0)):
         torch.nn.init.eye_(linear.weight)
@@ -53,7 +53,7 @@ def test_one_head_that_is_the_identity_compares_the_last_layer() -> None:
 def test_heads_give_states_of_the_teachers_width_from_the_last_layer_alone() -> None:
     """Three heads of a student half as wide, of the size that arithmetic says; then they are gone."""
     student, ours = of_width(4), [state.float() for state in states(3, 4)]
-    add_hints(student, of_width(8), {}, PredictionHeads([1, 2, 5]))
+    add_hints(student, [of_width(8)], {}, PredictionHeads([1, 2, 5]))
     weights = sum(weight.numel() for weight in student.parameters())
     assert weights == (4 * 24 + 24) + 3 * (8 * 8 + 8)
     heads = PredictionHeads([1, 2, 5])
