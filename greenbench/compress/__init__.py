@@ -31,6 +31,7 @@ _METHODS = {
     "PruneLearned": "learned",
     "PruneMagnitude": "prune",
     "ReduceFrames": "reduce",
+    "ShareLayers": "share",
     "ThinConv": "thin",
 }
 """Name -> the module it is in."""

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from greenbench.compress.heads import keep
+from greenbench.models import shared
 from greenbench.models.attention import attentions, n_heads
 from greenbench.models.feed_forward import feed_forwards, resize
 
@@ -114,17 +115,18 @@ def gates(model: Any) -> dict[str, HardConcrete]:
 def unit_costs(model: Any, n_frames: int | None) -> dict[str, int]:
     """Return what one unit of each gate costs, by path.
 
-    In multiply-accumulates, with d features and n frames: a neuron 2 d n, a head of h features h (4 d n + 2 n^2). In
-    parameters (``n_frames`` None): a neuron 2 d + 1, a head h (4 d + 3).
+    In multiply-accumulates, with d features and n frames: a neuron 2 d n, a head of h features h (4 d n + 2 n^2), times
+    the layers that share it. In parameters (``n_frames`` None): a neuron 2 d + 1, a head h (4 d + 3).
     """
-    found = {}
+    found, n_runs = {}, shared.n_runs(model)
     for path, gate in gates(model).items():
         owner = model.get_submodule(path.rpartition(f".{_CHILD}")[0])
         width, is_head = owner.out_features, path.endswith(f"out_proj.{_CHILD}")
         if n_frames is None:
             found[path] = gate.size * (4 * width + 3) if is_head else 2 * width + 1
         else:
-            found[path] = gate.size * (4 * width * n_frames + 2 * n_frames**2) if is_head else 2 * width * n_frames
+            once = gate.size * (4 * width * n_frames + 2 * n_frames**2) if is_head else 2 * width * n_frames
+            found[path] = once * n_runs[id(owner)]
     return found
 
 

@@ -12,6 +12,7 @@ from greenbench.compress import layerwise
 from greenbench.compress.calibration import NUtterances, SpeechSettings
 from greenbench.compress.layerwise import Entry
 from greenbench.errors import InputError
+from greenbench.models import shared
 from greenbench.models.lineage import Training
 from greenbench.plugins import BARE, Context, Outline
 
@@ -61,6 +62,11 @@ class HealLayers(SpeechSettings):
             raise InputError(f"heal-layers cannot follow {before.integers or 'compile'}: put it before")
         if before.floats == "fp16":
             raise InputError("heal-layers cannot train in fp16: put it before")
+        if before.shared:
+            raise InputError(
+                "heal-layers trains one layer at a time, and share-layers left some with the same weights: put it "
+                "before share-layers, or train with distill"
+            )
         return before
 
     def __call__(self, model: Any, context: Context = BARE) -> Any:
@@ -69,7 +75,7 @@ class HealLayers(SpeechSettings):
         Raises:
             InputError: there is no teacher or no speech, or the layers cannot be told or compared.
         """
-        self.follow(Outline(model.config.model_type))
+        self.follow(Outline(model.config.model_type, shared=bool(shared.owners(model))))
         teacher = context.teacher
         if teacher is None:
             raise InputError("heal-layers: a teacher is needed: give `teacher` in the context")

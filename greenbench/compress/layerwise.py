@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from greenbench.errors import InputError
+from greenbench.models import shared
 from greenbench.models.hooks import attached
 from greenbench.models.macs import fewer_frames
 
@@ -31,8 +32,8 @@ def layers_of(model: Any) -> Any:
     Raises:
         InputError: it has no such list.
     """
-    found = getattr(getattr(model.base_model, "encoder", None), "layers", None)
-    if found is None:
+    found = shared.layers(model)
+    if not found:
         raise InputError(f"models of the type {model.config.model_type} have no list of encoder layers")
     return found
 

@@ -16,7 +16,7 @@ def second_moments(
 
     Args:
         model: a torch module in ``eval``; it is left as it is.
-        layers: of it, each run once for an utterance.
+        layers: of it; the frames of all runs count, where layers share one.
         speech: named inputs for each utterance alone.
         side: which x is meant.
 

@@ -17,6 +17,7 @@ from greenbench.compress.neurons import NEEDS_FLOATS, NeuronScore
 from greenbench.compress.probe import divergence, log_probabilities
 from greenbench.compress.refit import feed_forward_outputs, kept_if_nearer
 from greenbench.errors import InputError
+from greenbench.models import shared
 from greenbench.models.feed_forward import feed_forwards, resize
 from greenbench.plugins import BARE, Context, Outline
 
@@ -28,6 +29,12 @@ PAPER = {
     "*.layers.2[0-3].*": 0.4,
 }
 """Sensitivities of the preliminary study in "Shrinking Bigfoot", for the 24 layers of the large model, from 0."""
+
+
+_REFIT_OF_SHARED = (
+    "prune-ffn: refit fits one layer at a time, and share-layers left some with the same weights: leave refit out, or "
+    "put prune-ffn before share-layers"
+)
 
 
 @dataclass(frozen=True)
@@ -155,6 +162,8 @@ class PruneFfn(SpeechSettings):
             raise InputError(NEEDS_FLOATS)
         if self.needs_speech and (before.integers or before.compiled):
             raise InputError(f"prune-ffn by speech cannot follow {before.integers or 'compile'}: put it before")
+        if self.refit and before.shared:
+            raise InputError(_REFIT_OF_SHARED)
         return before
 
     def __call__(self, model: Any, context: Context = BARE) -> Any:
@@ -166,6 +175,8 @@ class PruneFfn(SpeechSettings):
         layers = list(feed_forwards(model).values())
         if not layers:
             raise InputError("prune-ffn: the model has no feed-forward layers as wav2vec 2.0 has them")
+        if self.refit and shared.owners(model):
+            raise InputError(_REFIT_OF_SHARED)
         speech = self.speech(model, context)
         whole = deepcopy(model) if self.refit else None
         scores = neurons.scores(model, self.score, speech)

@@ -16,27 +16,32 @@ def effects(model: Any, modules: Sequence[Any], inputs: "Mapping[str, Tensor]") 
 
     Args:
         model: a transformers CTC model; it is left as it is.
-        modules: of it, each run once for an utterance. A ``Conv1d`` takes ``(1, width, n_frames)``, others
-            ``(1, n_frames, width)``.
+        modules: of it. A ``Conv1d`` takes ``(1, width, n_frames)``, others ``(1, n_frames, width)``.
         inputs: one utterance's.
 
     Returns:
-        ``(n_frames, width)`` for each module, in the model's precision.
+        ``(n_frames, width)`` for each module, in the model's precision; the frames of all of its runs one after the
+        other, where layers share it.
     """
     import torch
 
-    gates: dict[Any, Tensor] = {}
+    gates: dict[Any, list[Tensor]] = {module: [] for module in modules}
 
     def gate(module: Any, given: "tuple[Tensor, ...]") -> "tuple[Tensor, ...]":
-        gates[module] = torch.ones_like(given[0]).requires_grad_(True)
-        return (given[0] * gates[module],)
+        gates[module].append(torch.ones_like(given[0]).requires_grad_(True))
+        return (given[0] * gates[module][-1],)
 
     with attached(module.register_forward_pre_hook(gate) for module in modules), torch.enable_grad():
         logits = model(**inputs).logits[0].float()
         loss = torch.nn.functional.cross_entropy(logits, logits.detach().argmax(-1), reduction="sum")
-    found = torch.autograd.grad(loss, [gates[module] for module in modules])
-    pairs = zip(modules, found, strict=True)
-    return [effect[0].T if isinstance(module, torch.nn.Conv1d) else effect[0] for module, effect in pairs]
+    found = iter(torch.autograd.grad(loss, [gate for module in modules for gate in gates[module]]))
+    return [torch.cat([_by_frame(module, next(found)) for _ in gates[module]]) for module in modules]
+
+
+def _by_frame(module: Any, effect: "Tensor") -> "Tensor":
+    from torch.nn import Conv1d
+
+    return effect[0].T if isinstance(module, Conv1d) else effect[0]
 
 
 def by_gates(

@@ -5,6 +5,7 @@ from typing import Any
 
 from greenbench.compress.distill import Distill
 from greenbench.errors import InputError, MissingError
+from greenbench.models import shared
 from greenbench.plugins import Export, Inapplicable, Outline, Step, follow
 from greenbench.plugins.precisions import floats
 from greenbench.variants.outline import n_layers
@@ -16,7 +17,8 @@ Steps = Sequence[tuple[str, Step]]
 def outline(model: Any) -> Outline:
     """Return what is known of a loaded transformers CTC model."""
     config = model.config.to_dict()
-    return Outline(config.get("model_type"), n_layers(config), floats(str(model.dtype)))
+    precision, is_shared = floats(str(model.dtype)), bool(shared.owners(model))
+    return Outline(config.get("model_type"), n_layers(config), precision, shared=is_shared)
 
 
 def check(steps: Steps, before: Outline, lacking: Sequence[str], device: str = "cpu") -> None:

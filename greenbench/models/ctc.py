@@ -9,7 +9,7 @@ import numpy as np
 
 from greenbench.errors import NotFiniteError
 from greenbench.metrics import ratio
-from greenbench.models import exported
+from greenbench.models import exported, shared
 from greenbench.models.frames import frame_samples, n_frames, receptive_field
 from greenbench.models.macs import count_macs
 from greenbench.models.precision import compute_dtype, stored_bits
@@ -85,7 +85,7 @@ def footprint(model: Any) -> Footprint:
     import torch
 
     buffer = _ByteCounter()
-    torch.save(model.state_dict(), buffer)  # type: ignore[arg-type]
+    torch.save(shared.state(model), buffer)  # type: ignore[arg-type]
     tensors = _tensors(model)
     n_params = sum(tensor.numel() for tensor in tensors)
     return Footprint(

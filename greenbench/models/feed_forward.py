@@ -15,6 +15,12 @@ def feed_forwards(model: Any) -> dict[str, Any]:
     return {path: module for path, module in model.named_modules() if all(hasattr(module, part) for part in parts)}
 
 
+def widths(model: Any) -> list[int]:
+    """Return the neurons of the feed-forward layers in the order of the model, those that layers share for each."""
+    every = model.named_modules(remove_duplicate=False)
+    return [int(module.out_features) for path, module in every if path.endswith(".intermediate_dense")]
+
+
 def resize(layer: Any, weight: Any, bias: Any, back: Any) -> None:
     """Give a feed-forward layer other neurons, in the precision and on the device of those that it has.
 

@@ -35,6 +35,7 @@ def count_macs(model: Any, n_samples: int) -> float | None:
     from torch.utils.flop_counter import FlopCounterMode
 
     model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    # each tensor by its first name alone: by ``tie_weights`` torch would put shapes back in the place of shared ones
     tensors = [*model.named_parameters(), *model.named_buffers()]
     state = {name: torch.empty(t.shape, dtype=t.dtype, device="meta") for name, t in tensors}  # plain, also torchao's
     dtype = next((t.dtype for t in state.values() if t.is_floating_point()), torch.float32)
@@ -42,7 +43,7 @@ def count_macs(model: Any, n_samples: int) -> float | None:
     counter = FlopCounterMode(display=False)
     try:
         with _floats_for_int8(model), sdpa_kernel(SDPBackend.MATH), torch.no_grad(), counter:
-            functional_call(model, state, (inputs,))
+            functional_call(model, state, (inputs,), tie_weights=False)
     except Exception:  # whatever a model does to numbers that are not there, it can still be measured
         return None
     return float(counter.get_total_flops()) / 2

@@ -7,7 +7,7 @@ from typing import Any
 
 from greenbench.errors import MissingError
 from greenbench.files import whole
-from greenbench.models import edits, feed_forward, folders
+from greenbench.models import edits, feed_forward, folders, shared
 
 
 def configuration(label: str, folder: Path) -> tuple[Any, edits.Structure | None]:
@@ -111,7 +111,7 @@ def _check_weights(label: str, found: Mapping[str, Any], strict: bool) -> None:
 
 
 def save(model: Any, aside: Path) -> None:
-    """Write weights and ``config.json`` of a CTC model into a folder, its edits with them.
+    """Write weights, each once, and ``config.json`` of a CTC model into a folder, its edits with them.
 
     ``config.json`` says float32, by which transformers chooses what it loads the weights as: weights that are stored in
     16 bits to save room would otherwise run in 16 bits too, slowly on most CPUs and with other texts than those that
@@ -121,7 +121,8 @@ def save(model: Any, aside: Path) -> None:
         model: a transformers CTC model, or another module that saves itself so.
         aside: a new folder where it is written.
     """
-    model.save_pretrained(aside)
+    once = {"state_dict": shared.state(model)} if shared.owners(model) else {}  # transformers refuses several names
+    model.save_pretrained(aside, **once)
     path = aside / "config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     config.pop("torch_dtype", None)  # the name before transformers 5

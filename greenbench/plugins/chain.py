@@ -20,6 +20,7 @@ class Outline:
         integers: the earlier build that quantised weights to integers, or None.
         all_integers: whether that build quantised every layer that it can.
         compiled: whether it is compiled.
+        shared: whether some of its layers have the same weights, once.
         teacher: the outline of the model that trainings learn from, where the chain is the steps of a recipe; None
             where it is the builds of a variant, of which none may train.
         teachers: the outlines of further models that these learn from.
@@ -31,6 +32,7 @@ class Outline:
     integers: str | None = None
     all_integers: bool = False
     compiled: bool = False
+    shared: bool = False
     teacher: "Outline | None" = None
     teachers: "tuple[Outline, ...]" = ()
 

@@ -23,8 +23,7 @@ Sizes = Mapping[ArchitecturePart, tuple[int, ...]]
 def sizes(model: Any) -> Sizes:
     """Return the sizes of a transformers CTC model that steps may change."""
     layers = n_layers(model.config.to_dict())
-    widths = (layer.intermediate_dense.out_features for layer in feed_forward.feed_forwards(model).values())
-    return {"layers": () if layers is None else (layers,), "feed_forward": tuple(widths)}
+    return {"layers": () if layers is None else (layers,), "feed_forward": tuple(feed_forward.widths(model))}
 
 
 def edits(before: Sizes, after: Sizes) -> tuple[Edit, ...]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from greenbench.models import folders, hub, lineage
+from greenbench.models.edits.share import Share
 from greenbench.plugins import Outline
 from greenbench.variants import languages
 from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS
@@ -60,8 +61,8 @@ def of(settings: ModelSettings) -> Outline:
         MissingError: a file is missing or damaged.
         InputError: it is a model of another kind.
     """
-    config = _config(settings)
-    return Outline(config.get("model_type"), n_layers(config), lineage.read(settings.model).precision)
+    config, precision = _config(settings), lineage.read(settings.model).precision
+    return Outline(config.get("model_type"), n_layers(config), precision, shared=_is_shared(settings))
 
 
 def n_layers(config: Mapping[str, Any]) -> int | None:
@@ -87,6 +88,14 @@ def _config(settings: ModelSettings) -> Mapping[str, Any]:
         if Path(label).is_dir():
             languages.check_adapter(label, folder, settings.target_lang)
     return config
+
+
+def _is_shared(settings: ModelSettings) -> bool:
+    """Say whether layers of a model share weights, as far as its folder is here."""
+    label = str(settings.model or settings.config)
+    folder = None if label in ARCHITECTURES else hub.here(label, settings.revision, ("config.json",))
+    structure = folders.parted(label, folder)[1] if folder else None
+    return structure is not None and any(isinstance(edit, Share) for edit in structure.edits)
 
 
 def _published(architecture: str | None) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from greenbench.compress.distill import Distill
 from greenbench.compress.learned import MULTIPLIERS, Budget, PruneLearned
 from greenbench.compress.low_rank import LowRank
 from greenbench.compress.reduce import ReduceFrames
+from greenbench.compress.share import ShareLayers
 from greenbench.errors import InputError
 from greenbench.models import opening
 from greenbench.models.attention import attentions, n_heads
@@ -61,8 +62,11 @@ def test_gates_in_use_close_as_many_as_are_expected_to_be_closed() -> None:
 
 
 @pytest.mark.parametrize("unit", ["head", "neuron"])
-def test_a_unit_costs_what_the_model_has_less_without_it(small: Any, unit: str) -> None:
-    """Parameters, and multiply-accumulates of 10 s, counted on the model before and after one unit of a layer goes."""
+@pytest.mark.parametrize("groups", [3, 1])
+def test_a_unit_costs_what_the_model_has_less_without_it(small: Any, unit: str, groups: int) -> None:
+    """Parameters, and multiply-accumulates of 10 s, counted on the model before and after one unit of a layer goes;
+    where layers share it, it is one unit, whose work all of them do."""
+    ShareLayers(groups=groups)(small)
     before = count_macs(small, LONG), sum(parameter.numel() for parameter in small.parameters())
     gates.add(small, [unit], 0.01, 0)
     path = next(iter(gates.gates(small)))

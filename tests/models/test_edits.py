@@ -51,7 +51,16 @@ def packed() -> Step:
     return MixedPrecision(bits=[3], mean_bits=3, exclude=["attention", "lm_head"])
 
 
-EDITS: dict[str, Callable[[], Step]] = {"heads": twins, "low_rank": low_rank, "reduce": reduce, "packed": packed}
+def share() -> Step:
+    """A method whose result has the edit ``share``."""
+    from greenbench.compress.share import ShareLayers
+
+    return ShareLayers(groups=1)
+
+
+EDITS: dict[str, Callable[[], Step]] = {
+    "share": share, "heads": twins, "low_rank": low_rank, "reduce": reduce, "packed": packed,
+}  # fmt: skip
 """Every edit, and a method that leaves it."""
 
 
@@ -107,8 +116,8 @@ def test_a_folder_with_an_edit_reopens_as_it_was(edited: tuple[Any, Path], plain
     assert type(again) is type(load(plain).model)
     config = json.loads((folder / "config.json").read_text())
     assert (config["model_type"], config["greenbench"]["base"]) == ("greenbench-wav2vec2", "wav2vec2")
-    assert len(config["greenbench"]["edits"]) == 1
-    assert Wav2Vec2(model=str(folder)).outline() == Outline("wav2vec2", 2, "fp32")
+    (edit,) = config["greenbench"]["edits"]
+    assert Wav2Vec2(model=str(folder)).outline() == Outline("wav2vec2", 2, "fp32", shared=edit["edit"] == "share")
 
 
 def test_an_edited_folder_is_edited_further(edited: tuple[Any, Path], tmp_path: Path) -> None:
@@ -220,9 +229,9 @@ def test_weights_without_a_place_are_one_line(edited: tuple[Any, Path], tmp_path
     save_file(tensors | {"more": torch.zeros(2)}, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(MissingError, match="no place for more .* damaged"):
         load(folder)
-    del tensors["wav2vec2.encoder.layers.1.attention.k_proj.bias"]
+    del tensors["wav2vec2.encoder.layers.0.attention.k_proj.bias"]
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    with pytest.raises(MissingError, match=r"no weights for wav2vec2\.encoder\.layers\.1\.attention\.k_proj\.bias"):
+    with pytest.raises(MissingError, match=r"no weights for wav2vec2\.encoder\.layers\.0\.attention\.k_proj\.bias"):
         load(folder)
 
 

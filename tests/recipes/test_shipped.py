@@ -28,6 +28,7 @@ SIZES = {
     "distil-whisper": TEACHER - 6 * LAYER,
     "distilhubert": TEACHER - 10 * LAYER,
     "multi-teacher": TEACHER - 9 * LAYER,
+    "w2v2-light": TEACHER - 8 * LAYER,
     "lean": TEACHER - 2 * LAYER - 40 * (HEAD - 16) * (4 * D + 3) - F * 10 // 5 * NEURON,
 }
 """Parameters of each student: a fifth of the neurons is rounded to multiples of eight a layer, all else is exact."""

@@ -183,6 +183,7 @@ BUILDS: dict[str, Any] = {
         {"use": "layer-drop", "keep": 2, "select": "last_k"},
         {"use": "heal-layers", "steps": 1, "n_calibration": 1},
     ],
+    "share-layers": [{"use": "share-layers", "groups": 2, "begin": "mean"}],
     "thin-conv": [{"use": "thin-conv", "keep": 0.5, "n_calibration": 1}],
     "prune-heads": [{"use": "prune-heads", "n_calibration": 2}],
     "low-rank": [{"use": "low-rank", "rank": 4, "include": []}],
@@ -205,6 +206,7 @@ REFUSED = {
     ("sew-d", "layer-drop"): "models of the type sew-d",
     ("sew-d", "prune-ffn"): "models of the type sew-d",
     ("sew-d", "heal-layers"): "models of the type sew-d",
+    ("sew-d", "share-layers"): "models of the type sew-d",
     ("parakeet", "layer-drop"): "models of the type parakeet_ctc have a convolution for a head",
     ("parakeet", "prune-ffn"): "models of the type parakeet_ctc",
     **{
@@ -234,7 +236,7 @@ UNLIKE = ("wav2vec2", "wavlm", "w2v-bert")
 
 RESHAPED = (
     "heal-layers", "layer-drop", "low-rank", "mixed-precision", "product-twins", "prune-ffn", "prune-heads",
-    "reduce-frames",
+    "reduce-frames", "share-layers",
 )  # fmt: skip
 """Builds that take a model's own layers apart."""
 
@@ -368,6 +370,32 @@ def test_a_shorter_model_is_read_back_as_it_was(family: str, folder: Callable[[s
     assert not found["unexpected_keys"]
     for name, tensor in student.state_dict().items():
         assert torch.equal(again.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_of_shared_layers_is_read_back_as_it_was(
+    family: str, folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """Of any family, what layers share is stated and stored once; tensors, buffers and sharing are the same again."""
+    import torch
+    from safetensors import safe_open
+
+    from greenbench.compress.share import ShareLayers
+    from greenbench.models import edits, opening, shared
+
+    model = _model(folder(family))
+    assert edits.find(model) is None
+    if family == "sew-d":
+        return
+    student = ShareLayers(groups=[[0, 2]], begin="mean")(model)
+    opening.save(student, tmp_path)
+    again = opening.opened(family, tmp_path, torch.float32).eval()
+    assert shared.owners(again) == shared.owners(student) == dict.fromkeys(shared.owners(student), (0, 1, 0))
+    ours, theirs = student.state_dict(), again.state_dict()
+    assert list(ours) == list(theirs)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    with safe_open(tmp_path / "model.safetensors", framework="pt") as tensors:
+        assert not any("encoder.layers.2." in name for name in tensors.keys())  # noqa: SIM118
 
 
 def test_a_shorter_wavlm_keeps_the_positions_of_its_first_layer(folder: Callable[[str], Path]) -> None:

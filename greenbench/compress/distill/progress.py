@@ -14,6 +14,8 @@ from greenbench.compress.distill.trunk import Trunk
 from greenbench.errors import StoreError, words
 from greenbench.files import readback, whole
 from greenbench.files.forms import count, form, number, one_of, or_null, record
+from greenbench.models import shared
+from greenbench.models.hooks import attached
 from greenbench.plugins import METHODS, Context, Meter
 
 BEST, STATE = "best.pt", "state.json"
@@ -118,7 +120,8 @@ def keep(run: TrainingRun, wer: float | None) -> None:
     if main:
         shutil.rmtree(aside, ignore_errors=True)
     run.accelerator.wait_for_everyone()
-    run.accelerator.save_state(str(aside), safe_serialization=True)
+    with attached([run.accelerator.register_save_state_pre_hook(_each_once)]):
+        run.accelerator.save_state(str(aside), safe_serialization=True)
     if wer is not None and (run.progress.best_wer is None or wer < run.progress.best_wer):
         run.progress.best_wer, run.progress.best_step = wer, run.progress.step
         run.accelerator.save(model.state_dict(), aside / BEST)
@@ -132,6 +135,14 @@ def keep(run: TrainingRun, wer: float | None) -> None:
             if old.name != now:
                 shutil.rmtree(old, ignore_errors=True)
     run.accelerator.wait_for_everyone()
+
+
+def _each_once(models: Sequence[Any], states: Sequence[dict[str, Any]], _folder: str) -> None:
+    """Leave each tensor of models under one name, without the warning of accelerate, which would do so itself."""
+    for model, state in zip(models, states, strict=True):
+        others = shared.again(model)
+        for name in [name for name in state if name.startswith(others)]:
+            del state[name]
 
 
 def kept(folder: Path) -> Path | None:

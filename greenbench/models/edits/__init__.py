@@ -17,14 +17,15 @@ from greenbench.models.edits.heads import Heads
 from greenbench.models.edits.low_rank import Ranks
 from greenbench.models.edits.packed import Bits
 from greenbench.models.edits.reduce import Reduce
+from greenbench.models.edits.share import Share
 
 KEY, PREFIX = "greenbench", "greenbench-"
 """The key in ``config.json``, and what stands before the model type there."""
 
-KINDS: tuple[type[Heads | Ranks | Reduce | Bits], ...] = (Heads, Ranks, Reduce, Bits)
-"""Every edit, in the order in which they are made."""
+KINDS: tuple[type[Share | Heads | Ranks | Reduce | Bits], ...] = (Share, Heads, Ranks, Reduce, Bits)
+"""Every edit, in the order in which they are made: the others name what is shared once, by its first path."""
 
-AnyEdit = Annotated[Heads | Ranks | Reduce | Bits, Field(discriminator="edit")]
+AnyEdit = Annotated[Share | Heads | Ranks | Reduce | Bits, Field(discriminator="edit")]
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from greenbench.models import shared
+
 How = Literal["conv", "average"]
 Up = Literal["linear", "repeat"]
 
@@ -46,7 +48,7 @@ class Reduce:
     @classmethod
     def find(cls, model: Any) -> "Reduce | None":
         """Return the places of a model; None where it has none."""
-        layers = getattr(getattr(getattr(model, "base_model", None), "encoder", None), "layers", ())
+        layers = shared.layers(model)
         found = [(at, layer.reducer) for at, layer in enumerate(layers) if hasattr(layer, "reducer")]
         places = tuple(Reduction(at, r.factor, r.how, r.up_by, r.gate is not None) for at, r in found)
         return cls(places) if places else None
