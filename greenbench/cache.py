@@ -193,7 +193,7 @@ def limit_bytes() -> float:
     except ValueError:
         limit = nan
     if not limit >= 0:  # nor is NaN, above which nothing is
-        raise InputError(f"GREENBENCH_CACHE_GIB: '{given}' is no number of GiB")
+        raise InputError(f"GREENBENCH_CACHE_GIB: '{given}' is not a number of GiB")
     return limit * 2**30
 
 

@@ -96,12 +96,12 @@ def scale_joules(row: Row, share: float) -> None:
         "cpu", energy.reading_of(row), row["idle_power_w"], row["audio_s"], None).items() if name in row})  # fmt: skip
 
 
-@forgery("the samples in power.jsonl make it")
+@forgery("the samples in power.jsonl give")
 def a_quarter_of_the_counted_joules(files: Files) -> None:
     rows(files, lambda row: scale_joules(row, 0.25), of=["a"])
 
 
-@forgery("W of design power (its note) at this load make it")
+@forgery("W of design power (its note) at this load give")
 def a_quarter_of_the_estimated_joules(files: Files) -> None:
     rows(files, lambda row: scale_joules(row, 0.25), of=["guess"])
 
@@ -143,7 +143,7 @@ def an_estimate_called_a_counter(files: Files) -> None:
     rows(files, change, of=["guess"])
 
 
-@forgery("power.jsonl is not there")
+@forgery("power.jsonl is missing")
 def no_samples(files: Files) -> None:
     del files["honest/power.jsonl"]
 
@@ -182,12 +182,12 @@ def quick_texts_under_a_known_name(files: Files) -> None:
     renamed_data(files, "librispeech/test-clean")
 
 
-@forgery("is no utterance of LibriSpeech")
+@forgery("is not an utterance of LibriSpeech")
 def quick_texts_under_the_name_of_a_part(files: Files) -> None:
     renamed_data(files, "librispeech/test-clean[:40]")
 
 
-@forgery("the suite takes 40")
+@forgery("the suite's limit is 40")
 def one_utterance(files: Files) -> None:
     """The easiest utterance alone, everything recounted from it."""
     from greenbench.datasets import corpus
@@ -222,12 +222,12 @@ def a_run_of_2099(files: Files) -> None:
     run_json(files, lambda run: run.update(started_utc="2099-01-02T03:04:05+00:00"))
 
 
-@forgery("no time of ISO 8601")
+@forgery("not an ISO 8601 time")
 def a_run_at_no_time(files: Files) -> None:
     run_json(files, lambda run: run.update(started_utc="zzzz"))
 
 
-@forgery("before there was a greenbench")
+@forgery("before greenbench existed")
 def a_run_of_1999(files: Files) -> None:
     run_json(files, lambda run: run.update(started_utc="1999-01-02T03:04:05+00:00"))
 
@@ -292,7 +292,7 @@ def no_windows(files: Files) -> None:
     del files["honest/windows.jsonl"]
 
 
-@forgery("some utterances have errors, others none")
+@forgery("some utterances have errors and others have none")
 def an_interval_of_no_width(files: Files) -> None:
     rows(files, lambda row: row.update(wer_ci_low=row["wer"], wer_ci_high=row["wer"]))
 
@@ -312,7 +312,7 @@ def more_memory_than_there_is(files: Files) -> None:
     rows(files, lambda row: row.update(peak_rss_bytes=64 * 2**30))
 
 
-@forgery("more than any window has")
+@forgery("more than any window can have")
 def a_figure_beyond_all_bounds(files: Files) -> None:
     rows(files, lambda row: row.update(peak_rss_bytes=1e308))
 
@@ -383,13 +383,13 @@ def twice_the_passes_in_windows_too(files: Files) -> None:
     rows(files, lambda row: row.update(pass_s=2 * row["pass_s"]), store.WINDOWS)
 
 
-@forgery("some were left out")
+@forgery("some are missing")
 def twice_the_passes_of_a_tenth(files: Files) -> None:
     twice(files)
     rows(files, lambda row: row.update(pass_s=2 * [row["pass_s"][0] / 20]), store.WINDOWS)
 
 
-@forgery("the last one was not made")
+@forgery("the last one was not run")
 def a_pass_after_the_window_was_long_enough(files: Files) -> None:
     twice(files)
     rows(files, lambda row: row.update(pass_s=[0.8 * row["pass_s"][0], 0.2 * row["pass_s"][0]]), store.WINDOWS)
@@ -453,7 +453,7 @@ def joules_with_a_hole_in_their_samples(files: Files) -> None:
     power_json(files, lambda row: row if row["t_s"] % 3 >= 2.5 else None)
 
 
-@forgery("the samples in power.jsonl make it")
+@forgery("the samples in power.jsonl give")
 def joules_under_a_poller_that_began_anew(files: Files) -> None:
     """As in a resumed run there are two pollers on one clock: the samples of both count."""
     rows(files, lambda row: scale_joules(row, 0.25), of=["a"])
@@ -501,7 +501,7 @@ def idle_power_of_nothing(files: Files) -> None:
     rests(files, 0.0)
 
 
-@forgery("the samples in power.jsonl make it 8.82 to 12.24 W at rest")
+@forgery("the samples in power.jsonl give 8.82 to 12.24 W at rest")
 def idle_power_beside_its_samples(files: Files) -> None:
     """The machine rested for 2 s at 10 W before its first window; it is said to have drawn 19 W, for a small net."""
     windows = [json.loads(line) for line in files["honest/windows.jsonl"].splitlines()]
@@ -544,7 +544,7 @@ for size in (1, 1_900_000):
         rows(files, lambda row: row.update(peak_rss_bytes=size))
 
     _small.__name__ = f"a_process_of_{size}_bytes"
-    forgery("less than a process with a model of 4e+06 bytes takes")(_small)
+    forgery("less than a process needs for a model of 4e+06 bytes")(_small)
 
 
 @forgery("hypotheses.jsonl has no latencies of this row")
@@ -552,7 +552,7 @@ def latencies_of_batches(files: Files) -> None:
     rows(files, lambda row: row.update(dict.fromkeys([f"latency_p{n}_s" for n in (50, 90, 95, 99)], 1e-6)))
 
 
-@forgery("the latencies in hypotheses.jsonl make it")
+@forgery("the latencies in hypotheses.jsonl give")
 def latencies_beside_those_of_the_texts(files: Files) -> None:
     """80 ms an utterance by the texts, 1 ms by the row."""
     rows(files, lambda row: row.update(latency_s=0.08), store.HYPOTHESES)
@@ -625,7 +625,7 @@ for number, odd in enumerate(["..", "-rf", "h\uff4fnest", " honest"]):
         under_the_id(files, run_id)
 
     _odd.__name__ = f"an_odd_id_{number}"
-    forgery("which is no file of an entry")(_odd)
+    forgery("which is not a file of an entry")(_odd)
 
 
 @forgery("a copy of honest: 6 of its 6 windows")

@@ -218,7 +218,7 @@ class PruneFfn(SpeechSettings):
     def _searched(self, model: Any, scores: Sequence[Any], speech: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Return for each layer the indices of the neurons in the blocks that the search leaves."""
         if uneven := [len(score) for score in scores if len(score) % self.blocks]:
-            raise InputError(f"prune-ffn: blocks: {uneven[0]} neurons of a layer are no multiple of {self.blocks}")
+            raise InputError(f"prune-ffn: blocks: {uneven[0]} neurons of a layer are not a multiple of {self.blocks}")
         of_blocks = [score.reshape(self.blocks, -1).sum(1) for score in scores]
         lowest = tuple(tuple(score.argsort(stable=True)[: self._n_blocks_out].tolist()) for score in of_blocks)
         theirs = log_probabilities(model, speech)

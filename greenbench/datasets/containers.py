@@ -66,7 +66,7 @@ def is_promise(path: Path, sound: "SoundFile") -> bool:
 def contradiction(path: Path, sound: "SoundFile") -> str | None:
     """Say why a file's samples are not all that it holds, or not at the rate that it declares; None where they are."""
     if not 4000 <= sound.samplerate <= 768_000:
-        return f"its header declares {sound.samplerate} samples a second, which is no rate of speech"
+        return f"its header declares {sound.samplerate} samples a second, which is not a sampling rate of speech"
     for n_declared, n_there in _SIZES.findall(sound.extra_info):
         if int(n_there) < int(n_declared) < _PLACEHOLDER:
             return f"it breaks off: its header says {n_declared} bytes, {n_there} are there"

@@ -29,7 +29,7 @@ def opened(path: Path) -> "Iterator[SoundFile]":
     try:
         # Python opens the file because libsndfile calls every failure to open a "System error".
         if not stat.S_ISREG(path.stat().st_mode):  # a FIFO would wait for ever
-            raise bad(path, "it is a directory" if path.is_dir() else "it is no regular file but a pipe or a device")
+            raise bad(path, "it is a directory" if path.is_dir() else "it is a pipe or a device, not a regular file")
         with path.open("rb") as file, soundfile.SoundFile(file) as sound:
             # It seeks after every read otherwise, which fails in FLAC of unknown length.
             sound.seekable = lambda: False

@@ -49,7 +49,7 @@ def _power_limit(boards: GpuBoards) -> Finding:
     if lowered:
         message = ", ".join(f"GPU {i} at {now:g} W, by default {default:g} W" for i, (now, default) in lowered.items())
         remedy = " && ".join(f"sudo nvidia-smi -i {i} -pl {default:g}" for i, (_, default) in lowered.items())
-        return Finding("GPU power limit", False, f"{message}: it works slower, and at another efficiency", remedy)
+        return Finding("GPU power limit", False, f"{message}: it runs slower, and with another efficiency", remedy)
     return Finding(
         "GPU power limit", bool(stated) or None, "the default" if stated else "the driver does not report it"
     )

@@ -147,7 +147,7 @@ def _told(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "missing":
         return f"{place}: missing"
     if problem["type"] == "less_than_equal" and problem["ctx"]["le"] in (MOST, MOST_WHOLE):
-        return f"{place}: {problem['input']!r:.60} is more than any window has"
+        return f"{place}: {problem['input']!r:.60} is more than any window can have"
     what = str(problem["msg"]).removeprefix("Input should be ")
     return f"{place}: {what} is expected, not {problem['input']!r:.60}"
 

@@ -96,7 +96,7 @@ def _error(problem: str, mark: Any) -> yaml.constructor.ConstructorError:
 def unsound_number(value: Any) -> str | None:
     """Say why a number is no setting, or return None; so it is for what is no number."""
     if isinstance(value, float) and not math.isfinite(value):
-        return f"{value} is no finite number, or too large for one"
+        return f"{value} is not a finite number, or is too large for one"
     if isinstance(value, int) and abs(value) >= MOST:
         return "a whole number of at most 18 digits is expected: this is too large"
     return None

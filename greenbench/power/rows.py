@@ -90,7 +90,7 @@ def whole_rows(source: Source, text: str) -> list[tuple[int, Row]]:
     try:
         rows = list(_rows(source, text))
     except (csv.Error, RecursionError) as error:
-        raise InputError(f"{source.path}: this is no power log: {error}") from error
+        raise InputError(f"{source.path}: this is not a power log: {error}") from error
     for asked, names, what in ((source.time_name, TIME_NAMES, "time"), (source.power_name, POWER_NAMES, "watts")):
         used = {column_of(source, row, asked, names, what).lower(): number for number, row in rows}
         if len(used) > 1:

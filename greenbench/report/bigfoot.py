@@ -65,7 +65,7 @@ DIFFER = {
 
 TABLE_3 = (
     "Table 3 of the paper times the convolutional front end alone (seven convolutions took 161 s on its CPU, four with "
-    "max-pooling 387 s). That is no recogniser, so there is no line for it here; what it says shows in the table "
+    "max-pooling 387 s). It is not a recogniser, so there is no line for it here; what it says shows in the table "
     "above: the fewer the layers, the less each one that is left out gains, for the front end stays."
 )
 

@@ -100,7 +100,7 @@ def _drawn(folder: Path, readable: Mapping[Path, RunContent], gate: Gate, unread
     parts = [part for part in readable.values() if not part.rows.empty]
     if parts:
         return pages.render(together(parts, gate), live=True, unread=unread)
-    reason = "The runs here hold no rows yet." if readable else "There is no run here that can be shown yet."
+    reason = "The runs here have no rows yet." if readable else "There is no run here that can be shown yet."
     if not folder.is_dir():
         reason = f"There is no folder {folder} yet: check its name, unless a run will make it."
     waiting = pages.templates().get_template("waiting.html.jinja")

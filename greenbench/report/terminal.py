@@ -87,25 +87,35 @@ def shown(rows: pd.DataFrame, width: int) -> list[str]:
     row_notes = [line["flags"] or [line["reason"] or line["reference_note"] or ""] for line in cells]
     same, lines = layout.folded(lines, ("decoding", "dataset", "scenario"))
     method, lines = layout.unmarked(lines, [JOULES])
-    names = [" ".join(_named(line)) for line in lines]
+    measured = [line["status"] == "ok" for line in cells]
     facts = [*same, *([f"energy {method}"] if method else [])]
-    worst = [f"{name}: {said}" for name, line in zip(names, cells, strict=True) if (said := _worst_slice(line))]
-    notes = [line for note in [*_notes(names, row_notes), *worst] for line in layout.paragraph(note, width)]
+    worst = [f"{_name(line)}: {said}" for line, c in zip(lines, cells, strict=True) if (said := _worst_slice(c))]
+    notes = [line for note in [*_notes(lines, measured, row_notes), *worst] for line in layout.paragraph(note, width)]
     heading = layout.paragraph("; ".join([_title(cells), *facts]), width)
     return [*heading, *layout.table(lines, width), *(["", *notes] if notes else [])]
 
 
-def _named(line: TableRow) -> list[str]:
+def _name(line: TableRow) -> str:
     """Return what tells a line from the others."""
-    return [line[name] for name in ("variant", "decoding", "dataset", "scenario") if name in line]
+    return " ".join(line[name] for name in ("variant", "decoding", "dataset", "scenario") if name in line)
 
 
-def _notes(names: Sequence[str], notes: Sequence[Sequence[str]]) -> Iterator[str]:
+def _notes(lines: Sequence[TableRow], measured: Sequence[bool], notes: Sequence[Sequence[str]]) -> Iterator[str]:
     """Yield each note once, after the lines that it is about; of a flag the name comes first."""
     for note in dict.fromkeys(note for own in notes for note in own if note):
-        about = [name for name, own in zip(names, notes, strict=True) if note in own]
-        whose = "all" if len(about) == len(names) > 1 else ", ".join(about)
+        whose = _whose([note in own for own in notes], lines, measured)
         yield f"{note}: {whose}" if note in FLAGS else f"{whose}: {note}"
+
+
+def _whose(chosen: Sequence[bool], lines: Sequence[TableRow], measured: Sequence[bool]) -> str:
+    """Name the lines that a note is about: all, those that were measured, a variant's, or each by itself."""
+    if sum(chosen) > 1 and list(chosen) in ([True] * len(lines), list(measured)):
+        return "all" if all(chosen) else "all that were measured"
+    about = [line for line, is_chosen in zip(lines, chosen, strict=True) if is_chosen]
+    whole = {
+        one["variant"] for one in about if all(line in about for line in lines if line["variant"] == one["variant"])
+    }
+    return ", ".join(dict.fromkeys(one["variant"] if one["variant"] in whole else _name(one) for one in about))
 
 
 def title(rows: pd.DataFrame) -> str:

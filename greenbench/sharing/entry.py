@@ -134,7 +134,7 @@ def _refuse_members(file: Path, members: Sequence[zipfile.ZipInfo], allowed: Lim
     for member in members:
         kind = member.external_attr >> 16 & 0o170000
         if member.filename != MANIFEST and not _MEMBER.fullmatch(member.filename):
-            raise InputError(f"{file}: holds {member.filename!r:.80}, which is no file of an entry. {PACK}")
+            raise InputError(f"{file}: holds {member.filename!r:.80}, which is not a file of an entry. {PACK}")
         why = record.refused_id(member.filename.partition("/")[0]) if member.filename != MANIFEST else None
         if why:
             raise InputError(f"{file}: holds {member.filename!r:.80}, and no run can be called so: {why}. {PACK}")
@@ -183,7 +183,7 @@ def _refuse_padding(file: Path, stream: IO[bytes], member: zipfile.ZipInfo) -> N
         n_left -= len(block) - len(inflate.unconsumed_tail) - len(inflate.unused_data)
         block = inflate.unconsumed_tail
     if n_left or n_bytes + len(inflate.flush()) != member.file_size:
-        raise InputError(f"{file}: {member.filename} has compressed bytes that are no part of it. {PACK}")
+        raise InputError(f"{file}: {member.filename} has compressed bytes that do not belong to it. {PACK}")
 
 
 def _manifest(file: Path, archive: zipfile.ZipFile) -> dict[str, str]:

@@ -28,7 +28,7 @@ def shareable(source: Path, target: Path, keep_private: bool = False) -> str:
     run = store.open_run(source)
     original, why = run.description, record.refused_id(run.id)
     if why:
-        raise StoreError(f"run_id {run.id!r:.60} is no name for a folder: {why}")
+        raise StoreError(f"run_id {run.id!r:.60} is not a valid folder name: {why}")
     record.migrate({"schema": original.get("schema")})  # refuses a newer schema
     shared = original if keep_private else privacy.run(original)
     store.write_run(target, {**shared, "schema": record.SCHEMA})

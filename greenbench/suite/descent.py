@@ -115,7 +115,7 @@ def wrong_teacher(entry: VariantEntry, suite: Sequence[VariantEntry]) -> str | N
     if entry.teacher not in names and not is_registered(entry.teacher):
         valid = [name for name in [*names, *registered()] if name != entry.name]
         nearest = did_you_mean(entry.teacher, valid)
-        return f"teacher: '{entry.teacher}' is no variant of this suite, nor registered. {nearest}"
+        return f"teacher: '{entry.teacher}' is neither a variant of this suite nor a registered one. {nearest}"
     if _model(entry) == _model(_teacher(entry.teacher, suite)):
         return f"teacher: '{entry.teacher}' is the same model with the same settings. Leave `teacher` out"
     return None

@@ -22,7 +22,7 @@ def model_entry(model: str, folder: Path | None) -> dict[str, Any]:
     family, slash, _ = model.partition("/")
     if slash and family in registry.names("variants") and not Path(model).exists():
         if model not in presets(family):
-            raise InputError(f"model {model}: it is no registered variant. {did_you_mean(model, presets(family))}")
+            raise InputError(f"model {model}: it is not a registered variant. {did_you_mean(model, presets(family))}")
         return {"use": model}
     if Path(model).is_dir():
         return {"use": _family(Path(model)), "model": _path(Path(model), folder), "name": stem(model)}

@@ -48,7 +48,7 @@ def _records(results: Path) -> Iterator[Problem]:
             verification.read(path)
         except InputError as error:
             what = str(error).removeprefix(f"{path}: ")
-            yield Problem("error", str(path), what, "Take the file away, or verify the entry again.")
+            yield Problem("error", str(path), what, "Delete the file, or verify the entry again.")
 
 
 def _judged(folder: Path) -> list[Problem]:
@@ -120,8 +120,8 @@ def _completed(line: ResultLine) -> ResultLine:
 
 def _score(line: ResultLine, evidence: Evidence) -> Iterator[Problem]:
     """Check a line of ``scores.jsonl``."""
-    fix = f"Take {store.SCORES} away and rescore."
+    fix = f"Delete {store.SCORES} and rescore."
     if key_of(line.row) not in evidence.rows:
-        yield Problem("warning", line.where, "a score of a row that is not there", fix)
+        yield Problem("warning", line.where, "a score of a row that does not exist", fix)
     for rule in (rates, recounted, has_its_intervals):
         yield from (Problem("error", line.where, what, fix) for what in rule(line.row, evidence))

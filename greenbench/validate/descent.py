@@ -48,7 +48,7 @@ def _hidden(row: Mapping[str, Any], entry: Mapping[str, Any]) -> Iterator[str]:
     if builds and not row.get("steps"):
         yield f"steps is null, the suite has {len(builds)} builds of {entry['name']!r:.60}"
     if (builds or entry.get("teacher")) and not row.get("parent"):
-        yield f"parent is null, and by the suite {entry['name']!r:.60} has one"
+        yield f"parent is null, but the suite states one for {entry['name']!r:.60}"
     if chain and len(chain) <= len(builds):
         yield f"identity has {len(chain) - 1} methods, the suite {len(builds)} builds of {entry['name']!r:.60}"
     if entry.get("teacher") and chain and not row.get("ancestors"):
@@ -63,4 +63,4 @@ def _other_weights(
     first = (ancestry.identity(row) or (None,))[0]
     name, weights = known.setdefault(settings, (str(entry["name"]), first))
     if weights != first:
-        yield f"identity begins with {first}, that of {name!r:.60}, the same model by the suite, with {weights}"
+        yield f"identity begins with {first}, that of {name!r:.60}, the same model in the suite, with {weights}"

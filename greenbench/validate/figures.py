@@ -48,7 +48,7 @@ def _derived(row: Row, evidence: Evidence) -> Iterator[str]:
     expected = {"energy_scope": None, "energy_method": None, **energy.provenance(row["device"], reading)}
     for name, value in expected.items():
         if row.get(name) != value:
-            yield f"{name} is {row.get(name)!r}, the parts in the row make it {value!r}"
+            yield f"{name} is {row.get(name)!r}, the parts in the row give {value!r}"
 
 
 def _has_origins(row: Row, _evidence: Evidence) -> Iterator[str]:
@@ -63,9 +63,9 @@ def _has_origins(row: Row, _evidence: Evidence) -> Iterator[str]:
 def differs(name: str, found: Any, expected: float | None, formula: str) -> Iterator[str]:
     """Say that a figure is not what its formula gives, to six digits."""
     if (found is None) != (expected is None):
-        yield f"{name} is {found!r}, by its formula {expected!r} ({formula})"
+        yield f"{name} is {found!r}, its formula gives {expected!r} ({formula})"
     elif found is not None and expected is not None and not math.isclose(found, expected, rel_tol=1e-6, abs_tol=1e-12):
-        yield f"{name} is {found:g}, by its formula {expected:g} ({formula})"
+        yield f"{name} is {found:g}, its formula gives {expected:g} ({formula})"
 
 
 def _has_its_share(row: Row, evidence: Evidence) -> Iterator[str]:
@@ -75,7 +75,7 @@ def _has_its_share(row: Row, evidence: Evidence) -> Iterator[str]:
     if note and row["mfu_note"] is None:  # of a version that did not know of such a reason
         share = mfu_pct(row["macs_per_audio_s"], row["rtfx"], roofline.ceiling(peaks, row["compute_dtype"]))
     elif row["mfu_note"] != note:
-        yield f"mfu_note is {row['mfu_note']!r}, the peaks in {store.RUN} make it {note!r}"
+        yield f"mfu_note is {row['mfu_note']!r}, the peaks in {store.RUN} give {note!r}"
     yield from differs("mfu_pct", row["mfu_pct"], share, METRICS["mfu_pct"].about)
 
 
@@ -105,8 +105,8 @@ def _has_its_flags(row: Row, evidence: Evidence) -> Iterator[str]:
     unstable = "unstable-text" in row["flags"]
     raised = set(flags.flags(flag_rules.Measured(row, row, evidence.steps, n_cpus, unstable)))
     for flag in sorted(raised ^ set(row["flags"])):
-        known = "" if flag in flags.FLAGS else ", which this version does not know"
-        yield f"flag {flag} {'is missing' if flag in raised else f'has no ground{known}'}"
+        known = "" if flag in flags.FLAGS else ", which this version does not know,"
+        yield f"flag {flag}{known} is {'missing' if flag in raised else 'raised without a reason'}"
 
 
 def _has_its_controls(row: Row, evidence: Evidence) -> Iterator[str]:
@@ -125,7 +125,7 @@ def _has_its_controls(row: Row, evidence: Evidence) -> Iterator[str]:
         if isinstance(value, float):
             yield from differs(name, stated[name], value, f"by {store.CONTROL}")
         elif stated[name] != value:
-            yield f"{name} is {stated[name]!r}, by {store.CONTROL} {value!r}"
+            yield f"{name} is {stated[name]!r}, {store.CONTROL} gives {value!r}"
 
 
 def _surround(lines: Sequence[Row], row: Row) -> bool:

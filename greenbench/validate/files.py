@@ -95,7 +95,7 @@ def _contradictory(run: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
     """Say what of ``run.json`` does not agree with its suite, and what cannot be."""
     why = record.refused_id(run["run_id"])
     if why:
-        yield f"run_id {run['run_id']!r:.80} is no name for a folder: {why}"
+        yield f"run_id {run['run_id']!r:.80} is not a valid folder name: {why}"
     why = impossible(run["started_utc"])
     if why:
         yield f"started_utc is {run['started_utc']!r:.80}: {why}"
@@ -105,14 +105,14 @@ def _contradictory(run: Mapping[str, Any], protocol: Protocol) -> Iterator[str]:
     expected = {"name": protocol.use, **steps_of(protocol)}
     for name, value in run["protocol"].items():
         if name not in expected or value != expected[name]:
-            yield f"protocol.{name} is {value!r}, by the suite {expected.get(name)!r}"
+            yield f"protocol.{name} is {value!r}, the suite says {expected.get(name)!r}"
 
 
 def uncontrolled(run: Mapping[str, Any], lines: Sequence[ResultLine], folder: Path) -> Iterator[Problem]:
     """Find what ``run.json`` says of the controls and ``control.jsonl`` does not."""
     expected = control.summary(line.row for line in lines)
     if run.get("control", expected) != expected:
-        what = f"control is {run['control']!r}, by {store.CONTROL} {expected!r}"
+        what = f"control is {run['control']!r}, {store.CONTROL} gives {expected!r}"
         yield Problem("error", str(folder / store.RUN), what, _RESTORE)
 
 

@@ -44,7 +44,7 @@ def _has_columns(row: Row, _evidence: Evidence) -> Iterator[str]:
 def _in_range(row: Row, _evidence: Evidence) -> Iterator[str]:
     for name, metric in METRICS.items():
         if abs(row.get(name) or 0) > MOST[metric.unit]:
-            yield f"{name} is {row[name]:g}, more than any window has ({MOST[metric.unit]:g})"
+            yield f"{name} is {row[name]:g}, more than any window can have ({MOST[metric.unit]:g})"
     for names in _ORDERED:
         known = [name for name in names if row.get(name) is not None]
         for smaller, larger in pairwise(known):

@@ -57,7 +57,7 @@ def _holds_its_model(row: Row, _evidence: Evidence) -> Iterator[str]:
     peak, model = row.get("peak_rss_bytes"), row.get("model_bytes") or 0
     least = max(LEAST_BYTES, model / 2 if row["device"] == "cpu" else 0)
     if peak is not None and peak < least:
-        yield f"peak_rss_bytes is {peak:g}, less than a process with a model of {model:g} bytes takes"
+        yield f"peak_rss_bytes is {peak:g}, less than a process needs for a model of {model:g} bytes"
 
 
 def _fits_the_cpus(row: Row, evidence: Evidence) -> Iterator[str]:

@@ -72,7 +72,7 @@ def _was_there(row: Row, evidence: Evidence) -> Iterator[str]:
         if method is None:
             continue
         meter, usual, _ = SOURCES.get(str(source), (None, None, None))
-        said = f"{part_column(part)} is said to come from {source!r:.60}"
+        said = f"{part_column(part)} is stated to come from {source!r:.60}"
         if source == EXTERNAL:
             if (part, method) != ("system", "sampled"):
                 yield f"{said}, which reads the power of a whole machine, sampled"
@@ -97,7 +97,7 @@ def _has_its_samples(row: Row, evidence: Evidence) -> Iterator[str]:
     if sampled and not hz:
         yield f"{part_column(sampled[0])} is sampled, and the suite samples nothing (trace_hz: 0)"
     elif parts and hz and not evidence.trace:
-        yield f"power.jsonl is not there: the suite samples at {hz:g} Hz, and {part_column(parts[0])} depends on it"
+        yield f"power.jsonl is missing: the suite samples at {hz:g} Hz, and {part_column(parts[0])} depends on it"
     elif sampled and not _covered(row, evidence):
         yield f"{part_column(sampled[0])} is sampled, and power.jsonl has no samples over this window"
     elif _counted(row) and hz:
@@ -167,7 +167,7 @@ def _agrees_with_its_samples(row: Row, evidence: Evidence) -> Iterator[str]:
         low, high = bounds
         if not low <= joules <= high:
             yield (
-                f"{part_column(part)} is {joules:.4g}, the samples in power.jsonl make it {low:.4g} to {high:.4g} J "
+                f"{part_column(part)} is {joules:.4g}, the samples in power.jsonl give {low:.4g} to {high:.4g} J "
                 f"over this window ({source})"
             )
 
@@ -248,7 +248,7 @@ def _agrees_with_its_model(row: Row, evidence: Evidence) -> Iterator[str]:
     slack = MODEL_SHARE + 0.1 / wall_s
     if not (low - slack) * tdp_w * wall_s <= joules <= (high + slack) * tdp_w * wall_s:
         between = f"{low * tdp_w * wall_s:.3g} to {high * tdp_w * wall_s:.3g} J"
-        yield f"energy_cpu_j is {joules:.4g}; {tdp_w:g} W of design power (its note) at this load make it {between}"
+        yield f"energy_cpu_j is {joules:.4g}; {tdp_w:g} W of design power (its note) at this load give {between}"
 
 
 def _tdp_is_known(note: "re.Match[str]", tdp_w: float, evidence: Evidence) -> Iterator[str]:
@@ -274,7 +274,7 @@ def _draws_more_than_idle(row: Row, _evidence: Evidence) -> Iterator[str]:
 def _holds_its_parts(row: Row, _evidence: Evidence) -> Iterator[str]:
     """A machine draws no less than its parts do by their counters."""
     if why := energy.less_than_parts(row.get("energy_system_j"), row):
-        yield f"energy_system_j cannot be: {why}"
+        yield f"energy_system_j is impossible: {why}"
 
 
 def _hides_no_energy(row: Row, evidence: Evidence) -> Iterator[str]:

@@ -58,7 +58,7 @@ def _are_the_texts(row: Row, evidence: Evidence) -> Iterator[str]:
     for pct, found in stated.items():
         right = known[pct]
         if row["n_passes"] == 1 and (right is None or not isclose(found, right, rel_tol=1e-6)):
-            yield f"{names[pct]} is {found:g}, the latencies in {store.HYPOTHESES} make it {right}"
+            yield f"{names[pct]} is {found:g}, the latencies in {store.HYPOTHESES} give {right}"
         elif pct == 50 and right and row["scenario"] != "server" and not right / SLACK <= found <= SLACK * right:
             yield f"{names[pct]} is {found:g}, its median in {store.HYPOTHESES} is {right:.3g} in the first pass"
 
@@ -72,7 +72,7 @@ def _rate_was_tried(row: Row, _evidence: Evidence) -> Iterator[str]:
     if row["scenario"] != "server":
         yield f"server_rate_hz is {rate_hz:g}, and the scenario is {row['scenario']}"
     elif f"{rate_hz:.4g}" not in met:
-        yield f"server_rate_hz is {rate_hz:.4g}, by server_probes the bound was met at {', '.join(met) or 'none'}"
+        yield f"server_rate_hz is {rate_hz:.4g}, server_probes has the bound met at {', '.join(met) or 'none'}"
 
 
 def _was_streamed(row: Row, _evidence: Evidence) -> Iterator[str]:

@@ -36,11 +36,11 @@ def impossible(text: object) -> str | None:
     try:
         when = datetime.fromisoformat(str(text))
     except ValueError:
-        return "no time of ISO 8601"
+        return "not an ISO 8601 time"
     if when.tzinfo is None:
-        return "a time without its zone"
+        return "a time without a time zone"
     if when < FIRST_UTC:
-        return "before there was a greenbench"
+        return "before greenbench existed"
     return "in the future" if when > datetime.now(timezone.utc) + AHEAD else None
 
 
@@ -133,14 +133,14 @@ def _made_its_passes(row: Row, evidence: Evidence) -> Iterator[str]:
     elif sum(pass_s) > row["wall_s"] + EDGE_S:
         yield f"the passes in {store.WINDOWS} took {sum(pass_s):.4g} s, wall_s is {row['wall_s']:.4g}"
     elif n_passes == len(pass_s) and sum(pass_s) < LEAST_BUSY * row["wall_s"] - EDGE_S:
-        yield f"the passes in {store.WINDOWS} took {sum(pass_s):.4g} s of {row['wall_s']:.4g} s: some were left out"
+        yield f"the passes in {store.WINDOWS} took {sum(pass_s):.4g} s of {row['wall_s']:.4g} s: some are missing"
     elif median(pass_s) * n_passes > MOST_BUSY * row["wall_s"] + EDGE_S:
         first = f"the first {len(pass_s)} in {store.WINDOWS} took {median(pass_s):.3g} s each"
         yield f"n_passes is {n_passes} in {row['wall_s']:.4g} s, {first}"
     elif sum(pass_s[:-1]) > evidence.steps.window_s:
         yield (
             f"the passes in {store.WINDOWS} before the last one took {sum(pass_s[:-1]):.4g} s, and the protocol ends a "
-            f"window after {evidence.steps.window_s:g} s: the last one was not made"
+            f"window after {evidence.steps.window_s:g} s: the last one was not run"
         )
 
 

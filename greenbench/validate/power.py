@@ -28,7 +28,7 @@ def _joules_can_be(row: Row, evidence: Evidence) -> Iterator[str]:
             if joules is None or known_s is None:
                 continue
             if why := implausible(domain, joules, known_s, _n_units(domain, evidence)):
-                yield f"{energy.part_column(part)} cannot be, by {where}: {why}"
+                yield f"{energy.part_column(part)} is impossible by {where}: {why}"
                 break
 
 

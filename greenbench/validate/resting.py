@@ -43,7 +43,7 @@ def _agrees_with_its_samples(row: Row, evidence: Evidence) -> Iterator[str]:
         return
     low, high = (joules / seconds for joules in known)
     if not low <= watts <= high:
-        yield f"idle_power_w is {watts:.4g}, the samples in power.jsonl make it {low:.4g} to {high:.4g} W at rest"
+        yield f"idle_power_w is {watts:.4g}, the samples in power.jsonl give {low:.4g} to {high:.4g} W at rest"
 
 
 def _sum_j(parts: Sequence[tuple[str, str]], spans: Spans) -> tuple[float, float] | None:

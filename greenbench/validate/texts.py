@@ -66,11 +66,11 @@ def has_its_intervals(row: Row, evidence: Evidence) -> Iterator[str]:
         yield from _has_its_bootstrap(row, evidence)
         return
     if expected and unit != expected[UNIT]:
-        yield f"{UNIT} is {unit!r}, by the speakers of the texts {expected[UNIT]!r}"
+        yield f"{UNIT} is {unit!r}, the speakers of the texts give {expected[UNIT]!r}"
     if expected and any(map(row.get, SLICED)) | any(pair.slices for pair in _texts(row, evidence)):
         for name in SLICED:
             if row.get(name) != expected[name]:
-                yield f"{name} is {row.get(name)!r}, by the slices of the texts {expected[name]!r}"
+                yield f"{name} is {row.get(name)!r}, the slices of the texts give {expected[name]!r}"
     for name in INTERVALS if expected else ():
         yield from differs(name, row.get(name), expected[name], "counted again")
 
@@ -109,7 +109,7 @@ def _is_the_known_data(row: Row, evidence: Evidence) -> Iterator[str]:
     elif texts and _LIBRISPEECH.match(str(row["dataset"])):
         odd = next((text for text in texts if not _LIBRISPEECH_ID.fullmatch(text["utterance_id"])), None)
         if odd:
-            yield f"the data is not what it is called: {odd['utterance_id']!r:.60} is no utterance of LibriSpeech"
+            yield f"the data is not what it is called: {odd['utterance_id']!r:.60} is not an utterance of LibriSpeech"
 
 
 _LIBRISPEECH = re.compile(r"\W*libri\W?speech\W", re.IGNORECASE)
@@ -123,7 +123,7 @@ def _varies(row: Row, evidence: Evidence) -> Iterator[str]:
     for low, high in (("wer_ci_low", "wer_ci_high"), ("cer_ci_low", "cer_ci_high")):
         is_point = row.get(low) is not None and row.get(low) == row.get(high)
         if is_point and row.get(low[:3]) and some_are_right and counted.get(low) != counted.get(high):
-            yield f"{low} and {high} are both {row[low]:g}, and some utterances have errors, others none"
+            yield f"{low} and {high} are both {row[low]:g}, although some utterances have errors and others have none"
 
 
 def _is_plausible(row: Row, evidence: Evidence) -> Iterator[str]:

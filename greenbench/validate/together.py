@@ -34,7 +34,7 @@ def columns(lines: Sequence[ResultLine]) -> Iterator[Problem]:
         if names and names not in first:
             first[names] = line
             fix = "Read it with the version that wrote it (versions in run.json)."
-            yield Problem("warning", line.where, f"the row, as maybe others, {' and '.join(names)}", fix)
+            yield Problem("warning", line.where, f"this row, and maybe others, {' and '.join(names)}", fix)
 
 
 def earlier_intervals(lines: Sequence[ResultLine]) -> Iterator[Problem]:
@@ -86,13 +86,15 @@ def repeated(lines: Sequence[ResultLine], evidence: Evidence) -> Iterator[Proble
         if earlier is None or line.row.get("status") != "ok" or _is_written_anew(line):
             continue
         if earlier.row == line.row:
-            yield Problem("error", line.where, f"a copy of line {earlier.number}", "Take one of them out.", key)
+            yield Problem("error", line.where, f"a copy of line {earlier.number}", "Remove one of them.", key)
         elif n_windows[key] < n_rows[key]:
             what = f"has the key of line {earlier.number}, other figures, and no window of its own in {store.WINDOWS}"
-            yield Problem("error", line.where, what, "Take the one out that was not measured.", key)
+            yield Problem("error", line.where, what, "Remove the one that was not measured.", key)
         else:
             what = f"has the key of line {earlier.number}, and other figures"
-            yield Problem("warning", line.where, what, "Nothing, if the run was resumed: the later line counts.", key)
+            yield Problem(
+                "warning", line.where, what, "Nothing to do if the run was resumed: the later line counts.", key
+            )
 
 
 def _is_written_anew(line: ResultLine) -> bool:
@@ -137,7 +139,7 @@ def whole(lines: Iterable[ResultLine], evidence: Evidence) -> Iterator[Problem]:
         most = limit if published is None or limit is None else min(limit, published.n_utterances)
         is_whole = not all(isinstance(n, int) for n in counts) or sum(counts) == most
         if line.row.get("status") == "ok" and limit is not None and not is_whole:
-            what = f"n_utterances is {line.row['n_utterances']}, the suite takes {limit} (its limit)"
+            what = f"n_utterances is {line.row['n_utterances']}, the suite's limit is {limit}"
             yield Problem(
                 "error",
                 line.where,
@@ -178,7 +180,7 @@ def orphans(texts: Sequence[ResultLine], evidence: Evidence) -> Iterator[Problem
     """Find texts whose row was not written, as when a run is killed in between."""
     for key, line in {key_of(line.row): line for line in texts}.items():
         if key not in evidence.rows:
-            yield Problem("error", line.where, "texts of a row that is not there", RESUME)
+            yield Problem("error", line.where, "texts of a row that does not exist", RESUME)
 
 
 def batches(lines: Iterable[ResultLine], folder: Path) -> Iterator[Problem]:

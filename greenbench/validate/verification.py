@@ -109,7 +109,7 @@ def contradictions(cell: VerifiedCell, same_platform: bool) -> Iterator[str]:
     """Yield what of a cell was not reproduced."""
     share = EQUAL_TEXTS[same_platform]
     if cell.n_texts - cell.n_equal > max(1, int((1 - share) * cell.n_texts)):
-        yield f"texts: {cell.n_equal} of {cell.n_texts} are those of the entry, at least {share:.0%} are asked for"
+        yield f"texts: {cell.n_equal} of {cell.n_texts} agree with the entry, at least {share:.0%} must"
     if cell.wer_low is not None and cell.wer_high is not None and not cell.wer_low <= 0 <= cell.wer_high:
         interval = f"{100 * cell.wer_low:+.2f} to {100 * cell.wer_high:+.2f} pp"
         yield f"WER: here it is {interval} from the entry's (95 %, same utterances)"
@@ -164,7 +164,7 @@ def read(path: Path) -> Verification:
     try:
         content = readback.read_object(path, _RECORD, MAX_BYTES)
     except StoreError as error:
-        raise InputError(f"{path}: no verification that can be read: {str(error).removeprefix(f'{path}: ')}") from error
+        raise InputError(f"{path}: not a readable verification: {str(error).removeprefix(f'{path}: ')}") from error
     return _verification(content)
 
 
@@ -196,7 +196,7 @@ def _unsound(content: Mapping[str, Any]) -> Iterator[str]:
             yield f"cells.{number_of}: {cell['n_equal']} equal texts of {cell['n_texts']}"
     found = _verification(content).verdict
     if content["verdict"] != found:
-        yield f"verdict: {found!r} is expected by the figures, not {content['verdict']!r:.60}"
+        yield f"verdict: {found!r} follows from the figures, not {content['verdict']!r:.60}"
     why = impossible(content["utc"])
     if why:
         yield f"utc: {content['utc']!r:.60}: {why}"

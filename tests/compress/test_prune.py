@@ -234,7 +234,7 @@ def test_a_search_that_cannot_be_is_refused(settings: dict[str, Any], message: s
 
 def test_widths_that_are_no_multiple_of_the_blocks_are_refused(tiny_model: Path) -> None:
     """64 neurons are not 24 blocks, which is one clear line."""
-    with pytest.raises(InputError, match="prune-ffn: blocks: 64 neurons of a layer are no multiple of 24"):
+    with pytest.raises(InputError, match="prune-ffn: blocks: 64 neurons of a layer are not a multiple of 24"):
         load(tiny_model, {"use": "prune-ffn", "keep": 0.5, "search": "genetic", "blocks": 24, "n_calibration": 1})
 
 

@@ -464,7 +464,10 @@ def test_a_flac_header_that_counts_too_few_is_refused(tmp_path: Path, rate_hz: i
 def test_a_rate_of_no_speech_is_refused(tmp_path: Path) -> None:
     """Samples at 50 Hz are not resampled to hours of hum."""
     soundfile.write(tmp_path / "slow.au", np.zeros(100), 50)
-    assert refusal(tmp_path / "slow.au") == "its header declares 50 samples a second, which is no rate of speech"
+    assert (
+        refusal(tmp_path / "slow.au")
+        == "its header declares 50 samples a second, which is not a sampling rate of speech"
+    )
 
 
 @pytest.mark.parametrize("suffix", ["aiff", "au", "w64", "caf", "rf64", "mp3"])
@@ -544,8 +547,8 @@ def test_a_bomb_is_refused_before_it_takes_memory(tmp_path: Path, monkeypatch: p
 def test_a_pipe_or_device_is_refused_at_once(tmp_path: Path) -> None:
     """What is no regular file would be waited for, or never end."""
     os.mkfifo(tmp_path / "pipe.wav")
-    assert refusal(tmp_path / "pipe.wav") == "it is no regular file but a pipe or a device"
-    assert refusal(Path("/dev/zero")) == "it is no regular file but a pipe or a device"
+    assert refusal(tmp_path / "pipe.wav") == "it is a pipe or a device, not a regular file"
+    assert refusal(Path("/dev/zero")) == "it is a pipe or a device, not a regular file"
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_a_suite_states_the_teacher_of_a_student_made_elsewhere() -> None:
     [
         (
             {"a": "bigg"},
-            r"variants.0: teacher: 'bigg' is no variant of this suite, nor registered. Did you mean 'big'",
+            r"variants.0: teacher: 'bigg' is neither a variant of this suite nor a registered one. Did you mean 'big'",
         ),
         ({"a": "wav2vec2/base-960"}, r"Did you mean 'wav2vec2/base-960h'\?"),
         ({"a": "a"}, "variants.0: teacher: 'a' would descend from itself"),

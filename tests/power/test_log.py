@@ -209,7 +209,7 @@ def test_meters_that_take_turns_are_several_series(log, column: str, names: tupl
         ('{"t": 1700000000, "watts": 40}\n[1, 2]\n', "wall.csv:2: a JSON object is expected, not a list"),
         ('{"t": 1700000000, "w": 0.2, "attributes": {"unit_of_measurement": "kW"}}\n', "the unit is kW"),
         ('{"t": ' + 100_000 * "[" + "\n", "wall.csv:1: nested too deep"),
-        ("t,watts\n1700000000," + 200_000 * "4" + "\n", "this is no power log: field larger"),
+        ("t,watts\n1700000000," + 200_000 * "4" + "\n", "this is not a power log: field larger"),
     ],
 )
 def test_lines_that_would_be_other_watts_are_refused(log, text: str, said: str) -> None:

@@ -79,6 +79,22 @@ def test_a_run_fits_the_terminal_with_its_notes_below(width: int, rows: Rows, es
     assert "single-stream" in text
 
 
+def test_a_note_names_as_few_lines_as_it_can(rows: Rows) -> None:
+    """All lines, those that were measured, or all of a variant are named together; of others each by itself."""
+    frame = rows(
+        {"variant": "a", "scenario": "offline", "flags": ("energy-estimated", "spread")},
+        {"variant": "a", "scenario": "single-stream", "flags": ("energy-estimated",)},
+        *(
+            {"variant": "b", "scenario": s, "status": "skipped", "repeat": None, "reason": "no such arithmetic"}
+            for s in ("offline", "single-stream")
+        ),
+    )
+    text = "\n".join(terminal.shown(frame, 100)) + "\n"
+    assert "energy-estimated: all that were measured\n" in text
+    assert "spread: a offline x" in text
+    assert "\nb: no such arithmetic\n" in text
+
+
 def test_a_run_is_summarised_once_for_all_that_is_shown(rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
     """The table, what stands over it and the notes below it are of one summary, which takes long to make."""
     made = []

@@ -92,7 +92,7 @@ def test_what_a_machine_reached_goes_along_and_stands_on_its_card(
     assert card.software["peaks"] == ("cpu: fp32 0.2, int8 0.8 TFLOP/s; memory 20 GB/s; 2 threads",)
     forged = sound_run("r2", {"variant": "a", "rounds": [{"wall_s": 1.0}] * 3, **figures, "mfu_pct": 9.0}, peaks=peaks)
     (refused, *_) = merge([forged], tmp_path / "other").refused
-    assert "mfu_pct is 9, by its formula 2" in refused.reason
+    assert "mfu_pct is 9, its formula gives 2" in refused.reason
 
 
 def test_a_row_that_does_not_hold_is_left_out_with_the_reason(sound_run: Callable[..., Path], tmp_path: Path) -> None:
@@ -111,8 +111,8 @@ def test_a_row_that_does_not_hold_is_left_out_with_the_reason(sound_run: Callabl
     [
         (lambda run: run.update(schema=99), "written as schema 99"),
         (lambda run: run.update(suite_hash="forged"), "suite_hash"),
-        (lambda run: run.update(run_id="../up"), "no name for a folder"),
-        (lambda run: run.update(run_id=".."), "no name for a folder"),
+        (lambda run: run.update(run_id="../up"), "not a valid folder name"),
+        (lambda run: run.update(run_id=".."), "not a valid folder name"),
         (lambda run: run.pop("machine"), "machine: missing"),
     ],
 )

@@ -172,7 +172,7 @@ def fewer_joules(files: Files) -> None:
     rows_changed(files, lambda rows: rows[0].update(energy_j=1.0, energy_j_per_audio_s=1 / 80))
 
 
-@tampering("the parts in the row make it 'estimated'")
+@tampering("the parts in the row give 'estimated'")
 def an_estimate_called_measured(files: Files) -> None:
     """A method of the total that its parts do not have."""
     rows_changed(files, lambda rows: rows[0].update(energy_cpu_method="estimated"))
@@ -229,7 +229,7 @@ def test_a_file_that_was_changed_after_packing_is_refused(entry: Path, tmp_path:
 def test_unsafe_names_are_refused_before_anything_is_written(name: str, entry: Path, tmp_path: Path) -> None:
     """Only a run's own files can be in an entry, so nothing lands outside of its folder."""
     repack(entry, {**read(entry), name: b"{}"})
-    assert "no file of an entry" in told(entry, tmp_path)
+    assert "not a file of an entry" in told(entry, tmp_path)
     assert not (tmp_path / "unpacked").exists()
     assert not (tmp_path / "evil").exists()
 
@@ -305,8 +305,8 @@ TRICKS: dict[str, tuple[Callable[[zipfile.ZipFile], Any], str]] = {
     "sizes that come later": (_described_later, "between or after its files"),
     "a run's folder in other letters": (lambda a: a.writestr("R1/scores.jsonl", "{}"), "only in upper and lower case"),
     "a comment of a file": (lambda archive: setattr(archive.infolist()[1], "comment", b"<script>"), "has a comment"),
-    "an archive in the archive": (lambda a: a.writestr("r1/scores.zip", b"PK"), "no file of an entry"),
-    "a folder": (lambda a: a.writestr("r1/", ""), "no file of an entry"),
+    "an archive in the archive": (lambda a: a.writestr("r1/scores.zip", b"PK"), "not a file of an entry"),
+    "a folder": (lambda a: a.writestr("r1/", ""), "not a file of an entry"),
     "bzip2": (lambda a: a.writestr("r1/scores.jsonl", "", zipfile.ZIP_BZIP2), "by another method than deflate"),
     "lzma": (lambda a: a.writestr("r1/scores.jsonl", "", zipfile.ZIP_LZMA), "by another method than deflate"),
 }  # fmt: skip
@@ -513,7 +513,7 @@ def test_compressed_bytes_that_no_file_has_are_refused(
                 header.write(member.FileHeader())
     with zipfile.ZipFile(entry) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == files, "zipfile itself sees nothing odd"
-    assert "has compressed bytes that are no part of it" in told(entry, tmp_path)
+    assert "has compressed bytes that do not belong to it" in told(entry, tmp_path)
 
 
 def test_a_digest_that_is_not_of_the_files_is_refused(entry: Path, tmp_path: Path) -> None:

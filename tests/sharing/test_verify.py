@@ -73,7 +73,7 @@ def test_what_measures_the_same_is_reproduced(entry: Entry, here: Callable[..., 
 @pytest.mark.parametrize(
     ("theirs", "ours", "told"),
     [
-        (CELL | {"n_wrong": 0}, CELL | {"n_wrong": 20}, "texts: 20 of 40 are those of the entry"),
+        (CELL | {"n_wrong": 0}, CELL | {"n_wrong": 20}, "texts: 20 of 40 agree with the entry"),
         (CELL | {"n_wrong": 0}, CELL | {"n_wrong": 20}, "WER: here it is +"),
         (faster(2), CELL, "speed: the entry has 2.00 times the RTFx"),
         (faster(2), CELL, "energy: the entry has 2.00 times the audio seconds per joule"),
@@ -185,7 +185,7 @@ def test_the_command_writes_a_record_that_a_board_shows(
     here(CELL | {"n_wrong": 30})
     done = call("leaderboard", "verify", packed, "--by", "Jo")
     assert done.exit_code == 3
-    assert "texts: 12 of 40 are those of the entry" in done.stdout
+    assert "texts: 12 of 40 agree with the entry" in done.stdout
     publish([packed.parent], tmp_path / "site")
     assert [one["level"] for one in standings(site)] == ["checked"]
     here(CELL)
@@ -220,7 +220,7 @@ RECORD = Verification(
     ("change", "told"),
     [
         ({}, "not published here"),
-        ({"verdict": NOT_REPRODUCED}, "verdict: 'reproduced' is expected by the figures"),
+        ({"verdict": NOT_REPRODUCED}, "verdict: 'reproduced' follows from the figures"),
         ({"utc": "2099-01-01T00:00:00+00:00"}, "in the future"),
         ({"by": ""}, "by: "),
         ({"cells": [{"variant": "a"}]}, "cells.0.dataset: missing"),
@@ -247,7 +247,7 @@ def test_figures_that_contradict_make_no_reproduction(entry: Entry, tmp_path: Pa
     content = json.loads(verification.as_json(RECORD))
     content["cells"] = [{**content["cells"][0], "n_equal": wrong.n_equal, "verdict": REPRODUCED}]
     (tmp_path / "v.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match="verdict: 'not reproduced' is expected by the figures"):
+    with pytest.raises(InputError, match="verdict: 'not reproduced' follows from the figures"):
         verification.read(tmp_path / "v.json")
 
 

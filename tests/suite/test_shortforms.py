@@ -131,7 +131,9 @@ def test_numbers_that_no_float_holds_are_refused(tmp_path: Path, written: str) -
     from greenbench.suite import file
 
     (tmp_path / "any.yaml").write_text(f"name: s\nwindow: {written}\n")
-    with pytest.raises(InputError, match=r"any.yaml:2: not valid YAML: .* is no finite number, or too large for one"):
+    with pytest.raises(
+        InputError, match=r"any.yaml:2: not valid YAML: .* is not a finite number, or is too large for one"
+    ):
         file.read(tmp_path / "any.yaml")
 
 

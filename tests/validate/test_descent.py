@@ -42,7 +42,11 @@ def test_what_a_run_writes_holds() -> None:
         (CUT, {"steps": None}, "steps is null"),
         (CUT, {"parent": None}, "parent is null"),
         (CUT, {"identity": "w1"}, "identity has 0 methods, the suite 1 builds"),
-        (CUT, {"identity": "w9 > layer-drop"}, "identity begins with w9, that of 'ours', the same model by the suite"),
+        (
+            CUT,
+            {"identity": "w9 > layer-drop"},
+            "identity begins with w9, that of 'ours', the same model in the suite",
+        ),
         (CUT, {"identity": None}, "identity begins with None, that of 'ours'"),
         (STUDENT, {"parent": None}, "parent is null"),
         (STUDENT, {"ancestors": None}, "ancestors is null, the suite states a teacher"),

@@ -35,7 +35,7 @@ def found(n_passes: int, wall_s: float, pass_s: list[float] | None) -> list[str]
         (6, 2.6, [0.85, 0.85, 0.85], "n_passes is 6, windows.jsonl has the seconds of 3 passes"),
         (2, 2.6, [0.85, 0.85, 0.85], "n_passes is 2, windows.jsonl has the seconds of 3 passes"),
         (6, 2.6, 6 * [0.85], "the passes in windows.jsonl took 5.1 s, wall_s is 2.6"),
-        (6, 2.6, 6 * [0.05], "some were left out"),
+        (6, 2.6, 6 * [0.05], "some are missing"),
         (6, 2.6, 6 * [0.42], "before the last one took 2.1 s, and the protocol ends a window after 2 s"),
         (2000, 2.001, 100 * [0.0018], "n_passes is 2000 in 2.001 s, the first 100 in windows.jsonl took 0.0018 s each"),
     ],

@@ -93,7 +93,7 @@ def test_the_intervals_of_an_earlier_version_are_told_from_forged_ones(copy: Pat
     assert problem.severity == "warning"
     assert problem.what.startswith("the intervals of 8 rows are an earlier version's bootstrap")
     tamper(copy, store.RECORDS, changed(wer_ci_high=1.2))
-    assert "wer_ci_high is 1.2, by its formula 1 (counted again)" in [problem.what for problem in found(copy)]
+    assert "wer_ci_high is 1.2, its formula gives 1 (counted again)" in [problem.what for problem in found(copy)]
     run = json.loads((copy / store.RUN).read_text())
     (copy / store.RUN).write_text(json.dumps(run | {"versions": run["versions"] | {"numpy": "0"}}))
     assert "wer_ci_high is 1.2, a bootstrap of the texts gives 1" in [problem.what for problem in found(copy)]
@@ -116,48 +116,48 @@ def test_what_explains_a_wrong_count_is_looked_for_only_where_one_is(
     monkeypatch.setattr(characters, "recount", lambda _texts: looks.append(1))
     assert (found(fresh), looks) == ([], [])
     tamper(copy, store.RECORDS, changed(n_ref_words=25, wer=24 / 25, wer_ci_low=0))
-    assert "n_ref_words is 25, by its formula 24 (counted again)" in [problem.what for problem in found(copy)]
+    assert "n_ref_words is 25, its formula gives 24 (counted again)" in [problem.what for problem in found(copy)]
     assert 1 <= len(looks) <= 3
 
 
 @pytest.mark.parametrize(
     ("edit", "told"),
     [
-        (changed(wer=0.5), "wer is 0.5, by its formula 1"),
+        (changed(wer=0.5), "wer is 0.5, its formula gives 1"),
         (changed(cer=0.5), "cer is 0.5"),
-        (changed(n_word_deletions=3, wer=3 / 24, wer_ci_low=0), "n_word_deletions is 3, by its formula 24 (counted"),
+        (changed(n_word_deletions=3, wer=3 / 24, wer_ci_low=0), "n_word_deletions is 3, its formula gives 24 (counted"),
         (changed(n_ref_words=25, wer=24 / 25, wer_ci_low=0), "n_ref_words is 25"),
-        (changed(wer=None), "wer is None, by its formula 1"),
+        (changed(wer=None), "wer is None, its formula gives 1"),
         (changed(wer_ci_low=0.9), "wer_ci_low is 0.9"),
         (changed(wer_ci_low=1.5), "wer_ci_low is 1.5, above wer, 1"),
-        (changed(wer_ci_low=1.0, wer_ci_high=1.0), "wer_ci_high is 1, by its formula"),
+        (changed(wer_ci_low=1.0, wer_ci_high=1.0), "wer_ci_high is 1, its formula gives"),
         (changed(cer_ci_low=lambda old: old / 2), "cer_ci_low is"),
-        (changed(wer_ci_unit="speakers like these 40"), "wer_ci_unit is 'speakers like these 40', by the speakers of"),
-        (changed(wer_ci_unit=None), "wer_ci_unit is None, by the speakers of the texts 'speakers like these 2"),
+        (changed(wer_ci_unit="speakers like these 40"), "wer_ci_unit is 'speakers like these 40', the speakers of"),
+        (changed(wer_ci_unit=None), "wer_ci_unit is None, the speakers of the texts give 'speakers like these 2"),
         (changed(wer_ci_unit="utterance"), "wer_ci_high is"),
-        (changed(wer_worst_slice=0.9), "wer_worst_slice is 0.9, by its formula None"),
-        (changed(wer_slice="noise=street"), "wer_slice is 'noise=street', by the slices of the texts None"),
+        (changed(wer_worst_slice=0.9), "wer_worst_slice is 0.9, its formula gives None"),
+        (changed(wer_slice="noise=street"), "wer_slice is 'noise=street', the slices of the texts give None"),
         (changed(rtfx=lambda old: 1.01 * old), "rtfx is"),
         (changed(wall_s=lambda old: 50 + old, rtfx=lambda old: old / 50), "wall_s is"),
         (changed(audio_s=lambda old: 2 * old, rtfx=lambda old: 2 * old), "audio_s is"),
         (changed(n_passes=lambda old: old + 1), "n_passes x the data set's audio"),
         (changed(n_utterances=9), "n_utterances is 9, hypotheses.jsonl has 8"),
-        (changed(energy_j=1.0), "energy_j is 1, by its formula"),
+        (changed(energy_j=1.0), "energy_j is 1, its formula gives"),
         (changed(energy_j=None), "energy_j is None"),
-        (changed(energy_j=0.0), "energy_j is 0, by its formula"),
+        (changed(energy_j=0.0), "energy_j is 0, its formula gives"),
         (changed(energy_cpu_j=lambda old: old / 2), "energy_j is"),
         (changed(energy_net_j=0.0), "energy_net_j is 0"),
         (changed(idle_power_w=lambda old: old * 2), "energy_net_j is"),
         (changed(energy_j_per_audio_s=1e-3), "energy_j_per_audio_s is 0.001"),
         (changed(co2e_g=lambda old: old * 1000), "co2e_g is"),
-        (changed(energy_scope="cpu+gpu"), "energy_scope is 'cpu+gpu', the parts in the row make it 'cpu"),
-        (changed(energy_method="sampled"), "energy_method is 'sampled', the parts in the row make it"),
+        (changed(energy_scope="cpu+gpu"), "energy_scope is 'cpu+gpu', the parts in the row give 'cpu"),
+        (changed(energy_method="sampled"), "energy_method is 'sampled', the parts in the row give"),
         (changed(energy_cpu_method="guessed"), "energy_cpu_j has no origin (method 'guessed'"),
         (changed(energy_cpu_source=None), "energy_cpu_j has no origin"),
         (changed(energy_system_method="counter", energy_system_source="wall"), "energy_j is"),
-        (changed(flags=["harness-busy", "audio-skipped"], flag_notes=["", ""]), "flag audio-skipped has no ground"),
+        (changed(flags=["harness-busy", "audio-skipped"], flag_notes=["", ""]), "flag audio-skipped is raised without"),
         (changed(n_skipped=3), "flag audio-skipped is missing"),
-        (changed(flags=["fine"], flag_notes=[""]), "flag fine has no ground, which this version does not know"),
+        (changed(flags=["fine"], flag_notes=[""]), "flag fine, which this version does not know, is raised"),
         (changed(flags="short-window"), "flags: a valid list is expected, not 'short-window'"),
         (changed(flag_notes=["a", "b", "c", "d"]), "notes on the flags are expected, not 4"),
         (changed(synthetic=True), "random weights have no wer"),
@@ -192,8 +192,8 @@ def test_what_explains_a_wrong_count_is_looked_for_only_where_one_is(
         (changed(latency_p50_s=2.0, latency_p90_s=1.0), "latency_p50_s is 2, above latency_p90_s, 1"),
         (changed(device_name=["a"]), "device_name: a valid string is expected, not ['a']"),
         (changed(warmup_s="long"), "warmup_s: a valid number is expected, not 'long'"),
-        (changed(mfu_pct=50.0), "mfu_pct is 50.0, by its formula None"),
-        (changed(macs_per_audio_s=1e9, compute_dtype="fp32"), "mfu_pct is None, by its formula"),
+        (changed(mfu_pct=50.0), "mfu_pct is 50.0, its formula gives None"),
+        (changed(macs_per_audio_s=1e9, compute_dtype="fp32"), "mfu_pct is None, its formula gives"),
         (lambda row: row.pop("rtfx") and None, "lacks the columns rtfx"),
     ],
 )  # fmt: skip
@@ -216,7 +216,7 @@ def test_a_changed_row_is_found(edit: Edit, told: str, copy: Path) -> None:
         (store.HYPOTHESES, changed(utterance_id="other"), "error", "data_hash is"),
         (store.HYPOTHESES, changed(audio_digest="0" * 16), "error", "data_hash is"),
         (store.HYPOTHESES, lambda row: row.pop("audio_digest") and None, "error", "data_hash is"),
-        (store.HYPOTHESES, changed(variant="other"), "error", "texts of a row that is not there"),
+        (store.HYPOTHESES, changed(variant="other"), "error", "texts of a row that does not exist"),
         (store.HYPOTHESES, lambda row: json.dumps(row)[:-9], "error", "n_utterances is 8, hypotheses.jsonl has 7"),
         (store.HYPOTHESES, lambda row: json.dumps(row)[:-9], "warning", "torn line"),
         (store.RECORDS, lambda row: json.dumps(row)[:-9], "warning", "torn line"),
@@ -227,7 +227,7 @@ def test_a_changed_row_is_found(edit: Edit, told: str, copy: Path) -> None:
         (store.RECORDS, lambda row: row.update(mood="good"), "warning", "has also mood"),
         (store.SCORES, changed(wer=0.1), "error", "wer is 0.1"),
         (store.SCORES, changed(n_word_deletions=1, wer=1 / 24), "error", "n_word_deletions is 1"),
-        (store.SCORES, changed(repeat=9), "warning", "a score of a row that is not there"),
+        (store.SCORES, changed(repeat=9), "warning", "a score of a row that does not exist"),
         (store.SCORES, changed(cer="0.1"), "error", "cer: a valid number is expected, not '0.1'"),
         (store.WINDOWS, changed(segments=[[0.0, 100.0]]), "error", "windows.jsonl has 100 s between the edges"),
     ],
@@ -246,8 +246,8 @@ def test_a_changed_file_is_found(file: str, edit: Edit, severity: str, told: str
     [
         (lambda run: run.update(suite_hash="f00d"), "suite_hash is f00d, the suite's digest is"),
         (lambda run: run["suite"].update(threads=64), "the suite's digest is"),
-        (lambda run: run["protocol"].update(window_s=9.0), "protocol.window_s is 9.0, by the suite 0.15"),
-        (lambda run: run["protocol"].update(name="official"), "protocol.name is 'official', by the suite 'quick'"),
+        (lambda run: run["protocol"].update(window_s=9.0), "protocol.window_s is 9.0, the suite says 0.15"),
+        (lambda run: run["protocol"].update(name="official"), "protocol.name is 'official', the suite says 'quick'"),
         (lambda run: run.pop("machine"), "machine: missing"),
         (lambda run: run.update(run_id=7), "run_id: a valid string is expected, not 7"),
         (lambda run: run.update(schema=99), "schema is 99, this version of greenbench reads 1"),
@@ -320,7 +320,7 @@ def drew(watts: float, idle_w: float = 20.0, **provenance: Any) -> Edit:
     ("edit", "told"),
     [
         (drew(900.0), None),
-        (drew(1.3e9), "energy_cpu_j cannot be, by wall_s: "),
+        (drew(1.3e9), "energy_cpu_j is impossible by wall_s: "),
         (drew(5_337.0), "more than a CPU package (1,000 W) can draw"),
         (drew(1e-4, idle_w=0.0), "are less than a CPU package draws (0.01 W)"),
         (drew(40.0, idle_w=131_035.0), "idle_power_w is 131,035, which cpu cannot draw: 0.01 to 1,000 W"),
@@ -442,7 +442,7 @@ def test_a_failed_cell_is_accounted_for(copy: Path) -> None:
               "flags": [], "flag_notes": []}  # fmt: skip
     (copy / store.RECORDS).write_text("".join(json.dumps(row) + "\n" for row in [failed, *rows[2:]]))
     assert {problem.what for problem in found(copy)} == {
-        "texts of a row that is not there", "a score of a row that is not there",
+        "texts of a row that does not exist", "a score of a row that does not exist",
     }  # fmt: skip
 
 

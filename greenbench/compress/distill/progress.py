@@ -26,7 +26,7 @@ CHECKPOINT = "checkpoint-{:08d}"
 
 _UNFINISHED = "checkpoint.tmp"
 
-_BEGIN = "Take the folder {} away, and the training begins anew."
+_BEGIN = "Delete the folder {}, and the training begins anew."
 
 _PROGRESS = form(record({
     "step": count(), "best_step": count(), "audio_s": number(0), "wall_s": number(0), "energy_j": or_null(number(0)),

@@ -202,7 +202,7 @@ def test_a_damaged_checkpoint_says_what_to_do(text: str, told: str, tmp_path: Pa
     (tmp_path / progress.STATE).write_text(text)
     with pytest.raises(StoreError, match=re.escape(told)) as refused:
         progress.progress(tmp_path)
-    assert str(refused.value).endswith(f"Take the folder {tmp_path} away, and the training begins anew.")
+    assert str(refused.value).endswith(f"Delete the folder {tmp_path}, and the training begins anew.")
 
 
 @pytest.mark.parametrize(
