@@ -10,6 +10,7 @@ import pytest
 from greenbench.compress.distill import Distill
 from greenbench.compress.distill.settings import LOSS_NAMES
 from greenbench.metrics import METRICS
+from greenbench.recipes.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/reference/systems.md").read_text(encoding="utf-8")
@@ -21,10 +22,10 @@ PAPER = re.compile(r"arXiv \d{4}\.\d{5}|\((?:ICLR|MLSP|SustaiNLP) 20\d\d\)")
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_the_page_names_exists(name: str) -> None:
-    """A file, a method, a setting or loss of ``distill``, a column, or an option that stands with its method."""
+    """A file, a method, a setting or loss of ``distill``, a key of a recipe, a column, or an option with its method."""
     settings = get_type_hints(Distill)
     options = {f"{key}: {value}" for _, key, value in OPTIONS.findall(PAGE)}
-    known = {*METHODS, *settings, *LOSS_NAMES, *METRICS, *options}
+    known = {*METHODS, *settings, *LOSS_NAMES, *METRICS, *Recipe.model_fields, *options}
     assert (ROOT / name).is_file() if "/" in name else name in known
 
 
