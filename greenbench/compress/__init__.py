@@ -30,6 +30,7 @@ _METHODS = {
     "PruneHeads": "heads",
     "PruneLearned": "learned",
     "PruneMagnitude": "prune",
+    "QuantizeAware": "quantize_aware",
     "ReduceFrames": "reduce",
     "ShareLayers": "share",
     "ThinConv": "thin",

@@ -175,8 +175,11 @@ def _own_exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 # --- the table -------------------------------------------------------------------------------------------
 
+TRAININGS = ("distill", "prune-learned", "quantize-aware")
+"""Steps of recipes, which are no builds."""
+
 BUILDS: dict[str, Any] = {
-    **{name: [name] for name in registry.names("methods") if name not in ("distill", "prune-learned")},
+    **{name: [name] for name in registry.names("methods") if name not in TRAININGS},
     "layer-drop": [{"use": "layer-drop", "list": [1, 2], "refit": True, "refit_steps": 2, "n_calibration": 1}],
     "prune-ffn": [{"use": "prune-ffn", "keep": 0.5, "score": "taylor", "refit": True, "n_calibration": 1}],
     "heal-layers": [
