@@ -19,7 +19,7 @@ class ShareLayers:
     they begin with, is a reconstruction: ``blocks`` and ``cycle`` are the orders "sequence" and "cycle" of Takase and
     Kiyono (arXiv 2104.06022, 2021), and one group is ALBERT's (Lan et al., arXiv 1909.11942, 2019). The file becomes
     small; work, time and joules hardly change, since every layer still runs. Without training the text collapses: name
-    ``distill`` after it in a recipe. Engines that are exported to may store a layer for each of its runs.
+    ``distill`` after it in a recipe. The files of ``onnx`` and ``openvino`` have shared weights once, too.
 
     Attributes:
         groups: how many different layers are left; or the layers of each group, counted from 0, such as ``[[0, 1],
