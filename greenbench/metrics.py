@@ -109,6 +109,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "n_nonzero_params": Metric("1", "lower", "nonzero parameters", "those that are not 0; null outside torch"),
     "bits_per_weight": Metric("bit", "lower", "bits per weight", "stored bits per parameter; null outside torch"),
     "macs_per_audio_s": Metric("1/s", "lower", "MACs per audio second", "multiply-accumulates at the mean length"),
+    "mean_layers": Metric("1", "lower", "layers run", "layers run per utterance; null where all always run"),
     # energy; gross joules inside the window
     "energy_j": Metric("J", "lower", "energy", "sum of the parts in scope; null unless every part was read"),
     "energy_system_j": Metric("J", "lower", "system energy", "the whole machine: wall meter, battery or input rail"),

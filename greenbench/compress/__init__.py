@@ -4,6 +4,7 @@
 importable from here; their libraries are imported when one is used.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 _METHODS = {
     "Bf16": "precision",
     "Distill": "distill",
+    "EarlyExit": "early_exit",
     "Fp16": "precision",
     "HealLayers": "heal",
     "Int4WeightOnly": "torchao",
@@ -107,6 +109,7 @@ def take(model: Any, steps: "Sequence[tuple[str, Step]]", context: "Context") ->
     Raises:
         InputError: as each method says.
     """
+    from greenbench.models import exits
     from greenbench.plugins import Export
     from greenbench.plugins.events import StepStarted
 
@@ -118,7 +121,8 @@ def take(model: Any, steps: "Sequence[tuple[str, Step]]", context: "Context") ->
             folder.mkdir(parents=True, exist_ok=True)
         reported: list[Any] = []
         assert not isinstance(method, Export)
-        model = method(model, replace(context, folder=folder, report=reported.append))
+        with exits.leaving_after(math.inf):  # methods look at all layers, and so do their teachers
+            model = method(model, replace(context, folder=folder, report=reported.append))
         for report in reported:
             context.report(report)
         reports.append(reported)

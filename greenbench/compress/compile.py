@@ -5,6 +5,7 @@ import shutil
 from dataclasses import dataclass, replace
 from typing import Any
 
+from greenbench.errors import InputError
 from greenbench.plugins import BARE, Context, Outline
 
 
@@ -19,7 +20,9 @@ class Compile:
         return "torch.compile on the CPU needs a C++ compiler, and there is none (install g++)"
 
     def follow(self, before: Outline) -> Outline:
-        """Follow anything."""
+        """Refuse early exits, at each of which what is compiled would end."""
+        if before.exits:
+            raise InputError("compile cannot follow early-exit, whose layers it would compile apart: leave one out")
         return replace(before, compiled=True)
 
     def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002

@@ -100,15 +100,15 @@ class LayerDrop(SpeechSettings):
             InputError: the model has fewer layers than are to be kept, or is not built as this method needs; or the
                 refit needs speech that cannot be read.
         """
-        from torch.nn import ModuleList
-
         self.follow(Outline(model.config.model_type))
-        before = layers_of(model)
+        layers = layers_of(model)
+        before = [*layers]
         chosen, origins = self._chosen(len(before)), places(model)
         speech = self.speech(model, context)
         wanted = log_probabilities(model, speech)
         _pass_on_positions(before[0], before[chosen[0]])
-        model.base_model.encoder.layers = ModuleList([before[index] for index in chosen])
+        for index in sorted({*range(len(before))} - {*chosen}, reverse=True):
+            del layers[index]
         model.base_model.encoder.config.num_hidden_layers = len(chosen)
         for layer, index in zip(layers_of(model), chosen, strict=True):
             layer.place = origins[index]

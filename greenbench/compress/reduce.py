@@ -52,6 +52,8 @@ class ReduceFrames:
             raise InputError("reduce-frames: models of the type sew already combine frames")
         if before.model_type in OTHERS:
             raise InputError(f"reduce-frames: models of the type {before.model_type} {OTHERS[before.model_type]}")
+        if before.exits:
+            raise InputError("reduce-frames cannot follow early-exit, whose branches take all frames: leave one out")
         if before.n_layers is not None and self.at >= before.n_layers:
             raise InputError(f"reduce-frames: at: there is no layer {self.at} of {before.n_layers}, counted from 0")
         return before
@@ -62,8 +64,10 @@ class ReduceFrames:
         Raises:
             InputError: the model is of another kind, has no such layer, or has a reducer there.
         """
+        from greenbench.models import exits
+
         encoder = model.base_model.encoder
-        self.follow(Outline(model.config.model_type, len(encoder.layers)))
+        self.follow(Outline(model.config.model_type, len(encoder.layers), exits=exits.of(model) is not None))
         if hasattr(encoder.layers[self.at], "reducer"):
             raise InputError(f"reduce-frames: at: frames become fewer before layer {self.at} already")
         Reduce((Reduction(self.at, self.factor, self.how, self.up, self.skip),)).make(model)

@@ -176,8 +176,7 @@ def norm_and_head(
 
     The hidden states in front of the norm are computed once, so that a step costs nearly nothing (the intermediate
     cut of Vieting et al., "Efficient Utilization of Large Pre-Trained Models for Low Resource ASR", arXiv 2210.15445,
-    2022, whose details are not public; objective and optimiser are ours). Least mean KL(wanted || given) over frames,
-    Adam, learning rate from 1e-3 linearly down to 0, batches of 4096 frames, and what gets no nearer stays as it was.
+    2022, whose details are not public; objective and optimiser are ours).
 
     Args:
         model: after layers were left out.
@@ -186,10 +185,28 @@ def norm_and_head(
         steps: of the optimiser.
         seed: of the batches.
     """
+    parts, by_utterance = before_head(model, speech)
+    towards(parts, by_utterance, wanted, steps, seed)
+
+
+def towards(
+    parts: Sequence[Any], by_utterance: "Sequence[Tensor]", wanted: "Sequence[Tensor]", steps: int, seed: int
+) -> None:
+    """Train modules that run one after the other in place to give the wanted distributions.
+
+    Least mean KL(wanted || given) over frames, Adam, learning rate from 1e-3 linearly down to 0, batches of 4096
+    frames, and what gets no nearer stays as it was.
+
+    Args:
+        parts: of them the last gives logits.
+        by_utterance: what enters the first, ``(n_frames, width)``.
+        wanted: logarithms of the distributions for each utterance, ``(n_frames, n_tokens)``.
+        steps: of the optimiser.
+        seed: of the batches.
+    """
     import torch
 
-    parts, by_utterance = before_head(model, speech)
-    target, hidden = torch.cat(list(wanted)), torch.cat(by_utterance).float()
+    target, hidden = torch.cat(list(wanted)), torch.cat(list(by_utterance)).float()
     trained = deepcopy(torch.nn.Sequential(*parts)).float().requires_grad_(True)
     before = float(_divergence(trained, hidden, target).detach())
     if before < NEGLIGIBLE:

@@ -5,7 +5,7 @@ from typing import Any
 
 from greenbench.compress.distill import Distill
 from greenbench.errors import InputError, MissingError
-from greenbench.models import shared
+from greenbench.models import edits
 from greenbench.plugins import Export, Inapplicable, Outline, Step, follow
 from greenbench.plugins.precisions import floats
 from greenbench.variants.outline import n_layers
@@ -16,9 +16,15 @@ Steps = Sequence[tuple[str, Step]]
 
 def outline(model: Any) -> Outline:
     """Return what is known of a loaded transformers CTC model."""
-    config = model.config.to_dict()
-    precision, is_shared = floats(str(model.dtype)), bool(shared.owners(model))
-    return Outline(config.get("model_type"), n_layers(config), precision, shared=is_shared)
+    structure, config = edits.find(model), model.config.to_dict()
+    return Outline(
+        config.get("model_type"),
+        n_layers(config),
+        floats(str(model.dtype)),
+        shared=structure is not None and structure.is_shared,
+        exits=structure is not None and structure.has_exits,
+        adapter=bool(config.get("add_adapter")),
+    )
 
 
 def check(steps: Steps, before: Outline, lacking: Sequence[str], device: str = "cpu") -> None:

@@ -3,6 +3,7 @@
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import cycle
@@ -62,6 +63,7 @@ class Window:
         padded_s: the same with every utterance as long as the longest in its batch.
         n_passes: whole passes over the data set.
         pass_s: seconds of the batches of each pass; meaningless for a server, whose batches wait for arrivals.
+        layers_run: utterances of all passes by the layers that ran for them; empty for models that always run all.
         unstable: whether a later pass gave another text than the first.
         probes: of the server's search that chose this window.
         streams: the log of each of ``latencies_s``, where utterances were streamed.
@@ -75,6 +77,7 @@ class Window:
     padded_s: float = 0.0
     n_passes: int = 0
     pass_s: list[float] = field(default_factory=list)
+    layers_run: Counter[int] = field(default_factory=Counter)
     unstable: bool = False
     probes: tuple[Probe, ...] = ()
     streams: tuple[StreamLog, ...] = ()

@@ -5,7 +5,7 @@ import math
 import os
 import time
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -109,8 +109,12 @@ def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, facts: rows.Cel
     idle_w = idle()
 
     def run(load: Load) -> Window:
-        fresh = Reading(trace=job.trace, device=job.cell.device, absent=reasons)
+        fresh, exits = Reading(trace=job.trace, device=job.cell.device, absent=reasons), transcriber.footprint.exits
+        if exits is not None:
+            exits.layers_run.clear()
         window = run_window(transcriber, corpus, load, meters, fresh)
+        if exits is not None:
+            window.layers_run.update(exits.layers_run)
         return transcriber.logged(window) if isinstance(transcriber, Streamed) else window
 
     for repeat in range(steps.repeats):
@@ -126,7 +130,9 @@ def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, facts: rows.Cel
             return
         channel.send("window", row=rows.window_edges(job, repeat, window.reading, window.pass_s))
         after_w = idle_after_w(idle, idle_w, steps.idle_drift_pct, job.power_logged)
-        of_window = rows.with_idle_power(facts, warmth, idle_w, after_w)
+        work = _work_run(transcriber.footprint, facts.stats, window.layers_run)
+        ran = replace(facts, metrics={**facts.metrics, **work})
+        of_window = rows.with_idle_power(ran, warmth, idle_w, after_w)
         channel.send("hypotheses", rows=rows.hypotheses(job, repeat, window))
         channel.send("record", row=_checked(to_row(rows.measured(job, repeat, of_window, window))))
         idle_w = idle_w if after_w is None else after_w
@@ -246,8 +252,31 @@ def _number(name: str, value: Any) -> float | int | None:
 def _macs_per_audio_s(footprint: Footprint, stats: DatasetStats | None) -> float | None:
     """Return the work for a second of audio in an utterance of the data set's mean length."""
     assert stats is not None
-    n_samples = round(stats.audio_s / stats.n_utterances * SAMPLE_RATE_HZ)
+    n_samples = _mean_length(stats)
     return ratio(footprint.macs(n_samples), n_samples / SAMPLE_RATE_HZ)
+
+
+def _work_run(footprint: Footprint, stats: DatasetStats, layers_run: Counter[int]) -> dict[str, float | int | None]:
+    """Return the layers that ran in a window and the work for a second of audio, means over its utterances.
+
+    Nothing is returned of a model that always runs all layers, which is known before. The work is that at the mean
+    length, as for all models.
+    """
+    if footprint.exits is None:
+        return {}
+    n_samples, n = _mean_length(stats), layers_run.total()
+    macs = [(footprint.exits.macs(n_samples, layers), count) for layers, count in layers_run.items()]
+    known = [of * count for of, count in macs if of is not None]
+    total = sum(known) if len(known) == len(macs) else None
+    return {
+        "mean_layers": ratio(sum(layers * count for layers, count in layers_run.items()), n),
+        "macs_per_audio_s": _number("exits.macs", ratio(total, n * n_samples / SAMPLE_RATE_HZ)),
+    }
+
+
+def _mean_length(stats: DatasetStats) -> int:
+    """Return the samples of a data set's utterance of mean length."""
+    return round(stats.audio_s / stats.n_utterances * SAMPLE_RATE_HZ)
 
 
 def _idle_power_w(job: Job, meters: list[Meter], channel: Channel) -> float | None:

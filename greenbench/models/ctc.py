@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ from greenbench.errors import NotFiniteError
 from greenbench.metrics import ratio
 from greenbench.models import exported, shared
 from greenbench.models.frames import frame_samples, n_frames, receptive_field
-from greenbench.models.macs import count_macs
+from greenbench.models.macs import count_macs, macs_after
 from greenbench.models.precision import compute_dtype, stored_bits
-from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Waveform
+from greenbench.plugins import SAMPLE_RATE_HZ, EarlyExits, Footprint, Waveform
 
 
 class CtcTranscriber:
@@ -84,17 +84,20 @@ def footprint(model: Any) -> Footprint:
     """Count a torch module's parameters, quantised ones included, and the bytes of its serialised state."""
     import torch
 
-    buffer = _ByteCounter()
+    from greenbench.models import exits
+
+    buffer, layers = _ByteCounter(), exits.of(model)
     torch.save(shared.state(model), buffer)  # type: ignore[arg-type]
     tensors = _tensors(model)
     n_params = sum(tensor.numel() for tensor in tensors)
     return Footprint(
         n_params=n_params,
         model_bytes=buffer.n_bytes,
-        macs=partial(count_macs, model),
+        macs=partial(count_macs, model) if layers is None else lambda _n_samples: None,
         n_nonzero_params=partial(_n_nonzero, model),
         bits_per_weight=ratio(sum(map(stored_bits, tensors)), n_params),
         compute_dtype=compute_dtype(model),
+        exits=None if layers is None else EarlyExits(layers.layers_run, cache(partial(macs_after, model))),
     )
 
 

@@ -49,6 +49,14 @@ def count_macs(model: Any, n_samples: int) -> float | None:
     return float(counter.get_total_flops()) / 2
 
 
+def macs_after(model: Any, n_samples: int, n_layers: int) -> float | None:
+    """Return what ``count_macs`` counts for an utterance that leaves at a model's first exit after so many layers."""
+    from greenbench.models.exits import leaving_after
+
+    with leaving_after(n_layers):
+        return count_macs(model, n_samples)
+
+
 def work(model: Any) -> list[float] | None:
     """Return what ``macs_of_work`` computes the count of any length from, once the model is not at hand any more.
 

@@ -15,8 +15,8 @@ def layers(model: Any) -> Sequence[Any]:
 
 
 def parts(layer: Any) -> dict[str, Any]:
-    """Return the modules with weights of an encoder's layer by name, without a reducer, which belongs to its place."""
-    children = {name: part for name, part in layer.named_children() if name != "reducer"}
+    """Return the modules with weights of an encoder's layer by name, without what belongs to its place."""
+    children = {name: part for name, part in layer.named_children() if name not in ("reducer", "exit")}
     return {name: part for name, part in children.items() if part.state_dict()}
 
 

@@ -21,6 +21,8 @@ class Outline:
         all_integers: whether that build quantised every layer that it can.
         compiled: whether it is compiled.
         shared: whether some of its layers have the same weights, once.
+        exits: whether it is decided for each utterance how many layers run.
+        adapter: whether an adapter stands between the last layer and the head.
         teacher: the outline of the model that trainings learn from, where the chain is the steps of a recipe; None
             where it is the builds of a variant, of which none may train.
         teachers: the outlines of further models that these learn from.
@@ -33,6 +35,8 @@ class Outline:
     all_integers: bool = False
     compiled: bool = False
     shared: bool = False
+    exits: bool = False
+    adapter: bool = False
     teacher: "Outline | None" = None
     teachers: "tuple[Outline, ...]" = ()
 

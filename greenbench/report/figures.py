@@ -26,7 +26,7 @@ TABLE = (
     *LEADING, "cer", "wer_worst_slice", "cer_worst_slice", "term_recall", "server_rate_hz",
     *FELT, "late_chunk_pct", "unstable_word_pct", "recompute_factor", "idle_power_w",
     "latency_p90_s", "latency_p95_s", "latency_p99_s", "first_utterance_s", "load_s", "padding_pct", "n_params",
-    "macs_per_audio_s", "mfu_pct", *TOTALS,
+    "macs_per_audio_s", "mean_layers", "mfu_pct", *TOTALS,
 )  # fmt: skip
 """The metrics that get a column, where there is data; each energy says where it comes from."""
 

@@ -51,6 +51,7 @@ _OTHER_HASH = "hashes of two versions, which cannot be compared: measure the old
 FIXED: dict[str, tuple[str, ...]] = {
     "model_bytes": (), "n_params": (), "bits_per_weight": (),
     "macs_per_audio_s": ("dataset", "data_hash"), "padding_pct": (*WORK, "batching"),
+    "mean_layers": (*WORK, "batching"),
 }  # fmt: skip
 """What does not vary from window to window -> the columns in which two rows must agree for it."""
 

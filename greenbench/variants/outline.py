@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from greenbench.models import folders, hub, lineage
-from greenbench.models.edits.share import Share
+from greenbench.models import edits, folders, hub, lineage
 from greenbench.plugins import Outline
 from greenbench.variants import languages
 from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS
@@ -62,7 +61,15 @@ def of(settings: ModelSettings) -> Outline:
         InputError: it is a model of another kind.
     """
     config, precision = _config(settings), lineage.read(settings.model).precision
-    return Outline(config.get("model_type"), n_layers(config), precision, shared=_is_shared(settings))
+    structure = _structure(settings)
+    return Outline(
+        config.get("model_type"),
+        n_layers(config),
+        precision,
+        shared=structure is not None and structure.is_shared,
+        exits=structure is not None and structure.has_exits,
+        adapter=bool(config.get("add_adapter")),
+    )
 
 
 def n_layers(config: Mapping[str, Any]) -> int | None:
@@ -90,12 +97,11 @@ def _config(settings: ModelSettings) -> Mapping[str, Any]:
     return config
 
 
-def _is_shared(settings: ModelSettings) -> bool:
-    """Say whether layers of a model share weights, as far as its folder is here."""
+def _structure(settings: ModelSettings) -> edits.Structure | None:
+    """Return the edits of a model, as far as its folder is here."""
     label = str(settings.model or settings.config)
     folder = None if label in ARCHITECTURES else hub.here(label, settings.revision, ("config.json",))
-    structure = folders.parted(label, folder)[1] if folder else None
-    return structure is not None and any(isinstance(edit, Share) for edit in structure.edits)
+    return folders.parted(label, folder)[1] if folder else None
 
 
 def _published(architecture: str | None) -> Mapping[str, Any]:

@@ -1,5 +1,7 @@
 """The worker: what it does around a window, and in which order."""
 
+import math
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -9,7 +11,7 @@ from greenbench.datasets.corpus import Corpus, DatasetStats
 from greenbench.harness import rows, worker
 from greenbench.harness.job import Job
 from greenbench.meters.clock import Clock
-from greenbench.plugins import Footprint, Quantity
+from greenbench.plugins import SAMPLE_RATE_HZ, EarlyExits, Footprint, Quantity
 from greenbench.suite import config
 from greenbench.suite.entries import build_dataset, build_variant
 from greenbench.suite.plan import plan
@@ -63,6 +65,48 @@ def test_a_window_follows_its_own_warm_up(suite_data: dict, monkeypatch: pytest.
     first, second = log.rows
     assert first["idle_power_after_w"] == second["idle_power_w"]
     assert (first["load_s"], first["warmup_batches"]) == (1.0, 3)
+
+
+class Leaving(Log):
+    """A model with exits: each call runs four layers for a first utterance and six for the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers_run: Counter[int] = Counter({1: 999})  # of a warm-up
+        self.footprint = Footprint(exits=EarlyExits(self.layers_run, lambda n_samples, layers: n_samples * layers))
+
+    def __call__(self, batch) -> list[str]:
+        self.layers_run.update([4, *[6] * (len(batch) - 1)])
+        return super().__call__(batch)
+
+
+def test_a_row_has_the_layers_that_ran_in_its_window(suite_data: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their mean over the utterances of the window, without those of warm-ups, and the work of as many layers."""
+    loaded = config.load({**suite_data, "protocol": {**suite_data["protocol"], "window_s": 0, "idle_s": 0}})
+    log, cell = Leaving(), plan(loaded)[0]
+    monkeypatch.setattr(worker, "select", lambda *_: [log, Clock()])
+    corpus = Corpus(build_dataset(cell.dataset))
+    sizes = [len(chunk) for chunk in corpus.chunks()]
+    model = rows.described(job := Job("r", 0, loaded, cell), build_variant(cell.variant))
+    facts = rows.CellFacts(model, corpus.stats, "sequential", None, {"macs_per_audio_s": None})
+    worker._measure(job, log, corpus, facts, log)
+    n, n_calls = sum(sizes), math.ceil(sum(sizes) / cell.batch_size)
+    mean = (4 * n_calls + 6 * (n - n_calls)) / n
+    for row in log.rows:
+        assert row["mean_layers"] == pytest.approx(mean)
+        assert row["macs_per_audio_s"] == pytest.approx(SAMPLE_RATE_HZ * mean)
+
+
+def test_work_that_is_unknown_of_one_depth_is_unknown() -> None:
+    """A mean of what is known alone would be another's."""
+    known = Footprint(exits=EarlyExits(Counter(), lambda _, layers: 7.0 if layers == 4 else None))
+    found = worker._work_run(known, DatasetStats(2, 3.0), Counter({4: 1, 6: 3}))
+    assert found == {"mean_layers": 5.5, "macs_per_audio_s": None}
+    assert worker._work_run(known, DatasetStats(2, 3.0), Counter({4: 2})) == {
+        "mean_layers": 4.0,
+        "macs_per_audio_s": pytest.approx(7 / 1.5),
+    }
+    assert worker._work_run(Footprint(), DatasetStats(2, 3.0), Counter()) == {}
 
 
 @pytest.mark.parametrize(

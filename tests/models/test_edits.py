@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from greenbench.compress.steps import check
 from greenbench.compress.stored import save
 from greenbench.errors import InputError, MissingError
 from greenbench.models import folders
-from greenbench.plugins import Outline, Step
+from greenbench.plugins import Outline
 from greenbench.suite.entries import VariantEntry, build_variant
 from greenbench.variants.wav2vec2 import Wav2Vec2
 
@@ -23,43 +24,54 @@ torch = pytest.importorskip("torch")
 NOISE = [np.random.default_rng(seed).standard_normal(n).astype("float32") for seed, n in enumerate((20_000, 16_111))]
 
 
-def twins() -> Step:
+def twins() -> Any:
     """A method whose result has the edit ``heads``."""
     from greenbench.compress.twins import ProductTwins
 
     return ProductTwins(rank=6)
 
 
-def low_rank() -> Step:
+def low_rank() -> Any:
     """A method whose result has the edit ``low_rank``."""
     from greenbench.compress.low_rank import LowRank
 
     return LowRank(rank=6)
 
 
-def reduce() -> Step:
+def reduce() -> Any:
     """A method whose result has the edit ``reduce``."""
     from greenbench.compress.reduce import ReduceFrames
 
     return ReduceFrames(factor=2, at=1)
 
 
-def packed() -> Step:
+def packed() -> Any:
     """A method whose result has the edit ``packed``: attention and head stay in floats."""
     from greenbench.compress.mixed import MixedPrecision
 
     return MixedPrecision(bits=[3], mean_bits=3, exclude=["attention", "lm_head"])
 
 
-def share() -> Step:
+def share() -> Any:
     """A method whose result has the edit ``share``."""
     from greenbench.compress.share import ShareLayers
 
     return ShareLayers(groups=1)
 
 
-EDITS: dict[str, Callable[[], Step]] = {
-    "share": share, "heads": twins, "low_rank": low_rank, "reduce": reduce, "packed": packed,
+def exits() -> Callable[[Any], Any]:
+    """What gives a model the edit ``exits``, of which the first is always taken."""
+    from greenbench.models.edits.exits import MOST, Exits
+
+    def attach(model: Any) -> Any:
+        Exits((1,), MOST, "labels").make(model)
+        return model
+
+    return attach
+
+
+EDITS: dict[str, Callable[[], Callable[[Any], Any]]] = {
+    "share": share, "heads": twins, "low_rank": low_rank, "reduce": reduce, "exits": exits, "packed": packed,
 }  # fmt: skip
 """Every edit, and a method that leaves it."""
 
@@ -117,7 +129,8 @@ def test_a_folder_with_an_edit_reopens_as_it_was(edited: tuple[Any, Path], plain
     config = json.loads((folder / "config.json").read_text())
     assert (config["model_type"], config["greenbench"]["base"]) == ("greenbench-wav2vec2", "wav2vec2")
     (edit,) = config["greenbench"]["edits"]
-    assert Wav2Vec2(model=str(folder)).outline() == Outline("wav2vec2", 2, "fp32", shared=edit["edit"] == "share")
+    outline = Outline("wav2vec2", 2, "fp32", shared=edit["edit"] == "share", exits=edit["edit"] == "exits")
+    assert Wav2Vec2(model=str(folder)).outline() == outline
 
 
 def test_an_edited_folder_is_edited_further(edited: tuple[Any, Path], tmp_path: Path) -> None:
@@ -143,7 +156,9 @@ def test_a_copy_is_independent(edited: tuple[Any, Path]) -> None:
 
 def test_hidden_states_keep_their_number(edited: tuple[Any, Path], plain: Path) -> None:
     """There is a state before each layer and one after the last; logits have the rate that the convolutions say."""
-    with torch.no_grad():
+    from greenbench.models.exits import leaving_after
+
+    with torch.no_grad(), leaving_after(math.inf):
         noise = torch.from_numpy(NOISE[0])[None]
         ours, theirs = (model(noise, output_hidden_states=True) for model in (edited[0].eval(), load(plain).model))
     assert len(ours.hidden_states) == len(theirs.hidden_states) == 3
@@ -164,8 +179,14 @@ def test_other_precisions_chain_on(edited: tuple[Any, Path]) -> None:
     for build in ("int8-dynamic", "bf16"):
         built = load(edited[1], build)
         assert all(isinstance(text, str) for text in built(NOISE))
-        assert built.footprint.macs(20_000) == whole.footprint.macs(20_000) > 0
+        assert work(built) == work(whole) > 0
         assert built.footprint.model_bytes < whole.footprint.model_bytes
+
+
+def work(model: Any) -> Any:
+    """Return the multiply-accumulates for 20,000 samples; of a model with exits after its first layer."""
+    footprint = model.footprint
+    return footprint.macs(20_000) if footprint.exits is None else footprint.exits.macs(20_000, 1)
 
 
 @pytest.mark.parametrize(
@@ -178,6 +199,10 @@ def test_other_precisions_chain_on(edited: tuple[Any, Path]) -> None:
 def test_engines_take_it(edited: tuple[Any, Path], build: Any, package: str, same: bool) -> None:
     """An engine in float32 reads what torch reads, at every length; one in integers answers. Both count its work."""
     pytest.importorskip(package, reason="not installed")
+    if Wav2Vec2(model=str(edited[1])).outline().exits:
+        with pytest.raises(InputError, match="cannot follow early-exit, which decides for each utterance"):
+            load(edited[1], build)
+        return
     whole, exported = load(edited[1]), load(edited[1], build)
     clips = [NOISE[0][:n] for n in (3_000, 12_345, 16_000, 16_320, 16_640, 20_000)]
     texts = [exported([clip])[0] for clip in clips]

@@ -13,8 +13,8 @@ from greenbench.suite.entries import VariantEntry, build_variant
 
 SUITES = Path(__file__).parents[2] / "suites"
 
-TEACHER, LAYER, D, F, HEAD = 6_029_630, 444_864, 192, 768, 48
-"""Parameters of the bundled teacher and of one of its twelve layers, their widths, and that of each of four heads."""
+TEACHER, LAYER, D, F, HEAD, N_TOKENS = 6_029_630, 444_864, 192, 768, 48, 30
+"""Parameters of the bundled teacher and of one of its twelve layers, their widths, that of a head, and tokens."""
 
 NEURON = 2 * D + 1
 """Its weights in and out, and its bias."""
@@ -29,12 +29,14 @@ SIZES = {
     "distilhubert": TEACHER - 10 * LAYER,
     "multi-teacher": TEACHER - 9 * LAYER,
     "w2v2-light": TEACHER - 8 * LAYER,
+    "daisy": TEACHER - 2 * LAYER + 4 * (2 * D + N_TOKENS * (D + 1)),
     "lean": TEACHER - 2 * LAYER - 40 * (HEAD - 16) * (4 * D + 3) - F * 10 // 5 * NEURON,
 }
 """Parameters of each student: a fifth of the neurons is rounded to multiples of eight a layer, all else is exact."""
 
 REDUCED: dict[str, dict[str, Any]] = {
     "distill": {"steps": 2, "batch_s": 8, "validate_every": 1},
+    "early-exit": {"distill.steps": 2, "n_calibration": 4},
     "layer-drop": {"refit_steps": 2, "n_calibration": 2},
     "prune-ffn": {"n_calibration": 2, "population": 3, "generations": 1},
     "prune-heads": {"n_calibration": 2},

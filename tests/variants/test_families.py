@@ -190,6 +190,7 @@ BUILDS: dict[str, Any] = {
     "thin-conv": [{"use": "thin-conv", "keep": 0.5, "n_calibration": 1}],
     "prune-heads": [{"use": "prune-heads", "n_calibration": 2}],
     "low-rank": [{"use": "low-rank", "rank": 4, "include": []}],
+    "early-exit": [{"use": "early-exit", "threshold": 3, "refit_steps": 1, "n_calibration": 1}],
     "mixed-precision": [{"use": "mixed-precision", "n_calibration": 1}],
     "openvino-int8": [{"use": "openvino-int8", "n_calibration": 2}],
     "int4-weight-only": ["bf16", "int4-weight-only"],
@@ -221,6 +222,12 @@ REFUSED = {
         for family in FAMILIES
         if family.startswith(("sew", "w2v-bert", "parakeet"))
     },
+    **{
+        (family, "early-exit"): "early-exit: models of the type .* have another encoder"
+        for family in FAMILIES
+        if family.startswith(("sew", "conformer", "w2v-bert", "parakeet"))
+    },
+    ("adapter", "early-exit"): "early-exit: the model has an adapter",
     **{(family, "reduce-frames"): "reduce-frames: models of the type" for family in {*RELATIVE, "sew"}},
 }
 """Pairs that cannot be, and the words by which they are refused."""
@@ -238,8 +245,8 @@ UNLIKE = ("wav2vec2", "wavlm", "w2v-bert")
 """Families as unlike as can be: waveforms, relative positions, spectra without a positional convolution."""
 
 RESHAPED = (
-    "heal-layers", "layer-drop", "low-rank", "mixed-precision", "product-twins", "prune-ffn", "prune-heads",
-    "reduce-frames", "share-layers",
+    "early-exit", "heal-layers", "layer-drop", "low-rank", "mixed-precision", "product-twins", "prune-ffn",
+    "prune-heads", "reduce-frames", "share-layers",
 )  # fmt: skip
 """Builds that take a model's own layers apart."""
 

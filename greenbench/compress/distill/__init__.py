@@ -26,8 +26,8 @@ class Distill(TrainingSettings):
         steps: optimiser steps.
         losses: coefficient by name: ``kl``, over all frames; ``kl_near_labels``, over those near the teacher's labels;
             ``one_best``, over its best path with each label once; ``feature_penalty``; ``ctc``, against transcripts;
-            and between hidden states ``hidden`` (L1 and cosine), ``hidden_mse``, ``hidden_cos``, or ``gram``, which
-            compares what features go together over an utterance.
+            ``exits``, of early exits against the final output; and between hidden states ``hidden`` (L1 and cosine),
+            ``hidden_mse``, ``hidden_cos``, or ``gram``, which compares what features go together over an utterance.
         hidden_layers: for the last four: layer of the student -> layer of the teacher, both counted from 1; every
             layer of the student, matched evenly, where empty. Where the two are of different widths, each of these
             layers gets a linear projection to the teacher's, which trains along and is dropped afterwards.
@@ -106,6 +106,7 @@ class Distill(TrainingSettings):
         """
         from greenbench.compress.distill import spelling
         from greenbench.compress.distill.training import train
+        from greenbench.models import exits
 
         if context.folder is None:
             raise InputError(_NO_BUILD)
@@ -120,6 +121,8 @@ class Distill(TrainingSettings):
         if self.ensemble:
             _check_vocabularies(context)
         self._check_layers(model.config.num_hidden_layers, [teacher.config.num_hidden_layers for teacher in teachers])
+        if "exits" in self.losses and exits.of(model) is None:
+            raise InputError("distill: losses: exits: the model has none: put early-exit before it, or leave it out")
         if self.needs_hidden and any(fewer_frames(model) != fewer_frames(teacher) for teacher in teachers):
             raise InputError(_OTHER_FRAMES)
         spelling.check(context, "ctc" in self.losses)

@@ -20,11 +20,13 @@ class Outputs:
         features: of the last convolution, ``(n_utterances, n_frames, n_channels)``; None where not asked for.
         hidden: what goes into the first layer and what comes out of each, ``(n_utterances, n_frames, width)``
             each; empty where not asked for.
+        exits: logits of the branches of a model with early exits, each of the shape of ``logits``.
     """
 
     logits: "Tensor"
     features: "Tensor | None" = None
     hidden: "Sequence[Tensor]" = ()
+    exits: "Sequence[Tensor]" = ()
 
 
 @dataclass(frozen=True)
@@ -204,6 +206,18 @@ def _hints(student: Outputs, target: Target, distance: "Callable[[Tensor, Tensor
     return shares
 
 
+def exits(student: Outputs, target: Target) -> "Tensor":
+    """Return shares of T^2 KL(final || branch) of the student's own output and its early exits, mean over these.
+
+    Summed over frames, mean over utterances as ``kl``; the final output is no part of what is learned. DAISY (arXiv
+    2406.05464, 2024) has the cross-entropy with the final output's best token; that a branch of a CTC model learns the
+    whole distribution is a reconstruction.
+    """
+    final = replace(target, teacher=Outputs(student.logits.detach()))
+    shares = [kl(Outputs(logits), final) for logits in student.exits]
+    return sum(shares[1:], shares[0]) / len(shares)
+
+
 def paired(layers: Mapping[int, int], n: int, m: int) -> Mapping[int, int]:
     """Return which of the teacher's m layers each layer of the student's n is to be like: as named, else evenly."""
     return layers or {index: index * m // n for index in range(1, n + 1)}
@@ -230,6 +244,7 @@ LOSSES: dict[str, Loss] = {
     "ctc": ctc,
     "hidden": hidden,
     "hidden_mse": hidden_mse,
+    "exits": exits,
     "hidden_cos": hidden_cos,
     "gram": gram,
 }

@@ -15,7 +15,7 @@ from greenbench.plugins.precisions import kept_as
 HIDDEN_LOSSES = ("hidden", "hidden_mse", "hidden_cos", "gram")
 """The losses that compare what is between the layers."""
 
-LOSS_NAMES = ("kl", "kl_near_labels", "one_best", "feature_penalty", "ctc", *HIDDEN_LOSSES)
+LOSS_NAMES = ("kl", "kl_near_labels", "one_best", "feature_penalty", "ctc", "exits", *HIDDEN_LOSSES)
 """The losses of ``distill.losses``, named here so that a recipe is checked without torch."""
 
 

@@ -166,7 +166,8 @@ def forward(model: Any, batch: Batch, hidden: bool = False, features: bool = Fal
     with attached(hooks):
         found = model(**batch.inputs, output_hidden_states=hidden)
     convolved = caught[0].transpose(1, 2).float() if caught else None
-    return Outputs(found.logits.float(), convolved, found.hidden_states or ())
+    exits = [logits.float() for logits in getattr(found, "exits", ())]
+    return Outputs(found.logits.float(), convolved, found.hidden_states or (), exits)
 
 
 def collate(utterances: Sequence[Spoken], model: Any, context: Context) -> Batch:

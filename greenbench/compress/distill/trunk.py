@@ -1,5 +1,6 @@
 """Training a part of a student: the rest is frozen, and where only the top trains, what enters it is computed once."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -53,10 +54,11 @@ def set_mode(student: Any, settings: TrainingSettings) -> None:
 
 
 class Trunk:
-    """What a frozen trunk gives for each utterance alone, for a student of which only the top trains.
+    """What a frozen trunk gives for each utterance alone, for a student of which only the top or early exits train.
 
     Attributes:
         parts: modules of the top, in order; empty where more than these trains, and nothing is kept then.
+        branches: of early exits, in order.
     """
 
     def __init__(self, student: Any, settings: TrainingSettings, context: Context) -> None:
@@ -68,26 +70,37 @@ class Trunk:
             context: its speech.
         """
         self.parts: list[Any] = []
-        self._kept: Mapping[str, Tensor] = {}
+        self.branches: list[Any] = []
+        self._kept: Mapping[str, Sequence[Tensor]] = {}
         if not settings.train_only or settings.needs_hidden or "feature_penalty" in settings.losses:
             return
+        from greenbench.models import exits
+
         speech, was_training = context.train, student.training
         student.eval()
         inputs = (collate([utterance], student, context).inputs for utterance in speech)
-        parts, hidden = before_head(student, inputs)
+        with exits.leaving_after(math.inf), exits.before(student) as (branches, of_branches):
+            parts, hidden = before_head(student, inputs)
         student.train(was_training)
-        top = {id(parameter) for part in parts for parameter in part.parameters()}
+        top = {id(parameter) for part in (*parts, *branches) for parameter in part.parameters()}
         if all(id(p) in top for p in student.parameters() if p.requires_grad):
-            self.parts, self._kept = parts, dict(zip((u.id for u in speech), hidden, strict=True))
+            self.parts, self.branches = parts, branches
+            self._kept = dict(zip((u.id for u in speech), zip(hidden, *of_branches, strict=True), strict=True))
 
     def __call__(self, batch: Batch) -> Outputs:
         """Return what the top makes of what is kept for a batch; frames of padding are of zeros."""
-        import torch
-
-        rows = [self._kept[utterance.id] for utterance in batch.utterances]
-        padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True).to(batch.mask.device)
-        missing = batch.mask.shape[1] - padded.shape[1]
-        logits = torch.nn.functional.pad(padded, (0, 0, 0, missing))
+        kept = zip(*(self._kept[utterance.id] for utterance in batch.utterances), strict=True)
+        logits, *hidden = (_padded(rows, batch) for rows in kept)
         for part in self.parts:
             logits = part(logits)
-        return Outputs(logits.float())
+        given = [branch(states).float() for branch, states in zip(self.branches, hidden, strict=True)]
+        return Outputs(logits.float(), exits=given)
+
+
+def _padded(rows: "Sequence[Tensor]", batch: Batch) -> "Tensor":
+    """Return what is kept of the utterances of a batch, ``(n_utterances, n_frames, width)``, on its device."""
+    import torch
+
+    padded = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True).to(batch.mask.device)
+    missing = batch.mask.shape[1] - padded.shape[1]
+    return torch.nn.functional.pad(padded, (0, 0, 0, missing))

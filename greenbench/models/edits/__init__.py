@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from greenbench.files.forms import faults
+from greenbench.models.edits.exits import Exits
 from greenbench.models.edits.heads import Heads
 from greenbench.models.edits.low_rank import Ranks
 from greenbench.models.edits.packed import Bits
@@ -22,10 +23,10 @@ from greenbench.models.edits.share import Share
 KEY, PREFIX = "greenbench", "greenbench-"
 """The key in ``config.json``, and what stands before the model type there."""
 
-KINDS: tuple[type[Share | Heads | Ranks | Reduce | Bits], ...] = (Share, Heads, Ranks, Reduce, Bits)
+KINDS: tuple[type[Share | Heads | Ranks | Reduce | Exits | Bits], ...] = (Share, Heads, Ranks, Reduce, Exits, Bits)
 """Every edit, in the order in which they are made: the others name what is shared once, by its first path."""
 
-AnyEdit = Annotated[Share | Heads | Ranks | Reduce | Bits, Field(discriminator="edit")]
+AnyEdit = Annotated[Share | Heads | Ranks | Reduce | Exits | Bits, Field(discriminator="edit")]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,16 @@ class Structure:
     def model_type(self) -> str:
         """The model type that other programs refuse by name."""
         return PREFIX + self.base
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether layers have the same weights."""
+        return any(isinstance(edit, Share) for edit in self.edits)
+
+    @property
+    def has_exits(self) -> bool:
+        """Whether it is decided for each utterance how many layers run."""
+        return any(isinstance(edit, Exits) for edit in self.edits)
 
 
 def find(model: Any) -> Structure | None:

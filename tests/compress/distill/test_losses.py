@@ -21,10 +21,11 @@ def target() -> Target:
 
 
 def student(seed: int = 1) -> Outputs:
-    """Return a student of two layers."""
+    """Return a student of two layers, with an exit behind the first."""
     generator = torch.Generator().manual_seed(seed)
     logits, features = (torch.randn(2, 6, n, generator=generator) for n in (4, 5))
-    return Outputs(logits, features, [torch.randn(2, 6, 8, generator=generator) for _ in range(3)])
+    hidden = [torch.randn(2, 6, 8, generator=generator) for _ in range(3)]
+    return Outputs(logits, features, hidden, [torch.randn(2, 6, 4, generator=generator)])
 
 
 def test_every_name_has_a_loss() -> None:
@@ -70,7 +71,7 @@ def test_a_student_like_its_teacher_has_nothing_to_learn(target: Target, name: s
 def test_padding_does_not_count(target: Target, name: str) -> None:
     """Whatever stands in the frames of padding, the loss is the same."""
     ours, other = student(1), student(1)
-    for tensor in (other.logits, other.features, *other.hidden):
+    for tensor in (other.logits, other.features, *other.hidden, *other.exits):
         tensor[1, 3:] = 99.0
     assert LOSSES[name](ours, target).tolist() == pytest.approx(LOSSES[name](other, target).tolist(), rel=1e-6)
 
@@ -166,7 +167,7 @@ def test_the_total_is_weighted_and_its_parts_are_not(target: Target) -> None:
 def test_each_utterance_has_a_share_of_its_own(target: Target, name: str) -> None:
     """What one utterance is like changes its own number and no other; a weight multiplies it."""
     ours, other = student(1), student(1)
-    for tensor in (other.logits, other.features, *other.hidden):
+    for tensor in (other.logits, other.features, *other.hidden, *other.exits):
         tensor[1] = torch.randn(tensor[1].shape, generator=torch.Generator().manual_seed(5))
     shares, changed = LOSSES[name](ours, target), LOSSES[name](other, target)
     assert shares.shape == (2,)
