@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HeadScore = Literal["l1", "gradient", "taylor"]
 
-_NEEDS_FLOATS = "prune-heads needs weights in floats: put it before what makes them integers"
+_NEEDS_FLOATS = linears.needs_floats("prune-heads", whole=False)
 
 
 @dataclass(frozen=True)

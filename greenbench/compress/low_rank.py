@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Linear
 
-_NEEDS_FLOATS = "low-rank needs weights in floats: put it before what makes them integers"
+_NEEDS_FLOATS = linears.needs_floats("low-rank", whole=False)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class MixedPrecision(SpeechSettings):
 
         layers = chosen(model, (), self.exclude, "mixed-precision")
         if not linears.in_floats(layers.values()):
-            raise InputError("mixed-precision needs weights in floats: put it before what makes them integers")
+            raise InputError(linears.needs_floats("mixed-precision", whole=False))
         for (path, layer), bits in zip(layers.items(), self._allotted(model, layers, context), strict=True):
             model.set_submodule(path, of_linear(layer, bits))
         return model

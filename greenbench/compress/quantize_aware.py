@@ -77,7 +77,7 @@ class QuantizeAware:
         """
         layers = chosen(model, (), self.exclude, "quantize-aware")
         if not linears.in_floats(layers.values()):
-            raise InputError("quantize-aware needs weights in floats: put it before what makes them integers")
+            raise InputError(linears.needs_floats("quantize-aware", whole=False))
         fits = {path: next((n for glob, n in self.bits.items() if fnmatchcase(path, glob)), None) for path in layers}
         found = {path: n for path, n in fits.items() if n is not None}
         if not found:

@@ -15,7 +15,7 @@ from greenbench.plugins import BARE, Context, Outline
 if TYPE_CHECKING:
     from torch import Tensor
 
-_NEEDS_FLOATS = "product-twins needs weights in floats: put it before what makes them integers"
+_NEEDS_FLOATS = linears.needs_floats("product-twins", whole=False)
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,16 @@ def in_floats(layers: Iterable[Any]) -> bool:
     return all(isinstance(layer, plain) and type(layer.weight.data) is torch.Tensor for layer in layers)
 
 
-def needs_floats(method: str) -> str:
-    """Return why a method refuses layers that are not ``in_floats``, and what to do."""
-    return f"{method} needs whole weights in floats: put it before what makes integers or factors of them"
+def needs_floats(method: str, whole: bool = True) -> str:
+    """Return why a method refuses layers that are not ``in_floats``, and what to do.
+
+    Args:
+        method: its name.
+        whole: whether it refuses factors as well, and not integers alone.
+    """
+    if whole:
+        return f"{method} needs whole weights in floats: put it before what makes integers or factors of them"
+    return f"{method} needs weights in floats: put it before what makes them integers"
 
 
 def of(weight: Any, bias: Any) -> Any:
