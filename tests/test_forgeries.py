@@ -569,7 +569,7 @@ def a_stream_that_was_none(files: Files) -> None:
     rows(files, lambda row: row.update(stream_rtf=0.1))
 
 
-@forgery("word_latency_mean_s is 0.9, by its formula 1 ")
+@forgery("word_latency_mean_s is 0.9, its formula gives 1 ")
 def parts_of_word_latency_that_do_not_add_up(files: Files) -> None:
     parts = {"buffer_s": 0.1, "wait_s": 0.2, "word_compute_s": 0.3, "emission_delay_s": 0.4}
     rows(files, lambda row: row.update(parts, word_latency_mean_s=0.9))
