@@ -10,7 +10,7 @@ from pydantic import Field
 
 from greenbench.compress import layerwise
 from greenbench.compress.calibration import NUtterances, SpeechSettings
-from greenbench.compress.distill import Distill
+from greenbench.compress.distill import Distill, no_build
 from greenbench.compress.distill.companion import Companion
 from greenbench.compress.probe import log_probabilities
 from greenbench.compress.refit import towards
@@ -119,10 +119,7 @@ class EarlyExit(SpeechSettings):
             self._after(before.n_layers)
         if self.distill is not None:
             if before.teacher is None:
-                raise InputError(
-                    "early-exit: distill trains for long: put it into a recipe and run `greenbench compress` once, "
-                    "or leave `distill` out"
-                )
+                raise InputError(f"{no_build('early-exit: distill')}, or leave `distill` out")
             self.distill.follow(before)
         return replace(before, exits=True)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from greenbench.compress.distill import Distill
+from greenbench.compress.distill import Distill, no_build
 from greenbench.compress.distill.companion import Companion
 from greenbench.errors import InputError
 from greenbench.models import linears
@@ -71,7 +71,7 @@ class PruneLearned:
     def follow(self, before: Outline) -> Outline:
         """Refuse to be a build, and models that have other heads or neurons."""
         if before.teacher is None:
-            raise InputError("prune-learned trains for long: put it into a recipe and run `greenbench compress` once")
+            raise InputError(no_build("prune-learned"))
         if "head" in self.units:
             check_type("prune-learned", before.model_type)
         return self.distill.follow(before)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from greenbench.compress.distill import Distill
+from greenbench.compress.distill import Distill, no_build
 from greenbench.compress.distill.companion import Companion
 from greenbench.compress.quantize import chosen
 from greenbench.errors import InputError
@@ -57,7 +57,7 @@ class QuantizeAware:
     def follow(self, before: Outline) -> Outline:
         """Refuse to be a build, and models that cannot be trained."""
         if before.teacher is None:
-            raise InputError("quantize-aware trains for long: put it into a recipe and run `greenbench compress` once")
+            raise InputError(no_build("quantize-aware"))
         return self.distill.follow(before)
 
     def __call__(self, model: Any, context: Context) -> Any:

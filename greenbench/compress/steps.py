@@ -8,7 +8,7 @@ from greenbench.errors import InputError, MissingError
 from greenbench.models import edits
 from greenbench.plugins import Export, Inapplicable, Outline, Step, follow
 from greenbench.plugins.precisions import floats
-from greenbench.variants.outline import n_layers
+from greenbench.variants.outline import described
 
 Steps = Sequence[tuple[str, Step]]
 """Methods in order, each with its label."""
@@ -16,15 +16,7 @@ Steps = Sequence[tuple[str, Step]]
 
 def outline(model: Any) -> Outline:
     """Return what is known of a loaded transformers CTC model."""
-    structure, config = edits.find(model), model.config.to_dict()
-    return Outline(
-        config.get("model_type"),
-        n_layers(config),
-        floats(str(model.dtype)),
-        shared=structure is not None and structure.is_shared,
-        exits=structure is not None and structure.has_exits,
-        adapter=bool(config.get("add_adapter")),
-    )
+    return described(model.config.to_dict(), floats(str(model.dtype)), edits.find(model))
 
 
 def check(steps: Steps, before: Outline, lacking: Sequence[str], device: str = "cpu") -> None:

@@ -5,21 +5,20 @@ import math
 import os
 import time
 import traceback
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from numbers import Integral, Real
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from greenbench.datasets.corpus import Corpus, DatasetStats
+from greenbench.datasets.corpus import Corpus
 from greenbench.errors import AnswerError, GreenbenchError, words
 from greenbench.files.unicode import to_json, visible
 from greenbench.hardware import devices, environment
-from greenbench.harness import messages, rows, server, streams
+from greenbench.harness import messages, rows, server, sizes, streams
 from greenbench.harness.idle import idle_after_w, idle_power_w, warm_up
 from greenbench.harness.job import Job
 from greenbench.harness.load import Load, batches
@@ -27,8 +26,7 @@ from greenbench.harness.overhead import overhead
 from greenbench.harness.streams import Streamed
 from greenbench.harness.window import Window, run_window, transcribe
 from greenbench.meters import absent, energy, select
-from greenbench.metrics import ratio
-from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Inapplicable, Meter, Reading, Transcriber, Variant
+from greenbench.plugins import Inapplicable, Meter, Reading, Transcriber, Variant
 from greenbench.results.record import to_row
 from greenbench.results.runfiles import RECORDS, unstorable
 from greenbench.suite import scenarios
@@ -130,7 +128,7 @@ def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, facts: rows.Cel
             return
         channel.send("window", row=rows.window_edges(job, repeat, window.reading, window.pass_s))
         after_w = idle_after_w(idle, idle_w, steps.idle_drift_pct, job.power_logged)
-        work = _work_run(transcriber.footprint, facts.stats, window.layers_run)
+        work = sizes.work_run(transcriber.footprint, facts.stats, window.layers_run)
         ran = replace(facts, metrics={**facts.metrics, **work})
         of_window = rows.with_idle_power(ran, warmth, idle_w, after_w)
         channel.send("hypotheses", rows=rows.hypotheses(job, repeat, window))
@@ -207,7 +205,7 @@ def _load(
     start = time.perf_counter()
     transcriber = variant.load(cell.device)
     loaded = time.perf_counter()
-    size = _size(transcriber)
+    size = sizes.size(transcriber)
     channel.send("phase", text="first utterance")
     first_start = time.perf_counter()
     transcribe(transcriber, [first])
@@ -215,68 +213,9 @@ def _load(
         "load_s": loaded - start,
         "first_utterance_s": time.perf_counter() - first_start,
         **size,
-        "n_nonzero_params": _number("n_nonzero_params", transcriber.footprint.n_nonzero_params()),
-        "macs_per_audio_s": _number("macs", _macs_per_audio_s(transcriber.footprint, corpus.stats)),
+        "n_nonzero_params": sizes.number("n_nonzero_params", transcriber.footprint.n_nonzero_params()),
+        "macs_per_audio_s": sizes.number("macs", sizes.macs_per_audio_s(transcriber.footprint, corpus.stats)),
     }
-
-
-def _size(transcriber: Transcriber) -> dict[str, float | int | None]:
-    """Return what a loaded model says of its size.
-
-    Raises:
-        TypeError: it is no transcriber, or a number is none.
-    """
-    wanted = "a transcriber is called with a batch, has a Footprint, and its batching is padded or sequential"
-    if not isinstance(transcriber, Transcriber):
-        raise TypeError(f"load() gave a {type(transcriber).__name__}: {wanted}")
-    footprint, batching = transcriber.footprint, transcriber.batching
-    if not isinstance(footprint, Footprint) or batching not in ("padded", "sequential"):
-        raise TypeError(
-            f"load() gave a {type(transcriber).__name__} with footprint {str(footprint)[:60]} and batching "
-            f"{str(batching)[:60]}: {wanted}"
-        )
-    return {name: _number(name, getattr(footprint, name)) for name in ("n_params", "model_bytes", "bits_per_weight")}
-
-
-def _number(name: str, value: Any) -> float | int | None:
-    """Return a number of a footprint as JSON has it, numpy's included."""
-    if value is None:
-        return None
-    if type(value) is not bool and isinstance(value, Integral):
-        return int(value)
-    if type(value) is not bool and isinstance(value, Real) and math.isfinite(value):
-        return float(value)
-    raise TypeError(f"footprint.{name} is {str(value)[:60]!r}: it must be a finite number, or None where it is unknown")
-
-
-def _macs_per_audio_s(footprint: Footprint, stats: DatasetStats | None) -> float | None:
-    """Return the work for a second of audio in an utterance of the data set's mean length."""
-    assert stats is not None
-    n_samples = _mean_length(stats)
-    return ratio(footprint.macs(n_samples), n_samples / SAMPLE_RATE_HZ)
-
-
-def _work_run(footprint: Footprint, stats: DatasetStats, layers_run: Counter[int]) -> dict[str, float | int | None]:
-    """Return the layers that ran in a window and the work for a second of audio, means over its utterances.
-
-    Nothing is returned of a model that always runs all layers, which is known before. The work is that at the mean
-    length, as for all models.
-    """
-    if footprint.exits is None:
-        return {}
-    n_samples, n = _mean_length(stats), layers_run.total()
-    macs = [(footprint.exits.macs(n_samples, layers), count) for layers, count in layers_run.items()]
-    known = [of * count for of, count in macs if of is not None]
-    total = sum(known) if len(known) == len(macs) else None
-    return {
-        "mean_layers": ratio(sum(layers * count for layers, count in layers_run.items()), n),
-        "macs_per_audio_s": _number("exits.macs", ratio(total, n * n_samples / SAMPLE_RATE_HZ)),
-    }
-
-
-def _mean_length(stats: DatasetStats) -> int:
-    """Return the samples of a data set's utterance of mean length."""
-    return round(stats.audio_s / stats.n_utterances * SAMPLE_RATE_HZ)
 
 
 def _idle_power_w(job: Job, meters: list[Meter], channel: Channel) -> float | None:

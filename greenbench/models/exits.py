@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from greenbench.models import shared
 from greenbench.models.hooks import attached
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def _keep(hidden: "list[Tensor]", _layer: Any, _given: Any, output: Any) -> None
 def of(model: Any) -> Layers | None:
     """Return the layers of a model with exits; None for one without."""
     model = getattr(model, "_orig_mod", model)
-    layers = getattr(getattr(getattr(model, "base_model", None), "encoder", None), "layers", None)
+    layers: Any = shared.layers(model)
     return layers if isinstance(layers, Layers) and branches(layers) else None
 
 

@@ -1,6 +1,6 @@
 """Layers that get other weights, of another shape too, in the precision and on the device that they have."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
@@ -61,6 +61,21 @@ def of(weight: Any, bias: Any) -> Any:
     if bias is not None:
         linear.bias = Parameter(bias.detach())
     return linear
+
+
+def named(model: Any, paths: Iterable[str], edit: str) -> Iterator[tuple[str, Any]]:
+    """Yield the Linear layers of a model at some paths, with these; they may be replaced meanwhile.
+
+    Raises:
+        ValueError: there is none at a path; the message begins with the edit that names it.
+    """
+    from torch.nn import Linear
+
+    layers = dict(model.named_modules())
+    for path in paths:
+        if not isinstance(layer := layers.get(path), Linear):
+            raise ValueError(f"{edit}: there is no Linear layer {path}")  # noqa: TRY004 (of the file's value)
+        yield path, layer
 
 
 def drawn(like: Any, *shape: int) -> Any:

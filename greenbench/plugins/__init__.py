@@ -5,6 +5,7 @@ may give it, checked strictly, and written back into ``run.json``. What it does 
 """
 
 from greenbench.plugins.chain import Chained, Compressible, Outline, follow, parted
+from greenbench.plugins.footprint import EarlyExits, Footprint
 from greenbench.plugins.meters import METHODS, Meter, Origin, Paced, Polled, Quantity, Reading, SampledPower
 from greenbench.plugins.models import (
     BARE,
@@ -12,9 +13,7 @@ from greenbench.plugins.models import (
     Calibrated,
     CalibrationData,
     Context,
-    EarlyExits,
     Export,
-    Footprint,
     Inapplicable,
     KnownPrecision,
     Method,

@@ -1,5 +1,6 @@
 """The summary that a terminal shows: a line a cell, medians over the repeats, in units people read."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -112,9 +113,8 @@ def _whose(chosen: Sequence[bool], lines: Sequence[TableRow], measured: Sequence
     if sum(chosen) > 1 and list(chosen) in ([True] * len(lines), list(measured)):
         return "all" if all(chosen) else "all that were measured"
     about = [line for line, is_chosen in zip(lines, chosen, strict=True) if is_chosen]
-    whole = {
-        one["variant"] for one in about if all(line in about for line in lines if line["variant"] == one["variant"])
-    }
+    n_about, n_all = (Counter(line["variant"] for line in some) for some in (about, lines))
+    whole = {variant for variant in n_about if n_about[variant] == n_all[variant]}
     return ", ".join(dict.fromkeys(one["variant"] if one["variant"] in whole else _name(one) for one in about))
 
 

@@ -38,14 +38,14 @@ class ChunkedSession:
         """Begin without audio; ``left`` and ``right`` are samples."""
         self.n_computed = 0
         self._model, self._left, self._right = model, left, right
-        self._chunks: list[Waveform] = []
+        self._audio: Waveform = np.zeros(0, np.float32)
         self._tokens: list[int] = []
 
     def feed(self, chunk: Waveform) -> Partial | None:
         """Compute the frames that have their right context by now; None where there are none."""
-        self._chunks.append(chunk)
+        self._audio = np.concatenate([self._audio, chunk])
         n_before = len(self._tokens)
-        self._keep(sum(map(len, self._chunks)) - self._right)
+        self._keep(len(self._audio) - self._right)
         if len(self._tokens) == n_before:
             return None
         text = self._text()
@@ -53,7 +53,7 @@ class ChunkedSession:
 
     def finish(self) -> str:
         """Compute the frames that are left, whose right context is the end of the audio."""
-        self._keep(sum(map(len, self._chunks)))
+        self._keep(len(self._audio))
         return self._text()
 
     def _keep(self, end: int) -> None:
@@ -63,7 +63,7 @@ class ChunkedSession:
         if last <= new:
             return
         first = max(0, new - self._left // size)
-        window = np.concatenate(self._chunks)[first * size :]
+        window = self._audio[first * size :]
         self.n_computed += len(window)
         self._tokens += self._model.tokens([window])[0][new - first : last - first]
 

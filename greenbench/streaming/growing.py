@@ -36,25 +36,25 @@ class GrowingSession:
         """Begin without audio."""
         self.n_computed = 0
         self._transcriber = transcriber
-        self._chunks: list[Waveform] = []
-        self._before: list[str] = []
+        self._audio: Waveform = np.zeros(0, np.float32)
+        self._words: list[str] = []
         self._final: list[str] = []
-        self._shown: list[str] = []
 
     def feed(self, chunk: Waveform) -> Partial:
         """Transcribe all that was spoken so far."""
-        self._chunks.append(chunk)
-        audio = np.concatenate(self._chunks)
-        self.n_computed += len(audio)
-        words = self._transcriber([audio])[0].split()
-        self._final += words[len(self._final) : n_common(self._before, words)]
-        self._before = words
-        self._shown = [*self._final, *words[len(self._final) :]]
-        return Partial(" ".join(self._shown), len(self._final))
+        self._audio = np.concatenate([self._audio, chunk])
+        self.n_computed += len(self._audio)
+        words = self._transcriber([self._audio])[0].split()
+        self._final += words[len(self._final) : n_common(self._words, words)]
+        self._words = words
+        return Partial(self._text(), len(self._final))
 
     def finish(self) -> str:
         """Return what the last chunk, after which all was transcribed, has shown."""
-        return " ".join(self._shown)
+        return self._text()
+
+    def _text(self) -> str:
+        return " ".join([*self._final, *self._words[len(self._final) :]])
 
 
 def n_common(a: Sequence[str], b: Sequence[str]) -> int:

@@ -77,7 +77,9 @@ def settled_s(texts: Texts) -> list[float]:
 
 def word_latencies(heard: Heard) -> list[WordLatency]:
     """Return the latency of each word of the final text whose end is known."""
-    shown = zip(heard.ends_s, settled_s(heard.log.texts()), strict=bool(heard.ends_s))
+    if not heard.ends_s:
+        return []
+    shown = zip(heard.ends_s, settled_s(heard.log.texts()), strict=True)
     return [_word_latency(heard.log, end_s, since_s) for end_s, since_s in shown if end_s is not None]
 
 
@@ -123,7 +125,9 @@ def figures(sessions: Sequence[Heard], chunk_s: float) -> dict[str, float | None
         chunk_s: seconds of a chunk.
     """
     logs = [heard.log for heard in sessions]
-    first = [seconds - h.onset_s for h in sessions if (seconds := first_text_s(h.log.texts())) is not None]
+    shown = [log.texts() for log in logs]
+    begun = zip(sessions, map(first_text_s, shown), strict=True)
+    first = [seconds - heard.onset_s for heard, seconds in begun if seconds is not None]
     final = [log.final_latency_s for log in logs]
     chunks = [chunk for log in logs for chunk in log.chunks]
     return {
@@ -131,19 +135,19 @@ def figures(sessions: Sequence[Heard], chunk_s: float) -> dict[str, float | None
         "first_partial_p90_s": upper_bound(first, 90),
         "final_p50_s": median(final),
         **{f"final_p{pct}_s": upper_bound(final, pct) for pct in (90, 99)},
-        "final_only_pct": 100 * fmean(_is_final_only(log) for log in logs),
+        "final_only_pct": 100 * fmean(map(_is_final_only, shown)),
         **_of_words([word for heard in sessions for word in word_latencies(heard)]),
         "chunk_compute_p99_s": upper_bound([chunk.done_s - chunk.start_s for chunk in chunks], 99),
         "late_chunk_pct": 100 * fmean(is_late(chunk, chunk_s) for chunk in chunks),
         "stream_rtf": ratio(sum(log.compute_s for log in logs), sum(log.end_s for log in logs)),
-        **_stability(logs),
+        **_stability(shown),
         "recompute_factor": _recompute_factor(logs),
     }
 
 
-def _is_final_only(log: StreamLog) -> bool:
+def _is_final_only(texts: Texts) -> bool:
     """Say whether nothing was shown before the final text, as by a model that does not stream."""
-    return not any(words for _, words in log.texts()[:-1])
+    return not any(words for _, words in texts[:-1])
 
 
 def _of_words(words: Sequence[WordLatency]) -> dict[str, float | None]:
@@ -161,12 +165,12 @@ def _of_words(words: Sequence[WordLatency]) -> dict[str, float | None]:
     }
 
 
-def _stability(logs: Sequence[StreamLog]) -> dict[str, float | None]:
-    n_words = sum(len(log.final.split()) for log in logs)
-    share = ratio(sum(n_unstable(log.texts()) for log in logs), n_words)
+def _stability(shown: Sequence[Texts]) -> dict[str, float | None]:
+    n_words = sum(len(texts[-1][1]) for texts in shown)
+    share = ratio(sum(map(n_unstable, shown)), n_words)
     return {
         "unstable_word_pct": None if share is None else 100 * share,
-        "revisions_per_word": ratio(sum(n_revisions(log.texts()) for log in logs), n_words),
+        "revisions_per_word": ratio(sum(map(n_revisions, shown)), n_words),
     }
 
 

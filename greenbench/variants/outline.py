@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from greenbench.models import edits, folders, hub, lineage
 from greenbench.plugins import Outline
+from greenbench.plugins.precisions import Floats
 from greenbench.variants import languages
 from greenbench.variants.checkpoints import ARCHITECTURES, CHECKPOINTS
 
@@ -60,8 +61,17 @@ def of(settings: ModelSettings) -> Outline:
         MissingError: a file is missing or damaged.
         InputError: it is a model of another kind.
     """
-    config, precision = _config(settings), lineage.read(settings.model).precision
-    structure = _structure(settings)
+    return described(_config(settings), lineage.read(settings.model).precision, _structure(settings))
+
+
+def described(config: Mapping[str, Any], precision: Floats | None, structure: edits.Structure | None) -> Outline:
+    """Return the outline of a model without builds.
+
+    Args:
+        config: its configuration, as far as it is known.
+        precision: of its weights; None where unknown.
+        structure: its edits.
+    """
     return Outline(
         config.get("model_type"),
         n_layers(config),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from greenbench.datasets.corpus import Corpus, DatasetStats
-from greenbench.harness import rows, worker
+from greenbench.harness import rows, sizes, worker
 from greenbench.harness.job import Job
 from greenbench.meters.clock import Clock
 from greenbench.plugins import SAMPLE_RATE_HZ, EarlyExits, Footprint, Quantity
@@ -100,13 +100,13 @@ def test_a_row_has_the_layers_that_ran_in_its_window(suite_data: dict, monkeypat
 def test_work_that_is_unknown_of_one_depth_is_unknown() -> None:
     """A mean of what is known alone would be another's."""
     known = Footprint(exits=EarlyExits(Counter(), lambda _, layers: 7.0 if layers == 4 else None))
-    found = worker._work_run(known, DatasetStats(2, 3.0), Counter({4: 1, 6: 3}))
+    found = sizes.work_run(known, DatasetStats(2, 3.0), Counter({4: 1, 6: 3}))
     assert found == {"mean_layers": 5.5, "macs_per_audio_s": None}
-    assert worker._work_run(known, DatasetStats(2, 3.0), Counter({4: 2})) == {
+    assert sizes.work_run(known, DatasetStats(2, 3.0), Counter({4: 2})) == {
         "mean_layers": 4.0,
         "macs_per_audio_s": pytest.approx(7 / 1.5),
     }
-    assert worker._work_run(Footprint(), DatasetStats(2, 3.0), Counter()) == {}
+    assert sizes.work_run(Footprint(), DatasetStats(2, 3.0), Counter()) == {}
 
 
 @pytest.mark.parametrize(
@@ -114,4 +114,4 @@ def test_work_that_is_unknown_of_one_depth_is_unknown() -> None:
 )
 def test_work_is_that_of_an_utterance_of_mean_length(macs, per_audio_s) -> None:
     """Two utterances of 3 s in all are worked out at 1.5 s, by the second; what the engine does not tell stays None."""
-    assert worker._macs_per_audio_s(Footprint(macs=macs), DatasetStats(2, 3.0)) == per_audio_s
+    assert sizes.macs_per_audio_s(Footprint(macs=macs), DatasetStats(2, 3.0)) == per_audio_s

@@ -79,7 +79,7 @@ class Distill(TrainingSettings):
     def follow(self, before: Outline) -> Outline:
         """Refuse to be a build at all, and models that it cannot train."""
         if before.teacher is None:
-            raise InputError(_NO_BUILD)
+            raise InputError(no_build("distill"))
         if before.integers or before.compiled:
             raise InputError(f"distill cannot follow {before.integers or 'compile'}: train first, and build then")
         teachers = (before.teacher, *before.teachers)
@@ -109,7 +109,7 @@ class Distill(TrainingSettings):
         from greenbench.models import exits
 
         if context.folder is None:
-            raise InputError(_NO_BUILD)
+            raise InputError(no_build("distill"))
         if not context.train:
             raise InputError("distill: a training needs `train`: give it")
         if "ctc" in self.losses and not all(utterance.reference for utterance in context.train):
@@ -162,7 +162,9 @@ class Distill(TrainingSettings):
                 )
 
 
-_NO_BUILD = "distill trains for long: put it into a recipe and run `greenbench compress` once"
+def no_build(method: str) -> str:
+    """Return why a method that trains refuses to be a build, and what to do."""
+    return f"{method} trains for long: put it into a recipe and run `greenbench compress` once"
 
 
 _OTHER_FRAMES = (

@@ -36,15 +36,10 @@ class Ranks:
         Raises:
             ValueError: there is no Linear layer of that name.
         """
-        from torch.nn import Linear
-
         from greenbench.models.factored import Factored
 
-        layers = dict(model.named_modules())
-        for path, rank in self.ranks.items():
-            if not isinstance(layer := layers.get(path), Linear):
-                raise ValueError(f"low_rank: there is no Linear layer {path}")  # noqa: TRY004 (of the file's value)
-            weight = layer.weight
+        for path, layer in linears.named(model, self.ranks, self.edit):
+            weight, rank = layer.weight, self.ranks[path]
             down = linears.drawn(weight, rank, layer.in_features)
             up = linears.drawn(weight, layer.out_features, rank)
             model.set_submodule(path, Factored(down, up, layer.bias))

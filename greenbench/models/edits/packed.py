@@ -6,6 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from greenbench.models import linears
+
 
 @dataclass(frozen=True)
 class Bits:
@@ -34,12 +36,7 @@ class Bits:
         Raises:
             ValueError: there is no Linear layer of that name.
         """
-        from torch.nn import Linear
-
         from greenbench.models.packed import drawn
 
-        layers = dict(model.named_modules())
-        for path, bits in self.bits.items():
-            if not isinstance(layer := layers.get(path), Linear):
-                raise ValueError(f"packed: there is no Linear layer {path}")  # noqa: TRY004 (of the file's value)
-            model.set_submodule(path, drawn(layer, bits))
+        for path, layer in linears.named(model, self.bits, self.edit):
+            model.set_submodule(path, drawn(layer, self.bits[path]))
