@@ -256,7 +256,10 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
         if width != 1200:
             screen = {"width": width, "height": 844, "deviceScaleFactor": 2, "mobile": width < 600}
             browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-        browser.get(url)
+        browser.get(url)  # which may return before a page of another process is there
+        is_there = "return location.href !== 'about:blank' && document.readyState === 'complete'"
+        while not browser.execute_script(is_there):
+            time.sleep(0.02)
         return browser
 
     yield opened

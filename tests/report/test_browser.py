@@ -363,11 +363,11 @@ def served(written: Callable[..., Path]) -> Iterator[tuple[Dashboard, Path]]:
 
 
 def test_a_live_dashboard_shows_a_new_row(
-    browser: Any, served: tuple[Dashboard, Path], row: Callable[..., dict[str, Any]]
+    visit: Visit, served: tuple[Dashboard, Path], row: Callable[..., dict[str, Any]]
 ) -> None:
     """It waits for the first row, draws it, takes in the next as it comes, and keeps what was chosen meanwhile."""
     server, where = served
-    browser.get(server.url)
+    browser = visit(server.url)
     assert "Nothing to show yet" in browser.page_source
     store.append(where, [row(wer=0.1, rtfx=2.0, model_bytes=1e6)])
     until(lambda: len(cells(browser)) == 1)
