@@ -68,7 +68,7 @@ class Snippet:
     @property
     def file(self) -> str | None:
         """The name of the file that it is, from a first line such as ``# suite.yaml``."""
-        found = re.match(r"# ([\w.-]+\.(?:yaml|py|toml))\n", self.text)
+        found = re.match(r"# ([\w.-]+\.(?:yaml|py|toml|sh))\n", self.text)
         return found[1] if found else None
 
     def changed(self) -> str:
@@ -336,7 +336,7 @@ def check(snippet: Snippet, folder: Path) -> None:
         ValueError: what is wrong, and where.
     """
     try:
-        if snippet.language == "sh":
+        if snippet.language == "sh" and not snippet.file:
             check_shell(snippet.text)
         elif snippet.language == "yaml":
             check_yaml(snippet.text, folder)

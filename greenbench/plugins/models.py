@@ -271,3 +271,14 @@ class VariantFamily(Protocol):
             InputError: the chain is impossible (see ``plugins.parted``).
         """
         ...
+
+
+@runtime_checkable
+class NamesProgram(Protocol):
+    """A family whose settings name code or a server (optional): `leaderboard verify` does not run it for an entry.
+
+    Attributes:
+        names_program: True; a suite of this family runs what its author wrote, as a script does.
+    """
+
+    names_program: ClassVar[bool]

@@ -7,12 +7,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from greenbench import registry
 from greenbench.analysis import error_rates
 from greenbench.analysis.error_rates import RecountError
 from greenbench.analysis.summary import ENERGY
 from greenbench.errors import InputError
 from greenbench.hardware import platforms
 from greenbench.harness import runner
+from greenbench.plugins import NamesProgram
 from greenbench.plugins.events import Observer, unobserved
 from greenbench.results import store
 from greenbench.results.flags import ESTIMATED
@@ -28,6 +30,12 @@ Row = dict[str, Any]
 
 SUMMARISED = ("spread", "few-repeats", ESTIMATED)
 """Flags that do not mean a disturbed window."""
+
+WITHHELD = (
+    "its suite names a program or a server, which is not run for an entry of somebody else's: look at it, and run the "
+    "suite yourself"
+)
+"""Why a variant that names code is not measured again."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class MeasuredRun:
 
     run: store.Run
     rows: Mapping[tuple[Any, ...], Sequence[Row]]
-    failed: Mapping[tuple[Any, ...], str]
+    failed: dict[tuple[Any, ...], str]
     platform_id: str
 
 
@@ -85,7 +93,11 @@ def verify(entry: Path, request: Request, observe: Observer = unobserved) -> Ver
         theirs = _side(_run(entry, unpacked, request.run_id))
         run = theirs.run.description
         same = theirs.platform_id == _platform_here(run)
+        withheld = _withheld(run["suite"])
+        if len(withheld) == len(run["suite"]["variants"]):
+            raise InputError(f"{entry}: nothing of it can be measured here: {WITHHELD}")
         ours = _measured(run, request, same, again, observe)
+        ours = replace(ours, failed=ours.failed | {key: WITHHELD for key in theirs.rows if key[0] in withheld})
         same = theirs.platform_id == ours.platform_id
         cells = tuple(_cell(key, theirs, ours, _incomparable(same, request)) for key in {**ours.rows, **ours.failed})
         if not ours.rows:
@@ -147,6 +159,7 @@ def _suite(run: Mapping[str, Any], request: Request, same_platform: bool) -> Sui
     suite = run["suite"]
     data = {**suite, "estimate_energy": suite["estimate_energy"], "timeout_s": suite["timeout_s"]}
     data |= places.here(suite, request.files)
+    data["variants"] = [item for item in data["variants"] if item["name"] not in _withheld(suite)]
     if request.limit is not None:
         data["datasets"] = [
             {**item, "limit": min(request.limit, item["limit"] or request.limit)} for item in data["datasets"]
@@ -155,6 +168,15 @@ def _suite(run: Mapping[str, Any], request: Request, same_platform: bool) -> Sui
         data["protocol"] = {**data["protocol"], "rounds": 1, "repeats": 1}
         data["control"] = False
     return config.load({name: value for name, value in data.items() if name in Suite.model_fields})
+
+
+def _withheld(suite: Mapping[str, Any]) -> set[str]:
+    """Return the names of the variants of an entry's suite that would run what its author wrote."""
+    return {item["name"] for item in suite["variants"] if _names_program(item["use"].partition("/")[0])}
+
+
+def _names_program(family: str) -> bool:
+    return family in registry.names("variants") and isinstance(registry.load("variants", family), NamesProgram)
 
 
 # --- one cell --------------------------------------------------------------------------------------------

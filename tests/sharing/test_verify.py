@@ -155,6 +155,30 @@ def test_what_an_entry_names_without_its_folder_has_a_remedy(
         verify(packed, Request("Jo"))
 
 
+def test_a_program_that_an_entry_names_is_not_run(
+    sound_run_in: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code in the suite of somebody else's entry is never imported or started; its other variants are measured."""
+    ours = {"use": "null", "name": "b"}
+    program = {"use": "python", "call": "theirs:transcribe", "name": "a"}
+    monkeypatch.setattr(runner, "run", lambda *_: pytest.fail("something is run"))
+    run = sound_run_in(tmp_path / "theirs" / "r1", CELL, data={"variants": [program]})
+    with pytest.raises(InputError, match="nothing of it can be measured here: its suite names a program or a server"):
+        verify(pack([run], tmp_path / "entries" / "e.zip").path, Request("Jo"))
+    suites = []
+    run = sound_run_in(tmp_path / "both" / "r1", CELL, CELL | {"variant": "b"}, data={"variants": [program, ours]})
+    packed = pack([run], tmp_path / "entries" / "f.zip").path
+
+    def measured(suite: config.Suite, options: runner.Options, _observe: object) -> None:
+        suites.append(suite)
+        sound_run_in(options.out, CELL | {"variant": "b"}, run_id="again")
+
+    monkeypatch.setattr(runner, "run", measured)
+    reasons = {cell.variant: cell.reason for cell in verify(packed, Request("Jo")).cells}
+    assert [one.name for one in suites[0].variants] == ["b"]
+    assert reasons["a"].startswith("its suite names a program or a server, which is not run for an entry")
+
+
 def test_files_are_looked_for_in_every_part_of_an_entry(tmp_path: Path) -> None:
     """The speech that a build is calibrated by is in a list of builds, and is found like a model."""
     (tmp_path / "our-model").mkdir()
