@@ -62,8 +62,11 @@ PROVENANCE: dict[str, Column] = {  # one line a column
     "pace": Column("text", "of the streaming scenario: real-time where speech was waited for, or simulated"),
     "finalise": Column("text", "of the streaming scenario: when the final text is asked for"),
     "onset_source": Column("text", "of the streaming scenario: what counts as the onset of speech"),
-    "word_times_source": Column("text", "of the streaming scenario: who states when words end, and a digest of it"),
-    "word_latency_note": Column("text", "of the streaming scenario: why word latencies are null"),
+    "word_times_source": Column(
+        "text",
+        "of the streaming scenario: who states when words end, with a digest of the times, or of the aligner's weights",
+    ),
+    "word_latency_note": Column("text", "of the streaming scenario: why word latencies are null, or lack utterances"),
     # texts and data
     "normalizer": Column("text", "normaliser and its version"),
     "scorer": Column("text", "scorer and its version"),

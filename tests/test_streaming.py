@@ -9,12 +9,15 @@ import pytest
 import soundfile
 
 from greenbench import registry
+from greenbench.harness import word_times
 from greenbench.harness.runner import Options, run
+from greenbench.suite.entries import DatasetEntry, VariantEntry
 from greenbench.validate import problems
 
 KNOWN = """
 import time
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import ClassVar
 from greenbench.plugins import Footprint, Partial, Variant
 
@@ -58,6 +61,38 @@ class Known:
     def label(self): return f"streams-{self.streams}"
     def __call__(self, name, methods):
         return Variant(name=name, load=lambda device: (Streaming if self.streams else Batch)())
+
+class Tokenizer:
+    all_special_tokens, word_delimiter_token, unk_token_id = ("_",), "|", -1
+    letters = "_|onetwhr"
+    vocab_size = len(letters)
+    def get_vocab(self):
+        return {letter: index for index, letter in enumerate(self.letters)}
+    def __call__(self, text):
+        return SimpleNamespace(input_ids=[self.letters.index(letter) for letter in text])
+
+class Spells:
+    config = SimpleNamespace(model_type="wav2vec2", conv_kernel=[800], conv_stride=[800], pad_token_id=0)
+    def eval(self):
+        return self
+    def __call__(self, input_values):
+        import torch
+        spelt = "__onnnee||ttwwwooo|three_e".ljust(input_values.shape[1] // 800, "_")
+        labels = torch.tensor([Tokenizer.letters.index(letter) for letter in spelt])
+        return SimpleNamespace(logits=5.0 * torch.nn.functional.one_hot(labels, Tokenizer.vocab_size)[None])
+
+@dataclass(frozen=True)
+class Aligns:
+    presets: ClassVar = {}
+    takes_builds: ClassVar = True
+    label = "spells"
+    def outline(self): ...
+    def prepare(self): ...
+    def open(self):
+        import torch
+        return Spells(), lambda waves, **_: {"input_values": torch.tensor(waves[0])[None]}, Tokenizer()
+    def __call__(self, name, methods):
+        return Variant(name=name, load=lambda device: None)
 """
 
 
@@ -69,7 +104,8 @@ def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info.mkdir(parents=True)
     (folder / "greenbench_known.py").write_text(KNOWN)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: greenbench-known\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[greenbench.variants]\nknown = greenbench_known:Known\n")
+    families = "known = greenbench_known:Known\naligns = greenbench_known:Aligns\n"
+    (info / "entry_points.txt").write_text(f"[greenbench.variants]\n{families}")
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
     registry.entries.cache_clear()
@@ -88,6 +124,16 @@ def spoken(tmp_path: Path) -> dict:
     return {"use": "manifest", "path": str(tmp_path / "speech.jsonl")}
 
 
+@pytest.fixture
+def untimed(spoken: dict, tmp_path: Path) -> dict:
+    """The same without times of words, and one utterance more, with a letter that the aligner lacks."""
+    lines = [json.loads(line) for line in (tmp_path / "speech.jsonl").read_text().splitlines()]
+    lines = [{name: line[name] for name in line if name != "words"} for line in lines]
+    lines.append({**lines[0], "id": "other", "text": "one two three 4"})
+    (tmp_path / "untimed.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return {**spoken, "path": str(tmp_path / "untimed.jsonl")}
+
+
 @pytest.mark.usefixtures("known")
 def test_known_delays_lags_and_revisions_are_read_back(spoken: dict, tmp_path: Path) -> None:
     """Each figure is that of the plug-in; one that does not stream is exposed; and ``validate`` believes it all."""
@@ -99,16 +145,57 @@ def test_known_delays_lags_and_revisions_are_read_back(spoken: dict, tmp_path: P
     assert [problem.what for problem in problems(tmp_path) if problem.severity == "error"] == []
 
 
-def measured(spoken: dict, folder: Path, variant: dict) -> dict:
+@pytest.mark.usefixtures("known")
+def test_words_are_timed_by_alignment_where_the_data_does_not_say_when_they_end(untimed: dict, tmp_path: Path) -> None:
+    """Figures are those of stated times; the row says who aligned, and what could not be; and texts have the times."""
+    row = measured(untimed, tmp_path / "run", {"use": "known"}, aligner={"use": "aligns", "name": "speller"})
+    timed = ("word_latency_mean_s", "buffer_s", "wait_s", "word_compute_s", "emission_delay_s", "n_timed_words")
+    assert {name: row[name] for name in timed} == pytest.approx({name: EXPECTED[name] for name in timed}, abs=1e-9)
+    assert row["first_partial_p50_s"] == pytest.approx(EXPECTED["first_partial_p50_s"], abs=1e-9)
+    assert row["word_times_source"].startswith("ctc-alignment:speller@")
+    assert row["onset_source"] == "first word"
+    lacks = "1 of 45 utterances are not aligned: 1 with letters that its vocabulary lacks"
+    assert row["word_latency_note"] == lacks
+    texts = [json.loads(line) for line in (tmp_path / "run" / "hypotheses.jsonl").read_text().splitlines()]
+    times = [("one", 0.1, 0.4), ("two", 0.5, 0.9), ("three", 0.95, 1.3)]
+    assert texts[0]["words"] == [{"word": word, "start_s": start, "end_s": end} for word, start, end in times]
+    assert texts[-1]["words"] == []
+    assert [problem.what for problem in problems(tmp_path) if problem.severity == "error"] == []
+
+
+@pytest.mark.usefixtures("known")
+def test_words_are_aligned_once(untimed: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was aligned is kept, and found without the model."""
+    data, aligner = DatasetEntry(**untimed, name="d"), VariantEntry(use="aligns", name="speller")
+    first = word_times.kept(data, aligner)
+    monkeypatch.setattr(word_times, "CtcAligner", lambda *_: pytest.fail("the model is asked again"))
+    assert word_times.kept(data, aligner) == first
+    assert len(word_times.read(first).words) == 45
+
+
+@pytest.mark.usefixtures("known")
+def test_a_data_set_that_cannot_be_aligned_costs_its_streaming_cells_alone(untimed: dict, tmp_path: Path) -> None:
+    """They are errors with the reason, and the others are measured."""
+    suite = {**a_suite(untimed, {"use": "known"}), "scenarios": ["streaming", "single-stream"]}
+    suite["streaming"]["aligner"] = {"use": "wav2vec2", "model": str(tmp_path / "nothing")}
+    rows = run(suite, Options(out=tmp_path / "run")).set_index("scenario")
+    assert rows["status"].to_dict() == {"streaming": "error", "single-stream": "ok"}
+    assert rows.loc["streaming", "reason"].startswith("streaming.aligner: the words could not be aligned: ")
+
+
+def measured(spoken: dict, folder: Path, variant: dict, **how: object) -> dict:
     """Run a suite of one cell, whose clock is ahead of other runs in the end, and return its row."""
-    suite = {
-        "name": "streams", "datasets": [spoken], "scenarios": ["streaming"], "streaming": {"chunk_s": 0.5},
+    (row,) = run(a_suite(spoken, variant, **how), Options(out=folder)).to_dict("records")
+    assert row["status"] == "ok", row["reason"]
+    return row
+
+
+def a_suite(spoken: dict, variant: dict, **how: object) -> dict:
+    return {
+        "name": "streams", "datasets": [spoken], "scenarios": ["streaming"], "streaming": {"chunk_s": 0.5, **how},
         "variants": [variant], "protocol": {"use": "quick", "window_s": 0, "idle_s": 0, "repeats": 1},
         "control": False, "trace_hz": 0, "normalizer": "none",
     }  # fmt: skip
-    (row,) = run(suite, Options(out=folder)).to_dict("records")
-    assert row["status"] == "ok", row["reason"]
-    return row
 
 
 def test_a_window_that_does_not_fit_is_a_cell_left_out(spoken: dict, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ class Foreseen:
         variant: of the cells; all where None.
         dataset: theirs.
         device: theirs.
+        scenario: theirs.
     """
 
     kind: ForeseenKind
@@ -30,11 +31,14 @@ class Foreseen:
     variant: str | None = None
     dataset: str | None = None
     device: str | None = None
+    scenario: str | None = None
 
     @property
     def what(self) -> str:
         """What it is about, in words."""
-        named = {"variant": self.variant, "data set": self.dataset, "device": self.device}
+        named = {
+            "variant": self.variant, "data set": self.dataset, "device": self.device, "scenario": self.scenario,
+        }  # fmt: skip
         return ", ".join(f"{kind} {name}" for kind, name in named.items() if name is not None)
 
     @property
@@ -45,7 +49,9 @@ class Foreseen:
     def concerns(self, cell: Cell) -> bool:
         """Say whether a cell is one of these."""
         key = cell.key
-        named = {"variant": self.variant, "dataset": self.dataset, "device": self.device}
+        named = {
+            "variant": self.variant, "dataset": self.dataset, "device": self.device, "scenario": self.scenario,
+        }  # fmt: skip
         return all(name is None or key[part] == name for part, name in named.items())
 
     def __str__(self) -> str:

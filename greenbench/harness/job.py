@@ -1,6 +1,7 @@
 """What the parent hands to the process of one cell."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -27,6 +28,7 @@ class Job:
         rest: how the machine cooled down before.
         measure_overhead: whether its process also measures what the harness costs.
         peaks: what the cell's device does at most; None where that was not measured.
+        word_times: file of the times of words that were aligned (``word_times.read``); None where none were.
         started_s: when its process was started, on the clock of all processes of the machine (``time.perf_counter``).
     """
 
@@ -39,6 +41,7 @@ class Job:
     rest: Cooldown = Cooldown()
     measure_overhead: bool = False
     peaks: Peaks | None = None
+    word_times: Path | None = None
     started_s: float = Field(default_factory=time.perf_counter)
 
     def key(self, repeat: int | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from greenbench.harness import server, streams
 from greenbench.harness.idle import WarmUp
 from greenbench.harness.job import Job
 from greenbench.harness.window import Window
+from greenbench.harness.word_times import Aligned
 from greenbench.meters import energy
 from greenbench.metrics import padding_pct, ratio
 from greenbench.plugins import Reading, Variant
@@ -42,6 +43,7 @@ class CellFacts:
         compute_dtype: the precisions that the engine multiplies in.
         decoding: how the loaded model's output becomes text.
         streamed_by: how the model is streamed; None where it is not.
+        aligned: the times of words, where they were aligned.
         done: provenance of the steps around the window.
     """
 
@@ -53,6 +55,7 @@ class CellFacts:
     compute_dtype: str | None = None
     decoding: str | None = None
     streamed_by: str | None = None
+    aligned: Aligned | None = None
     done: Mapping[str, float | int | None] = field(default_factory=dict)
 
 
@@ -94,7 +97,7 @@ def measured(job: Job, repeat: int, facts: CellFacts, window: Window) -> Record:
     accuracy, scored = _accuracy(job, window, bool(facts.model["synthetic"]))
     speed = _speed(window)
     how = facts.streamed_by
-    streaming, streamed = ({}, {}) if how is None else streams.columns(window, how, job.suite.streaming)
+    streaming, streamed = ({}, {}) if how is None else streams.columns(window, how, job.suite.streaming, facts.aligned)
     work = facts.metrics.get("macs_per_audio_s")
     mfu_pct, mfu_note = share(work, speed["rtfx"], job.peaks, facts.compute_dtype)
     metrics = {**_metrics(job, facts, window), **speed, **streaming, "mfu_pct": mfu_pct, **accuracy}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.files import lock
 from greenbench.hardware.roofline import of_run
-from greenbench.harness import ahead, control_cell, forecast, kept_peaks, opening
+from greenbench.harness import ahead, control_cell, forecast, kept_peaks, opening, word_times
 from greenbench.harness.cooldown import Cooldown, Temperatures, rest, temperatures
 from greenbench.harness.foreseen import Foreseen, joined, obstacle, refuse
 from greenbench.harness.heartbeat import beating
@@ -39,6 +39,7 @@ from greenbench.results.record import to_row
 from greenbench.results.shortfall import shortfall
 from greenbench.suite import config
 from greenbench.suite.config import Suite
+from greenbench.suite.entries import VariantEntry
 from greenbench.suite.plan import Cell, plan
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _measure(
     done = opening.done(folder, suite)
     todo = [(index, cell) for index, cell in enumerate(cells) if opening.identity(cell.key) not in done]
     observe(Planned(folder, run.id, len(cells), len(todo), forecast.least_total_s(suite, [cell for _, cell in todo])))
-    known = _prepare([cell for _, cell in todo], foreseen, observe)
+    known, words = _prepare([cell for _, cell in todo], foreseen, suite.streaming.aligner, observe)
     able = [cell for _, cell in todo if obstacle(cell, known) is None]
     run = kept_peaks.measured(run, [cell.device for cell in able], suite.threads, observe)
     limits = of_run(run.description)
@@ -121,7 +122,13 @@ def _measure(
     session = _RunSession(run, control_cell.next_session(folder), known, rests, forecast.Pace(able), observe)
     with polling(folder / store.POWER, suite.trace_hz, suite.meters) as trace:
         is_logged = options.power_log is not None
-        jobs = [Job(run.id, i, suite, cell, trace, is_logged, peaks=limits.get(cell.device)) for i, cell in todo]
+        jobs = [
+            Job(
+                run.id, i, suite, cell, trace, is_logged, peaks=limits.get(cell.device),
+                word_times=words.get(str(cell.dataset.name)),
+            )
+            for i, cell in todo
+        ]  # fmt: skip
         for number, of_round in groupby(enumerate(jobs, start=1), key=lambda item: item[1].cell.round):
             session = _round(session, number, list(of_round), len(jobs))
     if todo:
@@ -251,10 +258,19 @@ def _finish(
 # --- before the cells ------------------------------------------------------------------------------------
 
 
-def _prepare(cells: Sequence[Cell], foreseen: Sequence[Foreseen], observe: Observer) -> list[Foreseen]:
-    """Fetch and make what the cells need; what is missing or doubtful is reported once."""
+def _prepare(
+    cells: Sequence[Cell], foreseen: Sequence[Foreseen], aligner: VariantEntry | None, observe: Observer
+) -> tuple[list[Foreseen], dict[str, Path]]:
+    """Fetch and make what the cells need; what is missing or doubtful is reported once.
+
+    Returns:
+        What keeps cells from being measured, and by data set the file of the times of words that were aligned.
+    """
     concerning = [one for one in foreseen if any(map(one.concerns, cells))]
     known = ahead.prepare(cells, concerning, observe)
+    able = [cell for cell in cells if obstacle(cell, known) is None]
+    words, unaligned = word_times.prepare(able, aligner, observe)
+    known += unaligned
     missing = [one for one in known if one.kind == "missing"]
     for reason in dict.fromkeys(one.reason for one in missing):
         what = next(one.what for one in missing if one.reason == reason)
@@ -264,7 +280,7 @@ def _prepare(cells: Sequence[Cell], foreseen: Sequence[Foreseen], observe: Obser
             observe(Warned(str(one)))
     for one in joined(one for one in concerning if one.kind == "lacking"):
         observe(Unavailable(one.what, one.reason))
-    return known
+    return known, words
 
 
 def _thermometer(suite: Suite) -> Callable[[], Temperatures]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from greenbench.harness.window import UtteranceFacts, Window
+from greenbench.harness.word_times import Aligned
 from greenbench.plugins import SAMPLE_RATE_HZ, Framewise, Streamer, StreamingSession, Transcriber, Waveform
 from greenbench.streaming import growing, latency, words
 from greenbench.streaming.chunked import ChunkedWindow
@@ -28,9 +29,9 @@ class Streamed:
 
     batching = "sequential"
 
-    def __init__(self, transcriber: Transcriber, asked: Streaming) -> None:
-        """Take a loaded model that is not ``unfit``."""
-        self._asked, self._logs = asked, list[StreamLog]()
+    def __init__(self, transcriber: Transcriber, asked: Streaming, aligned: Aligned | None = None) -> None:
+        """Take a loaded model that is not ``unfit``, and the times of words where they were aligned."""
+        self._asked, self._aligned, self._logs = asked, aligned, list[StreamLog]()
         self.footprint = transcriber.footprint
         self._streamer, self.how = _streamer(transcriber, asked)
 
@@ -64,7 +65,7 @@ class Streamed:
         return ChunkLog(arrival_s, start_s, start_s + time.perf_counter() - fed_s, partial)
 
     def logged(self, window: Window) -> Window:
-        """Return a window with the logs of its sessions, whose latencies are those of the final texts.
+        """Return a window with the logs of its sessions, whose latencies are those of the final texts, and word times.
 
         Raises:
             AnswerError: a session did not keep to its contract.
@@ -72,7 +73,10 @@ class Streamed:
         n = len(window.latencies_s)
         logs, self._logs = tuple(map(checked, self._logs[len(self._logs) - n :])), []
         final_s = [(name, log.final_latency_s) for (name, _), log in zip(window.latencies_s, logs, strict=True)]
-        return replace(window, latencies_s=final_s, streams=logs)
+        spoken, aligned = window.spoken, self._aligned
+        if aligned is not None:
+            spoken = [replace(facts, words=aligned.words.get(facts.utterance_id, ())) for facts in spoken]
+        return replace(window, latencies_s=final_s, streams=logs, spoken=spoken)
 
 
 def unfit(transcriber: Transcriber, asked: Streaming) -> str | None:
@@ -92,32 +96,41 @@ def _streamer(transcriber: Transcriber, asked: Streaming) -> tuple[Streamer, str
     return growing.GrowingWindow(transcriber), growing.HOW
 
 
-def columns(window: Window, how: str, asked: Streaming) -> tuple[dict[str, Any], dict[str, Any]]:
+def columns(
+    window: Window, how: str, asked: Streaming, aligned: Aligned | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the metrics of a window of streams, and their provenance.
 
     Args:
         window: from ``Streamed.logged``.
         how: the model was streamed.
         asked: by the suite.
+        aligned: where the times of words come from, if not from the data set, which states those of all utterances.
     """
     spoken = {facts.utterance_id: facts for facts in window.spoken}
     n_untimed = sum(not facts.words for facts in window.spoken)
+    is_timed = n_untimed < len(spoken) if aligned else not n_untimed
     sessions = zip(window.latencies_s, window.streams, strict=True)
-    heard = [Heard(log) if n_untimed else _heard(log, spoken[name]) for (name, _), log in sessions]
+    heard = [_heard(log, spoken[name]) if is_timed else Heard(log) for (name, _), log in sessions]
     metrics = latency.figures(heard, asked.chunk_s)
-    source = None if n_untimed else f"manifest:{words.digest([facts.words for facts in window.spoken])}"
+    stated = aligned.source if aligned else f"manifest:{words.digest([facts.words for facts in window.spoken])}"
+    missing = aligned.note if aligned else _untimed(n_untimed, len(spoken))
+    unrecognised = None if metrics["n_timed_words"] else "no word was recognised whose time is known"
     return metrics, {
-        "streamed_by": how, "onset_source": "first sample" if n_untimed else "first word", "word_times_source": source,
-        "word_latency_note": _note(n_untimed, len(window.spoken), metrics["n_timed_words"]),
-    }  # fmt: skip
+        "streamed_by": how,
+        "onset_source": "first word" if is_timed else "first sample",
+        "word_times_source": stated if is_timed else None,
+        "word_latency_note": missing or unrecognised,
+    }
 
 
 def _heard(log: StreamLog, facts: UtteranceFacts) -> Heard:
-    return Heard(log, facts.words[0].start_s, words.ends_s(log.final, facts.words))
+    """Return a session with the times of its words; where they are not known, its onset is not, either."""
+    onset_s = facts.words[0].start_s if facts.words else None
+    return Heard(log, onset_s, words.ends_s(log.final, facts.words) if facts.words else ())
 
 
-def _note(n_untimed: int, n: int, n_timed_words: float | None) -> str | None:
-    """Say why there are no word latencies."""
-    if n_untimed:
-        return f"the times of words are not known of {n_untimed} of {n} utterances (`words` of a manifest)"
-    return None if n_timed_words else "no word was recognised whose time is known"
+def _untimed(n_untimed: int, n: int) -> str | None:
+    """Say why there are no word latencies where nothing was aligned."""
+    how = "`words` of a manifest, or `streaming.aligner`"
+    return f"the times of words are not known of {n_untimed} of {n} utterances ({how})" if n_untimed else None

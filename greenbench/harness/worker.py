@@ -18,7 +18,7 @@ from greenbench.datasets.corpus import Corpus
 from greenbench.errors import AnswerError, GreenbenchError, words
 from greenbench.files.unicode import to_json, visible
 from greenbench.hardware import devices, environment
-from greenbench.harness import messages, rows, server, sizes, streams
+from greenbench.harness import messages, rows, server, sizes, streams, word_times
 from greenbench.harness.idle import idle_after_w, idle_power_w, warm_up
 from greenbench.harness.job import Job
 from greenbench.harness.load import Load, batches
@@ -92,8 +92,9 @@ def run_cell(job: Job, channel: Channel) -> None:
         if unfit := streams.unfit(transcriber, job.suite.streaming):
             channel.send("record", row=to_row(rows.not_measured(job, "skipped", unfit, "inapplicable")))
             return
-        transcriber = Streamed(transcriber, job.suite.streaming)
-        facts = replace(facts, streamed_by=transcriber.how)
+        aligned = word_times.read(job.word_times)
+        transcriber = Streamed(transcriber, job.suite.streaming, aligned)
+        facts = replace(facts, streamed_by=transcriber.how, aligned=aligned)
     _measure(job, transcriber, corpus, facts, channel)
 
 

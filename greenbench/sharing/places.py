@@ -15,7 +15,7 @@ _KEPT = ("use", "name", "revision")
 
 
 def here(suite: Mapping[str, Any], files: Path | None) -> dict[str, Any]:
-    """Return the data sets and variants of an entry's suite with the paths that they have on this machine.
+    """Return the data sets, variants and aligner of an entry's suite with the paths that they have on this machine.
 
     Args:
         suite: of the entry.
@@ -38,9 +38,13 @@ def with_remedy(why: str, unfound: Iterable[str]) -> str:
     return f"{why.rstrip('.')}. If you have it, say with `--files FOLDER` in which folder {name} is."
 
 
-def _bundled(suite: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _bundled(suite: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entries with the paths of their presets, which a shared suite has by their last names only."""
-    return {"datasets": suite["datasets"], "variants": [{**item, **_preset(item)} for item in suite["variants"]]}
+    bundled = {"datasets": suite["datasets"], "variants": [{**item, **_preset(item)} for item in suite["variants"]]}
+    streaming = suite.get("streaming") or {}
+    if aligner := streaming.get("aligner"):
+        bundled["streaming"] = {**streaming, "aligner": {**aligner, **_preset(aligner)}}
+    return bundled
 
 
 def _preset(item: Mapping[str, Any]) -> dict[str, str]:

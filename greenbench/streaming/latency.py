@@ -23,13 +23,13 @@ class Heard:
 
     Attributes:
         log: of the session.
-        onset_s: when the speech begins.
+        onset_s: when the speech begins; None where that is not known.
         ends_s: of each word of the final text, when it had been spoken; None where that is not known of a word, empty
             where it is not known of any.
     """
 
     log: StreamLog
-    onset_s: float = 0.0
+    onset_s: float | None = 0.0
     ends_s: Sequence[float | None] = ()
 
 
@@ -126,8 +126,8 @@ def figures(sessions: Sequence[Heard], chunk_s: float) -> dict[str, float | None
     """
     logs = [heard.log for heard in sessions]
     shown = [log.texts() for log in logs]
-    begun = zip(sessions, map(first_text_s, shown), strict=True)
-    first = [seconds - heard.onset_s for heard, seconds in begun if seconds is not None]
+    begun = [(heard.onset_s, first_text_s(texts)) for heard, texts in zip(sessions, shown, strict=True)]
+    first = [seconds - onset_s for onset_s, seconds in begun if seconds is not None and onset_s is not None]
     final = [log.final_latency_s for log in logs]
     chunks = [chunk for log in logs for chunk in log.chunks]
     return {

@@ -12,10 +12,11 @@ from greenbench.errors import InputError, did_you_mean
 from greenbench.files.limits import limits
 from greenbench.files.unicode import printable
 from greenbench.hardware import devices
+from greenbench.plugins import Compressible
 from greenbench.suite import file, shortforms
 from greenbench.suite.carbon import Carbon
 from greenbench.suite.descent import wrong_teacher
-from greenbench.suite.entries import DatasetEntry, VariantEntry, resolve_dataset, resolve_variant
+from greenbench.suite.entries import DatasetEntry, VariantEntry, build_family, resolve_dataset, resolve_variant
 from greenbench.suite.faults import ENTRIES, Draft, Fault, Place, line
 from greenbench.suite.protocol import PROTOCOLS, Protocol, build_protocol, short_form
 from greenbench.suite.scenarios import Scenario, Server, Streaming
@@ -271,9 +272,27 @@ def _resolved(suite: Suite, draft: Draft, base: Path) -> tuple[Suite | None, lis
             registry.create("meters", name, settings, base)
         except InputError as error:
             faults.append(Fault(("meters", name), str(error)))
+    streaming = suite.streaming
+    if streaming.aligner is not None:
+        try:
+            streaming = streaming.model_copy(update={"aligner": _aligner(streaming.aligner, base)})
+        except InputError as error:
+            faults.append(Fault(("streaming", "aligner"), str(error)))
     if faults:
         return None, faults
-    return Suite.model_validate(dict(suite) | resolved | {"threads": suite.threads or _usable_cpus()}), []
+    filled = {"threads": suite.threads or _usable_cpus(), "streaming": streaming}
+    return Suite.model_validate(dict(suite) | resolved | filled), []
+
+
+def _aligner(entry: VariantEntry, base: Path) -> VariantEntry:
+    """Return the resolved entry of a model that aligns words.
+
+    Raises:
+        InputError: it is none, or has builds.
+    """
+    if not isinstance(build_family(entry, base), Compressible) or entry.builds:
+        raise InputError("name a variant of wav2vec2 without builds, e.g. wav2vec2/quickstart")
+    return VariantEntry.model_validate(resolve_variant(entry, base)[0])
 
 
 def _duplicates(names: Sequence[str], places: Sequence[Place]) -> list[Fault]:

@@ -133,6 +133,9 @@ def long_form(data: Mapping[str, Any]) -> dict[str, Any]:
     for group in ("datasets", "variants"):
         if isinstance(short.get(group), list):
             short[group] = [entry(given, group) for given in short[group]]
+    streaming = short.get("streaming")
+    if isinstance(streaming, dict) and streaming.get("aligner") is not None:
+        streaming["aligner"] = entry(streaming["aligner"], "variants")
     return short
 
 

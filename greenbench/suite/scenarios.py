@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from greenbench.statistics.percentiles import fewest
+from greenbench.suite.entries import VariantEntry
 
 Scenario = Literal["offline", "single-stream", "server", "streaming"]
 
@@ -85,6 +86,8 @@ class Streaming(BaseModel):
         left_s: seconds of context before what is new (``window: chunked``).
         right_s: seconds of context behind it, for which each text has to wait (``window: chunked``).
         finalise: the final text is asked for at the ``end-of-audio``, when the last chunk has been handed over.
+        aligner: a wav2vec 2.0 variant that aligns the transcripts of data sets without times of words, so that word
+            latencies are known, e.g. ``wav2vec2/quickstart``; a CTC model that recognises this speech well.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -95,6 +98,7 @@ class Streaming(BaseModel):
     left_s: float = Field(default=4.0, ge=0, le=600)
     right_s: float = Field(default=0.64, ge=0, le=60)
     finalise: Literal["end-of-audio"] = "end-of-audio"
+    aligner: VariantEntry | None = Field(default=None, exclude_if=lambda entry: entry is None)
 
 
 def without_energy(scenario: str, streaming: Streaming) -> str | None:

@@ -29,7 +29,10 @@ def json_schema() -> dict[str, Any]:
     carbon = Carbon.model_json_schema()
     schema["properties"]["carbon"]["anyOf"] = [carbon, {"type": "null"}]
     schema["properties"]["server"] = Server.model_json_schema()
-    schema["properties"]["streaming"] = Streaming.model_json_schema()
+    streaming = Streaming.model_json_schema()
+    streaming["properties"]["aligner"] |= {"anyOf": [*_one_of("variants", VariantEntry)["anyOf"], {"type": "null"}]}
+    streaming.pop("$defs")
+    schema["properties"]["streaming"] = streaming
     return schema
 
 

@@ -164,7 +164,8 @@ def test_any_model_is_streamed_by_a_growing_window(hand: Hand, pace: str) -> Non
     assert found["stream_rtf"] == pytest.approx(0.2)
     assert origin == {
         "streamed_by": "growing window, agreement of 2", "onset_source": "first sample", "word_times_source": None,
-        "word_latency_note": "the times of words are not known of 7 of 7 utterances (`words` of a manifest)",
+        "word_latency_note": "the times of words are not known of 7 of 7 utterances "
+        "(`words` of a manifest, or `streaming.aligner`)",
     }  # fmt: skip
 
 

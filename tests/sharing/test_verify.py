@@ -186,7 +186,10 @@ def test_files_are_looked_for_in_every_part_of_an_entry(tmp_path: Path) -> None:
     build = {"use": "openvino-int8", "calibration": {"use": "manifest", "path": "talks.jsonl"}}
     item = {"use": "wav2vec2", "model": "our-model", "name": "our-model", "builds": [build]}
     suite = {"variants": [item], "datasets": [{"use": "librispeech", "root": "LibriSpeech"}]}
-    (found,) = places.here(suite, tmp_path)["variants"]
+    suite["streaming"] = {"chunk_s": 0.5, "aligner": {"use": "wav2vec2", "model": "our-model"}}
+    here = places.here(suite, tmp_path)
+    (found,) = here["variants"]
+    assert here["streaming"] == {"chunk_s": 0.5, "aligner": {"use": "wav2vec2", "model": str(tmp_path / "our-model")}}
     assert (found["model"], found["name"]) == (str(tmp_path / "our-model"), "our-model")
     assert found["builds"][0]["calibration"]["path"] == str(tmp_path / "talks.jsonl")
     assert places.unfound(suite, tmp_path) == ["LibriSpeech"]
