@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,16 @@ def check_files(files: Sequence[Path]) -> None:
     for file in files:
         if not file.is_file():
             raise MissingError(f"files: {file}: no such file. Correct `files`.")
+
+
+def check_timeout(timeout_s: float) -> None:
+    """Refuse a limit in seconds that is none.
+
+    Raises:
+        ValueError: it is not a number above 0.
+    """
+    if not 0 < timeout_s < math.inf:
+        raise ValueError("timeout_s is above 0")
 
 
 def identity(family: str, parts: Sequence[str | Path], files: Sequence[Path]) -> tuple[str, ...]:
