@@ -1,5 +1,7 @@
 """The build that compiles a model."""
 
+import _ctypes
+import os
 import shutil
 from collections.abc import Iterator
 from functools import partial
@@ -9,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from greenbench.compress.compile import Compile
+from greenbench.compress.compile import Compile, remove_cut_libraries
 from greenbench.suite.entries import VariantEntry, build_variant
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch and transformers warn each other while tracing
@@ -53,6 +55,35 @@ def waveforms(n_utterances: int, n_samples: int) -> list[np.ndarray]:
     """Return noise, each waveform a little shorter than the one before."""
     rng = np.random.default_rng(n_samples)
     return [rng.standard_normal(n_samples - 37 * i).astype("float32") / 10 for i in range(n_utterances)]
+
+
+def test_a_library_that_was_cut_off_is_compiled_anew(tmp_path: Path) -> None:
+    """A process that is ended while it compiles leaves half a file in torch's cache, at which all later runs failed."""
+    whole = Path(_ctypes.__file__).read_bytes()
+    (tmp_path / "ab").mkdir()
+    files = {"whole": whole, "cut": whole[:-1], "half": whole[: len(whole) // 2], "short": whole[:9], "empty": b""}
+    for name, content in {**files, "still written": whole[:-1]}.items():
+        path = tmp_path / "ab" / f"{name}.so"
+        path.write_bytes(content)
+        if name in files:
+            os.utime(path, (1e9, 1e9))
+    remove_cut_libraries(tmp_path)
+    assert sorted(path.stem for path in tmp_path.glob("*/*.so")) == ["still written", "whole"]
+
+
+def test_the_cache_is_looked_through_before_a_model_is_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the one that torch's compiler takes."""
+    import torch
+
+    cut = tmp_path / "ab" / "cut.so"
+    cut.parent.mkdir()
+    cut.touch()
+    os.utime(cut, (1e9, 1e9))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    Compile()(torch.nn.Linear(2, 2))
+    assert not cut.exists()
 
 
 @pytest.mark.skipif(Compile().unsupported("cpu") is not None, reason="there is no C++ compiler")
