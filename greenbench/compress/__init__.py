@@ -4,7 +4,6 @@
 importable from here; their libraries are imported when one is used.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -121,7 +120,7 @@ def take(model: Any, steps: "Sequence[tuple[str, Step]]", context: "Context") ->
             folder.mkdir(parents=True, exist_ok=True)
         reported: list[Any] = []
         assert not isinstance(method, Export)
-        with exits.leaving_after(math.inf):  # methods look at all layers, and so do their teachers
+        with exits.leaving_never():  # methods look at all layers, and so do their teachers
             model = method(model, replace(context, folder=folder, report=reported.append))
         for report in reported:
             context.report(report)

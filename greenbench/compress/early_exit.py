@@ -1,6 +1,5 @@
 """The method that lets a model answer after fewer layers where it is sure."""
 
-import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -140,7 +139,7 @@ class EarlyExit(SpeechSettings):
         has_exits = exits.of(model) is not None
         alone.follow(Outline(model.config.model_type, n_layers, exits=has_exits, adapter=adapter))
         Exits(self._after(n_layers), DEFAULT if self.threshold is None else self.threshold, self.over).make(model)
-        with exits.leaving_after(math.inf):
+        with exits.leaving_never():
             if self.distill is not None:
                 held_out, model = context.validation, self._train(self.distill, model, context)
                 speech = _inputs(held_out, model, context) if held_out else self.speech(model, context)

@@ -8,7 +8,7 @@ kept of a run is gone at its end, so that copies of a model are independent.
 import math
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -30,15 +30,17 @@ _LEAVING: ContextVar[float | None] = ContextVar("leaving", default=None)
 
 @contextmanager
 def leaving_after(n_layers: float) -> Iterator[None]:
-    """Let models leave at their first exit after so many layers, whether its branch is sure or not.
-
-    With ``math.inf`` all layers run; the output's ``exits`` has the logits of every branch.
-    """
+    """Let models leave at their first exit after so many layers, whether its branch is sure or not."""
     before = _LEAVING.set(n_layers)
     try:
         yield
     finally:
         _LEAVING.reset(before)
+
+
+def leaving_never() -> AbstractContextManager[None]:
+    """Let all layers of models run; the output's ``exits`` has the logits of every branch."""
+    return leaving_after(math.inf)
 
 
 def mean_entropy(logits: "Tensor", mask: "Tensor | None" = None, blank: int | None = None) -> "Tensor":
@@ -183,7 +185,7 @@ def attach(model: Any, after: Sequence[int], threshold: float, blank: int | None
 def before(model: Any) -> "Iterator[tuple[list[Branch], list[list[Tensor]]]]":
     """Yield a model's branches, and what enters each while the block runs, ``(n_frames, width)`` for each utterance.
 
-    Models are run on utterances alone then, under ``leaving_after(math.inf)``; both are empty for one without exits.
+    Models are run on utterances alone then, under ``leaving_never()``; both are empty for one without exits.
     """
     layers = of(model)
     found = list(branches(layers).values()) if layers else []

@@ -55,5 +55,13 @@ def again(model: Any) -> tuple[str, ...]:
 
 def state(model: Any) -> dict[str, Any]:
     """Return the ``state_dict`` of a model with each tensor under its first name alone."""
+    state: dict[str, Any] = model.state_dict()
+    forget_again(model, state)
+    return state
+
+
+def forget_again(model: Any, state: dict[str, Any]) -> None:
+    """Take the tensors of a model's ``state_dict`` out that it has under an earlier name, too."""
     others = again(model)
-    return {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(others)}
+    for name in [name for name in state if name.startswith(others)]:
+        del state[name]

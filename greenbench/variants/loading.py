@@ -1,7 +1,6 @@
 """How a wav2vec 2.0 model's settings become a torch module, with its feature extractor and its tokeniser."""
 
 import json
-import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,7 +42,7 @@ def module(settings: ModelSettings, methods: Sequence[Method], device: str) -> A
     context = replace(BARE, extractor=processor(settings)[0]) if methods else BARE
     if any(isinstance(method, NeedsTeacher) for method in methods):
         context = replace(context, teacher=deepcopy(model))
-    with exits.leaving_after(math.inf):
+    with exits.leaving_never():
         for method in methods:
             model = method(model, context)
     return model

@@ -103,7 +103,7 @@ def test_a_batch_leaves_with_its_last_utterance(small: Any) -> None:
     """Of two utterances one is sure after the first layer, the other after the second: together after the second."""
     model = with_exits(small, -1.0)
     layers = exits.of(model)
-    with exits.leaving_after(math.inf):
+    with exits.leaving_never():
         given = run(model, NOISE).exits
     entropies = torch.stack([exits.mean_entropy(logits) for logits in given])  # (2 exits, 2 utterances)
     order = entropies[0].argsort()
@@ -152,7 +152,7 @@ def test_other_code_sees_all_layers(small: Any) -> None:
         raise RuntimeError("no memory")
 
     hook = model.base_model.encoder.layers[2].register_forward_pre_hook(fail)
-    with exits.leaving_after(math.inf), pytest.raises(RuntimeError, match="no memory"):
+    with exits.leaving_never(), pytest.raises(RuntimeError, match="no memory"):
         run(model, NOISE)
     hook.remove()
     assert len(list(model.base_model.encoder.layers)) == 3

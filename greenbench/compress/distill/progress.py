@@ -140,9 +140,7 @@ def keep(run: TrainingRun, wer: float | None) -> None:
 def _each_once(models: Sequence[Any], states: Sequence[dict[str, Any]], _folder: str) -> None:
     """Leave each tensor of models under one name, without the warning of accelerate, which would do so itself."""
     for model, state in zip(models, states, strict=True):
-        others = shared.again(model)
-        for name in [name for name in state if name.startswith(others)]:
-            del state[name]
+        shared.forget_again(model, state)
 
 
 def kept(folder: Path) -> Path | None:

@@ -1,6 +1,5 @@
 """Training a part of a student: the rest is frozen, and where only the top trains, what enters it is computed once."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -79,7 +78,7 @@ class Trunk:
         speech, was_training = context.train, student.training
         student.eval()
         inputs = (collate([utterance], student, context).inputs for utterance in speech)
-        with exits.leaving_after(math.inf), exits.before(student) as (branches, of_branches):
+        with exits.leaving_never(), exits.before(student) as (branches, of_branches):
             parts, hidden = before_head(student, inputs)
         student.train(was_training)
         top = {id(parameter) for part in (*parts, *branches) for parameter in part.parameters()}
