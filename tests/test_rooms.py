@@ -12,7 +12,7 @@ PACKAGE = "greenbench"
 ROOT = Path(__file__).parents[1] / PACKAGE
 
 HOUSE = """
-    version errors wording registry metrics provenance identifiers extras assets files cache
+    version errors wording registry metrics provenance identifiers extras assets files cache guard processes
     statistics plugins text streaming hardware meters datasets models variants compress.distill compress power
     suite recipes results harness analysis
     report validate export sharing leaderboard doctor

@@ -12,10 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from greenbench import cache
+from greenbench import cache, processes
 from greenbench.errors import GreenbenchError, MissingError
 from greenbench.files import readback
-from greenbench.files.unicode import IN_UTF8
 from greenbench.hardware import platforms
 from greenbench.hardware.roofline import Peaks, best, of_run, read, share
 from greenbench.harness import products
@@ -159,14 +158,13 @@ def by_engine(engine: str, device: str, threads: int | None, timeout_s: float) -
         MissingError: it failed; the message says why.
     """
     command = [sys.executable, "-m", "greenbench.harness.peaks", device, engine]
-    how: dict[str, Any] = {"env": _variables(threads), "timeout": max(timeout_s, 0.1)}
     try:
-        done = subprocess.run(command, **how, capture_output=True, encoding="utf-8", errors="replace", check=False)
+        done = processes.run(command, _variables(threads), timeout_s=max(timeout_s, 0.1))
     except subprocess.TimeoutExpired as error:
         raise MissingError(f"measuring the peaks of {device} took longer than {TIMEOUT_S:.0f} s") from error
-    lines = done.stdout.splitlines()
+    lines, errors = (text.decode(errors="replace").strip().splitlines() for text in (done.stdout, done.stderr))
     if done.returncode or not lines:
-        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        last = errors[-1:] or [f"exit code {done.returncode}"]
         raise MissingError(f"the peaks of {device} could not be measured: {last[0]}")
     found: dict[str, Any] = json.loads(lines[-1])
     return found
@@ -179,4 +177,4 @@ def _variables(threads: int | None) -> dict[str, str]:
     heavy load products were hundreds of times slower so, and the peaks with them. On an idle machine a product of
     ``LONG_S`` shows no difference.
     """
-    return {**os.environ, **IN_UTF8, **dict.fromkeys(THREAD_VARIABLES, str(threads)), "OMP_WAIT_POLICY": "PASSIVE"}
+    return processes.environment(**dict.fromkeys(THREAD_VARIABLES, str(threads)), OMP_WAIT_POLICY="PASSIVE")

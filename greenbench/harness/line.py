@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO, Final
 
 import psutil
 from pydantic import TypeAdapter
 
-from greenbench.files.unicode import IN_UTF8, for_terminal
+from greenbench import guard, processes
+from greenbench.files.unicode import for_terminal
 from greenbench.harness import messages
 from greenbench.harness.job import Job
 from greenbench.meters.cputime import HARNESS
@@ -29,7 +29,7 @@ THREAD_VARIABLES = (
     "RAYON_NUM_THREADS",  # tokenizers
 )
 
-HAS_GUARD = sys.platform == "linux"
+HAS_GUARD = processes.BY_KERNEL
 """Elsewhere a worker leads a process group of its own, and what leaves that group is not found."""
 
 DRAIN_S = 1.0
@@ -169,13 +169,13 @@ def started(job: Job) -> Iterator[Connection]:
     The job is JSON in ASCII: what no encoding has, such as a byte of a path that is not UTF-8, arrives as it was.
     """
     threads = dict.fromkeys(THREAD_VARIABLES, str(job.suite.threads))
-    guard = [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py"))] if HAS_GUARD else []
+    guarded = [sys.executable, "-I", "-S", guard.__file__] if HAS_GUARD else []
     process = subprocess.Popen(
-        [*guard, sys.executable, "-m", "greenbench.harness.worker"],
+        [*guarded, sys.executable, "-m", "greenbench.harness.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, **IN_UTF8, **threads, "HF_HUB_OFFLINE": "1", HARNESS: str(os.getpid())},
+        env=processes.environment(**threads, HF_HUB_OFFLINE="1", **{HARNESS: str(os.getpid())}),
         start_new_session=True,
     )
     line = Connection(process)

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
+from greenbench import processes
 from greenbench.files import kernel
 from greenbench.hardware import environment
 from greenbench.hardware.devices import synchronise, unusable
@@ -137,6 +138,7 @@ def _last_cache_bytes() -> int:
 
 def main() -> None:
     """Measure the device with the engine that are named and write the peaks to standard output; for ``kept_peaks``."""
+    processes.follow_parent(sys.stdin.buffer)
     device, engine = sys.argv[1:]
     reason = unusable(device)
     if reason:

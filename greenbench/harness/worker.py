@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from greenbench import processes
 from greenbench.datasets.corpus import Corpus
 from greenbench.errors import AnswerError, GreenbenchError, words
 from greenbench.files.unicode import to_json, visible
@@ -48,7 +49,8 @@ class Channel:
 
     def __init__(self) -> None:
         """Take over standard input and output."""
-        self._in, self._out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "w", encoding="utf-8")
+        self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        self._receive = processes.follow_parent(os.fdopen(os.dup(0), "rb"))
         os.dup2(2, 1)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
@@ -56,7 +58,7 @@ class Channel:
 
     def job(self) -> Job:
         """Read what to measure."""
-        return TypeAdapter(Job).validate_python(json.loads(self._in.readline()))
+        return TypeAdapter(Job).validate_python(json.loads(self._receive()))
 
     def send(self, kind: str, **content: Any) -> None:
         """Send one message."""
@@ -66,7 +68,7 @@ class Channel:
     def ask(self, kind: str, **content: Any) -> None:
         """Send a message and wait until the parent has dealt with it and gone back to sleep."""
         self.send(kind, ack=True, **content)
-        if not self._in.readline():
+        if not self._receive():
             raise SystemExit("the parent is gone")
 
 

@@ -1,12 +1,13 @@
 """The poller: one nearly idle process per run that samples power, temperature, frequency and load at a fixed rate.
 
 ``python -m greenbench.meters.poller`` reads its settings as one JSON line from standard input and ends when that is
-closed, so it never outlives its run. The timed process samples nothing itself.
+closed, after its sample, or at once when its run has died. The timed process samples nothing itself.
 """
 
 import json
 import math
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from greenbench import guard, processes
 from greenbench.files.unicode import to_json
 from greenbench.plugins import Paced, Polled
 from greenbench.plugins.traces import PID, TIME, TIME_END, Trace
@@ -33,6 +35,9 @@ N_RESTARTS = 5
 
 LOOK_S = 1.0
 """Period in which the waiting parent checks whether the poller is alive, which takes a microsecond."""
+
+END_S = 2.0
+"""A poller whose sensor hangs in the driver is ended so long after its time."""
 
 PIDS: set[int] = set()
 """Ids of the running pollers of this process: they are not part of the measured process tree."""
@@ -82,6 +87,7 @@ def _start(orders: bytes) -> "subprocess.Popen[bytes]":
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env=processes.environment(),
         start_new_session=True,  # Ctrl-C is for the run; the end of the pipe is for the poller
     )
     PIDS.add(process.pid)
@@ -119,8 +125,8 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     with suppress(BrokenPipeError):
         process.stdin.close()
     try:
-        process.wait(timeout=2)
-    except subprocess.TimeoutExpired:  # a sensor hangs in the driver
+        process.wait(timeout=END_S)
+    except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
     PIDS.discard(process.pid)
@@ -200,6 +206,8 @@ def _write(stream: Any, line: Mapping[str, Any], before: str = "") -> None:
 
 def main() -> None:
     """Poll with the settings on standard input until that is closed."""
+    if processes.BY_KERNEL:
+        guard.end_with_parent(signal.SIGKILL)
     orders = json.loads(sys.stdin.readline())
     stopped = threading.Event()
     threading.Thread(target=_await_end, args=[stopped], daemon=True).start()
@@ -210,6 +218,8 @@ def main() -> None:
 def _await_end(stopped: threading.Event) -> None:
     sys.stdin.read()
     stopped.set()
+    time.sleep(END_S)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,8 @@
 """Builds that another engine runs: the model is written once as files, which are kept and opened from then on."""
 
 import json
-import os
 import pickle
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from greenbench import cache
+from greenbench import cache, processes
 from greenbench.errors import InputError, MissingError
-from greenbench.files.unicode import IN_UTF8
 from greenbench.models.macs import fewer_frames, macs_of_work, work
 from greenbench.plugins import SAMPLE_RATE_HZ, Calibrated, Export, Footprint, Outline
 
@@ -97,8 +94,7 @@ def export_apart(source: ExportSource, build: Export, folder: Path) -> None:
         MissingError: it failed; the last line that it wrote says why.
     """
     command = [sys.executable, "-m", "greenbench.models.exported"]
-    order, env = pickle.dumps((source.load, build, folder)), {**os.environ, **IN_UTF8}
-    done = subprocess.run(command, input=order, env=env, capture_output=True, check=False)
+    done = processes.run(command, processes.environment(), pickle.dumps((source.load, build, folder)))
     if done.returncode:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise MissingError(f"{type(build).__name__}: the model could not be exported: {last[0]}")
@@ -193,6 +189,7 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the shell asked for it to be ignored
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     load, build, folder = pickle.load(sys.stdin.buffer)  # noqa: S301 (from the parent process)
+    processes.follow_parent(sys.stdin.buffer)
     _export(load, build, folder)
 
 

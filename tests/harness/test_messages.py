@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from greenbench.harness import guard, line, messages, process, rows
+from greenbench import guard
+from greenbench.harness import line, messages, process, rows
 from greenbench.harness.job import Job
 from greenbench.plugins.events import Event, Phase
 from greenbench.results import record

@@ -2,7 +2,8 @@
 
 It is run as a file, ``python -I -S guard.py COMMAND``, and imports nothing of ours, so that it starts in milliseconds
 and weighs next to nothing; then it sleeps until the worker has ended. Orphans of the worker, in whatever session,
-become its children (``prctl(2)``, PR_SET_CHILD_SUBREAPER), and it ends with the process that started it.
+become its children (``prctl(2)``, PR_SET_CHILD_SUBREAPER), and it ends with the process that started it, as does
+every process that calls ``end_with_parent``.
 """
 
 import ctypes
@@ -14,6 +15,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+
+PARENT = "GREENBENCH_PARENT_PID"
+"""In the environment of a process of ours: the id of the process that started it."""
 
 GRACE_S = 1.0
 """Helpers of libraries that end by themselves once the worker has ended are given so long."""
@@ -30,14 +34,26 @@ def prctl(option: int, value: int) -> None:
     ctypes.CDLL(None).prctl(option, ctypes.c_ulong(value), *[ctypes.c_ulong(0)] * 3)
 
 
+def end_with_parent(number: int) -> None:
+    """Let the kernel send this process a signal once its parent has ended, however that ends (PR_SET_PDEATHSIG).
+
+    The kernel sends it at the end of the thread that started this process, which therefore waits for it. A parent that
+    ended before the kernel was asked is no longer the one that ``PARENT`` names.
+    """
+    prctl(PR_SET_PDEATHSIG, number)
+    parent = str(os.getppid())
+    if os.environ.get(PARENT, parent) != parent:
+        os.kill(os.getpid(), number)
+
+
 def main(command: list[str]) -> None:
     """Run a worker to its end and send its exit code, and how many processes it left, as the last message."""
     signal.signal(signal.SIGTERM, _stop)
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(ignored, signal.SIG_IGN)
     prctl(PR_SET_CHILD_SUBREAPER, 1)
-    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     try:
+        end_with_parent(signal.SIGTERM)
         code = _await(_start(command))
         n_left = end_all(GRACE_S)
     except _Stop:
@@ -54,12 +70,13 @@ def _stop(_number: int, _frame: object) -> None:
 
 def _start(command: list[str]) -> int:
     """Start the worker in a session of its own; it does not outlive the guard."""
+    os.environ[PARENT] = str(os.getpid())
     worker = os.fork()
     if worker == 0:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, signal.SIG_DFL)
         os.setsid()
-        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        end_with_parent(signal.SIGKILL)
         os.execv(command[0], command)  # noqa: S606 (the interpreter that runs this file)
     return worker
 
