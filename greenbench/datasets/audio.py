@@ -40,7 +40,9 @@ class AudioWarning(UserWarning):
         self.what = what
 
 
-def read_audio(path: Path, offset_s: float | None = None, duration_s: float | None = None) -> Waveform:
+def read_audio(
+    path: Path, offset_s: float | None = None, duration_s: float | None = None, channel: int | None = None
+) -> Waveform:
     """Decode an audio file, or a part of it, as a mono waveform at ``SAMPLE_RATE_HZ``.
 
     Channels are averaged; other rates go through soxr's ``HQ`` resampler. Reading ends where the decoder gives
@@ -50,6 +52,7 @@ def read_audio(path: Path, offset_s: float | None = None, duration_s: float | No
         path: a file in any format of libsndfile (FLAC, WAV, Ogg, MP3 ...).
         offset_s: where the part begins, to the nearest sample of the file; None: the whole file.
         duration_s: how long the part is (None: to the end of the file); of a whole file what it should last.
+        channel: the channel that is read, counted from 0; None: the mean of all.
 
     Returns:
         float32 samples of shape ``(n_samples,)``, at least one, all finite.
@@ -57,18 +60,19 @@ def read_audio(path: Path, offset_s: float | None = None, duration_s: float | No
     Raises:
         BadAudioError: the file cannot be opened or decoded, breaks off, was joined from several, contradicts its
             header or ``duration_s``, ends before the part does, is not scaled to -1..1, has no samples or
-            non-finite ones, or lasts longer than ``MAX_S``.
+            non-finite ones, lacks the channel, or lasts longer than ``MAX_S``.
 
     Warns:
         AudioWarning: the channels cancel each other.
     """
     with opened(path) as sound:
         _refuse_contradictions(path, sound)
+        _refuse_channel(path, sound, channel)
         start = round((offset_s or 0.0) * sound.samplerate)
         asked = None if offset_s is None or duration_s is None else round(duration_s * sound.samplerate)
         if offset_s is None:
             _refuse_other_length(path, sound, duration_s)
-        audio, n_read = _mixed(path, sound, start, asked)
+        audio, n_read = _mixed(path, sound, start, asked, channel)
         _refuse_short(path, sound, start, asked, n_read)
         if offset_s is None and duration_s is not None:
             _refuse_other_length(path, sound, duration_s, n_read / sound.samplerate)
@@ -101,7 +105,9 @@ def read_duration_s(path: Path, offset_s: float | None = None, duration_s: float
         return float(n_left / sound.samplerate)
 
 
-def audio_digest(path: Path, offset_s: float | None = None, duration_s: float | None = None) -> str | None:
+def audio_digest(
+    path: Path, offset_s: float | None = None, duration_s: float | None = None, channel: int | None = None
+) -> str | None:
     """Return what identifies the audio of a file, or of a part of it, on every machine.
 
     Of lossless formats it is made of the samples as stored, before mixing and resampling, whose last bits differ
@@ -118,15 +124,18 @@ def audio_digest(path: Path, offset_s: float | None = None, duration_s: float | 
     with opened(path) as sound:
         if sound.subtype in _LOSSY:
             part = "" if offset_s is None else f"{offset_s!r} {duration_s!r}"
+            part += "" if channel is None else f" channel {channel}"
             found = path.stat()
             return samples_digest(f"{_bytes_digest(path, found.st_size, found.st_mtime_ns)} {part}".encode())
-        if sound.samplerate == SAMPLE_RATE_HZ and sound.channels == 1:
+        _refuse_channel(path, sound, channel)
+        n_channels = sound.channels if channel is None else 1
+        if sound.samplerate == SAMPLE_RATE_HZ and n_channels == 1:
             return None
         start = round((offset_s or 0.0) * sound.samplerate)
         asked = None if offset_s is None or duration_s is None else round(duration_s * sound.samplerate)
-        digest = hashlib.sha256(f"{sound.samplerate} {sound.channels}\n".encode())
+        digest = hashlib.sha256(f"{sound.samplerate} {n_channels}\n".encode())
         for block in blocks_of(path, sound, start, asked):
-            digest.update(block.data)
+            digest.update(np.ascontiguousarray(block if channel is None else block[:, channel]).data)
     return digest.hexdigest()[:N_DIGEST]
 
 
@@ -151,7 +160,9 @@ def _bytes_digest(path: Path, _n_bytes: int, _changed_ns: int) -> str:
 # --- mixing -----------------------------------------------------------------------------------------------
 
 
-def _mixed(path: Path, sound: "SoundFile", start: int, n_asked: int | None) -> tuple[Waveform, int]:
+def _mixed(
+    path: Path, sound: "SoundFile", start: int, n_asked: int | None, channel: int | None
+) -> tuple[Waveform, int]:
     """Return a part as a waveform, and how many of the file's samples it is made of."""
     import soxr
 
@@ -161,9 +172,9 @@ def _mixed(path: Path, sound: "SoundFile", start: int, n_asked: int | None) -> t
     power, mixed_power = 0.0, 0.0
     for block in blocks_of(path, sound, start, n_asked):
         _refuse_samples(path, block)
-        mono = block.mean(axis=1)
+        mono = block.mean(axis=1) if channel is None else np.ascontiguousarray(block[:, channel])
         n_read += len(block)
-        if sound.channels > 1:
+        if sound.channels > 1 and channel is None:
             power += float(np.vdot(block, block)) / sound.channels
             mixed_power += float(np.vdot(mono, mono))
         samples += (mono if as_it_is else to_rate.resample_chunk(mono)).data
@@ -187,6 +198,12 @@ def _refuse_contradictions(path: Path, sound: "SoundFile") -> None:
     cause = containers.contradiction(path, sound)
     if cause:
         raise bad(path, cause)
+
+
+def _refuse_channel(path: Path, sound: "SoundFile", channel: int | None) -> None:
+    """Refuse a file without the channel that is meant."""
+    if channel is not None and channel >= sound.channels:
+        raise bad(path, f"it has {sound.channels} channels, and no channel {channel}, counted from 0")
 
 
 def _refuse_other_length(

@@ -127,7 +127,7 @@ def test_ids_and_speakers_are_taken_where_given(write: Write) -> None:
                 "stop",
                 "start_time",
                 "end_time",
-                "channel",
+                "target_channel",
                 "speed",
                 "tempo",
                 "offset_s",
@@ -140,7 +140,12 @@ def test_ids_and_speakers_are_taken_where_given(write: Write) -> None:
             )
         ),
         ('{"audio_filepath": "b.wav", "text": "B", "supervisions": [{}]}', "write it as `offset` and `duration`"),
-        ('{"audio_filepath": "b.wav", "text": "B", "channel": 0}', "write that channel to a file of its own (got 0)"),
+        (
+            '{"audio_filepath": "b.wav", "text": "B", "channel_selector": 0}',
+            "write it as `channel`, counted from 0 (got",
+        ),
+        ('{"audio_filepath": "b.wav", "text": "B", "channel": 1.5}', "channel: "),
+        ('{"audio_filepath": "b.wav", "text": "B", "channel": -1}', "channel: "),
         ('{"audio_filepath": "b.wav", "text": "B", "text": "C"}', "the key 'text' is given twice"),
         (f'{{"audio_filepath": "b.wav", "text": "B", "x": {"[" * 99}{"]" * 99}}}', "nested deeper than"),
         (f'{{"audio_filepath": "b.wav", "text": "{"B" * 2**21}"}}', "the line is longer than 2 MB"),
@@ -221,6 +226,26 @@ def test_segments_of_one_recording_are_its_parts(write: Write) -> None:
         assert clip.duration_s() == pytest.approx(len(samples[part]) / 16_000)
     with pytest.raises(BadAudioError, match=r"the part from 0\.100 to 2\.100 s reaches past its end, 1\.000 s"):
         clips[-1].read()
+
+
+def test_channels_of_one_recording_are_utterances(write: Write) -> None:
+    """A line with a channel, counted from 0, is that one alone, its digest that of a file of it; without, the mean."""
+    line = {"audio_filepath": "a.wav", "text": "A"}
+    beyond = {**line, "channel": 2, "offset": 0.5}
+    data = write({**line, "channel": 1}, line, {**line, "audio_filepath": "alone.wav"}, beyond)
+    samples = np.random.default_rng(0).integers(-9999, 9999, (16_000, 2), dtype=np.int16)
+    for rate in (16_000, 8_000):
+        soundfile.write(data.path.parent / "a.wav", samples, rate)
+        soundfile.write(data.path.parent / "alone.wav", samples[:, 1], rate)
+        second, mean, alone, absent = data()
+        np.testing.assert_array_equal(second.read(), alone.read())
+        assert not np.array_equal(second.read(), mean.read())
+        assert second.digest() == alone.digest() != mean.digest()
+        with pytest.raises(
+            BadAudioError, match=r"a\.wav: bad audio: it has 2 channels, and no channel 2, counted from 0"
+        ):
+            absent.read()
+    assert [clip.id for clip in data()] == ["a@ch1", "a", "alone", "a@ch2@0.500-"]
 
 
 def test_a_duration_that_is_not_the_files_is_refused(write: Write) -> None:

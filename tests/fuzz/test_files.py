@@ -14,7 +14,10 @@ from hypothesis import example, given, settings
 
 from greenbench import cache
 from greenbench.compress.distill import progress
+from greenbench.datasets.commonvoice import CommonVoice
+from greenbench.datasets.kaldi import Kaldi
 from greenbench.datasets.manifest import Manifest
+from greenbench.datasets.table import Table
 from greenbench.errors import GreenbenchError
 from greenbench.files import lock, readback
 from greenbench.hardware import roofline
@@ -91,6 +94,16 @@ UTTERANCES = "".join(
     json.dumps({"audio_filepath": f"a/{n}.wav", "text": f"TEXT {n}", "speaker": n, "offset": 0.5, "duration": n}) + "\n"
     for n in range(1, 9)
 ).encode()
+TABLE = (
+    b"audio_filepath,text,speaker,offset,duration,accent\n"
+    + "".join(f'a/{n}.wav,"TEXT, ""{n}""",{n},0.5,{n},scottish\n' for n in range(1, 9)).encode()
+)
+SPLIT = (
+    b"client_id\tpath\tsentence\tage\tgender\taccents\n"
+    + "".join(f'{n}\tcommon_voice_en_{n}.mp3\t"Text" {n}\ttwenties\tfemale\t\n' for n in range(1, 9)).encode()
+)
+SCP = "".join(f"r{n} audio/{n}.wav\n" for n in range(1, 9)).encode()
+SEGMENTS = "".join(f"u{n} r{n} 0.5 {n}.25\n" for n in range(1, 9)).encode()
 POWER = "".join(f"2026-11-27T00:00:0{n}+00:00,{n}.5,plug\n" for n in range(9)).encode()
 CSV = b"timestamp,watts,sensor\n" + POWER
 LOG = "".join(log.line(1.8e9 + n, n + 0.5) for n in range(9)).encode()
@@ -129,6 +142,20 @@ def student(folder: Path) -> None:
     (made.name, made.parent, made.steps, made.info, list(made.ancestors()))
 
 
+def split(path: Path) -> None:
+    """Read the table of a split of Common Voice."""
+    (path.parent / "clips").mkdir(exist_ok=True)
+    list(CommonVoice(path.parent, slice_by=("age",))())
+
+
+def data_folder(path: Path) -> None:
+    """Read a data folder of Kaldi, one of whose files is damaged."""
+    files = {"wav.scp": SCP, "segments": SEGMENTS, "text": b"".join(b"u%d TEXT\n" % n for n in range(1, 9))}
+    for name in files.keys() - {path.name}:
+        (path.parent / name).write_bytes(files[name])
+    list(Kaldi(path.parent)())
+
+
 def publish(path: Path) -> None:
     """Hold the next publication against a previous one."""
     after = {name: BOARDS[name] for name in ("format", "title", "boards", "platforms")}
@@ -146,6 +173,10 @@ DOORS: dict[str, tuple[str, bytes, Callable[[Path], Any]]] = {
     "recipe": ("recipe.yaml", RECIPE, recipe.load),
     "lineage": ("greenbench.json", LINEAGE, lambda path: student(path.parent)),
     "manifest": ("speech.jsonl", UTTERANCES, lambda path: list(Manifest(path)())),
+    "table": ("speech.csv", TABLE, lambda path: list(Table(path, slice_by=("accent",))())),
+    "split of common voice": ("test.tsv", SPLIT, split),
+    "recordings of kaldi": ("wav.scp", SCP, data_folder),
+    "segments of kaldi": ("segments", SEGMENTS, data_folder),
     "power log": ("power.csv", CSV, lambda path: log.read(log.Source(path)).energy_j([(1.0, 2.0)])),
     "power log in JSON": ("log.jsonl", LOG, lambda path: log.read(log.Source(path)).energy_j([(1.0, 2.0)])),
     "samples": ("power.jsonl", SAMPLES, sample),

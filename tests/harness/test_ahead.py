@@ -263,6 +263,26 @@ def test_audio_that_is_missing_is_found_at_the_first_files(suite_data: dict, tmp
     assert "3 more files are missing" in found.reason
 
 
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"use": "csv", "path": "{}/gone.csv"}, "gone.csv: the table cannot be opened"),
+        ({"use": "csv", "path": "{}/wrong.csv"}, "wrong.csv:1: there is no column 'audio_filepath': set `audio`"),
+        ({"use": "commonvoice", "root": "{}/en"}, "en: there is no such folder. Set 'root'"),
+        ({"use": "kaldi", "path": "{}/data"}, "data: there is no such folder. Set 'path'"),
+    ],
+)
+def test_a_list_of_any_form_is_read_beforehand(
+    settings: dict[str, str], reason: str, suite_data: dict, tmp_path: Path
+) -> None:
+    """A file or folder that is not there, and one that is something else, is known before anything is measured."""
+    (tmp_path / "wrong.csv").write_text("path,sentence\na.wav,A\n")
+    entry = {key: value.format(tmp_path) for key, value in settings.items()}
+    (found,) = look(suite_data, datasets=[{**entry, "name": "mine"}])
+    assert (found.kind, found.dataset, found.stops) == ("missing", "mine", True)
+    assert reason in found.reason
+
+
 def test_all_problems_are_told_at_once(suite_data: dict, tmp_path: Path) -> None:
     """One refusal names everything that is wrong or missing."""
     absent = {"use": "manifest", "path": str(tmp_path / "none.jsonl"), "name": "absent"}
