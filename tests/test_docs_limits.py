@@ -7,7 +7,7 @@ from codecarbon.core.cpu import DEFAULT_POWER_PER_CORE
 
 from greenbench.analysis import steadiness
 from greenbench.hardware import bounds, roofline
-from greenbench.harness import kept_peaks, peaks
+from greenbench.harness import kept_peaks, peaks, streams
 from greenbench.meters import sampled
 from greenbench.power import clockskew
 from greenbench.results import flag_rules
@@ -39,6 +39,7 @@ QUOTED = [
     (COMPARING, f"Texts must be equal, {100 * verification.EQUAL_TEXTS[True]:g} % of them"),
     (COMPARING, f"same platform and {100 * verification.EQUAL_TEXTS[False]:g} % on another"),
     (COMPARING, f"wholly beyond {100 * verification.MARGIN:g} %"),
+    ("docs/explanation/streaming.md", f"one of the first {streams.N_SHOWN} utterances can be chosen"),
     ("docs/how-to/leaderboard.md", f"{100 * verification.EQUAL_TEXTS[True]:g} % of them on the same platform"),
     ("docs/how-to/results.md", f"plotly.js ({PLOTLY.stat().st_size / 1e6:.1f} MB)"),
     ("greenbench/assets/quickstart/students/README.md", f"at {DEFAULT_POWER_PER_CORE:g} W a thread"),

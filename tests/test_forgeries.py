@@ -585,6 +585,19 @@ def joules_of_a_simulated_pace(files: Files) -> None:
     rows(files, lambda row: row.update(pace="simulated"))
 
 
+@forgery("in what was shown, and its hypothesis is another text")
+def a_text_that_nobody_was_shown(files: Files) -> None:
+    rows(files, lambda row: row.update(shown=[{"time_s": 9.0, "text": "abracadabra"}]), store.HYPOTHESES)
+
+
+@forgery("has its final text 9 s after its audio, and a latency of 0.5 s")
+def a_text_that_was_shown_later_than_its_latency(files: Files) -> None:
+    def show(row: Row) -> None:
+        row.update(shown=[{"time_s": row["audio_s"] + 9.0, "text": row["hypothesis"]}], latency_s=0.5)
+
+    rows(files, show, store.HYPOTHESES)
+
+
 @forgery("training_energy_j: greater than or equal to 0 is expected")
 def a_training_that_gave_energy(files: Files) -> None:
     rows(files, lambda row: row.update(training_energy_j=-1e6, training_energy_method="counter"))

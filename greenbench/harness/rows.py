@@ -149,14 +149,19 @@ def _doubts(stats: DatasetStats) -> str | None:
 
 
 def hypotheses(job: Job, repeat: int, window: Window) -> list[dict[str, Any]]:
-    """Return the raw texts of a window's first pass, one row an utterance, in the order of the data set."""
+    """Return the raw texts of a window's first pass, one row an utterance, in the order of the data set.
+
+    Of the first streamed ones, each text that was shown is in ``shown``.
+    """
     latency_s = dict(reversed(window.latencies_s))  # the first pass wins
+    shown = streams.shown(window)
     return [
         {
             **job.key(repeat),
             **asdict(spoken),
             "hypothesis": window.texts[spoken.utterance_id],
             "latency_s": latency_s.get(spoken.utterance_id),
+            **({"shown": shown[spoken.utterance_id]} if spoken.utterance_id in shown else {}),
         }
         for spoken in window.spoken
     ]

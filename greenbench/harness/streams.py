@@ -3,8 +3,10 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
+from greenbench.files.unicode import printable
 from greenbench.harness.window import UtteranceFacts, Window
 from greenbench.harness.word_times import Aligned
 from greenbench.plugins import SAMPLE_RATE_HZ, Framewise, Streamer, StreamingSession, Transcriber, Waveform
@@ -13,6 +15,9 @@ from greenbench.streaming.chunked import ChunkedWindow
 from greenbench.streaming.latency import Heard
 from greenbench.streaming.log import ChunkLog, StreamLog, checked
 from greenbench.suite.scenarios import SIMULATED, Streaming
+
+N_SHOWN = 8
+"""Utterances of a window of which all that was shown is kept: they are for looking at, and each text is long."""
 
 ITSELF = "the model itself"
 """How a model is streamed that does so itself, for rows."""
@@ -94,6 +99,24 @@ def _streamer(transcriber: Transcriber, asked: Streaming) -> tuple[Streamer, str
         how = f"chunked window, {asked.left_s:g} s left, {asked.right_s:g} s right"
         return ChunkedWindow(transcriber, asked.left_s, asked.right_s), how
     return growing.GrowingWindow(transcriber), growing.HOW
+
+
+def shown(window: Window) -> dict[str, list[dict[str, Any]]]:
+    """Return each text that the first utterances of a window showed, with its time, by utterance; the final one last.
+
+    A text that was shown again is left out; times are seconds from the first sample.
+    """
+    logs = dict(zip((name for name, _ in reversed(window.latencies_s)), reversed(window.streams), strict=False))
+    first = [facts.utterance_id for facts in window.spoken[:N_SHOWN] if facts.utterance_id in logs]
+    return {
+        name: [{"time_s": time_s, "text": printable(text)} for time_s, text in _changes(logs[name])] for name in first
+    }
+
+
+def _changes(log: StreamLog) -> list[tuple[float, str]]:
+    partials = [(chunk.done_s, chunk.partial.text) for chunk in log.chunks if chunk.partial is not None]
+    new = [next(same) for _, same in groupby(partials, lambda one: one[1])]
+    return [*new, (log.final_s, log.final)]
 
 
 def columns(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from greenbench.analysis.gate import DEFAULT, Gate
 from greenbench.assets import plotly_js, style
-from greenbench.report import data, roofline, sentences, timeline, utterances
+from greenbench.report import data, roofline, sentences, sessions, timeline, utterances
 from greenbench.report.content import Content, Unread, load
 from greenbench.report.figures import looks
 from greenbench.report.headline import headline
@@ -18,7 +18,7 @@ from greenbench.results import store
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-_SCRIPTS = ("data.js", "charts.js", "table.js", "columns.js", "page.js")
+_SCRIPTS = ("data.js", "charts.js", "session.js", "table.js", "columns.js", "page.js")
 
 
 def write_page(folders: Path | Iterable[Path], out: Path, gate: Gate = DEFAULT) -> Path:
@@ -67,6 +67,7 @@ def render(content: Content, live: bool = False, unread: Sequence[Unread] = ()) 
         "shares": utterances.SHARES,
         "latencies": utterances.latencies(cells),
         "groups": utterances.groups(cells),
+        "sessions": sessions.drawn(cells),
         **roofline.drawn(lines, content.runs),
         "timelines": [
             {"run": line.run_id, "note": line.note, "figure": line.figure}

@@ -11,7 +11,7 @@ import pandas as pd
 from greenbench.analysis.gate import describe
 from greenbench.analysis.summary import Setting
 from greenbench.metrics import METRICS, RATES
-from greenbench.report import bigfoot, compression, data, scores, sentences, slices, utterances
+from greenbench.report import bigfoot, compression, data, scores, sentences, sessions, slices, utterances
 from greenbench.report.content import N_COUNTED, N_GAINS, Content
 from greenbench.report.figures import TABLE, TOTALS, scale
 from greenbench.report.utterances import CellTexts
@@ -82,6 +82,7 @@ def _charts(view: View) -> Fields | None:
             (kind, {"speaker": "speaker or voice", "length": "length"}[kind]) for kind in utterances.groups(counted)
         ],
         "n_counted": N_COUNTED if ok[list(RATES)].notna().any(axis=1).sum() > N_COUNTED else None,
+        "utterances": list(sessions.drawn(view.texts)),
         "has_power": len(view.content.power) > 1,
         "has_roofs": bool(view.lines["mfu_pct"].notna().any()),
     }

@@ -90,6 +90,7 @@ _WORD: dict[str, Schema] = {"word": TEXT, "start_s": number(0), "end_s": number(
 _UTTERANCE: dict[str, Schema] = {
     "speaker": TEXT, "audio_s": number(0), "audio_digest": TEXT, "slices": each(TEXT),
     "terms": several(TEXT), "words": several(record(_WORD)), "latency_s": number(0),
+    "shown": several(record({"time_s": number(0), "text": text(MAX_TEXT)})),
 }  # fmt: skip
 _TEXT_PAIR: dict[str, Schema] = {**KEY, "utterance_id": TEXT, "reference": text(MAX_TEXT), "hypothesis": text(MAX_TEXT)}
 MAX_PASSES = 100

@@ -27,7 +27,9 @@ GPU_KEYS = (
 )  # fmt: skip
 """The keys of a machine's and a GPU's description that are shared, by the same rule."""
 
-UTTERANCE = ("utterance_id", "speaker", "slices", "terms", "words", "reference", "hypothesis", "wer_slice", "cer_slice")
+UTTERANCE = (
+    "utterance_id", "speaker", "slices", "terms", "words", "shown", "reference", "hypothesis", "wer_slice", "cer_slice",
+)  # fmt: skip
 """Columns with the data set's or the model's words: hashes and error rates depend on them, so they stay as they are."""
 
 _AS_THEY_ARE = ("versions", "git")

@@ -92,11 +92,25 @@ def _parts_add_up(row: Row, _evidence: Evidence) -> Iterator[str]:
     yield from differs("word_latency_mean_s", row.get("word_latency_mean_s"), total, " + ".join(PARTS))
 
 
+def _shown_ends_in_the_text(row: Row, evidence: Evidence) -> Iterator[str]:
+    """The last that an utterance showed is its text, as long after the audio as its latency says."""
+    for text in evidence.texts.get(record.key_of(row), ()):
+        if not text.get("shown"):
+            continue
+        last, where = text["shown"][-1], f"{text['utterance_id']} in {store.HYPOTHESES}"
+        if last["text"] != text["hypothesis"]:
+            yield f"{where} ends with {last['text']!r:.60} in what was shown, and its hypothesis is another text"
+        after_s, latency_s = last["time_s"] - (text.get("audio_s") or 0.0), text.get("latency_s") or 0.0
+        if not isclose(after_s, latency_s, rel_tol=1e-6, abs_tol=1e-6):
+            yield f"{where} has its final text {after_s:.6g} s after its audio, and a latency of {latency_s:.6g} s"
+
+
 TIMES = (
     Check(_fill_the_window, EDITED),
     Check(_are_the_texts, EDITED),
     Check(_rate_was_tried, EDITED),
     Check(_was_streamed, EDITED),
     Check(_parts_add_up, EDITED),
+    Check(_shown_ends_in_the_text, EDITED),
 )
 """What holds of the latencies and rates of a measured row."""

@@ -134,6 +134,16 @@ def test_revisions_are_read_back(hand: Hand) -> None:
     assert found["emission_delay_s"] == pytest.approx(0.5)
 
 
+def test_what_the_first_utterances_showed_is_kept(hand: Hand) -> None:
+    """Each new text with its time, and the final one at its own, whose distance to the end of the audio is known."""
+    window, *_ = streamed(hand, Known(hand, misreads=True), corpus(9), Streaming(chunk_s=0.5))
+    kept = streams.shown(window)
+    assert list(kept) == [f"u{n}" for n in range(streams.N_SHOWN)]
+    texts = [("uh", 0.625), ("one uh", 1.125), ("one two uh", 1.625), ("one two three", 2.125), ("one two three", 2.25)]
+    assert [(one["text"], pytest.approx(one["time_s"])) for one in kept["u0"]] == texts
+    assert kept["u0"][-1]["time_s"] - 2.0 == pytest.approx(dict(window.latencies_s)["u0"])
+
+
 class Deaf(Known):
     """Streams by name only: it computes all at the end."""
 

@@ -402,6 +402,50 @@ def test_a_roof_has_every_cell_of_its_machine(visit: Visit, written: Callable[..
     assert [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
+@pytest.fixture(scope="module")
+def streamed(written: Callable[..., Path]) -> Path:
+    """Two variants, one with an evil name, that were streamed: a word is replaced, and the words are timed."""
+    spoken = [{"word": word, "start_s": n, "end_s": n + 0.4} for n, word in enumerate(("the", "cat"))]
+    shown = [{"time_s": 0.7, "text": "the"}, {"time_s": 1.2, "text": f"the {EVIL.replace(' ', '')}"}]
+    shown.append({"time_s": 2.5, "text": "the cat"})
+    texts = [
+        {"variant": variant, "scenario": "streaming", "utterance_id": name, "audio_s": 2.0, "latency_s": 0.5,
+         "reference": "the cat", "hypothesis": "the cat", "words": spoken, "shown": shown[-n:]}
+        for variant in ("teacher", EVIL) for name, n in (("u0", 3), (f"u1 {EVIL}", 1))
+    ]  # fmt: skip
+    of = {"scenario": "streaming", "wer": 0.1, "rtfx": 2.0, "word_latency_p50_s": 0.4, "final_p50_s": 0.5}
+    where = written(*({**of, "variant": variant} for variant in ("teacher", EVIL)), texts=tuple(texts), name="streamed")
+    return write_page(where, where / "report.html", Gate("none"))
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_an_utterance_is_shown_word_by_word(visit: Visit, streamed: Path, width: int, scheme: str) -> None:
+    """A panel a variant: when words ended and were shown, and what was replaced; another utterance can be chosen."""
+    page = drawn(visit(streamed.as_uri(), width, scheme))
+    first, second = charts(page, "session")
+    assert [first["caption"], second["caption"]] == ["teacher", EVIL]
+    texts = {text: (x, y) for trace in first["data"] if trace["mode"] == "markers+text"
+             for text, x, y in zip(trace["text"], trace["x"], trace["y"], strict=True)}  # fmt: skip
+    assert (texts["the"], texts["cat"]) == ((0.7, 0), (2.5, 1))
+    assert [at for text, at in texts.items() if "\u0336" in text] == [(1.2, 1)]
+    ends = [trace["x"] for trace in first["data"] if trace["mode"] == "markers"]
+    assert ends == [[0.4, 1.4]]
+    assert "<img" not in json.dumps(first["data"])
+    choose(page, "utterance", f"u1 {EVIL}")
+    assert len([text for trace in charts(page, "session")[0]["data"] for text in trace.get("text") or ()]) == 2
+    assert page.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    assert [entry for entry in page.get_log("browser") if entry["level"] == "SEVERE"] == []
+
+
+def test_axes_offer_the_latency_of_words(visit: Visit, streamed: Path) -> None:
+    """WER against the latency of words, with its front."""
+    page = drawn(visit(streamed.as_uri()))
+    choose(page, "x", "word_latency_p50_s")
+    (chart,) = charts(page, "tradeoff")
+    assert [trace["x"] for trace in chart["data"] if trace["mode"] == "markers"] == [[0.4], [0.4]]
+    assert chart["data"][0]["name"] == "Pareto front"
+
+
 def test_figures_are_what_the_page_draws(browser: Any, written: Callable[..., Path], tmp_path: Path) -> None:
     """Each chart becomes an SVG and a PNG at three times its size, and a name in it stays text."""
     where = written(*({"variant": variant, "wer": 0.1, "rtfx": 2.0} for variant in ("teacher", EVIL)))
