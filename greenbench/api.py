@@ -24,6 +24,8 @@ def run(  # noqa: PLR0913 (the options of a command)
     only: str | None = None,
     estimate_energy: bool = False,
     resume: bool = False,
+    wait: bool = False,
+    lock: bool = True,
     progress: bool = False,
 ) -> "pd.DataFrame":
     """Run a suite.
@@ -41,6 +43,8 @@ def run(  # noqa: PLR0913 (the options of a command)
         only: a glob; run only the cells whose label or variant matches.
         estimate_energy: estimate CPU energy where no counter answers (labelled).
         resume: continue the run in ``out`` (by default the suite's latest), running what is missing or failed.
+        wait: begin once nobody else measures on this machine, rather than to refuse.
+        lock: keep others on this machine from measuring meanwhile; rows of a run that does not are not ranked.
         progress: print what happens to standard error, as the command does.
 
     Returns:
@@ -51,6 +55,7 @@ def run(  # noqa: PLR0913 (the options of a command)
     Raises:
         InputError: a name, a setting or an argument is wrong; nothing was run.
         MissingError: none of the variants can be measured with what is installed; nothing was run.
+        BusyError: another process measures on this machine, or writes into the folder; nothing was run.
         StoreError: the results cannot be written, or the folder holds another run.
     """
     from greenbench.harness import ahead, runner
@@ -64,7 +69,8 @@ def run(  # noqa: PLR0913 (the options of a command)
     changes = {"limit": limit, "device": device, "protocol": protocol, "estimate_energy": estimate_energy}
     with ahead.all_at_once():
         loaded, made = starter.load(source, wanted, changes)
-    options = runner.Options(None if out is None else Path(out), resume, only, page=write_page, made=made)
+    folder = None if out is None else Path(out)
+    options = runner.Options(folder, resume, only, page=write_page, made=made, wait=wait, lock=lock)
     if not progress:
         return _as_shown(runner.run(loaded, options))
     from greenbench.cli.progress import ProgressDisplay

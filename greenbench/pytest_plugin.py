@@ -72,7 +72,7 @@ def _measured(
 
     with ahead.all_at_once():
         loaded = load(suite, changes=changes)
-    rows = run(loaded, Options(out=folder, only=only, page=write_page))
+    rows = run(loaded, Options(out=folder, only=only, page=write_page, wait=True))  # tests side by side take turns
     problem = shortfall(rows[rows["status"] != "error"] if anything(rows) else rows)
     if problem:
         raise MissingError(f"{folder}: {problem}")

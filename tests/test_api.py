@@ -38,7 +38,7 @@ def test_the_command_and_python_take_the_same() -> None:
     from greenbench.cli.measuring import run as command
 
     named = {"suite", "model", "data", "builds"}
-    both = named | {"out", "limit", "device", "protocol", "only", "estimate_energy", "resume"}
+    both = named | {"out", "limit", "device", "protocol", "only", "estimate_energy", "resume", "wait", "lock"}
     assert both <= set(inspect.signature(command).parameters)
     assert set(inspect.signature(greenbench.run).parameters) == both | {"progress"}
 

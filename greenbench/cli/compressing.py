@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from greenbench.cli.console import echo
-from greenbench.cli.output import Json, print_table, print_training
+from greenbench.cli.output import Json, Lock, Wait, print_table, print_training
 
 
 def compress(
@@ -17,6 +17,8 @@ def compress(
     overrides: Annotated[
         list[str], typer.Option("--set", help="Override one value: name=student-4l, steps.0.keep=4")
     ] = [],  # noqa: B006
+    wait: Wait = False,
+    lock: Lock = True,
 ) -> None:
     """Make a student by a recipe; run the same command again to resume an interrupted training."""
     from greenbench.recipes import student
@@ -26,7 +28,7 @@ def compress(
     folder = out or Path("models") / loaded.name
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        student.make_student(loaded, folder, print_training)
+        student.make_student(loaded, folder, print_training, wait, lock)
     except KeyboardInterrupt:
         if student.leads():
             echo(f"\ninterrupted; {student.progress(folder)}", err=True)

@@ -12,7 +12,7 @@ import typer
 
 from greenbench.cli import completion
 from greenbench.cli.console import echo
-from greenbench.cli.output import Json, check_measured, print_headline, print_summary, print_table
+from greenbench.cli.output import Json, Lock, Wait, check_measured, print_headline, print_summary, print_table
 from greenbench.cli.power import ClockSkew
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
         bool, typer.Option("--estimate-energy", help="Estimate CPU energy where no counter answers (labelled).")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Run only what is missing or failed.")] = False,
+    wait: Wait = False,
+    lock: Lock = True,
     power_log: Annotated[
         Path | None,
         typer.Option(help="Log that a wall meter writes during the run; it is attached at the end."),
@@ -99,7 +101,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
 
     command = shlex.join(["greenbench", *sys.argv[1:]])
     log = Source(power_log, clock_skew) if power_log else None
-    _measure(loaded, Options(out, resume, only, command, log, made=made), as_json)
+    _measure(loaded, Options(out, resume, only, command, log, made=made, wait=wait, lock=lock), as_json)
 
 
 def _measure(suite: "Suite", options: "Options", as_json: bool) -> None:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from greenbench.report.differences import Block
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Begin once nobody else measures on this machine.")]
+Lock = Annotated[
+    bool, typer.Option("--lock/--no-lock", help="Keep others here from measuring meanwhile; rows without do not rank.")
+]
 Folder = Annotated[Path, typer.Argument(help="A run's folder, or a parent of such folders.")]
 GateOption = Annotated[
     str | None,
@@ -154,14 +158,14 @@ def _short(value: Any) -> str:
 
 def print_training(event: "Event") -> None:
     """Print a step of a recipe, what begins in it, or a row of a training's log."""
-    from greenbench.plugins.events import Phase, StepStarted, StudentFound, TrainingLogged
+    from greenbench.plugins.events import Phase, Preparing, StepStarted, StudentFound, TrainingLogged
 
     match event:
         case StepStarted(number, n_steps, label):
             echo(f"[{number}/{n_steps}] {label}", err=True)
         case StudentFound(folder):
             echo(f"{folder}: already made by this recipe; nothing was changed", err=True)
-        case Phase(text):
+        case Phase(text) | Preparing(text):
             echo(f"    {text}", err=True)
         case TrainingLogged(row):
             numbers = {name: value for name, value in row.items() if isinstance(value, float) and name != "best_wer"}

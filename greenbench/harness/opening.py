@@ -29,6 +29,8 @@ class Options:
         power_log: what a wall meter writes meanwhile; attached to the rows at the end.
         page: writes the page of the run's folder into a file at the end; None leaves the page out.
         made: the text of a suite that was made for the run, which is kept in its folder.
+        wait: until nobody else measures on this machine, rather than to refuse.
+        lock: keep others on this machine from measuring meanwhile; rows of a run that does not are not ranked.
     """
 
     out: Path | None = None
@@ -38,6 +40,8 @@ class Options:
     power_log: log.Source | None = None
     page: Callable[[Path, Path], object] | None = None
     made: str | None = None
+    wait: bool = False
+    lock: bool = True
 
 
 DEFAULTS = Options()

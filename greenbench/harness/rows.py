@@ -129,6 +129,7 @@ def _provenance(job: Job, facts: CellFacts, window: Window) -> dict[str, Any]:
         **facts.done,
         **_peaks(window.reading),
         **energy.provenance(job.cell.device, window.reading),
+        "exclusive": job.exclusive,
         "batching": BATCHING[job.cell.scenario],
         "server_probes": server.summary(window.probes) or None,
         "engine_batching": facts.engine_batching,

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.files import lock
+from greenbench.hardware import exclusive
 from greenbench.hardware.roofline import of_run
 from greenbench.harness import ahead, control_cell, forecast, kept_peaks, opening, word_times
 from greenbench.harness.cooldown import Cooldown, Temperatures, rest, temperatures
@@ -68,6 +70,7 @@ def run(
     Raises:
         InputError: a name or setting is wrong, or the power log cannot be read; nothing was run.
         MissingError: none of the variants can be measured with what is installed; nothing was run.
+        BusyError: another process measures on this machine, or writes into the folder; nothing was run.
         StoreError: the results cannot be written, or the folder holds another run.
     """
     with ahead.all_at_once():
@@ -81,7 +84,7 @@ def run(
     refuse(foreseen)
     ahead.require(suite, cells)
     folder, new_id = opening.place(suite, options)
-    with lock.writing(folder):
+    with exclusive.measuring(options.wait, observe) if options.lock else nullcontext(), lock.writing(folder):
         look = _thermometer(suite)
         opened = opening.enter(folder, new_id, suite, options, look)
         return _measure(_OpenRun(opened, look), suite, cells, options, foreseen, observe)
@@ -121,10 +124,10 @@ def _measure(
     rests = _rests(suite, start, look, bool(done), observe)
     session = _RunSession(run, control_cell.next_session(folder), known, rests, forecast.Pace(able), observe)
     with polling(folder / store.POWER, suite.trace_hz, suite.meters) as trace:
-        is_logged = options.power_log is not None
+        is_logged, locked = options.power_log is not None, options.lock
         jobs = [
             Job(
-                run.id, i, suite, cell, trace, is_logged, peaks=limits.get(cell.device),
+                run.id, i, suite, cell, trace, is_logged, peaks=limits.get(cell.device), exclusive=locked,
                 word_times=words.get(str(cell.dataset.name)),
             )
             for i, cell in todo

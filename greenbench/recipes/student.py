@@ -3,19 +3,20 @@
 import json
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from greenbench import extras
+from greenbench import extras, meters
 from greenbench.compress import take
 from greenbench.compress.stored import write
 from greenbench.errors import InputError, MissingError
 from greenbench.files import lock, whole
-from greenbench.hardware import devices
+from greenbench.hardware import devices, exclusive
 from greenbench.hardware.environment import accelerator
+from greenbench.meters import energy
 from greenbench.models import lineage
 from greenbench.models.lineage import Lineage, Speech
 from greenbench.plugins import LINEAGE, Context, NeedsExtra, Utterance
@@ -31,7 +32,9 @@ TRAINING, BEGUN = "training", "recipe.json"
 _STUDENT = ("config.json", "model.safetensors")
 
 
-def make_student(recipe: Recipe, out: Path, observe: Observer = unobserved) -> Path:
+def make_student(
+    recipe: Recipe, out: Path, observe: Observer = unobserved, wait: bool = False, exclusively: bool = True
+) -> Path:
     """Make the student; a training that was broken off goes on from its last checkpoint, a finished student stays.
 
     Args:
@@ -39,7 +42,9 @@ def make_student(recipe: Recipe, out: Path, observe: Observer = unobserved) -> P
         out: the student's folder, which becomes one in a single step at the end. Until then checkpoints and logs of its
             trainings are in ``out/training``, with a note of the recipe that they are of.
         observe: receives ``StudentFound`` where the student is there already, else ``StepStarted`` before each step,
-            ``Phase`` for what takes long or goes on, and ``TrainingLogged`` for each row of a log.
+            ``Phase`` or ``Preparing`` for what takes long or goes on, and ``TrainingLogged`` for each row of a log.
+        wait: until nobody else measures on this machine, rather than to refuse.
+        exclusively: keep others on this machine from measuring meanwhile, where energy is measured.
 
     Returns:
         ``out``: a folder that transformers loads (``config.json``, ``model.safetensors``, tokeniser, feature
@@ -47,7 +52,7 @@ def make_student(recipe: Recipe, out: Path, observe: Observer = unobserved) -> P
 
     Raises:
         InputError: the folder holds something else, such as a student of another recipe; or a step cannot be taken.
-        BusyError: another process makes it.
+        BusyError: another process makes it, or measures on this machine.
         MissingError: device, teacher, speech or a package is not here.
     """
     if _is_made(recipe, out):
@@ -61,9 +66,18 @@ def make_student(recipe: Recipe, out: Path, observe: Observer = unobserved) -> P
         build_variant(entry).check()
         _fetch(role, entry, observe)
     check(recipe)  # what has been fetched is known now
-    with lock.writing(out / TRAINING) if leads() else nullcontext():
+    with ExitStack() as locks:
+        if leads() and exclusively and _measures_energy(recipe):
+            locks.enter_context(exclusive.measuring(wait, observe))
+        if leads():
+            locks.enter_context(lock.writing(out / TRAINING))
         _make(recipe, out, device, observe)
     return out
+
+
+def _measures_energy(recipe: Recipe) -> bool:
+    """Say whether a meter here reads the joules of a training."""
+    return any(map(energy.reads_joules, meters.select(recipe.estimate_energy)))
 
 
 def _extras(recipe: Recipe) -> list[str]:

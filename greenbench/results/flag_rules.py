@@ -136,6 +136,10 @@ def _harness_busy(row: Measured) -> str | None:
     return ", ".join(shares) or None
 
 
+def _node_shared(row: Measured) -> str | None:
+    return "" if row.provenance.get("exclusive") is False else None
+
+
 def _processes_left(row: Measured) -> str | None:
     n_left = row.provenance.get("n_processes_left")
     return processes_left(n_left) if n_left else None
@@ -192,6 +196,7 @@ RULES: dict[str, Callable[[Measured], str | None]] = {
     "temperature-drift": _temperature_drift,
     "foreign-load": _foreign_load,
     "gpu-foreign-process": _gpu_foreign_process,
+    "node-shared": _node_shared,
     "processes-left": _processes_left,
     "trace-lost": _trace_lost,
     "harness-busy": _harness_busy,

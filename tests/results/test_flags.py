@@ -47,6 +47,7 @@ CAUSES = {
     ),
     "foreign-load": ({"metrics": {"foreign_cpu_s": 4.01}}, "10.02% of all CPUs, at most 10%"),
     "gpu-foreign-process": ({"metrics": {"n_gpu_foreign_processes": 2}}, "2 processes"),
+    "node-shared": ({"provenance": {"exclusive": False}}, ""),
     "processes-left": ({"provenance": {"n_processes_left": 2}}, "2 processes"),
     "trace-lost": ({"metrics": {"trace_lost_s": 2.5}}, "2.5 s of 10 s without a sample"),
     "harness-busy": ({"metrics": {"harness_cpu_s": 0.101}}, "the harness 1.01% of a core, at most 1%"),
