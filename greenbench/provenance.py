@@ -111,6 +111,7 @@ PROVENANCE: dict[str, Column] = {  # one line a column
     "control_note": Column("text", "why the round has no control figure"),
     # the process
     "skipped_for": Column("text", "why a cell was skipped: what it lacks"),
+    "process_note": Column("text", "why memory, CPU seconds and load time are null"),
     "n_processes_left": Column("whole", "processes that the model's process left behind"),
     "exclusive": Column("flag", "whether other runs on the machine were kept from measuring meanwhile"),
     "n_windows": Column("whole", "windows that the protocol asks for", varies=True),

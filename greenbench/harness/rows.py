@@ -45,6 +45,7 @@ class CellFacts:
         streamed_by: how the model is streamed; None where it is not.
         aligned: the times of words, where they were aligned.
         done: provenance of the steps around the window.
+        unmeasured: by metric, why no meter reads it of this model.
     """
 
     model: Mapping[str, Any]
@@ -57,6 +58,7 @@ class CellFacts:
     streamed_by: str | None = None
     aligned: Aligned | None = None
     done: Mapping[str, float | int | None] = field(default_factory=dict)
+    unmeasured: Mapping[str, str] = field(default_factory=dict)
 
 
 def with_idle_power(facts: CellFacts, warmth: WarmUp, idle_w: float | None, idle_after_w: float | None) -> CellFacts:
@@ -245,6 +247,7 @@ def described(job: Job, variant: Variant) -> dict[str, Any]:
         "steps": "+".join(variant.steps) or None,
         "licence": variant.info.licence,
         "weights_package": variant.info.weights_package,
+        "process_note": variant.unmeasured.get("peak_rss_bytes"),
         "synthetic": variant.info.synthetic,
         "training_s": variant.info.training_s,
         "training_energy_j": variant.info.training_energy_j,

@@ -6,7 +6,7 @@ import os
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -90,6 +90,7 @@ def run_cell(job: Job, channel: Channel) -> None:
         channel.send("warning", text=f"{variant.name}: {warning}")
     model = rows.described(job, variant) | {"calibration": ", ".join(map(str, calibration)) or None}
     facts = rows.CellFacts(model, corpus.stats, transcriber.batching, product, metrics, dtype, variant.decoding())
+    facts = replace(facts, unmeasured=variant.unmeasured)
     if job.cell.scenario == "streaming":
         if unfit := streams.unfit(transcriber, job.suite.streaming):
             channel.send("record", row=to_row(rows.not_measured(job, "skipped", unfit, "inapplicable")))
@@ -103,7 +104,7 @@ def run_cell(job: Job, channel: Channel) -> None:
 def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, facts: rows.CellFacts, channel: Channel) -> None:
     """Measure the cell's windows; idling comes before the warm-up, for a model that has rested is not warm."""
     steps = job.suite.protocol
-    meters, reasons = _meters(job)
+    meters, reasons = _meters(job, facts.unmeasured)
     if job.measure_overhead:
         channel.send("overhead", **overhead(meters))
     idle = partial(_idle_power_w, job, meters, channel)
@@ -114,6 +115,8 @@ def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, facts: rows.Cel
         if exits is not None:
             exits.layers_run.clear()
         window = run_window(transcriber, corpus, load, meters, fresh)
+        for metric in facts.unmeasured:
+            window.reading.quantities.pop(metric, None)
         if exits is not None:
             window.layers_run.update(exits.layers_run)
         return transcriber.logged(window) if isinstance(transcriber, Streamed) else window
@@ -139,15 +142,14 @@ def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, facts: rows.Cel
         idle_w = idle_w if after_w is None else after_w
 
 
-def _meters(job: Job) -> tuple[list[Meter], dict[str, str]]:
+def _meters(job: Job, unmeasured: Mapping[str, str]) -> tuple[list[Meter], dict[str, str]]:
     """Return the meters of a cell, and by metric why none of them reads it."""
-    meters = select(job.suite.estimate_energy, job.suite.meters)
+    meters, joules = select(job.suite.estimate_energy, job.suite.meters), list(map(energy.part_column, energy.PARTS))
     why = scenarios.without_energy(job.cell.scenario, job.suite.streaming)
-    if why is None:
-        return meters, absent(meters, job.suite.meters)
-    others = [meter for meter in meters if not energy.reads_joules(meter)]
-    joules = dict.fromkeys((energy.part_column(part) for part in energy.PARTS), why)
-    return others, {**absent(others, job.suite.meters), **joules}
+    unread = {**unmeasured, **(dict.fromkeys(joules, why) if why else {})}
+    if not unread.keys().isdisjoint(joules):
+        meters = [meter for meter in meters if not energy.reads_joules(meter)]
+    return meters, {**absent(meters, job.suite.meters), **unread}
 
 
 def _checked(row: dict[str, Any]) -> dict[str, Any]:
@@ -213,7 +215,7 @@ def _load(
     first_start = time.perf_counter()
     transcribe(transcriber, [first])
     return transcriber, {
-        "load_s": loaded - start,
+        "load_s": None if "load_s" in variant.unmeasured else loaded - start,
         "first_utterance_s": time.perf_counter() - first_start,
         **size,
         "n_nonzero_params": sizes.number("n_nonzero_params", transcriber.footprint.n_nonzero_params()),

@@ -224,6 +224,8 @@ class Variant:
         decoding: returns how a loaded model's output becomes text: ``greedy``, or ``beam 5`` with its language and
             language model; None where the family does not state it.
         calibration: returns the speech that each of its builds was calibrated on, in order; empty where none was.
+        unmeasured: by metric, why no meter here reads it of this model, such as the memory of a server; the metric is
+            then null, and the row says why. Of joules all parts are unmeasured, or none.
         warnings: returns what a user should know of a loaded model before relying on its figures, a sentence each.
         info: licence, parameters, revision.
     """
@@ -244,6 +246,7 @@ class Variant:
     steps: tuple[str, ...] = ()
     decoding: Callable[[], str | None] = lambda: None
     calibration: Callable[[], Sequence[CalibrationData]] = tuple
+    unmeasured: Mapping[str, str] = field(default_factory=dict)
     warnings: Callable[[], Sequence[str]] = tuple
     info: VariantInfo = field(default_factory=VariantInfo)
 

@@ -66,7 +66,8 @@ def _fits_the_cpus(row: Row, evidence: Evidence) -> Iterator[str]:
     if not isinstance(n_cpus, int):
         yield f"run.json does not say how many CPUs the machine has (n_cpus_logical is {n_cpus!r})"
         return
-    if row.get("cpu_s") is None and evidence.run["meters"].get("cpu-time", "absent") is None:
+    is_measured = not row.get("process_note") and evidence.run["meters"].get("cpu-time", "absent") is None
+    if row.get("cpu_s") is None and is_measured:
         yield "cpu_s is null, and its meter, cpu-time, could measure by run.json"
     most_s = n_cpus * (row["wall_s"] + SLACK_S)
     for name in CPU_SECONDS:
