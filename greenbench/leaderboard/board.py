@@ -15,9 +15,18 @@ COSTS = (ENERGY, "rtfx", "model_bytes")
 """The metrics that a board ranks by among entries that pass the gate; all are ranked by primary error rate, too."""
 
 
+STREAMED_COSTS = (ENERGY, "word_latency_p90_s", "model_bytes")
+"""The same of streaming, in which the speech has a pace of its own: not how fast it is, but how long words take."""
+
+
+def costs(line: Mapping[Any, Any]) -> tuple[str, ...]:
+    """Return the metrics by which the board of a line ranks among entries that pass the gate."""
+    return STREAMED_COSTS if line["scenario"] == "streaming" else COSTS
+
+
 def ranked(line: Mapping[Any, Any]) -> tuple[str, ...]:
     """Return the metrics that the board of a line ranks by."""
-    return (*COSTS, primary(line))
+    return (*costs(line), primary(line))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from greenbench.analysis.summary import ENERGY
 from greenbench.hardware import platforms
 from greenbench.leaderboard import grades
 from greenbench.leaderboard.board import (
-    COSTS,
     Board,
     BoardEntry,
     RankedPlace,
@@ -25,6 +24,7 @@ from greenbench.leaderboard.board import (
     Score,
     SummaryLine,
     Unranked,
+    costs,
     ranked,
 )
 from greenbench.metrics import METRICS, RATES
@@ -35,7 +35,7 @@ from greenbench.statistics.repeats import summarise, units
 
 Description = Mapping[str, Any]
 
-REPEATED = (ENERGY, "rtfx")
+REPEATED = (ENERGY, "rtfx", "word_latency_p90_s")
 """The ranked metrics that vary from process to process."""
 
 MIN_PROCESSES = 2
@@ -147,7 +147,7 @@ def _superseded(entries: Iterable[BoardEntry], started: Mapping[str, str]) -> di
 def _not_by(metric: str, entry: BoardEntry) -> str | None:
     """Say why an entry is not ranked by a metric, or return None."""
     line = entry.line
-    if metric in COSTS and line["outside"]:
+    if metric in costs(line) and line["outside"]:
         return str(line["outside"])
     if comparability.primary(line) not in entry.scores:
         return f"no {METRICS[comparability.primary(line)].label}, so its accuracy is unknown"

@@ -59,6 +59,17 @@ def test_speed_size_and_wer_have_rankings_of_their_own(board: Board) -> None:
     assert by_wer == {"teacher": 1, "int8": 1, "bf16": 1, "guess": 1, "lossy": 5}
 
 
+def test_streamed_entries_rank_by_the_latency_of_words(sound_run: Callable[..., Path], cells: Cells) -> None:
+    """Not by their speed, which is that of the speech; an entry whose latency is unknown is not ranked by it."""
+    late = {"teacher": 1.5, "int8": 0.5, "bf16": None}
+    run = sound_run("r1", *(cells[name] | {"word_latency_p90_s": seconds} for name, seconds in late.items()))
+    (board,), _ = boards(frames.load(run).assign(scenario="streaming"), [store.read_run(run)], {})
+    assert [ranking.metric for ranking in board.rankings] == [ENERGY, "word_latency_p90_s", "model_bytes", "wer"]
+    assert order(board, "word_latency_p90_s") == [(1, "int8"), (2, "teacher")]
+    (unknown,) = [one for one in board.unranked if one.entry.label == "bf16"]
+    assert (unknown.metrics, unknown.reason) == (("word_latency_p90_s",), "not measured")
+
+
 def test_wer_ranks_by_the_same_utterances_where_texts_are_at_hand(
     sound_run_in: Callable[..., Path], cells: Cells, tmp_path: Path
 ) -> None:
