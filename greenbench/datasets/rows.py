@@ -139,9 +139,7 @@ class Listed(ABC):
         seen = set[str]()
         for where, row in self.checked():
             clip = self._clip(row, folder)
-            if as_read(clip.id) in seen:
-                raise InputError(f"{where}: the id '{clip.id}' occurs twice; give each line its own 'id'")
-            seen.add(as_read(clip.id))
+            refuse_twice(where, clip.id, seen)
             yield clip
 
     def _folder(self) -> Path:
@@ -155,29 +153,7 @@ class Listed(ABC):
             InputError: one is malformed; ``file:line: problem``.
         """
         for where, content in self.rows():
-            try:
-                row = self._row(content)
-            except ValueError as error:
-                raise InputError(f"{where}: {error}") from error
-            yield where, row
-
-    def _row(self, content: Mapping[str, Any]) -> ListedRow:
-        _refuse_foreign(content)
-        try:
-            row: ListedRow = _ROW.validate_python(self._meant(content))
-        except ValidationError as error:
-            missing = error.errors()[0]["type"] == "missing"
-            raise ValueError(_keys_found(content) if missing else first_problem(error)) from error
-        if self.transcribed and row.text is None:
-            keys = "" if "text" in content else f"; {_keys_found(content)}"
-            raise ValueError(f"text: there is none{keys}. Speech to distil from needs none: set `transcribed: false`")
-        return row
-
-    def _meant(self, content: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what of a row is read: no text of speech to distil from, and what its own keys state of it."""
-        own, stated = {key: content[key] for key in self.slice_by if key in content}, content.get("slices")
-        slices = {**stated, **own} if own and isinstance(stated, dict) else own or stated
-        return {**content, "slices": slices, **({} if self.transcribed else {"text": None})}
+            yield where, checked_row(where, content, self.transcribed, self.slice_by)
 
     def _clip(self, row: ListedRow, folder: Path) -> Clip:
         audio = self.audio_of(row)
@@ -185,9 +161,8 @@ class Listed(ABC):
         name = row.id if row.id is not None else _name(audio.relative_to(folder), row)
         text = (row.text or "") if self.transcribed else ""
         read, duration_s = partial(read_audio, audio, *part, row.channel), partial(read_duration_s, audio, *part)
-        speaker = as_read(row.speaker or "").strip() or None  # who is written alike is one speaker
         digest = partial(audio_digest, audio, *part, row.channel)
-        return Clip(name, read, text, speaker, duration_s, digest, row.slices, words=row.words)
+        return Clip(name, read, text, speaker_of(row), duration_s, digest, row.slices, words=row.words)
 
     def audio_of(self, row: ListedRow) -> Path:
         """Return where a row's audio is, without links followed."""
@@ -195,6 +170,62 @@ class Listed(ABC):
         if "\\" in name and not (self.audio_folder / name).exists():  # of a list that was written on Windows
             name = name.replace("\\", "/")
         return Path(os.path.abspath(self.audio_folder / name))  # noqa: PTH100 (which follows links)
+
+
+def checked_row(where: str, content: Mapping[str, Any], transcribed: bool, slice_by: Sequence[str]) -> ListedRow:
+    """Return what a row states, checked.
+
+    Args:
+        where: it stands, for messages.
+        content: what it states, by the keys of a manifest.
+        transcribed: whether it must have a text; where not, none is read.
+        slice_by: further keys that are slices.
+
+    Raises:
+        InputError: it is malformed; ``where: problem``.
+    """
+    try:
+        _refuse_foreign(content)
+        row = _row(_meant(content, transcribed, slice_by))
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
+    if transcribed and row.text is None:
+        keys = "" if "text" in content else f"; {_keys_found(content)}"
+        remedy = "Speech to distil from needs none: set `transcribed: false`"
+        raise InputError(f"{where}: text: there is none{keys}. {remedy}")
+    return row
+
+
+def _row(content: Mapping[str, Any]) -> ListedRow:
+    try:
+        row: ListedRow = _ROW.validate_python(content)
+    except ValidationError as error:
+        missing = error.errors()[0]["type"] == "missing"
+        raise ValueError(_keys_found(content) if missing else first_problem(error)) from error
+    return row
+
+
+def _meant(content: Mapping[str, Any], transcribed: bool, slice_by: Sequence[str]) -> dict[str, Any]:
+    """Return what of a row is read: no text of speech to distil from, and what its own keys state of it."""
+    own, stated = {key: content[key] for key in slice_by if key in content}, content.get("slices")
+    slices = {**stated, **own} if own and isinstance(stated, dict) else own or stated
+    return {**content, **({"slices": slices} if slices is not None else {}), **({} if transcribed else {"text": None})}
+
+
+def refuse_twice(where: str, clip_id: str, seen: set[str]) -> None:
+    """Add an id to those that were seen.
+
+    Raises:
+        InputError: it, or one that reads the same, is among them.
+    """
+    if as_read(clip_id) in seen:
+        raise InputError(f"{where}: the id '{clip_id}' occurs twice; give each line its own 'id'")
+    seen.add(as_read(clip_id))
+
+
+def speaker_of(row: ListedRow) -> str | None:
+    """Return who speaks, where that is stated; who is written alike is one speaker."""
+    return as_read(row.speaker or "").strip() or None
 
 
 @lru_cache(maxsize=16)

@@ -1,6 +1,8 @@
 """The one reader of files that others wrote: what a file or a line of it holds, or what is wrong with it and where."""
 
+import gzip
 import stat
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from json import JSONDecodeError
@@ -147,12 +149,14 @@ def read_object(path: Path, form: Form | None = None, most: int | None = None) -
 def numbered(path: Path) -> Iterator[tuple[int, bytes | None]]:
     """Yield each line of a file with its number, None for one that is longer than ``Limits.max_line_bytes``.
 
+    A file that ends in ``.gz`` is unpacked meanwhile; the limits are those of what is unpacked.
+
     Raises:
         StoreError: the file cannot be read, is no file, or has more bytes or lines than ``Limits`` allow.
     """
     most = limits()
     try:
-        with open_file(path) as stream:
+        with open_file(path) as packed, _unpacked(path, packed) as stream:
             number, n_bytes = 0, 0
             while line := stream.readline(most.max_line_bytes + 1):
                 number, n_bytes = number + 1, n_bytes + len(line)
@@ -162,8 +166,12 @@ def numbered(path: Path) -> Iterator[tuple[int, bytes | None]]:
                     n_bytes += len(line)
                 _refuse_more(path, number, n_bytes)
                 yield number, None if is_longer else line
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read: {error.strerror}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise StoreError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _unpacked(path: Path, stream: BinaryIO) -> BinaryIO | gzip.GzipFile:
+    return gzip.GzipFile(fileobj=stream) if path.suffix == ".gz" else stream
 
 
 def _refuse_more(path: Path, n_lines: int, n_bytes: int) -> None:

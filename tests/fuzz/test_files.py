@@ -1,5 +1,6 @@
 """Every kind of file but a run's with any damage: suites, recipes, manifests, logs, boards, caches, entries."""
 
+import gzip
 import json
 import shutil
 import zipfile
@@ -16,6 +17,7 @@ from greenbench import cache
 from greenbench.compress.distill import progress
 from greenbench.datasets.commonvoice import CommonVoice
 from greenbench.datasets.kaldi import Kaldi
+from greenbench.datasets.lhotse import Lhotse
 from greenbench.datasets.manifest import Manifest
 from greenbench.datasets.table import Table
 from greenbench.errors import GreenbenchError
@@ -104,6 +106,17 @@ SPLIT = (
 )
 SCP = "".join(f"r{n} audio/{n}.wav\n" for n in range(1, 9)).encode()
 SEGMENTS = "".join(f"u{n} r{n} 0.5 {n}.25\n" for n in range(1, 9)).encode()
+CUTS = "".join(
+    json.dumps({
+        "id": f"c{n}", "start": 0.5, "duration": 1.5, "channel": 0,
+        "supervisions": [{"id": f"s{n}", "recording_id": "r", "start": 0.0, "duration": 1.5, "channel": 0,
+                          "text": f"TEXT {n}", "speaker": "p", "custom": {"accent": "scottish"}}],
+        "recording": {"id": "r", "sources": [{"type": "file", "channels": [0, 1], "source": "a.wav"}],
+                      "sampling_rate": 16000, "num_samples": 48000, "duration": 3.0, "channel_ids": [0, 1]},
+        "type": "MonoCut",
+    }) + "\n"
+    for n in range(1, 9)
+).encode()  # fmt: skip
 POWER = "".join(f"2026-11-27T00:00:0{n}+00:00,{n}.5,plug\n" for n in range(9)).encode()
 CSV = b"timestamp,watts,sensor\n" + POWER
 LOG = "".join(log.line(1.8e9 + n, n + 0.5) for n in range(9)).encode()
@@ -177,6 +190,8 @@ DOORS: dict[str, tuple[str, bytes, Callable[[Path], Any]]] = {
     "split of common voice": ("test.tsv", SPLIT, split),
     "recordings of kaldi": ("wav.scp", SCP, data_folder),
     "segments of kaldi": ("segments", SEGMENTS, data_folder),
+    "cuts": ("cuts.jsonl", CUTS, lambda path: list(Lhotse(path, slice_by=("accent",))())),
+    "packed cuts": ("cuts.jsonl.gz", gzip.compress(CUTS, mtime=0), lambda path: list(Lhotse(path)())),
     "power log": ("power.csv", CSV, lambda path: log.read(log.Source(path)).energy_j([(1.0, 2.0)])),
     "power log in JSON": ("log.jsonl", LOG, lambda path: log.read(log.Source(path)).energy_j([(1.0, 2.0)])),
     "samples": ("power.jsonl", SAMPLES, sample),

@@ -270,6 +270,7 @@ def test_audio_that_is_missing_is_found_at_the_first_files(suite_data: dict, tmp
         ({"use": "csv", "path": "{}/wrong.csv"}, "wrong.csv:1: there is no column 'audio_filepath': set `audio`"),
         ({"use": "commonvoice", "root": "{}/en"}, "en: there is no such folder. Set 'root'"),
         ({"use": "kaldi", "path": "{}/data"}, "data: there is no such folder. Set 'path'"),
+        ({"use": "lhotse", "path": "{}/cuts.jsonl.gz"}, "cuts.jsonl.gz: the manifest of cuts cannot be opened"),
     ],
 )
 def test_a_list_of_any_form_is_read_beforehand(
