@@ -13,12 +13,14 @@ from markdown_it import MarkdownIt
 from greenbench import registry
 from greenbench.analysis.cells import CellSummary, Spread
 from greenbench.metrics import METRICS
+from greenbench.power.log import EXTERNAL
 from greenbench.provenance import PROVENANCE
 from greenbench.results import store
 from greenbench.results.flags import FLAGS
 from greenbench.suite import config
 from greenbench.suite.protocol import PROTOCOLS, steps_of
 from greenbench.suite.scenarios import Scenario
+from greenbench.validate.joules import SOURCES
 from greenbench.version import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -282,7 +284,7 @@ def test_the_docs_explain_every_flag_and_energy_source() -> None:
     remedies = (DOCS / "reference" / "flags.md").read_text().partition("## Why a flag matters")[2]
     assert re.findall(r"^\| `([a-z-]+)` \|", remedies, flags=re.M) == list(FLAGS)
     page = (DOCS / "explanation" / "measurement.md").read_text()
-    for source in ("rapl", "nvml-total-energy", "nvml-power", "external", "hwmon", "battery", "codecarbon-tdp"):
+    for source in (*SOURCES, EXTERNAL):
         assert f"`{source}`" in page
     assert all(f"| `{name}` |" in page for name in get_args(Scenario))
 

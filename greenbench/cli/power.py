@@ -68,7 +68,7 @@ def attach(  # noqa: PLR0913, PLR0917 (options of a command)
 @app.command()
 def record(  # noqa: PLR0913, PLR0917 (options of a command)
     out: Annotated[Path, typer.Option(help="The log, JSON lines; an existing one is continued.")],
-    source: Annotated[str | None, typer.Option(help="hwmon or battery.")] = None,
+    source: Annotated[str | None, typer.Option(help="hwmon, battery or ipmi.")] = None,
     url: Annotated[str | None, typer.Option(help="A smart plug: http://plug/rpc/Switch.GetStatus?id=0")] = None,
     json_path: Annotated[
         str, typer.Option(help="Place of the watts in the plug's answer: apower, StatusSNS.ENERGY.Power")
@@ -84,9 +84,9 @@ def record(  # noqa: PLR0913, PLR0917 (options of a command)
     from greenbench.power import recorder
 
     if (source is None) == (url is None):
-        raise InputError("power record: give either --source hwmon|battery or --url with the address of a smart plug")
+        raise InputError("power record: give either --source hwmon|battery|ipmi or --url with a smart plug's address")
     options = {name: str(value) for name, value in (("rail", rail), ("root", root)) if value}
-    ask = recorder.plug(url, json_path) if url else recorder.meter(str(source), options)
+    ask = recorder.plug(url, json_path) if url else recorder.machine(str(source), options)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     echo(f"recording to {out}; Ctrl-C ends it", err=True)
     try:

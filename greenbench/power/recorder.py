@@ -8,37 +8,38 @@ from pathlib import Path
 from typing import Any
 
 from greenbench import registry
-from greenbench.errors import GreenbenchError, InputError, StoreError
+from greenbench.errors import InputError, StoreError
 from greenbench.files import readback
 from greenbench.hardware.bounds import impossible_w
 from greenbench.plugins import Meter, Polled
 from greenbench.plugins.meters import POWER
-from greenbench.power import log
-
-Ask = Callable[[], float]
-"""Returns watts; raises ``OSError`` or ``ValueError`` where the source has no value at the moment."""
+from greenbench.power import ipmi, log
+from greenbench.power.ask import Ask, SilentError
 
 METERS = ("hwmon", "battery")
 """The meters whose samples are power of the whole machine."""
 
+SOURCES = (*METERS, "ipmi")
+"""What a machine can be asked for its power itself."""
 
-class SilentError(GreenbenchError):
-    """The power source does not respond."""
 
-
-def meter(name: str, options: Mapping[str, Any]) -> Ask:
-    """Return a registered meter as a source.
+def machine(name: str, options: Mapping[str, Any]) -> Ask:
+    """Return a source of this machine's power: a registered meter, or its management controller.
 
     Args:
-        name: one of ``METERS``.
-        options: its settings.
+        name: one of ``SOURCES``.
+        options: settings of the meter.
 
     Raises:
         InputError: unknown name or setting.
         SilentError: it cannot measure here; the message says why.
     """
-    if name not in METERS:
-        raise InputError(f"--source {name}: not a source of the machine's power. Valid: {', '.join(METERS)}.")
+    if name not in SOURCES:
+        raise InputError(f"--source {name}: not a source of the machine's power. Valid: {', '.join(SOURCES)}.")
+    if name == "ipmi":
+        if options:
+            raise InputError(f"--source ipmi: it takes no --{' or --'.join(options)}: leave that out")
+        return ipmi.source()
     source: Meter = registry.create("meters", name, options)
     assert isinstance(source, Polled)
     reason = source.unavailable()

@@ -1,11 +1,11 @@
 """Where the joules of a row come from: a meter that was there, samples that agree, watts that can be."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from math import isclose
 
-from greenbench.meters import energy
+from greenbench.meters import cray, energy
 from greenbench.meters.energy import part_column
 from greenbench.meters.nvml import is_counter
 from greenbench.plugins import traces
@@ -18,6 +18,7 @@ from greenbench.validate.form import EDITED
 SOURCES = {
     "rapl": ("rapl", "counter", "rapl."),
     "codecarbon-tdp": ("codecarbon", "estimated", "cpu."),
+    "cray-pm": ("cray-pm", "counter", "cray-pm."),
     "hwmon": ("hwmon", "sampled", "hwmon."),
     "battery": ("battery", "sampled", "battery."),
     "nvml-total-energy": ("nvml", "counter", "nvml."),
@@ -49,7 +50,6 @@ IDLE_SHARE = 0.5
 """A machine at work draws at least this share of what it drew at rest."""
 
 _TDP = re.compile(r"TDP (?P<watts>[\d.eE+-]+) W \((?:codecarbon's default of (?P<each>[\d.]+) W a thread)?")
-
 
 Spans = Sequence[tuple[float, float, list[Sample]]]
 """Stretches of time, each with the samples over it."""
@@ -176,7 +176,9 @@ def bounds_j(part: str, source: str, spans: Spans) -> tuple[float, float] | None
     """Return between what the samples have a part's joules; None where they have nothing on them."""
     if source == "rapl":
         return _counted_j(part, spans)
-    if source == "nvml-total-energy" and (counted := _board_j(spans)):
+    if source == "cray-pm":
+        return _climbed_j(spans, cray.ENERGY.__eq__)
+    if source == "nvml-total-energy" and (counted := _climbed_j(spans, is_counter, 1e-3)):
         return counted
     prefix = SOURCES[source][2] if source in SOURCES else None
     if prefix is None or source == "codecarbon-tdp":
@@ -213,12 +215,12 @@ def _counted_j(part: str, spans: Spans) -> tuple[float, float] | None:
     return ((1 - COUNTER_SHARE) * low, (1 + COUNTER_SHARE) * high) if counters else None
 
 
-def _board_j(spans: Spans) -> tuple[float, float] | None:
-    """Return the least and the most that boards' counters went on by, of one or of all; None where there are none."""
-    names = {n for _, _, s in spans for one in s for n in one if is_counter(n)}
+def _climbed_j(spans: Spans, counts: Callable[[str], bool], unit_j: float = 1) -> tuple[float, float] | None:
+    """Return the least and the most that counters went on by, of one or of all; None where there are none."""
+    names = {n for _, _, s in spans for one in s for n in one if counts(n)}
     lows, highs = list[float](), list[float]()
     for name in names:
-        values = [[s[name] / 1e3 for s in samples if name in s] for _, _, samples in spans]
+        values = [[s[name] * unit_j for s in samples if name in s] for _, _, samples in spans]
         steps = [[b - a for a, b in pairwise(counted)] for counted in values]
         lows.append(sum(sum(of_span[2:-2]) for of_span in steps))
         highs.append(sum(sum(of_span) + 2 * max(of_span, default=0.0) for of_span in steps))

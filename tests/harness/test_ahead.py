@@ -428,7 +428,7 @@ def test_an_estimate_that_nobody_can_make_refuses_the_run(suite_data: dict, monk
     from greenbench.meters.estimate import CodecarbonEstimate
 
     monkeypatch.setattr(CodecarbonEstimate, "unavailable", lambda _self: "give its design power as tdp_w")
-    for meter in ("rapl.Rapl", "hwmon.Hwmon", "battery.Battery"):
+    for meter in ("rapl.Rapl", "cray.CrayPm", "hwmon.Hwmon", "battery.Battery"):
         monkeypatch.setattr(f"greenbench.meters.{meter}.unavailable", lambda _self: "none here")
     monkeypatch.setattr("greenbench.extras.missing", lambda _extras: None)
     plain, asked = (config.load({**suite_data, "estimate_energy": asked}) for asked in (False, True))

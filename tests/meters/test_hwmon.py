@@ -103,7 +103,7 @@ def test_a_sensor_at_the_end_of_its_range_gives_no_power(tmp_path, chip, rail, n
     assert list(meter.sample()) == [f"hwmon.{name}.full_scale_w"]
     assert f"{name} is at the end of its range" in meter.unavailable()
     with pytest.raises(SilentError, match="is at the end of its range"):
-        recorder.meter("hwmon", {"root": str(tmp_path / "hwmon"), "rail": rail})
+        recorder.machine("hwmon", {"root": str(tmp_path / "hwmon"), "rail": rail})
 
 
 @pytest.mark.parametrize(

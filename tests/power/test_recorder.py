@@ -134,12 +134,12 @@ def test_meters_of_the_machine_can_be_recorded(tmp_path: Path) -> None:
     folder.mkdir()
     for name, content in {"type": "Battery", "status": "Discharging", "power_now": 7_000_000}.items():
         (folder / name).write_text(str(content))
-    ask = recorder.meter("battery", {"root": str(tmp_path)})
+    ask = recorder.machine("battery", {"root": str(tmp_path)})
     assert ask() == 7.0
     (folder / "status").write_text("Charging")
     with pytest.raises(ValueError, match="runs on mains"):
         ask()
     with pytest.raises(SilentError, match="battery: the machine runs on mains"):
-        recorder.meter("battery", {"root": str(tmp_path)})
-    with pytest.raises(InputError, match="--source rapl: not a source .* Valid: hwmon, battery"):
-        recorder.meter("rapl", {})
+        recorder.machine("battery", {"root": str(tmp_path)})
+    with pytest.raises(InputError, match="--source rapl: not a source .* Valid: hwmon, battery, ipmi"):
+        recorder.machine("rapl", {})
