@@ -32,7 +32,8 @@ POWER, WINDOWS, CONTROL = "power.jsonl", "windows.jsonl", "control.jsonl"
 FILES: dict[str, str] = {
     RUN: "the resolved suite, every step of the protocol, versions, git state, the machine, which meters answer",
     RECORDS: "one row per cell and repeat",
-    HYPOTHESES: "reference and hypothesis of every utterance, not normalised, with its latency",
+    HYPOTHESES: "reference and hypothesis of every utterance, not normalised, with its latency; of the first streamed "
+    "ones also each text that was `shown`, with its time",
     SCORES: "the same texts under other normalisers and scorers: `also_score`, `greenbench rescore`",
     POWER: "samples of power, temperature, frequency and load, with the times before and after each read",
     WINDOWS: "when each window and idle baseline began and ended, on one monotonic clock and in UTC; seconds a pass",
