@@ -164,7 +164,7 @@ def hypotheses(job: Job, repeat: int, window: Window) -> list[dict[str, Any]]:
             **asdict(spoken),
             "hypothesis": window.texts[spoken.utterance_id],
             "latency_s": latency_s.get(spoken.utterance_id),
-            **({"shown": shown[spoken.utterance_id]} if spoken.utterance_id in shown else {}),
+            "shown": shown.get(spoken.utterance_id),
         }
         for spoken in window.spoken
     ]

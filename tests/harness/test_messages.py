@@ -88,7 +88,7 @@ def test_a_row_that_no_reader_could_believe_is_refused(job: Job, change: Change,
 def text(job: Job, **changes: Any) -> bytes:
     row = {**job.key(0), "utterance_id": "u", "speaker": None, "reference": "a", "audio_s": 1, "audio_digest": "d",
            "slices": {"noise": "street"}, "terms": ["a"], "words": [{"word": "a", "start_s": 0.0, "end_s": 0.5}],
-           "hypothesis": "b", "latency_s": None}  # fmt: skip
+           "hypothesis": "b", "latency_s": None, "shown": [{"time_s": 1.5, "text": "b"}]}  # fmt: skip
     return sent(kind="hypotheses", rows=[row | changes])
 
 

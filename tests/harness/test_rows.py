@@ -242,7 +242,7 @@ def test_hypotheses_have_the_rows_key(job: Job, window: Window) -> None:
         ("b", None, "BLUE", "BLUE", 1.0, "digest of b", 0.2),
         ("c", None, "WHITE", "", 2.0, "digest of c", None),
     ]
-    assert all(set(line) == {*KEYS, *kept, "slices", "terms", "words"} for line in found)
+    assert all(set(line) == {*KEYS, *kept, "slices", "terms", "words", "shown"} for line in found)
 
 
 def test_slices_go_with_the_texts_and_into_the_row(job: Job, window: Window) -> None:
