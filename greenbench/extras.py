@@ -8,6 +8,7 @@ from greenbench.errors import MissingError
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "torch": ("torch", "transformers"),
     "codecarbon": ("codecarbon",),
+    "datasets": ("datasets",),
     "distill": ("accelerate",),
     "librispeech": ("pooch",),
     "moonshine": ("onnxruntime", "moonshine_voice"),
