@@ -5,8 +5,6 @@ That is done in a process of its own, so that no measured process holds the alig
 
 import hashlib
 import json
-import os
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -16,11 +14,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from greenbench import cache
+from greenbench import cache, processes
 from greenbench.datasets.corpus import Corpus
 from greenbench.errors import GreenbenchError, MissingError
 from greenbench.files import readback
-from greenbench.files.unicode import IN_UTF8, to_json
+from greenbench.files.unicode import to_json
 from greenbench.harness.ctc_aligner import CtcAligner
 from greenbench.harness.foreseen import Foreseen
 from greenbench.harness.heartbeat import beating
@@ -98,8 +96,7 @@ def _apart(entry: DatasetEntry, aligner: VariantEntry) -> Path:
     """
     order = to_json({"dataset": entry.model_dump(mode="json"), "aligner": aligner.model_dump(mode="json")})
     command = [sys.executable, "-m", "greenbench.harness.word_times"]
-    env = {**os.environ, **IN_UTF8}
-    done = subprocess.run(command, input=order.encode(), env=env, capture_output=True, check=False)
+    done = processes.run(command, processes.environment(), order.encode() + b"\n")
     lines = done.stdout.decode(errors="replace").splitlines()
     if done.returncode or not lines:
         said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
@@ -158,7 +155,7 @@ def _write(aligner: VariantEntry, corpus: Corpus, source: str, folder: Path) -> 
 
 def main() -> None:
     """Align what standard input describes; print the path of the file."""
-    order = json.loads(sys.stdin.buffer.read())
+    order = json.loads(processes.follow_parent(sys.stdin.buffer)())
     try:
         path = kept(DatasetEntry.model_validate(order["dataset"]), VariantEntry.model_validate(order["aligner"]))
     except GreenbenchError as error:
