@@ -99,12 +99,12 @@ def test_padding_is_the_share_that_is_no_audio(audio_s: float, padded_s: float, 
 
 @pytest.mark.parametrize("name", PROVENANCE)
 def test_a_provenance_column_holds_what_its_name_says(name: str) -> None:
-    """A name that ends in a unit holds numbers, a count whole ones, ``_utc`` times; one column is true or false."""
+    """A name that ends in a unit holds numbers, a count whole ones, ``_utc`` times; two columns are true or false."""
     ends = {
         "number": ("_s", "_j", "_c", "_pct", "_kwh", "_rtfx", "_j_per_audio_s", "_pue"),
         "whole": ("_batches", "_year", "_index", "threads", "schema"),
         "time": ("_utc",),
-        "flag": ("synthetic",),
+        "flag": ("synthetic", "exclusive"),
     }
     stated = next((kind for kind, endings in ends.items() if name.endswith(endings)), "text")
     assert PROVENANCE[name].kind == ("whole" if name.startswith("n_") else stated)
