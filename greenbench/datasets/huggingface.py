@@ -186,9 +186,9 @@ def _used(where: str, get: Callable[[], Any], act: Callable[[Path], Result]) -> 
     if content is None:
         raise BadAudioError(f"{where}: bad audio: there is none; bytes or a path are expected")
     with tempfile.TemporaryDirectory(prefix="greenbench-audio-") as folder:
-        file = Path(folder, Path(path or "audio").name)
-        file.write_bytes(content)
+        aside = Path(folder, Path(path or "audio").name)
+        aside.write_bytes(content)
         try:
-            return act(file)
+            return act(aside)
         except BadAudioError as error:
-            raise BadAudioError(str(error).replace(str(file), f"{where} ({file.name})")) from error
+            raise BadAudioError(str(error).replace(str(aside), f"{where} ({aside.name})")) from error

@@ -140,7 +140,7 @@ def kept(entry: DatasetEntry, aligner: VariantEntry) -> Path:
     return cache.artefact(about, partial(_write, aligner, corpus, source)) / FILE
 
 
-def _write(aligner: VariantEntry, corpus: Corpus, source: str, folder: Path) -> None:
+def _write(aligner: VariantEntry, corpus: Corpus, source: str, aside: Path) -> None:
     family = build_family(aligner)
     assert isinstance(family, Compressible)
     ctc, why = CtcAligner(*family.open()), Counter[str]()
@@ -150,7 +150,7 @@ def _write(aligner: VariantEntry, corpus: Corpus, source: str, folder: Path) -> 
             found = ctc.words(utterance.audio, utterance.reference)
             why.update([found] if isinstance(found, str) else [])
             words[utterance.id] = [] if isinstance(found, str) else [asdict(word) for word in found]
-    (folder / FILE).write_text(to_json({"source": source, "words": words, "unaligned": why}), encoding="utf-8")
+    (aside / FILE).write_text(to_json({"source": source, "words": words, "unaligned": why}), encoding="utf-8")
 
 
 def main() -> None:

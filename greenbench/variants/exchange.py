@@ -36,13 +36,13 @@ def wav(waveform: Waveform) -> bytes:
         waveform: float32, shape ``(n_samples,)``.
     """
     samples = np.clip(np.rint(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype("<i2")
-    content = io.BytesIO()
-    with wave.open(content, "wb") as file:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE_HZ)
         file.writeframes(samples.tobytes())
-    return content.getvalue()
+    return buffer.getvalue()
 
 
 class Requests:
@@ -71,9 +71,9 @@ class Requests:
 
     def _written(self, place: int, content: bytes) -> str:
         assert self.folder is not None
-        path = self.folder / f"{place}.wav"
-        path.write_bytes(content)
-        return str(path)
+        aside = self.folder / f"{place}.wav"
+        aside.write_bytes(content)
+        return str(aside)
 
     def texts(self, answer: bytes, n_waveforms: int) -> list[str]:
         """Return the texts of the answer to the latest request; keys that are not asked for are ignored.
