@@ -12,16 +12,14 @@ from greenbench.errors import InputError, did_you_mean
 from greenbench.files.limits import limits
 from greenbench.files.unicode import printable
 from greenbench.hardware import devices
-from greenbench.plugins import Compressible
 from greenbench.suite import file, shortforms
 from greenbench.suite.carbon import Carbon
 from greenbench.suite.descent import wrong_teacher
-from greenbench.suite.entries import DatasetEntry, VariantEntry, build_family, resolve_dataset, resolve_variant
-from greenbench.suite.faults import ENTRIES, Draft, Fault, Place, line
+from greenbench.suite.entries import DatasetEntry, VariantEntry, resolve_aligner, resolve_dataset, resolve_variant
+from greenbench.suite.faults import ENTRIES, Draft, Fault, Place, duplicates, line
 from greenbench.suite.protocol import PROTOCOLS, Protocol, build_protocol, short_form
 from greenbench.suite.scenarios import Scenario, Server, Streaming
 from greenbench.text import scorers
-from greenbench.text.characters import as_read
 
 
 class Suite(BaseModel):
@@ -264,7 +262,7 @@ def _resolved(suite: Suite, draft: Draft, base: Path) -> tuple[Suite | None, lis
                 continue
             resolved[group] += found
             places += [draft.place((group, index)) for _ in found]
-        faults += _duplicates([e["name"] for e in resolved[group]], places)
+        faults += duplicates([e["name"] for e in resolved[group]], places)
         if group == "variants" and draft.is_whole:  # a teacher that is not there may be one that was left out
             faults += _teachers([VariantEntry.model_validate(entry) for entry in resolved[group]], places)
     for name, settings in suite.meters.items():
@@ -275,33 +273,13 @@ def _resolved(suite: Suite, draft: Draft, base: Path) -> tuple[Suite | None, lis
     streaming = suite.streaming
     if streaming.aligner is not None:
         try:
-            streaming = streaming.model_copy(update={"aligner": _aligner(streaming.aligner, base)})
+            streaming = streaming.model_copy(update={"aligner": resolve_aligner(streaming.aligner, base)})
         except InputError as error:
             faults.append(Fault(("streaming", "aligner"), str(error)))
     if faults:
         return None, faults
     filled = {"threads": suite.threads or _usable_cpus(), "streaming": streaming}
     return Suite.model_validate(dict(suite) | resolved | filled), []
-
-
-def _aligner(entry: VariantEntry, base: Path) -> VariantEntry:
-    """Return the resolved entry of a model that aligns words.
-
-    Raises:
-        InputError: it is none, or has builds.
-    """
-    if not isinstance(build_family(entry, base), Compressible) or entry.builds:
-        raise InputError("name a variant of wav2vec2 without builds, e.g. wav2vec2/quickstart")
-    return VariantEntry.model_validate(resolve_variant(entry, base)[0])
-
-
-def _duplicates(names: Sequence[str], places: Sequence[Place]) -> list[Fault]:
-    read = [as_read(name).strip() for name in names]  # what looks the same is one name to whoever reads a table
-    twice = {name: place for n, (name, place) in enumerate(zip(names, places, strict=True)) if read[n] in read[:n]}
-    return [
-        Fault(place, f"two entries are named '{name}'. Give one another `name`.")
-        for name, place in sorted(twice.items())
-    ]
 
 
 def _teachers(variants: Sequence[VariantEntry], places: Sequence[Place]) -> list[Fault]:

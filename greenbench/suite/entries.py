@@ -13,7 +13,7 @@ from greenbench.datasets.corruptions import Corrupted, Corruption
 from greenbench.datasets.lengths import bucket, bucket_name
 from greenbench.datasets.terms import Clips, listed, with_terms
 from greenbench.errors import InputError, did_you_mean
-from greenbench.plugins import Dataset, Step, Variant, VariantFamily
+from greenbench.plugins import Compressible, Dataset, Step, Variant, VariantFamily
 
 MOST = 1_000_000_000
 """Utterances that a limit may ask for: more than any data set has."""
@@ -224,6 +224,17 @@ def resolve_variant(entry: VariantEntry, base: Path) -> list[dict[str, Any]]:
     builds = [resolve_build(build, base) for build in entry.builds]
     name = _variant(entry, family, base).name
     return [{**entry.model_dump(), **registry.settings(family), "builds": builds, "name": name}]
+
+
+def resolve_aligner(entry: VariantEntry, base: Path) -> VariantEntry:
+    """Return the resolved entry of a model that aligns words.
+
+    Raises:
+        InputError: it is none, or has builds.
+    """
+    if not isinstance(build_family(entry, base), Compressible) or entry.builds:
+        raise InputError("name a variant of wav2vec2 without builds, e.g. wav2vec2/quickstart")
+    return VariantEntry.model_validate(resolve_variant(entry, base)[0])
 
 
 def resolve_build(build: Build, base: Path) -> dict[str, Any]:

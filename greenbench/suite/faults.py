@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from greenbench.text.characters import as_read
+
 Place = tuple[int | str, ...]
 """Keys and indices that lead to a value, as the file has it; empty for the whole."""
 
@@ -71,3 +73,13 @@ def line(lines: Mapping[Place, int], place: Place) -> str:
     """Return, to be put behind a file's name, the line of the innermost part of a place that has one."""
     found = (lines.get(place[:n]) for n in range(len(place), 0, -1))
     return next((f":{line}" for line in found if line), "")
+
+
+def duplicates(names: Sequence[str], places: Sequence[Place]) -> list[Fault]:
+    """Return a fault for each name that an earlier entry has, too; ``places`` are those of the entries, in order."""
+    read = [as_read(name).strip() for name in names]  # what looks the same is one name to whoever reads a table
+    twice = {name: place for n, (name, place) in enumerate(zip(names, places, strict=True)) if read[n] in read[:n]}
+    return [
+        Fault(place, f"two entries are named '{name}'. Give one another `name`.")
+        for name, place in sorted(twice.items())
+    ]
