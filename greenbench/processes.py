@@ -80,3 +80,9 @@ def run(
             with suppress(BrokenPipeError):
                 line.close()
     return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+def last_words(done: "subprocess.CompletedProcess[bytes]") -> str:
+    """Return the last line that a process wrote on standard error, or its exit code where it wrote none."""
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"exit code {done.returncode}"

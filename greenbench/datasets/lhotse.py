@@ -1,6 +1,6 @@
 """Lhotse: a manifest of cuts as JSON lines, read without Lhotse: single recordings in files, or parts of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -106,11 +106,7 @@ class Lhotse(Listed):
     @property
     def audio_folder(self) -> Path:
         """The folder that relative paths of recordings start from."""
-        return self.root or self.path.parent
-
-    def files(self) -> Sequence[Path]:
-        """Return the file."""
-        return (self.path,)
+        return self.root or super().audio_folder
 
     def rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield what each cut states with where it stands.

@@ -1,7 +1,7 @@
 """A manifest: any corpus as JSON lines, a line for each utterance, which is a file or a part of one."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -46,15 +46,6 @@ class Manifest(Listed):
     def base(self) -> Path:
         """The file."""
         return self.path
-
-    @property
-    def audio_folder(self) -> Path:
-        """The file's folder."""
-        return self.path.parent
-
-    def files(self) -> Sequence[Path]:
-        """Return the file."""
-        return (self.path,)
 
     def rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield the object of each line that is not blank with where it stands.

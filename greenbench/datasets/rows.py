@@ -102,13 +102,13 @@ class Listed(ABC):
         """The file or folder that messages about the whole name."""
 
     @property
-    @abstractmethod
     def audio_folder(self) -> Path:
-        """The folder that relative paths of audio start from."""
+        """The folder that relative paths of audio start from; by default that of ``base``."""
+        return self.base.parent
 
-    @abstractmethod
     def files(self) -> Sequence[Path]:
-        """Return the files that list it, whether they are there or not."""
+        """Return the files that list it, whether they are there or not; by default ``base`` alone."""
+        return (self.base,)
 
     @abstractmethod
     def rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -75,15 +75,6 @@ class Table(Listed):
         """The file."""
         return self.path
 
-    @property
-    def audio_folder(self) -> Path:
-        """The file's folder."""
-        return self.path.parent
-
-    def files(self) -> Sequence[Path]:
-        """Return the file."""
-        return (self.path,)
-
     def rows(self) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """Yield what each row states with where it stands.
 

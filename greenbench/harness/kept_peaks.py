@@ -162,10 +162,9 @@ def by_engine(engine: str, device: str, threads: int | None, timeout_s: float) -
         done = processes.run(command, _variables(threads), timeout_s=max(timeout_s, 0.1))
     except subprocess.TimeoutExpired as error:
         raise MissingError(f"measuring the peaks of {device} took longer than {TIMEOUT_S:.0f} s") from error
-    lines, errors = (text.decode(errors="replace").strip().splitlines() for text in (done.stdout, done.stderr))
+    lines = done.stdout.decode(errors="replace").strip().splitlines()
     if done.returncode or not lines:
-        last = errors[-1:] or [f"exit code {done.returncode}"]
-        raise MissingError(f"the peaks of {device} could not be measured: {last[0]}")
+        raise MissingError(f"the peaks of {device} could not be measured: {processes.last_words(done)}")
     found: dict[str, Any] = json.loads(lines[-1])
     return found
 

@@ -76,9 +76,11 @@ def prepare(
         The file of each such data set, and what keeps cells from being measured: that a data set cannot be aligned.
     """
     files, failed = dict[str, Path](), list[Foreseen]()
+    if aligner is None:
+        return files, failed
     sets = {str(cell.dataset.name): cell.dataset for cell in cells if cell.scenario == "streaming"}
-    for name, entry in sets.items() if aligner else ():
-        if aligner is None or all(clip.words for clip in corpus_of(entry).clips()):
+    for name, entry in sets.items():
+        if all(clip.words for clip in corpus_of(entry).clips()):
             continue
         try:
             with beating(observe, Preparing(f"aligning the words of {name} by {aligner.name}")):
@@ -99,8 +101,7 @@ def _apart(entry: DatasetEntry, aligner: VariantEntry) -> Path:
     done = processes.run(command, processes.environment(), order.encode() + b"\n")
     lines = done.stdout.decode(errors="replace").splitlines()
     if done.returncode or not lines:
-        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise MissingError(f"the words could not be aligned: {said[0]}")
+        raise MissingError(f"the words could not be aligned: {processes.last_words(done)}")
     return Path(lines[-1])
 
 

@@ -96,8 +96,7 @@ def export_apart(source: ExportSource, build: Export, folder: Path) -> None:
     command = [sys.executable, "-m", "greenbench.models.exported"]
     done = processes.run(command, processes.environment(), pickle.dumps((source.load, build, folder)))
     if done.returncode:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise MissingError(f"{type(build).__name__}: the model could not be exported: {last[0]}")
+        raise MissingError(f"{type(build).__name__}: the model could not be exported: {processes.last_words(done)}")
 
 
 def _export(load: Callable[[], tuple[Any, Any]], build: Export, aside: Path) -> None:

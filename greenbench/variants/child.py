@@ -17,16 +17,13 @@ import psutil
 
 from greenbench.errors import ProgramError
 from greenbench.files.unicode import visible
-from greenbench.variants.exchange import excerpt, read
+from greenbench.variants.exchange import MAX_ANSWER_BYTES, excerpt, read
 
 GRACE_S = 2.0
 """A program that is to end is given so long after its input is closed, and so long again after it is terminated."""
 
 LAST_LINES = 3
 """Of what a program printed to standard error, so many lines are in the reason of an error row."""
-
-MAX_LINE_BYTES = 2**28
-"""An answer is shorter: texts of thousands of hours are."""
 
 
 class Child:
@@ -101,8 +98,8 @@ class Child:
                 if not chunk:
                     raise self._ended()
                 self._unread += chunk
-                if len(self._unread) > MAX_LINE_BYTES:
-                    raise self.failed(f"printed a line of more than {MAX_LINE_BYTES} bytes")
+                if len(self._unread) > MAX_ANSWER_BYTES:
+                    raise self.failed(f"printed a line of more than {MAX_ANSWER_BYTES} bytes")
         line = bytes(self._unread[:end])
         del self._unread[: end + 1]
         return line

@@ -2,12 +2,12 @@
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ValidationInfo
 
@@ -45,7 +45,7 @@ def _is_file(path: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class Command:
+class Command(programs.ProgramFamily):
     """Settings of a program that transcribes.
 
     Attributes:
@@ -65,10 +65,6 @@ class Command:
     timeout_s: float = 300.0
     files: list[SuitePath] = field(default_factory=list)
     batching: Literal["sequential", "padded"] = "sequential"
-
-    presets: ClassVar[Mapping[str, Any]] = {}
-    takes_builds: ClassVar[bool] = False
-    names_program: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse a time in which nothing can be answered."""

@@ -28,6 +28,9 @@ RAM, ROOM_BYTES = Path("/dev/shm"), 2**28  # noqa: S108 (a folder of its own is 
 
 FULL_SCALE = 2**15
 
+MAX_ANSWER_BYTES = 2**28
+"""An answer is shorter: texts of thousands of hours are."""
+
 
 def wav(waveform: Waveform) -> bytes:
     """Return a WAV file of 16-bit PCM, mono, 16 kHz: 16-bit sources exactly; others rounded, and clipped at full scale.

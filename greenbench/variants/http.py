@@ -6,24 +6,23 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import AfterValidator
 
 from greenbench.errors import AnswerError, ProgramError
+from greenbench.meters import energy
 from greenbench.plugins import Footprint, Step, SuitePath, Variant, Waveform
 from greenbench.variants import programs
-from greenbench.variants.exchange import Audio, Requests, excerpt
+from greenbench.variants.exchange import MAX_ANSWER_BYTES, Audio, Requests, excerpt
 
 WAIT_S, LOOK_S = 10.0, 0.1
 """A server may still be starting: it is looked for so long, so often."""
-
-MAX_ANSWER_BYTES = 2**28
 
 PORTS = {"http": 80, "https": 443}
 
@@ -36,7 +35,7 @@ PROCESS = ("cpu_s", "peak_rss_bytes", "peak_gpu_bytes", "peak_gpu_allocated_byte
 BESIDE = ("foreign_cpu_s", "n_gpu_foreign_processes")
 """What counts as work of others on this machine; a server here is no stranger, and cannot be told from one."""
 
-JOULES = ("energy_system_j", "energy_cpu_j", "energy_dram_j", "energy_gpu_j")
+JOULES = tuple(map(energy.part_column, energy.PARTS))
 
 
 def _web_address(url: str) -> str:
@@ -54,7 +53,7 @@ def _web_address(url: str) -> str:
 
 
 @dataclass(frozen=True)
-class Http:
+class Http(programs.ProgramFamily):
     """Settings of a server that transcribes.
 
     Attributes:
@@ -71,10 +70,6 @@ class Http:
     timeout_s: float = 300.0
     files: list[SuitePath] = field(default_factory=list)
     batching: Literal["sequential", "padded"] = "sequential"
-
-    presets: ClassVar[Mapping[str, Any]] = {}
-    takes_builds: ClassVar[bool] = False
-    names_program: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         """Refuse a time in which nothing can be answered, and paths that another machine cannot read."""

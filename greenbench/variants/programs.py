@@ -3,14 +3,23 @@
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 from greenbench import cache
 from greenbench.errors import MissingError
 
 DEVICE = "GREENBENCH_DEVICE"
 """Variable of the environment that says on which device a cell is to compute: ``cpu``, ``cuda:0``, ``mps``."""
+
+
+class ProgramFamily:
+    """What a family says of itself whose suites name code, or a server, to run."""
+
+    presets: ClassVar[Mapping[str, Any]] = {}
+    takes_builds: ClassVar[bool] = False
+    names_program: ClassVar[bool] = True
 
 
 def check_files(files: Sequence[Path]) -> None:

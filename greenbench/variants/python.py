@@ -6,12 +6,12 @@ import os
 import symtable
 import sys
 import tokenize
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ValidationInfo
 
@@ -40,7 +40,7 @@ def _by_file(call: str, info: ValidationInfo) -> str:
 
 
 @dataclass(frozen=True)
-class Python:
+class Python(programs.ProgramFamily):
     """Settings of a Python function that transcribes.
 
     Attributes:
@@ -53,10 +53,6 @@ class Python:
     call: Annotated[str, AfterValidator(_by_file)]
     files: list[SuitePath] = field(default_factory=list)
     batching: Literal["sequential", "padded"] = "sequential"
-
-    presets: ClassVar[Mapping[str, Any]] = {}
-    takes_builds: ClassVar[bool] = False
-    names_program: ClassVar[bool] = True
 
     @property
     def label(self) -> str:
