@@ -84,6 +84,12 @@ def patience(pytestconfig: pytest.Config) -> Callable[[float], float]:
     return lambda seconds: seconds * pytestconfig.stash[SLOWNESS]
 
 
+@pytest.fixture(scope="session")
+def loop_s() -> float:
+    """Return what the loop of ``slowness`` takes on the machine that limits are for."""
+    return LOOP_S
+
+
 @pytest.fixture
 def start() -> Iterator[Callable[..., "subprocess.Popen[Any]"]]:
     """Start commands, as ``subprocess.Popen`` does, that the test interrupts; none of them outlives the test."""

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable
-from json import dumps, loads  # by name: a plug-in may replace the module's
+from functools import cache
+from json import JSONDecoder, dumps, loads  # by name: a plug-in may replace the module's
 from typing import Any
 
 _LONE = re.compile("[\ud800-\udfff]+")
@@ -60,8 +61,14 @@ def from_json(content: bytes, to_object: Callable[[list[tuple[str, Any]]], Any] 
         ValueError: it is not JSON in UTF-8.
     """
     text = content.decode()
-    value = loads(text, object_pairs_hook=to_object)
+    value = _decoder(to_object).decode(text)
     return loads(to_json(value, allow_nan=True)) if _LONE_ESCAPE.search(text) else value
+
+
+@cache
+def _decoder(to_object: Callable[[list[tuple[str, Any]]], Any] | None) -> JSONDecoder:
+    """Return the one decoder of a kind; ``loads`` would make a new one for each line that is read."""
+    return JSONDecoder(object_pairs_hook=to_object)
 
 
 # --- text for people: one function for each medium -------------------------------------------------------

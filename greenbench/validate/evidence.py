@@ -37,7 +37,7 @@ class Problem:
     key: record.Key | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ResultLine:
     """One line of a JSON-lines file."""
 

@@ -122,17 +122,19 @@ def read_lines(folder: Path) -> tuple[dict[str, list[ResultLine]], list[Problem]
     found: list[Problem] = []
     for path in sorted(folder.glob("*.jsonl")):
         of_file: list[Problem] = []
+        kept = lines.get(path.name)
+        needed = NEEDED.get(path.name, ())
         n_faults = 0
         try:
             for number, row in readback.lines(path, FORMS.get(path.name)):
-                fault = row if isinstance(row, FileFault) else _lacking(path.name, number, row)
+                fault = row if isinstance(row, FileFault) else _lacking(needed, number, row)
                 if fault is not None:
                     n_faults += 1
                     if n_faults == MAX_UNUSABLE:
                         break
                     of_file += [_fault(path, fault)] if n_faults <= MAX_FAULTS else []
-                elif path.name in lines and isinstance(row, dict):
-                    lines[path.name].append(ResultLine(path, number, row))
+                elif kept is not None and isinstance(row, dict):
+                    kept.append(ResultLine(path, number, row))
         except StoreError as error:
             of_file.append(Problem("error", str(path), str(error).removeprefix(f"{path}: "), _RESTORE))
         found += of_file
@@ -149,8 +151,8 @@ def _fault(path: Path, fault: FileFault) -> Problem:
     return Problem("warning" if fault.is_torn else "error", f"{path}:{fault.line}", fault.what, fix)
 
 
-def _lacking(file: str, number: int, row: Mapping[str, Any]) -> FileFault | None:
-    lacking = [name for name in NEEDED.get(file, ()) if name not in row]
+def _lacking(needed: Sequence[str], number: int, row: Mapping[str, Any]) -> FileFault | None:
+    lacking = [name for name in needed if name not in row]
     return FileFault(number, f"{', '.join(lacking)}: missing") if lacking else None
 
 
