@@ -5,6 +5,7 @@
     frame = greenbench.run("suite.yaml", out="results/mine", limit=20, progress=True)   # measure
     frame = greenbench.load("results/mine")                 # read what earlier runs measured
     lines = greenbench.gains("results/mine")               # compressed variants against their teachers
+    greenbench.accept("results/before", "results/after", ["wer<=+1pp", "rtfx>=2x"])   # true where that is shown
     with greenbench.measure(device="cpu") as m:             # any code: m.wall_s, m.cpu_s, m.peak_rss_bytes, m.energy_j
         ...
     greenbench.show("results/mine")                         # the page, in a notebook
@@ -12,10 +13,11 @@
     from greenbench.compress import LayerDrop, compress, save     # shrink; save(...) makes a folder to measure
 
 ``run`` measures a suite, ``load`` reads what earlier runs measured; both return a tidy pandas frame with one row per
-cell and repeat. ``gains`` compares compressed variants with their teachers, ``measure`` measures any code by the same
-meters, ``show`` puts the page of a run into a notebook. Whatever a user can get wrong raises an ``InputError``,
-whatever is not here a ``MissingError``; both are a ``GreenbenchError``. Importing the package costs nothing: the
-libraries behind these names are imported when one is used. All other modules are internal.
+cell and repeat. ``gains`` compares compressed variants with their teachers, ``accept`` says whether a new version is
+shown to keep to conditions, ``measure`` measures any code by the same meters, ``show`` puts the page of a run into a
+notebook. Whatever a user can get wrong raises an ``InputError``, whatever is not here a ``MissingError``; both are a
+``GreenbenchError``. Importing the package costs nothing: the libraries behind these names are imported when one is
+used. All other modules are internal.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ __all__ = [
     "MissingError",
     "StoreError",
     "__version__",
+    "accept",
     "gains",
     "load",
     "measure",
@@ -37,7 +40,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from greenbench.analysis.gains import table as gains
-    from greenbench.api import run
+    from greenbench.api import accept, run
     from greenbench.errors import GreenbenchError, InputError, MissingError, StoreError
     from greenbench.harness.instrument import measure
     from greenbench.report.notebook import show
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "run": ("greenbench.api", "run"),
     "load": ("greenbench.results.frames", "load"),
+    "accept": ("greenbench.api", "accept"),
     "gains": ("greenbench.analysis.gains", "table"),
     "measure": ("greenbench.harness.instrument", "measure"),
     "show": ("greenbench.report.notebook", "show"),

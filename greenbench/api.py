@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from greenbench.report.acceptance import Acceptance
     from greenbench.suite.config import Suite
 
 
@@ -77,6 +78,44 @@ def run(  # noqa: PLR0913 (the options of a command)
 
     with ProgressDisplay() as shown:
         return _as_shown(runner.run(loaded, options, shown.observe))
+
+
+def accept(
+    baseline: str | os.PathLike[str],
+    new: str | os.PathLike[str],
+    conditions: Sequence[str],
+    across: Sequence[str] = (),
+) -> "Acceptance":
+    """Say whether a new version is shown to keep to conditions, as ``greenbench compare --accept`` does.
+
+    A condition is met only where the whole 95 % interval keeps to its bound, in every pair of cells.
+
+    Args:
+        baseline: what ``greenbench compare`` takes: a run's folder, or ``FOLDER:VARIANT``.
+        new: the same.
+        conditions: ``wer<=+1pp`` (points), ``rtfx>=2x`` or ``energy_j_per_audio_s<=-20%`` against the baseline,
+            ``wer<=5%`` of the new one alone.
+        across: conditions of measuring that differ on purpose, such as ``device_name``.
+
+    Returns:
+        What is true where every condition is met in every pair, and prints a line for each: what was asked, what was
+        measured with its interval, and whether it is met, not met or not shown.
+
+    Raises:
+        InputError: a condition has another form or names no metric, there is none, or no cell has a partner.
+    """
+    from greenbench.analysis import acceptance, compare
+    from greenbench.analysis.selection import select
+    from greenbench.errors import InputError
+    from greenbench.report.acceptance import Acceptance
+
+    asked = [acceptance.parse(text, "conditions") for text in conditions]
+    if not asked:
+        raise InputError("conditions: none is given, so nothing would be asked")
+    compare.check_across(across)
+    metrics = list(dict.fromkeys(one.metric for one in asked))
+    comparison = compare.compare(select(os.fspath(baseline)), select(os.fspath(new)), metrics, across)
+    return Acceptance(tuple(acceptance.judge(comparison, asked)))
 
 
 def _as_shown(rows: "pd.DataFrame") -> "pd.DataFrame":

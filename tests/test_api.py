@@ -18,7 +18,8 @@ from greenbench.errors import InputError
 def test_dir_names_the_api_and_nothing_else() -> None:
     """Completion in a notebook offers what is public, whatever was imported before."""
     assert {name for name in dir(greenbench) if not name.startswith("_")} == {
-        "GreenbenchError", "InputError", "MissingError", "StoreError", "gains", "load", "measure", "run", "show",
+        "GreenbenchError", "InputError", "MissingError", "StoreError", "accept", "gains", "load", "measure", "run",
+        "show",
     }  # fmt: skip
     assert all(callable(getattr(greenbench, name)) for name in dir(greenbench) if not name.startswith("_"))
 
@@ -28,7 +29,7 @@ def test_help_shows_the_api_first() -> None:
     command = [sys.executable, "-c", "import greenbench; help(greenbench)"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PAGER": "cat"})
     before, _, after = shown.stdout.partition("PACKAGE CONTENTS")
-    for name in ("run", "load", "gains", "measure", "show"):
+    for name in ("run", "load", "gains", "accept", "measure", "show"):
         assert f"greenbench.{name}(" in before
     assert re.search(r"FUNCTIONS.*\brun\(suite.*out.*progress", after, re.DOTALL)
 

@@ -258,7 +258,7 @@ def _check_assignment(text: str) -> None:
 
 
 def _values() -> Mapping[str, Callable[[Any], Any]]:
-    from greenbench.analysis import gate, thresholds
+    from greenbench.analysis import acceptance, gate, thresholds
     from greenbench.export import FORMATS
     from greenbench.hardware.devices import PATTERN
     from greenbench.metrics import METRICS
@@ -268,6 +268,7 @@ def _values() -> Mapping[str, Callable[[Any], Any]]:
     return {
         "protocol": _among(lambda: PROTOCOLS), "form": _among(lambda: FORMATS), "metric": _among(lambda: METRICS),
         "across": _among(lambda: CROSSABLE), "fail_on": thresholds.parse, "gate": gate.parse,
+        "accept": acceptance.parse,
         "device": lambda value: re.fullmatch(PATTERN, value) or _among(lambda: [PATTERN])(value),
         "normalizer": _check_scoring, "overrides": _check_assignment,
     }  # fmt: skip

@@ -10,12 +10,12 @@ from typing import Literal
 from greenbench.analysis import error_rates
 from greenbench.analysis.cells import CellSummary, median_of
 from greenbench.analysis.error_rates import CellKey, Counted, RecountError, cell_of, known
+from greenbench.analysis.evidence import answer, one_speaker
 from greenbench.analysis.gains import Count, read, recount
 from greenbench.analysis.references import Alike, alike, comparable, teacher_of
 from greenbench.errors import InputError, did_you_mean
 from greenbench.metrics import METRICS, RATES
 from greenbench.results.comparability import primary
-from greenbench.text.population import n_speakers
 
 MLPERF_SHARE = 0.99
 """The share of the reference's word accuracy that MLPerf Inference asks of a closed-division model."""
@@ -163,11 +163,12 @@ def _beyond_margin(
         return f"its {label} cannot be compared with its reference's: {error}"
     if found is None:
         return f"too few utterances to compare its {label} with its reference's"
-    if n_speakers(error_rates.unit(known(counted))) == 1:
-        return f"all utterances are of one speaker, so its {label} on other speakers is unknown"
-    if found.high <= margin:
+    if why := one_speaker(error_rates.unit(known(counted)), label):
+        return why
+    shown = answer(found.low, found.high, "<=", margin)
+    if shown == "met":
         return None
-    where = "outside" if found.low > margin else "not shown to be inside"
+    where = "outside" if shown == "not met" else "not shown to be inside"
     value, low, high = (100 * x for x in (found.value, found.low, found.high))
     return f"{where} the {label} margin: {value:+.1f} pp [{low:.1f}, {high:.1f}] against {100 * margin:.1f} pp"
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from greenbench.analysis.findings import Comparison
     from greenbench.analysis.thresholds import Regression
     from greenbench.plugins.events import Event
+    from greenbench.report.acceptance import Acceptance
     from greenbench.report.content import Content
     from greenbench.report.differences import Block
 
@@ -81,12 +82,15 @@ def check_measured(frame: Any) -> None:
         raise typer.Exit(1)
 
 
-def print_comparison(comparison: "Comparison", failures: "Sequence[Regression]", as_json: bool) -> None:
-    """Print a comparison; on standard error what failed, what has no partner, and what would help."""
+def print_comparison(
+    comparison: "Comparison", failures: "Sequence[Regression]", accepted: "Acceptance", as_json: bool
+) -> None:
+    """Print a comparison; on standard error conditions, what failed, what has no partner, and what would help."""
+    from greenbench.analysis.evidence import RULE
     from greenbench.report import differences
 
     if as_json:
-        echo(json.dumps(differences.plain(comparison, failures), indent=2, ensure_ascii=False))
+        echo(json.dumps(differences.plain(comparison, failures, accepted.plain()), indent=2, ensure_ascii=False))
     else:
         print_text(differences.title(comparison))
         _print_blocks(differences.blocks(comparison))
@@ -98,6 +102,10 @@ def print_comparison(comparison: "Comparison", failures: "Sequence[Regression]",
             echo(f"only in {side}: {differences.alone(line)}", err=True)
     for failure in failures:
         echo(f"regressed: {differences.regressed(failure)}", err=True)
+    for judged in accepted.lines:
+        echo(f"accept: {judged}", err=True)
+    if accepted.judgements:
+        echo(f"note: {RULE}", err=True)
 
 
 def _print_blocks(blocks: "Sequence[Block]") -> None:

@@ -158,7 +158,7 @@ def export(
         echo(path)
 
 
-def compare(
+def compare(  # noqa: PLR0913, PLR0917 (options of a command)
     baseline: Annotated[
         str,
         typer.Argument(
@@ -183,20 +183,31 @@ def compare(
     fail_on: Annotated[
         list[str], typer.Option(help="Exit 3 where this gets worse beyond noise: 'rtfx:-5%', 'wer:+0.2pp'; repeatable.")
     ] = [],  # noqa: B006
+    accept: Annotated[
+        list[str],
+        typer.Option(
+            help="Exit 1 unless the 95 % intervals show this of every pair: 'wer<=+1pp' or 'rtfx>=2x' against the "
+            "baseline, 'wer<=5%' of the new one; repeatable."
+        ),
+    ] = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
     """Compare two runs or variants, cell by cell: what is better, what is worse, what is within noise."""
-    from greenbench.analysis import compare, thresholds
+    from greenbench.analysis import acceptance, compare, thresholds
     from greenbench.analysis.selection import select
+    from greenbench.report.acceptance import Acceptance
 
     limits = [thresholds.parse(text) for text in fail_on]
+    conditions = [acceptance.parse(text) for text in accept]
     compare.check_metrics(metrics, "--metric")
     compare.check_across(across)
     a, b = select(baseline), select(new)
-    wanted = dict.fromkeys([*(metrics or compare.usual_metrics(a, b)), *(limit.metric for limit in limits)])
+    bounded = [*(limit.metric for limit in limits), *(condition.metric for condition in conditions)]
+    wanted = dict.fromkeys([*(metrics or compare.usual_metrics(a, b)), *bounded])
     comparison = compare.compare(a, b, list(wanted), across)
     failures = thresholds.regressions(comparison, limits)
-    print_comparison(comparison, failures, as_json)
+    accepted = Acceptance(tuple(acceptance.judge(comparison, conditions)))
+    print_comparison(comparison, failures, accepted, as_json)
     if failures:
         raise typer.Exit(3)
     compare.check_comparable(comparison)
@@ -206,6 +217,8 @@ def compare(
         n_blind, n_pairs = thresholds.n_blind(comparison, limit)
         if n_blind:
             echo(f"note: {n_blind} of {count(n_pairs, 'pair')} could not have shown {limit.text} reliably", err=True)
+    if conditions and not accepted:
+        raise typer.Exit(1)
 
 
 def lineage(

@@ -124,13 +124,17 @@ def _controls(pair: CellComparison) -> list[str]:
 
 
 def _named(pair: CellComparison, finding: MetricFinding) -> str:
-    """Name a metric, and that it is estimated where the joules of a side are, wholly or in part."""
-    is_guess = any(summary.is_estimated(cell.shared) for cell in (pair.a, pair.b))
-    return f"{finding.metric} (estimated)" if _is_energy(finding) and is_guess else finding.metric
+    """Name a metric, and that it is estimated where it is."""
+    return f"{finding.metric} (estimated)" if is_estimated(pair, finding.metric) else finding.metric
 
 
-def _is_energy(finding: MetricFinding) -> bool:
-    return METRICS[finding.metric].unit in ENERGY_UNITS
+def is_estimated(pair: CellComparison, metric: str) -> bool:
+    """Say whether a metric derives from joules which on a side are estimated, wholly or in part."""
+    return _is_energy(metric) and any(summary.is_estimated(cell.shared) for cell in (pair.a, pair.b))
+
+
+def _is_energy(metric: str) -> bool:
+    return METRICS[metric].unit in ENERGY_UNITS
 
 
 def _line(pair: CellComparison, finding: MetricFinding) -> dict[str, str]:
@@ -143,7 +147,7 @@ def _line(pair: CellComparison, finding: MetricFinding) -> dict[str, str]:
         "verdict": finding.verdict,
         "p": "" if finding.p is None else "<0.001" if finding.p < 0.001 else f"{finding.p:.3f}",
         "n": "" if finding.n is None else str(finding.n),
-        "resolves": "" if finding.smallest is None else f"{_digits(finding.smallest)} {_unit(finding)}",
+        "resolves": "" if finding.smallest is None else f"{digits(finding.smallest)} {_unit(finding)}",
     }
 
 
@@ -151,13 +155,13 @@ def difference(finding: MetricFinding) -> str:
     """Write a difference with its interval: ``+0.39 pp [-0.21, +0.98]``; what does not vary has no interval."""
     if finding.difference is None:
         return ""
-    shown = f"{_digits(finding.difference, '+')} {_unit(finding)}"
+    shown = f"{digits(finding.difference, '+')} {_unit(finding)}"
     if finding.low is None or finding.high is None or finding.low == finding.high:
         return shown
-    return f"{shown} [{_digits(finding.low, '+')}, {_digits(finding.high, '+')}]"
+    return f"{shown} [{digits(finding.low, '+')}, {digits(finding.high, '+')}]"
 
 
-def _digits(fraction: float, sign: str = "") -> str:
+def digits(fraction: float, sign: str = "") -> str:
     """Write a fraction times 100, with as many decimals as it can need."""
     value = 100 * fraction
     decimals = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0  # so that 9.999 is 10.0
@@ -177,13 +181,22 @@ def regressed(regression: Regression) -> str:
     return f"{where}: {named} {difference(regression.finding)}, beyond {regression.threshold.text}"
 
 
-def plain(comparison: Comparison, regressions: Sequence[Regression]) -> dict[str, Any]:
-    """Return a comparison as JSON-ready data: fractions and SI units; a rate's difference is absolute."""
+def plain(
+    comparison: Comparison, regressions: Sequence[Regression], conditions: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """Return a comparison as JSON-ready data: fractions and SI units; a rate's difference is absolute.
+
+    Args:
+        comparison: all of it.
+        regressions: what fails it.
+        conditions: what came of an acceptance, from ``Acceptance.plain``.
+    """
     return {
         "pairs": [_plain_pair(pair) for pair in comparison.pairs],
         "only_baseline": [_identity(line) for line in comparison.only_a],
         "only_new": [_identity(line) for line in comparison.only_b],
         "regressions": [regressed(regression) for regression in regressions],
+        "conditions": list(conditions),
     }
 
 
@@ -195,7 +208,7 @@ def _plain_pair(pair: CellComparison) -> dict[str, Any]:
 def _nature(pair: CellComparison, finding: MetricFinding) -> dict[str, str | None]:
     """Return what kind of difference a finding is, and of energies the weakest origin of both sides."""
     methods = (cell.shared.get("energy_method") for cell in (pair.a, pair.b))
-    method = weakest(*methods) if _is_energy(finding) else None
+    method = weakest(*methods) if _is_energy(finding.metric) else None
     return {"kind": "absolute" if finding.metric in ABSOLUTE else "relative", "energy_method": method}
 
 

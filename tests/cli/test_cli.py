@@ -257,6 +257,20 @@ def test_compare_fails_with_3_beyond_a_threshold(greenbench, two_runs: tuple[Pat
     assert len(json.loads(done.stdout)["regressions"]) == 1
 
 
+def test_compare_accepts_only_what_is_shown(greenbench, two_runs: tuple[Path, Path]) -> None:
+    """`--accept` is exit code 1 and a line a condition where one is not shown; all met is 0; --json has them too."""
+    met = greenbench("compare", *two_runs, "--accept", "wer<=+1pp", "--accept", "rtfx>=0.8x")
+    assert met.returncode == 0, met.stderr
+    assert met.stderr.count("accept: a | d | cpu | offline x8: ") == 2
+    done = greenbench("compare", *two_runs, "--accept", "wer<=+1pp", "--accept", "rtfx>=2x", "--json")
+    assert done.returncode == 1
+    assert "offline x8: rtfx>=2x: not met (0.90x [" in done.stderr
+    assert [one["answer"] for one in json.loads(done.stdout)["conditions"]] == ["met", "not met"]
+    wrong = greenbench("compare", *two_runs, "--accept", "rtxf>=2x")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr == "error: --accept rtxf: unknown metric. Did you mean 'rtfx'?\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
