@@ -121,6 +121,10 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "energy_net_j": Metric("J", "lower", "net energy", "energy_j - idle_power_w x wall_s"),
     "energy_j_per_audio_s": Metric("J/s", "lower", "energy per audio second", "energy_j / audio_s; ranks go by it"),
     "co2e_g": Metric("g", "lower", "CO2e", "energy_j x the stated grid factor x PUE"),
+    # money
+    "cost_per_audio_hour": Metric(
+        "currency/h", "lower", "cost per audio hour (derived)", "price_per_hour / rtfx, in price_currency; not measured"
+    ),
     # how undisturbed the window was
     "cpu_s": Metric("s", "lower", "CPU time", "CPU seconds of the worker's process tree inside the window"),
     "harness_cpu_s": Metric("s", "lower", "harness CPU time", "CPU seconds of the waiting parent in the window"),
@@ -175,6 +179,8 @@ TICK_S = 0.01
 RESOLVED_S = 20 * TICK_S
 """From this length on the share of the CPUs used in a window is known to half of a tenth; below, it is unknown."""
 
+COST = "cost_per_audio_hour"
+
 ENERGY_UNITS = ("J", "J/s", "W", "g")
 """A metric in one of these derives from joules, so it is as good as their origin."""
 
@@ -225,6 +231,15 @@ def co2e_g(energy_j: float | None, g_per_kwh: float | None, pue: float = 1.0) ->
     if energy_j is None or g_per_kwh is None:
         return None
     return energy_j / J_PER_KWH * g_per_kwh * pue
+
+
+def cost_per_audio_hour(price_per_hour: float | None, rtfx: float | None) -> float | None:
+    """Return what an hour of audio costs: price of the machine per hour / RTFx, in the price's currency.
+
+    An hour of audio keeps the machine busy for 1 / RTFx hours. It is derived, not measured: it follows a price that
+    somebody states for the whole machine, as if that did nothing else and were never idle.
+    """
+    return ratio(price_per_hour, rtfx)
 
 
 def missing(value: Any) -> bool:

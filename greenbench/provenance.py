@@ -102,6 +102,9 @@ PROVENANCE: dict[str, Column] = {  # one line a column
     "carbon_source": Column("text", "source of the grid factor"),
     "carbon_year": Column("whole", "year of the grid factor"),
     "carbon_pue": Column("number", "power usage effectiveness stated by the suite"),
+    "price_per_hour": Column("number", "price of an hour of the machine stated by the suite"),
+    "price_currency": Column("text", "currency of that price"),
+    "price_source": Column("text", "source of that price"),
     # the control cell
     "control": Column("text", "version of the control workload"),
     "control_rtfx": Column("number", "speed of the control, geometric mean of the two", varies=True),

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 import greenbench
 from greenbench.meters.energy import PARTS, part_column
-from greenbench.metrics import BY_SLICE, BY_TERM, METRICS, co2e_g, energy_net_j, padding_pct, ratio
+from greenbench.metrics import BY_SLICE, BY_TERM, METRICS, co2e_g, cost_per_audio_hour, energy_net_j, padding_pct, ratio
 from greenbench.provenance import PROVENANCE
 from greenbench.results.record import KEYS
 
 UNITS = {
     "s": "s", "j": "J", "w": "W", "g": "g", "bytes": "bytes", "bits": "bit", "hz": "Hz", "pct": "%", "c": "°C",
-    "macs": "1",
+    "macs": "1", "cost": "currency",
 }  # fmt: skip
 PURE = {
     "wer", "wer_ci_low", "wer_ci_high", "cer", "cer_ci_low", "cer_ci_high", "rtfx", "stream_rtf", "revisions_per_word",
@@ -91,6 +91,18 @@ def test_no_grid_factor_no_co2() -> None:
     assert co2e_g(1.0, 0.0) == 0
 
 
+@given(price=positive, rtfx=positive, hours=positive)
+def test_the_machine_is_paid_for_the_hours_that_it_computes(price: float, rtfx: float, hours: float) -> None:
+    """The cost of so many hours of audio is the price of an hour x the hours that the machine takes for them."""
+    assert cost_per_audio_hour(price, rtfx) * hours == pytest.approx(price * (hours / rtfx))
+
+
+def test_no_price_no_cost() -> None:
+    """Without a price or a speed there is no cost, rather than one of 0."""
+    assert cost_per_audio_hour(None, 10.0) is None
+    assert cost_per_audio_hour(0.5, None) is None
+
+
 @pytest.mark.parametrize(("audio_s", "padded_s", "pct"), [(7.5, 10.0, 25.0), (10.0, 10.0, 0.0), (0.0, 0.0, None)])
 def test_padding_is_the_share_that_is_no_audio(audio_s: float, padded_s: float, pct: float | None) -> None:
     """Of 10 s computed for 7.5 s of audio a quarter is padding; of nothing computed there is no share."""
@@ -101,7 +113,7 @@ def test_padding_is_the_share_that_is_no_audio(audio_s: float, padded_s: float, 
 def test_a_provenance_column_holds_what_its_name_says(name: str) -> None:
     """A name that ends in a unit holds numbers, a count whole ones, ``_utc`` times; two columns are true or false."""
     ends = {
-        "number": ("_s", "_j", "_c", "_pct", "_kwh", "_rtfx", "_j_per_audio_s", "_pue"),
+        "number": ("_s", "_j", "_c", "_pct", "_kwh", "_rtfx", "_j_per_audio_s", "_pue", "_per_hour"),
         "whole": ("_batches", "_year", "_index", "threads", "schema"),
         "time": ("_utc",),
         "flag": ("synthetic", "exclusive"),

@@ -123,6 +123,13 @@ def carbon_keys() -> str:
     return keys(Carbon)
 
 
+def price_keys() -> str:
+    """Return the keys of ``price``."""
+    from greenbench.suite.price import Price
+
+    return keys(Price)
+
+
 def server_keys() -> str:
     """Return the keys of ``server``."""
     from greenbench.suite.scenarios import Server
@@ -257,6 +264,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "server-keys": server_keys,
     "streaming-keys": streaming_keys,
     "carbon-keys": carbon_keys,
+    "price-keys": price_keys,
     "protocols": protocol_keys,
     "recipe-keys": recipe_keys,
     "pseudo-label-keys": pseudo_label_keys,

@@ -108,7 +108,7 @@ def _shared(pair: CellPair) -> tuple[Mapping[str, object], Mapping[str, object]]
 
 def _depends(metric: str) -> bool:
     """Say whether a metric follows the machine's speed or power: times, rates and energies do, sizes do not."""
-    return METRICS[metric].unit in ("s", "J", "J/s", "g", "Hz") or metric in _FASTER_IS_MORE
+    return METRICS[metric].unit in ("s", "J", "J/s", "g", "Hz", "currency/h") or metric in _FASTER_IS_MORE
 
 
 def _figures(pair: CellPair, metric: str) -> tuple[str, tuple[Mapping[int, float], Mapping[int, float]]]:

@@ -16,7 +16,7 @@ from greenbench.harness.job import Job
 from greenbench.harness.window import Window
 from greenbench.harness.word_times import Aligned
 from greenbench.meters import energy
-from greenbench.metrics import padding_pct, ratio
+from greenbench.metrics import COST, cost_per_audio_hour, padding_pct, ratio
 from greenbench.plugins import Reading, Variant
 from greenbench.results import flag_rules, flags
 from greenbench.results.record import SCHEMA, TIMED_REGION, Record, Status, to_row
@@ -102,7 +102,8 @@ def measured(job: Job, repeat: int, facts: CellFacts, window: Window) -> Record:
     streaming, streamed = ({}, {}) if how is None else streams.columns(window, how, job.suite.streaming, facts.aligned)
     work = facts.metrics.get("macs_per_audio_s")
     mfu_pct, mfu_note = share(work, speed["rtfx"], job.peaks, facts.compute_dtype)
-    metrics = {**_metrics(job, facts, window), **speed, **streaming, "mfu_pct": mfu_pct, **accuracy}
+    cost = cost_per_audio_hour(job.suite.price.per_hour if job.suite.price else None, speed["rtfx"])
+    metrics = {**_metrics(job, facts, window), **speed, **streaming, "mfu_pct": mfu_pct, COST: cost, **accuracy}
     provenance = {**_provenance(job, facts, window), **streamed, **scored, "mfu_note": mfu_note}
     steps = job.suite.protocol
     raised = flags.flags(flag_rules.Measured(metrics, provenance, steps, os.cpu_count() or 1, window.unstable))
@@ -258,7 +259,8 @@ def described(job: Job, variant: Variant) -> dict[str, Any]:
 def _planned(job: Job) -> dict[str, Any]:
     """Return the provenance that is known before anything runs."""
     suite = job.suite
-    carbon = {f"carbon_{key}": value for key, value in (suite.carbon.model_dump() if suite.carbon else {}).items()}
+    stated = {"carbon": suite.carbon, "price": suite.price}
+    factors = {f"{name}_{key}": value for name, of in stated.items() if of for key, value in of.model_dump().items()}
     return {
         "suite": suite.name,
         "suite_hash": content_hash(suite),
@@ -272,5 +274,5 @@ def _planned(job: Job) -> dict[str, Any]:
         "timed_region": TIMED_REGION,
         "arrivals": scenarios.demand(suite.server) if job.cell.scenario == "server" else None,
         **(suite.streaming.model_dump(include=set(STREAMED)) if job.cell.scenario == "streaming" else {}),
-        **carbon,
+        **factors,
     }

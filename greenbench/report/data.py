@@ -13,7 +13,7 @@ from greenbench import metrics
 from greenbench.analysis import references, summary
 from greenbench.analysis.summary import Setting
 from greenbench.meters.energy import PARTS, part_column
-from greenbench.metrics import ABSOLUTE, ACCURACY, ENERGY_UNITS, METRICS, RATES
+from greenbench.metrics import ABSOLUTE, ACCURACY, COST, ENERGY_UNITS, METRICS, RATES
 from greenbench.provenance import as_text
 from greenbench.report import sentences
 from greenbench.report.figures import BARS, LEADING, TABLE, TOTALS, Look, scale
@@ -131,6 +131,8 @@ def short(value: float) -> float | int:
 
 def _shown(metric: str, lines: pd.DataFrame) -> bool:
     """Say whether a metric is known somewhere, and of a kind that a reader may want on an axis or in the table."""
+    if metric == COST and lines["price_currency"].dropna().map(str).nunique() > 1:
+        return False  # costs in several currencies are in no order
     return (METRICS[metric].better != "neither" or metric in TABLE) and bool(lines[metric].notna().any())
 
 

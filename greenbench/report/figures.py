@@ -7,7 +7,7 @@ from itertools import cycle
 import pandas as pd
 
 from greenbench.analysis.summary import ENERGY
-from greenbench.metrics import FELT, METRICS
+from greenbench.metrics import COST, FELT, METRICS
 
 BARS = (
     "wer", "rtfx", "server_rate_hz", ENERGY, "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s",
@@ -26,7 +26,7 @@ TABLE = (
     *LEADING, "cer", "wer_worst_slice", "cer_worst_slice", "term_recall", "server_rate_hz",
     *FELT, "late_chunk_pct", "unstable_word_pct", "recompute_factor", "idle_power_w",
     "latency_p90_s", "latency_p95_s", "latency_p99_s", "first_utterance_s", "load_s", "padding_pct", "n_params",
-    "macs_per_audio_s", "mean_layers", "mfu_pct", *TOTALS,
+    "macs_per_audio_s", "mean_layers", "mfu_pct", COST, *TOTALS,
 )  # fmt: skip
 """The metrics that get a column, where there is data; each energy says where it comes from."""
 
@@ -66,7 +66,7 @@ def scale(metric: str) -> tuple[float, str]:
     if metric == "macs_per_audio_s":
         return 1e-9, "billion/s"
     unit = METRICS[metric].unit
-    return {"bytes": (1e-6, "MB"), "1": (1.0, "")}.get(unit, (1.0, unit))
+    return {"bytes": (1e-6, "MB"), "1": (1.0, ""), "currency/h": (1.0, "per audio hour")}.get(unit, (1.0, unit))
 
 
 def number(metric: str, value: float | None) -> str:

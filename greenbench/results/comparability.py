@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from greenbench.metrics import ACCURACY, ENERGY_UNITS, METRICS, RATES, missing
+from greenbench.metrics import ACCURACY, COST, ENERGY_UNITS, METRICS, RATES, missing
 from greenbench.provenance import Mixed, agreed, each
 from greenbench.suite.scenarios import STREAMED
 
@@ -24,6 +24,9 @@ TIMING = ("device_name", "threads", "batching", "arrivals", *STREAMING, "timed_r
 
 ENERGY = ("energy_scope", "energy_gpu_scope", "energy_kind")
 """What joules cover, and whether they were measured or estimated."""
+
+PRICED = ("price_currency",)
+"""In what a cost is counted: two currencies are never compared."""
 
 READ = ("energy_method", "energy_scope")
 """What ``value`` reads in addition to the column that it is asked for."""
@@ -62,6 +65,8 @@ def columns(metric: str) -> tuple[str, ...]:
         return FIXED[metric]
     if metric in ACCURACY:
         return (*WORK, *COUNTING)
+    if metric == COST:
+        return (*WORK, *TIMING, *PRICED)
     return (*WORK, *TIMING, *(ENERGY if METRICS[metric].unit in ENERGY_UNITS else ()))
 
 

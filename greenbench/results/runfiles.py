@@ -136,7 +136,8 @@ _SUITE = {
     "name": TEXT, "description": TEXT, "protocol": _SETTINGS, "datasets": _NAMED, "variants": _NAMED,
     "devices": several(TEXT), "scenarios": several(TEXT), "batch_sizes": several(count(1)), "threads": count(1),
     "normalizer": TEXT, "primary": TEXT, "also_score": several(TEXT), "estimate_energy": FLAG, "trace_hz": number(0),
-    "timeout_s": number(0), "control": FLAG, **dict.fromkeys(("server", "streaming", "carbon", "meters"), _SETTINGS),
+    "timeout_s": number(0), "control": FLAG,
+    **dict.fromkeys(("server", "streaming", "carbon", "price", "meters"), _SETTINGS),
 }  # fmt: skip
 _RUN = {
     "run_id": TEXT, "schema": count(1), **dict.fromkeys(("name", "description", "started_utc", "suite_hash"), TEXT),

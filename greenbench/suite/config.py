@@ -17,6 +17,7 @@ from greenbench.suite.carbon import Carbon
 from greenbench.suite.descent import wrong_teacher
 from greenbench.suite.entries import DatasetEntry, VariantEntry, resolve_aligner, resolve_dataset, resolve_variant
 from greenbench.suite.faults import ENTRIES, Draft, Fault, Place, duplicates, line
+from greenbench.suite.price import Price
 from greenbench.suite.protocol import PROTOCOLS, Protocol, build_protocol, short_form
 from greenbench.suite.scenarios import Scenario, Server, Streaming
 from greenbench.text import scorers
@@ -47,6 +48,7 @@ class Suite(BaseModel):
             such a CPU emulates them slowly.
         meters: settings of meters by name, e.g. ``{codecarbon: {tdp_w: 65}}``.
         carbon: grid factor of the electricity, with its source; without it ``co2e_g`` is null.
+        price: price of an hour of the machine, with currency and source; without it ``cost_per_audio_hour`` is null.
         trace_hz: samples of power, temperature, frequency and load per second, taken by a separate process; 0 for none.
         control: also measure a small fixed workload at the start and end of each round, which separates a change of
             the machine from a change of the model.
@@ -73,6 +75,7 @@ class Suite(BaseModel):
     allow_emulated: bool = False
     meters: dict[str, dict[str, Any]] = {}
     carbon: Carbon | None = None
+    price: Price | None = None
     trace_hz: float = Field(10, ge=0, le=50)
     control: bool = True
     timeout_s: float = Field(7200, gt=0, le=1e8)
@@ -130,7 +133,7 @@ class Suite(BaseModel):
         return given
 
 
-_NESTED: dict[str, type[BaseModel]] = {"carbon": Carbon, "server": Server, "streaming": Streaming}
+_NESTED: dict[str, type[BaseModel]] = {"carbon": Carbon, "price": Price, "server": Server, "streaming": Streaming}
 """The mappings of a suite that have keys of their own, for suggestions."""
 
 

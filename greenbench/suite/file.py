@@ -11,7 +11,7 @@ from greenbench.errors import InputError, StoreError
 from greenbench.files import readback, strictyaml
 from greenbench.files.limits import limits
 
-OPTIONAL = ("protocol", "carbon", "meters", "server", "streaming")
+OPTIONAL = ("protocol", "carbon", "price", "meters", "server", "streaming")
 """Mappings that a suite may leave out and ``--set`` may still reach into."""
 
 

@@ -8,6 +8,7 @@ from greenbench.hardware.devices import PATTERN
 from greenbench.suite.carbon import Carbon
 from greenbench.suite.config import Suite
 from greenbench.suite.entries import Build, DatasetEntry, PluginEntry, VariantEntry
+from greenbench.suite.price import Price
 from greenbench.suite.protocol import PROTOCOLS, Protocol
 from greenbench.suite.scenarios import Server, Streaming
 from greenbench.text import scorers
@@ -26,8 +27,8 @@ def json_schema() -> dict[str, Any]:
         schema["properties"][group]["items"] = _one_of(group, model)
     schema["patternProperties"] = {r"^(x-|\.)": {"description": "anchors and notes, which ask for nothing"}}
     schema.pop("$defs", None)
-    carbon = Carbon.model_json_schema()
-    schema["properties"]["carbon"]["anyOf"] = [carbon, {"type": "null"}]
+    for name, stated in (("carbon", Carbon.model_json_schema()), ("price", Price.model_json_schema())):
+        schema["properties"][name]["anyOf"] = [stated, {"type": "null"}]
     schema["properties"]["server"] = Server.model_json_schema()
     streaming = Streaming.model_json_schema()
     streaming["properties"]["aligner"] |= {"anyOf": [*_one_of("variants", VariantEntry)["anyOf"], {"type": "null"}]}

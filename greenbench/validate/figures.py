@@ -6,7 +6,7 @@ from typing import Any
 
 from greenbench.hardware import control, roofline
 from greenbench.meters import energy
-from greenbench.metrics import ACCURACY, METRICS, mfu_pct, ratio
+from greenbench.metrics import ACCURACY, COST, METRICS, cost_per_audio_hour, mfu_pct, ratio
 from greenbench.plugins import METHODS
 from greenbench.results import flag_rules, flags, store
 from greenbench.validate.evidence import Check, Evidence, Row
@@ -38,6 +38,8 @@ def _derived(row: Row, evidence: Evidence) -> Iterator[str]:
     """Speed and every energy figure follow from the seconds and the parts in the row, and the machine's peaks."""
     yield from differs("rtfx", row["rtfx"], ratio(row["audio_s"], row["wall_s"]), "audio_s / wall_s")
     yield from _has_its_share(row, evidence)
+    cost = cost_per_audio_hour(row.get("price_per_hour"), row["rtfx"])
+    yield from differs(COST, row.get(COST), cost, METRICS[COST].about)
     reading = energy.reading_of(row)
     carbon = row["carbon_g_per_kwh"], row["carbon_pue"]
     expected = energy.derived(

@@ -13,7 +13,7 @@ EDITED = "Restore the row from its run, or measure again."
 
 MOST = {
     "s": 1e8, "bytes": 1e15, "J": 1e12, "J/s": 1e6, "W": 1e6, "g": 1e9, "Hz": 1e7, "1/s": 1e18, "%": 1e6, "°C": 200,
-    "1": 1e15, "bit": 1e3,
+    "1": 1e15, "bit": 1e3, "currency/h": 1e12,
 }  # fmt: skip
 """More of a unit no window has: three years, a petabyte, a power station. Every unit of ``METRICS`` is here."""
 
@@ -32,7 +32,8 @@ _ORDERED = (
 )
 """Metrics of which none is above the next."""
 
-_CARBON = ("g_per_kwh", "source", "year", "pue")
+_STATED = {"carbon": ("g_per_kwh", "source", "year", "pue"), "price": ("per_hour", "currency", "source")}
+"""Key of a suite -> its keys, which are columns of every row."""
 
 
 def _has_columns(row: Row, _evidence: Evidence) -> Iterator[str]:
@@ -73,7 +74,7 @@ def _is_of_its_run(row: Row, evidence: Evidence) -> Iterator[str]:
         "protocol": label(steps), "n_windows": steps.rounds * steps.repeats,
         "arrivals": demand(Server.model_validate(suite["server"])) if row["scenario"] == "server" else None,
         **(streaming if row["scenario"] == "streaming" else dict.fromkeys(streaming)),
-        **{f"carbon_{name}": (suite.get("carbon") or {}).get(name) for name in _CARBON},
+        **{f"{of}_{name}": (suite.get(of) or {}).get(name) for of, names in _STATED.items() for name in names},
         **({"primary": suite.get("primary")} if row["status"] == "ok" else {}),
         **({"batching": BATCHING.get(row["scenario"]), "timed_region": TIMED_REGION} if row["status"] == "ok" else {}),
     }  # fmt: skip

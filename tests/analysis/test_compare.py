@@ -13,6 +13,7 @@ from greenbench.analysis.selection import Side, select
 from greenbench.errors import InputError
 from greenbench.report import differences
 from greenbench.results import store
+from greenbench.results.comparability import CROSSABLE
 
 FakeRun = Callable[..., Path]
 J = "energy_j_per_audio_s"
@@ -38,6 +39,20 @@ def verdicts(comparison: Comparison) -> dict[str, str]:
 
 
 # --- pairing ---------------------------------------------------------------------------------------------
+
+
+def test_costs_in_two_currencies_are_never_compared(fake_run: FakeRun) -> None:
+    """Costs in one currency have a verdict; in two the refusal names both, and nothing allows it."""
+
+    def priced(name: str, cost: float, currency: str) -> Side:
+        rounds = [{"cost_per_audio_hour": cost * n} for n in (1.0, 1.01, 0.99, 1.005, 0.995)]
+        return select(str(fake_run(name, {"rounds": rounds, "price_currency": currency})))
+
+    dollars = priced("a", 0.02, "USD")
+    (same,) = compare(dollars, priced("b", 0.01, "USD"), ["cost_per_audio_hour"]).pairs[0].findings
+    assert (same.verdict, same.difference) == ("better", pytest.approx(-0.5))
+    (other,) = compare(dollars, priced("c", 0.01, "EUR"), ["cost_per_audio_hour"], CROSSABLE).pairs[0].findings
+    assert (other.verdict, other.why) == ("not comparable", "price_currency USD against EUR")
 
 
 def test_cells_of_two_runs_are_paired_by_what_was_asked_for(fake_run: FakeRun) -> None:

@@ -16,6 +16,7 @@ from greenbench.results.record import KEYS, to_row
 from greenbench.suite import config
 from greenbench.suite.entries import build_variant
 from greenbench.suite.plan import plan
+from greenbench.suite.price import Price
 
 TEXTS = {"a": "RED GREEN", "b": "BLUE", "c": ""}
 MODEL = {"synthetic": False}
@@ -127,6 +128,16 @@ def test_no_energy_counter_no_energy(job: Job, window: Window) -> None:
 def test_no_grid_factor_no_co2(job: Job, window: Window) -> None:
     """A suite without a grid factor has no CO2 figure."""
     assert measured(replace(job, suite=job.suite.model_copy(update={"carbon": None})), window)["co2e_g"] is None
+
+
+def test_a_price_gives_a_cost_and_where_it_is_from(job: Job, window: Window) -> None:
+    """At 1.25 hours of audio in an hour an hour of audio costs 0.8 of the price; without one there is no cost."""
+    price = Price(per_hour=0.5, currency="EUR", source="a list")
+    row = measured(replace(job, suite=job.suite.model_copy(update={"price": price})), window)
+    assert row["cost_per_audio_hour"] == pytest.approx(0.4)
+    assert (row["price_per_hour"], row["price_currency"], row["price_source"]) == (0.5, "EUR", "a list")
+    free = measured(job, window)
+    assert {free[name] for name in free if name.startswith(("cost_", "price_"))} == {None}
 
 
 def test_random_weights_have_no_wer(suite_data: dict, window: Window) -> None:

@@ -12,12 +12,14 @@ from typing import Any
 
 import pytest
 
+from greenbench.analysis import summary
 from greenbench.analysis.gate import Gate
 from greenbench.analysis.summary import ENERGY
 from greenbench.errors import StoreError
+from greenbench.report import data, figures
 from greenbench.report.pages import write_page
 from greenbench.report.sections import SECTIONS, flat
-from greenbench.results import store
+from greenbench.results import frames, store
 
 Folder = Callable[..., Path]
 
@@ -308,3 +310,15 @@ def test_a_step_that_a_protocol_leaves_out_is_not_unknown() -> None:
         ("protocol warmup cv pct", "not asked for"), ("protocol idle s", "5"),
     ]  # fmt: skip
     assert flat({"turbo": None}) == [("turbo", "unknown")]
+
+
+@pytest.mark.parametrize(("currencies", "shown"), [(("USD", "USD"), True), (("USD", "EUR"), False)])
+def test_a_page_shows_costs_in_one_currency_only(fake_run, currencies: tuple[str, str], shown: bool) -> None:
+    """Costs of one currency are a column; numbers of two would be put into an order that they do not have."""
+    cells = [
+        {"variant": name, "rounds": [{"rtfx": 10.0, "cost_per_audio_hour": 0.05}], "price_currency": currency}
+        for name, currency in zip("xy", currencies, strict=True)
+    ]
+    lines = summary.summary(frames.load(fake_run("r", *cells)))
+    drawn = data.drawn(lines, summary.settings(lines), figures.looks(lines["variant"]))
+    assert ("cost_per_audio_hour" in drawn["table"], "cost_per_audio_hour" in drawn["metrics"]) == (shown, shown)

@@ -254,14 +254,16 @@ def test_set_reaches_into_what_is_short_or_left_out(write) -> None:
     """--set changes a step of a protocol that is a mere name, an entry that is a mere name, and a mapping left out."""
     text = yaml.safe_dump({key: value for key, value in yaml.safe_load(WHOLE).items() if key != "carbon"})
     carbon = ["carbon.g_per_kwh=56", "carbon.source=RTE", "carbon.year=2023"]
+    price = ["price.per_hour=0.5", "price.currency=EUR", "price.source=list"]
     others = ["meters={codecarbon: {tdp_w: 65}}", "server.percentile=90", "streaming.chunk_s=0.5"]
-    loaded = config.load(write(text), ["protocol.repeats=1", "variants.0.name=first", *others, *carbon])
+    loaded = config.load(write(text), ["protocol.repeats=1", "variants.0.name=first", *others, *carbon, *price])
     assert loaded.server.percentile == 90
     assert loaded.streaming.chunk_s == 0.5
     assert short_form(loaded.protocol) == {"use": "quick", "repeats": 1}
     assert loaded.variants[0].name == "first"
     assert loaded.meters == {"codecarbon": {"tdp_w": 65}}
     assert loaded.carbon is not None
+    assert (loaded.price.per_hour, loaded.price.currency) == (0.5, "EUR")
 
 
 def test_set_has_the_last_word(write) -> None:

@@ -35,6 +35,7 @@ normalizer: librispeech
 estimate_energy: true
 meters: {codecarbon: {tdp_w: 65}}
 carbon: {g_per_kwh: 56, source: "RTE", year: 2023, pue: 1.2}
+price: {per_hour: 0.53, currency: USD, source: "price list"}
 timeout_s: 600
 """
 
@@ -79,6 +80,7 @@ def test_what_is_optional_may_be_left_out(validator, key: str) -> None:
         ({"scenarios": ["ofline"]}, "scenarios.0"),
         ({"normalizer": "whisper"}, "normalizer"),
         ({"carbon": {"g_per_kwh": 56, "source": "RTE", "year": 2023, "pu": 1}}, "carbon"),
+        ({"price": {"per_hour": 0.53, "currency": "dollars", "source": "list"}}, "price"),
         ({"server": {"rate": 5}}, "server"),
         ({"streaming": {"chunk": 5}}, "streaming"),
         ({"server": {"percentile": 98}}, "server.percentile"),

@@ -41,6 +41,7 @@ def fresh(manifest: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "estimate_energy": True,
         "meters": {"codecarbon": {"tdp_w": 20}},
         "carbon": {"g_per_kwh": 56, "source": "RTE", "year": 2023},
+        "price": {"per_hour": 0.53, "currency": "USD", "source": "a list"},
         "trace_hz": 0,
     })  # fmt: skip
     run(loaded, Options(out=folder))
@@ -169,6 +170,8 @@ def test_what_explains_a_wrong_count_is_looked_for_only_where_one_is(
         (changed(threads=64), "threads is 64"),
         (changed(n_windows=1), "n_windows is 1, in run.json 4"),
         (changed(carbon_g_per_kwh=5), "carbon_g_per_kwh is 5, in run.json 56"),
+        (changed(price_currency="EUR"), "price_currency is 'EUR', in run.json 'USD'"),
+        (changed(cost_per_audio_hour=lambda old: old / 2), "cost_per_audio_hour is"),
         (changed(run_id="other"), "run_id is 'other'"),
         (changed(variant="other"), "variant 'other' is not in the suite"),
         (changed(dataset="other"), "dataset 'other' is not in the suite"),
@@ -436,7 +439,7 @@ def test_a_failed_cell_is_accounted_for(copy: Path) -> None:
     rows = list(store.read_rows(copy / store.RECORDS))
     columns = {name: rows[0][name] for name in rows[0] if name in KEYS or name in ("suite", "suite_hash", "protocol")}
     kept = {name: rows[0][name] for name in ("threads", "n_windows", "schema")} | {
-        name: value for name, value in rows[0].items() if name.startswith("carbon_")
+        name: value for name, value in rows[0].items() if name.startswith(("carbon_", "price_"))
     }
     failed = {**dict.fromkeys(rows[0]), **columns, **kept, "repeat": None, "status": "error", "reason": "killed",
               "flags": [], "flag_notes": []}  # fmt: skip
