@@ -143,7 +143,7 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="csv, parquet, pytest-benchmark, github-benchmark, codecarbon, boamps or model-index.",
+            help="csv, parquet, pytest-benchmark, github-benchmark, codecarbon, boamps, model-index or eval-results.",
             autocompletion=completion.export_format,
         ),
     ],

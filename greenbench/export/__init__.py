@@ -63,6 +63,11 @@ FORMATS = {
     "model-index": Format(
         "metadata of Hugging Face model cards, one a variant", "model_index:documents", per_run=False
     ),
+    "eval-results": Format(
+        "error rates on whole data sets of the Hugging Face hub, for a model's `.eval_results/`, one a variant",
+        "eval_results:documents",
+        per_run=False,
+    ),
     "boamps": Format("energy reports of Boavizta's BoAmps, one a cell", "boamps:reports", extra="codecarbon"),
 }
 

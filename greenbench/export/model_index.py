@@ -1,15 +1,14 @@
 """Results as Hugging Face model cards hold them: a ``model-index`` with WER, speed and energy, a card a variant."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from greenbench.analysis import summary
 from greenbench.analysis.summary import ENERGY
 from greenbench.export import Documents, Results
+from greenbench.export.cards import PERCENT, by_variant, shown
 from greenbench.metrics import METRICS
 from greenbench.provenance import as_text
 from greenbench.report import terminal
@@ -17,9 +16,8 @@ from greenbench.results import comparability
 
 TASK = {"type": "automatic-speech-recognition", "name": "Automatic Speech Recognition"}
 
-_PERCENT = ("wer", "cer")
-_METRICS = (*_PERCENT, "rtfx", ENERGY)
-"""Error rates are in percent there, and a figure's unit and origin stand in its name."""
+_METRICS = (*PERCENT, "rtfx", ENERGY)
+"""A figure's unit and origin stand in its name."""
 
 
 def documents(results: Results) -> Documents:
@@ -30,18 +28,11 @@ def documents(results: Results) -> Documents:
     """
     lines = summary.summary(results.rows)
     fit = lines[summary.rankable(lines)]
-    found: dict[str, bytes] = {}
-    for variant, own in fit.groupby("variant", sort=False):
-        entries = [_result(line) for line in own.to_dict("records")]
-        index = {"model-index": [{"name": str(variant), "results": entries}]}
-        found[_part(str(variant), found)] = yaml.safe_dump(index, sort_keys=False, allow_unicode=True).encode()
-    return {"": found.popitem()[1]} if len(found) == 1 else found
-
-
-def _part(variant: str, taken: Mapping[str, Any]) -> str:
-    """Return what a variant's file is called, other than those before."""
-    name = re.sub(r"[^A-Za-z0-9.-]+", "-", variant).strip("-.") or "variant"
-    return name if name not in taken else f"{name}-{len(taken)}"
+    cards = {
+        str(variant): {"model-index": [{"name": str(variant), "results": list(map(_result, own.to_dict("records")))}]}
+        for variant, own in fit.groupby("variant", sort=False)
+    }
+    return by_variant(cards)
 
 
 def _result(line: Mapping[Any, Any]) -> dict[str, Any]:
@@ -55,12 +46,11 @@ def _result(line: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _metric(line: Mapping[Any, Any], name: str) -> dict[str, Any]:
-    scale = 100 if name in _PERCENT else 1
     arguments = {key: _plain(comparability.value(line, key)) for key in _conditions(name)}
-    arguments["interval"] = [round(scale * float(end), 9) for end in summary.interval(line, name)]
+    arguments["interval"] = [shown(name, end) for end in summary.interval(line, name)]
     return {
         "type": name,
-        "value": round(scale * float(line[name]), 9),
+        "value": shown(name, line[name]),
         "name": _named(line, name),
         "args": {key: value for key, value in arguments.items() if value is not None},
     }
@@ -73,7 +63,7 @@ def _conditions(name: str) -> tuple[str, ...]:
 
 def _named(line: Mapping[Any, Any], name: str) -> str:
     at = terminal.scenario(line)
-    if name in _PERCENT:
+    if name in PERCENT:
         return f"{METRICS[name].label} % ({at})"
     if name != ENERGY:
         return f"{METRICS[name].label} ({at})"

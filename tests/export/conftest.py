@@ -27,6 +27,7 @@ RUN = {
     "name": "made-up",
     "started_utc": "2025-01-02T03:00:00+00:00",
     "versions": {"greenbench": "0.1.0"},
+    "suite": {"datasets": [{"use": "open-asr", "name": "d", "subset": "ami"}]},
     "git": {"commit": "c0ffee", "dirty": True},
     "machine": {
         "os": "Linux", "kernel": "6", "python": "3.11", "cpu_model": "Test CPU", "n_cpus_physical": 4,
