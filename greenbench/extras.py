@@ -11,12 +11,15 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "datasets": ("datasets",),
     "distill": ("accelerate",),
     "librispeech": ("pooch",),
+    "mlflow": ("mlflow", "sqlalchemy"),
     "moonshine": ("onnxruntime", "moonshine_voice"),
     "onnx": ("onnx", "onnxruntime"),
     "openvino": ("openvino", "nncf"),
     "parquet": ("pyarrow",),
     "pytest": ("pytest", "pytest_benchmark"),
+    "tensorboard": ("tensorboard",),
     "torchao": ("torchao",),
+    "trackio": ("trackio",),
     "whisper": ("faster_whisper",),
 }
 """Extra, as in ``pyproject.toml`` -> the modules that it installs."""

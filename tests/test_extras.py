@@ -162,7 +162,8 @@ ASKING = {
     **{
         f"export {form}": (["export", ".", "--format", form, "--out", "exported"], extra)
         for form, extra in {"parquet": "parquet", "pytest-benchmark": "pytest", "codecarbon": "codecarbon",
-                            "boamps": "codecarbon"}.items()
+                            "boamps": "codecarbon", "mlflow": "mlflow", "trackio": "trackio",
+                            "tensorboard": "tensorboard"}.items()
     },
 }  # fmt: skip
 """What does not work on the light base: a line, and the extras that its refusal names."""

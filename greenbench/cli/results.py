@@ -143,12 +143,16 @@ def export(
         str,
         typer.Option(
             "--format",
-            help="csv, parquet, pytest-benchmark, github-benchmark, codecarbon, boamps, model-index or eval-results.",
+            help="csv, parquet, pytest-benchmark, github-benchmark, codecarbon, boamps, model-index, eval-results, "
+            "mlflow, trackio or tensorboard.",
             autocompletion=completion.export_format,
         ),
     ],
     out: Annotated[
-        Path, typer.Option(help="The file; a format of several files adds a word to its name (bench.smaller.json).")
+        Path,
+        typer.Option(
+            help="The file, or a tracker's store; a format of several files adds a word (bench.smaller.json)."
+        ),
     ],
 ) -> None:
     """Write results in another tool's format."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from greenbench import extras
 from greenbench.errors import InputError, MissingError, StoreError, did_you_mean
+from greenbench.metrics import missing
+from greenbench.provenance import as_text
 from greenbench.results import frames, store
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ Documents = Mapping[str, bytes]
 
 Exporter = Callable[[Results], Documents]
 
+Tracker = Callable[[Results, Path], int]
+"""Writes results into a store of its own at a place, and returns how many cells are in it."""
+
 
 @dataclass(frozen=True)
 class Format:
@@ -44,12 +49,14 @@ class Format:
         exporter: ``module:function`` of an ``Exporter``, imported when it is used.
         per_run: its documents describe one run, so that several runs make several.
         extra: the extra of greenbench that it needs.
+        is_store: it is a tracker's own store, so that ``exporter`` is a ``Tracker``.
     """
 
     about: str
     exporter: str
     per_run: bool = True
     extra: str | None = None
+    is_store: bool = False
 
 
 FORMATS = {
@@ -69,6 +76,14 @@ FORMATS = {
         per_run=False,
     ),
     "boamps": Format("energy reports of Boavizta's BoAmps, one a cell", "boamps:reports", extra="codecarbon"),
+    **{
+        name: Format(about, f"trackers:{name}", per_run=False, extra=name, is_store=True)
+        for name, about in {
+            "mlflow": "cells as runs in MLflow's SQLite database",
+            "trackio": "cells as runs in trackio's folder",
+            "tensorboard": "cells as event files in TensorBoard's folder",
+        }.items()
+    },
 }
 
 
@@ -78,10 +93,11 @@ def write(results: Path, name: str, out: Path) -> list[Path]:
     Args:
         results: a run's folder, or any parent of runs.
         name: from ``FORMATS``.
-        out: the file; where the format needs several, each name gets its part: ``out.smaller.json``.
+        out: the file; where the format needs several, each name gets its part: ``out.smaller.json``. A tracker's
+            store, in which what is there already stays.
 
     Returns:
-        The files written.
+        The files written, or the store.
 
     Raises:
         InputError: an unknown format, or there is nothing to put into it.
@@ -92,13 +108,41 @@ def write(results: Path, name: str, out: Path) -> list[Path]:
         raise InputError(f"--format {name}: unknown. {did_you_mean(name, FORMATS)}")
     if reason := extras.missing(filter(None, [FORMATS[name].extra])):
         raise MissingError(f"--format {name}: {reason}")
-    documents = _documents(_load(results), FORMATS[name])
-    if not documents:
-        raise InputError(f"{results}: no row here has what --format {name} needs ({FORMATS[name].about})")
-    paths = {_named(out, part): content for part, content in documents.items()}
+    form, loaded = FORMATS[name], _load(results)
+    paths = _stored(loaded, form, out) if form.is_store else _written(loaded, form, out)
+    if not paths:
+        raise InputError(f"{results}: no row here has what --format {name} needs ({form.about})")
+    return paths
+
+
+def plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a frame's row with None for what is missing, and its times as text."""
+    return {name: None if missing(value) else as_text(value) for name, value in row.items()}
+
+
+def _stored(results: Results, form: Format, out: Path) -> list[Path]:
+    """Write into a tracker's store.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    tracker: Tracker = _function(form)
+    try:
+        return [out] if tracker(results, out) else []
+    except OSError as error:
+        raise StoreError(f"{out}: cannot be written: {error.strerror or error}") from error
+
+
+def _written(results: Results, form: Format, out: Path) -> list[Path]:
+    paths = {_named(out, part): content for part, content in _documents(results, form).items()}
     for path, content in paths.items():
         store.write_file(path, content)
     return list(paths)
+
+
+def _function(form: Format) -> Any:
+    module, _, function = form.exporter.partition(":")
+    return getattr(import_module(f"greenbench.export.{module}"), function)
 
 
 def _load(folder: Path) -> Results:
@@ -112,8 +156,7 @@ def _load(folder: Path) -> Results:
 
 def _documents(results: Results, form: Format) -> Documents:
     """Make the documents, run by run where they describe one."""
-    module, _, function = form.exporter.partition(":")
-    export: Exporter = getattr(import_module(f"greenbench.export.{module}"), function)
+    export: Exporter = _function(form)
     if not form.per_run or len(results.runs) == 1:
         return export(results)
     documents: dict[str, bytes] = {}

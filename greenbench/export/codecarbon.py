@@ -7,10 +7,9 @@ from importlib.metadata import version
 from io import StringIO
 from typing import Any
 
-from greenbench.export import Documents, Results
+from greenbench.export import Documents, Results, plain
 from greenbench.files.unicode import for_csv
-from greenbench.metrics import J_PER_KWH, missing, ratio
-from greenbench.provenance import as_text
+from greenbench.metrics import J_PER_KWH, ratio
 
 OWN = (
     "energy_method", "energy_scope", "energy_system_source", "energy_cpu_source", "energy_dram_source",
@@ -24,7 +23,7 @@ def emissions(results: Results) -> Documents:
     from codecarbon.output_methods.emissions_data import EmissionsData
 
     names = [field.name for field in fields(EmissionsData)]
-    rows = [_plain(row) for row in results.rows.to_dict("records")]
+    rows = [plain(row) for row in results.rows.to_dict("records")]
     lines = [_line(row, results.runs[row["run_id"]]) for row in rows if row["energy_j"] is not None]
     if not lines:
         return {}
@@ -75,8 +74,3 @@ def _machine(row: Mapping[str, Any], machine: Mapping[str, Any]) -> dict[str, An
         "gpu_model": row["device_name"] if on_gpu else None,
         "ram_total_size": ratio(machine.get("memory_bytes"), 2**30),
     }
-
-
-def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return a frame's row with None for what is missing, and its times as text."""
-    return {name: None if missing(value) else as_text(value) for name, value in row.items()}

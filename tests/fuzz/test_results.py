@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from greenbench import export, leaderboard, validate
 from greenbench.analysis import compare, gains, selection
 from greenbench.errors import GreenbenchError
+from greenbench.export import tracking
 from greenbench.hardware import platforms, roofline
 from greenbench.plugins import traces
 from greenbench.report import content, pages, scores
@@ -41,6 +42,11 @@ def exported(form: str) -> Callable[[Path, Path], Any]:
     return lambda folder, out: export.write(folder, form, out / "file")
 
 
+def tracked(folder: Path, _out: Path) -> None:
+    runs = {run.id: run.description for run in store.open_runs(folder)}
+    list(tracking.cells(export.Results(results_frames.load(folder), runs, folder)))
+
+
 COMMANDS: dict[str, Callable[[Path, Path], Any]] = {
     "report": report,
     "rescore": rescored,
@@ -49,11 +55,16 @@ COMMANDS: dict[str, Callable[[Path, Path], Any]] = {
     "leaderboard": lambda folder, out: leaderboard.publish([folder], out / "site"),
     "merge": lambda folder, out: merge.merge([folder], out / "merged"),
     "submit": lambda folder, out: submission.pack([folder], out / "entry.zip"),
-    **{f"export {form}": exported(form) for form in export.FORMATS if form != "parquet"},
+    "export to trackers": tracked,
+    **{
+        f"export {name}": exported(name)
+        for name, form in export.FORMATS.items()
+        if not form.is_store and name != "parquet"
+    },
 }
 
 
-PICKY = ("submit", "export boamps", "export model-index")
+PICKY = ("submit", "export boamps", "export model-index", "export eval-results")
 """Commands that ask for more than sound rows: a meter, a model of the hub. They may refuse what is whole."""
 
 
