@@ -180,18 +180,16 @@ def together(several: Sequence[Session], start_s: float, end_s: float) -> Sessio
 def sessions(rows: Iterable[Mapping[str, Any]]) -> list[Session]:
     """Group the lines of a file of samples by the poller that wrote them.
 
-    Lines of other kinds are left out, and so is a poller that wrote no sample.
+    Lines of other kinds are left out, and so is a poller that wrote no sample before the next began.
     """
     groups: list[tuple[Mapping[str, Any], list[Sample]]] = []
-    header: Mapping[str, Any] | None = None
-    samples: list[Sample] = []
     for row in rows:
         if "header" in row:
-            header, samples = row["header"], []
-        elif header is not None and TIME in row:
-            if not samples:
-                groups.append((header, samples))
-            samples.append(row)
+            if groups and not groups[-1][1]:
+                groups.pop()
+            groups.append((row["header"], []))
+        elif groups and TIME in row:
+            groups[-1][1].append(row)
     return [
         Session(header["utc_s"] - header[TIME], header["period_s"], sorted(samples, key=_time))
         for header, samples in groups

@@ -103,3 +103,12 @@ def test_what_is_lost_of_a_window(tmp_path, gone, window, lost_s):
     path.write_text("".join(json.dumps({"t_s": n / 10}) + "\n" for n in range(1000) if n not in gone))
     assert Trace(path).lost_s([window]) == pytest.approx(lost_s)
     assert Trace(path).lost_s([window, (50.0, 50.5)]) == pytest.approx(lost_s + (0.5 if 500 in gone else 0.0))
+
+
+def test_a_poller_that_wrote_no_sample_counts_only_where_it_is_the_last() -> None:
+    """A file of headers alone was written, and has one session; those that another followed cost nothing."""
+    began = [{"header": {"utc_s": 100.0 + n, "t_s": 0.0, "period_s": 0.1}} for n in range(3)]
+    (empty,) = traces.sessions(began)
+    assert (empty.offset_s, empty.samples) == (102.0, [])
+    first, last = traces.sessions([*began, {"t_s": 1.0}, {"window": []}, *began[:2], {"t_s": 2.0}])
+    assert [(one.offset_s, one.samples) for one in (first, last)] == [(102.0, [{"t_s": 1.0}]), (101.0, [{"t_s": 2.0}])]
