@@ -190,6 +190,16 @@ def measured(spoken: dict, folder: Path, variant: dict, **how: object) -> dict:
     return row
 
 
+def test_a_model_with_chunks_streams_by_itself_and_computes_nothing_twice(
+    spoken: dict, tiny_model: Path, tmp_path: Path
+) -> None:
+    """Whatever window is asked for; chunks of the model are none of those in which the speech arrives."""
+    chunks = {"use": "chunk-attention", "chunk_s": 0.64, "look_ahead_s": 0.1}
+    variant = {"use": "wav2vec2", "model": str(tiny_model), "builds": [chunks]}
+    row = measured(spoken, tmp_path / "run", variant, window="chunked")
+    assert (row["streamed_by"], row["recompute_factor"]) == ("the model itself", 1.0)
+
+
 def a_suite(spoken: dict, variant: dict, **how: object) -> dict:
     return {
         "name": "streams", "datasets": [spoken], "scenarios": ["streaming"], "streaming": {"chunk_s": 0.5, **how},

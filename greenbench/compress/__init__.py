@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _METHODS = {
     "Bf16": "precision",
+    "ChunkAttention": "chunk_attention",
     "Distill": "distill",
     "EarlyExit": "early_exit",
     "Fp16": "precision",

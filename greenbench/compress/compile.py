@@ -26,9 +26,11 @@ class Compile:
         return "torch.compile on the CPU needs a C++ compiler, and there is none (install g++)"
 
     def follow(self, before: Outline) -> Outline:
-        """Refuse early exits, at each of which what is compiled would end."""
+        """Refuse early exits, at each of which what is compiled would end, and chunks, whose stream is not compiled."""
         if before.exits:
             raise InputError("compile cannot follow early-exit, whose layers it would compile apart: leave one out")
+        if before.chunked:
+            raise InputError("compile cannot follow chunk-attention, which streams layer by layer: leave compile out")
         return replace(before, compiled=True)
 
     def __call__(self, model: Any, context: Context = BARE) -> Any:  # noqa: ARG002

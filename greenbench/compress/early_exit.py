@@ -112,6 +112,10 @@ class EarlyExit(SpeechSettings):
             raise InputError("early-exit: the model has an adapter behind its layers, which branches would go without")
         if before.exits:
             raise InputError("early-exit: the model has exits: name it once, with all `layers`")
+        if before.chunked:
+            raise InputError(
+                "early-exit cannot follow chunk-attention, since it decides by whole utterances: leave one out"
+            )
         if before.integers or before.compiled:
             raise InputError(f"early-exit cannot follow {before.integers or 'compile'}: put it before")
         if before.n_layers is not None:
@@ -128,7 +132,7 @@ class EarlyExit(SpeechSettings):
         Raises:
             InputError: the model is built in another way; or speech cannot be read, or trained on (``Distill``).
         """
-        from greenbench.models import exits
+        from greenbench.models import chunks, exits
 
         if fewer_frames(model):
             raise InputError("early-exit cannot follow reduce-frames, whose layers have fewer frames: leave one out")
@@ -136,8 +140,8 @@ class EarlyExit(SpeechSettings):
             raise InputError(linears.needs_floats("early-exit"))
         n_layers, adapter = len(layerwise.layers_of(model)), bool(getattr(model.config, "add_adapter", False))
         alone = replace(self, distill=None, train_trunk=False)
-        has_exits = exits.of(model) is not None
-        alone.follow(Outline(model.config.model_type, n_layers, exits=has_exits, adapter=adapter))
+        has_exits, has_chunks = exits.of(model) is not None, chunks.of(model) is not None
+        alone.follow(Outline(model.config.model_type, n_layers, exits=has_exits, chunked=has_chunks, adapter=adapter))
         Exits(self._after(n_layers), DEFAULT if self.threshold is None else self.threshold, self.over).make(model)
         with exits.leaving_never():
             if self.distill is not None:

@@ -54,6 +54,10 @@ class ReduceFrames:
             raise InputError(f"reduce-frames: models of the type {before.model_type} {OTHERS[before.model_type]}")
         if before.exits:
             raise InputError("reduce-frames cannot follow early-exit, whose branches take all frames: leave one out")
+        if before.chunked:
+            raise InputError(
+                "reduce-frames cannot follow chunk-attention, whose chunks are of all frames: leave one out"
+            )
         if before.n_layers is not None and self.at >= before.n_layers:
             raise InputError(f"reduce-frames: at: there is no layer {self.at} of {before.n_layers}, counted from 0")
         return before
@@ -64,10 +68,14 @@ class ReduceFrames:
         Raises:
             InputError: the model is of another kind, has no such layer, or has a reducer there.
         """
-        from greenbench.models import exits
+        from greenbench.models import chunks, exits
 
-        encoder = model.base_model.encoder
-        self.follow(Outline(model.config.model_type, len(encoder.layers), exits=exits.of(model) is not None))
+        encoder, has_exits, has_chunks = (
+            model.base_model.encoder,
+            exits.of(model) is not None,
+            chunks.of(model) is not None,
+        )
+        self.follow(Outline(model.config.model_type, len(encoder.layers), exits=has_exits, chunked=has_chunks))
         if hasattr(encoder.layers[self.at], "reducer"):
             raise InputError(f"reduce-frames: at: frames become fewer before layer {self.at} already")
         Reduce((Reduction(self.at, self.factor, self.how, self.up, self.skip),)).make(model)

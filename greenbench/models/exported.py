@@ -73,7 +73,7 @@ def follow(before: Outline, build: str) -> Outline:
         build: the export's name.
 
     Raises:
-        InputError: the model is compiled, has early exits, or weights that are integers.
+        InputError: the model is compiled, has early exits or chunks, or weights that are integers.
     """
     if before.compiled:
         raise InputError(f"{build} cannot follow compile, since another engine runs the model: leave compile out")
@@ -81,6 +81,11 @@ def follow(before: Outline, build: str) -> Outline:
         raise InputError(
             f"{build} cannot follow early-exit, which decides for each utterance how many layers run, since a graph "
             "runs all that it has: measure the model without exits under it"
+        )
+    if before.chunked:
+        raise InputError(
+            f"{build} cannot follow chunk-attention, which streams with caches that a graph does not have: measure it "
+            "in torch"
         )
     if before.integers:
         raise InputError(f"{build} cannot follow {before.integers}, since it takes a model in floats: leave it out")

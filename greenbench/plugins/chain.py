@@ -22,6 +22,7 @@ class Outline:
         compiled: whether it is compiled.
         shared: whether some of its layers have the same weights, once.
         exits: whether it is decided for each utterance how many layers run.
+        chunked: whether its frames see no further than their chunk and a look-ahead.
         adapter: whether an adapter stands between the last layer and the head.
         teacher: the outline of the model that trainings learn from, where the chain is the steps of a recipe; None
             where it is the builds of a variant, of which none may train.
@@ -36,6 +37,7 @@ class Outline:
     compiled: bool = False
     shared: bool = False
     exits: bool = False
+    chunked: bool = False
     adapter: bool = False
     teacher: "Outline | None" = None
     teachers: "tuple[Outline, ...]" = ()

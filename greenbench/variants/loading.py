@@ -11,6 +11,7 @@ from typing import Any
 
 from greenbench.errors import MissingError
 from greenbench.models import edits, folders, hub, lineage, opening
+from greenbench.models.ctc import CtcTranscriber
 from greenbench.models.precision import torch_dtype
 from greenbench.plugins import BARE, Method, NeedsTeacher
 from greenbench.variants import fit, languages
@@ -46,6 +47,14 @@ def module(settings: ModelSettings, methods: Sequence[Method], device: str) -> A
         for method in methods:
             model = method(model, context)
     return model
+
+
+def transcriber(model: Any) -> type[CtcTranscriber]:
+    """Return what transcribes with a loaded model: what streams too where it has chunks."""
+    from greenbench.models import chunks
+    from greenbench.models.chunk_stream import ChunkTranscriber
+
+    return CtcTranscriber if chunks.of(model) is None else ChunkTranscriber
 
 
 def _trained(settings: ModelSettings) -> Any:

@@ -78,6 +78,7 @@ def described(config: Mapping[str, Any], precision: Floats | None, structure: ed
         precision,
         shared=structure is not None and structure.is_shared,
         exits=structure is not None and structure.has_exits,
+        chunked=structure is not None and structure.has_chunks,
         adapter=bool(config.get("add_adapter")),
     )
 

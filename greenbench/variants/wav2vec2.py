@@ -246,7 +246,8 @@ class _ChainedModel:
         extras.need("torch")
         extractor, tokenizer = loading.fitting_processor(self.settings)
         if self.export is None:
-            return CtcTranscriber(loading.module(self.settings, self.methods, device), extractor, tokenizer, device)
+            model = loading.module(self.settings, self.methods, device)
+            return loading.transcriber(model)(model, extractor, tokenizer, device)
         folder = exported.files(_source(self.settings, self.methods), self.export)
         dtype = self.export.compute_dtype if isinstance(self.export, KnownPrecision) else None
         engine = exported.Exported(self.export.open(folder), loading.configuration(self.settings), folder, dtype)

@@ -69,8 +69,16 @@ def exits() -> Callable[[Any], Any]:
     return attach
 
 
+def chunks() -> Any:
+    """A method whose result has the edit ``chunks``."""
+    from greenbench.compress.chunk_attention import ChunkAttention
+
+    return ChunkAttention(chunk_s=[0.08, 60], left_s=0.2, look_ahead_s=0.04)
+
+
 EDITS: dict[str, Callable[[], Callable[[Any], Any]]] = {
     "share": share, "heads": twins, "low_rank": low_rank, "reduce": reduce, "exits": exits, "packed": packed,
+    "chunks": chunks,
 }  # fmt: skip
 """Every edit, and a method that leaves it."""
 
@@ -128,8 +136,10 @@ def test_a_folder_with_an_edit_reopens_as_it_was(edited: tuple[Any, Path], plain
     config = json.loads((folder / "config.json").read_text())
     assert (config["model_type"], config["greenbench"]["base"]) == ("greenbench-wav2vec2", "wav2vec2")
     (edit,) = config["greenbench"]["edits"]
-    outline = Outline("wav2vec2", 2, "fp32", shared=edit["edit"] == "share", exits=edit["edit"] == "exits")
-    assert Wav2Vec2(model=str(folder)).outline() == outline
+    said = {
+        field: edit["edit"] == name for name, field in (("share", "shared"), ("exits", "exits"), ("chunks", "chunked"))
+    }
+    assert Wav2Vec2(model=str(folder)).outline() == Outline("wav2vec2", 2, "fp32", **said)
 
 
 def test_an_edited_folder_is_edited_further(edited: tuple[Any, Path], tmp_path: Path) -> None:
@@ -198,8 +208,10 @@ def work(model: Any) -> Any:
 def test_engines_take_it(edited: tuple[Any, Path], build: Any, package: str, same: bool) -> None:
     """An engine in float32 reads what torch reads, at every length; one in integers answers. Both count its work."""
     pytest.importorskip(package, reason="not installed")
-    if Wav2Vec2(model=str(edited[1])).outline().exits:
-        with pytest.raises(InputError, match="cannot follow early-exit, which decides for each utterance"):
+    outline = Wav2Vec2(model=str(edited[1])).outline()
+    if outline.exits or outline.chunked:
+        says = "early-exit, which decides for each utterance" if outline.exits else "chunk-attention, which streams"
+        with pytest.raises(InputError, match=f"cannot follow {says}"):
             load(edited[1], build)
         return
     whole, exported = load(edited[1]), load(edited[1], build)
@@ -286,6 +298,18 @@ def test_bits_of_what_is_not_there_are_one_line(edited: tuple[Any, Path], tmp_pa
     (tmp_path / "nine").mkdir()
     with pytest.raises(MissingError, match=r"config\.json: greenbench: edits\.0\.packed\.bits\.lm_head"):
         load(damaged(edited, tmp_path / "nine", value))
+
+
+def test_chunks_that_do_not_fit_are_one_line(edited: tuple[Any, Path], tmp_path: Path) -> None:
+    """A look-ahead beyond the positional convolution is named; a chunk of no frames is damage."""
+    made = {"edit": "chunks", "sizes": [4], "left": 8, "ahead": 99, "level": True}
+    value = {"form": 1, "base": "wav2vec2", "edits": [made]}
+    with pytest.raises(MissingError, match="chunks: ahead: the positional convolution sees 7 frames ahead") as caught:
+        load(damaged(edited, tmp_path, value))
+    assert "\n" not in str(caught.value)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(MissingError, match=r"config\.json: greenbench: edits\.0\.chunks\.sizes\.0"):
+        load(damaged(edited, tmp_path / "none", value | {"edits": [made | {"sizes": [0]}]}))
 
 
 def test_factors_of_uneven_widths_reopen(plain: Path, tmp_path: Path) -> None:

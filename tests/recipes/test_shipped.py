@@ -30,6 +30,7 @@ SIZES = {
     "multi-teacher": TEACHER - 9 * LAYER,
     "w2v2-light": TEACHER - 8 * LAYER,
     "daisy": TEACHER - 2 * LAYER + 4 * (2 * D + N_TOKENS * (D + 1)),
+    "distillw2v2": TEACHER - 6 * LAYER,
     "lean": TEACHER - 2 * LAYER - 40 * (HEAD - 16) * (4 * D + 3) - F * 10 // 5 * NEURON,
 }
 """Parameters of each student: a fifth of the neurons is rounded to multiples of eight a layer, all else is exact."""

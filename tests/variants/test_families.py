@@ -180,6 +180,7 @@ TRAININGS = ("distill", "prune-learned", "quantize-aware")
 
 BUILDS: dict[str, Any] = {
     **{name: [name] for name in registry.names("methods") if name not in TRAININGS},
+    "chunk-attention": [{"use": "chunk-attention", "look_ahead_s": 0.1}],
     "layer-drop": [{"use": "layer-drop", "list": [1, 2], "refit": True, "refit_steps": 2, "n_calibration": 1}],
     "prune-ffn": [{"use": "prune-ffn", "keep": 0.5, "score": "taylor", "refit": True, "n_calibration": 1}],
     "heal-layers": [
@@ -228,6 +229,11 @@ REFUSED = {
         if family.startswith(("sew", "conformer", "w2v-bert", "parakeet"))
     },
     ("adapter", "early-exit"): "early-exit: the model has an adapter",
+    **{
+        (family, "chunk-attention"): "chunk-attention: models of the type .* have another encoder"
+        for family in {*RELATIVE, "sew", "data2vec"}
+    },
+    ("adapter", "chunk-attention"): "chunk-attention: the model has an adapter",
     **{(family, "reduce-frames"): "reduce-frames: models of the type" for family in {*RELATIVE, "sew"}},
 }
 """Pairs that cannot be, and the words by which they are refused."""
@@ -245,8 +251,8 @@ UNLIKE = ("wav2vec2", "wavlm", "w2v-bert")
 """Families as unlike as can be: waveforms, relative positions, spectra without a positional convolution."""
 
 RESHAPED = (
-    "early-exit", "heal-layers", "layer-drop", "low-rank", "mixed-precision", "product-twins", "prune-ffn",
-    "prune-heads", "reduce-frames", "share-layers",
+    "chunk-attention", "early-exit", "heal-layers", "layer-drop", "low-rank", "mixed-precision", "product-twins",
+    "prune-ffn", "prune-heads", "reduce-frames", "share-layers",
 )  # fmt: skip
 """Builds that take a model's own layers apart."""
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError
 
 from greenbench.files.forms import faults
+from greenbench.models.edits.chunks import Chunks
 from greenbench.models.edits.exits import Exits
 from greenbench.models.edits.heads import Heads
 from greenbench.models.edits.low_rank import Ranks
@@ -23,10 +24,11 @@ from greenbench.models.edits.share import Share
 KEY, PREFIX = "greenbench", "greenbench-"
 """The key in ``config.json``, and what stands before the model type there."""
 
-KINDS: tuple[type[Share | Heads | Ranks | Reduce | Exits | Bits], ...] = (Share, Heads, Ranks, Reduce, Exits, Bits)
+KINDS: tuple[type[Share | Heads | Ranks | Reduce | Exits | Bits | Chunks], ...]
+KINDS = (Share, Heads, Ranks, Reduce, Exits, Bits, Chunks)
 """Every edit, in the order in which they are made: the others name what is shared once, by its first path."""
 
-AnyEdit = Annotated[Share | Heads | Ranks | Reduce | Exits | Bits, Field(discriminator="edit")]
+AnyEdit = Annotated[Share | Heads | Ranks | Reduce | Exits | Bits | Chunks, Field(discriminator="edit")]
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ class Structure:
     def has_exits(self) -> bool:
         """Whether it is decided for each utterance how many layers run."""
         return any(isinstance(edit, Exits) for edit in self.edits)
+
+    @property
+    def has_chunks(self) -> bool:
+        """Whether frames see no further than their chunk and a look-ahead."""
+        return any(isinstance(edit, Chunks) for edit in self.edits)
 
 
 def find(model: Any) -> Structure | None:
