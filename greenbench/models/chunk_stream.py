@@ -129,6 +129,7 @@ class ChunkStream:
         """Begin; the model, in ``eval``, is left as it is."""
         self._model, self._base, self._chunks = model, model.base_model, chunks.of(model)
         self._positions = self._base.encoder.pos_conv_embed
+        self._weight = self._positions.conv.weight.detach()
         self.n_needed, self._step = chunks.blocks(front_end(model.config), self._chunks.sizes[0], self._chunks.ahead)
         self._level, self._norm = Totals(), Totals()
         self._tails: list[Tensor | None] = [None] * len(self._base.feature_extractor.conv_layers)
@@ -183,7 +184,8 @@ class ChunkStream:
                 return
             n = min(size, n_frames)
             window = self._frames[..., : left + n + ahead]
-            positions = self._positions.of_window(pad(window, (0, left + n + ahead - window.shape[2])))
+            whole = pad(window, (0, left + n + ahead - window.shape[2]))
+            positions = self._positions.of_window(whole, self._weight)
             yield (window[..., left : left + n] + positions).transpose(1, 2)
             self._frames = self._frames[..., n:]
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.nn.functional import pad
+from torch.nn.functional import conv1d, pad
 
 from greenbench.models.frames import Layer, front_end
 
@@ -63,9 +63,19 @@ class ChunkPositions(nn.Module):
         positions = self.of_window(windows[..., : self.left + size + self.chunks.ahead]).transpose(1, 2)
         return positions.reshape(n, n_chunks * size, width)[:, :n_frames]
 
-    def of_window(self, frames: "Tensor") -> "Tensor":
-        """Return positions ``(n, width, n_frames)`` of ``(n, width, left + n_frames + ahead)``, zeros behind."""
-        positions: Tensor = self.activation(self.conv(pad(frames, (0, self.right - self.chunks.ahead))))
+    def of_window(self, frames: "Tensor", weight: "Tensor | None" = None) -> "Tensor":
+        """Return positions ``(n, width, n_frames)`` of ``(n, width, left + n_frames + ahead)``, zeros behind.
+
+        Args:
+            frames: of each window.
+            weight: of the convolution, where it is at hand: weight norm computes it anew at each call.
+        """
+        whole = pad(frames, (0, self.right - self.chunks.ahead))
+        if weight is None:
+            found = self.conv(whole)
+        else:
+            found = conv1d(whole, weight, self.conv.bias, groups=self.conv.groups)
+        positions: Tensor = self.activation(found)
         return positions
 
 

@@ -70,6 +70,22 @@ def test_what_is_streamed_is_what_the_masked_model_says(small: Any, made: Chunks
     assert torch.allclose(streamed(model, wave), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["Hubert", "UniSpeech", "UniSpeechSat"])
+@pytest.mark.parametrize("norms_first", [False, True])
+def test_the_other_families_stream_as_well(kind: str, norms_first: bool) -> None:
+    """Each type that takes chunks, in either order of norms, with the adapters of languages where it has them."""
+    import transformers
+
+    from ..variants.tiny import SMALL
+
+    torch.manual_seed(4)
+    layer = {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "adapter_attn_dim": 8}
+    settings = {**SMALL, "initializer_range": 0.2, **(layer if norms_first else {})}
+    plain = getattr(transformers, f"{kind}ForCTC")(getattr(transformers, f"{kind}Config")(**settings)).eval()
+    model, wave = chunked(plain, MANY[1]), audio(9_000)
+    assert torch.allclose(streamed(model, wave), logits(model, normalised(wave)), atol=1e-4)
+
+
 def test_a_chunk_as_long_as_the_utterance_is_the_plain_model(small: Any) -> None:
     """Nothing is hidden then, and all statistics are those of the utterance; shorter chunks say something else."""
     wave = normalised(audio())
