@@ -71,10 +71,7 @@ class ChunkPositions(nn.Module):
             weight: of the convolution, where it is at hand: weight norm computes it anew at each call.
         """
         whole = pad(frames, (0, self.right - self.chunks.ahead))
-        if weight is None:
-            found = self.conv(whole)
-        else:
-            found = conv1d(whole, weight, self.conv.bias, groups=self.conv.groups)
+        found = self.conv(whole) if weight is None else conv1d(whole, weight, self.conv.bias, groups=self.conv.groups)
         positions: Tensor = self.activation(found)
         return positions
 
