@@ -13,6 +13,7 @@ from greenbench.hardware.roofline import share
 from greenbench.harness import server, streams
 from greenbench.harness.idle import WarmUp
 from greenbench.harness.job import Job
+from greenbench.harness.search import highest
 from greenbench.harness.window import Window
 from greenbench.harness.word_times import Aligned
 from greenbench.meters import energy
@@ -193,7 +194,7 @@ def _speed(window: Window) -> dict[str, Any]:
         "rtfx": ratio(window.audio_s, window.reading.value("wall_s")),
         "latency_p50_s": median(seconds) if complete else None,
         **{f"latency_p{pct}_s": upper_bound(seconds, pct) if complete else None for pct in (90, 95, 99)},
-        "server_rate_hz": max((probe.rate_hz for probe in window.probes if probe.held), default=None),
+        "server_rate_hz": highest(window.probes),
     }
 
 

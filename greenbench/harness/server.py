@@ -1,9 +1,11 @@
 """The server scenario's verdict and search: which rate of arrivals holds the latency bound."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
+from greenbench.harness.search import find
 from greenbench.harness.window import Probe, Window
-from greenbench.statistics.percentiles import most_beyond
+from greenbench.statistics.percentiles import holds, most_beyond
 from greenbench.suite.scenarios import Server, bound_s, demand
 
 MIN_UTILISATION = 0.1
@@ -40,8 +42,7 @@ def judge(server: Server, rate_hz: float, window: Window) -> Probe:
     simulation. So a rate that held is a figure of its window.
     """
     n, n_late = len(window.latencies_s), _n_late(server, window)
-    may_be_late = most_beyond(n, server.percentile)
-    return Probe(rate_hz, n, n_late, held=may_be_late is not None and n_late <= may_be_late)
+    return Probe(rate_hz, n, n_late, held=holds(n, n_late, server.percentile))
 
 
 def search(server: Server, highest_hz: float, measure: Callable[[float], Window]) -> Window:
@@ -58,25 +59,19 @@ def search(server: Server, highest_hz: float, measure: Callable[[float], Window]
     Returns:
         The window at the highest rate that held; where none did, the last one. It knows all probes.
     """
-    low, high, chosen, probes = 0.0, highest_hz, Window(), list[Probe]()
-    for number in range(1 if server.rate_hz else server.max_probes):
-        rate_hz = server.rate_hz or (low + high) / 2
-        if number and rate_hz < MIN_UTILISATION * highest_hz:
-            break
-        window = measure(rate_hz)
-        probes.append(judge(server, rate_hz, window))
-        low, high = (rate_hz, high) if probes[-1].held else (low, rate_hz)
-        if probes[-1].held or not low:
-            chosen = window
-    chosen.probes = tuple(probes)
-    return chosen
+    most_probes = 1 if server.rate_hz else server.max_probes
+
+    def next_hz(low: float, high: float, n_probes: int) -> float | None:
+        rate_hz = server.rate_hz or (low + min(high, highest_hz)) / 2
+        is_over = n_probes == most_probes or (n_probes and rate_hz < MIN_UTILISATION * highest_hz)
+        return None if is_over else rate_hz
+
+    return find(next_hz, measure, partial(judge, server))
 
 
 def summary(probes: Sequence[Probe]) -> str:
     """Put probes in words, in the order in which they were made."""
-    return "; ".join(
-        f"{p.rate_hz:.4g} Hz {'held' if p.held else 'missed'} ({p.n_late} of {p.n_queries} late)" for p in probes
-    )
+    return "; ".join(f"{p.load:.4g} Hz {'held' if p.held else 'missed'} ({p.n_late} of {p.n} late)" for p in probes)
 
 
 def _n_late(server: Server, window: Window) -> int:

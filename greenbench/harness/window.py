@@ -34,17 +34,17 @@ class UtteranceFacts:
 
 @dataclass(frozen=True)
 class Probe:
-    """Whether one window of a server met the latency bound at its rate.
+    """Whether one window of a search held its bound under its load.
 
     Attributes:
-        rate_hz: arrivals a second.
-        n_queries: utterances that arrived.
-        n_late: those beyond the latency bound.
+        load: arrivals a second of a server.
+        n: utterances that arrived.
+        n_late: those beyond the bound.
         held: whether so few late ones show that the bound holds.
     """
 
-    rate_hz: float
-    n_queries: int
+    load: float
+    n: int
     n_late: int
     held: bool
 
@@ -65,7 +65,7 @@ class Window:
         pass_s: seconds of the batches of each pass; meaningless for a server, whose batches wait for arrivals.
         layers_run: utterances of all passes by the layers that ran for them; empty for models that always run all.
         unstable: whether a later pass gave another text than the first.
-        probes: of the server's search that chose this window.
+        probes: of the search that chose this window.
         streams: the log of each of ``latencies_s``, where utterances were streamed.
     """
 

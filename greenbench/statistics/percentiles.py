@@ -51,6 +51,12 @@ def most_beyond(n: int, pct: int) -> int | None:
     return None
 
 
+def holds(n: int, n_beyond: int, pct: int) -> bool:
+    """Say whether a percentile lies within a bound with confidence, where so many of ``n`` samples lie beyond it."""
+    most = most_beyond(n, pct)
+    return most is not None and n_beyond <= most
+
+
 def fewest(pct: int) -> int:
     """Return the fewest samples that can bound a percentile: with so many, none may lie beyond the bound."""
     return math.ceil(math.log(1 - CONFIDENCE) / math.log(pct / 100))

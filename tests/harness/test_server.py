@@ -102,7 +102,7 @@ def test_the_rate_found_is_that_of_theory(percentile: int) -> None:
     )
     rates = np.linspace(0.01, 9.99, 2000)
     theory_hz = max(hz for hz in rates if share_in_time(hz, 0.4 - SERVICE_S) >= percentile / 100)
-    held_hz = max(probe.rate_hz for probe in found.probes if probe.held)
+    held_hz = max(probe.load for probe in found.probes if probe.held)
     assert 0.93 * theory_hz < held_hz < 1.03 * theory_hz
     assert len(found.probes) == 10
 
@@ -196,7 +196,7 @@ def test_the_verdict_follows_the_early_stopping_rule(n: int, n_late: int, percen
     window = window_of([0.9] * (n - n_late) + [1.1] * n_late)  # 5 s of audio may take 1 s
     asked = ASKED.model_copy(update={"percentile": percentile})
     probe = server.judge(asked, 3.0, window)
-    assert (probe.rate_hz, probe.n_queries, probe.n_late, probe.held) == (3.0, n, n_late, held)
+    assert (probe.load, probe.n, probe.n_late, probe.held) == (3.0, n, n_late, held)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_bisection_closes_in_from_below(threshold: float, max_probes: int) -> No
         return windows[rate_hz]
 
     found = server.search(ASKED.model_copy(update={"max_probes": max_probes}), 1.0, measure)
-    held = [probe.rate_hz for probe in found.probes if probe.held]
+    held = [probe.load for probe in found.probes if probe.held]
     assert len(found.probes) <= max_probes
     if held:
         assert threshold - 0.5**max_probes <= max(held) <= threshold
@@ -252,7 +252,7 @@ def test_bisection_closes_in_from_below(threshold: float, max_probes: int) -> No
 def test_a_search_gives_up_at_rates_of_no_use() -> None:
     """Where nothing holds, rates below a tenth of the capacity are not tried, and the last window is kept."""
     found = server.search(ASKED, 8.0, lambda hz: window_of([1.1] * 459))
-    assert [probe.rate_hz for probe in found.probes] == [4.0, 2.0, 1.0]
+    assert [probe.load for probe in found.probes] == [4.0, 2.0, 1.0]
     assert len(found.latencies_s) == 459
     assert not any(probe.held for probe in found.probes)
 
@@ -262,7 +262,7 @@ def test_a_given_rate_is_tried_once(latency_s: float, held: bool) -> None:
     """With a rate in the suite there is one window at that rate, whether the bound holds or not."""
     asked = ASKED.model_copy(update={"rate_hz": 20.0})
     found = server.search(asked, 8.0, lambda hz: window_of([latency_s] * 459))
-    assert [(probe.rate_hz, probe.held) for probe in found.probes] == [(20.0, held)]
+    assert [(probe.load, probe.held) for probe in found.probes] == [(20.0, held)]
     assert len(found.latencies_s) == 459
 
 
