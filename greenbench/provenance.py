@@ -61,6 +61,10 @@ PROVENANCE: dict[str, Column] = {  # one line a column
     "chunk_s": Column("number", "of the streaming scenario: seconds of a chunk"),
     "pace": Column("text", "of the streaming scenario: real-time where speech was waited for, or simulated"),
     "finalise": Column("text", "of the streaming scenario: when the final text is asked for"),
+    "streams": Column("text", "of the streaming scenario: streams at once, or the bound of the search for the most"),
+    "stream_probes": Column(
+        "text", "of a search for the most streams: each number tried, and whether it held the bound", varies=True
+    ),
     "onset_source": Column("text", "of the streaming scenario: what counts as the onset of speech"),
     "word_times_source": Column(
         "text",

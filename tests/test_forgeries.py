@@ -564,6 +564,11 @@ def a_rate_of_no_server(files: Files) -> None:
     rows(files, lambda row: row.update(server_rate_hz=1e5))
 
 
+@forgery("max_streams is 7, stream_probes None: the suite asks for no search of streams here")
+def streams_that_nobody_searched_for(files: Files) -> None:
+    rows(files, lambda row: row.update(max_streams=7))
+
+
 @forgery("stream_rtf: the scenario is offline, which has none")
 def a_stream_that_was_none(files: Files) -> None:
     rows(files, lambda row: row.update(stream_rtf=0.1))

@@ -19,7 +19,7 @@ UNITS = {
 }  # fmt: skip
 PURE = {
     "wer", "wer_ci_low", "wer_ci_high", "cer", "cer_ci_low", "cer_ci_high", "rtfx", "stream_rtf", "revisions_per_word",
-    "recompute_factor", "mean_layers", *BY_SLICE, *BY_TERM,
+    "recompute_factor", "max_streams", "mean_layers", *BY_SLICE, *BY_TERM,
 }  # fmt: skip
 
 positive = st.floats(0.001, 1e6)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import soundfile
 from greenbench import registry
 from greenbench.harness import word_times
 from greenbench.harness.runner import Options, run
+from greenbench.results import store
+from greenbench.results.comparability import columns, differing
 from greenbench.suite.entries import DatasetEntry, VariantEntry
 from greenbench.validate import problems
 
@@ -28,24 +31,25 @@ class Session:
     def __init__(self, model):
         self.model, self.n_chunks = model, 0
     def feed(self, chunk):
-        self.model.work(0.125)
+        self.model.work(self.model.chunk_work_s)
         self.n_computed += 2 * len(chunk)
         self.n_chunks += 1
         heard = [word for word, end_s in WORDS if end_s <= 0.5 * (self.n_chunks - 1)]
         return Partial(" ".join([*heard, "uh"]), len(heard))
     def finish(self):
-        self.model.work(0.25)
+        self.model.work(self.model.finish_work_s)
         return "one two three"
 
 class Batch:
     footprint, batching = Footprint(1, 2), "sequential"
-    def __init__(self):
+    def __init__(self, known):
+        self.chunk_work_s, self.finish_work_s = known.chunk_work_s, known.finish_work_s
         self.now = time.perf_counter()
         time.perf_counter = lambda: self.now
     def work(self, seconds):
         self.now += seconds
     def __call__(self, batch):
-        self.work(0.125 * len(batch))
+        self.work(self.chunk_work_s * len(batch))
         return ["one two three"] * len(batch)
 
 class Streaming(Batch):
@@ -55,12 +59,14 @@ class Streaming(Batch):
 @dataclass(frozen=True)
 class Known:
     streams: bool = True
+    chunk_work_s: float = 0.125
+    finish_work_s: float = 0.25
     presets: ClassVar = {}
     takes_builds: ClassVar = False
     @property
     def label(self): return f"streams-{self.streams}"
     def __call__(self, name, methods):
-        return Variant(name=name, load=lambda device: (Streaming if self.streams else Batch)())
+        return Variant(name=name, load=lambda device: (Streaming if self.streams else Batch)(self))
 
 class Tokenizer:
     all_special_tokens, word_delimiter_token, unk_token_id = ("_",), "|", -1
@@ -125,6 +131,15 @@ def spoken(tmp_path: Path) -> dict:
 
 
 @pytest.fixture
+def short(tmp_path: Path) -> dict:
+    """A data set of 44 utterances of 0.96 s, three chunks of 0.32 s."""
+    soundfile.write(tmp_path / "a.wav", np.full(15_360, 0.1), 16_000)
+    line = {"audio_filepath": "a.wav", "text": "one two three"}
+    (tmp_path / "short.jsonl").write_text("".join(json.dumps({**line, "id": f"u{n}"}) + "\n" for n in range(44)))
+    return {"use": "manifest", "path": str(tmp_path / "short.jsonl")}
+
+
+@pytest.fixture
 def untimed(spoken: dict, tmp_path: Path) -> dict:
     """The same without times of words, and one utterance more, with a letter that the aligner lacks."""
     lines = [json.loads(line) for line in (tmp_path / "speech.jsonl").read_text().splitlines()]
@@ -183,6 +198,46 @@ def test_a_data_set_that_cannot_be_aligned_costs_its_streaming_cells_alone(untim
     assert rows.loc["streaming", "reason"].startswith("streaming.aligner: the words could not be aligned: ")
 
 
+@pytest.mark.usefixtures("known")
+def test_the_most_streams_at_once_are_found_and_believed(short: dict, tmp_path: Path) -> None:
+    """Work of 0.1 s for a chunk of 0.32 s is three streams and not four; the row is of three, in each figure.
+
+    In each of the four passes that 459 chunks take, the first three utterances begin together: their chunks are done
+    0.1, 0.2 and 0.3 s after they are complete. They end as far apart, so that the chunks of later ones do not meet.
+    """
+    row = measured(short, tmp_path / "run", QUICK, chunk_s=0.32, streams="search")
+    assert row["streams"] == "the most, p99 of chunks within 0.32 s"
+    assert [probe.partition(" (")[0] for probe in row["stream_probes"].split("; ")] == [
+        "1 at once held", "2 at once held", "4 at once missed", "3 at once held",
+    ]  # fmt: skip
+    assert row["stream_probes"].endswith("3 at once held (0 of 528 chunks late, the model busy for 93.8 %)")
+    assert {name: row[name] for name in SERVED} == pytest.approx(SERVED)
+    assert "bound-missed" not in row["flags"]
+    assert [problem.what for problem in problems(tmp_path) if problem.severity == "error"] == []
+    for change, what in FORGED:
+        forged(tmp_path / "run", tmp_path / "forged", change)
+        assert [what in problem.what for problem in problems(tmp_path / "forged")].count(True) == 1, what
+
+
+@pytest.mark.usefixtures("known")
+def test_streams_at_once_share_one_model(short: dict, tmp_path: Path) -> None:
+    """Two that are asked for: of the first two utterances one waits 0.1 s for the other, and of the others none.
+
+    Rows of one stream and of two are not compared in what waiting changes, and are in their errors.
+    """
+    one, two = (measured(short, tmp_path / str(n), QUICK, chunk_s=0.32, streams=n) for n in (1, 2))
+    assert (one["streams"], two["streams"], two["stream_probes"]) == ("1", "2", None)
+    assert np.isnan(two["max_streams"])
+    for row in (one, two):
+        assert (row["n_passes"], row["stream_rtf"], row["wall_s"]) == pytest.approx((1, 0.3125, 44 * 0.3))
+    texts = [json.loads(line) for line in (tmp_path / "2" / "hypotheses.jsonl").read_text().splitlines()]
+    assert [text["latency_s"] for text in texts] == pytest.approx([0.1, 0.2, *[0.1] * 42])
+    assert [problem.what for problem in problems(tmp_path) if problem.severity == "error"] == []
+    found = differing(one, two, columns("final_p50_s"))
+    assert found == {"streams": ("1", "2")}
+    assert differing(one, two, columns("wer")) == {}
+
+
 def measured(spoken: dict, folder: Path, variant: dict, **how: object) -> dict:
     """Run a suite of one cell, whose clock is ahead of other runs in the end, and return its row."""
     (row,) = run(a_suite(spoken, variant, **how), Options(out=folder)).to_dict("records")
@@ -198,6 +253,13 @@ def test_a_model_with_chunks_streams_by_itself_and_computes_nothing_twice(
     variant = {"use": "wav2vec2", "model": str(tiny_model), "builds": [chunks]}
     row = measured(spoken, tmp_path / "run", variant, window="chunked")
     assert (row["streamed_by"], row["recompute_factor"]) == ("the model itself", 1.0)
+
+
+def forged(folder: Path, to: Path, change: dict) -> None:
+    """Copy a run of one row, and change the row."""
+    shutil.copytree(folder, to, dirs_exist_ok=True)
+    row = json.loads((to / store.RECORDS).read_text())
+    (to / store.RECORDS).write_text(json.dumps({**row, **change}) + "\n")
 
 
 def a_suite(spoken: dict, variant: dict, **how: object) -> dict:
@@ -236,3 +298,22 @@ GROWN = {
     "unstable_word_pct": 0.0, "revisions_per_word": 0.0, "emission_delay_s": (0.0 - 0.5 - 1.0) / 3,
 }  # fmt: skip
 """Of a model that says all three words whatever it hears, in each of the growing windows."""
+
+QUICK = {"use": "known", "chunk_work_s": 0.1, "finish_work_s": 0.0}
+
+SERVED = {
+    "max_streams": 3, "n_passes": 4, "wall_s": 528 * 0.1, "audio_s": 4 * 44 * 0.96, "stream_rtf": 0.1 / 0.32,
+    "chunk_late_p99_s": 0.3, "late_chunk_pct": 0.0, "final_p50_s": 0.1, "final_only_pct": 0.0, "recompute_factor": 2.0,
+    "wer": 0.0, "rtfx": 0.96 / 0.3,
+}  # fmt: skip
+"""Of three streams at once; 12 of 528 chunks are 0.3 s late, as many 0.2 s, and the others 0.1 s."""
+
+FORGED = (
+    ({"max_streams": 4}, "max_streams is 4, which does not follow from stream_probes"),
+    ({"chunk_late_p99_s": 0.4}, "chunk_late_p99_s is 0.4, and max_streams of a search within 0.32 s is 3"),
+    ({"stream_probes": "1 at once held (9 of 528 chunks late, the model busy for 31.2 %); "
+      "2 at once missed (9 of 528 chunks late, the model busy for 62.5 %)", "max_streams": 1},
+     "stream_probes has 1 at once held: 9 of 528 late, busy for 31.2 %"),
+    ({"streams": "4"}, "streams is '4', in run.json 'the most, p99 of chunks within 0.32 s'"),
+)  # fmt: skip
+"""What is changed in a row, and what ``validate`` says of it."""

@@ -18,7 +18,8 @@ from greenbench.statistics.repeats import ratio_by_round
 from greenbench.statistics.student import LEVEL
 
 DEFAULT_METRICS = (
-    "wer", "rtfx", "latency_p50_s", "server_rate_hz", *FELT, "energy_j_per_audio_s", "peak_rss_bytes", "model_bytes",
+    "wer", "rtfx", "latency_p50_s", "server_rate_hz", *FELT, "max_streams", "energy_j_per_audio_s", "peak_rss_bytes",
+    "model_bytes",
 )  # fmt: skip
 
 _ONLY_P = "p is small and the interval holds 0: the errors differ in these texts, which other speakers may not confirm"

@@ -22,7 +22,7 @@ ON_PURPOSE = ("device", "device_name", "threads", CONTROL)
 """Columns in which two machines differ; where a comparison is about one of them, so may the controls."""
 
 _BY_SPEED, _BY_ENERGY = "control_rtfx", "control_energy_j_per_audio_s"
-_FASTER_IS_MORE = ("rtfx", "server_rate_hz", "mfu_pct")
+_FASTER_IS_MORE = ("rtfx", "server_rate_hz", "max_streams", "mfu_pct")
 
 ByUnit = Mapping[Unit, float]
 

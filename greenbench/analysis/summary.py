@@ -23,7 +23,7 @@ SETTING = ("dataset", "device", "scenario", "batch_size")
 
 ENERGY = "energy_j_per_audio_s"
 
-LED = ("rtfx", "server_rate_hz", ENERGY)
+LED = ("rtfx", "server_rate_hz", "max_streams", ENERGY)
 """The metrics other than error rates of which a line can be the best, and that vary from window to window."""
 
 LINKS = (

@@ -32,8 +32,8 @@ def print_plan(suite: "Suite", only: str | None, out: Path | None, as_json: bool
     check_only(suite, cells, only)
     foreseen = ahead.look(cells, on_gpus=True, allow_emulated=suite.allow_emulated)
     known = forecast.expected_s(out.parent if out else Path("results"), suite, cells)
-    least_s, controls_s = forecast.least(suite), forecast.controls_s(suite, cells)
-    planned = [{**c.key, "expected_s": s, "least_s": least_s} for c, s in zip(cells, known, strict=True)]
+    least_s, controls_s = forecast.least(suite, cells), forecast.controls_s(suite, cells)
+    planned = [{**c.key, "expected_s": s, "least_s": least} for c, s, least in zip(cells, known, least_s, strict=True)]
     answers = [{"meter": name, "answers": reason or "yes"} for name, reason in meters.survey(suite.meters).items()]
     _print_foreseen(joined(foreseen))
     if as_json:
@@ -58,18 +58,19 @@ def _print_foreseen(foreseen: Sequence["Foreseen"]) -> None:
         echo(f"{words.get(one.kind, 'error')}: {one}", err=True)
 
 
-def expected(known: Sequence[float | None], least_s: float, controls_s: float) -> str:
+def expected(known: Sequence[float | None], least_s: Sequence[float], controls_s: float) -> str:
     """Say how long a run takes, by what cells took before and by the protocol for those that never ran.
 
     Args:
         known: seconds of each cell when it was last run the same way, or None.
-        least_s: seconds that the protocol alone takes for a cell.
+        least_s: seconds that each cell takes at least by the suite alone.
         controls_s: seconds that the controls take at least.
     """
     before = [s for s in known if s is not None]
-    n_new = len(known) - len(before)
+    new_s = [least for least, s in zip(least_s, known, strict=True) if s is None]
+    each = f"{duration(new_s[0])} each" if len(set(new_s)) == 1 else f"{duration(sum(new_s))} in all"
     parts = [f"{count(len(before), 'cell')} took {duration(sum(before))} before"] if before else []
-    parts += [f"{count(n_new, 'cell')} at least {duration(least_s)} each{SLOWER}"] if n_new else []
+    parts += [f"{count(len(new_s), 'cell')} at least {each}{SLOWER}"] if new_s else []
     parts += [f"controls {duration(controls_s)}"] if controls_s else []
-    at_least = "at least " if n_new else "about "
-    return f"{at_least}{duration(sum(before) + n_new * least_s + controls_s)} ({', '.join(parts)})"
+    at_least = "at least " if new_s else "about "
+    return f"{at_least}{duration(sum(before) + sum(new_s) + controls_s)} ({', '.join(parts)})"

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -13,6 +14,7 @@ from greenbench.results.record import CELL
 from greenbench.suite.config import Suite
 from greenbench.suite.plan import Cell
 from greenbench.suite.protocol import label, least_s
+from greenbench.suite.scenarios import least_window_s
 
 
 class Pace:
@@ -74,10 +76,11 @@ def controls_s(suite: Suite, cells: Sequence[Cell]) -> float:
 
 def least_total_s(suite: Suite, cells: Sequence[Cell]) -> float:
     """Return the seconds that cells of a suite take at least by its protocol, controls included."""
-    return len(cells) * least(suite) + controls_s(suite, cells)
+    return sum(least(suite, cells)) + controls_s(suite, cells)
 
 
-def least(suite: Suite) -> float:
-    """Return the seconds that a cell's process takes at least by the suite's protocol, on this machine's meters."""
-    chosen = meters.select(suite.estimate_energy, suite.meters)
-    return least_s(suite.protocol, any(map(energy.reads_joules, chosen)))
+def least(suite: Suite, cells: Sequence[Cell]) -> list[float]:
+    """Return the seconds that the process of each cell takes at least by the suite, on this machine's meters."""
+    idles = any(map(energy.reads_joules, meters.select(suite.estimate_energy, suite.meters)))
+    windows_s = [max(suite.protocol.window_s, least_window_s(cell.scenario, suite.streaming)) for cell in cells]
+    return [least_s(replace(suite.protocol, window_s=window_s), idles) for window_s in windows_s]

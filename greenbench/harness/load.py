@@ -64,11 +64,12 @@ class Load:
 
     Attributes:
         scenario: orders the utterances.
-        batch_size: utterances a batch.
+        batch_size: utterances a batch; those of streams at once are handed over together.
         window_s: seconds a window lasts at least.
         n_batches: batches that a window sends at least.
         rate_hz: at which they arrive; None sends each when the one before is done.
         seed: of arrivals and order.
+        n_streams: utterances that are spoken at once.
     """
 
     scenario: str
@@ -77,3 +78,4 @@ class Load:
     n_batches: int = 0
     rate_hz: float | None = None
     seed: str = ""
+    n_streams: int = 1

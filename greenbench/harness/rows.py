@@ -10,7 +10,7 @@ from typing import Any
 
 from greenbench.datasets.corpus import DatasetStats
 from greenbench.hardware.roofline import share
-from greenbench.harness import server, streams
+from greenbench.harness import most_streams, server, streams
 from greenbench.harness.idle import WarmUp
 from greenbench.harness.job import Job
 from greenbench.harness.search import highest
@@ -28,7 +28,7 @@ from greenbench.suite.descent import origin
 from greenbench.suite.entries import build_variant
 from greenbench.suite.plan import content_hash
 from greenbench.suite.protocol import label
-from greenbench.suite.scenarios import BATCHING, STREAMED
+from greenbench.suite.scenarios import BATCHING
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,8 @@ def _provenance(job: Job, facts: CellFacts, window: Window) -> dict[str, Any]:
         **energy.provenance(job.cell.device, window.reading),
         "exclusive": job.exclusive,
         "batching": BATCHING[job.cell.scenario],
-        "server_probes": server.summary(window.probes) or None,
+        "server_probes": None if window.streams else server.summary(window.probes) or None,
+        "stream_probes": (most_streams.summary(window.probes) or None) if window.streams else None,
         "engine_batching": facts.engine_batching,
         "compute_dtype": facts.compute_dtype,
         "decoding": facts.decoding,
@@ -194,7 +195,8 @@ def _speed(window: Window) -> dict[str, Any]:
         "rtfx": ratio(window.audio_s, window.reading.value("wall_s")),
         "latency_p50_s": median(seconds) if complete else None,
         **{f"latency_p{pct}_s": upper_bound(seconds, pct) if complete else None for pct in (90, 95, 99)},
-        "server_rate_hz": highest(window.probes),
+        "server_rate_hz": None if window.streams else highest(window.probes),
+        "max_streams": highest(window.probes) if window.streams and not most_streams.is_open(window.probes) else None,
     }
 
 
@@ -274,6 +276,6 @@ def _planned(job: Job) -> dict[str, Any]:
         "threads": suite.threads,
         "timed_region": TIMED_REGION,
         "arrivals": scenarios.demand(suite.server) if job.cell.scenario == "server" else None,
-        **(suite.streaming.model_dump(include=set(STREAMED)) if job.cell.scenario == "streaming" else {}),
+        **(scenarios.streamed(suite.streaming) if job.cell.scenario == "streaming" else {}),
         **factors,
     }

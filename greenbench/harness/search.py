@@ -1,4 +1,4 @@
-"""The search of the highest load that a model holds: a server's rate of arrivals."""
+"""The search of the highest load that a model holds: a server's rate of arrivals, or streams at once."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -35,3 +35,17 @@ def find(next_load: NextLoad, measure: Callable[[float], Window], judge: Callabl
 def highest(probes: Sequence[Probe]) -> float | None:
     """Return the highest load that held, or None where none did."""
     return max((probe.load for probe in probes if probe.held), default=None)
+
+
+def doubled(most: int) -> NextLoad:
+    """Return the choice of whole numbers: 1, 2, 4 ... up to the most while they hold, then the middle of what is left.
+
+    It ends where one number holds and the next one does not, or where the most holds.
+    """
+
+    def next_load(low: float, high: float, _n_probes: int) -> float | None:
+        if high == math.inf:
+            return min(max(1, int(2 * low)), most) if low < most else None
+        return int(low + high) // 2 if high - low > 1 else None
+
+    return next_load

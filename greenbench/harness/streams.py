@@ -1,19 +1,19 @@
-"""The streaming scenario: chunks are handed over as they are spoken, and what was shown is logged."""
+"""The streaming scenario: a transcriber that streams, and what its window gave."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
 from greenbench.files.unicode import printable
+from greenbench.harness.event_loop import RealTime, Simulated, serve
 from greenbench.harness.window import UtteranceFacts, Window
 from greenbench.harness.word_times import Aligned
-from greenbench.plugins import SAMPLE_RATE_HZ, Framewise, Streamer, StreamingSession, Transcriber, Waveform
+from greenbench.plugins import Framewise, Streamer, Transcriber, Waveform
 from greenbench.streaming import growing, latency, words
 from greenbench.streaming.chunked import ChunkedWindow
 from greenbench.streaming.latency import Heard
-from greenbench.streaming.log import ChunkLog, StreamLog, checked
+from greenbench.streaming.log import StreamLog, checked
 from greenbench.suite.scenarios import SIMULATED, Streaming
 
 N_SHOWN = 8
@@ -24,12 +24,13 @@ ITSELF = "the model itself"
 
 
 class Streamed:
-    """A transcriber that streams each waveform that it is given, and keeps a log of each.
+    """A transcriber that streams the waveforms that it is given, and keeps a log of each.
 
     Attributes:
         footprint: the model's.
         batching: one after the other.
         how: the model is streamed, for rows.
+        n_streams: waveforms of a batch that are spoken at once.
     """
 
     batching = "sequential"
@@ -37,37 +38,15 @@ class Streamed:
     def __init__(self, transcriber: Transcriber, asked: Streaming, aligned: Aligned | None = None) -> None:
         """Take a loaded model that is not ``unfit``, and the times of words where they were aligned."""
         self._asked, self._aligned, self._logs = asked, aligned, list[StreamLog]()
-        self.footprint = transcriber.footprint
+        self.footprint, self.n_streams = transcriber.footprint, 1
         self._streamer, self.how = _streamer(transcriber, asked)
 
     def __call__(self, batch: Sequence[Waveform]) -> list[str]:
-        """Stream each waveform from its first sample to its final text; one begins when the one before has ended."""
-        return [self._stream(waveform) for waveform in batch]
-
-    def _stream(self, audio: Waveform) -> str:
-        session, size = self._streamer.open(), round(self._asked.chunk_s * SAMPLE_RATE_HZ)
-        begin_s, free_s, chunks = time.perf_counter(), 0.0, list[ChunkLog]()
-        for start in range(0, max(len(audio), 1), size):
-            chunk = audio[start : start + size]
-            arrival_s = (start + len(chunk)) / SAMPLE_RATE_HZ
-            chunks.append(self._feed(session, chunk, arrival_s, free_s, begin_s))
-            free_s = chunks[-1].done_s
-        asked_s = time.perf_counter()
-        text = session.finish()
-        final_s = free_s + time.perf_counter() - asked_s
-        self._logs.append(StreamLog(tuple(chunks), text, final_s, len(audio), session.n_computed))
-        return text
-
-    def _feed(
-        self, session: StreamingSession, chunk: Waveform, arrival_s: float, free_s: float, begin_s: float
-    ) -> ChunkLog:
-        """Hand a chunk over when it has been spoken: on the clock, or where that is simulated, without waiting."""
-        if self._asked.pace != SIMULATED:
-            time.sleep(max(0.0, begin_s + arrival_s - time.perf_counter()))
-        fed_s = time.perf_counter()
-        start_s = max(arrival_s, free_s) if self._asked.pace == SIMULATED else fed_s - begin_s
-        partial = session.feed(chunk)
-        return ChunkLog(arrival_s, start_s, start_s + time.perf_counter() - fed_s, partial)
+        """Stream each waveform from its first sample to its final text, ``n_streams`` at once."""
+        clock = Simulated() if self._asked.pace == SIMULATED else RealTime()
+        logs = serve(self._streamer, batch, self.n_streams, self._asked.chunk_s, clock)
+        self._logs += logs
+        return [log.final for log in logs]
 
     def logged(self, window: Window) -> Window:
         """Return a window with the logs of its sessions, whose latencies are those of the final texts, and word times.
@@ -75,17 +54,26 @@ class Streamed:
         Raises:
             AnswerError: a session did not keep to its contract.
         """
-        n = len(window.latencies_s)
-        logs, self._logs = tuple(map(checked, self._logs[len(self._logs) - n :])), []
-        final_s = [(name, log.final_latency_s) for (name, _), log in zip(window.latencies_s, logs, strict=True)]
+        names = [facts.utterance_id for facts in window.spoken] * window.n_passes
+        logs, self._logs = tuple(map(checked, self._logs[len(self._logs) - len(names) :])), []
+        final_s = [(name, log.final_latency_s) for name, log in zip(names, logs, strict=True)]
         spoken, aligned = window.spoken, self._aligned
         if aligned is not None:
             spoken = [replace(facts, words=aligned.words.get(facts.utterance_id, ())) for facts in spoken]
-        return replace(window, latencies_s=final_s, streams=logs, spoken=spoken)
+        return replace(window, latencies_s=final_s, streams=logs, spoken=spoken, padded_s=window.audio_s)
 
 
-def unfit(transcriber: Transcriber, asked: Streaming) -> str | None:
-    """Say why a loaded model cannot be streamed as a suite asks, or return None."""
+def unfit(transcriber: Transcriber, asked: Streaming, n_utterances: int) -> str | None:
+    """Say why a loaded model cannot be streamed as a suite asks, or return None.
+
+    Args:
+        transcriber: the model.
+        asked: by the suite.
+        n_utterances: of the data set, that can be spoken at once.
+    """
+    if asked.streams != "search" and asked.streams > n_utterances:
+        more = f"{asked.streams} at once need as many utterances, and the data set has {n_utterances}"
+        return f"streaming.streams: {more}: set fewer, or a larger limit of the data set"
     if asked.window != "chunked" or isinstance(transcriber, (Streamer, Framewise)):
         return None
     return "streaming.window: chunked is for models with a token a frame (CTC), which this one is not: set growing"

@@ -37,16 +37,18 @@ class Probe:
     """Whether one window of a search held its bound under its load.
 
     Attributes:
-        load: arrivals a second of a server.
-        n: utterances that arrived.
+        load: arrivals a second of a server, or streams at once.
+        n: utterances that arrived, or chunks.
         n_late: those beyond the bound.
         held: whether so few late ones show that the bound holds.
+        busy_pct: of streams, the time that the model needs for what is spoken in a time, in percent of it.
     """
 
     load: float
     n: int
     n_late: int
     held: bool
+    busy_pct: float | None = None
 
 
 @dataclass

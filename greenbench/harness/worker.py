@@ -19,8 +19,8 @@ from greenbench.datasets.corpus import Corpus
 from greenbench.errors import AnswerError, GreenbenchError, words
 from greenbench.files.unicode import to_json, visible
 from greenbench.hardware import devices, environment
-from greenbench.harness import messages, rows, server, sizes, streams, word_times
-from greenbench.harness.idle import idle_after_w, idle_power_w, warm_up
+from greenbench.harness import messages, most_streams, rows, server, sizes, streams, word_times
+from greenbench.harness.idle import WarmUp, idle_after_w, idle_power_w, warm_up
 from greenbench.harness.job import Job
 from greenbench.harness.load import Load, batches
 from greenbench.harness.overhead import overhead
@@ -92,7 +92,7 @@ def run_cell(job: Job, channel: Channel) -> None:
     facts = rows.CellFacts(model, corpus.stats, transcriber.batching, product, metrics, dtype, variant.decoding())
     facts = replace(facts, unmeasured=variant.unmeasured)
     if job.cell.scenario == "streaming":
-        if unfit := streams.unfit(transcriber, job.suite.streaming):
+        if unfit := streams.unfit(transcriber, job.suite.streaming, len(next(corpus.chunks()))):
             channel.send("record", row=to_row(rows.not_measured(job, "skipped", unfit, "inapplicable")))
             return
         aligned = word_times.read(job.word_times)
@@ -114,6 +114,8 @@ def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, facts: rows.Cel
         fresh, exits = Reading(trace=job.trace, device=job.cell.device, absent=reasons), transcriber.footprint.exits
         if exits is not None:
             exits.layers_run.clear()
+        if isinstance(transcriber, Streamed):
+            transcriber.n_streams = load.n_streams
         window = run_window(transcriber, corpus, load, meters, fresh)
         for metric in facts.unmeasured:
             window.reading.quantities.pop(metric, None)
@@ -125,11 +127,7 @@ def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, facts: rows.Cel
         channel.send("phase", text="warming up")
         queue = batches(job.cell.scenario, next(corpus.chunks()), job.cell.batch_size)
         warmth = warm_up(transcriber, queue, steps)
-        if job.cell.scenario == "server":
-            window = _serve(job, repeat, run, channel)
-        else:
-            n_batches = math.ceil(facts.stats.n_utterances / job.cell.batch_size)
-            window = _send(job, repeat, warmth.expected_s(n_batches), run, channel)
+        window = _window(job, repeat, warmth, corpus, run, channel)
         if window is None:
             return
         channel.send("window", row=rows.window_edges(job, repeat, window.reading, window.pass_s))
@@ -163,8 +161,18 @@ def _checked(row: dict[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _send(job: Job, repeat: int, pass_s: float, run: RunWindow, channel: Channel) -> Window | None:
-    """Run the window of a repeat with the utterances sent as fast as they are done; a pass takes about ``pass_s``."""
+def _window(job: Job, repeat: int, warmth: WarmUp, corpus: Corpus, run: RunWindow, channel: Channel) -> Window | None:
+    """Run the window of a repeat as its scenario has it; None where the cell is skipped."""
+    if job.cell.scenario == "server":
+        return _serve(job, repeat, run, channel)
+    assert corpus.stats is not None
+    pass_s = warmth.expected_s(math.ceil(corpus.stats.n_utterances / job.cell.batch_size))
+    send = _stream if job.cell.scenario == "streaming" else _send
+    return send(job, repeat, pass_s, corpus, run, channel)
+
+
+def _send(job: Job, repeat: int, pass_s: float, _corpus: Corpus, run: RunWindow, channel: Channel) -> Window:
+    """Run a window with the utterances sent as fast as they are done; a pass takes about ``pass_s``."""
     steps = job.suite.protocol
     about_s = max(steps.window_s, pass_s)
     channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}, about {about_s:.0f} s")
@@ -191,6 +199,26 @@ def _serve(job: Job, repeat: int, run: RunWindow, channel: Channel) -> Window | 
         return run(Load(job.cell.scenario, 1, steps.window_s, n, rate_hz, seed))
 
     return server.search(asked, server.capacity_hz(alone), probe)
+
+
+def _stream(job: Job, repeat: int, pass_s: float, corpus: Corpus, run: RunWindow, channel: Channel) -> Window:
+    """Run a window with the streams at once that the suite asks for, or of the most that the model serves.
+
+    A pass is handed over together; one stream takes about ``pass_s`` for it.
+    """
+    steps, asked, stats = job.suite.protocol, job.suite.streaming, corpus.stats
+    assert stats is not None
+
+    def measure(n_streams: int, n_passes: int = 1) -> Window:
+        at_once = 1 if asked.pace == scenarios.SIMULATED else n_streams  # the model computes one after the other
+        about_s = max(steps.window_s, n_passes * pass_s / at_once)
+        streams = f": {n_streams} streams" if n_streams > 1 else ""
+        channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}{streams}, about {about_s:.0f} s")
+        return run(Load("streaming", stats.n_utterances, steps.window_s, n_passes, n_streams=n_streams))
+
+    if asked.streams == "search":
+        return most_streams.search(asked, stats.audio_s, len(next(corpus.chunks())), measure)
+    return measure(asked.streams)
 
 
 def _decode(cell: Cell, channel: Channel) -> Corpus:

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 _SETTING = {
     "protocol": "protocol", "device_name": "device", "threads": "threads", "batching": "batching",
-    "arrivals": "arrivals", "chunk_s": "seconds of a chunk", "pace": "pace of speech", "finalise": "final text at",
-    "onset_source": "onset of speech", "word_times_source": "times of words",
+    "arrivals": "arrivals", "chunk_s": "seconds of a chunk", "pace": "pace of speech", "streams": "streams at once",
+    "finalise": "final text at", "onset_source": "onset of speech", "word_times_source": "times of words",
     "normalizer": "normaliser", "scorer": "scorer", "primary": "judged by",
     "timed_region": "timed region", "data_hash": "digest of the data",
 }  # fmt: skip

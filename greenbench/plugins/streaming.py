@@ -45,7 +45,7 @@ class Streamer(Protocol):
     """A loaded model that streams by itself; any other ``Transcriber`` is streamed by a window of the suite's kind."""
 
     def open(self) -> StreamingSession:
-        """Return a session for the next utterance, ready before its first sample is spoken."""
+        """Return a session for the next utterance, ready before its first sample is spoken; others may be open yet."""
         ...
 
 

@@ -10,7 +10,8 @@ from greenbench.analysis.summary import ENERGY
 from greenbench.metrics import COST, FELT, METRICS
 
 BARS = (
-    "wer", "rtfx", "server_rate_hz", ENERGY, "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s",
+    "wer", "rtfx", "server_rate_hz", "max_streams", ENERGY,
+    "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s",
     *FELT, "recompute_factor", "first_utterance_s", "load_s", "padding_pct", "macs_per_audio_s", "mfu_pct",
     "peak_rss_bytes", "peak_gpu_bytes", "model_bytes", "idle_power_w",
 )  # fmt: skip
@@ -23,7 +24,7 @@ LEADING = ("wer", "rtfx", "latency_p50_s", "peak_rss_bytes", "peak_gpu_bytes", "
 """The metrics by which most readers decide: the first columns."""
 
 TABLE = (
-    *LEADING, "cer", "wer_worst_slice", "cer_worst_slice", "term_recall", "server_rate_hz",
+    *LEADING, "cer", "wer_worst_slice", "cer_worst_slice", "term_recall", "server_rate_hz", "max_streams",
     *FELT, "late_chunk_pct", "unstable_word_pct", "recompute_factor", "idle_power_w",
     "latency_p90_s", "latency_p95_s", "latency_p99_s", "first_utterance_s", "load_s", "padding_pct", "n_params",
     "macs_per_audio_s", "mean_layers", "mfu_pct", COST, *TOTALS,

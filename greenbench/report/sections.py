@@ -188,6 +188,7 @@ def _provenance(lines: pd.DataFrame) -> list[tuple[str, str]]:
         "suite": "suite", "suite_hash": "suite hash", "protocol": "protocol", "timed_region": "timed region",
         "batching": "batching", "arrivals": "arrivals and latency bound",
         "streamed_by": "streamed by", "chunk_s": "seconds of a chunk", "pace": "pace of speech",
+        "streams": "streams at once",
         "onset_source": "onset of speech", "word_times_source": "times of words", "word_latency_note": "word latency",
         "threads": "threads", "normalizer": "text normaliser", "scorer": "scorer",
         "data_hash": "data hash", "wer_ci_unit": "WER interval is for", "device_name": "device",

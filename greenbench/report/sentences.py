@@ -24,6 +24,7 @@ _LEADS = {
     "cer": "Lowest CER",
     "rtfx": "Fastest",
     "server_rate_hz": "Most utterances a second",
+    "max_streams": "Most streams at once",
     ENERGY: "Least energy per audio second",
 }
 

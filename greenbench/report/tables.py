@@ -16,7 +16,8 @@ from greenbench.report.figures import number, scale
 from greenbench.results import store
 
 COLUMNS = (
-    "wer", "rtfx", ENERGY, "latency_p50_s", "server_rate_hz", *FELT, "peak_rss_bytes", "peak_gpu_bytes", "model_bytes",
+    "wer", "rtfx", ENERGY, "latency_p50_s", "server_rate_hz", *FELT, "max_streams", "peak_rss_bytes", "peak_gpu_bytes",
+    "model_bytes",
 )  # fmt: skip
 """The metrics of a paper's table, where there is data."""
 

@@ -63,7 +63,7 @@ def _table(lines: Sequence[Mapping[str, Any]]) -> list[TableRow]:
             "variant": line["variant"],
             **({"decoding": line["decoding"]} if len(decodings) > 1 else {}),
             "dataset": line["dataset"],
-            "scenario": scenario(line) + (_number(line["server_rate_hz"], 1, " {:.3g}/s") or ""),
+            "scenario": scenario(line) + _served(line),
             **_error_rates(line, [name for name in RATES if name in rates]),
             "RTFx": _number(line["rtfx"], 1, "{:.1f}"),
             "p50 ms": _number(line["latency_p50_s"], 1e3, "{:.0f}") or _number(line["final_p50_s"], 1e3, "{:.0f}"),
@@ -74,6 +74,12 @@ def _table(lines: Sequence[Mapping[str, Any]]) -> list[TableRow]:
         }
         for line in lines
     ]
+
+
+def _served(line: Mapping[str, Any]) -> str:
+    """Return what a server or a search for streams found, to be put behind the scenario."""
+    rate = _number(line["server_rate_hz"], 1, " {:.3g}/s")
+    return rate or _number(line["max_streams"], 1, " of {:g} at once") or ""
 
 
 def shown(rows: pd.DataFrame, width: int) -> list[str]:

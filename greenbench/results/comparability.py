@@ -38,8 +38,8 @@ CONTROL = "control"
 """What is crossed where a change of the machine or its libraries is the subject, so that the controls may differ."""
 
 CROSSABLE = (
-    "scenario", "batch_size", "device", "device_name", "threads", "batching", "arrivals", "chunk_s", "pace", "protocol",
-    "energy_scope", "decoding", PRIMARY, CONTROL,
+    "scenario", "batch_size", "device", "device_name", "threads", "batching", "arrivals", "chunk_s", "pace", "streams",
+    "protocol", "energy_scope", "decoding", PRIMARY, CONTROL,
 )  # fmt: skip
 """What a comparison may be about, when asked for: the same texts by the same scorer under other conditions.
 

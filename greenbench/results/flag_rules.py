@@ -151,8 +151,10 @@ def _trace_lost(row: Measured) -> str | None:
 
 
 def _bound_missed(row: Measured) -> str | None:
-    missed = row.provenance.get("arrivals") is not None and row.metrics.get("server_rate_hz") is None
-    return str(row.provenance.get("server_probes")) if missed else None
+    if row.provenance.get("arrivals") is not None and row.metrics.get("server_rate_hz") is None:
+        return str(row.provenance.get("server_probes"))
+    tried = str(row.provenance.get("stream_probes") or "")
+    return tried if tried.startswith("1 at once missed") else None
 
 
 def _not_streaming(row: Measured) -> str | None:

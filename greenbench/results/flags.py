@@ -46,7 +46,7 @@ FLAGS = {
     "processes-left": "the model's process left others behind, whose memory and work no figure of the row takes in",
     "trace-lost": "the poller died or was delayed: a part of the window has no samples of power, heat and load",
     "harness-busy": "the waiting harness used more than 1 % of a core during the window, or its poller more than 5 %",
-    "bound-missed": "the server did not hold its latency bound: at the rate given, or at any that was tried",
+    "bound-missed": "the latency bound was not held: at the server's rate, at any tried, or by one stream alone",
     "not-streaming": "streaming: no utterance showed any text before its audio had ended",
     "unstable-text": "passes over the same audio gave different texts",
     FEW: f"fewer than {FEW_SPEAKERS} speakers: they say little about others, and the interval of WER is conservative",

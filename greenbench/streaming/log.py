@@ -13,7 +13,7 @@ class ChunkLog:
 
     Attributes:
         arrival_s: when its last sample was spoken.
-        start_s: when the model began with it: not before, and not while it was busy with the chunk before.
+        start_s: when the model began with it: not before, and not while it was busy with another chunk.
         done_s: when the model had finished with it.
         partial: what it showed then; None where nothing had changed.
     """
@@ -22,6 +22,11 @@ class ChunkLog:
     start_s: float
     done_s: float
     partial: Partial | None
+
+    @property
+    def late_s(self) -> float:
+        """Seconds from its last sample until it was done."""
+        return self.done_s - self.arrival_s
 
 
 @dataclass(frozen=True)

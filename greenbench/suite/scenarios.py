@@ -1,8 +1,8 @@
 """Scenarios: in batches, one after the other, when users send them, or while they are spoken; servers and streams."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from greenbench.statistics.percentiles import fewest
 from greenbench.suite.entries import VariantEntry
@@ -19,8 +19,11 @@ PACED = ("server", "streaming")
 
 SIMULATED: Literal["simulated"] = "simulated"
 
-STREAMED = ("chunk_s", "pace", "finalise")
+STREAMED = ("chunk_s", "pace", "finalise", "streams")
 """What is asked of ``Streaming`` that rows state, and that makes them comparable; ``streamed_by`` states the rest."""
+
+LATE_PERCENTILE: Literal[99] = 99
+"""The share of chunks, in percent, that a search of streams wants in time."""
 
 
 class Server(BaseModel):
@@ -86,6 +89,10 @@ class Streaming(BaseModel):
         left_s: seconds of context before what is new (``window: chunked``).
         right_s: seconds of context behind it, for which each text has to wait (``window: chunked``).
         finalise: the final text is asked for at the ``end-of-audio``, when the last chunk has been handed over.
+        streams: spoken at once, each one utterance after the other; ``search`` finds the most of which 99 % of the
+            chunks are done in time.
+        max_late_s: seconds after its end until which a chunk is in time (``streams: search``); ``chunk_s`` where it is
+            left out.
         aligner: a wav2vec 2.0 variant that aligns the transcripts of data sets without times of words, so that word
             latencies are known, e.g. ``wav2vec2/quickstart``; a CTC model that recognises this speech well.
     """
@@ -98,7 +105,38 @@ class Streaming(BaseModel):
     left_s: float = Field(default=4.0, ge=0, le=600)
     right_s: float = Field(default=0.64, ge=0, le=60)
     finalise: Literal["end-of-audio"] = "end-of-audio"
+    streams: Annotated[int, Field(ge=1, le=100_000)] | Literal["search"] = Field(default=1, exclude_if=lambda n: n == 1)
+    max_late_s: float | None = Field(default=None, gt=0, exclude_if=lambda seconds: seconds is None)
     aligner: VariantEntry | None = Field(default=None, exclude_if=lambda entry: entry is None)
+
+    @field_validator("streams", mode="wrap")
+    @classmethod
+    def _in_one_line(cls, given: object, validate: ValidatorFunctionWrapHandler) -> object:
+        try:
+            return validate(given)
+        except ValidationError as error:
+            raise ValueError(f"a whole number from 1 to 100000, or search, is expected (got {given!r:.60})") from error
+
+
+def late_bound_s(streaming: Streaming) -> float:
+    """Return the seconds from the end of a chunk to when it is done beyond which a search calls it late."""
+    return streaming.chunk_s if streaming.max_late_s is None else streaming.max_late_s
+
+
+def streamed(streaming: Streaming) -> dict[str, Any]:
+    """Return what rows state of how speech is streamed, by the names of ``STREAMED``."""
+    most = f"the most, p{LATE_PERCENTILE} of chunks within {late_bound_s(streaming):g} s"
+    at_once = most if streaming.streams == "search" else str(streaming.streams)
+    return {**streaming.model_dump(include=set(STREAMED)), "streams": at_once}
+
+
+def least_window_s(scenario: str, streaming: Streaming) -> float:
+    """Return the seconds that a window of a scenario takes at least, whatever the protocol: of a search, one stream's.
+
+    In real time it is the speech of as many chunks as show that the percentile is in time.
+    """
+    waits = scenario == "streaming" and streaming.streams == "search" and streaming.pace != SIMULATED
+    return fewest(LATE_PERCENTILE) * streaming.chunk_s if waits else 0.0
 
 
 def without_energy(scenario: str, streaming: Streaming) -> str | None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from greenbench.metrics import ABSOLUTE, METRICS
 from greenbench.results.record import MEASURED, TIMED_REGION, wrong_status
 from greenbench.suite.protocol import label
-from greenbench.suite.scenarios import BATCHING, STREAMED, Server, Streaming, demand
+from greenbench.suite.scenarios import BATCHING, Server, Streaming, demand, streamed
 from greenbench.validate.evidence import Check, Evidence, Row
 
 EDITED = "Restore the row from its run, or measure again."
@@ -68,7 +68,7 @@ def _has_its_status(row: Row, _evidence: Evidence) -> Iterator[str]:
 def _is_of_its_run(row: Row, evidence: Evidence) -> Iterator[str]:
     """The run, the suite and the protocol stand in every row as in ``run.json``."""
     run, suite, steps = evidence.run, evidence.run["suite"], evidence.steps
-    streaming = Streaming.model_validate(suite.get("streaming") or {}).model_dump(include=set(STREAMED))
+    streaming = streamed(Streaming.model_validate(suite.get("streaming") or {}))
     stated = {
         "run_id": run["run_id"], "suite": run["name"], "suite_hash": run["suite_hash"], "threads": suite["threads"],
         "protocol": label(steps), "n_windows": steps.rounds * steps.repeats,

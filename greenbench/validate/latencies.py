@@ -1,13 +1,14 @@
 """Latencies and rates of a row: only where its scenario has them, and those that its texts have."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from math import isclose
 from typing import Any
 
 from greenbench.metrics import STREAMING
 from greenbench.results import record, store
-from greenbench.statistics.percentiles import median, upper_bound
-from greenbench.suite.scenarios import SIMULATED
+from greenbench.statistics.percentiles import holds, median, upper_bound
+from greenbench.suite.scenarios import LATE_PERCENTILE, SIMULATED, Streaming, late_bound_s
 from greenbench.validate import form
 from greenbench.validate.evidence import Check, Evidence, Row
 from greenbench.validate.figures import differs
@@ -75,6 +76,37 @@ def _rate_was_tried(row: Row, _evidence: Evidence) -> Iterator[str]:
         yield f"server_rate_hz is {rate_hz:.4g}, server_probes has the bound met at {', '.join(met) or 'none'}"
 
 
+_TRIED = re.compile(r"(\d+) at once (held|missed) \((\d+) of (\d+) chunks late, the model busy for ([\d.]+) %\)")
+"""A probe as ``stream_probes`` has it: streams, verdict, late chunks, chunks, percent."""
+
+
+def _streams_were_tried(row: Row, evidence: Evidence) -> Iterator[str]:
+    """The most streams at once are the most that held of the numbers tried, and one more was missed."""
+    probes, most = row.get("stream_probes"), row.get("max_streams")
+    if probes is None and most is None:
+        return
+    streaming = Streaming.model_validate(evidence.run["suite"].get("streaming") or {})
+    if row["scenario"] != "streaming" or streaming.streams != "search":
+        yield f"max_streams is {most}, stream_probes {probes!r:.60}: the suite asks for no search of streams here"
+        return
+    tried = _TRIED.findall(str(probes))
+    yield from _contradictions(tried)
+    held, missed = ({int(n) for n, verdict, *_ in tried if verdict == which} for which in ("held", "missed"))
+    if most != (max(held) if held and max(held) + 1 in missed else None):
+        yield f"max_streams is {most}, which does not follow from stream_probes: {probes}"
+    late_s, bound_s = row.get("chunk_late_p99_s"), late_bound_s(streaming)
+    if most is not None and (late_s is None or late_s > bound_s):
+        yield f"chunk_late_p99_s is {late_s}, and max_streams of a search within {bound_s:g} s is {most}"
+
+
+def _contradictions(tried: Iterable[tuple[str, str, str, str, str]]) -> Iterator[str]:
+    """Yield each probe whose verdict is not that of its figures."""
+    for n, verdict, n_late, n_chunks, busy_pct in tried:
+        right = holds(int(n_chunks), int(n_late), LATE_PERCENTILE) and float(busy_pct) <= 100
+        if (verdict == "held") != right:
+            yield f"stream_probes has {n} at once {verdict}: {n_late} of {n_chunks} late, busy for {busy_pct} %"
+
+
 def _was_streamed(row: Row, _evidence: Evidence) -> Iterator[str]:
     """Only streaming has latencies of words and of first and final texts; a simulated pace has no joules."""
     stray = [name for name in STREAMING if row.get(name) is not None] if row["scenario"] != "streaming" else []
@@ -109,6 +141,7 @@ TIMES = (
     Check(_fill_the_window, EDITED),
     Check(_are_the_texts, EDITED),
     Check(_rate_was_tried, EDITED),
+    Check(_streams_were_tried, EDITED),
     Check(_was_streamed, EDITED),
     Check(_parts_add_up, EDITED),
     Check(_shown_ends_in_the_text, EDITED),

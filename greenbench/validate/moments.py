@@ -110,9 +110,18 @@ def _fills_its_window(row: Row, evidence: Evidence) -> Iterator[str]:
 
 
 def _ended_when_it_could(row: Row, evidence: Evidence) -> Iterator[str]:
-    """A window ends with the first pass that makes it long enough: more passes than fit into it were not made."""
+    """A window ends with the first pass that makes it long enough: more passes than fit into it were not made.
+
+    Those of a search go on until there are samples enough for its verdict.
+    """
     n_passes, wall_s, asked_s = row["n_passes"], row["wall_s"], evidence.steps.window_s
-    if row["scenario"] == "server" or n_passes < 2 or asked_s < MIN_WINDOW_S or wall_s <= asked_s:
+    if (
+        row["scenario"] == "server"
+        or row.get("stream_probes")
+        or n_passes < 2
+        or asked_s < MIN_WINDOW_S
+        or wall_s <= asked_s
+    ):
         return
     others_s, last_s = asked_s / (n_passes - 1), wall_s - asked_s
     if last_s > max(MAX_LAST_PASS * others_s, MIN_WINDOW_S / 4):
@@ -137,7 +146,7 @@ def _made_its_passes(row: Row, evidence: Evidence) -> Iterator[str]:
     elif median(pass_s) * n_passes > MOST_BUSY * row["wall_s"] + EDGE_S:
         first = f"the first {len(pass_s)} in {store.WINDOWS} took {median(pass_s):.3g} s each"
         yield f"n_passes is {n_passes} in {row['wall_s']:.4g} s, {first}"
-    elif sum(pass_s[:-1]) > evidence.steps.window_s:
+    elif not row.get("stream_probes") and sum(pass_s[:-1]) > evidence.steps.window_s:
         yield (
             f"the passes in {store.WINDOWS} before the last one took {sum(pass_s[:-1]):.4g} s, and the protocol ends a "
             f"window after {evidence.steps.window_s:g} s: the last one was not run"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from greenbench.cli.planning import expected
 from greenbench.errors import InputError, MissingError
 from greenbench.hardware import arithmetic
 from greenbench.harness import ahead, forecast, heartbeat, runner
@@ -401,6 +402,17 @@ def test_a_plugin_that_raises_costs_its_own_cells_alone(
 def test_the_least_time_is_what_the_protocol_says(protocol: str, idles: bool, seconds: float) -> None:
     """By the table of the protocol: idle, warm-up, windows and rest, whatever the model."""
     assert least_s(PROTOCOLS[protocol], idles) == seconds
+
+
+def test_a_search_of_streams_in_real_time_takes_the_speech_of_its_first_window(suite_data: dict) -> None:
+    """Its three windows have 459 chunks of 0.5 s each at least; those of the other scenario are the protocol's."""
+    asked = {"streaming": {"chunk_s": 0.5, "pace": "real-time", "streams": "search"}}
+    loaded = config.load({**suite_data, "protocol": "quick", "scenarios": ["single-stream", "streaming"], **asked})
+    idle_s = forecast.least(loaded, plan(loaded))[0] - 3 * 2
+    assert forecast.least(loaded, plan(loaded)) == [idle_s + 3 * 2, idle_s + 3 * 459 * 0.5]
+    assert forecast.least_total_s(loaded, plan(loaded)) == 2 * idle_s + 3 * 2 + 3 * 459 * 0.5
+    assert "2 cells at least 12 min in all" in expected([None, None], forecast.least(loaded, plan(loaded)), 0.0)
+    assert "2 cells at least 6 s each" in expected([None, None], [6.0, 6.0], 0.0)
 
 
 def test_controls_take_their_time_too(suite_data: dict) -> None:

@@ -112,7 +112,8 @@ def test_delay_and_lag_are_read_back(hand: Hand, pace: str, lag: int, compute_s:
         "word_latency_mean_s": (0.1 + 0.1 + 0.2) / 3 + late_s + compute_s + lag * step_s,
         "buffer_s": (0.1 + 0.1 + 0.2) / 3, "wait_s": late_s, "word_compute_s": compute_s,
         "emission_delay_s": lag * step_s, "n_timed_words": 132,
-        "chunk_compute_p99_s": None, "late_chunk_pct": 100.0 if late_s else 0.0, "stream_rtf": 5 * compute_s / 2,
+        "chunk_compute_p99_s": None, "chunk_late_p99_s": None,
+        "late_chunk_pct": 100.0 if late_s else 0.0, "stream_rtf": 5 * compute_s / 2,
         "unstable_word_pct": 0.0, "revisions_per_word": 0.0, "recompute_factor": 1.0,
     }, abs=1e-9)  # fmt: skip
     assert window.reading.value("wall_s") / 44 == pytest.approx(
@@ -234,9 +235,18 @@ def test_a_model_with_a_token_a_frame_is_streamed_in_chunks(hand: Hand) -> None:
 def test_only_models_with_a_token_a_frame_are_streamed_in_chunks(hand: Hand) -> None:
     """Others are named before anything is measured; one that streams by itself needs no window."""
     chunked = Streaming(window="chunked")
-    assert "is for models with a token a frame (CTC)" in streams.unfit(Model(hand), chunked)
+    assert "is for models with a token a frame (CTC)" in streams.unfit(Model(hand), chunked, 7)
     fit = [(Model(hand), Streaming()), (Frames(hand), chunked), (Known(hand), chunked)]
-    assert [streams.unfit(*pair) for pair in fit] == [None] * 3
+    assert [streams.unfit(*pair, 7) for pair in fit] == [None] * 3
+
+
+def test_streams_that_are_more_than_the_utterances_are_refused(hand: Hand) -> None:
+    """Each needs one to be spoken; a search tries as many as there are."""
+    assert streams.unfit(Known(hand), Streaming(streams=8), 7) == (
+        "streaming.streams: 8 at once need as many utterances, and the data set has 7: "
+        "set fewer, or a larger limit of the data set"
+    )
+    assert [streams.unfit(Known(hand), Streaming(streams=n), 7) for n in (7, "search")] == [None] * 2
 
 
 # --- a cell ----------------------------------------------------------------------------------------------

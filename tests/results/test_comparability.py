@@ -51,6 +51,7 @@ def test_rows_measured_alike_may_be_compared(metric: str) -> None:
         ("timed_region", "file-to-text", {"rtfx", J}),
         ("chunk_s", 0.64, {"rtfx", J}),
         ("pace", "real-time", {"rtfx", J}),
+        ("streams", "4", {"rtfx", J, "final_p50_s", "max_streams"}),
         ("finalise", "voice activity", {"rtfx", J}),
         ("onset_source", "first word", {"rtfx", J}),
         ("word_times_source", "manifest:0123abcd", {"rtfx", J}),

@@ -100,6 +100,7 @@ def test_flags_of_all_repeats_have_their_cause(flag: str) -> None:
         {"provenance": {"energy_method": "sampled"}},
         {"provenance": {"arrivals": "poisson at 5 Hz"}, "metrics": {"server_rate_hz": 5.0}},
         {"provenance": {"arrivals": None}, "metrics": {"server_rate_hz": None}},
+        {"provenance": {"stream_probes": "1 at once held (0 of 459 chunks late, the model busy for 9.0 %)"}},
         {"metrics": {"final_only_pct": 99.0}},
         {"metrics": {"final_only_pct": None}},
         {"provenance": {"cooldown_excess_c": 5.0, "cooldown_s": 12.0}},

@@ -169,6 +169,11 @@ def test_length_buckets_are_data_sets_of_their_own(write, entry: dict, names: li
         ({"streaming": {"aligner": "wav2vec2/quickstart+bf16"}}, "streaming.aligner: name a variant of wav2vec2 witho"),
         ({"streaming": {"aligner": "wav2vec2/quick"}}, "streaming.aligner: unknown variant 'wav2vec2/quick'"),
         ({"streaming": {"chunk_s": 0}}, r"suite.yaml:\d+: streaming.chunk_s: at least 0.01 is expected"),
+        (
+            {"streaming": {"streams": 0}},
+            r"suite.yaml:\d+: streaming.streams: a whole number .*, or search, is expected",
+        ),
+        ({"streaming": {"streams": "all"}}, r"streams: a whole number .* or search, is expected \(got 'all'\)$"),
         ({"streaming": {"pace": "fast"}}, r"suite.yaml:\d+: streaming.pace: 'simulated' or 'real-time' is expected"),
         ({"server": {"percentile": 98}}, r"suite.yaml:\d+: server.percentile: 90, 95 or 99 is expected"),
         ({"name": "../up"}, "name: letters, digits, .* are expected"),
