@@ -13,6 +13,7 @@ from greenbench.harness.window import Probe, UtteranceFacts, Window
 from greenbench.metrics import METRICS
 from greenbench.plugins import Quantity, Reading
 from greenbench.results.record import KEYS, to_row
+from greenbench.streaming.log import ChunkLog, StreamLog
 from greenbench.suite import config
 from greenbench.suite.entries import build_variant
 from greenbench.suite.plan import plan
@@ -212,6 +213,24 @@ def test_a_server_says_which_rate_held(suite_data: dict, window: Window, held: t
     assert row["server_probes"].startswith(f"4 Hz {'held' if held[0] else 'missed'} (2 of 100 late); 6 Hz")
     assert row["flags"] == ([] if rate_hz else ["bound-missed"])
     assert row["batching"] == "single"
+
+
+@pytest.mark.parametrize(
+    ("held", "most"), [((True, True, False), 2), ((True, True, True), None), ((False, False, False), None)]
+)
+def test_a_search_of_streams_says_which_number_held(
+    suite_data: dict, window: Window, held: tuple[bool, ...], most: int | None
+) -> None:
+    """The highest that held is in the row where a higher one was missed; a rate of arrivals is not."""
+    loaded = config.load({**suite_data, "scenarios": ["streaming"], "streaming": {"streams": "search"}})
+    window.probes = tuple(Probe(n, 500, 0, good, 9.0 * n) for n, good in zip((1, 2, 3), held, strict=True))
+    final_s = [(spoken.utterance_id, 0.1) for spoken in window.spoken]
+    logs = [StreamLog((ChunkLog(0.3, 0.3, 0.4, None),), "", 0.4, 4_800, None) for _ in final_s]
+    streamed = replace(window, latencies_s=final_s, streams=tuple(logs))
+    row = measured(Job("run-1", 0, loaded, plan(loaded)[0]), streamed, replace(FACTS, streamed_by="itself"))
+    assert (row["max_streams"], row["server_rate_hz"], row["server_probes"]) == (most, None, None)
+    assert row["stream_probes"].startswith(f"1 at once {'held' if held[0] else 'missed'} (0 of 500 chunks late, the")
+    assert row["streams"] == "the most, p99 of chunks within 0.32 s"
 
 
 def test_only_servers_have_arrivals(job: Job, window: Window) -> None:

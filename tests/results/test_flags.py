@@ -141,10 +141,16 @@ def test_a_clean_row_has_no_flag(row: dict) -> None:
         ),
         ({"metrics": {"idle_power_w": 10.0, "idle_power_after_w": 8.9}}, "idle-drift"),
         ({"provenance": {"warmup_cv_pct": None}}, "not-warm"),
+        (
+            {"provenance": {"stream_probes": "1 at once missed (459 of 459 chunks late, the model busy for 9.0 %)"}},
+            {"bound-missed": "1 at once missed (459 of 459 chunks late, the model busy for 9.0 %)"},
+        ),
     ],
 )
 def test_a_flag_has_several_causes(row: dict, figures: dict | str) -> None:
-    """The GPU throttles and heats as the CPU does, power drifts both ways, and an unknown pace is no steady one."""
+    """The GPU throttles and heats as the CPU does, power drifts both ways, an unknown pace is no steady one,
+    and a bound is missed by one stream as by a server.
+    """
     found = raised(**row)
     assert found == figures if isinstance(figures, dict) else list(found) == [figures]
 
