@@ -43,7 +43,7 @@ STREAMING: dict[str, Metric] = {
     "emission_delay_s": Metric("s", "lower", "emission delay", "mean seconds, that chunk is done -> shown for good"),
     "n_timed_words": _count("timed words", "recognised words whose end in the speech is known"),
     "chunk_compute_p99_s": Metric("s", "lower", "chunk compute p99", "seconds that 99 % of chunks take at most"),
-    "chunk_late_p99_s": Metric("s", "lower", "chunk late p99", "seconds from its end that 99 % of chunks take at most"),
+    "chunk_latency_p99_s": Metric("s", "lower", "chunk latency p99", "seconds, chunk is complete -> done, of 99 %"),
     "late_chunk_pct": Metric("%", "lower", "late chunks", "chunks that were not done when the next one was complete"),
     "stream_rtf": Metric("1", "lower", "streaming RTF", "seconds that the model was busy / seconds of audio"),
     "unstable_word_pct": Metric("%", "lower", "unstable words", "places of words that changed / final words"),

@@ -210,7 +210,7 @@ def test_the_most_streams_at_once_are_found_and_believed(short: dict, tmp_path: 
     assert [probe.partition(" (")[0] for probe in row["stream_probes"].split("; ")] == [
         "1 at once held", "2 at once held", "4 at once missed", "3 at once held",
     ]  # fmt: skip
-    assert row["stream_probes"].endswith("3 at once held (0 of 528 chunks late, the model busy for 93.8 %)")
+    assert row["stream_probes"].endswith("3 at once held (0 of 528 chunks late, utilisation 93.8 %)")
     assert {name: row[name] for name in SERVED} == pytest.approx(SERVED)
     assert "bound-missed" not in row["flags"]
     assert [problem.what for problem in problems(tmp_path) if problem.severity == "error"] == []
@@ -303,17 +303,19 @@ QUICK = {"use": "known", "chunk_work_s": 0.1, "finish_work_s": 0.0}
 
 SERVED = {
     "max_streams": 3, "n_passes": 4, "wall_s": 528 * 0.1, "audio_s": 4 * 44 * 0.96, "stream_rtf": 0.1 / 0.32,
-    "chunk_late_p99_s": 0.3, "late_chunk_pct": 0.0, "final_p50_s": 0.1, "final_only_pct": 0.0, "recompute_factor": 2.0,
-    "wer": 0.0, "rtfx": 0.96 / 0.3,
+    "chunk_latency_p99_s": 0.3, "late_chunk_pct": 0.0, "final_p50_s": 0.1, "final_only_pct": 0.0,
+    "recompute_factor": 2.0, "wer": 0.0, "rtfx": 0.96 / 0.3,
 }  # fmt: skip
 """Of three streams at once; 12 of 528 chunks are 0.3 s late, as many 0.2 s, and the others 0.1 s."""
 
 FORGED = (
     ({"max_streams": 4}, "max_streams is 4, which does not follow from stream_probes"),
-    ({"chunk_late_p99_s": 0.4}, "chunk_late_p99_s is 0.4, and max_streams of a search within 0.32 s is 3"),
-    ({"stream_probes": "1 at once held (9 of 528 chunks late, the model busy for 31.2 %); "
-      "2 at once missed (9 of 528 chunks late, the model busy for 62.5 %)", "max_streams": 1},
-     "stream_probes has 1 at once held: 9 of 528 late, busy for 31.2 %"),
+    ({"chunk_latency_p99_s": 0.4}, "chunk_latency_p99_s is 0.4, and max_streams of a search within 0.32 s is 3"),
+    ({"stream_probes": "1 at once held (9 of 528 chunks late, utilisation 31.2 %); "
+      "2 at once missed (9 of 528 chunks late, utilisation 62.5 %)", "max_streams": 1},
+     "stream_probes has 1 at once held: 9 of 528 late, utilisation 31.2 %"),
+    ({"stream_rtf": 0.3}, "stream_rtf of 3 at once is a utilisation of 90.0 %, not that in stream_probes"),
+    ({"stream_probes": None, "max_streams": None}, "not that in stream_probes"),
     ({"streams": "4"}, "streams is '4', in run.json 'the most, p99 of chunks within 0.32 s'"),
 )  # fmt: skip
 """What is changed in a row, and what ``validate`` says of it."""

@@ -64,12 +64,13 @@ class Load:
 
     Attributes:
         scenario: orders the utterances.
-        batch_size: utterances a batch; those of streams at once are handed over together.
+        batch_size: utterances a batch; a pass of streams is one batch.
         window_s: seconds a window lasts at least.
         n_batches: batches that a window sends at least.
         rate_hz: at which they arrive; None sends each when the one before is done.
         seed: of arrivals and order.
         n_streams: utterances that are spoken at once.
+        n_passes: whole passes over the data set that a window makes at least.
     """
 
     scenario: str
@@ -79,3 +80,4 @@ class Load:
     rate_hz: float | None = None
     seed: str = ""
     n_streams: int = 1
+    n_passes: int = 1

@@ -1,14 +1,14 @@
-"""Streams at once: the verdict on a number of them, and the search of the most whose chunks are in time."""
+"""Streams at once: the verdict on a number of them, and the search for the most whose chunks are in time."""
 
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from greenbench.harness.search import doubled, find
+from greenbench.harness.search import doubled, find, highest
 from greenbench.harness.window import Probe, Window
 from greenbench.statistics.percentiles import fewest, holds
 from greenbench.streaming import latency
-from greenbench.suite.scenarios import LATE_PERCENTILE, Streaming, late_bound_s
+from greenbench.suite.scenarios import CHUNK_PERCENTILE, Streaming, chunk_bound_s
 
 
 def search(asked: Streaming, audio_s: float, most: int, measure: Callable[[int, int], Window]) -> Window:
@@ -23,7 +23,7 @@ def search(asked: Streaming, audio_s: float, most: int, measure: Callable[[int, 
     Returns:
         The window at the highest number that held; where not even one did, that of one. It knows all probes.
     """
-    n_passes = math.ceil(fewest(LATE_PERCENTILE) * asked.chunk_s / audio_s)  # no chunk is longer than chunk_s
+    n_passes = math.ceil(fewest(CHUNK_PERCENTILE) * asked.chunk_s / audio_s)  # no chunk is longer than chunk_s
     return find(doubled(most), lambda n: measure(int(n), n_passes), partial(judge, asked))
 
 
@@ -34,19 +34,21 @@ def judge(asked: Streaming, n_streams: float, window: Window) -> Probe:
     more than a second for what is spoken in one does not keep up with streams without pauses, however short the
     utterances are: this is missed, too.
     """
-    late = [latency.is_late(chunk, late_bound_s(asked)) for log in window.streams for chunk in log.chunks]
-    busy_pct = round(100 * n_streams * (latency.busy_share(window.streams) or 0.0), 1)  # as rows state it
-    held = holds(len(late), sum(late), LATE_PERCENTILE) and busy_pct <= 100
-    return Probe(n_streams, len(late), sum(late), held, busy_pct)
+    late = [latency.is_late(chunk, chunk_bound_s(asked)) for log in window.streams for chunk in log.chunks]
+    utilisation_pct = round(100 * n_streams * (latency.real_time_factor(window.streams) or 0.0), 1)  # as in rows
+    held = holds(len(late), sum(late), CHUNK_PERCENTILE) and utilisation_pct <= 100
+    return Probe(n_streams, len(late), sum(late), held, utilisation_pct)
 
 
 def summary(probes: Sequence[Probe]) -> str:
     """Put probes in words, in the order in which they were made."""
-    tried = [f"{p.load:g} at once {'held' if p.held else 'missed'} ({p.n_late} of {p.n} chunks late, "
-             f"the model busy for {p.busy_pct:.1f} %)" for p in probes]  # fmt: skip
-    return "; ".join([*tried, *(["the data set has no more utterances"] if is_open(probes) else [])])
+    return "; ".join(
+        f"{p.load:g} at once {'held' if p.held else 'missed'} ({p.n_late} of {p.n} chunks late, "
+        f"utilisation {p.utilisation_pct:.1f} %)"
+        for p in probes
+    )
 
 
-def is_open(probes: Sequence[Probe]) -> bool:
-    """Say whether a search found no number of streams that is too high."""
-    return bool(probes) and all(probe.held for probe in probes)
+def found(probes: Sequence[Probe]) -> float | None:
+    """Return the most streams that held; None where not even one did, or where no number was too high."""
+    return None if all(probe.held for probe in probes) else highest(probes)

@@ -196,7 +196,7 @@ def _speed(window: Window) -> dict[str, Any]:
         "latency_p50_s": median(seconds) if complete else None,
         **{f"latency_p{pct}_s": upper_bound(seconds, pct) if complete else None for pct in (90, 95, 99)},
         "server_rate_hz": None if window.streams else highest(window.probes),
-        "max_streams": highest(window.probes) if window.streams and not most_streams.is_open(window.probes) else None,
+        "max_streams": most_streams.found(window.probes) if window.streams else None,
     }
 
 

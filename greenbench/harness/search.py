@@ -1,4 +1,4 @@
-"""The search of the highest load that a model holds: a server's rate of arrivals, or streams at once."""
+"""The search for the highest load that a model holds: a server's rate of arrivals, or streams at once."""
 
 import math
 from collections.abc import Callable, Sequence

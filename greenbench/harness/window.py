@@ -38,17 +38,17 @@ class Probe:
 
     Attributes:
         load: arrivals a second of a server, or streams at once.
-        n: utterances that arrived, or chunks.
+        n: utterances that arrived, or chunks of streams.
         n_late: those beyond the bound.
         held: whether so few late ones show that the bound holds.
-        busy_pct: of streams, the time that the model needs for what is spoken in a time, in percent of it.
+        utilisation_pct: of streams, the share of its time that the model computes, above 100 where it falls behind.
     """
 
     load: float
     n: int
     n_late: int
     held: bool
-    busy_pct: float | None = None
+    utilisation_pct: float | None = None
 
 
 @dataclass
@@ -106,7 +106,7 @@ def run_window(
         pass_s: list[float] = []
         for chunk in corpus.chunks():
             queue = batches(load.scenario, chunk, load.batch_size, rng)
-            part = load if corpus.in_memory else replace(load, window_s=0.0, n_batches=0)
+            part = load if corpus.in_memory else replace(load, window_s=0.0, n_batches=0, n_passes=1)
             of_chunk = _run_segment(transcriber, queue, meters, window, part, rng)
             pass_s = [a + b for a, b in zip(pass_s, of_chunk, strict=True)] if pass_s else of_chunk
             n_passes = len(of_chunk)
@@ -118,7 +118,8 @@ def run_window(
             del chunk, queue  # or two chunks would be in memory while the next one is decoded
         window.n_passes += len(pass_s)
         window.pass_s += pass_s
-        if (window.reading.value("wall_s") or math.inf) >= load.window_s and n_batches >= load.n_batches:
+        is_long = (window.reading.value("wall_s") or math.inf) >= load.window_s and n_batches >= load.n_batches
+        if is_long and window.n_passes >= load.n_passes:
             energy.reject_low_system(window.reading)
             return window
 
@@ -137,7 +138,7 @@ def _run_segment(
 ) -> list[float]:
     """Run whole passes over the queue under the meters; return the seconds of the batches of each."""
     waveforms = [[utterance.audio for utterance in batch] for batch in queue]
-    clock = time.perf_counter
+    clock, n_batches = time.perf_counter, max(load.n_batches, load.n_passes * len(queue))
     answers: list[tuple[list[str], float]] = []
     with measure(meters, window.reading):
         start, wait = clock(), pace(load.rate_hz, rng)
@@ -147,7 +148,7 @@ def _run_segment(
                     due = wait()
                     texts = transcriber(batch)
                     answers.append((texts, clock() - due))
-                if clock() - start >= load.window_s and len(answers) >= load.n_batches:
+                if clock() - start >= load.window_s and len(answers) >= n_batches:
                     break
         except NotFiniteError as error:
             raise error.of([utterance.id for utterance in queue[len(answers) % len(queue)]]) from None

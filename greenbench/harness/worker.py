@@ -214,7 +214,7 @@ def _stream(job: Job, repeat: int, pass_s: float, corpus: Corpus, run: RunWindow
         about_s = max(steps.window_s, n_passes * pass_s / at_once)
         streams = f": {n_streams} streams" if n_streams > 1 else ""
         channel.ask("phase", text=f"measuring {repeat + 1}/{steps.repeats}{streams}, about {about_s:.0f} s")
-        return run(Load("streaming", stats.n_utterances, steps.window_s, n_passes, n_streams=n_streams))
+        return run(Load("streaming", stats.n_utterances, steps.window_s, n_streams=n_streams, n_passes=n_passes))
 
     if asked.streams == "search":
         return most_streams.search(asked, stats.audio_s, len(next(corpus.chunks())), measure)

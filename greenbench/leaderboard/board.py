@@ -7,6 +7,7 @@ from typing import Any
 from greenbench.analysis.error_rates import Counted
 from greenbench.analysis.summary import ENERGY
 from greenbench.results.comparability import primary
+from greenbench.suite.scenarios import is_search
 
 SummaryLine = Mapping[str, Any]
 """A line of ``summary.summary``."""
@@ -18,10 +19,15 @@ COSTS = (ENERGY, "rtfx", "model_bytes")
 STREAMED_COSTS = (ENERGY, "word_latency_p90_s", "model_bytes")
 """The same of streaming, in which the speech has a pace of its own: not how fast it is, but how long words take."""
 
+SEARCHED_COSTS = (ENERGY, "max_streams", "model_bytes")
+"""The same of searches for the most streams, whose latencies are those under loads that differ."""
+
 
 def costs(line: Mapping[Any, Any]) -> tuple[str, ...]:
     """Return the metrics by which the board of a line ranks among entries that pass the gate."""
-    return STREAMED_COSTS if line["scenario"] == "streaming" else COSTS
+    if line["scenario"] != "streaming":
+        return COSTS
+    return SEARCHED_COSTS if is_search(line.get("streams")) else STREAMED_COSTS
 
 
 def ranked(line: Mapping[Any, Any]) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ from greenbench.statistics.repeats import summarise, units
 
 Description = Mapping[str, Any]
 
-REPEATED = (ENERGY, "rtfx", "word_latency_p90_s")
+REPEATED = (ENERGY, "rtfx", "word_latency_p90_s", "max_streams")
 """The ranked metrics that vary from process to process."""
 
 MIN_PROCESSES = 2

@@ -77,9 +77,12 @@ def _table(lines: Sequence[Mapping[str, Any]]) -> list[TableRow]:
 
 
 def _served(line: Mapping[str, Any]) -> str:
-    """Return what a server or a search for streams found, to be put behind the scenario."""
+    """Return the load that was given or found, to be put behind the scenario: a server's rate, or streams at once."""
     rate = _number(line["server_rate_hz"], 1, " {:.3g}/s")
-    return rate or _number(line["max_streams"], 1, " of {:g} at once") or ""
+    found = rate or _number(line["max_streams"], 1, ", at most {:g} at once")
+    return found or (
+        f", {line['streams']} at once" if str(line["streams"]).isdigit() and line["streams"] != "1" else ""
+    )
 
 
 def shown(rows: pd.DataFrame, width: int) -> list[str]:

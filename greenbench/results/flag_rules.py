@@ -157,6 +157,11 @@ def _bound_missed(row: Measured) -> str | None:
     return tried if tried.startswith("1 at once missed") else None
 
 
+def _few_utterances(row: Measured) -> str | None:
+    tried = row.provenance.get("stream_probes")
+    return str(tried) if tried and " missed " not in tried else None
+
+
 def _not_streaming(row: Measured) -> str | None:
     return "" if row.metrics.get("final_only_pct") == 100 else None
 
@@ -203,6 +208,7 @@ RULES: dict[str, Callable[[Measured], str | None]] = {
     "trace-lost": _trace_lost,
     "harness-busy": _harness_busy,
     "bound-missed": _bound_missed,
+    "few-utterances": _few_utterances,
     "not-streaming": _not_streaming,
     "unstable-text": _unstable_text,
     "few-speakers": _few_speakers,

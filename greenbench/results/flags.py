@@ -47,6 +47,7 @@ FLAGS = {
     "trace-lost": "the poller died or was delayed: a part of the window has no samples of power, heat and load",
     "harness-busy": "the waiting harness used more than 1 % of a core during the window, or its poller more than 5 %",
     "bound-missed": "the latency bound was not held: at the server's rate, at any tried, or by one stream alone",
+    "few-utterances": "as many streams as there are utterances held the latency bound: how many more would is unknown",
     "not-streaming": "streaming: no utterance showed any text before its audio had ended",
     "unstable-text": "passes over the same audio gave different texts",
     FEW: f"fewer than {FEW_SPEAKERS} speakers: they say little about others, and the interval of WER is conservative",

@@ -114,7 +114,7 @@ def is_late(chunk: ChunkLog, bound_s: float) -> bool:
 
     With the seconds of a chunk for bound: whether it was not done when the next one was, or would have been, complete.
     """
-    return chunk.late_s > bound_s
+    return chunk.latency_s > bound_s
 
 
 # --- all sessions of a window ----------------------------------------------------------------------------
@@ -141,15 +141,15 @@ def figures(sessions: Sequence[Heard], chunk_s: float) -> dict[str, float | None
         "final_only_pct": 100 * fmean(map(_is_final_only, shown)),
         **_of_words([word for heard in sessions for word in word_latencies(heard)]),
         "chunk_compute_p99_s": upper_bound([chunk.done_s - chunk.start_s for chunk in chunks], 99),
-        "chunk_late_p99_s": upper_bound([chunk.late_s for chunk in chunks], 99),
+        "chunk_latency_p99_s": upper_bound([chunk.latency_s for chunk in chunks], 99),
         "late_chunk_pct": 100 * fmean(is_late(chunk, chunk_s) for chunk in chunks),
-        "stream_rtf": busy_share(logs),
+        "stream_rtf": real_time_factor(logs),
         **_stability(shown),
         "recompute_factor": _recompute_factor(logs),
     }
 
 
-def busy_share(logs: Sequence[StreamLog]) -> float | None:
+def real_time_factor(logs: Sequence[StreamLog]) -> float | None:
     """Return the seconds that the model was busy for a second of audio, of all streams together."""
     return ratio(sum(log.compute_s for log in logs), sum(log.end_s for log in logs))
 

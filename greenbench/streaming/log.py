@@ -24,7 +24,7 @@ class ChunkLog:
     partial: Partial | None
 
     @property
-    def late_s(self) -> float:
+    def latency_s(self) -> float:
         """Seconds from its last sample until it was done."""
         return self.done_s - self.arrival_s
 

@@ -22,8 +22,8 @@ SIMULATED: Literal["simulated"] = "simulated"
 STREAMED = ("chunk_s", "pace", "finalise", "streams")
 """What is asked of ``Streaming`` that rows state, and that makes them comparable; ``streamed_by`` states the rest."""
 
-LATE_PERCENTILE: Literal[99] = 99
-"""The share of chunks, in percent, that a search of streams wants in time."""
+CHUNK_PERCENTILE: Literal[99] = 99
+"""The share of chunks, in percent, that a search for the most streams wants in time."""
 
 
 class Server(BaseModel):
@@ -89,10 +89,10 @@ class Streaming(BaseModel):
         left_s: seconds of context before what is new (``window: chunked``).
         right_s: seconds of context behind it, for which each text has to wait (``window: chunked``).
         finalise: the final text is asked for at the ``end-of-audio``, when the last chunk has been handed over.
-        streams: spoken at once, each one utterance after the other; ``search`` finds the most of which 99 % of the
-            chunks are done in time.
-        max_late_s: seconds after its end until which a chunk is in time (``streams: search``); ``chunk_s`` where it is
-            left out.
+        streams: how many utterances are spoken at once; ``search`` finds the most at which 99 % of the chunks are done
+            in time.
+        max_chunk_latency_s: seconds after its last sample within which a chunk is to be done (``streams: search``);
+            ``chunk_s`` where it is left out.
         aligner: a wav2vec 2.0 variant that aligns the transcripts of data sets without times of words, so that word
             latencies are known, e.g. ``wav2vec2/quickstart``; a CTC model that recognises this speech well.
     """
@@ -106,7 +106,7 @@ class Streaming(BaseModel):
     right_s: float = Field(default=0.64, ge=0, le=60)
     finalise: Literal["end-of-audio"] = "end-of-audio"
     streams: Annotated[int, Field(ge=1, le=100_000)] | Literal["search"] = Field(default=1, exclude_if=lambda n: n == 1)
-    max_late_s: float | None = Field(default=None, gt=0, exclude_if=lambda seconds: seconds is None)
+    max_chunk_latency_s: float | None = Field(default=None, gt=0, exclude_if=lambda seconds: seconds is None)
     aligner: VariantEntry | None = Field(default=None, exclude_if=lambda entry: entry is None)
 
     @field_validator("streams", mode="wrap")
@@ -118,16 +118,25 @@ class Streaming(BaseModel):
             raise ValueError(f"a whole number from 1 to 100000, or search, is expected (got {given!r:.60})") from error
 
 
-def late_bound_s(streaming: Streaming) -> float:
+def chunk_bound_s(streaming: Streaming) -> float:
     """Return the seconds from the end of a chunk to when it is done beyond which a search calls it late."""
-    return streaming.chunk_s if streaming.max_late_s is None else streaming.max_late_s
+    return streaming.chunk_s if streaming.max_chunk_latency_s is None else streaming.max_chunk_latency_s
+
+
+_MOST = "the most, "
+"""What rows state of the streams of a search begins with it."""
 
 
 def streamed(streaming: Streaming) -> dict[str, Any]:
     """Return what rows state of how speech is streamed, by the names of ``STREAMED``."""
-    most = f"the most, p{LATE_PERCENTILE} of chunks within {late_bound_s(streaming):g} s"
+    most = f"{_MOST}p{CHUNK_PERCENTILE} of chunks within {chunk_bound_s(streaming):g} s"
     at_once = most if streaming.streams == "search" else str(streaming.streams)
     return {**streaming.model_dump(include=set(STREAMED)), "streams": at_once}
+
+
+def is_search(streams: object) -> bool:
+    """Say whether what a row states of its streams is the bound of a search."""
+    return str(streams).startswith(_MOST)
 
 
 def least_window_s(scenario: str, streaming: Streaming) -> float:
@@ -136,7 +145,7 @@ def least_window_s(scenario: str, streaming: Streaming) -> float:
     In real time it is the speech of as many chunks as show that the percentile is in time.
     """
     waits = scenario == "streaming" and streaming.streams == "search" and streaming.pace != SIMULATED
-    return fewest(LATE_PERCENTILE) * streaming.chunk_s if waits else 0.0
+    return fewest(CHUNK_PERCENTILE) * streaming.chunk_s if waits else 0.0
 
 
 def without_energy(scenario: str, streaming: Streaming) -> str | None:

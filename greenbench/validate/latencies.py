@@ -1,14 +1,14 @@
 """Latencies and rates of a row: only where its scenario has them, and those that its texts have."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from math import isclose
 from typing import Any
 
 from greenbench.metrics import STREAMING
 from greenbench.results import record, store
 from greenbench.statistics.percentiles import holds, median, upper_bound
-from greenbench.suite.scenarios import LATE_PERCENTILE, SIMULATED, Streaming, late_bound_s
+from greenbench.suite.scenarios import CHUNK_PERCENTILE, SIMULATED, Streaming, chunk_bound_s
 from greenbench.validate import form
 from greenbench.validate.evidence import Check, Evidence, Row
 from greenbench.validate.figures import differs
@@ -76,35 +76,44 @@ def _rate_was_tried(row: Row, _evidence: Evidence) -> Iterator[str]:
         yield f"server_rate_hz is {rate_hz:.4g}, server_probes has the bound met at {', '.join(met) or 'none'}"
 
 
-_TRIED = re.compile(r"(\d+) at once (held|missed) \((\d+) of (\d+) chunks late, the model busy for ([\d.]+) %\)")
+_TRIED = re.compile(r"(\d+) at once (held|missed) \((\d+) of (\d+) chunks late, utilisation ([\d.]+) %\)")
 """A probe as ``stream_probes`` has it: streams, verdict, late chunks, chunks, percent."""
 
 
 def _streams_were_tried(row: Row, evidence: Evidence) -> Iterator[str]:
-    """The most streams at once are the most that held of the numbers tried, and one more was missed."""
+    """The most streams at once are the most that held of the numbers tried, where one more was missed."""
     probes, most = row.get("stream_probes"), row.get("max_streams")
-    if probes is None and most is None:
-        return
     streaming = Streaming.model_validate(evidence.run["suite"].get("streaming") or {})
     if row["scenario"] != "streaming" or streaming.streams != "search":
-        yield f"max_streams is {most}, stream_probes {probes!r:.60}: the suite asks for no search of streams here"
+        if probes is not None or most is not None:
+            yield f"max_streams is {most}, stream_probes {probes!r:.60}: the suite asks for no search of streams here"
         return
     tried = _TRIED.findall(str(probes))
     yield from _contradictions(tried)
     held, missed = ({int(n) for n, verdict, *_ in tried if verdict == which} for which in ("held", "missed"))
     if most != (max(held) if held and max(held) + 1 in missed else None):
         yield f"max_streams is {most}, which does not follow from stream_probes: {probes}"
-    late_s, bound_s = row.get("chunk_late_p99_s"), late_bound_s(streaming)
-    if most is not None and (late_s is None or late_s > bound_s):
-        yield f"chunk_late_p99_s is {late_s}, and max_streams of a search within {bound_s:g} s is {most}"
+    yield from _is_of_its_probe(row, max(held, default=1), tried)
+    latency_s, bound_s = row.get("chunk_latency_p99_s"), chunk_bound_s(streaming)
+    if most is not None and (latency_s is None or latency_s > bound_s):
+        yield f"chunk_latency_p99_s is {latency_s}, and max_streams of a search within {bound_s:g} s is {most}"
 
 
-def _contradictions(tried: Iterable[tuple[str, str, str, str, str]]) -> Iterator[str]:
+_Tried = Sequence[tuple[str, str, str, str, str]]
+
+
+def _contradictions(tried: _Tried) -> Iterator[str]:
     """Yield each probe whose verdict is not that of its figures."""
-    for n, verdict, n_late, n_chunks, busy_pct in tried:
-        right = holds(int(n_chunks), int(n_late), LATE_PERCENTILE) and float(busy_pct) <= 100
-        if (verdict == "held") != right:
-            yield f"stream_probes has {n} at once {verdict}: {n_late} of {n_chunks} late, busy for {busy_pct} %"
+    for n, verdict, n_late, n_chunks, pct in tried:
+        if (verdict == "held") != (holds(int(n_chunks), int(n_late), CHUNK_PERCENTILE) and float(pct) <= 100):
+            yield f"stream_probes has {n} at once {verdict}: {n_late} of {n_chunks} late, utilisation {pct} %"
+
+
+def _is_of_its_probe(row: Row, n_streams: int, tried: _Tried) -> Iterator[str]:
+    """The row is of the window with so many streams: what each costs, times their number, is the utilisation."""
+    row_pct = 100 * n_streams * (row.get("stream_rtf") or 0.0)
+    if not any(int(n) == n_streams and isclose(float(pct), row_pct, abs_tol=0.06) for n, *_, pct in tried):
+        yield f"stream_rtf of {n_streams} at once is a utilisation of {row_pct:.1f} %, not that in stream_probes"
 
 
 def _was_streamed(row: Row, _evidence: Evidence) -> Iterator[str]:

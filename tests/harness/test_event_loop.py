@@ -55,8 +55,8 @@ def spoken(*seconds: float) -> list[Waveform]:
     return [np.zeros(round(RATE * each), np.float32) for each in seconds]
 
 
-def late_s(logs: list[StreamLog]) -> list[list[float]]:
-    return [[chunk.late_s for chunk in log.chunks] for log in logs]
+def latencies_s(logs: list[StreamLog]) -> list[list[float]]:
+    return [[chunk.latency_s for chunk in log.chunks] for log in logs]
 
 
 def one_by_one(hand: Hand, model: Works, audio: Waveform, chunk_s: float, waits: bool) -> StreamLog:
@@ -107,7 +107,7 @@ def test_streams_that_begin_together_wait_for_each_other(hand: Hand, clock: type
     model = Works(hand)
     logs = serve(model, spoken(*[0.96] * 6), 3, 0.32, clock())
     assert model.fed == [0, 1, 2] * 3 + [3, 4, 5] * 3
-    assert late_s(logs) == [pytest.approx([0.1 * k] * 3) for k in (1, 2, 3, 1, 1, 1)]
+    assert latencies_s(logs) == [pytest.approx([0.1 * k] * 3) for k in (1, 2, 3, 1, 1, 1)]
     assert [log.chunks[-1].arrival_s for log in logs] == pytest.approx([0.96] * 6)
 
 
@@ -115,7 +115,7 @@ def test_streams_that_begin_together_wait_for_each_other(hand: Hand, clock: type
 def test_too_many_streams_fall_behind(hand: Hand, clock: type) -> None:
     """Of four, each round takes 0.4 s, and the next is complete 0.32 s after: 0.08 s more are lost in each."""
     logs = serve(Works(hand), spoken(*[0.96] * 4), 4, 0.32, clock())
-    assert late_s(logs) == [pytest.approx([0.1 * k, 0.1 * k + 0.08, 0.1 * k + 0.16]) for k in (1, 2, 3, 4)]
+    assert latencies_s(logs) == [pytest.approx([0.1 * k, 0.1 * k + 0.08, 0.1 * k + 0.16]) for k in (1, 2, 3, 4)]
 
 
 @CLOCKS

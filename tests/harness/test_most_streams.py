@@ -1,4 +1,4 @@
-"""The most streams at once: the search of a whole number, and the verdict on the chunks of a window."""
+"""The most streams at once: the search for a whole number, and the verdict on the chunks of a window."""
 
 import json
 from math import ceil, log2
@@ -15,7 +15,7 @@ from greenbench.harness.streams import Streamed
 from greenbench.harness.window import Probe, Window, run_window
 from greenbench.plugins import Clip
 from greenbench.streaming.log import ChunkLog, StreamLog
-from greenbench.suite.scenarios import Streaming, late_bound_s, least_window_s, streamed
+from greenbench.suite.scenarios import Streaming, chunk_bound_s, least_window_s, streamed
 
 from .clockwork import Hand, Meter
 from .test_event_loop import Works, spoken
@@ -42,7 +42,7 @@ def test_the_most_that_hold_are_found(threshold: int, most: int) -> None:
     assert len(tried) <= 2 * ceil(log2(threshold + 1)) + 2
     assert highest(found.probes) == (min(threshold, most) or None)
     assert found is windows[max(1, min(threshold, most))]
-    assert most_streams.is_open(found.probes) == (threshold >= most)
+    assert most_streams.found(found.probes) == (threshold if 0 < threshold < most else None)
 
 
 def test_doubling_comes_before_halving() -> None:
@@ -69,30 +69,33 @@ def test_the_verdict_is_of_the_99th_percentile(n: int, n_late: int, held: bool) 
     asked = Streaming(streams="search", chunk_s=0.5)
     assert most_streams.judge(asked, 2, window(0.500001, n_late, n)) == Probe(2, n, n_late, held, 20.0)
     assert most_streams.judge(asked, 2, window(0.5, n_late, n)).n_late == 0
-    assert most_streams.judge(asked.model_copy(update={"max_late_s": 0.6}), 2, window(0.55, n_late, n)).n_late == 0
+    assert (
+        most_streams.judge(asked.model_copy(update={"max_chunk_latency_s": 0.6}), 2, window(0.55, n_late, n)).n_late
+        == 0
+    )
 
 
 @pytest.mark.parametrize(("n_streams", "held"), [(10, True), (11, False)])
 def test_a_model_that_is_busy_for_more_than_the_time_does_not_keep_up(n_streams: int, held: bool) -> None:
     """A tenth of a second for each is all of the time of ten streams, however soon the chunks are done."""
     probe = most_streams.judge(SEARCH.model_copy(update={"chunk_s": 1.0}), n_streams, window(0.2, 0, 1000))
-    assert (probe.n_late, probe.held, probe.busy_pct) == (0, held, 10 * n_streams)
+    assert (probe.n_late, probe.held, probe.utilisation_pct) == (0, held, 10 * n_streams)
 
 
 # --- a model of known work -------------------------------------------------------------------------------
 
 
-def searched(hand: Hand, asked: Streaming, chunk_work_s: float, n: int = 44) -> Window:
+def searched(hand: Hand, asked: Streaming, chunk_work_s: float, n: int = 44, memory_s: float = 3600.0) -> Window:
     """Search with a model that needs so long for each of the three chunks of utterances of 0.96 s."""
     model = Works(hand, iter(lambda: chunk_work_s, None))
     model.footprint, audio = None, spoken(0.96)[0]
-    corpus = Corpus(lambda: (Clip(f"u{i}", lambda: audio, "") for i in range(n)))
+    corpus = Corpus(lambda: (Clip(f"u{i}", lambda: audio, "") for i in range(n)), chunk_s=memory_s)
     assert list(corpus.chunks())
     door = Streamed(model, asked)
 
     def measure(n_streams: int, n_passes: int) -> Window:
         door.n_streams = n_streams
-        given = Load("streaming", n, 0.0, n_passes, n_streams=n_streams)
+        given = Load("streaming", n, 0.0, n_passes=n_passes, n_streams=n_streams)
         return door.logged(run_window(door, corpus, given, [Meter(hand)]))
 
     return most_streams.search(asked, 0.96 * n, n, measure)
@@ -100,14 +103,14 @@ def searched(hand: Hand, asked: Streaming, chunk_work_s: float, n: int = 44) -> 
 
 @pytest.mark.parametrize("pace", ["simulated", "real-time"])
 @pytest.mark.parametrize(
-    ("max_late_s", "most", "tried"),
+    ("max_chunk_latency_s", "most", "tried"),
     [(None, 3, [1, 2, 4, 3]), (0.25, 2, [1, 2, 4, 3]), (0.15, 1, [1, 2]), (0.05, None, [1])],
 )
 def test_the_streams_of_a_model_of_known_work(
-    hand: Hand, pace: str, max_late_s: float | None, most: int | None, tried: list[int]
+    hand: Hand, pace: str, max_chunk_latency_s: float | None, most: int | None, tried: list[int]
 ) -> None:
     """It needs 0.1 s for a chunk of 0.32 s, so that three fit and four do not; n that begin together wait n x 0.1 s."""
-    found = searched(hand, Streaming(streams="search", pace=pace, max_late_s=max_late_s), 0.1)
+    found = searched(hand, Streaming(streams="search", pace=pace, max_chunk_latency_s=max_chunk_latency_s), 0.1)
     assert [probe.load for probe in found.probes] == tried
     assert highest(found.probes) == most
     assert {probe.n for probe in found.probes} == {4 * 44 * 3}  # the fewest passes with 459 chunks of full length
@@ -127,7 +130,7 @@ def test_four_streams_seem_to_hold_where_they_pause() -> None:
         patch.setattr("time.perf_counter", lambda: hand.now)
         found = searched(hand, Streaming(streams="search"), 0.1, n=1000)
     four = next(probe for probe in found.probes if probe.load == 4)
-    assert (four.n_late, four.n, four.busy_pct, four.held) == (6, 3000, 125.0, False)
+    assert (four.n_late, four.n, four.utilisation_pct, four.held) == (6, 3000, 125.0, False)
     assert highest(found.probes) == 3
 
 
@@ -135,10 +138,14 @@ def test_a_search_that_runs_out_of_utterances_has_no_highest_number(hand: Hand) 
     """Of a model that takes no time all seven held at once: how many more would, nobody knows."""
     found = searched(hand, Streaming(streams="search"), 0.0, n=7)
     assert [probe.load for probe in found.probes] == [1, 2, 4, 7]
-    assert most_streams.is_open(found.probes)
-    assert most_streams.summary(found.probes).endswith(
-        "7 at once held (0 of 462 chunks late, the model busy for 0.0 %); the data set has no more utterances"
-    )
+    assert most_streams.found(found.probes) is None
+    assert most_streams.summary(found.probes).endswith("; 7 at once held (0 of 462 chunks late, utilisation 0.0 %)")
+
+
+def test_a_search_with_parts_of_a_data_set_in_memory_makes_as_many_passes(hand: Hand) -> None:
+    """Four passes over four parts of 11 utterances have 528 chunks, as those over the whole have."""
+    found = searched(hand, Streaming(streams="search"), 0.01, memory_s=11 * 0.96)
+    assert (found.n_passes, {probe.n for probe in found.probes}) == (4, {528})
 
 
 # --- what is said ----------------------------------------------------------------------------------------
@@ -147,15 +154,16 @@ def test_a_search_that_runs_out_of_utterances_has_no_highest_number(hand: Hand) 
 def test_what_is_asked_in_words() -> None:
     """Rows say how many streams were asked for, or the bound of the search."""
     assert streamed(Streaming(chunk_s=0.5))["streams"] == "1"
-    assert streamed(Streaming(streams=4, max_late_s=1))["streams"] == "4"
+    assert streamed(Streaming(streams=4, max_chunk_latency_s=1))["streams"] == "4"
     assert streamed(SEARCH)["streams"] == "the most, p99 of chunks within 0.32 s"
-    assert streamed(Streaming(streams="search", max_late_s=0.1))["streams"] == "the most, p99 of chunks within 0.1 s"
-    assert late_bound_s(Streaming(chunk_s=0.5)) == 0.5
+    bounded = Streaming(streams="search", max_chunk_latency_s=0.1)
+    assert streamed(bounded)["streams"] == "the most, p99 of chunks within 0.1 s"
+    assert chunk_bound_s(Streaming(chunk_s=0.5)) == 0.5
 
 
 def test_one_stream_is_no_news_to_a_suite() -> None:
     """A suite that asks for one stream is written as before, so that its digest stays."""
-    assert not {"streams", "max_late_s"} & set(json.loads(Streaming(streams=1).model_dump_json()))
+    assert not {"streams", "max_chunk_latency_s"} & set(json.loads(Streaming(streams=1).model_dump_json()))
 
 
 @pytest.mark.parametrize(

@@ -216,12 +216,17 @@ def test_a_server_says_which_rate_held(suite_data: dict, window: Window, held: t
 
 
 @pytest.mark.parametrize(
-    ("held", "most"), [((True, True, False), 2), ((True, True, True), None), ((False, False, False), None)]
+    ("held", "most", "flags"),
+    [
+        ((True, True, False), 2, []),
+        ((True, True, True), None, ["few-utterances"]),
+        ((False, False, False), None, ["bound-missed"]),
+    ],
 )
-def test_a_search_of_streams_says_which_number_held(
-    suite_data: dict, window: Window, held: tuple[bool, ...], most: int | None
+def test_a_search_for_streams_says_which_number_held(
+    suite_data: dict, window: Window, held: tuple[bool, ...], most: int | None, flags: list[str]
 ) -> None:
-    """The highest that held is in the row where a higher one was missed; a rate of arrivals is not."""
+    """The highest that held is in the row where a higher one was missed, else a flag says why not; it has no rate."""
     loaded = config.load({**suite_data, "scenarios": ["streaming"], "streaming": {"streams": "search"}})
     window.probes = tuple(Probe(n, 500, 0, good, 9.0 * n) for n, good in zip((1, 2, 3), held, strict=True))
     final_s = [(spoken.utterance_id, 0.1) for spoken in window.spoken]
@@ -229,8 +234,9 @@ def test_a_search_of_streams_says_which_number_held(
     streamed = replace(window, latencies_s=final_s, streams=tuple(logs))
     row = measured(Job("run-1", 0, loaded, plan(loaded)[0]), streamed, replace(FACTS, streamed_by="itself"))
     assert (row["max_streams"], row["server_rate_hz"], row["server_probes"]) == (most, None, None)
-    assert row["stream_probes"].startswith(f"1 at once {'held' if held[0] else 'missed'} (0 of 500 chunks late, the")
+    assert row["stream_probes"].startswith(f"1 at once {'held' if held[0] else 'missed'} (0 of 500 chunks late, ut")
     assert row["streams"] == "the most, p99 of chunks within 0.32 s"
+    assert [flag for flag in ("bound-missed", "few-utterances") if flag in row["flags"]] == flags
 
 
 def test_only_servers_have_arrivals(job: Job, window: Window) -> None:

@@ -112,7 +112,7 @@ def test_delay_and_lag_are_read_back(hand: Hand, pace: str, lag: int, compute_s:
         "word_latency_mean_s": (0.1 + 0.1 + 0.2) / 3 + late_s + compute_s + lag * step_s,
         "buffer_s": (0.1 + 0.1 + 0.2) / 3, "wait_s": late_s, "word_compute_s": compute_s,
         "emission_delay_s": lag * step_s, "n_timed_words": 132,
-        "chunk_compute_p99_s": None, "chunk_late_p99_s": None,
+        "chunk_compute_p99_s": None, "chunk_latency_p99_s": None,
         "late_chunk_pct": 100.0 if late_s else 0.0, "stream_rtf": 5 * compute_s / 2,
         "unstable_word_pct": 0.0, "revisions_per_word": 0.0, "recompute_factor": 1.0,
     }, abs=1e-9)  # fmt: skip

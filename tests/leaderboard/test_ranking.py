@@ -70,6 +70,15 @@ def test_streamed_entries_rank_by_the_latency_of_words(sound_run: Callable[..., 
     assert (unknown.metrics, unknown.reason) == (("word_latency_p90_s",), "not measured")
 
 
+def test_searches_for_the_most_streams_rank_by_their_number(sound_run: Callable[..., Path], cells: Cells) -> None:
+    """The latencies of words are those under as many streams as each found: more streams are better."""
+    run = sound_run("r1", *(cells[name] | {"max_streams": n} for name, n in {"teacher": 3, "int8": 12}.items()))
+    rows = frames.load(run).assign(scenario="streaming", streams="the most, p99 of chunks within 0.32 s")
+    (board,), _ = boards(rows, [store.read_run(run)], {})
+    assert [ranking.metric for ranking in board.rankings] == [ENERGY, "max_streams", "model_bytes", "wer"]
+    assert order(board, "max_streams") == [(1, "int8"), (2, "teacher")]
+
+
 def test_wer_ranks_by_the_same_utterances_where_texts_are_at_hand(
     sound_run_in: Callable[..., Path], cells: Cells, tmp_path: Path
 ) -> None:

@@ -58,6 +58,10 @@ CAUSES = {
         },
         "5 Hz missed (9 of 459 late)",
     ),
+    "few-utterances": (
+        {"provenance": {"stream_probes": "1 at once held (0 of 459 chunks late, utilisation 9.0 %)"}},
+        "1 at once held (0 of 459 chunks late, utilisation 9.0 %)",
+    ),
     "not-streaming": ({"metrics": {"final_only_pct": 100.0}}, ""),
     "unstable-text": ({"unstable": True}, ""),
     "few-speakers": ({"provenance": {"wer_ci_unit": "speakers like these 4, conservative"}}, "4 speakers"),
@@ -100,7 +104,12 @@ def test_flags_of_all_repeats_have_their_cause(flag: str) -> None:
         {"provenance": {"energy_method": "sampled"}},
         {"provenance": {"arrivals": "poisson at 5 Hz"}, "metrics": {"server_rate_hz": 5.0}},
         {"provenance": {"arrivals": None}, "metrics": {"server_rate_hz": None}},
-        {"provenance": {"stream_probes": "1 at once held (0 of 459 chunks late, the model busy for 9.0 %)"}},
+        {
+            "provenance": {
+                "stream_probes": "1 at once held (0 of 459 chunks late, utilisation 59.0 %); "
+                "2 at once missed (0 of 459 chunks late, utilisation 118.0 %)"
+            }
+        },
         {"metrics": {"final_only_pct": 99.0}},
         {"metrics": {"final_only_pct": None}},
         {"provenance": {"cooldown_excess_c": 5.0, "cooldown_s": 12.0}},
@@ -142,8 +151,8 @@ def test_a_clean_row_has_no_flag(row: dict) -> None:
         ({"metrics": {"idle_power_w": 10.0, "idle_power_after_w": 8.9}}, "idle-drift"),
         ({"provenance": {"warmup_cv_pct": None}}, "not-warm"),
         (
-            {"provenance": {"stream_probes": "1 at once missed (459 of 459 chunks late, the model busy for 9.0 %)"}},
-            {"bound-missed": "1 at once missed (459 of 459 chunks late, the model busy for 9.0 %)"},
+            {"provenance": {"stream_probes": "1 at once missed (459 of 459 chunks late, utilisation 9.0 %)"}},
+            {"bound-missed": "1 at once missed (459 of 459 chunks late, utilisation 9.0 %)"},
         ),
     ],
 )

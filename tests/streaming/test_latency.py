@@ -33,7 +33,7 @@ def test_the_figures_of_a_session_that_is_known_by_heart() -> None:
         "word_latency_p50_s": 1.4, "word_latency_p90_s": 1.6, "word_latency_mean_s": (0.85 + 1.6 + 1.4) / 3,
         "buffer_s": (0.1 + 0.1 + 0.15) / 3, "wait_s": 0.5 / 3, "word_compute_s": 0.25,
         "emission_delay_s": (0.5 + 1.25 + 0.5) / 3, "n_timed_words": 132,
-        "chunk_compute_p99_s": None, "chunk_late_p99_s": None, "late_chunk_pct": 50.0, "stream_rtf": 2 / 1.75,
+        "chunk_compute_p99_s": None, "chunk_latency_p99_s": None, "late_chunk_pct": 50.0, "stream_rtf": 2 / 1.75,
         "unstable_word_pct": 100 * 2 / 3, "revisions_per_word": 2 / 3, "recompute_factor": 2.0,
     })  # fmt: skip
     assert set(found) == set(STREAMING)

@@ -27,7 +27,7 @@ variants:
 devices: [cpu, "cuda:1", auto]
 scenarios: [offline, single-stream, server, streaming]
 streaming: {chunk_s: 0.5, pace: real-time, window: chunked, left_s: 2, right_s: 0.5, finalise: end-of-audio,
-  streams: search, max_late_s: 0.25, aligner: {use: wav2vec2, model: mine}}
+  streams: search, max_chunk_latency_s: 0.25, aligner: {use: wav2vec2, model: mine}}
 server: {rate_hz: 5, latency_base_s: 1, latency_per_audio_s: 0, percentile: 95, min_queries: 9, seed: 3, max_probes: 8}
 batch_sizes: [1, 8]
 threads: 2
