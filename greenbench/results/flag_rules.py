@@ -158,8 +158,8 @@ def _bound_missed(row: Measured) -> str | None:
 
 
 def _few_utterances(row: Measured) -> str | None:
-    tried = row.provenance.get("stream_probes")
-    return str(tried) if tried and " missed " not in tried else None
+    tried = str(row.provenance.get("stream_probes") or "")
+    return tried.rpartition("; ")[2] if tried and " missed " not in tried else None
 
 
 def _not_streaming(row: Measured) -> str | None:

@@ -77,6 +77,21 @@ def test_streaming_shows_the_median_of_the_final_text(rows: Rows) -> None:
     assert (line["scenario"], line["p50 ms"]) == ("streaming", "120")
 
 
+@pytest.mark.parametrize(
+    ("streams", "most", "shown"),
+    [
+        ("1", None, "streaming"),
+        ("4", None, "streaming, 4 at once"),
+        ("the most, p99 of chunks within 0.32 s", 12.0, "streaming, at most 12 at once"),
+        ("the most, p99 of chunks within 0.32 s", None, "streaming"),
+    ],
+)
+def test_streams_at_once_are_beside_the_scenario(rows: Rows, streams: str, most: float | None, shown: str) -> None:
+    """As many as a suite asks for, or a search found; one stream is not worth a word, and an unknown number none."""
+    row = {"scenario": "streaming", "batch_size": 1, "streams": streams, "max_streams": most}
+    assert terminal.table(rows(row))[0]["scenario"] == shown
+
+
 def test_servers_of_different_bounds_are_apart(rows: Rows) -> None:
     """What was asked of a server is part of the setting: another bound is another chart, and the label says which."""
     asked = [

@@ -59,8 +59,12 @@ CAUSES = {
         "5 Hz missed (9 of 459 late)",
     ),
     "few-utterances": (
-        {"provenance": {"stream_probes": "1 at once held (0 of 459 chunks late, utilisation 9.0 %)"}},
-        "1 at once held (0 of 459 chunks late, utilisation 9.0 %)",
+        {
+            "provenance": {
+                "stream_probes": "1 at once held (0 of 459 chunks late, utilisation 9.0 %); 2 at once held (..)"
+            }
+        },
+        "2 at once held (..)",
     ),
     "not-streaming": ({"metrics": {"final_only_pct": 100.0}}, ""),
     "unstable-text": ({"unstable": True}, ""),
