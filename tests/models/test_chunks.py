@@ -135,9 +135,8 @@ def test_a_change_inside_of_the_left_context_reaches_a_chunk_and_one_before_it_d
     assert not torch.allclose(last_chunk(None), last_chunk(begin), atol=1e-3)
 
 
-@pytest.mark.parametrize("pieces", [[1], [7_000, 0, 13], [100_000]])
-def test_pieces_of_any_size_give_the_same_text_and_are_computed_once(small: Any, pieces: Sequence[int]) -> None:
-    """However it is fed, a session says what the model says of the whole; and a text only grows."""
+def transcriber(small: Any) -> ChunkTranscriber:
+    """Return a model whose text has a number for each token."""
     from transformers import Wav2Vec2FeatureExtractor
 
     class Letters:
@@ -146,8 +145,13 @@ def test_pieces_of_any_size_give_the_same_text_and_are_computed_once(small: Any,
 
     masked = small.config.feat_extract_norm == "layer"
     extractor = Wav2Vec2FeatureExtractor(return_attention_mask=masked)
-    model = ChunkTranscriber(chunked(small, Chunks((5,), 10, 2, True)), extractor, Letters(), "cpu")
-    wave = audio(12_345)
+    return ChunkTranscriber(chunked(small, Chunks((5,), 10, 2, True)), extractor, Letters(), "cpu")
+
+
+@pytest.mark.parametrize("pieces", [[1], [7_000, 0, 13], [100_000]])
+def test_pieces_of_any_size_give_the_same_text_and_are_computed_once(small: Any, pieces: Sequence[int]) -> None:
+    """However it is fed, a session says what the model says of the whole; and a text only grows."""
+    model, wave = transcriber(small), audio(12_345)
     session, shown, at = model.open(), [], 0
     while at < len(wave):
         for n in pieces:
@@ -159,6 +163,16 @@ def test_pieces_of_any_size_give_the_same_text_and_are_computed_once(small: Any,
     assert all(final.startswith(partial.text) for partial in texts)
     assert len({partial.text for partial in texts}) == len(texts)
     assert session.n_computed == len(wave)
+
+
+def test_sessions_at_once_know_nothing_of_each_other(small: Any) -> None:
+    """Fed in turns, each says what the model says of its own utterance."""
+    model, waves = transcriber(small), [audio(12_345), audio(9_000) / 2]
+    sessions = [model.open() for _ in waves]
+    for at in range(0, 12_345, 3_000):
+        for session, wave in zip(sessions, waves, strict=True):
+            session.feed(wave[at : at + 3_000])
+    assert [session.finish() for session in sessions] == model(waves[:1]) + model(waves[1:])
 
 
 def test_audio_shorter_than_a_frame_has_one(small: Any) -> None:
