@@ -71,17 +71,24 @@ class ChunkAttention:
             InputError: the model is of another kind; a chunk is shorter than half a frame, or the look-ahead longer
                 than what the positional convolution sees.
         """
-        from greenbench.models import chunks, exits
+        from greenbench.compress.steps import outline
 
-        adapter, has_exits = bool(getattr(model.config, "add_adapter", False)), exits.of(model) is not None
-        has_chunks = chunks.of(model) is not None
-        self.follow(Outline(model.config.model_type, exits=has_exits, adapter=adapter, chunked=has_chunks))
+        self.follow(outline(model))
         if fewer_frames(model):
             raise InputError(
                 "chunk-attention cannot follow reduce-frames, whose layers have fewer frames: leave one out"
             )
         if getattr(model.config, "conv_pos_batch_norm", False):
             raise InputError("chunk-attention: the model has batch norm before its positional convolution")
+        sizes, left, ahead = self._frames(model)
+        level = model.config.feat_extract_norm != "group" and getattr(context.extractor, "do_normalize", True)
+        Chunks(sizes, left, ahead, level).make(model)
+        return model
+
+    def _frames(self, model: Any) -> tuple[tuple[int, ...], int, int]:
+        """Return chunks, left context and look-ahead in frames of a model."""
+        from greenbench.models import chunks
+
         frame_s = frame_samples(model.config) / SAMPLE_RATE_HZ
         given = [self.chunk_s] if isinstance(self.chunk_s, float | int) else self.chunk_s
         sizes, ahead = tuple(round(chunk_s / frame_s) for chunk_s in given), round(self.look_ahead_s / frame_s)
@@ -92,6 +99,4 @@ class ChunkAttention:
                 f"chunk-attention: look_ahead_s: the positional convolution sees {reach * frame_s:g} s ahead: give no "
                 "more, and a longer `chunk_s` instead"
             )
-        level = model.config.feat_extract_norm != "group" and getattr(context.extractor, "do_normalize", True)
-        Chunks(sizes, round(self.left_s / frame_s), ahead, level).make(model)
-        return model
+        return sizes, round(self.left_s / frame_s), ahead
