@@ -162,6 +162,7 @@ KEPT: dict[str, tuple[str, Callable[[dict[str, Any]], Any], str]] = {
     "controls without their lowest rate": (
         store.RUN, lambda run: [found.pop("rtfx_min") for found in run["control"].values()], "report",
     ),
+    "a text whose audio has no length": (store.HYPOTHESES, lambda row: row.update(audio_s=None), "report"),
     "a suite without its scenarios": (store.RUN, lambda run: run["suite"].pop("scenarios"), "report"),
     "a protocol without its name": (store.RUN, lambda run: run["suite"]["protocol"].pop("use"), "report"),
     "a design power that is a text": (
