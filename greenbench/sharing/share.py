@@ -81,6 +81,6 @@ def digest(folder: Path) -> str:
     """Return the SHA-256 over the names and contents of a run's files."""
     hashed = hashlib.sha256()
     for path in (folder / name for name in (store.RUN, *FILES)):
-        if path.exists():
+        if path.is_file():  # a pipe would be waited for
             hashed.update(f"{path.name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return hashed.hexdigest()

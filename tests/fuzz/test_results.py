@@ -146,6 +146,20 @@ def test_any_damage_is_met_with_one_line(
         restore(place / name, sound[name])
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_waits_for_a_pipe(command: str, sound: dict[str, bytes], place: Path, tmp_path: Path) -> None:
+    """Where the files beside a run's rows are pipes that nobody writes to, a command goes on or stops with one line."""
+    pipes = sound.keys() - {store.RUN, store.RECORDS}
+    try:
+        for name in pipes:
+            write(place / name, None, 2)
+        assert all((place / name).is_fifo() for name in pipes)
+        met(place, tmp_path, command)
+    finally:
+        for name in pipes:
+            restore(place / name, sound[name])
+
+
 def changed(content: bytes, file: str, change: Callable[[dict[str, Any]], Any]) -> bytes:
     """Return a file with a change of its object, or of that in every line."""
     values = [json.loads(text) for text in ([content] if file == store.RUN else content.splitlines())]
