@@ -132,16 +132,15 @@ class EarlyExit(SpeechSettings):
         Raises:
             InputError: the model is built in another way; or speech cannot be read, or trained on (``Distill``).
         """
-        from greenbench.models import chunks, exits
+        from greenbench.compress.steps import outline
+        from greenbench.models import exits
 
         if fewer_frames(model):
             raise InputError("early-exit cannot follow reduce-frames, whose layers have fewer frames: leave one out")
         if not linears.in_floats([model.lm_head]):
             raise InputError(linears.needs_floats("early-exit"))
-        n_layers, adapter = len(layerwise.layers_of(model)), bool(getattr(model.config, "add_adapter", False))
-        alone = replace(self, distill=None, train_trunk=False)
-        has_exits, has_chunks = exits.of(model) is not None, chunks.of(model) is not None
-        alone.follow(Outline(model.config.model_type, n_layers, exits=has_exits, chunked=has_chunks, adapter=adapter))
+        replace(self, distill=None, train_trunk=False).follow(outline(model))
+        n_layers = len(layerwise.layers_of(model))
         Exits(self._after(n_layers), DEFAULT if self.threshold is None else self.threshold, self.over).make(model)
         with exits.leaving_never():
             if self.distill is not None:

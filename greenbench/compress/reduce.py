@@ -68,14 +68,10 @@ class ReduceFrames:
         Raises:
             InputError: the model is of another kind, has no such layer, or has a reducer there.
         """
-        from greenbench.models import chunks, exits
+        from greenbench.compress.steps import outline
 
-        encoder, has_exits, has_chunks = (
-            model.base_model.encoder,
-            exits.of(model) is not None,
-            chunks.of(model) is not None,
-        )
-        self.follow(Outline(model.config.model_type, len(encoder.layers), exits=has_exits, chunked=has_chunks))
+        self.follow(outline(model))
+        encoder = model.base_model.encoder
         if hasattr(encoder.layers[self.at], "reducer"):
             raise InputError(f"reduce-frames: at: frames become fewer before layer {self.at} already")
         Reduce((Reduction(self.at, self.factor, self.how, self.up, self.skip),)).make(model)
