@@ -170,7 +170,7 @@ is_key = form(record(KEY))
 FORMS: dict[str, Form] = {
     RUN: form(described()),
     RECORDS: form(_ROW, _noted),
-    HYPOTHESES: form(record(_TEXT_PAIR, _UTTERANCE, {"audio_s": _UTTERANCE["audio_s"]})),  # a length is never null
+    HYPOTHESES: form(record(_TEXT_PAIR, _UTTERANCE)),
     SCORES: form(record(
         {**KEY, "normalizer": TEXT, "scorer": TEXT},
         {"non_english_pct": number(0), **dict.fromkeys(SCORED, TEXT), **{name: _metric(name) for name in ACCURACY}},

@@ -35,6 +35,9 @@ def _has_texts(row: Row, evidence: Evidence) -> Iterator[str]:
     if len(texts) != row["n_utterances"]:
         yield f"n_utterances is {row['n_utterances']}, hypotheses.jsonl has {len(texts)} of this row"
         return
+    if n_unknown := sum(text["audio_s"] is None for text in texts):
+        yield f"{n_unknown} of its texts in hypotheses.jsonl have no audio_s"
+        return
     pass_s = sum(text["audio_s"] for text in texts)
     yield from differs("audio_s", row["audio_s"], row["n_passes"] * pass_s, "n_passes x the data set's audio")
     spoken = [

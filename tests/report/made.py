@@ -113,7 +113,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Make a run's folder from keyword sets of ``make_row``, with rows of ``hypotheses.jsonl`` by name."""
 
     def build(*given: dict[str, Any], texts: tuple[dict[str, Any], ...] = (), **run: Any) -> Path:
-        heard = [KEY | {"speaker": None, "latency_s": None} | text for text in texts]
+        heard = [KEY | {"speaker": None, "audio_s": None, "latency_s": None} | text for text in texts]
         return make_folder(tmp_path_factory.mktemp("results") / "r1", [make_row(**row) for row in given], heard, **run)
 
     return build
