@@ -28,8 +28,8 @@ def columns(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     by_edge = {line["edge"]: line for line in lines}
     start, end = by_edge.get("start"), by_edge.get("end")
     found: dict[str, Any] = dict.fromkeys(COLUMNS)
-    if start is None or end is None or start["reason"] or end["reason"]:
-        reasons = {edge: line["reason"] if line else "not measured" for edge, line in (("start", start), ("end", end))}
+    reasons = {"start": _failure(start), "end": _failure(end)}
+    if start is None or end is None or any(reasons.values()):
         note = "; ".join(f"{edge} of the round: {reason}" for edge, reason in reasons.items() if reason)
         return found | {"control_note": note}
     found |= {
@@ -43,6 +43,13 @@ def columns(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         found["control_energy_j_per_audio_s"] = sqrt(energies[0] * energies[1])
         found["control_energy_method"] = start["energy_method"]
     return found
+
+
+def _failure(line: Mapping[str, Any] | None) -> str | None:
+    """Say why there is no figure of a measurement; None where there is one."""
+    if line is None:
+        return "not measured"
+    return line["reason"] or (None if line["rtfx"] else "it has no RTFx")
 
 
 def summary(lines: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

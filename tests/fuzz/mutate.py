@@ -89,10 +89,10 @@ class Mutation:
 
     def _changed(self, text: bytes) -> bytes:
         value = json.loads(text)
-        places = list(_places(value))
-        if not places:
+        found = list(places(value))
+        if not found:
             raise ValueError
-        parent, key = places[int(self.two * len(places)) % len(places)]
+        parent, key = found[int(self.two * len(found)) % len(found)]
         hostile = HOSTILE[self.n % len(HOSTILE)]
         if self.kind == "delete":
             del parent[key]
@@ -124,7 +124,7 @@ HOSTILE_YAML = (
 )  # fmt: skip
 
 
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
     """Yield every place of a value below another: the list or mapping, and the index or key in it."""
     todo = [value]
     while todo:

@@ -3,7 +3,7 @@
 import json
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from greenbench.results import frames as results_frames
 from greenbench.results import rescore, store
 from greenbench.sharing import merge, privacy, submission
 
-from .mutate import Mutation, mutations, restore, write
+from .mutate import Mutation, mutations, places, restore, write
 
 
 def report(folder: Path, _out: Path) -> None:
@@ -121,6 +121,32 @@ def test_any_damage_is_found(mutation: Mutation, sound: dict[str, bytes], place:
         told = read(place)
         if (place / store.RUN).exists():
             found = [problem.what for problem in validate.problems(place)]
+            assert told is None or found, told
+            assert not any(what.startswith("cannot be judged") for what in found), found
+    finally:
+        restore(place / name, sound[name])
+
+
+def lacking(content: bytes, file: str) -> Iterator[bytes]:
+    """Yield a file once with each value of its object, or of that in its first line, as null, and once without it."""
+    first, *others = [content] if file == store.RUN else content.strip().splitlines()
+    for n, _ in enumerate(places(json.loads(first))):
+        for change in (lambda parent, key: parent.__setitem__(key, None), lambda parent, key: parent.__delitem__(key)):
+            value = json.loads(first)
+            change(*list(places(value))[n])
+            yield b"\n".join([json.dumps(value).encode(), *others, b""])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", [store.RUN, store.RECORDS, store.HYPOTHESES, store.SCORES, store.WINDOWS, store.CONTROL, store.POWER]
+)
+def test_a_value_that_is_null_or_missing_is_judged(name: str, sound: dict[str, bytes], place: Path) -> None:
+    """Wherever it is: chance finds a certain value of a certain row as null once in tens of thousands of mutations."""
+    try:
+        for content in lacking(sound[name], name):
+            (place / name).write_bytes(content)
+            told, found = read(place), [problem.what for problem in validate.problems(place)]
             assert told is None or found, told
             assert not any(what.startswith("cannot be judged") for what in found), found
     finally:
