@@ -128,7 +128,7 @@ _CONTROLS = {
 _GPU = {"name": TEXT, "driver": TEXT, "memory_bytes": number(0), "power_limit_w": number(0)}
 _MACHINE = {
     **dict.fromkeys(("os", "kernel", "python", "cpu_model", "cpu_governor"), TEXT),
-    **dict.fromkeys(("n_cpus_physical", "n_cpus_logical", "n_cpus_usable"), count()),
+    **dict.fromkeys(("n_cpu_packages", "n_cpus_physical", "n_cpus_logical", "n_cpus_usable"), count()),
     "memory_bytes": number(0), "turbo": FLAG, "virtualised": FLAG, "gpus": several(record({}, _GPU)),
 }  # fmt: skip
 _NAMED = several(record({"name": TEXT}))

@@ -258,7 +258,7 @@ def _tdp_is_known(note: "re.Match[str]", tdp_w: float, evidence: Evidence) -> It
     options = evidence.run["suite"].get("meters") or {}
     given = (options.get("codecarbon") or {}).get("tdp_w")
     n_cpus = evidence.run["machine"].get("n_cpus_logical")
-    if given is not None and not (isinstance(given, int | float) and isclose(given, tdp_w, rel_tol=1e-3)):
+    if given is not None and not (isinstance(given, int | float) and 0.999 * tdp_w <= given <= 1.001 * tdp_w):
         yield f"energy_cpu_note has {tdp_w:g} W of design power, the suite gives {given!s:.60} W"
     elif note["each"] and isinstance(n_cpus, int) and not isclose(float(note["each"]) * n_cpus, tdp_w, rel_tol=1e-3):
         yield f"energy_cpu_note has {tdp_w:g} W for {note['each']} W a thread, the machine has {n_cpus} threads"

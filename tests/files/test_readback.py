@@ -10,6 +10,7 @@ import pytest
 
 from greenbench.errors import InputError, StoreError
 from greenbench.files.limits import limits
+from greenbench.hardware import environment
 from greenbench.plugins import LINEAGE
 from greenbench.results import store
 from greenbench.results.record import KEYS, Record, columns, to_row
@@ -167,3 +168,9 @@ def test_a_column_of_another_type_is_refused_at_both_ends(name: str) -> None:
     assert sent == read
     assert len(sent) == 1
     assert sent[0].startswith(f"{name}: ")
+
+
+def test_all_that_a_run_says_of_its_machine_has_a_kind() -> None:
+    """What nobody judges when it is read would be met by whatever computes with it."""
+    for name in environment.machine():
+        assert FORMS[store.RUN]({"run_id": "r", "machine": {name: {"a": 1}}}), name

@@ -127,24 +127,30 @@ def test_any_damage_is_found(mutation: Mutation, sound: dict[str, bytes], place:
         restore(place / name, sound[name])
 
 
-def lacking(content: bytes, file: str) -> Iterator[bytes]:
-    """Yield a file once with each value of its object, or of that in its first line, as null, and once without it."""
+def with_others(content: bytes, file: str) -> Iterator[bytes]:
+    """Yield a file with each value of its object, or of that in its first line, left out, and in other kinds."""
     first, *others = [content] if file == store.RUN else content.strip().splitlines()
     for n, _ in enumerate(places(json.loads(first))):
-        for change in (lambda parent, key: parent.__setitem__(key, None), lambda parent, key: parent.__delitem__(key)):
+        for other in (None, "x", 10**400, LEFT_OUT):
             value = json.loads(first)
-            change(*list(places(value))[n])
+            parent, key = list(places(value))[n]
+            parent[key] = other
+            if other is LEFT_OUT:
+                del parent[key]
             yield b"\n".join([json.dumps(value).encode(), *others, b""])
+
+
+LEFT_OUT = object()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [store.RUN, store.RECORDS, store.HYPOTHESES, store.SCORES, store.WINDOWS, store.CONTROL, store.POWER]
 )
-def test_a_value_that_is_null_or_missing_is_judged(name: str, sound: dict[str, bytes], place: Path) -> None:
-    """Wherever it is: chance finds a certain value of a certain row as null once in tens of thousands of mutations."""
+def test_a_value_of_another_kind_is_judged(name: str, sound: dict[str, bytes], place: Path) -> None:
+    """Wherever it is: chance makes a certain value of a certain file null once in tens of thousands of mutations."""
     try:
-        for content in lacking(sound[name], name):
+        for content in with_others(sound[name], name):
             (place / name).write_bytes(content)
             told, found = read(place), [problem.what for problem in validate.problems(place)]
             assert told is None or found, told
@@ -205,6 +211,10 @@ KEPT: dict[str, tuple[str, Callable[[dict[str, Any]], Any], str]] = {
     "a text whose audio has no length": (store.HYPOTHESES, lambda row: row.update(audio_s=None), "report"),
     "a suite without its scenarios": (store.RUN, lambda run: run["suite"].pop("scenarios"), "report"),
     "a protocol without its name": (store.RUN, lambda run: run["suite"]["protocol"].pop("use"), "report"),
+    "sockets that are a text": (store.RUN, lambda run: run["machine"].update(n_cpu_packages="two"), "export boamps"),
+    "a design power beyond all floats": (
+        store.RUN, lambda run: run["suite"]["meters"]["codecarbon"].update(tdp_w=10**400), "report",
+    ),
     "a design power that is a text": (
         store.RUN, lambda run: run["suite"]["meters"]["codecarbon"].update(tdp_w="many"), "report",
     ),
