@@ -7,14 +7,13 @@ from typing import Any
 
 from greenbench.analysis import summary
 from greenbench.datasets.corruptions import Corruption
+from greenbench.datasets.openasr import OpenAsr
 from greenbench.export import Documents, Results
 from greenbench.export.cards import by_variant, shown
 from greenbench.metrics import METRICS, missing
 from greenbench.provenance import as_text
 from greenbench.results import comparability
 from greenbench.results.record import CELL
-
-OPEN_ASR = "hf-audio/open-asr-leaderboard"
 
 TASKS = {
     name: f"{name.replace('.', '_')}_wer"
@@ -58,7 +57,7 @@ def _benchmark(line: Mapping[Any, Any], run: Mapping[str, Any]) -> dict[str, str
     """Return the data set and task on the hub that a line is of as a whole; None where it is not of one."""
     entries = (run.get("suite") or {}).get("datasets") or ()
     entry: Mapping[str, Any] = next((one for one in entries if one.get("name") == line["dataset"]), {})
-    path = str(entry.get("path") or (OPEN_ASR if entry.get("use") == "open-asr" else ""))
+    path = str(entry.get("path") or (OpenAsr.path if entry.get("use") == "open-asr" else ""))
     if not _HUB.fullmatch(path) or any(entry.get(name) is not None for name in _CHANGES):
         return None
     tasks = {"open-asr": TASKS.get(str(entry.get("subset"))), "hf": entry.get("config") or "default"}

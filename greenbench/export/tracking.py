@@ -6,10 +6,10 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
+from greenbench.analysis import summary
 from greenbench.export import Results, plain
 from greenbench.metrics import ENERGY_UNITS, METRICS
 from greenbench.provenance import PROVENANCE
-from greenbench.results import comparability
 from greenbench.results.record import CELL
 
 _TAGGED = ("suite_hash", "schema")
@@ -72,7 +72,7 @@ def tracked(row: Mapping[str, Any], run: Mapping[str, Any]) -> TrackedRow:
         row: with None for what is missing.
         run: its ``run.json``.
     """
-    is_guess = comparability.value(row, "energy_kind") == "estimated"
+    is_guess = summary.is_estimated(row)
     known = {name: float(row[name]) for name in METRICS if row[name] is not None}
     tags = {
         "run_id": row["run_id"],

@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
+from greenbench.datasets.corpus import Corpus
 from greenbench.files.unicode import printable
 from greenbench.harness.event_loop import RealTime, Simulated, serve
 from greenbench.harness.window import UtteranceFacts, Window
@@ -63,16 +64,17 @@ class Streamed:
         return replace(window, latencies_s=final_s, streams=logs, spoken=spoken, padded_s=window.audio_s)
 
 
-def unfit(transcriber: Transcriber, asked: Streaming, n_utterances: int) -> str | None:
+def unfit(transcriber: Transcriber, asked: Streaming, corpus: Corpus) -> str | None:
     """Say why a loaded model cannot be streamed as a suite asks, or return None.
 
     Args:
         transcriber: the model.
         asked: by the suite.
-        n_utterances: of the data set, that can be spoken at once.
+        corpus: its first chunk, or all of it where it is kept, can be spoken at once.
     """
-    if asked.streams != "search" and asked.streams > n_utterances:
-        more = f"{asked.streams} at once need as many utterances, and the data set has {n_utterances}"
+    n_streams = 1 if asked.streams == "search" else asked.streams
+    if n_streams > 1 and n_streams > (n_utterances := len(next(corpus.chunks()))):
+        more = f"{n_streams} at once need as many utterances, and the data set has {n_utterances}"
         return f"streaming.streams: {more}: set fewer, or a larger limit of the data set"
     if asked.window != "chunked" or isinstance(transcriber, (Streamer, Framewise)):
         return None

@@ -92,7 +92,7 @@ def run_cell(job: Job, channel: Channel) -> None:
     facts = rows.CellFacts(model, corpus.stats, transcriber.batching, product, metrics, dtype, variant.decoding())
     facts = replace(facts, unmeasured=variant.unmeasured)
     if job.cell.scenario == "streaming":
-        if unfit := streams.unfit(transcriber, job.suite.streaming, len(next(corpus.chunks()))):
+        if unfit := streams.unfit(transcriber, job.suite.streaming, corpus):
             channel.send("record", row=to_row(rows.not_measured(job, "skipped", unfit, "inapplicable")))
             return
         aligned = word_times.read(job.word_times)

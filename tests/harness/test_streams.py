@@ -235,18 +235,18 @@ def test_a_model_with_a_token_a_frame_is_streamed_in_chunks(hand: Hand) -> None:
 def test_only_models_with_a_token_a_frame_are_streamed_in_chunks(hand: Hand) -> None:
     """Others are named before anything is measured; one that streams by itself needs no window."""
     chunked = Streaming(window="chunked")
-    assert "is for models with a token a frame (CTC)" in streams.unfit(Model(hand), chunked, 7)
+    assert "is for models with a token a frame (CTC)" in streams.unfit(Model(hand), chunked, corpus(7))
     fit = [(Model(hand), Streaming()), (Frames(hand), chunked), (Known(hand), chunked)]
-    assert [streams.unfit(*pair, 7) for pair in fit] == [None] * 3
+    assert [streams.unfit(*pair, corpus(7)) for pair in fit] == [None] * 3
 
 
 def test_streams_that_are_more_than_the_utterances_are_refused(hand: Hand) -> None:
     """Each needs one to be spoken; a search tries as many as there are."""
-    assert streams.unfit(Known(hand), Streaming(streams=8), 7) == (
+    assert streams.unfit(Known(hand), Streaming(streams=8), corpus(7)) == (
         "streaming.streams: 8 at once need as many utterances, and the data set has 7: "
         "set fewer, or a larger limit of the data set"
     )
-    assert [streams.unfit(Known(hand), Streaming(streams=n), 7) for n in (7, "search")] == [None] * 2
+    assert [streams.unfit(Known(hand), Streaming(streams=n), corpus(7)) for n in (7, "search")] == [None] * 2
 
 
 # --- a cell ----------------------------------------------------------------------------------------------
