@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool1d, max_pool1d, pad
 
+from greenbench.models import shared
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -87,6 +89,16 @@ def factors(model: Any) -> list[int]:
     found: list[int] = []
     for reducer in _reducers(getattr(getattr(model, "base_model", None), "encoder", None)):
         found.append(reducer.factor * (found[-1] if found else 1))
+    return found
+
+
+def fewer_after(model: Any) -> dict[int, int]:
+    """Return the layers, counted from 1, whose hidden states have fewer frames, with by how much; {} for none."""
+    found, factor = {}, 1
+    for number, layer in enumerate(shared.layers(model), 1):
+        factor *= layer.reducer.factor if hasattr(layer, "reducer") else 1
+        if factor > 1:
+            found[number] = factor
     return found
 
 

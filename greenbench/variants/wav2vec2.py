@@ -94,12 +94,16 @@ class Wav2Vec2:
     def open(self) -> tuple[Any, Any, Any]:
         """Return the torch module in float32 on the CPU, its feature extractor and its tokeniser.
 
+        Random weights have no tokens of their own, but those of the teacher that they learn from: the tokeniser that
+        they get here need not fit.
+
         Raises:
             MissingError: torch, or the model, is not here.
         """
         settings = self.settled()
         extras.need("torch")
-        return (loading.module(settings, (), "cpu").float(), *loading.fitting_processor(settings))
+        processor = loading.processor if settings.weights == "random" else loading.fitting_processor
+        return (loading.module(settings, (), "cpu").float(), *processor(settings))
 
     def outline(self) -> Outline:
         """Return what the configuration and the lineage say of the model, as far as they are here."""

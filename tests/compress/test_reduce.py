@@ -166,13 +166,13 @@ def test_models_and_places_that_cannot_be_are_one_line(tiny_model: Path) -> None
             ReduceFrames(**settings)
 
 
-def test_hidden_losses_need_the_same_frames(tmp_path: Path) -> None:
-    """A student with fewer frames inside cannot be compared layer by layer with its teacher: one line says so."""
+def test_hidden_losses_need_all_frames_of_the_teacher(tmp_path: Path) -> None:
+    """A teacher with fewer frames inside cannot be compared with layer by layer: one line says so."""
     from greenbench.compress import Distill
     from greenbench.plugins import Context, Utterance
 
     speech = [Utterance("a", noise(8_000)[0].numpy(), "", "s")]
-    context = Context(teacher=make(), train=speech, folder=tmp_path)
-    with pytest.raises(InputError, match="gram compare layers at the same frames, and reduce-frames") as caught:
+    context = Context(teacher=ReduceFrames(at=1)(make()), train=speech, folder=tmp_path)
+    with pytest.raises(InputError, match="inside of the teacher reduce-frames left fewer") as caught:
         Distill(steps=1, losses={"hidden": 1.0})(ReduceFrames(at=1)(make()), context)
     assert "\n" not in str(caught.value)

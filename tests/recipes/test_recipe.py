@@ -315,7 +315,7 @@ def test_a_student_of_another_width_learns_hidden_states_through_hints(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"vocab_size": 20}, "its head has 20 outputs and its tokeniser 32 tokens"),
+        ({"vocab_size": 20}, "distill: the student has 20 tokens, its teacher 32"),
         ({"conv_stride": [5, 2, 2, 2, 2, 2, 1]}, "has 998 frames of 400 samples in ten seconds, its teacher 499 of"),
     ],
 )

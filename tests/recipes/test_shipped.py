@@ -19,6 +19,15 @@ TEACHER, LAYER, D, F, HEAD, N_TOKENS = 6_029_630, 444_864, 192, 768, 48, 30
 NEURON = 2 * D + 1
 """Its weights in and out, and its bias."""
 
+FRONT_END, THIN_FRONT_END = 499_968, 392_256
+"""Parameters of its convolutions, and of those of the thin student."""
+
+
+def narrow(d: int) -> int:
+    """Return the parameters of a projection from 192 channels, a positional convolution, a norm and a head."""
+    return (2 * D + D * d + d) + (d * d // 8 * 32 + d + 32) + 2 * d + N_TOKENS * (d + 1)
+
+
 SIZES = {
     "vieting-cut": TEACHER - 2 * LAYER,
     "ludwig": TEACHER - 12 * 13 * (F // 32) * NEURON,
@@ -31,6 +40,9 @@ SIZES = {
     "w2v2-light": TEACHER - 8 * LAYER,
     "daisy": TEACHER - 2 * LAYER + 4 * (2 * D + N_TOKENS * (D + 1)),
     "distillw2v2": TEACHER - 6 * LAYER,
+    "mixed-3bit": TEACHER,
+    "deep-vs-wide": FRONT_END + narrow(96) + 12 * (12 * 96 * 96 + 13 * 96),
+    "fithubert": THIN_FRONT_END + narrow(96) + 12 * (6 * 96 * 96 + 10 * 96) + (4 * 96 * 96 + 4 * 96),
     "lean": TEACHER - 2 * LAYER - 40 * (HEAD - 16) * (4 * D + 3) - F * 10 // 5 * NEURON,
 }
 """Parameters of each student: a fifth of the neurons is rounded to multiples of eight a layer, all else is exact."""
@@ -38,6 +50,7 @@ SIZES = {
 REDUCED: dict[str, dict[str, Any]] = {
     "distill": {"steps": 2, "batch_s": 8, "validate_every": 1},
     "early-exit": {"distill.steps": 2, "n_calibration": 4},
+    "mixed-precision": {"n_calibration": 1, "bits": "[2, 4]"},
     "layer-drop": {"refit_steps": 2, "n_calibration": 2},
     "prune-ffn": {"n_calibration": 2, "population": 3, "generations": 1},
     "prune-heads": {"n_calibration": 2},

@@ -30,7 +30,10 @@ class Distill(TrainingSettings):
             ``hidden_mse``, ``hidden_cos``, or ``gram``, which compares what features go together over an utterance.
         hidden_layers: for the last four: layer of the student -> layer of the teacher, both counted from 1; every
             layer of the student, matched evenly, where empty. Where the two are of different widths, each of these
-            layers gets a linear projection to the teacher's, which trains along and is dropped afterwards.
+            layers gets a linear projection to the teacher's, which trains along and is dropped afterwards; where the
+            student has fewer frames (``reduce-frames``), a transposed convolution before it brings them back.
+        hidden_weights: what the last four losses count at a layer of the student, or at a head by its number, where not
+            1: ``{"12": 10}``. Their sum is divided by the number of layers, as without weights.
         heads: for the last four losses: ``{layers: [4, 8, 12]}`` compares these layers of the teacher, each with what a
             prediction head makes of the student's last hidden state, and no layer of the student itself
             (DistilHuBERT's; Chang, Yang and Lee, arXiv 2110.01900, 2022). Heads train along and are dropped afterwards.
@@ -123,8 +126,8 @@ class Distill(TrainingSettings):
         self._check_layers(model.config.num_hidden_layers, [teacher.config.num_hidden_layers for teacher in teachers])
         if "exits" in self.losses and exits.of(model) is None:
             raise InputError("distill: losses: exits: the model has none: put early-exit before it, or leave it out")
-        if self.needs_hidden and any(fewer_frames(model) != fewer_frames(teacher) for teacher in teachers):
-            raise InputError(_OTHER_FRAMES)
+        if self.needs_hidden and any(fewer_frames(teacher) for teacher in teachers):
+            raise InputError(_FEWER_FRAMES)
         spelling.check(context, "ctc" in self.losses)
         student, progress = train(self, model, context, [*self._companions(), *companions])
         context.report(progress)
@@ -155,6 +158,9 @@ class Distill(TrainingSettings):
         for layer in self.heads.layers if self.heads else ():
             if n_theirs is not None and layer > n_theirs:
                 raise InputError(f"distill: heads: layers: {layer}: the teacher has {n_theirs} layers")
+        for layer in () if self.hint_layers else self.hidden_weights:
+            if n_ours is not None and layer > n_ours:
+                raise InputError(f"distill: hidden_weights: {layer}: the student has {n_ours} layers")
         for ours, theirs in self.hidden_layers.items():
             if (n_ours is not None and ours > n_ours) or (n_theirs is not None and theirs > n_theirs):
                 raise InputError(
@@ -167,9 +173,9 @@ def no_build(method: str) -> str:
     return f"{method} trains for long: put it into a recipe and run `greenbench compress` once"
 
 
-_OTHER_FRAMES = (
-    f"distill: losses: {', '.join(HIDDEN_LOSSES)} compare layers at the same frames, and reduce-frames left fewer of "
-    "these: leave these losses out"
+_FEWER_FRAMES = (
+    f"distill: losses: {', '.join(HIDDEN_LOSSES)} compare layers with the teacher's at all frames, and inside of the "
+    "teacher reduce-frames left fewer of these: leave these losses out"
 )
 
 

@@ -31,8 +31,9 @@ def add_hints(student: Any, teachers: Sequence[Any], layers: Mapping[int, int], 
 
     With heads it is a linear map to as many states of the teacher's width as there are heads, GELU, and a linear map
     for each of them: DistilHuBERT's (Chang, Yang and Lee, arXiv 2110.01900, 2022). Without, and where the two are of
-    different widths, it is a linear map for each layer that is paired with one of the teacher's. It is a part of the
-    student until ``drop_hints``, so that it trains, and is kept and resumed, with it.
+    different widths, it is a linear map for each layer that is paired with one of the teacher's, and an ``Upsampler``
+    where the student has fewer frames. It is a part of the student until ``drop_hints``, so that it trains, and is
+    kept and resumed, with it.
 
     Args:
         student: a transformers CTC model.
@@ -56,16 +57,23 @@ def _modules(student: Any, teacher: Any, layers: Mapping[int, int], heads: Predi
     from torch.nn import Linear, ModuleDict, ModuleList
 
     from greenbench.compress.distill.losses import paired
+    from greenbench.compress.distill.upsampler import Upsampler
+    from greenbench.models.reducer import fewer_after
 
-    width, wanted = student.config.hidden_size, teacher.config.hidden_size
+    width, wanted, n_layers = student.config.hidden_size, teacher.config.hidden_size, student.config.num_hidden_layers
+    fewer = fewer_after(student)
+
+    def to(n_features: int, layer: int) -> Any:
+        return Upsampler(width, n_features, fewer[layer]) if layer in fewer else Linear(width, n_features)
+
     if heads:
         n = len(heads.layers)
-        parts = {"shared": Linear(width, n * wanted), "apart": ModuleList(Linear(wanted, wanted) for _ in range(n))}
-        return ModuleDict(parts)
-    if width == wanted:
-        return None
-    pairs = paired(layers, student.config.num_hidden_layers, teacher.config.num_hidden_layers)
-    return ModuleDict({str(layer): Linear(width, wanted) for layer in pairs})
+        return ModuleDict(
+            {"shared": to(n * wanted, n_layers), "apart": ModuleList(Linear(wanted, wanted) for _ in range(n))}
+        )
+    pairs = paired(layers, n_layers, teacher.config.num_hidden_layers)
+    found = {str(layer): to(wanted, layer) for layer in pairs if width != wanted or layer in fewer}
+    return ModuleDict(found) if found else None
 
 
 def drop_hints(student: Any) -> None:
@@ -75,7 +83,7 @@ def drop_hints(student: Any) -> None:
 
 
 def compared(student: Any, outputs: "Outputs", heads: PredictionHeads | None, number: int = 0) -> "Outputs":
-    """Return the outputs with the hidden states that are compared with a teacher's, each of its width.
+    """Return the outputs with the hidden states that are compared with a teacher's, each of its width and frames.
 
     Args:
         student: with its hints.
@@ -87,10 +95,10 @@ def compared(student: Any, outputs: "Outputs", heads: PredictionHeads | None, nu
 
     if not outputs.hidden:
         return outputs
-    maps = getattr(student, _place(number), {})
+    maps, n_frames = getattr(student, _place(number), {}), outputs.logits.shape[1]
     if heads:
-        predicted = gelu(maps["shared"](outputs.hidden[-1])).chunk(len(heads.layers), -1)
+        predicted = gelu(maps["shared"](outputs.hidden[-1])[:, :n_frames]).chunk(len(heads.layers), -1)
         states = [head(part) for head, part in zip(maps["apart"], predicted, strict=True)]
         return replace(outputs, hidden=[outputs.hidden[0], *states])
-    hidden = [maps[str(i)](state) if str(i) in maps else state for i, state in enumerate(outputs.hidden)]
+    hidden = [maps[str(i)](s)[:, :n_frames] if str(i) in maps else s for i, s in enumerate(outputs.hidden)]
     return replace(outputs, hidden=hidden)

@@ -41,6 +41,7 @@ class Target:
         temperature: softens both distributions of ``kl``.
         layers: which layer of the teacher each layer of the student is to be like, counted from 1; layer i of n like
             layer i x m / n of the teacher's m where empty.
+        layer_weights: what a layer of the student counts, 1 where not named.
     """
 
     teacher: Outputs
@@ -49,6 +50,7 @@ class Target:
     blank: int
     temperature: float
     layers: Mapping[int, int] = field(default_factory=dict)
+    layer_weights: Mapping[int, float] = field(default_factory=dict)
 
 
 def ensembled(targets: Sequence[Target]) -> Target:
@@ -183,9 +185,6 @@ def gram(student: Outputs, target: Target) -> "Tensor":
     2016), eq. 4, with frames in the place of positions; mean over layers and utterances. Which features go together
     counts, and not at which frame.
     """
-    import torch
-
-    pairs = paired(target.layers, len(student.hidden) - 1, len(target.teacher.hidden) - 1)
     n_frames = target.mask.sum(-1).clamp(min=1)[:, None, None]
 
     def matrix(hidden: "Tensor") -> "Tensor":
@@ -193,17 +192,27 @@ def gram(student: Outputs, target: Target) -> "Tensor":
         valid = hidden.float() * target.mask[..., None]
         return valid.transpose(1, 2) @ valid / n_frames
 
-    apart = torch.stack([matrix(student.hidden[i]) - matrix(target.teacher.hidden[j]) for i, j in pairs.items()])
-    return apart.square().mean((0, 2, 3)) / (4 * len(target.mask))
+    def apart(ours: "Tensor", theirs: "Tensor") -> "Tensor":
+        return (matrix(ours) - matrix(theirs)).square().mean((1, 2))
+
+    return _over_layers(student, target, apart) / (4 * len(target.mask))
 
 
 def _hints(student: Outputs, target: Target, distance: "Callable[[Tensor, Tensor], Tensor]") -> "Tensor":
     """Return shares of a distance between paired hidden states, mean over layers and valid frames of the batch."""
-    pairs = paired(target.layers, len(student.hidden) - 1, len(target.teacher.hidden) - 1)
     weights = target.mask.float()
-    hints = [distance(student.hidden[ours], target.teacher.hidden[theirs]) for ours, theirs in pairs.items()]
-    shares: Tensor = sum((hint * weights).sum(-1) for hint in hints) / (weights.sum() * len(hints))
-    return shares
+    return _over_layers(student, target, lambda a, b: (distance(a, b) * weights).sum(-1)) / weights.sum()
+
+
+def _over_layers(student: Outputs, target: Target, shares: "Callable[[Tensor, Tensor], Tensor]") -> "Tensor":
+    """Return the mean over paired layers of what two hidden states give, ``(n_utterances,)``, as each layer counts."""
+    pairs = paired(target.layers, len(student.hidden) - 1, len(target.teacher.hidden) - 1)
+    found: Any = 0
+    for ours, theirs in pairs.items():
+        share = shares(student.hidden[ours], target.teacher.hidden[theirs])
+        found = found + target.layer_weights.get(ours, 1.0) * share
+    mean: Tensor = found / len(pairs)
+    return mean
 
 
 def exits(student: Outputs, target: Target) -> "Tensor":

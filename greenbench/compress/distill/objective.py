@@ -53,7 +53,7 @@ def _target(run: TrainingRun, batch: Batch, ours: Outputs, taught: Outputs) -> T
         pairs = paired(layers, len(ours.hidden) - 1, len(taught.hidden) - 1)
         layers = drawn(pairs, settings.sample_hidden, (settings.seed, run.progress.step))
     blank = int(run.context.tokenizer.pad_token_id)
-    return Target(taught, batch.mask, batch.labels, blank, settings.temperature, layers)
+    return Target(taught, batch.mask, batch.labels, blank, settings.temperature, layers, settings.hidden_weights)
 
 
 def _weights(run: TrainingRun, model: Any, target: Target) -> "tuple[Tensor | None, dict[str, float]]":

@@ -26,6 +26,7 @@ class TrainingSettings:
     steps: Annotated[int, Field(ge=1)]
     losses: Mapping[str, float] = field(default_factory=lambda: {"kl": 1.0, "feature_penalty": 1.0})
     hidden_layers: Mapping[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]] = field(default_factory=dict)
+    hidden_weights: Mapping[Annotated[int, Field(ge=1)], Annotated[float, Field(ge=0)]] = field(default_factory=dict)
     heads: PredictionHeads | None = None
     sample_hidden: Annotated[int, Field(ge=1)] | None = None
     ensemble: bool = False
@@ -55,13 +56,16 @@ class TrainingSettings:
                 raise ValueError(f"losses: unknown loss '{name}'. {did_you_mean(name, LOSS_NAMES)}")
         if not self.losses:
             raise ValueError("losses: name at least one")
-        for key in ("hidden_layers", "sample_hidden", "heads"):
+        for key in ("hidden_layers", "hidden_weights", "sample_hidden", "heads"):
             if getattr(self, key) and not self.needs_hidden:
                 raise ValueError(f"{key}: is for the losses {', '.join(HIDDEN_LOSSES)}, and none of them is named")
         if self.teacher_weights and not self.needs_hidden:
             raise ValueError("teacher_weights: are of the losses between layers, and none of them is named")
         if self.heads and self.hidden_layers:
             raise ValueError("hidden_layers: heads name the teacher's layers: leave one of the two out")
+        compared = self.hint_layers
+        if compared and (others := sorted(set(self.hidden_weights) - set(compared))):
+            raise ValueError(f"hidden_weights: {others[0]}: is not compared, only {', '.join(map(str, compared))}")
         if self.schedule == "tri_stage" and self.warmup >= _STAGES[-1]:
             raise ValueError(f"warmup: with `schedule: tri_stage` give less than {_STAGES[-1]:g}")
 

@@ -11,6 +11,7 @@ import pytest
 from greenbench.compress.distill import Distill
 from greenbench.compress.distill.hints import HINTS, PredictionHeads, add_hints, compared, drop_hints
 from greenbench.compress.layers import LayerDrop
+from greenbench.compress.reduce import ReduceFrames
 from greenbench.errors import InputError
 from greenbench.plugins import Context, Outline
 from greenbench.variants.wav2vec2 import Wav2Vec2
@@ -82,6 +83,49 @@ def test_heads_that_nothing_reads_or_that_name_no_layer_are_refused() -> None:
         Distill(steps=1, losses={"hidden": 1}, heads=PredictionHeads([4]), hidden_layers={1: 4})
     settings = Distill(steps=1, losses={"hidden": 1}, heads=PredictionHeads([4, 13]))
     with pytest.raises(InputError, match="distill: heads: layers: 13: the teacher has 12 layers"):
+        settings.follow(Outline("wav2vec2", 2, teacher=Outline("wav2vec2", 12)))
+
+
+@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize("n_samples", [8_000, 8_320])
+def test_a_student_on_fewer_frames_is_compared_at_all_of_them(tiny_model: Path, at: int, n_samples: int) -> None:
+    """Behind a reduction, whatever its place and the number of frames, each layer has those of the teacher again, and
+    prediction heads have them; a layer before it is compared as it is."""
+    teacher, student = (Wav2Vec2(model=str(tiny_model)).open()[0] for _ in range(2))
+    n_layers, width = student.config.num_hidden_layers, student.config.hidden_size
+    ReduceFrames(at=at, factor=2)(student)
+    add_hints(student, [teacher], {}, None)
+    maps = dict(getattr(student, HINTS, torch.nn.ModuleDict()).items())
+    assert [*maps] == [str(layer) for layer in range(at + 1, n_layers + 1)]
+    assert all(size_of(part) == 2 * width * width + width + width * (width + 1) for part in maps.values())
+    audio = torch.randn(2, n_samples, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        theirs = teacher(audio, output_hidden_states=True)
+        raw = student(audio, output_hidden_states=True)
+        ours = compared(student, Outputs(raw.logits, None, raw.hidden_states), None)
+    assert [state.shape for state in ours.hidden[1:]] == [state.shape for state in theirs.hidden_states[1:]]
+    assert all(torch.equal(ours.hidden[i], raw.hidden_states[i]) for i in range(1, at + 1))
+    drop_hints(student)
+    heads = PredictionHeads([1, 1])
+    add_hints(student, [teacher], {}, heads)
+    with torch.no_grad():
+        ours = compared(student, Outputs(raw.logits, None, raw.hidden_states), heads)
+    assert [state.shape for state in ours.hidden[1:]] == [theirs.hidden_states[1].shape] * 2
+
+
+def size_of(module: Any) -> int:
+    """Return its number of parameters."""
+    return sum(weight.numel() for weight in module.parameters())
+
+
+def test_weights_of_layers_that_are_not_compared_are_refused() -> None:
+    """Without a loss between layers, beside a map that lacks the layer, and beyond the student's last layer."""
+    with pytest.raises(ValueError, match="hidden_weights: is for the losses hidden, "):
+        Distill(steps=1, hidden_weights={1: 2.0})
+    with pytest.raises(ValueError, match="hidden_weights: 3: is not compared, only 1, 2"):
+        Distill(steps=1, losses={"hidden": 1}, hidden_layers={1: 4, 2: 8}, hidden_weights={3: 2.0})
+    settings = Distill(steps=1, losses={"hidden": 1}, hidden_weights={3: 2.0})
+    with pytest.raises(InputError, match="distill: hidden_weights: 3: the student has 2 layers"):
         settings.follow(Outline("wav2vec2", 2, teacher=Outline("wav2vec2", 12)))
 
 

@@ -202,6 +202,15 @@ def test_hints_look_at_the_layers_that_are_paired(target: Target) -> None:
     assert float(mapped) == pytest.approx(apart(2, 3), rel=1e-5)
 
 
+@pytest.mark.parametrize("name", HIDDEN_LOSSES)
+def test_a_layer_counts_as_much_as_its_weight(target: Target, name: str) -> None:
+    """With a weight of 10 for the second of two layers, the loss is (first + 10 second) / 2; 0 leaves a layer out."""
+    first, second = (LOSSES[name](student(), replace(target, layers=pair)) for pair in ({1: 2}, {2: 4}))
+    for weight in (10.0, 0.0):
+        found = LOSSES[name](student(), replace(target, layer_weights={2: weight}))
+        assert found.tolist() == pytest.approx(((first + weight * second) / 2).tolist(), rel=1e-5)
+
+
 def test_pairs_are_drawn_by_seed_and_step() -> None:
     """As many as asked for, each as it was paired; others for another step, all of them over many, the same again."""
     pairs = {layer: 2 * layer for layer in range(1, 13)}
