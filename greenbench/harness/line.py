@@ -148,7 +148,10 @@ def lines(stream: IO[bytes]) -> Iterator[bytes]:
         for end in ends:
             yield b"".join([*parts, end])
             parts, size = [], 0
-        parts.append(rest)
+        if parts and len(parts[0]) < len(messages.BEGINNING):  # too short to show what the line is
+            parts[0] += rest
+        else:
+            parts.append(rest)
         size += len(rest)
         if size > messages.MAX_BYTES or (size >= _CHUNK and not parts[0].startswith(messages.BEGINNING)):
             yield b"".join(parts)
