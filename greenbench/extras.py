@@ -16,6 +16,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "onnx": ("onnx", "onnxruntime"),
     "openvino": ("openvino", "nncf"),
     "parquet": ("pyarrow",),
+    "pocketsphinx": ("pocketsphinx",),
     "pytest": ("pytest", "pytest_benchmark"),
     "tensorboard": ("tensorboard",),
     "torchao": ("torchao",),

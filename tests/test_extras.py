@@ -121,6 +121,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "whisper.yaml").write_text(json.dumps({**null, "variants": [whisper]}))
     moonshine = {"use": "moonshine/tiny.en"}
     (folder / "moonshine.yaml").write_text(json.dumps({**null, "variants": [moonshine]}))
+    (folder / "pocketsphinx.yaml").write_text(json.dumps({**null, "variants": ["pocketsphinx/en-us"]}))
     return folder
 
 
@@ -156,6 +157,7 @@ ASKING = {
     "engines": (["run", "engines.yaml", "--out", "engines"], "onnx,openvino,torchao"),
     "whisper": (["run", "whisper.yaml", "--out", "whisper"], "whisper"),
     "moonshine": (["run", "moonshine.yaml", "--out", "moonshine"], "moonshine"),
+    "pocketsphinx": (["run", "pocketsphinx.yaml", "--out", "pocketsphinx"], "pocketsphinx"),
     "device": (["run", "null.yaml", "--dry-run", "--device", "cuda"], "torch"),
     "estimate": (["run", "null.yaml", "--estimate-energy", "--out", "estimated"], "codecarbon"),
     "compress": (["compress", str(ROOT / "suites/recipes/bundled-6l.yaml"), "--out", "student"], "distill"),

@@ -22,7 +22,7 @@ SYS = Path("/sys")
 
 PACKAGES = (
     "greenbench", "torch", "torchao", "transformers", "faster-whisper", "ctranslate2",
-    "onnx", "onnxruntime", "openvino", "nncf", "numpy", "soundfile", "soxr",
+    "onnx", "onnxruntime", "openvino", "nncf", "moonshine-voice", "pocketsphinx", "numpy", "soundfile", "soxr",
     "jiwer", "whisper-normalizer", "codecarbon", "nvidia-ml-py", "psutil",
 )  # fmt: skip
 """The libraries whose version can change a number."""

@@ -12,11 +12,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Literal
 
-import numpy as np
-
 from greenbench.errors import AnswerError
 from greenbench.files.unicode import from_json, visible
 from greenbench.plugins import SAMPLE_RATE_HZ, Waveform
+from greenbench.variants.pcm import pcm16
 
 Audio = Literal["path", "base64"]
 """How audio is handed over: the paths of WAV files, or their content."""
@@ -26,25 +25,18 @@ CONTRACT = 'an answer is {"id": the request\'s, "texts": [one text for each utte
 RAM, ROOM_BYTES = Path("/dev/shm"), 2**28  # noqa: S108 (a folder of its own is made there)
 """The files of a request lie in memory where there is such a folder with so much room, else among temporary files."""
 
-FULL_SCALE = 2**15
-
 MAX_ANSWER_BYTES = 2**28
 """An answer is shorter: texts of thousands of hours are."""
 
 
 def wav(waveform: Waveform) -> bytes:
-    """Return a WAV file of 16-bit PCM, mono, 16 kHz: 16-bit sources exactly; others rounded, and clipped at full scale.
-
-    Args:
-        waveform: float32, shape ``(n_samples,)``.
-    """
-    samples = np.clip(np.rint(waveform * FULL_SCALE), -FULL_SCALE, FULL_SCALE - 1).astype("<i2")
+    """Return a WAV file of 16-bit PCM, mono, 16 kHz, of a float32 waveform of shape ``(n_samples,)``."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(SAMPLE_RATE_HZ)
-        file.writeframes(samples.tobytes())
+        file.writeframes(pcm16(waveform))
     return buffer.getvalue()
 
 
