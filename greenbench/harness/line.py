@@ -142,22 +142,18 @@ class Connection:
 
 def lines(stream: IO[bytes]) -> Iterator[bytes]:
     """Yield lines without their ends; one that is seen to be no message is cut where it is seen."""
-    parts, size = list[bytes](), 0
+    begun = bytearray()
     while chunk := _chunk(stream):
         *ends, rest = chunk.split(b"\n")
         for end in ends:
-            yield b"".join([*parts, end])
-            parts, size = [], 0
-        if parts and len(parts[0]) < len(messages.BEGINNING):  # too short to show what the line is
-            parts[0] += rest
-        else:
-            parts.append(rest)
-        size += len(rest)
-        if size > messages.MAX_BYTES or (size >= _CHUNK and not parts[0].startswith(messages.BEGINNING)):
-            yield b"".join(parts)
-            parts, size = [], 0
-    if size:
-        yield b"".join(parts)
+            yield bytes(begun + end)
+            begun.clear()
+        begun += rest
+        if len(begun) > messages.MAX_BYTES or (len(begun) >= _CHUNK and not begun.startswith(messages.BEGINNING)):
+            yield bytes(begun)
+            begun.clear()
+    if begun:
+        yield bytes(begun)
 
 
 def _chunk(stream: IO[bytes]) -> bytes:

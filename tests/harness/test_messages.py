@@ -147,21 +147,26 @@ def test_lines_are_cut_where_they_are_seen_to_be_none() -> None:
     assert max(map(len, flood)) < 200_000
 
 
-@pytest.mark.parametrize("n_before", [0, 1, 1_000])
-def test_a_long_message_is_whole_wherever_the_one_before_it_was_read_to(n_before: int) -> None:
-    """What is read at once may end with a line, so that the next one begins with nothing."""
+class Pieces:
+    """A stream that comes in pieces."""
 
-    class Pieces:
-        def __init__(self, *pieces: bytes) -> None:
-            self._left = list(pieces)
+    def __init__(self, *pieces: bytes) -> None:
+        self._left = list(pieces)
 
-        def read1(self, _most: int) -> bytes:
-            return self._left.pop(0) if self._left else b""
+    def read1(self, _size: int) -> bytes:
+        return self._left.pop(0) if self._left else b""
 
-    first, second = messages.BEGINNING + b"a", messages.BEGINNING + b"b" * 200_000 + b"\n"
-    chunks = [second[at : at + 65_536] for at in range(n_before, len(second), 65_536)]
-    stream: Any = Pieces(first + b"\n" + second[:n_before], *chunks)
-    assert list(line.lines(stream)) == [first, second.removesuffix(b"\n")]
+
+@pytest.mark.parametrize("n_first", [0, 1, 5, 7, 70_000])
+@pytest.mark.parametrize("before", [b"", b"\n", b'{"kind": "done"}\n'])
+def test_a_long_message_is_whole_wherever_its_pieces_end(before: bytes, n_first: int) -> None:
+    """It may be the first, or follow one that ended with a piece; its own beginning may be in two pieces."""
+    message = messages.BEGINNING + b"x" * 300_000
+    whole = before + message + b"\n"
+    cut = len(before) + n_first
+    pieces = [*([before] if before else []), *([whole[len(before) : cut]] if n_first else [])]
+    pieces += [whole[at : at + 65536] for at in range(cut, len(whole), 65536)]
+    assert list(line.lines(Pieces(*pieces))) == [*before.splitlines(), message]  # type: ignore[arg-type]
 
 
 def test_a_log_keeps_its_two_ends() -> None:

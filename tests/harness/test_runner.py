@@ -231,6 +231,19 @@ def test_rests_and_overhead_are_told(suite_data: dict, tmp_path: Path) -> None:
     assert described["harness_overhead"]["s_per_window"] > 0
 
 
+def test_texts_that_are_long_together_come_through(suite_data: dict, manifest: Path, tmp_path: Path) -> None:
+    """A message of some hundred utterances is larger than what a pipe holds, and comes after shorter ones."""
+    lines = [json.loads(text) for text in manifest.read_text().splitlines()]
+    for at, entry in enumerate(lines):
+        entry["audio_filepath"] = str(manifest.parent / entry["audio_filepath"])
+        entry["text"] = f"{at} " + "LONG " * 5000
+    (tmp_path / "long.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    suite_data["datasets"] = [{"use": "manifest", "path": str(tmp_path / "long.jsonl")}]
+    assert list(run(suite_data, Options(out=tmp_path / "out"))["status"]) == ["ok", "ok"]
+    texts = [row["reference"] for row in store.read_rows(tmp_path / "out" / store.HYPOTHESES)]
+    assert sorted(texts) == sorted(2 * [entry["text"] for entry in lines])
+
+
 def test_what_a_library_prints_does_not_garble_the_messages(suite_data: dict, tmp_path: Path, bad_plugin) -> None:
     """A model that prints to standard output is measured all the same."""
     data = {**suite_data, "variants": [{"use": "bad", "how": "print"}]}  # prints at every call, does nothing else
