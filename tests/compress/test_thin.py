@@ -201,6 +201,30 @@ def test_channels_are_multiples_and_never_none(
     assert logits(narrow).shape == whole.shape
 
 
+def test_channels_stay_as_they_are_named(small: Any, context: Context) -> None:
+    """The highest scores of each convolution that has more; one that keeps all keeps its weights bit for bit."""
+    named, by_share = (
+        ThinConv(**settings, n_calibration=1)(deepcopy(small), context)
+        for settings in ({"channels": [16, 8, 8, 8]}, {"keep": 0.5})
+    )
+    assert all(torch.equal(tensor, by_share.state_dict()[name]) for name, tensor in named.state_dict().items())
+    uneven_widths = ThinConv(channels=[5, 16, 3, 16], n_calibration=1)(deepcopy(small), context)
+    assert list(uneven_widths.config.conv_dim) == [5, 16, 3, 16]
+    assert [layer.conv.out_channels for layer in convolutions(uneven_widths)] == [5, 16, 3, 16]
+    assert logits(uneven_widths).shape == logits(small).shape
+
+
+@pytest.mark.parametrize("channels", [[16, 16, 8, 16], [8, 16, 16, 16]])
+def test_only_what_takes_in_a_thinned_convolution_is_fitted(small: Any, context: Context, channels: list[int]) -> None:
+    """The convolution behind is; all others, the feature projection among them, are as they were."""
+    thin = next(number for number, n in enumerate(channels) if n < 16)
+    narrow = ThinConv(channels=channels, n_calibration=1)(deepcopy(small), context)
+    for number, (before, after) in enumerate(zip(convolutions(small), convolutions(narrow), strict=True)):
+        assert torch.equal(before.conv.weight, after.conv.weight) == (number not in (thin, thin + 1))
+    projections = [model.wav2vec2.feature_projection.projection.weight for model in (small, narrow)]
+    assert torch.equal(*projections)
+
+
 def windows(model: Any, number: int, speech: Any) -> tuple[Any, Any]:
     """Return what goes into the weights behind a convolution, a window a row, and what comes out, in float64."""
     part = consumers(model)[number]
@@ -352,6 +376,14 @@ def test_other_front_ends_integers_and_factors_are_refused(tiny_model: Path, con
     model = load(tiny_model).model
     with pytest.raises(InputError, match="skip: 7 leaves none of 7 convolutions to thin"):
         ThinConv(0.5, skip=7)(model, context)
+    for channels, says in (
+        ([16] * 6, "channels: 6 numbers for 7 convolutions: give one each"),
+        ([32] * 6 + [33], "channels: convolution 6, counted from 0, cannot keep 33 of 32 channels"),
+        ([0] + [32] * 6, "channels: convolution 0, counted from 0, cannot keep 0 of 32 channels"),
+        ([32] * 7, r"channels: the model has \[32, 32, 32, 32, 32, 32, 32\] already: give fewer"),
+    ):
+        with pytest.raises(InputError, match=f"^thin-conv: {says}$"):
+            ThinConv(channels=channels)(model, context)
     with pytest.raises(InputError, match="thin-conv needs whole weights in floats"):
         ThinConv(0.5)(LowRank(rank=4, include=[])(model), context)
     known = ThinConv(0.5).calibrated_on()
