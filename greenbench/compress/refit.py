@@ -127,9 +127,11 @@ def _behind(model: Any, number: int, inputs: "Mapping[str, Tensor]") -> "tuple[T
     """Return for one utterance what the weights behind a convolution multiply, and what comes out, frames in rows."""
     import torch
 
+    from greenbench.models.resampler import lowered
+
     consumer = consumers(model)[number]
     with torch.no_grad():
-        hidden = inputs["input_values"][:, None]
+        hidden = lowered(model, inputs["input_values"])[:, None]
         for layer in convolutions(model)[: number + 1]:
             hidden = layer(hidden)
         if isinstance(consumer, torch.nn.Conv1d):

@@ -4,6 +4,8 @@ The modules and hooks use nothing but the module that they are given, so that co
 and shapes alone can be counted. Frames that stand for padding are left out of every mean.
 """
 
+from itertools import accumulate
+from operator import mul
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,15 +35,12 @@ class Reducer(nn.Module):
         super().__init__()
         self.factor, self.how, self.up_by = factor, how, up
         self.down = nn.Conv1d(width, width, factor, stride=factor) if how == "conv" else None
-        self.up = nn.Linear(width, factor * width) if up == "linear" else None
+        self.up = spread(width, factor) if up == "linear" else None
         self.gate = nn.Parameter(torch.zeros(width)) if skip else None
         self.kept: Tensor | None = None
         with torch.no_grad():
             for parameter in self.down.parameters() if self.down is not None else ():
                 parameter.zero_()
-            if self.up is not None:
-                self.up.weight.copy_(torch.eye(width).repeat(factor, 1))
-                self.up.bias.zero_()
 
     def reduce(self, frames: "Tensor", valid: "Tensor") -> "Tensor":
         """Return ``(n, ceil(n_frames / factor), width)`` of ``(n, n_frames, width)``.
@@ -63,12 +62,33 @@ class Reducer(nn.Module):
         """Return ``(n, n_frames, width)``, as many frames as ``reduce`` was given."""
         before, self.kept = self.kept, None
         assert before is not None, "a reduction comes before its expansion"
-        if self.up is None:
-            longer = frames.repeat_interleave(self.factor, dim=1)
-        else:
-            longer = self.up(frames).reshape(frames.shape[0], -1, frames.shape[2])
-        longer = longer[:, : before.shape[1]]
+        longer = expanded(frames, self.factor, self.up, before.shape[1])
         return longer if self.gate is None else longer + self.gate * before
+
+
+def spread(width: int, factor: int) -> nn.Linear:
+    """Return the map of one frame to several, which begins as the identity for each of them."""
+    up = nn.Linear(width, factor * width)
+    with torch.no_grad():
+        up.weight.copy_(torch.eye(width).repeat(factor, 1))
+        up.bias.zero_()
+    return up
+
+
+def expanded(frames: "Tensor", factor: int, up: nn.Linear | None, n_frames: int) -> "Tensor":
+    """Return ``(n, n_frames, width)`` of ``(n, ceil(n_frames / factor), width)``.
+
+    Args:
+        frames: of which each becomes ``factor``.
+        factor: how many.
+        up: the map by which it does; None for copies.
+        n_frames: to be returned; the last of what one becomes are left out.
+    """
+    if up is None:
+        longer = frames.repeat_interleave(factor, dim=1)
+    else:
+        longer = up(frames).reshape(frames.shape[0], -1, frames.shape[2])
+    return longer[:, :n_frames]
 
 
 def attach(encoder: Any, at: int, reducer: Reducer) -> None:
@@ -82,24 +102,30 @@ def attach(encoder: Any, at: int, reducer: Reducer) -> None:
 
 
 def factors(model: Any) -> list[int]:
-    """Return by how much each part of a model's encoder has fewer frames than its input: 2, then 4 where halved twice.
+    """Return by how much each part of a model's encoder has fewer frames than its output: 2, then 4 where halved twice.
 
-    They are those after each of its reducers, in order; [] for a model without.
+    They are those behind a front end that hears a lower sampling rate, and after each reducer, in order; [] for a model
+    without.
     """
-    found: list[int] = []
-    for reducer in _reducers(getattr(getattr(model, "base_model", None), "encoder", None)):
-        found.append(reducer.factor * (found[-1] if found else 1))
-    return found
+    inside = _reducers(getattr(getattr(model, "base_model", None), "encoder", None))
+    of_signal = [factor] if (factor := _of_signal(model)) > 1 else []
+    return [*accumulate([*of_signal, *(reducer.factor for reducer in inside)], mul)]
 
 
 def fewer_after(model: Any) -> dict[int, int]:
     """Return the layers, counted from 1, whose hidden states have fewer frames, with by how much; {} for none."""
-    found, factor = {}, 1
+    found, factor = {}, _of_signal(model)
     for number, layer in enumerate(shared.layers(model), 1):
         factor *= layer.reducer.factor if hasattr(layer, "reducer") else 1
         if factor > 1:
             found[number] = factor
     return found
+
+
+def _of_signal(model: Any) -> int:
+    """Return by how much a model's front end hears a lower sampling rate; 1 where it hears the signal as it is."""
+    front_end = getattr(getattr(model, "base_model", None), "feature_extractor", None)
+    return int(getattr(getattr(front_end, "resampler", None), "factor", 1))
 
 
 def _reducers(encoder: Any) -> list[Reducer]:

@@ -161,18 +161,27 @@ def test_models_and_places_that_cannot_be_are_one_line(tiny_model: Path) -> None
         ReduceFrames(at=2).follow(Outline("wav2vec2", 2))
     with pytest.raises(InputError, match="before layer 1 already"):
         ReduceFrames(at=1)(ReduceFrames(at=1)(make()))
-    for settings in ({"factor": 1}, {"at": -1}):
+    for kind, says in (("sew", "already combine frames"), ("sew-d", "already combine"), ("parakeet_ctc", "no signal")):
+        with pytest.raises(InputError, match=f"reduce-frames: models of the type {kind} .*{says}"):
+            ReduceFrames(how="signal").follow(Outline(kind))
+    ReduceFrames(how="signal").follow(Outline("wavlm"))
+    with pytest.raises(InputError, match="reduce-frames: how: the model has an adapter, which needs all frames"):
+        ReduceFrames(how="signal").follow(Outline("wav2vec2", adapter=True))
+    with pytest.raises(InputError, match="reduce-frames: how: the signal is resampled already: give one `factor`"):
+        ReduceFrames(how="signal")(ReduceFrames(how="signal")(make()))
+    for settings in ({"factor": 1}, {"at": -1}, {"how": "signal", "at": 1}, {"how": "signal", "skip": True}):
         with pytest.raises(ValueError, match="factor|at"):
             ReduceFrames(**settings)
 
 
-def test_hidden_losses_need_all_frames_of_the_teacher(tmp_path: Path) -> None:
+@pytest.mark.parametrize("settings", [{"at": 1}, {"how": "signal"}])
+def test_hidden_losses_need_all_frames_of_the_teacher(tmp_path: Path, settings: dict[str, Any]) -> None:
     """A teacher with fewer frames inside cannot be compared with layer by layer: one line says so."""
     from greenbench.compress import Distill
     from greenbench.plugins import Context, Utterance
 
     speech = [Utterance("a", noise(8_000)[0].numpy(), "", "s")]
-    context = Context(teacher=ReduceFrames(at=1)(make()), train=speech, folder=tmp_path)
+    context = Context(teacher=ReduceFrames(**settings)(make()), train=speech, folder=tmp_path)
     with pytest.raises(InputError, match="inside of the teacher reduce-frames left fewer") as caught:
         Distill(steps=1, losses={"hidden": 1.0})(ReduceFrames(at=1)(make()), context)
     assert "\n" not in str(caught.value)

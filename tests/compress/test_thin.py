@@ -12,6 +12,7 @@ from greenbench.compress import ThinConv
 from greenbench.compress.calibration import BUNDLED, speech_for
 from greenbench.compress.low_rank import LowRank
 from greenbench.compress.probe import probe
+from greenbench.compress.reduce import ReduceFrames
 from greenbench.compress.refit import front_end, kept_if_nearer
 from greenbench.compress.saliency import by_gates
 from greenbench.compress.stored import save
@@ -247,8 +248,11 @@ def windows(model: Any, number: int, speech: Any) -> tuple[Any, Any]:
     return tuple(np.vstack([row[side] for row in rows]) for side in (0, 1))
 
 
-def test_convolution_after_convolution_is_fitted_to_what_it_gave(small: Any, context: Context) -> None:
+@pytest.mark.parametrize("before", [[], [ReduceFrames(how="signal")]], ids=["plain", "resampled"])
+def test_convolution_after_convolution_is_fitted_to_what_it_gave(small: Any, context: Context, before: Any) -> None:
     """Each is the closed form on the windows that it sees once those before are refitted; the rest is as it was."""
+    for method in before:
+        small = method(small)
     whole, speech = uneven(small), speech_for(small, context, BUNDLED, 1)
     edited = thinned(whole)
     fitted = deepcopy(edited)

@@ -44,6 +44,14 @@ def reduce() -> Any:
     return ReduceFrames(factor=2, at=1)
 
 
+def signal() -> Any:
+    """A method whose result has the edit ``reduce``, before the front end and within the layers."""
+    from greenbench.compress.reduce import ReduceFrames
+
+    inside, before = ReduceFrames(factor=2, at=1), ReduceFrames(factor=3, how="signal")
+    return lambda model: before(inside(model))
+
+
 def packed() -> Any:
     """A method whose result has the edit ``packed``: attention and head stay in floats."""
     from greenbench.compress.mixed import MixedPrecision
@@ -78,9 +86,9 @@ def chunks() -> Any:
 
 EDITS: dict[str, Callable[[], Callable[[Any], Any]]] = {
     "share": share, "heads": twins, "low_rank": low_rank, "reduce": reduce, "exits": exits, "packed": packed,
-    "chunks": chunks,
+    "chunks": chunks, "reduce-signal": signal,
 }  # fmt: skip
-"""Every edit, and a method that leaves it."""
+"""Every edit, by name and what more there is of it, and a method that leaves it."""
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +128,7 @@ def test_every_edit_is_tried_here() -> None:
     """An edit that is added later stands in the table above."""
     from greenbench.models.edits import KINDS
 
-    assert {kind.edit for kind in KINDS} == {*EDITS}
+    assert {kind.edit for kind in KINDS} == {name.partition("-")[0] for name in EDITS}
 
 
 def test_a_folder_with_an_edit_reopens_as_it_was(edited: tuple[Any, Path], plain: Path) -> None:
@@ -323,6 +331,18 @@ def test_factors_of_uneven_widths_reopen(plain: Path, tmp_path: Path) -> None:
     again = load(save(model, extractor, tokenizer, tmp_path / "student")).model
     assert torch.equal(logits(again), logits(model))
     assert sum(p.numel() for p in again.parameters()) == sum(p.numel() for p in model.parameters())
+
+
+def test_factors_of_a_reduction_reopen(plain: Path, tmp_path: Path) -> None:
+    """Its maps are Linear layers like others, within the layers and behind them."""
+    from greenbench.compress.low_rank import LowRank
+
+    model, extractor, tokenizer = Wav2Vec2(model=str(plain)).open()
+    model = LowRank(rank=4, include=[])(signal()(model))
+    again = load(save(model, extractor, tokenizer, tmp_path / "student")).model
+    assert torch.equal(logits(again), logits(model))
+    factored = [name for name in again.state_dict() if "reducer.up." in name or "expander.up." in name]
+    assert len(factored) == 6, "two matrices and a bias each"
 
 
 def test_random_weights_have_the_edits_of_their_configuration(edited: tuple[Any, Path]) -> None:

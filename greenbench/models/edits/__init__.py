@@ -25,8 +25,9 @@ KEY, PREFIX = "greenbench", "greenbench-"
 """The key in ``config.json``, and what stands before the model type there."""
 
 KINDS: tuple[type[Share | Heads | Ranks | Reduce | Exits | Bits | Chunks], ...]
-KINDS = (Share, Heads, Ranks, Reduce, Exits, Bits, Chunks)
-"""Every edit, in the order in which they are made: the others name what is shared once, by its first path."""
+KINDS = (Share, Heads, Reduce, Ranks, Exits, Bits, Chunks)
+"""Every edit, in the order in which they are made: the others name what is shared once, by its first path, and what is
+factorised or packed may be a part of a reduction."""
 
 AnyEdit = Annotated[Share | Heads | Ranks | Reduce | Exits | Bits | Chunks, Field(discriminator="edit")]
 

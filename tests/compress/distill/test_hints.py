@@ -86,14 +86,17 @@ def test_heads_that_nothing_reads_or_that_name_no_layer_are_refused() -> None:
         settings.follow(Outline("wav2vec2", 2, teacher=Outline("wav2vec2", 12)))
 
 
-@pytest.mark.parametrize("at", [0, 1])
+@pytest.mark.parametrize("reduction", [{"at": 0}, {"at": 1}, {"how": "signal"}])
 @pytest.mark.parametrize("n_samples", [8_000, 8_320])
-def test_a_student_on_fewer_frames_is_compared_at_all_of_them(tiny_model: Path, at: int, n_samples: int) -> None:
+def test_a_student_on_fewer_frames_is_compared_at_all_of_them(
+    tiny_model: Path, reduction: dict[str, Any], n_samples: int
+) -> None:
     """Behind a reduction, whatever its place and the number of frames, each layer has those of the teacher again, and
     prediction heads have them; a layer before it is compared as it is."""
     teacher, student = (Wav2Vec2(model=str(tiny_model)).open()[0] for _ in range(2))
     n_layers, width = student.config.num_hidden_layers, student.config.hidden_size
-    ReduceFrames(at=at, factor=2)(student)
+    at = reduction.get("at", 0)
+    ReduceFrames(**reduction)(student)
     add_hints(student, [teacher], {}, None)
     maps = dict(getattr(student, HINTS, torch.nn.ModuleDict()).items())
     assert [*maps] == [str(layer) for layer in range(at + 1, n_layers + 1)]
