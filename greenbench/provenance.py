@@ -77,7 +77,9 @@ PROVENANCE: dict[str, Column] = {  # one line a column
     "primary": Column("text", "error rate that decides: wer or cer, as the suite asks"),
     "non_english_pct": Column("number", "share of the letters in the references that are not English, in percent"),
     "data_hash": Column("text", "digest of the data set: ids, references, lengths and audio, in order"),
-    "corruption": Column("text", "what was done to the audio: speed, noise at its ratio of powers, gain"),
+    "corruption": Column(
+        "text", "what was done to the audio: speed, room, noise at its ratio of powers, gain, telephone"
+    ),
     "audio_doubts": Column("text", "what is doubtful about the audio"),
     "wer_ci_unit": Column("text", "population that the interval of WER describes"),
     "wer_slice": Column("text", "slice that wer_worst_slice is of"),

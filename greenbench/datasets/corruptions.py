@@ -1,15 +1,16 @@
-"""Corruptions: speed, noise and gain make another data set of one, the same in every run and on every machine."""
+"""Corruptions: speed, rooms, noise ... make another data set of one, the same in every run and on every machine."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Literal
+from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from greenbench.datasets.audio import N_DIGEST, samples_digest
+from greenbench import cache
+from greenbench.datasets import signals
+from greenbench.datasets.audio import N_DIGEST, read_audio, read_duration_s, samples_digest
 from greenbench.errors import InputError
 from greenbench.plugins import SAMPLE_RATE_HZ, Clip, Waveform
 
@@ -19,9 +20,13 @@ VERSION = 1
 N_VOICES = 6
 """Utterances that make babble; of so many at once hardly a word is understood."""
 
-Clips = Callable[[], Iterator[Clip]]
+NOISES = ("white", "pink", "babble")
+"""Kinds of noise that need no recordings."""
 
-_Samples = npt.NDArray[np.float64]
+RECORDINGS = (".flac", ".wav", ".ogg", ".opus", ".mp3")
+"""Files of a folder that are recordings of noise, or impulse responses of rooms."""
+
+Clips = Callable[[], Iterator[Clip]]
 
 
 @dataclass(frozen=True)
@@ -30,28 +35,44 @@ class Corruption:
 
     Attributes:
         speed: factor of speed and pitch, as of a tape (Ko et al., "Audio augmentation for speech recognition", 2015).
+        rt60_s: seconds in which the sound of a simulated room decays by 60 dB.
+        rir: folder with impulse responses of rooms, of which each utterance gets one.
         noise_snr_db: power of the utterance, its pauses included, over that of the noise added, in dB.
-        noise: ``white``, or ``babble`` of other utterances of the data set.
-        noise_seed: of the noise, together with the utterance's id.
+        noise: one of ``NOISES``, or a folder with recordings, of which each utterance gets a part of one.
+        noise_seed: of noise and rooms, together with the utterance's id.
         gain_db: amplification in dB; what exceeds full scale is clipped, as a recorder does.
+        telephone: whether it passes a telephone line in the end.
     """
 
     speed: float | None = None
     noise_snr_db: float | None = None
-    noise: Literal["white", "babble"] = "white"
+    noise: str = "white"
     noise_seed: int = 0
     gain_db: float | None = None
+    rt60_s: float | None = field(default=None, repr=False)
+    rir: str | None = field(default=None, repr=False)
+    telephone: bool = field(default=False, repr=False)
 
     @property
     def label(self) -> str:
         """What is done, as in a name: ``speed=1.1,babble=5dB,gain=-6dB``; empty where nothing is."""
         parts = (
             self.speed is not None and f"speed={self.speed:g}",
-            self.noise_snr_db is not None and f"{self.noise}={self.noise_snr_db:g}dB",
+            self.rt60_s is not None and f"room={self.rt60_s:g}s",
+            self.rir is not None and f"room={Path(self.rir).name}",
+            self.noise_snr_db is not None and f"{Path(self.noise).name}={self.noise_snr_db:g}dB",
             self.noise_seed != 0 and f"seed={self.noise_seed}",
             self.gain_db is not None and f"gain={self.gain_db:g}dB",
+            self.telephone and "telephone",
         )
         return ",".join(part for part in parts if part)
+
+    @property
+    def written(self) -> str:
+        """What is done, as it stands in digests: no path, and of what an earlier version knew what it wrote."""
+        earlier = replace(self, noise=self.noise if self.noise in NOISES else "recorded")
+        later = (self.rt60_s is not None and f" rt60_s={self.rt60_s}", self.telephone and " telephone")
+        return f"{earlier}{''.join(part for part in later if part)}"
 
 
 class Corrupted:
@@ -85,16 +106,48 @@ class Corrupted:
     def _read(self, clip: Clip) -> Waveform:
         what, audio = self._corruption, clip.read()
         if what.speed is not None:
-            audio = faster(audio, what.speed)
+            audio = signals.faster(audio, what.speed)
+        if what.rt60_s is not None:
+            audio = signals.in_room(audio, signals.decaying(self._random(clip, "room"), what.rt60_s))
+        if what.rir is not None:
+            response = read_audio(self._drawn(clip, "rir", self._rooms), channel=0)
+            audio = signals.in_room(audio, response)
         if what.noise_snr_db is not None:
-            audio = with_noise(audio, self._noise(clip, len(audio)), what.noise_snr_db)
-        return audio if what.gain_db is None else amplified(audio, what.gain_db)
+            audio = signals.with_noise(audio, self._noise(clip, len(audio)), what.noise_snr_db)
+        if what.gain_db is not None:
+            audio = signals.amplified(audio, what.gain_db)
+        return signals.telephone(audio) if what.telephone else audio
 
-    def _noise(self, clip: Clip, n_samples: int) -> _Samples:
-        random = _generator(self._corruption.noise_seed, clip.id)
-        if self._corruption.noise == "white":
-            return white(random, n_samples)
-        return babble(random, [voice.read() for voice in self._voices(clip)], n_samples)
+    def _noise(self, clip: Clip, n_samples: int) -> signals.Samples:
+        random, kind = _generator(self._corruption.noise_seed, clip.id), self._corruption.noise
+        if kind == "babble":
+            return signals.babble(random, [voice.read() for voice in self._voices(clip)], n_samples)
+        if kind in NOISES:
+            return {"white": signals.white, "pink": signals.pink}[kind](random, n_samples)
+        path = self._drawn(clip, "noise", self._backgrounds)
+        part = _part(path, random, n_samples)
+        if not part.any():
+            raise InputError(
+                f"noise: {path} is silent for {n_samples / SAMPLE_RATE_HZ:.1f} s: take it out of the folder"
+            )
+        return part
+
+    @cached_property
+    def _backgrounds(self) -> Sequence[Path]:
+        """The recordings of noise."""
+        return recordings("noise", self._corruption.noise)
+
+    @cached_property
+    def _rooms(self) -> Sequence[Path]:
+        """The impulse responses."""
+        return recordings("rir", str(self._corruption.rir))
+
+    def _drawn(self, clip: Clip, use: str, files: Sequence[Path]) -> Path:
+        """Return the one of some files that an utterance gets."""
+        return files[int(self._random(clip, use).random_raw()) % len(files)]
+
+    def _random(self, clip: Clip, use: str) -> np.random.PCG64:
+        return _generator(self._corruption.noise_seed, f"{clip.id}\0{use}")
 
     def _voices(self, clip: Clip) -> list[Clip]:
         """Return the utterances that are the babble behind one: others' where speakers are known, chosen by its id."""
@@ -103,7 +156,7 @@ class Corrupted:
         among = strangers or others
         if not among:
             raise InputError("noise: babble is made of other utterances, and the data set has one: set noise: white")
-        drawn = _generator(self._corruption.noise_seed, f"{clip.id}\0voices").random_raw(4 * N_VOICES)
+        drawn = self._random(clip, "voices").random_raw(4 * N_VOICES)
         return [among[number] for number in list(dict.fromkeys(int(raw) % len(among) for raw in drawn))[:N_VOICES]]
 
     @cached_property
@@ -112,9 +165,12 @@ class Corrupted:
 
     def _digest(self, clip: Clip) -> str:
         """Identify corrupted audio by what it is made of: samples may differ in their last bits between machines."""
-        babbles = self._corruption.noise_snr_db is not None and self._corruption.noise == "babble"
-        voices = self._voices(clip) if babbles else []
-        parts = [f"{VERSION} {self._corruption}", clip.id, *map(self._of_clean, (clip, *voices))]
+        what, is_noisy = self._corruption, self._corruption.noise_snr_db is not None
+        voices = self._voices(clip) if is_noisy and what.noise == "babble" else []
+        parts = [f"{VERSION} {what.written}", clip.id, *map(self._of_clean, (clip, *voices))]
+        files = [self._drawn(clip, "rir", self._rooms)] if what.rir is not None else []
+        files += [self._drawn(clip, "noise", self._backgrounds)] if is_noisy and what.noise not in NOISES else []
+        parts += map(cache.digest, files)
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:N_DIGEST]
 
     def _of_clean(self, clip: Clip) -> str:
@@ -132,49 +188,32 @@ def _generator(seed: int, name: str) -> np.random.PCG64:
     return np.random.PCG64(int.from_bytes(hashlib.sha256(f"{seed}\0{name}".encode()).digest()[:16], "big"))
 
 
-# --- what is done ----------------------------------------------------------------------------------------
-
-
-def faster(audio: Waveform, speed: float) -> Waveform:
-    """Return a waveform that is ``speed`` times as fast and high, resampled by soxr's ``HQ``."""
-    import soxr
-
-    resampled: Waveform = soxr.resample(audio, SAMPLE_RATE_HZ * speed, SAMPLE_RATE_HZ, quality="HQ")
-    return resampled.astype(np.float32)
-
-
-def amplified(audio: Waveform, gain_db: float) -> Waveform:
-    """Return a waveform at another level, clipped at full scale."""
-    clipped: Waveform = np.clip(audio * 10 ** (gain_db / 20), -1, 1).astype(np.float32)
-    return clipped
-
-
-def with_noise(audio: Waveform, noise: _Samples, snr_db: float) -> Waveform:
-    """Add noise at a ratio of powers; to silence nothing is added, as no ratio is defined.
+def recordings(key: str, folder: str) -> Sequence[Path]:
+    """Return the audio files of a folder and those below it, in the order of their paths.
 
     Args:
-        audio: shape ``(n_samples,)``.
-        noise: of any power, same shape.
-        snr_db: power of the audio over that of the noise, in dB.
+        key: of the setting, for the message.
+        folder: with the recordings.
+
+    Raises:
+        InputError: there is none.
     """
-    powers = [float(np.mean(np.square(samples, dtype=np.float64))) for samples in (audio, noise)]
-    if 0.0 in powers:
-        return audio
-    factor = np.sqrt(powers[0] / powers[1] / 10 ** (snr_db / 10))
-    noisy: Waveform = (audio + factor * noise).astype(np.float32)
-    return noisy
+    files = [path for path in Path(folder).rglob("*") if path.suffix.lower() in RECORDINGS and path.is_file()]
+    if not files:
+        kinds = f"one of {', '.join(NOISES)}, or a folder" if key == "noise" else "a folder"
+        raise InputError(f"{key}: {folder} holds no audio files ({', '.join(RECORDINGS)}); give {kinds} with some")
+    return sorted(files, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def white(random: np.random.PCG64, n_samples: int) -> _Samples:
-    """Return white noise: independent samples, evenly distributed within -1..1."""
-    return random.random_raw(n_samples) / 2.0**63 - 1.0
+def _part(path: Path, random: np.random.PCG64, n_samples: int) -> signals.Samples:
+    """Return a part of a recording's first channel; of a long one no more than that is read."""
+    needed_s = n_samples / SAMPLE_RATE_HZ
+    spare_s = read_duration_s(path) - needed_s - _SLACK_S
+    if spare_s <= 0:
+        return signals.stretch(random, read_audio(path, channel=0), n_samples)
+    start_s = spare_s * int(random.random_raw()) / 2.0**64
+    return np.resize(read_audio(path, start_s, needed_s, channel=0).astype(np.float64), n_samples)
 
 
-def babble(random: np.random.PCG64, voices: list[Waveform], n_samples: int) -> _Samples:
-    """Return voices at once, each equally loud, from a place of its own, again from its beginning where it ends."""
-    total = np.zeros(n_samples)
-    for voice in voices:
-        power = float(np.mean(np.square(voice, dtype=np.float64)))
-        start = int(random.random_raw()) % len(voice)
-        total += np.resize(np.roll(voice, -start), n_samples) / np.sqrt(power) if power else 0.0
-    return total
+_SLACK_S = 0.02
+"""Times are rounded to a file's samples."""

@@ -1,8 +1,9 @@
-"""What a CTC model's folder must hold, and which of its files are not what their names say: seen without loading it."""
+"""What a model's folder must hold, and which of its files are not what their names say: seen without loading it."""
 
 import json
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,29 @@ TYPES = (
     "wav2vec2-bert", "wav2vec2-conformer", "wavlm",
 )  # fmt: skip
 """Model types that are measured, of those that transformers' ``AutoModelForCTC`` loads."""
+
+
+@dataclass(frozen=True)
+class ModelKind:
+    """A kind of model that is measured.
+
+    Attributes:
+        name: as messages have it.
+        types: of a configuration (``model_type``).
+        has_head: whether it has weights for a head of its own, which a pre-trained model lacks.
+    """
+
+    name: str
+    types: tuple[str, ...]
+    has_head: bool
+
+
+CTC = ModelKind("CTC model", TYPES, has_head=True)
+SEQ2SEQ = ModelKind("sequence-to-sequence model", ("moonshine", "whisper"), has_head=False)
+"""Of those that transformers' ``AutoModelForSpeechSeq2Seq`` loads; the head is the embedding of the tokens."""
+
+FAMILIES = {"wav2vec2": CTC, "whisper": SEQ2SEQ}
+"""Family of variants -> the models that it loads from transformers' folders."""
 
 WEIGHTS = ("model*.safetensors", "pytorch_model*.bin")
 """Files of a model's weights, by preference, as transformers names them: not adapters, optimisers, or older steps."""
@@ -39,12 +63,13 @@ def weights(folder: Path, kinds: Sequence[str] = WEIGHTS) -> list[Path]:
     return next(filter(None, (sorted(folder.glob(kind)) for kind in kinds)), [])
 
 
-def check(label: str, folder: Path) -> dict[str, Any]:
+def check(label: str, folder: Path, kind: ModelKind = CTC) -> dict[str, Any]:
     """Refuse a folder that holds another kind of model, or not the whole of it.
 
     Args:
         label: names the model in the message.
         folder: to look into.
+        kind: that it must be of.
 
     Returns:
         Its configuration, without its edits.
@@ -53,15 +78,15 @@ def check(label: str, folder: Path) -> dict[str, Any]:
         InputError: it is a model of another kind, or of another sampling rate.
         MissingError: a file is missing, or not what its name says; one line with the remedy.
     """
-    refused = f"model {label}: does not load as a CTC model: "
+    refused = f"model {label}: does not load as a {kind.name}: "
     if pointer := next(_pointers(folder), None):
         raise MissingError(f"{refused}{pointer} is a git-lfs pointer, not the file: run `git lfs pull` in {folder}.")
     if not (folder / "config.json").is_file():
         if _has(folder, "model.bin"):
-            raise InputError(refused + _for_ctranslate(label))
+            raise InputError(refused + _FOR_CTRANSLATE)
         raise MissingError(f"{refused}config.json is missing: {_in_a_subfolder(folder)}.")
-    config = check_type(label, folder)
-    if problem := _of_weights(folder):
+    config = check_type(label, folder, kind)
+    if problem := _of_weights(folder, kind):
         raise MissingError(f"{refused}{problem}.")
     for part, (names, how) in BESIDE.items():
         if not _has(folder, *names):
@@ -73,23 +98,40 @@ def check(label: str, folder: Path) -> dict[str, Any]:
     return config
 
 
-def check_type(label: str, folder: Path) -> dict[str, Any]:
+def check_type(label: str, folder: Path, kind: ModelKind = CTC) -> dict[str, Any]:
     """Return a folder's configuration, and refuse one of models that are not measured.
 
     Raises:
-        InputError: its type is another one; the message says what is for Whisper.
+        InputError: its type is another one; the message says which family is for it, if one is.
         MissingError: it is not there, or no JSON object, or its edits are damaged.
     """
     config, _ = parted(label, folder)
-    kind = config.get("model_type")
-    if kind == "whisper" or (kind is None and "alignment_heads" in config):
-        raise InputError(f"model {label}: does not load as a CTC model: {_for_ctranslate(label, kind)}")
-    if kind not in TYPES:
-        raise InputError(
-            f"model {label}: does not load as a CTC model: its config.json is of the type {kind!r}. "
-            f"greenbench measures CTC models of the types {', '.join(TYPES)}."
-        )
-    return config
+    model_type = config.get("model_type")
+    if model_type in kind.types:
+        return config
+    refused = f"model {label}: does not load as a {kind.name}: "
+    if model_type is None and "alignment_heads" in config:
+        raise InputError(refused + _FOR_CTRANSLATE)
+    other = next((family for family, of_family in FAMILIES.items() if model_type in of_family.types), None)
+    if other:
+        raise InputError(f"{refused}its config.json is of the type {model_type!r}: give `use: {other}`.")
+    raise InputError(
+        f"{refused}its config.json is of the type {model_type!r}. "
+        f"greenbench measures {kind.name}s of the types {', '.join(kind.types)}."
+    )
+
+
+def family(label: str, folder: Path) -> str:
+    """Return the family of variants that loads a folder, by the type that its configuration states.
+
+    Raises:
+        InputError: it holds no model of either kind, or of another sampling rate.
+        MissingError: a file is missing or damaged.
+    """
+    stated = read_json(label, folder).get("model_type") if (folder / "config.json").is_file() else None
+    use = next((use for use, kind in FAMILIES.items() if stated in kind.types), "wav2vec2")
+    check(label, folder, FAMILIES[use])
+    return use
 
 
 def parted(label: str, folder: Path) -> tuple[dict[str, Any], edits.Structure | None]:
@@ -99,12 +141,17 @@ def parted(label: str, folder: Path) -> tuple[dict[str, Any], edits.Structure | 
         MissingError: it is not there or damaged, or the edits are.
     """
     try:
-        return edits.parted(_configuration(label, folder))
+        return edits.parted(read_json(label, folder))
     except ValueError as error:
         raise MissingError(f"model {label}: config.json: {error}. Make or fetch it again.") from error
 
 
-def _configuration(label: str, folder: Path, name: str = "config.json") -> dict[str, Any]:
+def read_json(label: str, folder: Path, name: str = "config.json") -> dict[str, Any]:
+    """Return the object in a JSON file of a model's folder.
+
+    Raises:
+        MissingError: it is not there, or not valid; the message names model and file.
+    """
     path = folder / name
     try:
         found = json.loads(readback.read_whole(path))
@@ -118,7 +165,7 @@ def _configuration(label: str, folder: Path, name: str = "config.json") -> dict[
 def _check_rate(label: str, folder: Path) -> None:
     """Refuse a feature extractor whose file says that it takes speech of another sampling rate."""
     names, _ = BESIDE["feature extractor"]
-    settings = _configuration(label, folder, next(name for name in names if _has(folder, name)))
+    settings = read_json(label, folder, next(name for name in names if _has(folder, name)))
     rate = settings.get("feature_extractor", settings).get("sampling_rate", SAMPLE_RATE_HZ)
     if rate != SAMPLE_RATE_HZ:
         raise InputError(of_another_rate(label, rate))
@@ -130,10 +177,7 @@ def of_another_rate(label: str, rate: int) -> str:
     return f"{takes}; only models of {SAMPLE_RATE_HZ} Hz can be measured."
 
 
-def _for_ctranslate(label: str, kind: str | None = None) -> str:
-    convert = f"ct2-transformers-converter --model {label} --output_dir FOLDER --copy_files tokenizer.json"
-    how = f"convert it (`{convert} preprocessor_config.json`) and " if kind else ""
-    return f"it is a Whisper model: {how}give `use: faster-whisper`, with `model` the {'new ' if kind else ''}folder."
+_FOR_CTRANSLATE = "it is a Whisper model of CTranslate2: give `use: faster-whisper`, with `model` the folder."
 
 
 def _has(folder: Path, *names: str) -> bool:
@@ -152,7 +196,7 @@ def _in_a_subfolder(folder: Path) -> str:
     return f"give {folder / below[-1]}, which has one" if below else "save the model there with `save_pretrained`"
 
 
-def _of_weights(folder: Path) -> str | None:
+def _of_weights(folder: Path, kind: ModelKind) -> str | None:
     """Say which weight file is missing or cut; None where all are whole as far as their headers tell."""
     files = weights(folder)
     for index in sorted(folder.glob(f"*{files[0].suffix if files else ''}.index.json")):
@@ -163,7 +207,9 @@ def _of_weights(folder: Path) -> str | None:
         return f"{' or '.join(WEIGHTS)} is missing: save the model there with `save_pretrained`"
     if cut := [path for path in files if not _is_whole(path)]:
         return f"{cut[0].name} is cut short or damaged: make or fetch it again"
-    return None if _has_head(files) else "no weights for a head, so it is not fine-tuned for CTC: name a fine-tuned one"
+    if kind.has_head and not _has_head(files):
+        return "no weights for a head, so it is not fine-tuned for CTC: name a fine-tuned one"
+    return None
 
 
 def _has_head(files: Sequence[Path]) -> bool:

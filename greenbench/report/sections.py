@@ -11,7 +11,7 @@ import pandas as pd
 from greenbench.analysis.gate import describe
 from greenbench.analysis.summary import Setting
 from greenbench.metrics import METRICS, RATES
-from greenbench.report import bigfoot, compression, data, scores, sentences, sessions, slices, utterances
+from greenbench.report import bigfoot, compression, data, robustness, scores, sentences, sessions, slices, utterances
 from greenbench.report.content import N_COUNTED, N_GAINS, Content
 from greenbench.report.figures import TABLE, TOTALS, scale
 from greenbench.report.utterances import CellTexts
@@ -134,6 +134,11 @@ def _slices(view: View) -> Fields | None:
     return {"tables": tables, "n_least": MIN_LENGTH, "n_few": FEW_SPEAKERS} if tables else None
 
 
+def _robustness(view: View) -> Fields | None:
+    tables = robustness.tables(view.lines)
+    return {"tables": tables} if tables else None
+
+
 def _texts(view: View) -> Fields | None:
     return {"datasets": utterances.worst(view.texts)} if view.texts else None
 
@@ -175,6 +180,7 @@ SECTIONS: Mapping[str, Callable[[View], Fields | None]] = {
     "bigfoot": _bigfoot,
     "scores": _scores,
     "slices": _slices,
+    "robustness": _robustness,
     "texts": _texts,
     "machine": _machine,
     "reproduce": _reproduce,

@@ -1,6 +1,7 @@
 """An entry of a suite or a recipe: a plug-in by name with its settings, and the data set or variant it comes to."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +15,7 @@ from greenbench.datasets.lengths import bucket, bucket_name
 from greenbench.datasets.terms import Clips, listed, with_terms
 from greenbench.errors import InputError, did_you_mean
 from greenbench.plugins import Compressible, Dataset, Step, Variant, VariantFamily
+from greenbench.suite import corrupted
 
 MOST = 1_000_000_000
 """Utterances that a limit may ask for: more than any data set has."""
@@ -21,6 +23,11 @@ MOST = 1_000_000_000
 
 def _is_none(value: Any) -> bool:
     return value is None
+
+
+NoiseRatio = Annotated[float, Field(ge=-40, le=80)]
+NoiseRatios = Annotated[list[NoiseRatio | None], Field(min_length=1)]
+"""Of powers, in dB; None is no noise."""
 
 
 class PluginEntry(BaseModel):
@@ -51,10 +58,15 @@ class DatasetEntry(PluginEntry):
         on_bad_audio: ``fail`` stops the cell at a bad file, ``skip`` counts it in the row.
         terms: words and phrases whose recall is reported (``term_recall``): a text file with one per line, or a list.
         speed: factor by which the speech is played faster, with a higher pitch, like a tape.
-        noise_snr_db: add noise at this ratio, in dB, of each utterance's power to that of the noise.
-        noise: ``white``, or ``babble`` of six other utterances of the data set.
-        noise_seed: seed of the noise, together with the utterance's id.
+        rt60_s: put the speech into a simulated room, whose sound decays by 60 dB in so many seconds.
+        rir: put the speech into measured rooms: a folder with impulse responses, of which each utterance gets one.
+        noise_snr_db: add noise at this ratio, in dB, of each utterance's power to that of the noise. A list makes a
+            data set of each ratio, and of ``null`` the one without noise.
+        noise: ``white``, ``pink``, ``babble`` of six other utterances of the data set, or a folder with recordings, of
+            which each utterance gets a part of one.
+        noise_seed: seed of noise and rooms, together with the utterance's id.
         gain_db: change of the level in dB; what exceeds full scale is clipped.
+        telephone: pass the speech through a telephone line: 300 to 3400 Hz, 8000 samples a second, 8 bits.
     """
 
     limit: int | None = Field(None, ge=1, le=MOST)
@@ -63,23 +75,31 @@ class DatasetEntry(PluginEntry):
     on_bad_audio: Literal["fail", "skip"] = "fail"
     terms: str | list[str] | None = Field(None, exclude_if=_is_none)
     speed: float | None = Field(None, ge=0.5, le=2, exclude_if=_is_none)
-    noise_snr_db: float | None = Field(None, ge=-40, le=80, exclude_if=_is_none)
-    noise: Literal["white", "babble"] = Field("white", exclude_if=lambda noise: noise == "white")
+    rt60_s: float | None = Field(None, gt=0, le=10, exclude_if=_is_none)
+    rir: str | None = Field(None, min_length=1, exclude_if=_is_none)
+    noise_snr_db: NoiseRatio | NoiseRatios | None = Field(None, exclude_if=_is_none)
+    noise: str = Field("white", min_length=1, exclude_if=lambda noise: noise == "white")
     noise_seed: int = Field(0, ge=0, exclude_if=lambda seed: seed == 0)
     gain_db: float | None = Field(None, ge=-60, le=60, exclude_if=_is_none)
+    telephone: bool = Field(default=False, exclude_if=lambda given: not given)
 
     @model_validator(mode="after")
-    def _with_its_level(self) -> "DatasetEntry":
-        """Refuse noise without its level."""
-        given = "noise" if self.noise != "white" else "noise_seed" if self.noise_seed else None
-        if given and self.noise_snr_db is None:
-            raise ValueError(f"{given}: the level of the noise is missing; set noise_snr_db")
+    def _can_be(self) -> "DatasetEntry":
+        """Refuse corruptions that do not go together."""
+        if problem := corrupted.problem(self.model_dump()):
+            raise ValueError(problem)
         return self
 
     @property
     def corruption(self) -> Corruption:
-        """What is done to the audio."""
-        return Corruption(self.speed, self.noise_snr_db, self.noise, self.noise_seed, self.gain_db)
+        """What is done to the audio.
+
+        Raises:
+            InputError: the entry is several data sets.
+        """
+        if isinstance(self.noise_snr_db, list):
+            raise InputError("noise_snr_db: a list makes several data sets; here one is expected: give one number")
+        return Corruption(**{one.name: getattr(self, one.name) for one in fields(Corruption)})
 
 
 class Build(PluginEntry):
@@ -193,13 +213,19 @@ def _variant_name(entry: VariantEntry, label: str) -> str:
 
 
 def resolve_dataset(entry: DatasetEntry, base: Path) -> list[dict[str, Any]]:
-    """Resolve an entry to one data set, or to each of its length buckets."""
+    """Resolve an entry to one data set, or to each of its ratios of noise and its length buckets."""
     dataset = build_dataset(entry, base)
     terms = {} if entry.terms is None else {"terms": listed(entry.terms, base)}
-    given = {**entry.model_dump(), **registry.settings(dataset), **terms}
-    done = entry.corruption.label
-    label = f"{dataset.label}({done})" if done else dataset.label
-    return [{**given, "length_bucket": n, "name": _dataset_name(entry, label, n)} for n in _buckets(entry)]
+    resolved = []
+    for each in corrupted.each(entry.model_dump(), base):
+        plain = DatasetEntry(**each)
+        done = f"({plain.corruption.label})" if plain.corruption.label else ""
+        named = plain.name and f"{plain.name}{done}" if isinstance(entry.noise_snr_db, list) else plain.name
+        one = plain.model_copy(update={"name": named})
+        given = {**one.model_dump(), **registry.settings(dataset), **terms}
+        names = {n: _dataset_name(one, f"{dataset.label}{done}", n) for n in _buckets(one)}
+        resolved += [{**given, "length_bucket": n, "name": name} for n, name in names.items()]
+    return resolved
 
 
 def _buckets(entry: DatasetEntry) -> list[int | None]:

@@ -50,8 +50,7 @@ def _family(folder: Path) -> str:
         return "moonshine"
     from greenbench.models import folders
 
-    folders.check(str(folder), folder)
-    return "wav2vec2"
+    return folders.family(str(folder), folder)
 
 
 def checked_builds(builds: Sequence[str]) -> list[str]:

@@ -184,7 +184,7 @@ def _check_whole(settings: FasterWhisper, folder: Path) -> None:
         )
 
 
-def _load(settings: FasterWhisper, device: str) -> "_Whisper":
+def _load(settings: FasterWhisper, device: str) -> "_CTranslateModel":
     extras.need("whisper")
     from faster_whisper import WhisperModel
 
@@ -193,7 +193,7 @@ def _load(settings: FasterWhisper, device: str) -> "_Whisper":
     # without cpu_threads CTranslate2 takes OMP_NUM_THREADS, which the runner sets
     model = WhisperModel(str(folder), device=kind, device_index=index, compute_type=settings.compute_type)
     _check_language(model, settings)
-    return _Whisper(model, settings, _footprint(folder / "model.bin", model.model.compute_type))
+    return _CTranslateModel(model, settings, _footprint(folder / "model.bin", model.model.compute_type))
 
 
 def _check_language(model: Any, settings: FasterWhisper) -> None:
@@ -207,7 +207,7 @@ def _check_language(model: Any, settings: FasterWhisper) -> None:
     raise InputError(f"model {settings.model}: language: '{asked}' is none that it knows; give {knows}")
 
 
-class _Whisper:
+class _CTranslateModel:
     """A loaded Whisper; greedy or beam search at temperature 0, so that every pass says the same."""
 
     batching = "sequential"

@@ -61,17 +61,21 @@ def _trained(settings: ModelSettings) -> Any:
     folder = trained_folder(settings)
     # float32 whatever a file holds: the builds decide the precision, and for a student those in its lineage did
     dtype = torch_dtype(lineage.read(settings.model).precision)
-    with _named_failures(settings):
+    with named_failures(str(settings.model)):
         model = opening.opened(str(settings.model), folder, dtype)
     if settings.target_lang is not None:
-        with _named_failures(settings):
+        with named_failures(str(settings.model)):
             model.load_adapter(settings.target_lang, local_files_only=True, use_safetensors=True)
     return model
 
 
 @contextmanager
-def _named_failures(settings: ModelSettings) -> Iterator[None]:
-    """Turn what transformers raises about a folder into one line that names the model."""
+def named_failures(label: str, kind: folders.ModelKind = folders.CTC) -> Iterator[None]:
+    """Turn what transformers raises about a folder into one line that names the model.
+
+    Raises:
+        MissingError: in its place.
+    """
     from safetensors import SafetensorError
 
     try:
@@ -79,7 +83,7 @@ def _named_failures(settings: ModelSettings) -> Iterator[None]:
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError, SafetensorError) as error:
         cause = " ".join(str(error).split())
         raise MissingError(
-            f"model {settings.model}: does not load as a CTC model: {type(error).__name__}: {cause:.300}"
+            f"model {label}: does not load as a {kind.name}: {type(error).__name__}: {cause:.300}"
         ) from error
 
 
@@ -102,7 +106,7 @@ def _structure(settings: ModelSettings) -> tuple[Any, edits.Structure | None]:
     if settings.weights == "random":
         return opening.configuration(str(settings.config), config_folder(settings))
     folder = trained_folder(settings)
-    with _named_failures(settings):
+    with named_failures(str(settings.model)):
         config, structure = opening.configuration(str(settings.model), folder)
         if settings.target_lang is not None:
             config.vocab_size = languages.n_outputs(folder, settings.target_lang)
@@ -130,7 +134,7 @@ def processor(settings: ModelSettings) -> tuple[Any, Any]:
     if settings.weights == "trained":
         folder = trained_folder(settings)
         of_language = {"target_lang": settings.target_lang} if settings.target_lang is not None else {}
-        with _named_failures(settings):
+        with named_failures(str(settings.model)):
             return AutoFeatureExtractor.from_pretrained(folder), AutoTokenizer.from_pretrained(folder, **of_language)
     masked = getattr(configuration(settings), "feat_extract_norm", "layer") == "layer"
     with tempfile.TemporaryDirectory() as scratch:

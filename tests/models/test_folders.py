@@ -147,9 +147,13 @@ def test_files_that_are_not_loaded_may_be_anything(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"config.json": '{"model_type": "whisper"}'}, "ct2-transformers-converter .* and give `use: faster-whisper`"),
-        ({"config.json": '{"alignment_heads": []}', "model.bin": "x"}, "a Whisper model: give `use: faster-whisper`"),
-        ({"model.bin": "x"}, "a Whisper model: give `use: faster-whisper`"),
+        ({"config.json": '{"model_type": "whisper"}'}, "is of the type 'whisper': give `use: whisper`"),
+        ({"config.json": '{"model_type": "moonshine"}'}, "is of the type 'moonshine': give `use: whisper`"),
+        (
+            {"config.json": '{"alignment_heads": []}', "model.bin": "x"},
+            "a Whisper model of CTranslate2: give `use: faster-whisper`",
+        ),
+        ({"model.bin": "x"}, "a Whisper model of CTranslate2: give `use: faster-whisper`"),
         ({"config.json": '{"model_type": "bert"}'}, "type 'bert'. greenbench measures CTC models of the types"),
         ({"config.json": "{}"}, "is of the type None"),
     ],
@@ -166,7 +170,7 @@ def test_a_model_of_another_kind_says_what_it_is(tmp_path: Path, files: dict[str
 def test_random_weights_of_another_kind_are_refused_too(tmp_path: Path) -> None:
     """A configuration alone is looked at in the same way."""
     (tmp_path / "config.json").write_text('{"model_type": "whisper"}')
-    with pytest.raises(InputError, match="faster-whisper"):
+    with pytest.raises(InputError, match="use: whisper"):
         build_variant(VariantEntry(use="wav2vec2", config=str(tmp_path), weights="random")).check()
 
 

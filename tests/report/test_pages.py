@@ -293,7 +293,8 @@ def test_speed_leads_where_rounds_show_it(
 def test_what_decides_comes_first(folder: Folder) -> None:
     """Findings, trade-offs, gains and the table come before what explains them; the roofline comes after latency."""
     wanted = ["findings", "tradeoff", "bars", "compression", "cells", "latency", "session", "groups", "roofline",
-              "timeline", "bigfoot", "scorers", "slices", "texts", "machine", "reproduce"]  # fmt: skip
+              "timeline", "bigfoot", "scorers", "slices", "robustness", "texts", "machine",
+              "reproduce"]  # fmt: skip
     templates = resources.files("greenbench.report") / "page" / "sections"
     texts = [(templates / f"{name}.html.jinja").read_text(encoding="utf-8") for name in SECTIONS]
     assert [id_ for text in texts for id_ in re.findall(r'<h2 id="(\w+)"', text)] == wanted

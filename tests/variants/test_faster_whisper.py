@@ -242,12 +242,12 @@ def test_text_of_log_probabilities_that_are_not_finite_is_an_error() -> None:
     from types import SimpleNamespace
 
     from greenbench.errors import NotFiniteError
-    from greenbench.variants.faster_whisper import _Whisper
+    from greenbench.variants.faster_whisper import _CTranslateModel
 
     def transcribe(waveform: Any, **_options: Any) -> Any:
         return iter([SimpleNamespace(text="a", avg_logprob=float(waveform[0]))]), None
 
-    model = _Whisper(SimpleNamespace(transcribe=transcribe), FasterWhisper("m"), Footprint())
+    model = _CTranslateModel(SimpleNamespace(transcribe=transcribe), FasterWhisper("m"), Footprint())
     assert model([np.full(3, -0.5)]) == ["a"]
     with pytest.raises(NotFiniteError) as caught:
         model([np.full(3, -0.5), np.full(3, np.nan)])
