@@ -78,7 +78,9 @@ class OpenVinoInt8(SpeechSettings):
     float16, as OpenVINO writes a model by default; they are computed in ``precision``.
 
     Attributes:
-        exclude: layers whose path contains one of these stay in floats.
+        exclude: layers whose path contains one of these stay in floats. ``[conv_layers.0., conv_layers.1.,
+            conv_layers.2., conv_layers.3., pos_conv_embed, lm_head]`` has the last three convolutions of wav2vec 2.0's
+            seven in int8, too: measure what that costs.
         smooth_quant_alpha: how much of an outlier goes into the weights, 0 to 1; -1 leaves it out.
         calibration: the data set that the ranges come from, in the form of a suite's; by default the bundled
             unlabelled speech, synthetic English. Ranges of speech that is unlike what is transcribed later (language,

@@ -98,6 +98,62 @@ def test_a_guarded_int8_goes_back_to_float_where_it_must(
     assert sizes[0] > 0
 
 
+LAST_THREE = [*(f"conv_layers.{number}." for number in range(4)), "pos_conv_embed", "lm_head"]
+"""What stays in floats where the last three convolutions of seven are in int8."""
+
+
+@pytest.mark.parametrize(("settings", "expected"), [({}, []), ({"exclude": LAST_THREE}, [4, 5, 6])])
+@pytest.mark.slow
+def test_openvino_has_the_convolutions_in_int8_that_are_not_excluded(
+    tiny_model: Path, tmp_path: Path, settings: dict[str, Any], expected: list[int]
+) -> None:
+    """In the graph these have int8 weights and take in rounded values; unless said otherwise, none has."""
+    pytest.importorskip("nncf", reason="not installed")
+    from greenbench.compress.openvino import OpenVinoInt8
+    from greenbench.compress.openvino_core import core
+    from greenbench.variants.wav2vec2 import Wav2Vec2
+
+    model, extractor, _ = Wav2Vec2(model=str(tiny_model)).open()
+    OpenVinoInt8(n_calibration=2, **settings).export(model, extractor, tmp_path)
+    nodes = core().read_model(tmp_path / "model.xml").get_ordered_ops()
+    convolutions = [
+        node for node in nodes if "conv_layers" in node.get_friendly_name() and _kind(node) == "Convolution"
+    ]
+    assert len(convolutions) == 7
+    found = [number for number, node in enumerate(convolutions) if _takes_integers(node)]
+    assert found == expected
+
+
+def _kind(node: Any) -> str:
+    kind: str = node.get_type_name()
+    return kind
+
+
+def _takes_integers(node: Any) -> bool:
+    """Say whether a node of a graph of OpenVINO's multiplies rounded values by weights that are stored as int8."""
+    rounded, weights = (node.input_value(port).get_node() for port in (0, 1))
+    while _kind(weights) != "Constant":
+        weights = weights.input_value(0).get_node()
+    of_integers = str(weights.get_element_type().get_type_name()) in ("i8", "u8")
+    assert of_integers == (_kind(rounded) == "FakeQuantize")
+    return of_integers
+
+
+@pytest.mark.slow
+def test_onnx_runtime_has_no_convolution_in_int8(tiny_model: Path, tmp_path: Path) -> None:
+    """Matrix products alone are in integers: all convolutions are those of the float32 graph."""
+    onnx = pytest.importorskip("onnx", reason="not installed")
+    from greenbench.compress.onnx import OnnxInt8
+    from greenbench.variants.wav2vec2 import Wav2Vec2
+
+    model, extractor, _ = Wav2Vec2(model=str(tiny_model)).open()
+    OnnxInt8().export(model, extractor, tmp_path)
+    kinds = [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node]
+    assert kinds.count("MatMulInteger") > 0
+    assert kinds.count("ConvInteger") == 0
+    assert kinds.count("Conv") == 8, "seven of the front end, and one of positions"
+
+
 def _first_perfect(agreement: float) -> Any:
     """Return a stand-in for the guard's measure: 1 for NNCF's trial and the float model, then ``agreement``."""
     values = iter([1.0, 1.0])
