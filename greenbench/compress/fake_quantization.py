@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+MOVES = 0.01
+"""Share of a batch's range in the moving average: torch's ``MovingAverageMinMaxObserver`` has it, too."""
+
+
 class FakeQuantized(nn.Linear):
     """A Linear layer whose weight is rounded to few bits at each call, and its inputs where that is asked for.
 
@@ -21,22 +25,35 @@ class FakeQuantized(nn.Linear):
         scales: of the rows of the weight, ``(out_features,)``: those of the weight that it began with.
         bits: of a weight.
         of_inputs: bits of an input; None to leave them.
+        ends: of the range of inputs, ``(2,)``: its moving average over the batches of a training, NaN before the first;
+            None where each call has a range of its own.
     """
 
     scales: "Tensor"
+    ends: "Tensor | None"
 
-    def __init__(self, layer: nn.Linear, bits: int, of_inputs: int | None) -> None:
-        """Take a layer, whose parameters this one shares."""
+    def __init__(self, layer: nn.Linear, bits: int, of_inputs: int | None, moving: bool) -> None:
+        """Take a layer, whose parameters this one shares, and whether the range of inputs is a moving average."""
         super().__init__(layer.in_features, layer.out_features, layer.bias is not None, device="meta")
         self.weight, self.bias = layer.weight, layer.bias
         self.register_buffer("scales", row_scales(layer.weight, bits))
+        self.register_buffer("ends", layer.weight.new_full((2,), torch.nan, dtype=torch.float32) if moving else None)
         self.bits, self.of_inputs = bits, of_inputs
 
     def forward(self, inputs: "Tensor") -> "Tensor":
         """Return ``(..., out_features)`` of ``(..., in_features)``."""
         if self.of_inputs is not None:
-            inputs = rounded_in_range(inputs, self.of_inputs)
+            inputs = rounded_between(inputs, self._ends_for(inputs), self.of_inputs)
         return linear(inputs, rounded(self.weight, self.scales, self.bits).to(inputs.dtype), self.bias)
+
+    def _ends_for(self, inputs: "Tensor") -> "Tensor":
+        """Return the ends of the range that counts, after a batch of a training has moved them."""
+        found = ends_of(inputs)
+        if self.ends is None:
+            return found
+        if self.training:
+            self.ends.copy_(found.where(self.ends.isnan(), self.ends.lerp(found, MOVES)))
+        return found.where(self.ends.isnan(), self.ends)
 
     def folded(self, pack: bool) -> Any:
         """Return what computes with the same weight: a packed layer, or a plain one in floats."""
@@ -45,36 +62,45 @@ class FakeQuantized(nn.Linear):
         return linears.of(rounded(self.weight.detach(), self.scales, self.bits), self.bias)
 
 
-def rounded_in_range(values: "Tensor", bits: int) -> "Tensor":
-    """Return values in 2^bits equal steps from the least of them, or 0, to the greatest, or 0; one range for a tensor.
+def ends_of(values: "Tensor") -> "Tensor":
+    """Return the least of values, or 0, and the greatest, or 0, ``(2,)`` in float32.
 
-    So does torch's dynamic quantisation (``int8-dynamic``) with 8 bits. The gradient is 1, but 0 where
-    rounding leaves the range at one of its ends.
+    It is the range of torch's dynamic quantisation (``int8-dynamic``), one for a tensor.
+    """
+    low, high = values.detach().float().aminmax()
+    return torch.stack([low.clamp_max(0), high.clamp_min(0)])
+
+
+def rounded_between(values: "Tensor", ends: "Tensor", bits: int) -> "Tensor":
+    """Return values in 2^bits equal steps from the least to the greatest that a range holds.
+
+    The gradient is 1, but 0 outside of the range, and where rounding leaves it at one of its ends.
 
     Args:
         values: of any shape.
+        ends: of the range, ``(2,)``: at most 0, and at least 0.
         bits: of each.
     """
-    found = values.detach().float()
-    low, high = found.amin().clamp_max(0), found.amax().clamp_min(0)
+    low, high = ends
     n_steps = 2**bits - 1
     scale = ((high - low) / n_steps).clamp_min(torch.finfo(torch.float32).eps)
     zero = (-low / scale).round().clamp(0, n_steps).to(torch.int32)
     return torch.fake_quantize_per_tensor_affine(values.float(), scale, zero, 0, n_steps).to(values.dtype)
 
 
-def add(model: Any, bits: Mapping[str, int], of_inputs: int | None) -> None:
+def add(model: Any, bits: Mapping[str, int], of_inputs: int | None, moving: bool = False) -> None:
     """Let Linear layers compute with few bits, but those that do so already.
 
     Args:
         model: a torch module.
         bits: of a weight, by path of a layer.
         of_inputs: bits of an input; None to leave them.
+        moving: whether the range of inputs is a moving average.
     """
     for path, n in bits.items():
         layer = model.get_submodule(path)
         if not isinstance(layer, FakeQuantized):
-            model.set_submodule(path, FakeQuantized(layer, n, of_inputs))
+            model.set_submodule(path, FakeQuantized(layer, n, of_inputs, moving))
 
 
 def fold(model: Any, pack: bool) -> None:

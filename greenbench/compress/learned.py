@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from greenbench.compress.distill import Distill, no_build
-from greenbench.compress.distill.companion import Companion
+from greenbench.compress.distill.companion import Companion, mean_frames
 from greenbench.errors import InputError
 from greenbench.models import linears
 from greenbench.models.attention import attentions, check_type, projections
@@ -127,7 +127,7 @@ class Budget(Companion):
         gates.add(student, settings.units, settings.init_drop, settings.distill.seed)
         frames = n_frames(student.config, SECONDS * SAMPLE_RATE_HZ) // getattr(student.config, "squeeze_factor", 1)
         self.costs = gates.unit_costs(student, frames if settings.of == "macs" else None)
-        self._frames = sum(n_frames(student.config, u.n_samples) for u in context.train) / max(1, len(context.train))
+        self._frames = mean_frames(student, context)
         least = self.whole - sum((len(g.log_alpha) - 1) * self.costs[p] for p, g in gates.gates(student).items())
         if settings.keep * self.whole < least:
             raise InputError(

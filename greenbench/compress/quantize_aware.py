@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,9 @@ class QuantizeAware:
             counts, and a Linear layer that none fits stays as it is.
         activations: bits to which the inputs of these layers are rounded while the model trains, within the range of
             each, as ``int8-dynamic`` rounds them with 8; with ``null`` they stay floats.
+        observer: the range of these inputs: ``dynamic``, that of each call, or ``ema``, its moving average over the
+            batches of the training (Jacob et al., section 3.1), for engines that keep ranges, as ``openvino-int8``
+            does; these find their own by calibration.
         exclude: layers whose path contains one of these stay in floats.
         pack: store the weights in these bits, as ``mixed-precision`` does; otherwise as floats of the same values, for
             builds that make integers of them.
@@ -40,6 +43,7 @@ class QuantizeAware:
     distill: Distill
     bits: Annotated[Mapping[str, _Bits], Field(min_length=1)] = field(default_factory=lambda: {"*": 8})
     activations: _Bits | None = 8
+    observer: Literal["dynamic", "ema"] = "dynamic"
     exclude: Sequence[str] = ("lm_head",)
     pack: bool = True
 
@@ -49,6 +53,8 @@ class QuantizeAware:
         """Refuse numbers of bits that cannot be."""
         if not self.bits or not all(2 <= bits <= 8 for bits in self.bits.values()):
             raise ValueError("bits: give patterns with numbers from 2 to 8")
+        if self.observer == "ema" and self.activations is None:
+            raise ValueError("observer: is of inputs, which `activations: null` leaves as they are: leave one out")
 
     def unsupported(self, device: str) -> str | None:  # noqa: ARG002
         """Train anywhere."""
@@ -67,7 +73,8 @@ class QuantizeAware:
             InputError: as ``Distill`` says; or no layer is chosen, or they are not in floats any more.
         """
         bits = self.chosen_bits(model)
-        return self.distill.train_with(model, context, [FakeQuantization(bits, self.activations, self.pack)])
+        quantization = FakeQuantization(bits, self.activations, self.pack, self.observer == "ema")
+        return self.distill.train_with(model, context, [quantization])
 
     def chosen_bits(self, model: Any) -> dict[str, int]:
         """Return the bits of each layer by path.
@@ -90,15 +97,18 @@ class FakeQuantization(Companion):
 
     name = "fake_quantization"
 
-    def __init__(self, bits: Mapping[str, int], activations: int | None, pack: bool) -> None:
-        """Take the bits of each layer by path, those of inputs, and whether layers are packed in the end."""
-        self.bits, self.activations, self.pack = bits, activations, pack
+    def __init__(self, bits: Mapping[str, int], activations: int | None, pack: bool, moving: bool = False) -> None:
+        """Take the bits of each layer by path, those of inputs, and whether layers are packed in the end.
+
+        With ``moving`` the range of inputs is a moving average.
+        """
+        self.bits, self.activations, self.pack, self.moving = bits, activations, pack, moving
 
     def attach(self, student: Any, context: Context) -> None:  # noqa: ARG002
         """Let the layers round what they compute with."""
         from greenbench.compress import fake_quantization
 
-        fake_quantization.add(student, self.bits, self.activations)
+        fake_quantization.add(student, self.bits, self.activations, self.moving)
 
     def detach(self, student: Any) -> Any:
         """Return the student with the rounded weights, packed or as floats."""

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from greenbench.compress.bits import allocation
 from greenbench.compress.low_rank import LowRank
-from greenbench.compress.mixed import MixedPrecision, allocation, damages
+from greenbench.compress.mixed import MixedPrecision, damages
 from greenbench.compress.precision import Bf16
 from greenbench.compress.probe import log_probabilities
 from greenbench.compress.prune import PruneFfn

@@ -21,7 +21,7 @@ from greenbench.variants.wav2vec2 import Wav2Vec2
 
 torch = pytest.importorskip("torch")
 
-from greenbench.compress.fake_quantization import FakeQuantized, rounded_in_range  # noqa: E402
+from greenbench.compress.fake_quantization import MOVES, FakeQuantized, ends_of, rounded_between  # noqa: E402
 from greenbench.models.packed import packed_layers  # noqa: E402
 
 NOISE = torch.randn(1, 16_000, generator=torch.Generator().manual_seed(0)) / 10
@@ -90,13 +90,30 @@ def test_inputs_have_as_many_values_as_their_bits_say() -> None:
     """In equal steps over their range, which has a 0, within a step of what they were; the gradient is 1 within it."""
     given = (torch.randn(1_000, generator=torch.Generator().manual_seed(0)) + 0.5).requires_grad_(True)
     for bits in (2, 4, 8):
-        found = rounded_in_range(given, bits)
+        found = rounded_between(given, ends_of(given), bits)
         step = float(given.detach().amax() - given.detach().amin()) / (2**bits - 1)
         assert len(found.unique()) <= 2**bits
         assert float((found - given).detach().abs().max()) <= step
-        assert float(rounded_in_range(torch.tensor([0.0, 0.3]), bits)[0]) == 0
+        assert float(rounded_between(torch.tensor([0.0, 0.3]), ends_of(torch.tensor([0.3])), bits)[0]) == 0
     found.sum().backward()
     assert (given.grad.sort().values[2:] == 1).all(), "but at its two ends, where rounding can leave it"
+
+
+def test_a_range_that_moves_is_the_average_of_those_before() -> None:
+    """The first batch gives it, the next moves it by a hundredth; out of training it stays, and cuts what is beyond."""
+    made = FakeQuantized(torch.nn.Linear(4, 4), 8, 8, moving=True)
+    assert made.eval()(torch.full((1, 4), 9.0)).isfinite().all(), "before any batch a call has its own"
+    assert made.ends.isnan().all()
+    made.train()
+    made(torch.tensor([[-1.0, 0.0, 1.0, 3.0]]))
+    assert made.ends.tolist() == [-1.0, 3.0]
+    made(torch.tensor([[-2.0, 0.0, 1.0, 13.0]]))
+    expected = [-1.0 - MOVES * 1.0, 3.0 + MOVES * 10.0]
+    assert made.ends.tolist() == pytest.approx(expected)
+    made.eval()
+    far, near = torch.full((1, 4), 99.0), torch.full((1, 4), expected[1])
+    assert torch.allclose(made(far), made(near))
+    assert made.ends.tolist() == pytest.approx(expected)
 
 
 def test_eight_bits_of_inputs_are_those_of_int8(small: Any) -> None:
@@ -118,6 +135,8 @@ def test_what_cannot_be_is_refused(small: Any) -> None:
     for bits in ({}, {"*": 1}, {"*": 9}):
         with pytest.raises(ValueError, match="bits: give patterns with numbers from 2 to 8"):
             QuantizeAware(distill=TRAINING, bits=bits)
+    with pytest.raises(ValueError, match="observer: is of inputs, which `activations: null` leaves"):
+        QuantizeAware(distill=TRAINING, activations=None, observer="ema")
     with pytest.raises(InputError, match=r"distill.stepz"):
         registry.create("methods", "quantize-aware", {"distill": {"steps": 3, "stepz": 3}})
     with pytest.raises(InputError, match="19 are stored in few bits already"):

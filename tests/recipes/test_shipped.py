@@ -41,6 +41,7 @@ SIZES = {
     "daisy": TEACHER - 2 * LAYER + 4 * (2 * D + N_TOKENS * (D + 1)),
     "distillw2v2": TEACHER - 6 * LAYER,
     "mixed-3bit": TEACHER,
+    "mixed-3bit-learned": TEACHER,
     "deep-vs-wide": FRONT_END + narrow(96) + 12 * (12 * 96 * 96 + 13 * 96),
     "fithubert": THIN_FRONT_END + narrow(96) + 12 * (6 * 96 * 96 + 10 * 96) + (4 * 96 * 96 + 4 * 96),
     "lean": TEACHER - 2 * LAYER - 40 * (HEAD - 16) * (4 * D + 3) - F * 10 // 5 * NEURON,
@@ -51,11 +52,13 @@ REDUCED: dict[str, dict[str, Any]] = {
     "distill": {"steps": 2, "batch_s": 8, "validate_every": 1},
     "early-exit": {"distill.steps": 2, "n_calibration": 4},
     "mixed-precision": {"n_calibration": 1, "bits": "[2, 4]"},
+    "mixed-precision gumbel": {"distill.steps": 2, "distill.batch_s": 8, "steps_after": 1},
     "layer-drop": {"refit_steps": 2, "n_calibration": 2},
-    "prune-ffn": {"n_calibration": 2, "population": 3, "generations": 1},
+    "prune-ffn": {"n_calibration": 2},
+    "prune-ffn genetic": {"n_calibration": 2, "population": 3, "generations": 1},
     "prune-heads": {"n_calibration": 2},
 }
-"""Settings of steps by which a student is made in a moment; they leave its shape as it is."""
+"""Settings of a method, and what it searches by, by which a student is made in a moment, of the same shape."""
 
 
 def reduced(name: str) -> recipe.Recipe:
@@ -65,7 +68,7 @@ def reduced(name: str) -> recipe.Recipe:
     steps = [
         f"steps.{number}.{key}={value}"
         for number, step in enumerate(loaded.steps)
-        for key, value in REDUCED.get(step.use, {}).items()
+        for key, value in REDUCED.get(f"{step.use} {step.settings.get('search', '')}".strip(), {}).items()
     ]
     speech = ["train.0.limit=8", "validation_share=0.25"] if loaded.train else []
     return recipe.load(path, [*steps, *speech])

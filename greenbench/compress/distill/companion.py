@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from greenbench.errors import InputError
+from greenbench.models.frames import n_frames
 from greenbench.plugins import Context
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ class Companion:
         """
         return []
 
+    def begin(self, student: Any, step: int, of: int) -> None:
+        """Get ready before a batch is run; the arguments are those of ``term``."""
+
     def term(self, student: Any, step: int, of: int) -> "Tensor | None":  # noqa: ARG002
         """Return what is added to the loss of each batch, a number with gradients; it is logged by ``name``.
 
@@ -61,6 +65,11 @@ class Companion:
     def detach(self, student: Any) -> Any:
         """Return the trained student without what was added, or with it folded into plain modules."""
         return student
+
+
+def mean_frames(student: Any, context: Context) -> float:
+    """Return the mean frames of an utterance to train on, by which a term keeps up with losses that are sums."""
+    return sum(n_frames(student.config, u.n_samples) for u in context.train) / max(1, len(context.train))
 
 
 def parameters(student: Any, setting: str, texts: Iterable[str]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ def batch_loss(run: TrainingRun, batch: Batch) -> "tuple[Tensor, dict[str, float
     The parts against a further teacher have its number, from 2, at the end of their names.
     """
     settings, model = run.settings, run.accelerator.unwrap_model(run.student)
+    for companion in run.companions:
+        companion.begin(model, run.progress.step, settings.steps)
     taught = [teacher(batch) for teacher in run.teachers]
     ours = _student_outputs(run, batch)
     targets = [_target(run, batch, ours, outputs) for outputs in taught]
