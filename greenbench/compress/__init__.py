@@ -19,6 +19,7 @@ _METHODS = {
     "Distill": "distill",
     "EarlyExit": "early_exit",
     "Fp16": "precision",
+    "FreezeNorm": "freeze",
     "HealLayers": "heal",
     "Int4WeightOnly": "torchao",
     "Int8Dynamic": "quantize",

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from greenbench.errors import InputError
+from greenbench.models.convolutions import group_normed
 from greenbench.models.edits.chunks import TYPES, Chunks
 from greenbench.models.frames import frame_samples
 from greenbench.models.macs import fewer_frames
@@ -81,7 +82,7 @@ class ChunkAttention:
         if getattr(model.config, "conv_pos_batch_norm", False):
             raise InputError("chunk-attention: the model has batch norm before its positional convolution")
         sizes, left, ahead = self._frames(model)
-        level = model.config.feat_extract_norm != "group" and getattr(context.extractor, "do_normalize", True)
+        level = group_normed(model) is None and getattr(context.extractor, "do_normalize", True)
         Chunks(sizes, left, ahead, level).make(model)
         return model
 

@@ -75,3 +75,44 @@ def _narrow(module: Any, channels: Sequence[int]) -> None:
         module.num_groups = module.num_channels = len(channels)
     if isinstance(module, torch.nn.LayerNorm):
         module.normalized_shape = (len(channels),)
+
+
+def group_normed(model: Any) -> Any | None:
+    """Return the first layer of a front end where each of its channels is normalised over the utterance; else None."""
+    from torch.nn import GroupNorm
+
+    layer = _first(model)
+    norm = getattr(layer, "layer_norm", None)
+    return layer if type(norm) is GroupNorm and norm.num_groups == norm.num_channels else None
+
+
+def is_folded(model: Any) -> bool:
+    """Say whether the norm of a front end became a part of its first convolution (``fold_norm``)."""
+    from torch.nn import Identity
+
+    return isinstance(getattr(_first(model), "layer_norm", None), Identity)
+
+
+def fold_norm(layer: Any, mean: Any, variance: Any) -> None:
+    """Make the group norm of a layer, with fixed statistics, a part of its convolution.
+
+    Args:
+        layer: of a front end, as ``group_normed`` returns it.
+        mean: of each channel, ``(n_channels,)``.
+        variance: of each channel, ``(n_channels,)``.
+    """
+    from torch.nn import Identity, Parameter
+
+    conv, norm = layer.conv, layer.layer_norm
+    weight, scale = conv.weight.detach(), norm.weight.detach().to(mean) / (variance + norm.eps).sqrt()
+    before = mean * 0 if conv.bias is None else conv.bias.detach().to(mean)
+    bias = (before - mean) * scale + norm.bias.detach().to(mean)
+    conv.bias = Parameter(bias.to(weight), requires_grad=conv.weight.requires_grad)
+    linears.put(conv, "weight", weight.to(mean) * scale[:, None, None])
+    layer.layer_norm = Identity()
+
+
+def _first(model: Any) -> Any | None:
+    """Return the first convolutional layer of a model's front end; None where it has none."""
+    base = getattr(model, "base_model", None)
+    return next(iter(getattr(getattr(base, "feature_extractor", None), "conv_layers", ())), None)

@@ -24,6 +24,7 @@ class Outline:
         exits: whether it is decided for each utterance how many layers run.
         chunked: whether its frames see no further than their chunk and a look-ahead.
         adapter: whether an adapter stands between the last layer and the head.
+        group_norm: whether its front end normalises each channel over the whole utterance; None where unknown.
         teacher: the outline of the model that trainings learn from, where the chain is the steps of a recipe; None
             where it is the builds of a variant, of which none may train.
         teachers: the outlines of further models that these learn from.
@@ -39,6 +40,7 @@ class Outline:
     exits: bool = False
     chunked: bool = False
     adapter: bool = False
+    group_norm: bool | None = None
     teacher: "Outline | None" = None
     teachers: "tuple[Outline, ...]" = ()
 

@@ -80,7 +80,15 @@ def described(config: Mapping[str, Any], precision: Floats | None, structure: ed
         exits=structure is not None and structure.has_exits,
         chunked=structure is not None and structure.has_chunks,
         adapter=bool(config.get("add_adapter")),
+        group_norm=_group_norm(config, structure),
     )
+
+
+def _group_norm(config: Mapping[str, Any], structure: edits.Structure | None) -> bool | None:
+    """Say whether a front end normalises each channel over the utterance; None where its configuration does not."""
+    if structure is not None and structure.has_frozen_norm:
+        return False
+    return {"group": True, "layer": False}.get(str(config.get("feat_extract_norm")))
 
 
 def n_layers(config: Mapping[str, Any]) -> int | None:

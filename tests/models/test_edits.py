@@ -52,6 +52,16 @@ def signal() -> Any:
     return lambda model: before(inside(model))
 
 
+def freeze() -> Any:
+    """A method whose result has the edit ``norm_frozen``."""
+    from transformers import Wav2Vec2FeatureExtractor
+
+    from greenbench.compress.freeze import FreezeNorm
+    from greenbench.plugins import Context
+
+    return lambda model: FreezeNorm(n_calibration=1)(model, Context(extractor=Wav2Vec2FeatureExtractor()))
+
+
 def packed() -> Any:
     """A method whose result has the edit ``packed``: attention and head stay in floats."""
     from greenbench.compress.mixed import MixedPrecision
@@ -86,7 +96,7 @@ def chunks() -> Any:
 
 EDITS: dict[str, Callable[[], Callable[[Any], Any]]] = {
     "share": share, "heads": twins, "low_rank": low_rank, "reduce": reduce, "exits": exits, "packed": packed,
-    "chunks": chunks, "reduce-signal": signal,
+    "chunks": chunks, "reduce-signal": signal, "norm_frozen": freeze,
 }  # fmt: skip
 """Every edit, by name and what more there is of it, and a method that leaves it."""
 
@@ -147,7 +157,9 @@ def test_a_folder_with_an_edit_reopens_as_it_was(edited: tuple[Any, Path], plain
     said = {
         field: edit["edit"] == name for name, field in (("share", "shared"), ("exits", "exits"), ("chunks", "chunked"))
     }
-    assert Wav2Vec2(model=str(folder)).outline() == Outline("wav2vec2", 2, "fp32", **said)
+    assert Wav2Vec2(model=str(folder)).outline() == Outline(
+        "wav2vec2", 2, "fp32", group_norm=edit["edit"] != "norm_frozen", **said
+    )
 
 
 def test_an_edited_folder_is_edited_further(edited: tuple[Any, Path], tmp_path: Path) -> None:

@@ -187,6 +187,7 @@ BUILDS: dict[str, Any] = {
         {"use": "layer-drop", "keep": 2, "select": "last_k"},
         {"use": "heal-layers", "steps": 1, "n_calibration": 1},
     ],
+    "freeze-norm": [{"use": "freeze-norm", "n_calibration": 1}],
     "share-layers": [{"use": "share-layers", "groups": 2, "begin": "mean"}],
     "thin-conv": [{"use": "thin-conv", "keep": 0.5, "n_calibration": 1}],
     "prune-heads": [{"use": "prune-heads", "n_calibration": 2}],
@@ -232,6 +233,11 @@ REFUSED = {
     **{
         (family, "chunk-attention"): "chunk-attention: models of the type .* have another encoder"
         for family in {*RELATIVE, "sew", "data2vec"}
+    },
+    **{
+        (name, "freeze-norm"): "freeze-norm: the front end of the model has no group norm"
+        for name, family in FAMILIES.items()
+        if family.settings.get("feat_extract_norm") == "layer" or name.startswith(("data2vec", "w2v-bert", "parakeet"))
     },
     ("adapter", "chunk-attention"): "chunk-attention: the model has an adapter",
     **{(family, "reduce-frames"): "reduce-frames: models of the type" for family in {*RELATIVE, "sew"}},

@@ -17,6 +17,7 @@ from greenbench.models.edits.chunks import Chunks
 from greenbench.models.edits.exits import Exits
 from greenbench.models.edits.heads import Heads
 from greenbench.models.edits.low_rank import Ranks
+from greenbench.models.edits.norm import NormFrozen
 from greenbench.models.edits.packed import Bits
 from greenbench.models.edits.reduce import Reduce
 from greenbench.models.edits.share import Share
@@ -24,12 +25,12 @@ from greenbench.models.edits.share import Share
 KEY, PREFIX = "greenbench", "greenbench-"
 """The key in ``config.json``, and what stands before the model type there."""
 
-KINDS: tuple[type[Share | Heads | Ranks | Reduce | Exits | Bits | Chunks], ...]
-KINDS = (Share, Heads, Reduce, Ranks, Exits, Bits, Chunks)
+KINDS: tuple[type[Share | NormFrozen | Heads | Ranks | Reduce | Exits | Bits | Chunks], ...]
+KINDS = (Share, NormFrozen, Heads, Reduce, Ranks, Exits, Bits, Chunks)
 """Every edit, in the order in which they are made: the others name what is shared once, by its first path, and what is
 factorised or packed may be a part of a reduction."""
 
-AnyEdit = Annotated[Share | Heads | Ranks | Reduce | Exits | Bits | Chunks, Field(discriminator="edit")]
+AnyEdit = Annotated[Share | NormFrozen | Heads | Ranks | Reduce | Exits | Bits | Chunks, Field(discriminator="edit")]
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,11 @@ class Structure:
     def has_exits(self) -> bool:
         """Whether it is decided for each utterance how many layers run."""
         return any(isinstance(edit, Exits) for edit in self.edits)
+
+    @property
+    def has_frozen_norm(self) -> bool:
+        """Whether the group norm of the front end became a part of its convolution."""
+        return any(isinstance(edit, NormFrozen) for edit in self.edits)
 
     @property
     def has_chunks(self) -> bool:
