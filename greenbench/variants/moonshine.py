@@ -1,4 +1,4 @@
-"""The Moonshine family: small recognisers for devices, on ONNX Runtime, with the weights that their package brings."""
+"""The Moonshine family: small recognisers for devices, with the weights that their package brings."""
 
 import math
 import mmap
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from greenbench.models.onnx_session import open_session
 from greenbench.models.packaged import Packaged
 from greenbench.models.precision import named
 from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Inapplicable, ModelRef, Step, Variant, VariantInfo, Waveform
+from greenbench.variants.moonshine_voice import Library
 from greenbench.variants.sequential import one_by_one
 
 SIZES = {"tiny.en": Packaged("moonshine-voice", "moonshine_voice", "assets/tiny-en")}
@@ -36,35 +37,57 @@ _REMEDY = "Install it again (`pip install --force-reinstall moonshine-voice==0.0
 START, END = 1, 2
 """Tokens that begin and end a text."""
 
+OWN_THREADS = "moonshine-voice chooses its number of threads itself, whatever `threads` says"
+
 MIN_SAMPLES = 895
 """Samples that give the encoder one frame: its convolutions are 127 wide by 64, 7 by 3 and 3 by 2."""
 
 
 @dataclass(frozen=True)
 class Moonshine:
-    """Settings of a Moonshine model on ONNX Runtime.
+    """Settings of a Moonshine model.
 
     Attributes:
         model: ``tiny.en``, or a folder of files that Moonshine publishes for a model that does not stream.
         max_tokens_per_s: tokens for a second of audio, after which the text ends; 6.5 is Moonshine's own limit for
             English (``MoonshineModel`` in moonshine-ai/moonshine, ``core/moonshine-model.h``).
+        engine: ``onnxruntime`` reads an utterance as a whole; ``moonshine-voice`` is the package's own library, for the
+            models that it brings, which reads speech in lines of 15 s at most and streams by itself.
+        vad_threshold: share of speech above which moonshine-voice takes audio for it. 0 takes all; its own is 0.5, with
+            which texts depend on what was spoken before, as its detector of speech goes on from one to the next.
     """
 
     model: ModelRef
     max_tokens_per_s: float = 6.5
+    engine: Literal["onnxruntime", "moonshine-voice"] = "onnxruntime"
+    vad_threshold: float = 0.0
 
     presets: ClassVar[Mapping[str, Any]] = {size: {"model": size} for size in SIZES}
     takes_builds: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        """Refuse a limit that gives no text."""
+        """Refuse a limit that gives no text, and what the engine does not take."""
         if not 0 < self.max_tokens_per_s < math.inf:
             raise ValueError("max_tokens_per_s is above 0")
+        if not 0 <= self.vad_threshold < 1:
+            raise ValueError("vad_threshold is at least 0 and below 1")
+        if self.engine == "moonshine-voice" and self.model not in SIZES:
+            raise ValueError(f"engine: moonshine-voice takes the models of its package: {', '.join(SIZES)}")
+        if self.engine != "moonshine-voice" and self.vad_threshold:
+            raise ValueError("vad_threshold is for `engine: moonshine-voice`")
 
     @property
     def label(self) -> str:
         """The model, as part of a default name."""
-        return self.model
+        return self.model if self.engine == "onnxruntime" else f"{self.model}-{self.engine}"
+
+    @property
+    def decoding(self) -> str:
+        """How its output becomes text."""
+        greedy = f"greedy, at most {self.max_tokens_per_s:g} tokens a second of audio"
+        return (
+            greedy if self.engine == "onnxruntime" else f"{greedy}, {self.engine}, speech above {self.vad_threshold:g}"
+        )
 
     def __call__(self, name: str, chain: Sequence[tuple[str, Step]]) -> Variant:  # noqa: ARG002
         """Return the variant."""
@@ -77,7 +100,8 @@ class Moonshine:
             unsupported=_unsupported,
             extras=("moonshine",),
             identity=self._identity,
-            decoding=lambda: f"greedy, at most {self.max_tokens_per_s:g} tokens a second of audio",
+            decoding=lambda: self.decoding,
+            warnings=lambda: [] if self.engine == "onnxruntime" else [OWN_THREADS],
             info=VariantInfo(
                 n_params=N_PARAMS.get(self.model),
                 licence="MIT" if packaged else None,
@@ -92,7 +116,8 @@ class Moonshine:
 
     def _identity(self) -> tuple[str, ...]:
         folder = _folder(self.model)
-        return hub.identity(str(folder), kinds=("*coder_model*.ort",)) if folder else ()
+        weights = hub.identity(str(folder), kinds=("*coder_model*.ort",)) if folder else ()
+        return weights if self.engine == "onnxruntime" or not weights else (*weights, self.engine)
 
 
 def _folder(model: str) -> Path | None:
@@ -122,9 +147,13 @@ def _unsupported(device: str) -> str | None:
     return None if device == "cpu" else Inapplicable(f"Moonshine runs on the CPU only, not on {device}")
 
 
-def _load(settings: Moonshine, device: str) -> "_EncoderDecoder":  # noqa: ARG001
+def _load(settings: Moonshine, device: str) -> "_EncoderDecoder | Library":  # noqa: ARG001
     extras.need("moonshine")
-    return _EncoderDecoder(settings)
+    if settings.engine == "onnxruntime":
+        return _EncoderDecoder(settings)
+    folder = _whole_folder(settings.model)
+    options = {"max_tokens_per_second": settings.max_tokens_per_s, "vad_threshold": settings.vad_threshold}
+    return Library(folder, options, _footprint(settings, [folder / ENCODER, folder / DECODER]))
 
 
 class _EncoderDecoder:
