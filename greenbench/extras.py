@@ -18,6 +18,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "parquet": ("pyarrow",),
     "pocketsphinx": ("pocketsphinx",),
     "pytest": ("pytest", "pytest_benchmark"),
+    "sherpa-onnx": ("sherpa_onnx",),
     "tensorboard": ("tensorboard",),
     "torchao": ("torchao",),
     "trackio": ("trackio",),

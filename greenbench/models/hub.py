@@ -104,7 +104,11 @@ def identity(model: str, revision: str | None = None, kinds: Sequence[str] = WEI
         MissingError: ``model`` is neither a folder nor a hub id.
     """
     folder = Path(model) if Path(model).is_dir() else _cached(model, revision, kinds)
-    files = folders.weights(folder, kinds) if folder else []
+    return identity_of(folders.weights(folder, kinds) if folder else [])
+
+
+def identity_of(files: Sequence[Path]) -> tuple[str, ...]:
+    """Return what tells weights in some files from others; empty where there are none."""
     digests = "".join(cache.digest(file) for file in files)
     return (f"weights:{hashlib.sha256(digests.encode()).hexdigest()[:32]}",) if files else ()
 

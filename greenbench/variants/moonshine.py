@@ -1,7 +1,6 @@
 """The Moonshine family: small recognisers for devices, with the weights that their package brings."""
 
 import math
-import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +14,8 @@ from greenbench import extras
 from greenbench.errors import MissingError, NotFiniteError
 from greenbench.hardware import environment
 from greenbench.models import hub
-from greenbench.models.onnx_session import open_session
+from greenbench.models.onnx_session import compute_dtype, open_session
 from greenbench.models.packaged import Packaged
-from greenbench.models.precision import named
 from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Inapplicable, ModelRef, Step, Variant, VariantInfo, Waveform
 from greenbench.variants.moonshine_voice import Library
 from greenbench.variants.sequential import one_by_one
@@ -222,15 +220,8 @@ def _run(session: Any, outputs: Sequence[str], values: Mapping[str, Any]) -> lis
 
 
 def _footprint(settings: Moonshine, files: Sequence[Path]) -> Footprint:
-    kinds = {"float32", *(["int8"] if any(map(_multiplies_integers, files)) else [])}
     n_bytes = sum(file.stat().st_size for file in files)
-    return Footprint(N_PARAMS.get(settings.model), n_bytes, compute_dtype=named(kinds))
-
-
-def _multiplies_integers(file: Path) -> bool:
-    """Say whether a graph has ONNX Runtime's integer products, by the names of its operations."""
-    with file.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return any(content.find(name) >= 0 for name in (b"MatMulInteger", b"DynamicQuantizeMatMul"))
+    return Footprint(N_PARAMS.get(settings.model), n_bytes, compute_dtype=compute_dtype(files))
 
 
 def _vocabulary(model: str, content: bytes) -> list[bytes]:
