@@ -104,8 +104,8 @@ class SherpaOnnx:
         return Variant(
             name=name,
             load=partial(_load, self),
-            check=partial(_files, self),
-            prepare=partial(_files, self),
+            check=partial(_check, self),
+            prepare=partial(_check, self),
             unsupported=_unsupported,
             extras=(EXTRA,),
             identity=lambda: hub.identity_of([path for key, path in _files(self).items() if key != "tokens"]),
@@ -117,6 +117,11 @@ def _unsupported(device: str) -> str | None:
     if reason := extras.missing([EXTRA]):
         return reason
     return None if device == "cpu" else Inapplicable(f"sherpa-onnx is measured on the CPU only, not on {device}")
+
+
+def _check(settings: SherpaOnnx) -> None:
+    """Look at the files."""
+    _files(settings)
 
 
 def _files(settings: SherpaOnnx) -> dict[str, Path]:
