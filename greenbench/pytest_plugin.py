@@ -1,5 +1,6 @@
 """The pytest plug-in: the fixture ``greenbench_run``, with which tests gate WER, speed, memory and energy."""
 
+import os
 import re
 import tempfile
 from collections.abc import Callable, Mapping
@@ -17,13 +18,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("greenbench").addoption(
         "--greenbench-out",
         metavar="DIR",
-        help="keep what greenbench_run measures in a folder of its own below DIR, instead of in tmp_path",
+        help="keep what greenbench_run measures in a folder of its own below DIR, instead of among pytest's",
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def greenbench_run(request: pytest.FixtureRequest) -> "Callable[..., Outcome]":
-    """Return a function that runs a suite and returns its ``Outcome``.
+    """Return a function that runs a suite and returns its ``Outcome``; fixtures of any scope can use it.
 
     ``greenbench_run(suite, limit=None, device=None, protocol=None, estimate_energy=False, only=None)``: ``suite``
     is a file (looked for in the working directory, then in pytest's root) or the same as a mapping, the rest is
@@ -86,7 +87,8 @@ def _find(suite: Path, root: Path) -> Path:
 def _folder(request: pytest.FixtureRequest) -> Path:
     """Make the folder of one run: every call has its own, so that nothing is resumed or overwritten."""
     kept = request.config.getoption("--greenbench-out")
-    base = Path(kept) if kept else request.getfixturevalue("tmp_path")
+    base = Path(kept) if kept else request.getfixturevalue("tmp_path_factory").getbasetemp()
     base.mkdir(parents=True, exist_ok=True)
-    name = re.sub(r"[^\w.-]+", "-", request.node.name).strip("-")
+    test = os.environ["PYTEST_CURRENT_TEST"].rpartition("::")[2].rpartition(" ")[0]  # "file::test[1] (call)"
+    name = re.sub(r"[^\w.-]+", "-", test).strip("-")
     return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=base))

@@ -23,19 +23,20 @@ def project(pytester: pytest.Pytester, suite_data: dict) -> pytest.Pytester:
 
 
 def test_a_test_gates_what_was_measured(project: pytest.Pytester) -> None:
-    """A gate that holds passes and one that does not fails with the figure in the message."""
+    """A gate that holds passes and one that does not fails with the figure in the message; one run serves both."""
     project.makepyfile(
         """
         import pytest
 
-        @pytest.fixture
+        @pytest.fixture(scope="module")
         def result(greenbench_run):
             return greenbench_run("suites/mine.yaml", limit=2)
 
-        def test_holds(result, tmp_path):
+        def test_holds(result, tmp_path_factory):
             assert result.metric("rtfx", variant="null/rtfx-100") > 0
             assert len(result.rows) == 2
-            assert result.folder.parent == tmp_path
+            assert result.folder.parent == tmp_path_factory.getbasetemp()
+            assert result.folder.name.startswith("test_holds-")
             assert (result.folder / "report.html").exists()
 
         def test_fails(result):

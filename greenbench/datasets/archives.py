@@ -10,10 +10,14 @@ from typing import Any
 from greenbench import extras
 from greenbench.errors import MissingError
 from greenbench.files import whole
+from greenbench.files.limits import limits
 from greenbench.plugins import amounts
 
 _TIMEOUT_S = (5, 30)
 """To connect, and between two packets; there are no retries, so that a machine without a network says so at once."""
+
+_SMALL_BYTES = 2**20
+"""So much may come of any archive, however small it is."""
 
 
 def fetch_folder(url: str, md5: str, member: str, target: Path) -> None:
@@ -86,11 +90,17 @@ def _unpack(archive: Path, folder: Path, url: str) -> None:
     """Unpack plain files and folders, and nothing that would lie outside ``folder``."""
     # Pythons before 3.10.12 and 3.11.4 have no filter; the check below needs none.
     safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+    n_left = max(_SMALL_BYTES, int(limits().max_ratio * archive.stat().st_size))
     folder.mkdir()
     try:
         with tarfile.open(archive, "r:gz") as tar:
             for entry in tar:
                 _refuse_unsafe(entry, folder, url)
+                n_left -= entry.size
+                if n_left < 0:
+                    raise MissingError(
+                        f"{url}: unsafe archive: it unpacks to over {limits().max_ratio:g} times its size"
+                    )
                 tar.extract(entry, folder, **safely)
     except (tarfile.TarError, EOFError, zlib.error) as error:
         raise MissingError(f"{url}: the archive cannot be unpacked ({error})") from error

@@ -22,7 +22,8 @@ class Limits:
         max_log_lines: likewise; 11 days at 1 Hz.
         max_bytes: an archive unpacked, all files together; 300,000 texts are a third of that.
         max_files: in an archive.
-        max_ratio: of a file's bytes to those it takes in an archive; what runs write comes to 10 to 30.
+        max_ratio: of a file's bytes to those it takes in an archive; what runs write comes to 10 to 30. Likewise of all
+            that a downloaded archive of speech unpacks to.
         max_lines: of one file in an archive.
         max_aligned: characters of references times those of hypotheses, over the texts of an archive, each pair once;
             so many are aligned again in a few seconds. 44 recordings of an hour are a little less.

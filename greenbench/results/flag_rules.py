@@ -109,7 +109,7 @@ def _temperature_drift(row: Measured) -> str | None:
 def _foreign_load(row: Measured) -> str | None:
     if row.metrics["wall_s"] < RESOLVED_S:
         return None
-    share = _share(row.metrics.get("foreign_cpu_s"), row.metrics["wall_s"] * row.n_cpus)
+    share = min(1.0, _share(row.metrics.get("foreign_cpu_s"), row.metrics["wall_s"] * row.n_cpus))  # clocks differ
     return f"{share:.2%} of all CPUs, at most {MAX_FOREIGN_SHARE:.0%}" if share > MAX_FOREIGN_SHARE else None
 
 

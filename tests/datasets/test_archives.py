@@ -143,6 +143,23 @@ def test_archives_that_escape_are_refused(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["root"]
 
 
+def test_an_archive_that_swells_is_refused_before_it_is_written(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zeros of 64 MB in one file or in many are a thousandth in the archive; the check precedes each file."""
+    written: list[int] = []
+    extract = tarfile.TarFile.extract
+    monkeypatch.setattr(
+        tarfile.TarFile,
+        "extract",
+        lambda tar, entry, *a, **k: (written.append(entry.size), extract(tar, entry, *a, **k)),
+    )
+    for n_files in (1, 64):
+        server.body = pack(*((f"top/sub/{n}.wav", bytes(2**26 // n_files)) for n in range(n_files)))
+        assert "it unpacks to over 100 times its size" in refusal(server, tmp_path / "root" / "here")
+    assert sum(written) < 2**24
+
+
 def test_an_archive_without_the_folder_is_refused(server: Server, tmp_path: Path) -> None:
     """An archive of something else is told as such, with the folder that was looked for."""
     server.body = pack(("another/file.txt", b"x"))

@@ -205,6 +205,12 @@ def test_foreign_load_is_a_share_of_the_whole_machine() -> None:
     assert flags(Measured(metrics, WARM, OFFICIAL, 4)) == {}
 
 
+def test_no_foreign_load_is_above_all_cpus() -> None:
+    """The clocks of the system and of the window differ a little; nobody is told of 107 % of all CPUs."""
+    metrics = CLEAN | {"foreign_cpu_s": 1.07 * CLEAN["wall_s"]}
+    assert flags(Measured(metrics, WARM, OFFICIAL, 1)) == {"foreign-load": "100.00% of all CPUs, at most 10%"}
+
+
 def test_several_flags_come_in_the_order_of_the_table() -> None:
     """A row with several faults has every flag once, in the table's order."""
     everything = {"metrics": {}, "provenance": {}, "unstable": True}
