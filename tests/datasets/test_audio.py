@@ -253,6 +253,17 @@ def test_a_part_of_opus_is_what_the_whole_has_there(tmp_path: Path, start: int) 
     assert np.abs(part - whole[start + 1 : start + 8001]).max() > 0.05, "a sample beside it is another"
 
 
+@pytest.mark.parametrize("codec", ["GSM610", "ALAW", "ULAW"])
+def test_recordings_of_telephones_are_read(tmp_path: Path, codec: str) -> None:
+    """A WAV file with such a codec, of which GSM cannot be sought in, has all of its samples, and parts of them."""
+    path = tmp_path / "call.wav"
+    soundfile.write(path, sine(300, 8_000, 1.76), 8_000, subtype=codec, format="WAV")
+    found = read_audio(path)
+    assert len(found) == 28_160 == round(read_duration_s(path) * 16_000)
+    np.testing.assert_allclose(found[2_000:-2_000], sine(300, 16_000, 1.76)[2_000:-2_000], atol=0.05)
+    np.testing.assert_allclose(read_audio(path, 0.5, 0.5)[500:-500], found[8_500:15_500], atol=1e-3)
+
+
 def test_times_are_rounded_to_the_nearest_sample(tmp_path: Path) -> None:
     """A time that is a sample's but for the last bit of a double means that sample, not the one before."""
     path = tmp_path / "whole.wav"
