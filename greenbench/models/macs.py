@@ -42,7 +42,10 @@ def count_macs(model: Any, n_samples: int) -> float | None:
     inputs = torch.empty(input_shape(model.config, n_samples), dtype=dtype, device="meta")
     counter = FlopCounterMode(display=False)
     try:
-        with _floats_for_int8(model), sdpa_kernel(SDPBackend.MATH), torch.no_grad(), counter:
+        with (
+            _kept(model), _floats_for_int8(model), sdpa_kernel(SDPBackend.MATH), torch.no_grad(), counter,
+            torch.device("meta"),  # for what a model makes itself
+        ):  # fmt: skip
             functional_call(model, state, (inputs,), tie_weights=False)
     except Exception:  # whatever a model does to numbers that are not there, it can still be measured
         return None
@@ -100,6 +103,26 @@ def _terms(config: Any, n_samples: int, factors: Sequence[int] = ()) -> list[int
     n_encoded = outputs[-1] // getattr(config, "squeeze_factor", 1)
     n_inside = [n_encoded, *(-(-n_encoded // factor) for factor in factors)]
     return [1, *outputs, *lengths(outputs[-1], adapter(config))[1:], *n_inside, *(n**2 for n in n_inside)]
+
+
+@contextmanager
+def _kept(model: Any) -> Iterator[None]:
+    """Leave modules with the tensors that they keep for the next call, such as rotary positions; none has numbers here.
+
+    A table of positions that was made of shapes would be taken for the next utterance of the same length.
+    """
+    import torch
+
+    before = [(module, dict(vars(module))) for module in model.modules()]
+    for module, attributes in before:
+        found = {name: value for name, value in attributes.items() if isinstance(value, torch.Tensor)}
+        vars(module).update({name: torch.empty_like(value, device="meta") for name, value in found.items()})
+    try:
+        yield
+    finally:
+        for module, attributes in before:
+            vars(module).clear()
+            vars(module).update(attributes)
 
 
 @contextmanager
