@@ -1,5 +1,6 @@
 """The catalogue: everything that is registered is listed, and listing loads no model library."""
 
+import os
 import subprocess
 import sys
 
@@ -78,6 +79,14 @@ def test_listing_never_imports_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_a_table_in_a_pipe_is_80_columns_wide() -> None:
+    """Nobody says there how wide a line is; a table of 420 columns cannot be read."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    command = [sys.executable, "-m", "greenbench", "list", "metrics"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert 60 < max(map(len, done.stdout.splitlines())) <= 80
 
 
 def test_help_imports_no_library_of_numbers_or_models() -> None:

@@ -391,9 +391,20 @@ def test_mp3_without_a_count_of_frames_is_read_to_its_end(tmp_path: Path) -> Non
     np.testing.assert_allclose(read_audio(path, 5.5), audio[88_000:], atol=1e-6)
 
 
-def uncounted_mp3(path: Path, samples: np.ndarray) -> None:
-    """Write an MP3 file of variable bit rate without its first frame, which holds nothing but the count of frames."""
-    soundfile.write(path, samples, 16_000, bitrate_mode="VARIABLE", compression_level=0.5)
+def test_a_tag_before_mp3_is_no_audio(tmp_path: Path) -> None:
+    """Where the length is an estimate from the bytes, those of a tag count; the audio is read all the same."""
+    path = tmp_path / "plain.mp3"
+    uncounted_mp3(path, np.random.default_rng(0).uniform(-0.5, 0.5, 64_000), "CONSTANT")
+    plain, n_bytes = read_audio(path), 20_000
+    size = bytes(n_bytes >> shift & 0x7F for shift in (21, 14, 7, 0))  # seven bits a byte
+    path.write_bytes(b"ID3\x03\0\0" + size + bytes(n_bytes) + path.read_bytes())
+    np.testing.assert_array_equal(read_audio(path), plain)
+    assert read_duration_s(path) == len(plain) / 16_000
+
+
+def uncounted_mp3(path: Path, samples: np.ndarray, mode: str = "VARIABLE") -> None:
+    """Write an MP3 file without its first frame, which holds nothing but the count of frames."""
+    soundfile.write(path, samples, 16_000, bitrate_mode=mode, compression_level=0.5)
     content = path.read_bytes()
     path.write_bytes(content[content.find(content[:2], 2) :])
 
