@@ -381,7 +381,7 @@ def test_other_front_ends_integers_and_factors_are_refused(tiny_model: Path, con
     with pytest.raises(InputError, match="skip: 7 leaves none of 7 convolutions to thin"):
         ThinConv(0.5, skip=7)(model, context)
     for channels, says in (
-        ([16] * 6, "channels: 6 numbers for 7 convolutions: give one each"),
+        ([16] * 6, "channels: 6 numbers for 7 convolutions: give one for each"),
         ([32] * 6 + [33], "channels: convolution 6, counted from 0, cannot keep 33 of 32 channels"),
         ([0] + [32] * 6, "channels: convolution 0, counted from 0, cannot keep 0 of 32 channels"),
         ([32] * 7, r"channels: the model has \[32, 32, 32, 32, 32, 32, 32\] already: give fewer"),
