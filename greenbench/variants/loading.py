@@ -19,6 +19,18 @@ from greenbench.variants.checkpoints import ARCHITECTURES, VOCABULARY
 from greenbench.variants.outline import ModelSettings
 
 
+def check_source(weights: str, model: str | None, config: str | None) -> None:
+    """Refuse settings that do not say which trained model is meant, or of which configuration weights are random.
+
+    Raises:
+        ValueError: they say none, or both.
+    """
+    if weights == "trained" and (model is None or config is not None):
+        raise ValueError("give `model` (a folder or hub id), or `config` with `weights: random`")
+    if weights == "random" and (config is None or model is not None):
+        raise ValueError("`weights: random` takes `config` and no `model`")
+
+
 def trained_folder(settings: ModelSettings) -> Path:
     """Return the folder of trained weights, fetched if need be and whole as far as can be seen without loading it."""
     folder = hub.fetch(str(settings.model), settings.revision)

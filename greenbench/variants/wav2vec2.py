@@ -58,10 +58,7 @@ class Wav2Vec2:
 
     def __post_init__(self) -> None:
         """Refuse settings that do not say which model is meant."""
-        if self.weights == "trained" and (self.model is None or self.config is not None):
-            raise ValueError("give `model` (a folder or hub id), or `config` with `weights: random`")
-        if self.weights == "random" and (self.config is None or self.model is not None):
-            raise ValueError("`weights: random` takes `config` and no `model`")
+        loading.check_source(self.weights, self.model, self.config)
         if self.weights == "available" and (self.config is None or self.model is None):
             raise ValueError("`weights: available` takes `model`, and `config` for where that is not here")
         if self.target_lang is not None and self.weights != "trained":

@@ -11,7 +11,7 @@ from greenbench.errors import InputError
 from greenbench.models import folders, hub
 from greenbench.models.seq2seq import Seq2SeqTranscriber
 from greenbench.plugins import BARE, Method, ModelRef, Outline, Step, Variant, VariantInfo, follow
-from greenbench.variants.loading import named_failures
+from greenbench.variants.loading import check_source, named_failures
 
 ARCHITECTURES: Mapping[str, Mapping[str, Any]] = {
     name: {
@@ -69,10 +69,7 @@ class Whisper:
 
     def __post_init__(self) -> None:
         """Refuse settings that do not say which model is meant, or how long its texts are."""
-        if self.weights == "trained" and (self.model is None or self.config is not None):
-            raise ValueError("give `model` (a folder or hub id), or `config` with `weights: random`")
-        if self.weights == "random" and (self.config is None or self.model is not None):
-            raise ValueError("`weights: random` takes `config` and no `model`")
+        check_source(self.weights, self.model, self.config)
         if self.weights == "random" and self.max_new_tokens is None:
             raise ValueError("`weights: random` needs `max_new_tokens`: how many tokens a text has")
         if self.max_new_tokens is not None and self.max_new_tokens < 1:
