@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 WITHOUT = (*SPECTRA, "data2vec-audio")
 """Model types whose front end never has a group norm."""
 
+_NO_NORM = "freeze-norm: the front end of the model has no group norm to freeze: leave it out"
+
 
 @dataclass(frozen=True)
 class FreezeNorm(SpeechSettings):
@@ -42,7 +44,7 @@ class FreezeNorm(SpeechSettings):
     def follow(self, before: Outline) -> Outline:
         """Refuse front ends without a group norm, or with one that is fixed or that runs."""
         if before.group_norm is False or before.model_type in WITHOUT:
-            raise InputError("freeze-norm: the front end of the model has no group norm to freeze: leave it out")
+            raise InputError(_NO_NORM)
         if before.chunked:
             raise InputError("freeze-norm cannot follow chunk-attention, whose statistics run: put it before")
         if before.compiled:
@@ -61,7 +63,7 @@ class FreezeNorm(SpeechSettings):
         self.follow(outline(model))
         layer = group_normed(model)
         if layer is None:
-            raise InputError("freeze-norm: the front end of the model has no group norm to freeze: leave it out")
+            raise InputError(_NO_NORM)
         if not linears.in_floats([layer.conv]):
             raise InputError(linears.needs_floats("freeze-norm", whole=False))
         fold_norm(layer, *_moments(model, layer.conv, self.speech(model, context)))

@@ -1,14 +1,14 @@
 """The PocketSphinx family: a streaming decoder of hidden Markov models, with the English models that it brings."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from greenbench import cache, extras
+from greenbench import extras
 from greenbench.errors import MissingError
+from greenbench.models import hub
 from greenbench.models.packaged import Packaged
 from greenbench.plugins import Footprint, Inapplicable, Partial, Step, Variant, VariantInfo, Waveform
 from greenbench.variants.pcm import pcm16
@@ -63,8 +63,7 @@ class PocketSphinx:
         folder = MODELS[self.model].folder
         if folder is None or _lost(folder):
             return ()
-        digests = "".join(map(cache.digest, _files(folder)))
-        return (f"weights:{hashlib.sha256(digests.encode()).hexdigest()[:32]}",)
+        return hub.identity_of(_files(folder))
 
 
 def _unsupported(device: str) -> str | None:
