@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import shapes
+import streamed
 from voices import by_voice, scoring
 
 from greenbench.analysis import gains as analysis_gains
-from greenbench.analysis.cells import CellSummary, median_of
+from greenbench.analysis.cells import CellSummary, median_of, summaries
 from greenbench.analysis.gains import CellGains
 from greenbench.assets import quickstart_suite
 from greenbench.files import whole
@@ -180,6 +181,19 @@ def smaller_faster(runs: Runs) -> str:
     where = f"{shared['device_name']}, {shared['threads']} threads, {shared['dataset']}, {terminal.scenario(shared)}"
     tables = markdown(shapes.table(found, folder)), markdown(shapes.orders(found))
     return "\n\n".join([f"Run `{run['run_id']}` ({where}).", *tables])
+
+
+def streaming_chunks(runs: Runs) -> str:
+    """Return what each way to stream costs, by the length of a chunk."""
+    folders = [folder for name, folder in sorted(runs.folders.items()) if streamed.NAMES.fullmatch(name)]
+    found = [cell for folder in folders for cell in summaries(store.current(store.read_rows(folder / store.RECORDS)))]
+    told = [cell for cell in found if cell.rows]
+    if not told:
+        return "No run of `suites/streaming-chunks.yaml` is among the committed ones yet."
+    shared = next(cell.shared for cell in told if cell.shared["scenario"] == "streaming")
+    names = ", ".join(f"`{store.read_run(folder)['run_id']}`" for folder in folders)
+    where = f"{shared['device_name']}, {shared['threads']} threads, {shared['dataset']}, {shared['pace']}"
+    return f"Runs {names} ({where}).\n\n{markdown(streamed.table(told))}"
 
 
 # --- sentences -------------------------------------------------------------------------------------------
@@ -360,6 +374,7 @@ PARTS: Mapping[str, Callable[[Runs], str]] = {
     "compare": compare,
     "pruning": pruning,
     "smaller-faster": smaller_faster,
+    "streaming-chunks": streaming_chunks,
     "teacher-wer": teacher_wer,
     "gains-bigfoot": lambda runs: gains(runs, "bigfoot", "*layer-drop(keep=4)+openvino-int8*"),
     "gains-students": lambda runs: gains(runs, "students", "*quickstart-6l+openvino-int8"),

@@ -27,8 +27,9 @@ class ChunkAttention:
     has the statistics of all audio that is there when a chunk is computed; a quiet beginning is amplified by that,
     which costs words. A chunk as long as the utterance is the plain model. In the scenario `streaming` nothing is
     computed twice: keys, values and what convolutions see before a chunk are kept. Whole utterances are computed with
-    a mask, which saves nothing. Without training many words are wrong: name ``distill`` after it in a recipe. No
-    ``onnx``, ``openvino`` or ``compile`` follows, since they keep no states.
+    a mask, which saves nothing. Without training many words are wrong: name ``distill`` after it in a recipe. A model
+    that has chunks gets other ones, so that one that was trained with several lengths runs with each. No ``onnx``,
+    ``openvino`` or ``compile`` follows, since they keep no states.
 
     Attributes:
         chunk_s: seconds of a chunk, for which texts have to wait, rounded to whole frames; of several, such as
@@ -55,8 +56,6 @@ class ChunkAttention:
             )
         if before.adapter:
             raise InputError("chunk-attention: the model has an adapter behind its layers, which would look ahead")
-        if before.chunked:
-            raise InputError("chunk-attention: the model has chunks: name it once, with all `chunk_s`")
         if before.exits:
             raise InputError(
                 "chunk-attention cannot follow early-exit, which decides by whole utterances: leave one out"

@@ -134,10 +134,21 @@ def _measure(
         ]  # fmt: skip
         for number, of_round in groupby(enumerate(jobs, start=1), key=lambda item: item[1].cell.round):
             session = _round(session, number, list(of_round), len(jobs))
+            if number < jobs[-1].cell.round and _in_vain(folder, number):
+                told = f"all cells of round {number + 1} failed: the rounds after it are left out"
+                observe(Warned(f"{told}; --resume runs the cells of all rounds"))
+                break
     if todo:
         kept_peaks.review(session.run, suite.threads, observe)
     logged = _attach(folder, options.power_log, observe) if options.power_log else None
     return _finish(folder, suite, options, logged, observe)
+
+
+def _in_vain(folder: Path, number: int) -> bool:
+    """Say whether cells of a round failed and none was measured."""
+    rows = (row for row in store.read_rows(folder / store.RECORDS) if row["round"] == number)
+    found = {(row["status"], row["skipped_for"]) for row in store.current(rows)}
+    return ("error", None) in found and not {("ok", None), ("skipped", "unservable")} & found
 
 
 def check_only(suite: Suite, cells: Sequence[Cell], only: str | None) -> None:

@@ -159,6 +159,14 @@ def blocks(layers: Sequence[Layer], size: int, ahead: int) -> tuple[int, int]:
 def attach(model: Any, chunks: Any) -> None:
     """Let the frames of a model of one of ``edits.chunks.TYPES`` see no more than ``edits.chunks.Chunks`` say."""
     base = model.base_model
+    if of(model) is None:
+        _prepare(base, chunks)
+    base.encoder.pos_conv_embed.chunks = chunks
+    _tell(base, chunks.sizes[0])
+
+
+def _prepare(base: Any, chunks: Any) -> None:
+    """Replace the modules that see the whole utterance, and tell layers what they see at each call."""
     base.encoder.pos_conv_embed = ChunkPositions(base.encoder.pos_conv_embed, chunks)
     first = base.feature_extractor.conv_layers[0]
     if isinstance(getattr(first, "layer_norm", None), nn.GroupNorm):
@@ -166,7 +174,6 @@ def attach(model: Any, chunks: Any) -> None:
     base.register_forward_pre_hook(_begin, with_kwargs=True)
     for layer in base.encoder.layers:
         layer.register_forward_pre_hook(_see, with_kwargs=True)
-    _tell(base, chunks.sizes[0])
 
 
 def _tell(base: Any, size: int) -> None:

@@ -72,7 +72,6 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, Any]) -> None:
     [
         (ChunkAttention(), Outline("wavlm"), "chunk-attention: models of the type wavlm have another encoder; use one"),
         (ChunkAttention(), Outline("wav2vec2", adapter=True), "chunk-attention: the model has an adapter"),
-        (ChunkAttention(), Outline("wav2vec2", chunked=True), "chunk-attention: the model has chunks: name it once"),
         (ChunkAttention(), Outline("wav2vec2", exits=True), "chunk-attention cannot follow early-exit"),
         (ChunkAttention(), Outline("wav2vec2", integers="int8-dynamic"), "chunk-attention cannot follow int8-dynamic"),
         (EarlyExit(), Outline("wav2vec2", chunked=True), "early-exit cannot follow chunk-attention"),
@@ -90,15 +89,31 @@ def test_what_cannot_be_chained_is_one_line(step: Any, before: Outline, says: st
 
 
 def test_models_in_memory_are_refused_as_well(small: Any) -> None:
-    """Frames that are fewer inside, and chunks twice."""
+    """Frames that are fewer inside, in either order."""
     from copy import deepcopy
 
     with pytest.raises(InputError, match="chunk-attention cannot follow reduce-frames"):
         ChunkAttention()(ReduceFrames(at=1)(deepcopy(small)))
     with pytest.raises(InputError, match="reduce-frames cannot follow chunk-attention"):
-        ReduceFrames(at=1)(ChunkAttention(look_ahead_s=0)(deepcopy(small)))
-    with pytest.raises(InputError, match="the model has chunks: name it once"):
-        ChunkAttention()(ChunkAttention(look_ahead_s=0)(small))
+        ReduceFrames(at=1)(ChunkAttention(look_ahead_s=0)(small))
+
+
+def test_other_chunks_can_be_given_to_a_model_that_has_some(small: Any) -> None:
+    """It then says what the model says that was given only those, in whole and in pieces."""
+    from copy import deepcopy
+
+    from ..models.test_chunks import audio, logits, normalised, streamed
+
+    first, other = (
+        {"chunk_s": 0.1, "left_s": 0.2, "look_ahead_s": 0.1},
+        {"chunk_s": 0.2, "left_s": 0.1, "look_ahead_s": 0.04},
+    )
+    once = ChunkAttention(**other)(deepcopy(small))
+    twice = ChunkAttention(**other)(ChunkAttention(**first)(small))
+    assert chunks.of(twice) == chunks.of(once) != chunks.of(ChunkAttention(**first)(deepcopy(small)))
+    wave = normalised(audio())
+    assert torch.equal(logits(twice, wave), logits(once, wave))
+    assert torch.allclose(streamed(twice, audio()), logits(once, wave), atol=1e-4)
 
 
 def test_layers_that_go_leave_a_model_that_streams(small: Any) -> None:

@@ -168,6 +168,23 @@ def test_every_death_is_a_row_and_the_run_goes_on(
 
 
 @pytest.mark.usefixtures("bad_plugin")
+@pytest.mark.parametrize(("modes", "rounds_run"), [(("raise", "exit"), {0}), (("raise", None), {0, 1, 2})])
+def test_where_all_cells_of_a_round_fail_the_later_rounds_are_left_out(
+    suite_data: dict, tmp_path: Path, modes: tuple[str | None, ...], rounds_run: set[int]
+) -> None:
+    """What ails all of them is told after one round; where one could be measured, the others get their next chance."""
+    variants = [{"use": "bad", "how": how} if how else "null/rtfx-200" for how in modes]
+    protocol = {"use": "quick", "rounds": 3, "repeats": 1, "window_s": 0, "idle_s": 0}
+    events: list[Event] = []
+    data = {**suite_data, "variants": variants, "protocol": protocol}
+    run(data, Options(out=tmp_path / "run"), events.append)
+    assert {row["round"] for row in rows(tmp_path / "run")} == rounds_run
+    told = [event.text for event in events if isinstance(event, Warned) and "--resume" in event.text]
+    left_out = "all cells of round 1 failed: the rounds after it are left out; --resume runs the cells of all rounds"
+    assert told == ([left_out] if rounds_run == {0} else [])
+
+
+@pytest.mark.usefixtures("bad_plugin")
 def test_a_repeat_measured_before_the_death_is_kept(suite_data: dict, tmp_path: Path) -> None:
     """A model that dies in its second window keeps the row of its first."""
     bad = {"use": "bad", "how": "raise", "after": 9}  # 1 + 3 calls before, 4 in the first window, 1 more
