@@ -81,7 +81,8 @@ class ChunkAttention:
         if getattr(model.config, "conv_pos_batch_norm", False):
             raise InputError("chunk-attention: the model has batch norm before its positional convolution")
         sizes, left, ahead = self._frames(model)
-        level = group_normed(model) is None and getattr(context.extractor, "do_normalize", True)
+        earlier, plain = Chunks.find(model), group_normed(model) is None
+        level = earlier.level if earlier else plain and getattr(context.extractor, "do_normalize", True)
         Chunks(sizes, left, ahead, level).make(model)
         return model
 
