@@ -173,7 +173,7 @@ def test_where_all_cells_of_a_round_fail_the_later_rounds_are_left_out(
     suite_data: dict, tmp_path: Path, modes: tuple[str | None, ...], rounds_run: set[int]
 ) -> None:
     """What ails all of them is told after one round; where one could be measured, the others get their next chance."""
-    variants = [{"use": "bad", "how": how} if how else "null/rtfx-200" for how in modes]
+    variants = [{"use": "bad", "how": how} if how else "null/instant" for how in modes]
     protocol = {"use": "quick", "rounds": 3, "repeats": 1, "window_s": 0, "idle_s": 0}
     events: list[Event] = []
     data = {**suite_data, "variants": variants, "protocol": protocol}
