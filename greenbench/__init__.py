@@ -3,6 +3,7 @@
     import greenbench
 
     frame = greenbench.run("suite.yaml", out="results/mine", limit=20, progress=True)   # measure
+    frame = greenbench.fleet("suite.yaml", engine="ray://10.0.0.1:6379", on=["tier=edge"])   # on many machines
     frame = greenbench.load("results/mine")                 # read what earlier runs measured
     lines = greenbench.gains("results/mine")               # compressed variants against their teachers
     greenbench.accept("results/before", "results/after", ["wer<=+1pp", "rtfx>=2x"])   # true where that is shown
@@ -31,6 +32,7 @@ __all__ = [
     "StoreError",
     "__version__",
     "accept",
+    "fleet",
     "gains",
     "load",
     "measure",
@@ -40,7 +42,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from greenbench.analysis.gains import table as gains
-    from greenbench.api import accept, run
+    from greenbench.api import accept, fleet, run
     from greenbench.errors import GreenbenchError, InputError, MissingError, StoreError
     from greenbench.harness.instrument import measure
     from greenbench.report.notebook import show
@@ -50,6 +52,7 @@ _PUBLIC = {
     "run": ("greenbench.api", "run"),
     "load": ("greenbench.results.frames", "load"),
     "accept": ("greenbench.api", "accept"),
+    "fleet": ("greenbench.api", "fleet"),
     "gains": ("greenbench.analysis.gains", "table"),
     "measure": ("greenbench.harness.instrument", "measure"),
     "show": ("greenbench.report.notebook", "show"),

@@ -80,6 +80,55 @@ def run(  # noqa: PLR0913 (the options of a command)
         return _as_shown(runner.run(loaded, options, shown.observe))
 
 
+def fleet(  # noqa: PLR0913 (the options of a command)
+    suite: "str | os.PathLike[str] | Mapping[str, Any] | Suite",
+    *,
+    engine: str,
+    settings: Mapping[str, Any] | None = None,
+    on: Sequence[str] = (),
+    out: str | os.PathLike[str] | None = None,
+    limit: int | None = None,
+    device: str | None = None,
+    protocol: str | None = None,
+    only: str | None = None,
+    estimate_energy: bool = False,
+    resume: bool = False,
+) -> "pd.DataFrame":
+    """Measure a suite on many machines, and merge what comes of it, as ``greenbench fleet run`` does.
+
+    Args:
+        suite: a YAML file, the same as a mapping, or a loaded Suite; its paths must be there on every node.
+        engine: what reaches the machines: ``local``, ``ray://HOST:6379``, ``slurm``, or a plug-in's.
+        settings: of the engine, by name.
+        on: only nodes with these labels, ``LABEL=VALUE`` each, in which ``*`` stands for anything.
+        out: the fleet's folder; by default ``results/<fleet_id>``.
+        limit: take the first so many utterances of every data set.
+        device: ``cpu``, ``cuda``, ``cuda:N``, ``mps`` or ``auto``, instead of the suite's.
+        protocol: ``quick``, ``standard`` or ``official``, instead of the suite's.
+        only: a glob; run only the cells whose label or variant matches.
+        estimate_energy: estimate CPU energy where no counter answers (labelled).
+        resume: continue the fleet in ``out``: measure what is missing.
+
+    Returns:
+        The rows of all nodes, one per cell and repeat. The fleet's folder is in ``frame.attrs["folder"]``, and in
+        ``frame.attrs["shortfall"]`` which nodes were not measured to the end (None: all were).
+
+    Raises:
+        InputError: a name, a setting or an argument is wrong, or no node matches; nothing was run.
+        MissingError: the engine's library is not installed.
+        StoreError: the results cannot be written.
+    """
+    from greenbench.fleets import conductor, engines
+    from greenbench.fleets.suites import portable
+
+    _check(out, limit, only)
+    source = Path(suite) if isinstance(suite, str | os.PathLike) else suite
+    changes = {"limit": limit, "device": device, "protocol": protocol, "estimate_energy": estimate_energy}
+    options = conductor.FleetOptions(None if out is None else Path(out), tuple(on), only, resume)
+    reached = engines.create(engine, settings)
+    return _as_shown(conductor.table(conductor.run(portable(source, (), changes), reached, options)))
+
+
 def accept(
     baseline: str | os.PathLike[str],
     new: str | os.PathLike[str],

@@ -10,6 +10,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "codecarbon": ("codecarbon",),
     "datasets": ("datasets",),
     "distill": ("accelerate",),
+    "fleet": ("ray", "submitit"),
     "librispeech": ("pooch",),
     "mlflow": ("mlflow", "sqlalchemy"),
     "moonshine": ("onnxruntime", "moonshine_voice"),

@@ -122,7 +122,7 @@ PROVENANCE: dict[str, Column] = {  # one line a column
     "skipped_for": Column("text", "why a cell was skipped: what it lacks"),
     "process_note": Column("text", "why memory, CPU seconds and load time are null"),
     "n_processes_left": Column("whole", "processes that the model's process left behind"),
-    "exclusive": Column("flag", "whether other runs on the machine were kept from measuring meanwhile"),
+    "exclusive": Column("flag", "whether others, by the lock and the scheduler, were kept from the machine meanwhile"),
     "n_windows": Column("whole", "windows that the protocol asks for", varies=True),
     "cooldown_s": Column("number", "seconds of rest before the process", varies=True),
     "cooldown_excess_c": Column("number", "degrees above the run's start at the end of that rest", varies=True),

@@ -18,8 +18,8 @@ from greenbench.errors import InputError
 def test_dir_names_the_api_and_nothing_else() -> None:
     """Completion in a notebook offers what is public, whatever was imported before."""
     assert {name for name in dir(greenbench) if not name.startswith("_")} == {
-        "GreenbenchError", "InputError", "MissingError", "StoreError", "accept", "gains", "load", "measure", "run",
-        "show",
+        "GreenbenchError", "InputError", "MissingError", "StoreError", "accept", "fleet", "gains", "load", "measure",
+        "run", "show",
     }  # fmt: skip
     assert all(callable(getattr(greenbench, name)) for name in dir(greenbench) if not name.startswith("_"))
 
@@ -29,7 +29,7 @@ def test_help_shows_the_api_first() -> None:
     command = [sys.executable, "-c", "import greenbench; help(greenbench)"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "PAGER": "cat"})
     before, _, after = shown.stdout.partition("PACKAGE CONTENTS")
-    for name in ("run", "load", "gains", "accept", "measure", "show"):
+    for name in ("run", "fleet", "load", "gains", "accept", "measure", "show"):
         assert f"greenbench.{name}(" in before
     assert re.search(r"FUNCTIONS.*\brun\(suite.*out.*progress", after, re.DOTALL)
 
@@ -42,6 +42,14 @@ def test_the_command_and_python_take_the_same() -> None:
     both = named | {"out", "limit", "device", "protocol", "only", "estimate_energy", "resume", "wait", "lock"}
     assert both <= set(inspect.signature(command).parameters)
     assert set(inspect.signature(greenbench.run).parameters) == both | {"progress"}
+
+
+def test_a_fleet_takes_what_its_command_does() -> None:
+    """Each option of `greenbench fleet run` that says what to measure, and where, is an argument of the same name."""
+    from greenbench.cli.fleet import run as command
+
+    arguments = set(inspect.signature(greenbench.fleet).parameters)
+    assert set(inspect.signature(command).parameters) == arguments | {"overrides", "as_json"}
 
 
 def test_a_run_takes_plain_arguments(suite_data: dict, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,7 @@ HOUSE = """
     version errors wording registry metrics provenance identifiers extras assets files cache guard processes
     statistics plugins text streaming hardware meters datasets models variants compress.distill compress power
     suite recipes results harness analysis
-    report validate export sharing leaderboard doctor
+    report validate export sharing leaderboard doctor fleets
     cli
     api pytest_plugin __init__ __main__
 """

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from greenbench.cli import power
+from greenbench.cli import fleet, power
 from greenbench.cli.compressing import cache, compress
 from greenbench.cli.console import echo
 from greenbench.cli.measuring import doctor, init, list_, run, schema
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 
 app.add_typer(power.app, name="power")
+app.add_typer(fleet.app, name="fleet")
 app.add_typer(leaderboard, name="leaderboard")
 
 

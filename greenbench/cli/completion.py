@@ -36,6 +36,12 @@ def _methods() -> list[str]:
     return registry.names("methods")
 
 
+def _engines() -> list[str]:
+    from greenbench import registry
+
+    return registry.names("engines")
+
+
 def _kinds() -> Iterable[str]:
     from greenbench.cli.catalogue import KINDS
 
@@ -101,6 +107,7 @@ def _files_first(names: Names) -> Names:
 model = _files_first(_names(_variants))
 data = _files_first(_names(_datasets))
 kind = _names(_kinds)
+engine = _names(_engines)
 export_format = _names(_formats)
 protocol = _names(_protocols)
 metric = _names(_metrics)

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
+
+import psutil
 
 from greenbench.errors import BusyError, StoreError
 from greenbench.files import readback, whole
@@ -49,12 +52,27 @@ def holding(lock: Path, signature: Path, wait: bool = False) -> Iterator[None]:
 
 def holder(signature: Path) -> tuple[str, str] | None:
     """Return who holds a lock, and since when in UTC; None where that is not known."""
-    try:
-        known = readback.read_object(signature, _HOLDER)
-    except StoreError:
+    known = _known(signature)
+    if known is None:
         return None
     place = f"process {known['pid']} on {known['host']:.80}, user {known['user']:.80}"
     return f"{known['command']!r:.80} ({place})", f"{known['since_utc']:.80}"
+
+
+def writer_here(folder: Path) -> int | None:
+    """Return the id of the process of this machine that writes into a folder; None where there is none."""
+    known = _known(folder / WRITER)
+    if known is None or known["host"] != platform.node() or not psutil.pid_exists(known["pid"]):
+        return None
+    return int(known["pid"])
+
+
+def writer(folder: Path) -> str | None:
+    """Return who writes into a folder, and since when; None where nobody does, or its process here is gone."""
+    known = _known(folder / WRITER)
+    if known is None or (known["host"] == platform.node() and not psutil.pid_exists(known["pid"])):
+        return None
+    return _writer(folder)
 
 
 @contextmanager
@@ -80,6 +98,13 @@ def writing(folder: Path) -> Iterator[None]:
                 f"{folder}: cannot be written: {error.strerror or error}. Choose another --out."
             ) from error
         yield
+
+
+def _known(signature: Path) -> dict[str, Any] | None:
+    try:
+        return readback.read_object(signature, _HOLDER)
+    except StoreError:
+        return None
 
 
 def _writer(folder: Path) -> str:

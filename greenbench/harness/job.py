@@ -27,7 +27,7 @@ class Job:
         power_logged: whether a meter outside logs the machine's power, so that an idle baseline is of use.
         rest: how the machine cooled down before.
         measure_overhead: whether its process also measures what the harness costs.
-        exclusive: whether others on the machine are kept from measuring meanwhile.
+        exclusive: whether others are kept from the machine meanwhile.
         peaks: what the cell's device does at most; None where that was not measured.
         word_times: file of the times of words that were aligned (``word_times.read``); None where none were.
         started_s: when its process was started, on the clock of all processes of the machine (``time.perf_counter``).

@@ -31,6 +31,7 @@ class Options:
         made: the text of a suite that was made for the run, which is kept in its folder.
         wait: until nobody else measures on this machine, rather than to refuse.
         lock: keep others on this machine from measuring meanwhile; rows of a run that does not are not ranked.
+        shared: a scheduler may place others' work on this machine meanwhile; the rows are not ranked.
     """
 
     out: Path | None = None
@@ -42,6 +43,7 @@ class Options:
     made: str | None = None
     wait: bool = False
     lock: bool = True
+    shared: bool = False
 
 
 DEFAULTS = Options()

@@ -124,10 +124,10 @@ def _measure(
     rests = _rests(suite, start, look, bool(done), observe)
     session = _RunSession(run, control_cell.next_session(folder), known, rests, forecast.Pace(able), observe)
     with polling(folder / store.POWER, suite.trace_hz, suite.meters) as trace:
-        is_logged, locked = options.power_log is not None, options.lock
+        is_logged, is_alone = options.power_log is not None, options.lock and not options.shared
         jobs = [
             Job(
-                run.id, i, suite, cell, trace, is_logged, peaks=limits.get(cell.device), exclusive=locked,
+                run.id, i, suite, cell, trace, is_logged, peaks=limits.get(cell.device), exclusive=is_alone,
                 word_times=words.get(str(cell.dataset.name)),
             )
             for i, cell in todo

@@ -42,7 +42,7 @@ FLAGS = {
     "temperature-drift": "CPU or GPU were more than 10 °C hotter or cooler at the end of the window than at its start",
     "foreign-load": "other processes used more than a tenth of the CPU during the window",
     "gpu-foreign-process": "other processes computed on the GPU at an edge of the window",
-    "node-shared": "the run did not keep others from measuring on this machine meanwhile (`--no-lock`)",
+    "node-shared": "others could measure (`--no-lock`) or be given work by the scheduler on this machine meanwhile",
     "processes-left": "the model's process left others behind, whose memory and work no figure of the row takes in",
     "trace-lost": "the poller died or was delayed: a part of the window has no samples of power, heat and load",
     "harness-busy": "the waiting harness used more than 1 % of a core during the window, or its poller more than 5 %",

@@ -21,6 +21,9 @@ __all__ = ["CONTROL", "HYPOTHESES", "POWER", "RECORDS", "REPORT", "RUN", "SCORES
 
 REPORT, SUITE = "report.html", "suite.yaml"
 
+FLEET, NODES = "fleet.json", "nodes"
+"""In a fleet's folder: what became of each node, and the folder of what the nodes sent."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -215,8 +218,15 @@ def _append_bytes(path: Path, data: bytes) -> None:
 
 
 def runs(*folders: Path) -> list[Path]:
-    """Return the run folders at or anywhere below ``folders``, sorted, each once."""
-    return sorted({path.parent for folder in folders for path in Path(folder).rglob(RUN)})
+    """Return the run folders at or below ``folders``, sorted, each once; of a fleet those that were merged."""
+    found = ((Path(folder), path) for folder in folders for path in Path(folder).rglob(RUN))
+    return sorted({path.parent for folder, path in found if not _is_a_nodes(folder, path)})
+
+
+def _is_a_nodes(folder: Path, path: Path) -> bool:
+    """Say whether a file is a copy from a node, which the merged runs of the same fleet hold, too."""
+    inner = path.relative_to(folder).parents
+    return any(one.name == NODES and (folder / one).with_name(FLEET).is_file() for one in inner)
 
 
 def read_rows(path: Path) -> Iterator[Row]:
