@@ -61,6 +61,10 @@ class AnswerError(GreenbenchError):
         super().__init__(f"the model returned {answer}: {contract}")
 
 
+class UnansweredError(GreenbenchError):
+    """A model cannot answer the task of a data set: it is not made for it."""
+
+
 class ProgramError(GreenbenchError):
     """A program or a server that a suite names does not start, has ended, or does not answer as it must."""
 

@@ -29,6 +29,7 @@ PROVENANCE: dict[str, Column] = {  # one line a column
     "suite_hash": Column("text", "digest of the resolved suite"),
     "schema": Column("whole", "version of the row's form"),
     "protocol": Column("text", "protocol, with every step that was overridden"),
+    "task": Column("text", "what was asked of the model: to transcribe, where the row does not say it"),
     "order_index": Column("whole", "place of the cell's process in the order of the run", varies=True),
     "timestamp_utc": Column("time", "when the row was written", varies=True),
     # the model

@@ -12,7 +12,7 @@ from typing import Any
 from greenbench import wording
 from greenbench.errors import GreenbenchError, InputError, did_you_mean
 
-GROUPS = ("variants", "datasets", "meters", "methods", "normalizers", "scorers", "engines")
+GROUPS = ("variants", "datasets", "meters", "methods", "tasks", "normalizers", "scorers", "engines")
 
 
 class PluginError(GreenbenchError):

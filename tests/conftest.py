@@ -546,7 +546,7 @@ def _write_sound_row(folder: Path, run: dict, cell: dict, clock_s: float) -> flo
     from greenbench.metrics import ACCURACY, METRICS
     from greenbench.plugins import Quantity, Reading
     from greenbench.results import flag_rules, flags, store
-    from greenbench.results.record import TIMED_REGION, Record, to_row
+    from greenbench.results.record import Record, to_row
     from greenbench.suite import protocol
     from greenbench.text import scorers
 
@@ -577,7 +577,7 @@ def _write_sound_row(folder: Path, run: dict, cell: dict, clock_s: float) -> flo
     provenance = {
         **planned, **energy.provenance("cpu", reading), "device_name": run["machine"]["cpu_model"],
         "timestamp_utc": datetime.fromtimestamp(done_s, timezone.utc).isoformat(timespec="seconds"),
-        "warmup_batches": 3, "batching": "sorted", "timed_region": TIMED_REGION,
+        "warmup_batches": 3, "batching": "sorted", "timed_region": "waveform-to-text",
         "normalizer": how.normalizer, "scorer": how.scorer, "primary": "wer",
         "wer_ci_unit": f"utterances like these {len(SAID)}, speakers unknown",
         "data_hash": corpus.data_hash((f"u{i:03}", s, 32000, f"{i:016}") for i, s in enumerate(SAID)),

@@ -128,7 +128,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def light(runs: Path) -> dict[str, list[str]]:
     """Return a line of each command that needs no extra."""
     (quick,) = (runs / "runs").glob("quickstart*")
-    kinds = ("variants", "datasets", "meters", "methods", "normalizers", "scorers", "metrics")
+    kinds = ("variants", "datasets", "meters", "methods", "tasks", "normalizers", "scorers", "metrics")
     return {
         "help": ["--help"],
         **{f"list {kind}": ["list", kind, "--json"] for kind in kinds},

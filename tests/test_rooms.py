@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1] / PACKAGE
 
 HOUSE = """
     version errors wording registry metrics provenance identifiers extras assets files cache guard processes
-    statistics plugins text streaming hardware meters datasets models variants compress.distill compress power
+    statistics plugins text tasks streaming hardware meters datasets models variants compress.distill compress power
     suite recipes results harness analysis
     report validate export sharing leaderboard doctor fleets
     cli

@@ -36,6 +36,7 @@ LINKS = (
     "decoding",
     *metrics.RATES,
     *comparability.COUNTING,
+    "task",
     "data_hash",
 )
 """The columns by which a line finds its parent among the others."""

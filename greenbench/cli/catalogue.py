@@ -10,7 +10,7 @@ from greenbench.metrics import METRICS
 
 Row = dict[str, Any]
 
-KINDS = ("variants", "datasets", "meters", "methods", "normalizers", "scorers", "engines", "metrics")
+KINDS = ("variants", "datasets", "meters", "methods", "tasks", "normalizers", "scorers", "engines", "metrics")
 """What `greenbench list` lists."""
 
 

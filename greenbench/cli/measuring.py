@@ -162,14 +162,14 @@ def list_(
     what: Annotated[
         str | None,
         typer.Argument(
-            help="variants, datasets, meters, methods, normalizers, scorers, engines or metrics.",
+            help="variants, datasets, meters, methods, tasks, normalizers, scorers, engines or metrics.",
             autocompletion=completion.kind,
             show_default="these kinds",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List what is registered: variants, datasets, meters, methods, normalizers, scorers, engines or metrics."""
+    """List what is registered: variants, datasets, meters, methods, tasks, normalizers, scorers, engines or metrics."""
     from greenbench.cli import catalogue
 
     if what is None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from greenbench import tasks
 from greenbench.datasets.corpus import DatasetStats
 from greenbench.hardware.roofline import share
 from greenbench.harness import most_streams, server, streams
@@ -20,12 +21,12 @@ from greenbench.meters import energy
 from greenbench.metrics import COST, cost_per_audio_hour, padding_pct, ratio
 from greenbench.plugins import Reading, Variant
 from greenbench.results import flag_rules, flags
-from greenbench.results.record import SCHEMA, TIMED_REGION, Record, Status, to_row
+from greenbench.results.record import SCHEMA, Record, Status, to_row
 from greenbench.results.runfiles import MAX_PASSES, RECORDS, unstorable
 from greenbench.statistics.percentiles import median, upper_bound
 from greenbench.suite import scenarios
 from greenbench.suite.descent import origin
-from greenbench.suite.entries import build_variant
+from greenbench.suite.entries import build_variant, task_of
 from greenbench.suite.plan import content_hash
 from greenbench.suite.protocol import label
 from greenbench.suite.scenarios import BATCHING
@@ -219,16 +220,14 @@ def _accuracy(job: Job, window: Window, is_synthetic: bool) -> tuple[dict[str, A
     """Score the first pass; random weights have no accuracy."""
     from greenbench.text import normalizers, scorers
 
-    how = scorers.create(job.suite.normalizer)
+    task, scoring = tasks.create(task_of(job.cell.dataset.use)), job.suite.normalizer
     foreign = normalizers.non_english_pct(spoken.reference for spoken in window.spoken)
-    scored: dict[str, Any] = {
-        "normalizer": how.normalizer, "scorer": how.scorer, "primary": job.suite.primary, "non_english_pct": foreign,
-    }  # fmt: skip
+    scored = {**task.counted_by(scoring), "primary": task.rate or job.suite.primary, "non_english_pct": foreign}
     if is_synthetic:
         return {}, scored
     texts = [scorers.text_pair({**vars(spoken), "hypothesis": window.texts[spoken.utterance_id]})
              for spoken in window.spoken]  # fmt: skip
-    metrics, origin = scorers.accuracy(texts, how)
+    metrics, origin = task.score(texts, scoring)
     return metrics, {**scored, **origin}
 
 
@@ -261,7 +260,7 @@ def described(job: Job, variant: Variant) -> dict[str, Any]:
 
 def _planned(job: Job) -> dict[str, Any]:
     """Return the provenance that is known before anything runs."""
-    suite = job.suite
+    suite, task = job.suite, task_of(job.cell.dataset.use)
     stated = {"carbon": suite.carbon, "price": suite.price}
     factors = {f"{name}_{key}": value for name, of in stated.items() if of for key, value in of.model_dump().items()}
     return {
@@ -274,7 +273,8 @@ def _planned(job: Job) -> dict[str, Any]:
         "order_index": job.order_index,
         "corruption": job.cell.dataset.corruption.label or None,
         "threads": suite.threads,
-        "timed_region": TIMED_REGION,
+        "task": task,
+        "timed_region": tasks.create(task).timed_region,
         "arrivals": scenarios.demand(suite.server) if job.cell.scenario == "server" else None,
         **(scenarios.streamed(suite.streaming) if job.cell.scenario == "streaming" else {}),
         **factors,

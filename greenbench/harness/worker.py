@@ -14,9 +14,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from greenbench import processes
+from greenbench import processes, tasks
 from greenbench.datasets.corpus import Corpus
-from greenbench.errors import AnswerError, GreenbenchError, words
+from greenbench.errors import AnswerError, GreenbenchError, UnansweredError, words
 from greenbench.files.unicode import to_json, visible
 from greenbench.hardware import devices, environment
 from greenbench.harness import messages, most_streams, rows, server, sizes, streams, word_times
@@ -31,7 +31,7 @@ from greenbench.plugins import Inapplicable, Meter, Reading, Transcriber, Varian
 from greenbench.results.record import to_row
 from greenbench.results.runfiles import RECORDS, unstorable
 from greenbench.suite import scenarios
-from greenbench.suite.entries import build_variant, corpus_of
+from greenbench.suite.entries import build_variant, corpus_of, task_of
 from greenbench.suite.plan import Cell
 
 MAX_REASON = 2000
@@ -82,7 +82,11 @@ def run_cell(job: Job, channel: Channel) -> None:
         return
     corpus = _decode(job.cell, channel)
     calibration = variant.calibration()  # before the model is loaded, which takes its time
-    transcriber, metrics = _load(variant, job.cell, corpus, channel)
+    try:
+        transcriber, metrics = _load(variant, job.cell, corpus, channel)
+    except UnansweredError as error:
+        channel.send("record", row=to_row(rows.not_measured(job, "skipped", str(error), "inapplicable")))
+        return
     product = environment.product(job.cell.device)  # torch then knows the GPU's identity, which meters ask for
     assert corpus.stats is not None
     dtype = transcriber.footprint.compute_dtype
@@ -232,13 +236,19 @@ def _decode(cell: Cell, channel: Channel) -> Corpus:
 def _load(
     variant: Variant, cell: Cell, corpus: Corpus, channel: Channel
 ) -> tuple[Transcriber, dict[str, float | int | None]]:
-    """Load the model and run its first utterance, cold."""
+    """Load the model and run its first utterance, cold.
+
+    Raises:
+        UnansweredError: the model does not answer the data set's task.
+    """
     first = next(corpus.chunks())[0]
     channel.send("phase", text="loading")
     start = time.perf_counter()
     transcriber = variant.load(cell.device)
     loaded = time.perf_counter()
     size = sizes.size(transcriber)
+    task = tasks.create(task_of(cell.dataset.use))
+    transcriber = task.answering(transcriber, (clip.reference for clip in corpus.clips()))
     channel.send("phase", text="first utterance")
     first_start = time.perf_counter()
     transcribe(transcriber, [first])

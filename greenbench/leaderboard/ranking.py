@@ -91,7 +91,7 @@ def _board(
     values = {name: comparability.value(lines[0], name) for name in comparability.KEY}
     by = ranked(lines[0])
     # what every board had before a column was new is in no id, so that addresses stay
-    usual = {(comparability.PRIMARY, RATES[0]), *((name, None) for name in comparability.STREAMING)}
+    usual = {*comparability.EARLIER.items(), *((name, None) for name in comparability.STREAMING)}
     unfit = {entry.id: reason for entry in entries if (reason := _unfit(entry))} | _superseded(entries, started)
     unranked = [Unranked(entry, by, unfit[entry.id]) for entry in entries if entry.id in unfit]
     field = _named([entry for entry in entries if entry.id not in unfit])

@@ -29,12 +29,15 @@ from greenbench.plugins.models import (
 from greenbench.plugins.paths import ModelRef, SuitePath
 from greenbench.plugins.speech import SAMPLE_RATE_HZ, Clip, Dataset, Fetched, Spoken, Utterance, Waveform, WordTime
 from greenbench.plugins.streaming import Framewise, Partial, Streamer, StreamingSession
+from greenbench.plugins.tasks import TRANSCRIBE, Asks, Task, TextPair
 
 __all__ = [
     "BARE",
     "LINEAGE",
     "METHODS",
     "SAMPLE_RATE_HZ",
+    "TRANSCRIBE",
+    "Asks",
     "Calibrated",
     "CalibrationData",
     "Chained",
@@ -68,6 +71,8 @@ __all__ = [
     "Streamer",
     "StreamingSession",
     "SuitePath",
+    "Task",
+    "TextPair",
     "Transcriber",
     "Utterance",
     "Variant",

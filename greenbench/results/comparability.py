@@ -4,14 +4,18 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from greenbench.metrics import ACCURACY, COST, ENERGY_UNITS, METRICS, RATES, missing
+from greenbench.plugins import TRANSCRIBE
 from greenbench.provenance import Mixed, agreed, each
 from greenbench.suite.scenarios import STREAMED
 
-WORK = ("dataset", "data_hash", "scenario", "batch_size", "device")
-"""What was done: the same utterances, sent alike, on the same kind of device."""
+WORK = ("task", "dataset", "data_hash", "scenario", "batch_size", "device")
+"""What was done: the same task on the same utterances, sent alike, on the same kind of device."""
 
 PRIMARY = "primary"
 """The error rate that decides; rows of earlier versions do not say it, and of them it is WER."""
+
+EARLIER = {PRIMARY: RATES[0], "task": TRANSCRIBE}
+"""Columns that rows of earlier versions do not have, with what holds for them."""
 
 COUNTING = ("normalizer", "scorer", PRIMARY)
 """How errors are counted, and which count decides."""
@@ -87,7 +91,7 @@ def value(row: Mapping[Any, Any], name: str) -> Any:
     if isinstance(found, Mixed):
         return agreed([value({**row, name: one}, name) for one in found.values])
     if missing(found) or (name == "energy_gpu_scope" and "gpu" not in str(row.get("energy_scope"))):
-        return RATES[0] if name == PRIMARY else None
+        return EARLIER.get(name)
     if isinstance(found, float) and found.is_integer():  # pandas makes floats of integers where others are missing
         return int(found)
     return conditions(str(found)) if name == "protocol" else found

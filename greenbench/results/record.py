@@ -27,10 +27,6 @@ CELL = KEYS[:-2]
 MEASURED = ("wall_s", "audio_s", "n_passes", "rtfx", "n_utterances")
 """The metrics that every measured row has, above zero."""
 
-TIMED_REGION = "waveform-to-text"
-"""What every window times: waveforms in memory in, text strings out."""
-
-
 Key = tuple[Any, ...]
 """The values of ``KEYS``."""
 

@@ -5,16 +5,17 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from greenbench import tasks
 from greenbench.errors import InputError, StoreError
 from greenbench.files import lock, whole
 from greenbench.files.unicode import to_json
+from greenbench.plugins import TRANSCRIBE, TextPair
 from greenbench.results import store
 from greenbench.results.flag_rules import Measured
 from greenbench.results.flags import BY_ACCURACY, flags_anew, flags_of
 from greenbench.results.record import KEYS, Key, key_of
 from greenbench.suite.protocol import Protocol
 from greenbench.text import normalizers, scorers
-from greenbench.text.scorers import TextPair
 
 
 def rescore(folder: Path, names: Sequence[str]) -> int:
@@ -25,7 +26,8 @@ def rescore(folder: Path, names: Sequence[str]) -> int:
         names: scorings, ``normalizer`` or ``normalizer+scorer``.
 
     Returns:
-        How many measured rows were scored; rows with random weights have no accuracy and are left out.
+        How many measured rows were scored; rows with random weights have no accuracy and are left out, and so are those
+        of another task than to transcribe, which is scored in one way.
 
     Raises:
         InputError: an unknown normaliser or scorer.
@@ -64,15 +66,18 @@ def rescore_run(folder: Path, names: Sequence[str]) -> int:
 
 
 def _to_score(folder: Path) -> tuple[list[Key], dict[Key, list[TextPair]]]:
-    """Return the keys of the rows that can be scored, and the texts of all rows."""
+    """Return the keys of the transcribed rows that can be scored in several ways, and the texts of all rows."""
     texts = texts_by_row(store.read_rows(folder / store.HYPOTHESES))
     rows = store.current(store.read_rows(folder / store.RECORDS))
-    return [key for row in rows for key in [key_of(row)] if has_accuracy(row) and key in texts], texts
+    written = [row for row in rows if has_accuracy(row) and tasks.name_of(row) == TRANSCRIBE]
+    return [key for key in map(key_of, written) if key in texts], texts
 
 
-def _scored(keys: Sequence[Key], texts: Mapping[Key, list[TextPair]], names: Iterable[str]) -> Iterator[dict[str, Any]]:
+def _scored(
+    keys: Sequence[Key], texts: Mapping[Key, list[TextPair]], names: Iterable[str], task: str = TRANSCRIBE
+) -> Iterator[dict[str, Any]]:
     for name in names:
-        for key, found in zip(keys, _score_all([texts[key] for key in keys], name), strict=True):
+        for key, found in zip(keys, _score_all([texts[key] for key in keys], name, task), strict=True):
             yield {**dict(zip(KEYS, key, strict=True)), **found}
 
 
@@ -104,13 +109,15 @@ def amend(folder: Path) -> int:
 def _amend_run(folder: Path) -> int:
     rows = [row for row in store.read_rows(folder / store.RECORDS) if row["status"] == "ok"]
     also = list(dict.fromkeys(_name_of(line) for line in store.read_rows(folder / store.SCORES)))
-    names = dict.fromkeys(map(_name_of, rows))
-    problem = scorers.unknown([*names, *also])
+    hows: dict[tuple[str, str], list[Key]] = {}
+    for row in rows:
+        hows.setdefault((tasks.name_of(row), _name_of(row)), []).append(key_of(row))
+    problem = scorers.unknown([*(name for task, name in hows if task == TRANSCRIBE), *also])
     if problem:
         raise InputError(f"{folder}: {problem}")
     keys, texts = _to_score(folder)
-    of_name = {name: [key_of(row) for row in rows if _name_of(row) == name and key_of(row) in texts] for name in names}
-    scores = {key_of(line): line for name, named in of_name.items() for line in _scored(named, texts, [name])}
+    of_how = {how: [key for key in of if key in texts] for how, of in hows.items()}
+    scores = {key_of(line): line for (task, name), of in of_how.items() for line in _scored(of, texts, [name], task)}
     steps, changed = store.protocol_of(store.open_run(folder)), set[Key]()
 
     def known(row: store.Row) -> store.Row | None:
@@ -128,7 +135,7 @@ def _amend_run(folder: Path) -> int:
 
 
 def _name_of(line: Mapping[str, Any]) -> str:
-    return scorers.name_of(line["normalizer"], line["scorer"])
+    return tasks.of(line).scoring_of(line)
 
 
 def _amended(row: store.Row, found: Mapping[str, Any], steps: Protocol) -> store.Row:
@@ -160,14 +167,14 @@ def _identity(line: Mapping[str, Any]) -> Key:
     return (*key_of(line), line["normalizer"], line["scorer"])
 
 
-def _score_all(texts: Sequence[list[TextPair]], name: str) -> Iterator[dict[str, Any]]:
+def _score_all(texts: Sequence[list[TextPair]], name: str, task_name: str) -> Iterator[dict[str, Any]]:
     """Yield the score of each row's texts; repeats mostly have the same, which are scored once."""
-    how = scorers.create(name)
+    task = tasks.create(task_name)
+    ids = task.counted_by(name)
     known: dict[Key, dict[str, Any]] = {}
     for pairs in texts:
         if tuple(pairs) not in known:
-            metrics, origin = scorers.accuracy(pairs, how)
+            metrics, origin = task.score(pairs, name)
             share = normalizers.non_english_pct(pair.reference for pair in pairs)
-            ids = {"normalizer": how.normalizer, "scorer": how.scorer, "non_english_pct": share}
-            known[tuple(pairs)] = {**ids, **origin, **metrics}
+            known[tuple(pairs)] = {**ids, "non_english_pct": share, **origin, **metrics}
         yield known[tuple(pairs)]

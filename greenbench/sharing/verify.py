@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from greenbench import registry
+from greenbench import registry, tasks
 from greenbench.analysis import error_rates
 from greenbench.analysis.error_rates import RecountError
 from greenbench.analysis.summary import ENERGY
@@ -254,8 +254,12 @@ def _counted_alone(texts: dict[str, Row], rows: Sequence[Row]) -> Row:
     from greenbench.text import scorers
 
     row = next(r for r in rows if (r["round"], r["repeat"]) == _window(texts))
-    how = error_rates.scoring_of(row)
-    return {**row, **scorers.accuracy([scorers.text_pair(text) for text in texts.values()], how)[0]}
+    task = tasks.of(row)
+    try:
+        found, _ = task.score([scorers.text_pair(text) for text in texts.values()], task.scoring_of(row))
+    except InputError as error:
+        raise RecountError(str(error)) from error
+    return {**row, **found}
 
 
 def _ratios(figures: dict[str, Any], theirs: Sequence[Row], ours: Sequence[Row]) -> Iterator[str]:

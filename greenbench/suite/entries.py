@@ -14,7 +14,7 @@ from greenbench.datasets.corruptions import Corrupted, Corruption
 from greenbench.datasets.lengths import bucket, bucket_name
 from greenbench.datasets.terms import Clips, listed, with_terms
 from greenbench.errors import InputError, did_you_mean
-from greenbench.plugins import Compressible, Dataset, Step, Variant, VariantFamily
+from greenbench.plugins import TRANSCRIBE, Asks, Compressible, Dataset, Step, Variant, VariantFamily
 from greenbench.suite import corrupted
 
 MOST = 1_000_000_000
@@ -284,6 +284,12 @@ def registered() -> list[str]:
 def presets(family: str) -> list[str]:
     """Return the registered variants of a family: ``family/preset``."""
     return [f"{family}/{preset}" for preset in registry.load("variants", family).presets]
+
+
+def task_of(use: str) -> str:
+    """Return the name of the task that a registered data set is for; only its plug-in is imported."""
+    kind = registry.load("datasets", use)
+    return kind.task if isinstance(kind, Asks) else TRANSCRIBE
 
 
 def corpus_of(entry: DatasetEntry) -> Corpus:

@@ -3,32 +3,22 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any
 
 from greenbench import registry
 from greenbench.errors import did_you_mean
+from greenbench.plugins import TextPair
 from greenbench.text import joining, normalizers, slices, terms, wer
-from greenbench.text.slices import Labels
 from greenbench.text.wer import Counts
 
 PLAIN = "words"
 """The scorer of a scoring that names none."""
 
 
-class TextPair(NamedTuple):
-    """What an utterance is scored by: its texts, and what is stated of it, see ``slices`` and ``terms``."""
-
-    reference: str
-    hypothesis: str
-    speaker: str | None = None
-    slices: Labels = ()
-    terms: tuple[str, ...] = ()
-
-
 def text_pair(row: Mapping[str, Any]) -> TextPair:
     """Return what a row of ``hypotheses.jsonl`` is scored by."""
     stated = slices.labels(row.get("slices")), tuple(row.get("terms") or ())
-    return TextPair(row["reference"], row["hypothesis"], row["speaker"], *stated)
+    return TextPair(row["reference"], row["hypothesis"], row["speaker"], *stated, row.get("audio_s"))
 
 
 @dataclass(frozen=True)
@@ -102,7 +92,7 @@ def accuracy(texts: Sequence[TextPair], how: Scoring) -> tuple[dict[str, Any], d
         Metrics by name from ``ACCURACY``, and the provenance that goes with them: whom intervals speak of, which slices
         are the worst.
     """
-    references, hypotheses, speakers, stated, listed = zip(*(TextPair(*text) for text in texts), strict=True)
+    references, hypotheses, speakers, stated, listed, _ = zip(*(TextPair(*text) for text in texts), strict=True)
     counted = wer.score(references, hypotheses, how.normalize, how.count_words)
     figures, unit = wer.metrics(counted, speakers)
     of_slices, origin = slices.metrics(counted, speakers, stated)

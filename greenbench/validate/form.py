@@ -1,10 +1,13 @@
 """The form of a row: types, ranges, its status, and that it is of its run."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
+from typing import Any
 
+from greenbench import registry, tasks
 from greenbench.metrics import ABSOLUTE, METRICS
-from greenbench.results.record import MEASURED, TIMED_REGION, wrong_status
+from greenbench.results.record import MEASURED, wrong_status
+from greenbench.suite.entries import task_of
 from greenbench.suite.protocol import label
 from greenbench.suite.scenarios import BATCHING, Server, Streaming, demand, streamed
 from greenbench.validate.evidence import Check, Evidence, Row
@@ -75,12 +78,30 @@ def _is_of_its_run(row: Row, evidence: Evidence) -> Iterator[str]:
         "arrivals": demand(Server.model_validate(suite["server"])) if row["scenario"] == "server" else None,
         **(streaming if row["scenario"] == "streaming" else dict.fromkeys(streaming)),
         **{f"{of}_{name}": (suite.get(of) or {}).get(name) for of, names in _STATED.items() for name in names},
-        **({"primary": suite.get("primary")} if row["status"] == "ok" else {}),
-        **({"batching": BATCHING.get(row["scenario"]), "timed_region": TIMED_REGION} if row["status"] == "ok" else {}),
+        **(_as_measured(row, suite) if row["status"] == "ok" else {}),
     }  # fmt: skip
     for name, value in stated.items():
         if row.get(name) != value:
             yield f"{name} is {row.get(name)!r}, in run.json {value!r}"
+
+
+def _as_measured(row: Row, suite: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a measured row states of how it was sent, timed and judged."""
+    batching = {"batching": BATCHING.get(row["scenario"])}
+    if not tasks.is_installed(row):
+        return batching
+    task = tasks.of(row)
+    return {**batching, "timed_region": task.timed_region, "primary": task.rate or suite.get("primary")}
+
+
+def _has_its_task(row: Row, evidence: Evidence) -> Iterator[str]:
+    """The task is that of the data set in the suite."""
+    found, entries = tasks.name_of(row), evidence.run["suite"]["datasets"]
+    used = {str(one.get("use")) for one in entries if one["name"] == row["dataset"]} & {*registry.names("datasets")}
+    if used and found not in (asked := {task_of(name) for name in used}):
+        yield f"task is {found!r}, the data set in run.json is for {' or '.join(asked)!r}"
+    elif not tasks.is_installed(row):
+        yield f"task {found!r} is not installed"
 
 
 def _is_a_cell_of_its_suite(row: Row, evidence: Evidence) -> Iterator[str]:
@@ -108,6 +129,7 @@ FORM = (
 SENSE = (
     Check(_in_range, EDITED),
     Check(_took_time, EDITED),
+    Check(_has_its_task, EDITED),
     Check(_is_of_its_run, EDITED),
     Check(_is_a_cell_of_its_suite, EDITED),
 )

@@ -5,16 +5,17 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from greenbench import tasks
 from greenbench.datasets import corpus, known
+from greenbench.errors import InputError
 from greenbench.hardware import environment
 from greenbench.metrics import ACCURACY, INTERVALS
-from greenbench.plugins import SAMPLE_RATE_HZ
+from greenbench.plugins import SAMPLE_RATE_HZ, TextPair
 from greenbench.results import record
 from greenbench.results.runfiles import SCORED
 from greenbench.statistics.bootstrap import blocks, bootstrap_rate
 from greenbench.text import characters, scorers
 from greenbench.text.population import EARLIER
-from greenbench.text.scorers import TextPair
 from greenbench.text.wer import score
 from greenbench.validate.evidence import Check, Evidence, Row
 from greenbench.validate.figures import differs
@@ -82,7 +83,7 @@ def _has_its_bootstrap(row: Row, evidence: Evidence) -> Iterator[str]:
     """The interval of an earlier version is what its seed draws; other versions of the generator draw one near it."""
     now, then = _versions(), evidence.run["versions"]
     same = all(now.get(name) == then.get(name) for name in ("greenbench", "numpy"))
-    drawn = _drawn(_texts(row, evidence), str(row["normalizer"]), str(row["scorer"]), evidence.steps.resamples)
+    drawn = _drawn(_texts(row, evidence), _how(row), evidence.steps.resamples)
     for name in drawn:
         ends = [drawn[f"{name[:3]}_ci_{end}"] for end in ("low", "high")]
         if same or None in (row.get(name), *ends):
@@ -95,7 +96,8 @@ def _expected(row: Row, evidence: Evidence) -> Mapping[str, Any]:
     """Count a row's texts again; empty where there are none to count, or the scoring is not installed."""
     if evidence.texts.get(record.key_of(row)) is None or row.get("synthetic"):
         return {}
-    return _score(_texts(row, evidence), str(row["normalizer"]), str(row["scorer"]))
+    how = _how(row)
+    return {} if how is None else _score(_texts(row, evidence), *how)
 
 
 def _texts(row: Row, evidence: Evidence) -> tuple[TextPair, ...]:
@@ -137,26 +139,23 @@ def _is_plausible(row: Row, evidence: Evidence) -> Iterator[str]:
 
 
 def _other_scorer(row: Row, _evidence: Evidence) -> Iterator[str]:
-    if _installed(str(row.get("normalizer")), str(row.get("scorer"))) is None:
+    if _how(row) is None:
         yield f"{row.get('normalizer')} with {row.get('scorer')} is not installed, so nothing was counted again"
 
 
 @lru_cache(maxsize=256)
-def _score(pairs: tuple[TextPair, ...], normalizer: str, scorer: str) -> Mapping[str, Any]:
-    """Count again; empty where the scoring is not installed."""
-    how = _installed(normalizer, scorer)
-    if how is None:
-        return {}
-    found, origin = scorers.accuracy(pairs, how)
+def _score(pairs: tuple[TextPair, ...], task: str, scoring: str) -> Mapping[str, Any]:
+    """Count again."""
+    found, origin = tasks.create(task).score(pairs, scoring)
     return {**found, **origin}
 
 
 @lru_cache(maxsize=256)
-def _drawn(pairs: tuple[TextPair, ...], normalizer: str, scorer: str, n_resamples: int) -> Mapping[str, Any]:
+def _drawn(pairs: tuple[TextPair, ...], named: tuple[str, str] | None, n_resamples: int) -> Mapping[str, Any]:
     """Draw the bootstrap intervals of an earlier version; empty where the scoring is not installed."""
-    how = _installed(normalizer, scorer)
-    if how is None:
+    if named is None:
         return {}
+    how = scorers.create(named[1])
     references, hypotheses, speakers, *_ = zip(*pairs, strict=True)
     counted, found = score(references, hypotheses, how.normalize, how.count_words), dict[str, Any]()
     for rate, counts in (("wer", counted.words), ("cer", counted.chars)):
@@ -170,12 +169,20 @@ def _versions() -> Mapping[str, str]:
     return environment.versions()
 
 
+def _how(row: Row) -> tuple[str, str] | None:
+    """Return a row's task and scoring, or None where another version or none is installed."""
+    return _installed(tasks.name_of(row), row.get("normalizer"), row.get("scorer"))
+
+
 @lru_cache
-def _installed(normalizer: str, scorer: str) -> scorers.Scoring | None:
-    """Return the scoring with these identifiers, or None where another version or none is installed."""
-    name = scorers.name_of(normalizer, scorer)
-    how = None if scorers.unknown([name]) else scorers.create(name)
-    return how if how and (how.normalizer, how.scorer) == (normalizer, scorer) else None
+def _installed(name: str, normalizer: str | None, scorer: str | None) -> tuple[str, str] | None:
+    ids = {"normalizer": normalizer, "scorer": scorer}
+    try:
+        task = tasks.create(name)
+        scoring = task.scoring_of(ids)
+        return (name, scoring) if task.counted_by(scoring) == ids else None
+    except InputError:
+        return None
 
 
 TEXTS = (

@@ -167,7 +167,7 @@ def test_platforms_and_settings_never_share_a_board(sound_run: Callable[..., Pat
 def test_columns_that_are_new_change_no_address(sound_run: Callable[..., Path], cells: Cells) -> None:
     """A board that does not stream, and is judged by WER, has the id that it had before there was anything else."""
     (board,), _ = made(sound_run("r1", cells["teacher"]))
-    new = ("primary", "chunk_s", "pace", "finalise", "streams", "onset_source", "word_times_source")
+    new = ("task", "primary", "chunk_s", "pace", "finalise", "streams", "onset_source", "word_times_source")
     older = [str(value) for name, value in board.setting.items() if name not in new]
     digest = hashlib.sha256("\0".join([board.platform, *older]).encode()).hexdigest()
     assert board.id.endswith(f"-{digest[:8]}")

@@ -38,6 +38,7 @@ def test_rows_measured_alike_may_be_compared(metric: str) -> None:
 @pytest.mark.parametrize(
     ("column", "other", "kept_apart"),
     [
+        ("task", "detect", {"wer", "rtfx", J}),
         ("dataset", "e", {"wer", "rtfx", J}),
         ("data_hash", "def", {"wer", "rtfx", J}),
         ("scenario", "single-stream", {"wer", "rtfx", J}),

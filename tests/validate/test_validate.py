@@ -180,6 +180,8 @@ def test_what_explains_a_wrong_count_is_looked_for_only_where_one_is(
         (changed(batching="single"), "batching is 'single', in run.json 'sorted'"),
         (changed(arrivals="any"), "arrivals is 'any', in run.json None"),
         (changed(timed_region="forward"), "timed_region is 'forward'"),
+        (changed(task="detect"), "task is 'detect', the data set in run.json is for 'transcribe'"),
+        (changed(task="guess"), "task is 'guess', the data set in run.json is for 'transcribe'"),
         (changed(repeat=7), "round 0, repeat 7: the protocol has 2 x 2"),
         (changed(round=7), "round 7, repeat 0: the protocol has 2 x 2"),
         (changed(batch_size="4"), "batch_size: a valid integer is expected, not '4'"),

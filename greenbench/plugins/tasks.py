@@ -1,0 +1,90 @@
+"""Tasks: what a variant is asked for, and how its answers are scored."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+
+from greenbench.plugins.models import Transcriber
+
+TRANSCRIBE = "transcribe"
+"""The task of a data set that names none, and of rows of earlier versions."""
+
+
+class TextPair(NamedTuple):
+    """What an utterance is scored by: reference and answer, and what is stated of it, see ``Clip``.
+
+    The slices are ``((key, value), ...)``, sorted; ``audio_s`` are its seconds of audio.
+    """
+
+    reference: str
+    hypothesis: str
+    speaker: str | None = None
+    slices: tuple[tuple[str, str], ...] = ()
+    terms: tuple[str, ...] = ()
+    audio_s: float | None = None
+
+
+class Task(Protocol):
+    """What a variant is asked for (group ``greenbench.tasks``): a frozen dataclass without settings.
+
+    References and answers are texts, so that they can be kept, scored again and audited without a model.
+
+    Attributes:
+        timed_region: what a window times, the column of this name.
+        rate: the error rate that decides, from ``metrics.RATES``; None where the suite says which (``primary``).
+    """
+
+    timed_region: ClassVar[str]
+    rate: ClassVar[str | None]
+
+    def answering(self, transcriber: Transcriber, references: Iterable[str]) -> Transcriber:
+        """Return what answers the task with a loaded model: waveforms in, a text for each out.
+
+        Args:
+            transcriber: the loaded model.
+            references: of the whole data set.
+
+        Raises:
+            UnansweredError: such a model does not answer the task; the cell is skipped with this reason.
+        """
+        ...
+
+    def counted_by(self, scoring: str) -> Mapping[str, str | None]:
+        """Return what identifies the scoring in rows: the columns ``normalizer`` and ``scorer``, with versions.
+
+        Args:
+            scoring: name of a scoring, as a suite's ``normalizer`` gives it; a task with one scoring has no use for it.
+
+        Raises:
+            InputError: there is no such scoring.
+        """
+        ...
+
+    def scoring_of(self, row: Mapping[str, Any]) -> str:
+        """Return the name of the scoring that a row, or a line of ``scores.jsonl``, was counted by."""
+        ...
+
+    def score(self, texts: Sequence[TextPair], scoring: str) -> tuple[dict[str, Any], dict[str, str | None]]:
+        """Score the answers of a data set.
+
+        Args:
+            texts: one per utterance.
+            scoring: its name.
+
+        Returns:
+            Metrics by name from ``metrics.ACCURACY``, and the provenance that goes with them.
+
+        Raises:
+            InputError: there is no such scoring, or a text is no answer.
+        """
+        ...
+
+
+@runtime_checkable
+class Asks(Protocol):
+    """A data set whose utterances are for another task than to be transcribed (optional).
+
+    Attributes:
+        task: its name in ``greenbench.tasks``.
+    """
+
+    task: ClassVar[str]
