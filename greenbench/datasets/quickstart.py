@@ -52,6 +52,6 @@ def _clip(line: Mapping[str, Any], folder: Path) -> Clip:
     name = line["audio_filepath"]
     audio, clip_id = folder / name, name.rpartition(".")[0]
     digest = partial(audio_digest, audio)
-    slices = {key: line[key] for key in ("kind", "engine") if key in line}
+    slices = {key: line[key] for key in ("kind", "engine", "noise") if key in line}
     slices["voices"] = "seen" if line["seen"] else "unseen"
     return Clip(clip_id, partial(read_audio, audio), line.get("text", ""), line["speaker"], None, digest, slices)

@@ -31,7 +31,10 @@ def slices_of(row: dict[str, object]) -> list[str]:
     """Name the slices that an utterance counts in."""
     if "seen" not in row:
         return ["AN4 test"]
-    return ["seen voices" if row["seen"] else "unseen voices", str(row["speaker"])]
+    names = ["all", str(row["speaker"]), "seen voices" if row["seen"] else "unseen voices"]
+    if not row["seen"]:
+        names.append(f"unseen voices of {row['engine']}")
+    return names + ([f"{row['noise']} speech"] if "noise" in row else [])
 
 
 def score(model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, manifest: Path) -> dict[str, dict[str, float]]:
@@ -63,13 +66,18 @@ def rates(said_heard: list[tuple[str, str]]) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    """Print, and write beside the model, the table of the model card."""
+def arguments() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--teacher", type=Path, default=ASSETS / "teacher")
     parser.add_argument("--evaluation", type=Path, default=ASSETS / "evaluation" / "manifest.jsonl")
     parser.add_argument("--an4", type=Path, help="folder of AN4 with test.jsonl")
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Print, and write beside the model, the table of the model card."""
+    args = arguments()
     transformers_logging.set_verbosity_error()
     model = Wav2Vec2ForCTC.from_pretrained(args.teacher, dtype=torch.float32).eval()
     processor = Wav2Vec2Processor.from_pretrained(args.teacher)

@@ -5,10 +5,7 @@ import csv
 from itertools import accumulate
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("agg")
-import matplotlib.pyplot as plt
+from greenbench.files import whole
 
 ASSETS = Path(__file__).resolve().parents[2] / "greenbench" / "assets" / "quickstart"
 RATES = {
@@ -21,6 +18,11 @@ RATES = {
 
 def plot(rows: list[dict[str, str]], out: Path) -> None:
     """Draw loss above and error rates below, with a line where a stage begins."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
     heard = list(accumulate(float(row["audio_h"]) for row in rows))
     figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(7, 5), layout="constrained")
     above.plot(heard, [float(row["loss"]) for row in rows], linewidth=1)
@@ -38,13 +40,33 @@ def plot(rows: list[dict[str, str]], out: Path) -> None:
     figure.savefig(out, dpi=90)
 
 
-def main() -> None:
-    """Plot the log beside the teacher."""
+def joined(logs: list[Path]) -> list[dict[str, str]]:
+    """Return the rows of several logs, one after the other."""
+    rows = []
+    for log in logs:
+        with log.open(newline="") as file:
+            rows += csv.DictReader(file)
+    return rows
+
+
+def arguments() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--log", type=Path, default=ASSETS / "teacher" / "training.csv")
-    args = parser.parse_args()
-    with args.log.open(newline="") as file:
-        plot(list(csv.DictReader(file)), args.log.with_suffix(".png"))
+    parser.add_argument("--join", type=Path, nargs="+", default=[], help="logs of stages, of which --log is made")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Plot the log beside the teacher, put together of those of its stages where they are given."""
+    args = arguments()
+    if args.join:
+        rows = joined(args.join)
+        with whole.file(args.log) as aside, aside.open("x", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[-1]))
+            writer.writeheader()
+            writer.writerows(rows)
+    plot(joined([args.log]), args.log.with_suffix(".png"))
 
 
 if __name__ == "__main__":

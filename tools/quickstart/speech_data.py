@@ -1,4 +1,4 @@
-"""Training speech of the teacher: utterances in memory, augmentation, and batches of like length."""
+"""Training speech of the teacher: utterances in files, augmentation, and batches of like length."""
 
 import json
 import math
@@ -11,18 +11,26 @@ import numpy as np
 import soundfile
 import torch
 
+from greenbench.datasets import signals
+
 SAMPLE_RATE = 16000
 BUCKET = 4000  # samples; batches are padded to a multiple of it
+N_BABBLE = 5  # utterances at once
 VALID_SPEAKERS = 8  # AN4 training speakers kept for validation
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One transcribed recording: int16 (n_samples,) at 16 kHz, and where it comes from."""
+    """One transcribed recording of `n_samples` at 16 kHz, and where it comes from."""
 
-    audio: np.ndarray
+    path: Path
+    n_samples: int
     text: str
     source: str
+
+    def read(self) -> np.ndarray:
+        """Return int16 (n_samples,)."""
+        return soundfile.read(self.path, dtype="int16")[0]
 
 
 def read_manifest(path: Path) -> list[dict]:
@@ -30,14 +38,17 @@ def read_manifest(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-def load_packed(stem: Path) -> list[Utterance]:
-    """Load the utterances that make_corpus.py packed into `stem`.npy and `stem`.jsonl."""
-    samples = np.load(stem.with_suffix(".npy"), mmap_mode="r")
-    utterances = []
-    for fields in read_manifest(stem.with_suffix(".jsonl")):
-        audio = samples[fields["offset"] : fields["offset"] + fields["n_samples"]]
-        utterances.append(Utterance(audio, fields["text"], "code" if fields["kind"] == "code" else "sentence"))
-    return utterances
+def load(manifest: Path, fields: dict, source: str) -> Utterance:
+    """Describe the utterance of a manifest's row; nothing is read yet."""
+    path = manifest.parent / fields["audio_filepath"]
+    return Utterance(path, round(fields["duration"] * SAMPLE_RATE), fields["text"].lower(), source)
+
+
+def load_part(manifest: Path) -> list[Utterance]:
+    """Load what make_corpus.py listed; letters, digits and dates are a source of their own."""
+    return [
+        load(manifest, fields, "code" if fields["kind"] == "code" else "sentence") for fields in read_manifest(manifest)
+    ]
 
 
 def load_an4(folder: Path) -> tuple[list[Utterance], list[Utterance]]:
@@ -46,8 +57,7 @@ def load_an4(folder: Path) -> tuple[list[Utterance], list[Utterance]]:
     held_out = set(sorted({row["speaker"] for row in rows})[::9][:VALID_SPEAKERS])
     parts: tuple[list[Utterance], list[Utterance]] = ([], [])
     for fields in rows:
-        audio, _ = soundfile.read(folder / fields["audio_filepath"], dtype="int16")
-        parts[fields["speaker"] in held_out].append(Utterance(audio, fields["text"].lower(), "an4"))
+        parts[fields["speaker"] in held_out].append(load(folder / "train.jsonl", fields, "an4"))
     return parts
 
 
@@ -57,13 +67,16 @@ def normalise(audio: np.ndarray) -> np.ndarray:
     return (audio - audio.mean()) / np.sqrt(audio.var() + 1e-7)
 
 
-def augment(audio: np.ndarray, factor: float, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Change vocal-tract length and pitch, colour, reverberate and add noise.
+def augment(
+    audio: np.ndarray, factor: float, strength: float, others: list[np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
+    """Change vocal-tract length and pitch, colour, put into a room and add noise.
 
     Args:
         audio: float (n_samples,).
         factor: Resampling factor; 1.1 sounds like a smaller, faster speaker.
-        strength: 0 only resamples; 1 is a distant microphone in a noisy room at worst.
+        strength: 0 only resamples; 1 is a distant microphone in a noisy room at worst: 5 dB of signal to noise.
+        others: Other speech, which makes babble; white and pink noise are made too.
         rng: Source of chance.
 
     Returns:
@@ -71,18 +84,22 @@ def augment(audio: np.ndarray, factor: float, strength: float, rng: np.random.Ge
     """
     audio = audio.astype(np.float32)
     audio = np.interp(np.arange(0, len(audio) - 1, factor), np.arange(len(audio)), audio)
-    n = len(audio)
-    spectrum = np.fft.rfft(audio, n + 4096)
-    knots = rng.normal(0, 6 * strength, 8)
-    gain_db = np.interp(np.linspace(0, 1, len(spectrum)), np.linspace(0, 1, 8) ** 2, knots)
-    response = np.exp(-np.arange(4000) / rng.uniform(300, 1200)) * rng.normal(0, 0.06, 4000)
-    response *= strength * rng.random()
-    response[0] = 1
-    spectrum *= 10 ** (gain_db / 20) * np.fft.rfft(response, n + 4096)
-    audio = np.fft.irfft(spectrum, n + 4096)[:n]
-    noise = rng.normal(size=n)
-    snr_db = rng.uniform(40 - 30 * strength, 40)
-    return (audio + noise * audio.std() * 10 ** (-snr_db / 20)).astype(np.float32)
+    audio = coloured(audio, rng.normal(0, 6 * strength, 8))
+    room = signals.decaying(rng.bit_generator, rng.uniform(0.1, 0.8))
+    room[1:] *= strength * rng.random()
+    audio = signals.in_room(audio, room)
+    kinds = (signals.white, signals.pink, lambda bits, n: signals.babble(bits, others, n))
+    noise = kinds[rng.integers(len(kinds))](rng.bit_generator, len(audio))
+    return signals.with_noise(audio, noise, rng.uniform(40 - 35 * strength, 40))
+
+
+def coloured(audio: np.ndarray, gains_db: np.ndarray) -> np.ndarray:
+    """Filter with gains at frequencies that lie the denser the lower they are."""
+    spectrum = np.fft.rfft(audio)
+    places = np.linspace(0, 1, len(gains_db)) ** 2
+    return np.fft.irfft(
+        spectrum * 10 ** (np.interp(np.linspace(0, 1, len(spectrum)), places, gains_db) / 20), len(audio)
+    )
 
 
 @dataclass(frozen=True)
@@ -106,7 +123,7 @@ class Mix:
 
 def draw(utterances: list[Utterance], mix: Mix, rng: np.random.Generator) -> list[tuple[Utterance, float]]:
     """Draw one pass: utterances in the shares of the mix, each with a resampling factor."""
-    fit = [u for u in utterances if len(u.audio) <= mix.max_s * SAMPLE_RATE]
+    fit = [u for u in utterances if u.n_samples <= mix.max_s * SAMPLE_RATE]
     count = len(fit)
     drawn: list[tuple[Utterance, float]] = []
     for source, share in mix.shares.items():
@@ -127,7 +144,12 @@ def batches(
     while True:
         groups = grouped(draw(utterances, mix, rng), mix.batch_s, rng)
         for i in rng.permutation(len(groups)):
-            yield collate([(augment(u.audio, f, mix.strength, rng), u.text) for u, f in groups[i]])
+            spoken = [utterance.read() for utterance, _ in groups[i]]
+            items = []
+            for (utterance, factor), audio in zip(groups[i], spoken, strict=True):
+                others = [spoken[j] for j in rng.integers(len(spoken), size=N_BABBLE)]
+                items.append((augment(audio, factor, mix.strength, others, rng), utterance.text))
+            yield collate(items)
 
 
 def grouped(
@@ -137,7 +159,7 @@ def grouped(
     buckets: dict[int, list[tuple[Utterance, float]]] = defaultdict(list)
     for i in rng.permutation(len(drawn)):
         utterance, factor = drawn[i]
-        buckets[math.ceil(len(utterance.audio) / factor / BUCKET)].append(drawn[i])
+        buckets[math.ceil(utterance.n_samples / factor / BUCKET)].append(drawn[i])
     groups = []
     for length, items in buckets.items():
         size = max(1, int(batch_s * SAMPLE_RATE // (length * BUCKET)))

@@ -1,11 +1,13 @@
-"""The voices of the quick-start corpus: free speech synthesisers behind one function."""
+"""The voices of the quick-start corpus: free speech synthesisers behind one function, and which voice is for what."""
 
+import random
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import neural
 import numpy as np
 import soxr
 
@@ -22,8 +24,8 @@ class Voice:
 
     Attributes:
         name: Speaker name in the manifests.
-        engine: `pico` (py-nanotts), `flite`, `festival` or `espeak-ng`.
-        voice: The engine's own name of the voice.
+        engine: A key of `ENGINES`.
+        voice: The engine's own name of the voice; of Kokoro also several joined by `+`: their mean.
         seen: Whether the teacher hears this voice in training.
         share: Share of the training speech.
     """
@@ -35,7 +37,7 @@ class Voice:
     share: float
 
 
-VOICES = (
+ROBOTS = (
     Voice("pico-us", "pico", "en-US", True, 0.24),
     Voice("flite-slt", "flite", "slt", True, 0.20),
     Voice("flite-rms", "flite", "rms", True, 0.20),
@@ -43,11 +45,12 @@ VOICES = (
     Voice("espeak-us", "espeak-ng", "en-us", True, 0.08),
     Voice("espeak-rp", "espeak-ng", "en-gb-x-rp+f3", True, 0.08),
     Voice("espeak-scotland", "espeak-ng", "en-gb-scotland+m3", True, 0.08),
-    Voice("flite-awb", "flite", "awb", False, 0.0),
-    Voice("pico-gb", "pico", "en-GB", False, 0.0),
 )
+PICO_GB = Voice("pico-gb", "pico", "en-GB", False, 0.0)
+FLITE_AWB = Voice("flite-awb", "flite", "awb", False, 0.0)
+PIPER = Voice("piper-joe", "piper", "joe", False, 0.0)
 
-# Voices of training alone: accents of eSpeak NG crossed with its timbres, and Festival.
+# More robots for training: accents of eSpeak NG crossed with its timbres, and Festival.
 ACCENTS = "en-us en-us-nyc en-029 en-gb en-gb-x-rp en-gb-x-gbclan en-gb-scotland"
 TIMBRES = (
     "f1 f2 f4 f5 m1 m2 m4 m5 m6 m7 m8 klatt klatt2 klatt3 klatt4 adam Alex Alicia Andrea Andy antonio benjamin boris "
@@ -59,13 +62,59 @@ FESTIVAL = tuple(
     Voice(f"festival-{name}", "festival", name, True, 0.05)
     for name in ("kal_diphone", "ked_diphone", "cmu_us_slt_arctic_hts")
 )
-MORE_VOICES = ESPEAK + FESTIVAL
+MORE_ROBOTS = ESPEAK + FESTIVAL
 
-# Voices for validation alone: neither their accents nor their timbres are heard in training.
-VALID_VOICES = (
+# Robots for validation alone: neither their accents nor their timbres are heard in training.
+VALID_ROBOTS = (
     Voice("espeak-annie", "espeak-ng", "en-gb-x-gbcwmd+Annie", False, 0.5),
     Voice("espeak-michael", "espeak-ng", "en-gb-x-gbcwmd+Michael", False, 0.5),
 )
+
+
+# Kokoro's 54 voices by what they are for. None that is held out is a near copy of another, as the Portuguese
+# ones are of the Spanish ones: style tables apart by less than half of what is usual.
+KOKORO_UNSEEN = "af_sarah af_sky am_eric am_michael bf_emma bm_fable ff_siwis im_nicola"
+KOKORO_VALID = "af_nova bm_lewis jf_alpha"
+KOKORO_SEEN = (
+    "af_heart af_bella am_fenrir am_puck bf_isabella bm_george hf_alpha zm_yunxi"  # of these evaluation hears too
+)
+KOKORO_TRAINED = KOKORO_SEEN + (
+    " af_alloy af_aoede af_jessica af_kore af_nicole af_river am_adam am_echo am_liam am_onyx am_santa"
+    " bf_alice bf_lily bm_daniel ef_dora em_alex em_santa hf_beta hm_omega hm_psi if_sara"
+    " jf_gongitsune jf_nezumi jf_tebukuro jm_kumo pf_dora pm_alex pm_santa"
+    " zf_xiaobei zf_xiaoni zf_xiaoxiao zf_xiaoyi zm_yunjian zm_yunxia zm_yunyang"
+)
+
+
+def kokoro(voice: str, seen: bool, share: float = 1.0) -> Voice:
+    """Return one of Kokoro's voices, or the mean of several."""
+    return Voice(f"kokoro-{voice}", "kokoro", voice, seen, share)
+
+
+def blends(names: list[str], count: int, seed: int) -> tuple[Voice, ...]:
+    """Draw distinct means of two or three voices, of which the first decides the accent."""
+    rng = random.Random(seed)
+    drawn: dict[str, None] = {}
+    while len(drawn) < count:
+        drawn["+".join(rng.sample(names, rng.choice((2, 3))))] = None
+    return tuple(kokoro(name, seen=True) for name in drawn)
+
+
+KOKORO = tuple(kokoro(name, seen=True) for name in KOKORO_TRAINED.split())
+BLENDS = blends(KOKORO_TRAINED.split(), 24, seed=0)
+
+# What is trained on today: no voice of Pico, and none of Piper.
+TRAINED = KOKORO + BLENDS
+TRAINED_ROBOTS = tuple(voice for voice in ROBOTS + MORE_ROBOTS if voice.engine != "pico")
+VALID = tuple(kokoro(name, seen=False) for name in KOKORO_VALID.split())
+
+EVALUATED = (
+    *(voice for voice in ROBOTS if voice.name in ("flite-slt", "flite-rms", "espeak-us")),
+    *(kokoro(name, seen=True) for name in KOKORO_SEEN.split()),
+    *(kokoro(name, seen=False) for name in KOKORO_UNSEEN.split()),
+    *(PIPER, PICO_GB, FLITE_AWB),
+)
+SEEN = tuple(voice for voice in EVALUATED if voice.seen)
 
 
 @cache
@@ -119,7 +168,31 @@ def _decode(wav: bytes) -> np.ndarray:
     return audio if rate == SAMPLE_RATE else soxr.resample(audio, rate, SAMPLE_RATE)
 
 
-ENGINES = {"pico": _speak_pico, "flite": _speak_flite, "festival": _speak_festival, "espeak-ng": _speak_espeak}
+def _speak_kokoro(text: str, voice: str, _pitch: float, speed: float) -> np.ndarray:
+    return soxr.resample(neural.kokoro(text, voice, speed), neural.KOKORO_RATE, SAMPLE_RATE)
+
+
+def _speak_piper(text: str, _voice: str, _pitch: float, speed: float) -> np.ndarray:
+    return soxr.resample(neural.piper(text, speed), neural.PIPER_RATE, SAMPLE_RATE)
+
+
+ENGINES = {
+    "pico": _speak_pico,
+    "flite": _speak_flite,
+    "festival": _speak_festival,
+    "espeak-ng": _speak_espeak,
+    "kokoro": _speak_kokoro,
+    "piper": _speak_piper,
+}
+REPEATABLE = ("kokoro",)  # engines whose sound does not depend on what they said before
+BY_ESPEAK = ("espeak-ng", "kokoro", "piper")  # engines whose phonemes are eSpeak NG's
+
+
+def letter_name(letter: str, engine: str) -> str:
+    """Return what makes an engine say the name of a letter: eSpeak NG says names itself, but of `a` the article."""
+    if engine in BY_ESPEAK:
+        return "eh" if letter == "a" else letter
+    return LETTER_NAMES[letter]
 
 
 def spoken_form(text: str, engine: str, pause: bool) -> str:
@@ -135,8 +208,7 @@ def spoken_form(text: str, engine: str, pause: bool) -> str:
         if not single[i] or (word in "ai" and not beside):
             spoken.append(word)
         else:
-            name = "eh" if word == "a" and engine == "espeak-ng" else LETTER_NAMES[word]
-            spoken.append(name + ("," if pause else ""))
+            spoken.append(letter_name(word, engine) + ("," if pause else ""))
     return " ".join(spoken)
 
 
@@ -146,7 +218,7 @@ def speak(voice: Voice, text: str, pitch: float = 1.0, speed: float = 1.0, pause
     Args:
         voice: Which voice reads.
         text: Lower-case words; single letters are spelled.
-        pitch: Factor on the voice's pitch.
+        pitch: Factor on the voice's pitch; Kokoro and Piper have none.
         speed: Factor on the voice's rate.
         pause: Whether spelled letters are set apart.
 

@@ -1,8 +1,9 @@
-"""Train the quick-start teacher from scratch with CTC, stage by stage (the stages are in README.md)."""
+"""Train the quick-start teacher with CTC, from scratch or from given weights, stage by stage (see README.md)."""
 
 import argparse
 import csv
 import logging
+import math
 import os
 import tempfile
 import time
@@ -23,6 +24,7 @@ from transformers import Wav2Vec2ForCTC, Wav2Vec2Processor
 from transformers.utils import logging as transformers_logging
 
 from greenbench.files import whole
+from greenbench.hardware import arithmetic
 
 COLUMNS = [
     "stage",
@@ -53,22 +55,28 @@ def validate(model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, valid: list[Ut
     for source in ("sentence", "code", "an4", "unseen"):
         spoken = [u for u in valid if u.source == source]
         if spoken:
-            heard = [transcribe(model, processor, speech_data.normalise(u.audio)) for u in spoken]
+            heard = [transcribe(model, processor, speech_data.normalise(u.read())) for u in spoken]
             rates[f"wer_{source}"] = round(jiwer.wer([u.text for u in spoken], heard), 4)
     model.train()
     return rates
 
 
-def learning_rate(step: int, args: argparse.Namespace) -> float:
-    """Warm up linearly, stay, then fall linearly over the last `decay` of the stage."""
-    left = (args.steps - step) / max(1, args.decay * args.steps)
-    return args.lr * min(1.0, (step + 1) / args.warmup, max(0.02, left))
+def learning_rate(step: int, share: float, args: argparse.Namespace) -> float:
+    """Warm up linearly, stay, then fall linearly over the last `decay` of the stage, of which a share is done."""
+    return args.lr * min(1.0, (step + 1) / args.warmup, max(0.02, (1 - share) / max(1e-9, args.decay)))
+
+
+def share_done(step: int, trained_s: float, args: argparse.Namespace) -> float:
+    """Return how much of a stage is done, of its steps or of its time, in which all processes agree."""
+    share = torch.tensor(max(step / args.steps, trained_s / 60 / args.minutes))
+    dist.broadcast(share, 0)
+    return share.item()
 
 
 def loss_of(model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, batch: tuple) -> torch.Tensor:
-    """Return the CTC loss per character of a batch, computed in bfloat16 up to the logits."""
+    """Return the CTC loss per character of a batch, computed in bfloat16 up to the logits where the CPU has it."""
     audio, lengths, texts = batch
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16, enabled=arithmetic.emulated("bf16") is None):
         logits = model(audio).logits
     log_probs = logits.float().log_softmax(-1).transpose(0, 1)
     targets = [torch.tensor(processor.tokenizer(text).input_ids) for text in texts]
@@ -104,18 +112,19 @@ def update(
 
 def load_corpus(args: argparse.Namespace) -> tuple[list[Utterance], list[Utterance]]:
     """Return (training, validation) utterances: synthetic, and AN4 where its folder is given."""
-    train = [u for stem in sorted(args.scratch.glob("train-*.jsonl")) for u in speech_data.load_packed(stem)]
-    valid = speech_data.load_packed(args.scratch / "valid-0.jsonl")
-    unseen = speech_data.load_packed(args.scratch / "valid-unseen-0.jsonl")
-    valid += [replace(utterance, source="unseen") for utterance in unseen]
+    train = [u for part in sorted(args.scratch.glob("train-*.jsonl")) for u in speech_data.load_part(part)]
+    valid = []
+    for part in sorted(args.scratch.glob("valid-*.jsonl")):
+        unseen = {"source": "unseen"} if part.name.startswith("valid-unseen") else {}
+        valid += [replace(utterance, **unseen) for utterance in speech_data.load_part(part)]
     if args.an4:
         an4_train, an4_valid = speech_data.load_an4(args.an4)
         train, valid = train + an4_train, valid + an4_valid
     return train, valid
 
 
-def open_stage(args: argparse.Namespace) -> tuple[Wav2Vec2ForCTC, torch.optim.Optimizer, int]:
-    """Return model, optimizer and first step: resumed, started from given weights, or new."""
+def open_stage(args: argparse.Namespace) -> tuple[Wav2Vec2ForCTC, torch.optim.Optimizer, int, float]:
+    """Return model, optimizer, first step and seconds trained: resumed, started from given weights, or new."""
     checkpoint = args.out / "checkpoint.pt"
     state = torch.load(checkpoint) if checkpoint.exists() else None
     source = args.out / "model" if state else args.init
@@ -133,12 +142,12 @@ def open_stage(args: argparse.Namespace) -> tuple[Wav2Vec2ForCTC, torch.optim.Op
     if state:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-    return model.train(), optimizer, state["step"] if state else 0
+    return model.train(), optimizer, *((state["step"], state["trained_s"]) if state else (0, 0.0))
 
 
-def keep(model: Wav2Vec2ForCTC, optimizer: torch.optim.Optimizer, step: int, out: Path) -> None:
+def keep(model: Wav2Vec2ForCTC, optimizer: torch.optim.Optimizer, step: int, trained_s: float, out: Path) -> None:
     """Write the checkpoint to resume from and the model to load."""
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "trained_s": trained_s}
     with whole.file(out / "checkpoint.pt") as aside:
         torch.save(state, aside)
     teacher_model.write_folder(model, out / "model")
@@ -156,34 +165,30 @@ def write_log(path: Path, row: dict[str, object]) -> None:
 
 
 def train(args: argparse.Namespace, corpus: tuple[list[Utterance], list[Utterance]]) -> None:
-    """Run one stage to its last step, logging and keeping as it goes."""
-    model, optimizer, first = open_stage(args)
+    """Run one stage to its last step, or as long as it may take, logging and keeping as it goes."""
+    model, optimizer, step, trained_s = open_stage(args)
     processor = Wav2Vec2Processor.from_pretrained(args.out / "model")
-    stream = stream_of(args, corpus[0], first)
+    stream = stream_of(args, corpus[0], step)
+    started_s, share = time.monotonic() - trained_s, share_done(step, trained_s, args)
     losses, audio_s, cpu_s = [], 0.0, time.process_time()
-    for step in range(first, args.steps):
+    while share < 1:
         batch = next(stream)
-        lr = learning_rate(step, args)
+        lr = learning_rate(step, share, args)
         loss, norm = update(model, optimizer, loss_of(model, processor, batch), lr)
         losses.append(loss)
         audio_s += dist.get_world_size() * float(batch[1].sum()) / speech_data.SAMPLE_RATE
-        done = step + 1
-        if dist.get_rank() > 0:
+        step, trained_s = step + 1, time.monotonic() - started_s
+        share = share_done(step, trained_s, args)
+        if dist.get_rank() > 0 or (step % args.log_every and share < 1):
             continue
-        if done % args.log_every == 0 or done == args.steps:
-            row = {
-                "stage": args.out.name,
-                "step": done,
-                "audio_h": round(audio_s / 3600, 4),
-                "lr": f"{lr:.2e}",
-            }
-            row |= {"loss": round(float(np.mean(losses)), 4), "grad_norm": round(norm, 3)}
-            row |= {"cpu_h": round(dist.get_world_size() * (time.process_time() - cpu_s) / 3600, 4)}
-            if done % args.keep_every == 0 or done == args.steps:
-                row |= validate(model, processor, corpus[1])
-                keep(model, optimizer, done, args.out)
-            write_log(args.out / "log.csv", row)
-            losses, audio_s, cpu_s = [], 0.0, time.process_time()
+        row = {"stage": args.out.name, "step": step, "audio_h": round(audio_s / 3600, 4), "lr": f"{lr:.2e}"}
+        row |= {"loss": round(float(np.mean(losses)), 4), "grad_norm": round(norm, 3)}
+        row |= {"cpu_h": round(dist.get_world_size() * (time.process_time() - cpu_s) / 3600, 4)}
+        if step % args.keep_every == 0 or share >= 1:
+            row |= validate(model, processor, corpus[1])
+            keep(model, optimizer, step, trained_s, args.out)
+        write_log(args.out / "log.csv", row)
+        losses, audio_s, cpu_s = [], 0.0, time.process_time()
 
 
 def stream_of(args: argparse.Namespace, utterances: list[Utterance], first: int) -> Iterator[tuple]:
@@ -201,7 +206,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--an4", type=Path, help="folder of AN4 with train.jsonl")
     parser.add_argument("--init", type=Path, help="model folder to start from")
     parser.add_argument("--layers", type=int, default=12, help="depth; --init grows to it")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=float, default=math.inf, help="at most so many")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="and at most so long, interruptions apart")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--warmup", type=int, default=200)
     parser.add_argument("--decay", type=float, default=0.0, help="share of the steps the rate falls over")
@@ -216,7 +222,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--keep-every", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=os.cpu_count(), help="one thread each")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.steps == args.minutes == math.inf:
+        parser.error("say how long it trains: --steps or --minutes")
+    return args
 
 
 def work(rank: int, args: argparse.Namespace, meeting_point: str) -> None:

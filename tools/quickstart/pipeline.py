@@ -1,0 +1,153 @@
+"""Make the quick start anew, stage by stage: corpus, train, average, evaluate, plot, ship.
+
+A stage that is done is not done again; one that was interrupted goes on where it was when the same command is given
+again. What each stage said is in `logs/`, its seconds in `done/`. To do one again, remove its file in `done/`.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from greenbench.files import whole
+
+HERE = Path(__file__).resolve().parent
+ASSETS = HERE.parents[1] / "greenbench" / "assets" / "quickstart"
+STAGE = "9-voices"
+"""The stage of the teacher's training, after the eight whose log ships with it."""
+
+Command = list[str]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is made.
+
+    Attributes:
+        parts: sentences, compound sentences and codes of each part.
+        corpus_minutes: how long Kokoro may read training speech.
+        train_minutes: how long the teacher is trained.
+        keep_every: steps between two validations.
+    """
+
+    parts: dict[str, tuple[int, int, int]]
+    corpus_minutes: float
+    train_minutes: float
+    keep_every: int
+
+
+FULL = Size(
+    parts={
+        "unlabelled": (360, 120, 120),
+        "valid-kokoro": (90, 30, 40),
+        "valid-unseen-kokoro": (60, 20, 30),
+        "train-robots": (3000, 800, 1200),
+        "train-kokoro": (6500, 1800, 2700),
+    },
+    corpus_minutes=75,
+    train_minutes=55,
+    keep_every=500,
+)
+SMALL = Size(
+    parts={
+        "unlabelled": (4, 1, 1),
+        "valid-kokoro": (4, 1, 1),
+        "valid-unseen-kokoro": (3, 1, 1),
+        "train-robots": (120, 20, 40),
+        "train-kokoro": (60, 10, 20),
+    },
+    corpus_minutes=1,
+    train_minutes=0.5,
+    keep_every=10,
+)
+
+
+def stages(size: Size, made: Path, assets: Path, an4: Path | None) -> dict[str, list[Command]]:
+    """Return the commands of every stage, in order.
+
+    Args:
+        size: how much is made.
+        made: folder of everything that is made.
+        assets: where it ships in the end.
+        an4: folder of AN4, where there is one.
+    """
+    human = ["--an4", str(an4)] if an4 else []
+    staged, teacher, scratch = made / "assets", str(made / "assets" / "teacher"), ["--scratch", str(made)]
+    evaluation = ["--evaluation", str(staged / "evaluation" / "manifest.jsonl")]
+    corpus = [["make_corpus.py", "evaluation", *scratch, "--assets", str(staged)]]
+    for part, counts in size.parts.items():
+        numbers = [
+            word
+            for name, n in zip(("sentences", "compounds", "codes"), counts, strict=True)
+            for word in (f"--{name}", str(n))
+        ]
+        limit = ["--minutes", str(size.corpus_minutes)] if part == "train-kokoro" else []
+        corpus.append(["make_corpus.py", part, *scratch, "--assets", str(staged), *numbers, *limit])
+    train = ["train_teacher.py", str(made / STAGE), "--init", str(ASSETS / "teacher"), *scratch, *human]
+    train += [
+        "--minutes",
+        str(size.train_minutes),
+        "--keep-every",
+        str(size.keep_every),
+        "--max-s",
+        "8",
+        "--batch-s",
+        "30",
+    ]
+    train += ["--lr", "6e-4", "--warmup", "100", "--decay", "0.8", "--codes", "0.22", "--human", "0.15" if an4 else "0"]
+    train += ["--warp", "0.1", "--strength", "0.9", "--spec-augment", "0.03", "--seed", "9"]
+    before, after = str(ASSETS / "teacher"), str(made / STAGE / "model")
+    average = ["average_teachers.py", before, after, teacher, "--share", "0.6", "0.8", "1", *scratch, *human]
+    logs = [str(ASSETS / "teacher" / "training.csv"), str(made / STAGE / "log.csv")]
+    return {
+        "corpus": corpus,
+        "train": [train],
+        "average": [average],
+        "evaluate": [["evaluate_teacher.py", "--teacher", teacher, *evaluation, *human]],
+        "plot": [["plot_log.py", "--log", f"{teacher}/training.csv", "--join", *logs]],
+        "ship": [["ship_teacher.py", str(staged), "--assets", str(assets)]],
+    }
+
+
+def run(name: str, commands: Sequence[Command], made: Path) -> None:
+    """Run a stage unless it is done, and say how long it took."""
+    done, log = made / "done" / name, made / "logs" / f"{name}.log"
+    if done.exists():
+        print(f"{name}: done before, in {done.read_text().strip()}", flush=True)
+        return
+    done.parent.mkdir(parents=True, exist_ok=True)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    started_s = time.monotonic()
+    print(f"{time.strftime('%H:%M:%S')} {name}: see {log}", flush=True)
+    with log.open("a", encoding="utf-8") as said:
+        for script, *words in commands:
+            said.write(f"$ python {script} {' '.join(words)}\n")
+            said.flush()
+            ended = subprocess.run([sys.executable, HERE / script, *words], stdout=said, stderr=said, check=False)
+            if ended.returncode != 0:
+                raise SystemExit(f"{name}: {script} ended with {ended.returncode}: the end of {log} says why")
+    whole.write(done, f"{time.monotonic() - started_s:.0f} s\n")
+
+
+def main() -> None:
+    """Run the stages."""
+    names = list(stages(SMALL, Path(), Path(), None))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stages", nargs="*", choices=[*names, []], help="in this order; all where none is named")
+    parser.add_argument("--small", action="store_true", help="a few sentences through every stage; ships nowhere")
+    parser.add_argument("--made", type=Path, help="folder of everything that is made")
+    parser.add_argument("--an4", type=Path, help="folder of AN4 with train.jsonl and test.jsonl")
+    args = parser.parse_args()
+    made = (args.made or HERE / "build" / ("small" if args.small else "quickstart")).resolve()
+    plan = stages(
+        SMALL if args.small else FULL, made, made / "shipped" if args.small else ASSETS, args.an4 and args.an4.resolve()
+    )
+    for name in args.stages or names:
+        run(name, plan[name], made)
+
+
+if __name__ == "__main__":
+    main()
