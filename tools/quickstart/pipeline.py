@@ -116,7 +116,7 @@ def run(name: str, commands: Sequence[Command], made: Path) -> None:
     """Run a stage unless it is done, and say how long it took."""
     done, log = made / "done" / name, made / "logs" / f"{name}.log"
     if done.exists():
-        print(f"{name}: done before, in {done.read_text().strip()}", flush=True)
+        print(f"{name}: done before, in {done.read_text(encoding='utf-8').strip()}", flush=True)
         return
     done.parent.mkdir(parents=True, exist_ok=True)
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -44,7 +44,7 @@ def joined(logs: list[Path]) -> list[dict[str, str]]:
     """Return the rows of several logs, one after the other."""
     rows = []
     for log in logs:
-        with log.open(newline="") as file:
+        with log.open(encoding="utf-8", newline="") as file:
             rows += csv.DictReader(file)
     return rows
 
@@ -62,7 +62,7 @@ def main() -> None:
     args = arguments()
     if args.join:
         rows = joined(args.join)
-        with whole.file(args.log) as aside, aside.open("x", newline="") as file:
+        with whole.file(args.log) as aside, aside.open("x", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, list(rows[-1]))
             writer.writeheader()
             writer.writerows(rows)
