@@ -23,6 +23,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "tensorboard": ("tensorboard",),
     "torchao": ("torchao",),
     "trackio": ("trackio",),
+    "vosk": ("vosk",),
     "whisper": ("faster_whisper",),
 }
 """Extra, as in ``pyproject.toml`` -> the modules that it installs."""

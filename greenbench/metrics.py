@@ -84,6 +84,18 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "term_recall_ci_high": Metric("1", "neither", "term recall, high", "upper end of the 95 % interval of term_recall"),
     "n_ref_terms": _count("terms said", "occurrences of listed terms in the references, after normalisation"),
     "n_terms_recognised": _count("terms recognised", "of these, those whose words are all recognised in their places"),
+    "punct_f1": Metric("1", "higher", "punctuation F1", "2 C / (2 C + D + I + 2 S) over the punctuation marks"),
+    "punct_f1_ci_low": Metric("1", "neither", "punctuation F1, low", "lower end of the 95 % interval of punct_f1"),
+    "punct_f1_ci_high": Metric("1", "neither", "punctuation F1, high", "upper end of the 95 % interval of punct_f1"),
+    "n_ref_marks": _count("reference marks", "punctuation marks in the references"),
+    "n_mark_substitutions": _count("substituted marks", "S of punct_f1: another mark in the place of one"),
+    "n_mark_deletions": _count("deleted marks", "D of punct_f1"),
+    "n_mark_insertions": _count("inserted marks", "I of punct_f1"),
+    "case_error_rate": Metric("1", "lower", "case error rate", "words right but for their case / words recognised"),
+    "case_error_rate_ci_low": Metric("1", "neither", "case error rate, low", "lower end of its 95 % interval"),
+    "case_error_rate_ci_high": Metric("1", "neither", "case error rate, high", "upper end of its 95 % interval"),
+    "n_case_words": _count("words with case", "words recognised, whatever their case, that have letters of two cases"),
+    "n_case_errors": _count("case errors", "of these, those that differ from the reference in case"),
     "n_utterances": _count("utterances", "utterances in one pass over the data set"),
     "n_skipped": _count("skipped files", "bad audio files left out under on_bad_audio: skip"),
     # speed
@@ -143,9 +155,10 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "n_cpu_throttles": Metric("1", "lower", "CPU throttling", "times a core or package slowed down to cool off"),
 }  # fmt: skip
 
-ACCURACY = tuple(
-    name for name in METRICS if name.startswith(("wer", "cer", "term_", "n_ref_", "n_word_", "n_char_", "n_terms_"))
-)
+_ACCURATE = (
+    "wer", "cer", "term_", "punct_", "case_", "n_ref_", "n_word_", "n_char_", "n_terms_", "n_mark_", "n_case_",
+)  # fmt: skip
+ACCURACY = tuple(name for name in METRICS if name.startswith(_ACCURATE))
 """The metrics that follow from texts alone."""
 
 RATES = ("wer", "cer")
@@ -160,11 +173,17 @@ ERROR_RATES = (*RATES, *WORST)
 
 TERM_RECALL = "term_recall"
 
-ABSOLUTE = (*ERROR_RATES, TERM_RECALL)
-"""Shares of words, whose differences are in percentage points."""
+ORTHOGRAPHIC = ("punct_f1", "case_error_rate")
+"""What the scorer ``punctuation`` counts in addition, on the texts as they are written."""
+
+ABSOLUTE = (*ERROR_RATES, TERM_RECALL, *ORTHOGRAPHIC)
+"""Shares of words or marks, whose differences are in percentage points."""
 
 BY_TERM = tuple(name for name in ACCURACY if "term" in name)
 """The metrics of listed terms, which rows of earlier versions do not have."""
+
+BY_ORTHOGRAPHY = tuple(name for name in ACCURACY if any(part in name for part in ("punct_", "mark", "case_")))
+"""The metrics of punctuation and case, which other scorers do not count."""
 
 BY_SLICE = tuple(name for name in ACCURACY if "_slice" in name)
 """The metrics by slice, which rows of earlier versions do not have."""

@@ -86,6 +86,7 @@ PROVENANCE: dict[str, Column] = {  # one line a column
     "wer_slice": Column("text", "slice that wer_worst_slice is of"),
     "cer_slice": Column("text", "slice that cer_worst_slice is of"),
     "slice_note": Column("text", "why a figure of the worst slice, or its interval, is null"),
+    "orthography_note": Column("text", "of the scorer punctuation: why a figure of punctuation or case is null"),
     # energy
     "energy_scope": Column("text", "parts of the machine that energy_j covers"),
     "energy_method": Column("text", "weakest origin among the parts: counter, sampled or estimated"),

@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 import greenbench
 from greenbench.meters.energy import PARTS, part_column
-from greenbench.metrics import BY_SLICE, BY_TERM, METRICS, co2e_g, cost_per_audio_hour, energy_net_j, padding_pct, ratio
+from greenbench.metrics import (
+    BY_ORTHOGRAPHY,
+    BY_SLICE,
+    BY_TERM,
+    METRICS,
+    co2e_g,
+    cost_per_audio_hour,
+    energy_net_j,
+    padding_pct,
+    ratio,
+)
 from greenbench.provenance import PROVENANCE
 from greenbench.results.record import KEYS
 
@@ -20,6 +30,7 @@ UNITS = {
 PURE = {
     "wer", "wer_ci_low", "wer_ci_high", "cer", "cer_ci_low", "cer_ci_high", "rtfx", "stream_rtf", "revisions_per_word",
     "recompute_factor", "max_streams", "mean_layers", *BY_SLICE, *BY_TERM,
+    *BY_ORTHOGRAPHY,
 }  # fmt: skip
 
 positive = st.floats(0.001, 1e6)

@@ -11,7 +11,7 @@ from greenbench.analysis.findings import CellComparison, Comparison, MetricFindi
 from greenbench.analysis.pairing import pair
 from greenbench.analysis.selection import Side
 from greenbench.errors import InputError, did_you_mean
-from greenbench.metrics import ABSOLUTE, ERROR_RATES, FELT, METRICS, RATES, TERM_RECALL, WORST
+from greenbench.metrics import ABSOLUTE, ERROR_RATES, FELT, METRICS, ORTHOGRAPHIC, RATES, TERM_RECALL, WORST
 from greenbench.results import comparability
 from greenbench.results.comparability import CROSSABLE, FIXED, describe, differing
 from greenbench.statistics.repeats import ratio_by_round
@@ -32,7 +32,7 @@ def usual_metrics(a: Side, b: Side) -> tuple[str, ...]:
     """Return the metrics of a comparison that names none: the rates that the sides call primary, and what they cost."""
     judged_by = {comparability.primary(row) for row in (*a.rows, *b.rows)}
     rates = [name for name in ERROR_RATES if WORST.get(name, name) in judged_by]
-    return (*rates, TERM_RECALL, *(name for name in DEFAULT_METRICS if name not in RATES))
+    return (*rates, TERM_RECALL, *ORTHOGRAPHIC, *(name for name in DEFAULT_METRICS if name not in RATES))
 
 
 def compare(a: Side, b: Side, metrics: Sequence[str] | None = None, across: Collection[str] = ()) -> Comparison:
@@ -162,8 +162,8 @@ def _findings(
             yield replace(finding, verdict="not comparable", why=refusal)
         elif metric in ERROR_RATES:
             yield _rate(finding, counts) if metric in RATES else _worst_slice(finding, counts)
-        elif metric == TERM_RECALL:
-            yield _term_recall(finding, counts)
+        elif metric in (TERM_RECALL, *ORTHOGRAPHIC):
+            yield _share(finding, counts)
         else:
             yield _fixed(finding) if metric in FIXED else _repeated(finding, pair, across)
 
@@ -215,11 +215,12 @@ def _worst_slice(finding: MetricFinding, counts: _Counts) -> MetricFinding:
     return replace(found, metric=finding.metric, unit=f"{found.unit}, in {name}")
 
 
-def _term_recall(finding: MetricFinding, counts: _Counts) -> MetricFinding:
-    """Compare which occurrences of the listed terms were recognised."""
+def _share(finding: MetricFinding, counts: _Counts) -> MetricFinding:
+    """Compare which of the listed terms, the marks or the cases of the words are right."""
+    name = finding.metric
     try:
         a, b = (error_rates.known(side) for side in counts if side is not None)
-        found = tails.recall_difference(a, b)
+        found = tails.recall_difference(a, b) if name == TERM_RECALL else tails.orthography_difference(a, b, name)
     except RecountError as error:
         return replace(finding, verdict="not comparable", why=str(error))
     finding = replace(finding, n=len(a.ids), unit=error_rates.unit(a))

@@ -18,6 +18,7 @@ from greenbench.text.wer import Counts
 
 if TYPE_CHECKING:
     from greenbench.text.alignment import Pair
+    from greenbench.text.orthography import OrthographyCounts
     from greenbench.text.scorers import Scoring
     from greenbench.text.slices import Labels
     from greenbench.text.terms import TermCounts
@@ -46,6 +47,7 @@ class Counted:
         chars: edits and reference characters of each.
         slices: of each, see ``slices.labels``.
         terms: of each, how many are said and recognised.
+        orthography: of each, where the scorer counts punctuation and case.
     """
 
     ids: tuple[str, ...]
@@ -56,6 +58,7 @@ class Counted:
     chars: tuple[Counts, ...]
     slices: tuple["Labels", ...] = ()
     terms: tuple["TermCounts", ...] = ()
+    orthography: tuple["OrthographyCounts", ...] = ()
 
 
 def cell_of(row: Mapping[Any, Any]) -> CellKey:
@@ -118,7 +121,7 @@ def count(texts: Texts, rows: Iterable[Row]) -> Counted:
     Raises:
         RecountError: there are no texts, or they no longer give the counts of the row.
     """
-    from greenbench.text import slices, terms, wer
+    from greenbench.text import orthography, slices, terms, wer
 
     spoken = [texts[i] for i in sorted(texts)]
     windows = {(row["round"], row["repeat"]): row for row in rows}
@@ -141,7 +144,8 @@ def count(texts: Texts, rows: Iterable[Row]) -> Counted:
     ids, words, chars = tuple(sorted(texts)), tuple(score.words), tuple(score.chars)
     listed = ((one.get("terms") or (), one["reference"], one["hypothesis"]) for one in spoken)
     said = tuple(terms.count_all(listed, how.normalize))
-    return Counted(ids, speakers, references, hypotheses, words, chars, stated, said)
+    written = (orthography.count(one["reference"], one["hypothesis"]) for one in spoken if how.is_orthographic)
+    return Counted(ids, speakers, references, hypotheses, words, chars, stated, said, tuple(written))
 
 
 def _remedy(spoken: Iterable[Row]) -> str:

@@ -1,9 +1,9 @@
-"""Where two cells are compared in a part: the slice that is hardest for both together, and the listed terms."""
+"""Where two cells are compared in a part: the slice that is hardest for both, listed terms, punctuation and case."""
 
 from dataclasses import fields, replace
 
 from greenbench.analysis.error_rates import Counted, RecountError
-from greenbench.statistics.intervals import Difference, paired_difference
+from greenbench.statistics.intervals import Difference, paired_difference, rates_difference
 from greenbench.text import slices
 from greenbench.text.population import population
 from greenbench.text.wer import Counts
@@ -37,8 +37,8 @@ def shared_worst(a: Counted, b: Counted, rate: str) -> str:
 def within(counted: Counted, name: str) -> Counted:
     """Return the utterances of one slice, in the same order."""
     places = slices.places(counted.slices)[name]
-    kept = {part.name: tuple(getattr(counted, part.name)[place] for place in places) for part in fields(counted)}
-    return replace(counted, **kept)
+    columns = {part.name: getattr(counted, part.name) for part in fields(counted)}
+    return replace(counted, **{name: tuple(own[place] for place in places) for name, own in columns.items() if own})
 
 
 def recall_difference(a: Counted, b: Counted) -> Difference | None:
@@ -58,5 +58,31 @@ def recall_difference(a: Counted, b: Counted) -> Difference | None:
     if (a.ids, said) != (b.ids, [one.said for one in b.terms]):
         raise RecountError("the terms of the utterances are not the same")
     missed_a, missed_b = ([one.said - one.recognised for one in side.terms] for side in (a, b))
-    found = paired_difference(missed_a, missed_b, said, population(a.speakers).blocks)
+    return _reversed(paired_difference(missed_a, missed_b, said, population(a.speakers).blocks))
+
+
+def orthography_difference(a: Counted, b: Counted, metric: str) -> Difference | None:
+    """Return how much the F1 of punctuation, or the case error rate, of b exceeds that of a on the same utterances.
+
+    Args:
+        a: of the baseline.
+        b: of the other, of the same utterances.
+        metric: one of ``ORTHOGRAPHIC``.
+
+    Returns:
+        The difference as a fraction, or None where fewer than two units have any marks, or words with case.
+
+    Raises:
+        RecountError: the utterances are not the same.
+    """
+    if (a.ids, a.references) != (b.ids, b.references):
+        raise RecountError("the utterances are not the same")
+    is_f1 = metric == "punct_f1"
+    of_a, of_b = ([one.punctuation if is_f1 else one.case for one in side.orthography] for side in (a, b))
+    found = rates_difference(of_a, of_b, population(a.speakers).blocks)
+    return _reversed(found) if is_f1 else found
+
+
+def _reversed(found: Difference | None) -> Difference | None:
+    """Return the difference of what is right from that of what is wrong."""
     return found and replace(found, value=-found.value, low=-found.high, high=-found.low)

@@ -7,7 +7,7 @@ from itertools import cycle
 import pandas as pd
 
 from greenbench.analysis.summary import ENERGY
-from greenbench.metrics import COST, FELT, METRICS
+from greenbench.metrics import COST, FELT, METRICS, ORTHOGRAPHIC
 
 BARS = (
     "wer", "rtfx", "server_rate_hz", "max_streams", ENERGY,
@@ -24,12 +24,15 @@ LEADING = ("wer", "rtfx", "latency_p50_s", "peak_rss_bytes", "peak_gpu_bytes", "
 """The metrics by which most readers decide: the first columns."""
 
 TABLE = (
-    *LEADING, "cer", "wer_worst_slice", "cer_worst_slice", "term_recall", "server_rate_hz", "max_streams",
-    *FELT, "late_chunk_pct", "unstable_word_pct", "recompute_factor", "idle_power_w",
+    *LEADING, "cer", "wer_worst_slice", "cer_worst_slice", "term_recall", *ORTHOGRAPHIC,
+    "server_rate_hz", "max_streams", *FELT, "late_chunk_pct", "unstable_word_pct", "recompute_factor", "idle_power_w",
     "latency_p90_s", "latency_p95_s", "latency_p99_s", "first_utterance_s", "load_s", "padding_pct", "n_params",
     "macs_per_audio_s", "mean_layers", "mfu_pct", COST, *TOTALS,
 )  # fmt: skip
 """The metrics that get a column, where there is data; each energy says where it comes from."""
+
+_SHARES = ("wer", "cer", "term_", "punct_", "case_")
+"""What the names of fractions begin with that people read in percent."""
 
 # Okabe and Ito's colour-blind safe set (https://jfly.uni-koeln.de/color/) less black and yellow, which vanish
 # on a dark or a light page, plus a grey. 7 colours and 10 symbols: 70 variants before a pair comes again.
@@ -56,7 +59,7 @@ def looks(variants: Iterable[str]) -> dict[str, Look]:
 
 def scale(metric: str) -> tuple[float, str]:
     """Return what a metric is multiplied by for people, and the unit it then has (1 MB = 1e6 bytes)."""
-    if metric.startswith(("wer", "cer", "term_")):
+    if metric.startswith(_SHARES):
         return 100.0, "%"
     if metric == ENERGY:
         return 1.0, "J"
@@ -75,7 +78,7 @@ def number(metric: str, value: float | None) -> str:
     if value is None or pd.isna(value):
         return "–"
     scaled = value * scale(metric)[0]
-    if metric.startswith(("wer", "cer", "term_")):
+    if metric.startswith(_SHARES):
         return f"{scaled:.2f}"
     return f"{scaled:,.0f}" if abs(scaled) >= 1000 else f"{scaled:#.3g}".rstrip(".")
 

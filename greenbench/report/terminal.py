@@ -40,6 +40,7 @@ def figures(rows: pd.DataFrame) -> list[TableRow]:
         "wer_slice",
         "cer_slice",
         "slice_note",
+        "orthography_note",
         "energy_method",
         "energy_scope",
     ]

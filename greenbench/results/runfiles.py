@@ -46,7 +46,7 @@ FILES: dict[str, str] = {
 
 Row = dict[str, Any]
 
-SCORED = ("wer_ci_unit", "wer_slice", "cer_slice", "slice_note")
+SCORED = ("wer_ci_unit", "wer_slice", "cer_slice", "slice_note", "orthography_note")
 """The provenance that goes with metrics of accuracy."""
 
 SIGNED = (

@@ -110,14 +110,41 @@ def paired_difference(
     totals = _block_totals((np.maximum(change, 0), np.maximum(-change, 0), words), blocks)
     if totals is None:
         return None
-    more, fewer = _rate(totals[0], totals[2]), _rate(totals[1], totals[2])
-    value, freedom = more.value - fewer.value, _freedom(totals[2])
-    by_chance = sqrt((more.value + fewer.value) / totals[2].sum())  # where all units differ by exactly the same
+    return _difference(_rate(totals[0], totals[2]), _rate(totals[1], totals[2]), totals[2])
+
+
+def rates_difference(
+    a: Sequence[tuple[int, int]], b: Sequence[tuple[int, int]], blocks: Sequence[str] | None
+) -> Difference | None:
+    """Estimate how much two systems' ratios differ where the denominators depend on the system, too.
+
+    Both are on the same utterances. The interval is made as that of ``paired_difference``, of the two ratios
+    themselves, whose correlation over the units is taken into account.
+
+    Args:
+        a: numerator and denominator of system a for each utterance.
+        b: those of system b, on the same utterances in the same order.
+        blocks: the speaker of each utterance; None takes each utterance as a unit.
+
+    Returns:
+        The difference b - a, or None where fewer than two units have a denominator in either system. Its ``n_words`` is
+        the smaller of the two sums of denominators.
+    """
+    totals = _block_totals((*zip(*a, strict=True), *zip(*b, strict=True)), blocks) if a else None
+    if totals is None or np.count_nonzero(totals[1]) < 2:
+        return None
+    return _difference(_rate(totals[2], totals[3]), _rate(totals[0], totals[1]), min(totals[1], totals[3], key=np.sum))
+
+
+def _difference(more: _Rate, fewer: _Rate, words: _Array) -> Difference:
+    """Return the difference of two correlated rates over the units of these words."""
+    value, freedom = more.value - fewer.value, _freedom(words)
+    by_chance = sqrt((more.value + fewer.value) / words.sum())  # where all units differ by exactly the same
     error = float(np.linalg.norm(more.changes - fewer.changes)) or by_chance
     reach, (low, high) = student.quantile(freedom) * error, _mover(more, fewer)
     low, high = min(value - reach, low), max(value + reach, high)
     half = (high - low) / 2 / student.quantile(freedom)
-    return Difference(value, low, high, student.p_value(value, error, freedom), half, freedom, int(totals[2].sum()))
+    return Difference(value, low, high, student.p_value(value, error, freedom), half, freedom, int(words.sum()))
 
 
 def _rate(errors: _Array, words: _Array, level: float = student.LEVEL) -> _Rate:

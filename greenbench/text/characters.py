@@ -9,6 +9,9 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07", "'"))
+"""Typographic apostrophes and single quotes: ``don\u2019t`` is ``don't``."""
+
 _ZWJ = "\u200d"
 _JOINERS = "\u200c\u200d"
 _WORD_BREAK = "\u200b"
@@ -34,16 +37,16 @@ _JOINING = {
 _UNSPACED = {"THAI", "LAO", "KHMER", "MYANMAR"}
 """Scripts that write no spaces: a zero-width space divides words."""
 
-_WITHOUT_SPACES = (
+WITHOUT_SPACES = (
     "[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\ua9e0-\ua9ff\uaa60-\uaa7f\u2e80-\u2fdf\u3001-\u30ff"
     "\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U0001b000-\U0001b16f\U00020000-\U000323af]"
 )
 """Thai, Lao, Tibetan, Myanmar, Khmer, Chinese and Japanese by Unicode's blocks, written out: their words have no spaces
 between them. Korean has."""
 
-_UNSPACED_LETTER = re.compile(_WITHOUT_SPACES)
+_UNSPACED_LETTER = re.compile(WITHOUT_SPACES)
 
-_SEGMENTING = re.compile(f"(?<={_WITHOUT_SPACES}) +| +(?={_WITHOUT_SPACES})")
+_SEGMENTING = re.compile(f"(?<={WITHOUT_SPACES}) +| +(?={WITHOUT_SPACES})")
 """A space next to such a character, which a segmenter or a normaliser put there."""
 
 _VIRAMA = 9

@@ -7,15 +7,12 @@ from functools import lru_cache
 from importlib.metadata import version
 
 from greenbench import registry
-from greenbench.text.characters import as_read
+from greenbench.text.characters import APOSTROPHES, as_read
 
 ENGLISH = "whisper-english"
 
 NOT_ENGLISH_PCT = 0.5
 """From this share of non-English letters on, a text counts as another language; German prose has 2 %, Italian 1 %."""
-
-_APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07", "'"))
-"""Typographic apostrophes and single quotes: ``don\u2019t`` is ``don't``."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ def whisper_english() -> Normalizer:
     from whisper_normalizer.english import EnglishTextNormalizer
 
     whisper = EnglishTextNormalizer()
-    return Normalizer(f"2-{_library()}", lambda text: whisper(text.translate(_APOSTROPHES)))
+    return Normalizer(f"2-{_library()}", lambda text: whisper(text.translate(APOSTROPHES)))
 
 
 def whisper_basic() -> Normalizer:

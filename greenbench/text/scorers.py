@@ -7,8 +7,9 @@ from typing import Any
 
 from greenbench import registry
 from greenbench.errors import did_you_mean
+from greenbench.metrics import BY_ORTHOGRAPHY
 from greenbench.plugins import TextPair
-from greenbench.text import joining, normalizers, slices, terms, wer
+from greenbench.text import joining, normalizers, orthography, slices, terms, wer
 from greenbench.text.wer import Counts
 
 PLAIN = "words"
@@ -31,10 +32,12 @@ class Scorer:
     Attributes:
         version: changes whenever any count could come out differently.
         count_words: normalised reference and hypothesis in, one space between words; counts out.
+        is_orthographic: punctuation and case of the texts as they are written are counted, too, see ``orthography``.
     """
 
     version: str
     count_words: Callable[[str, str], Counts]
+    is_orthographic: bool = False
 
 
 def words() -> Scorer:
@@ -52,6 +55,11 @@ def compound() -> Scorer:
     return Scorer(f"1-jiwer-{version('jiwer')}", count)
 
 
+def punctuation() -> Scorer:
+    """Return plain word counting, and the F1 of punctuation marks and the case error rate beside it."""
+    return Scorer(f"1-jiwer-{version('jiwer')}", wer.count_words, is_orthographic=True)
+
+
 @dataclass(frozen=True)
 class Scoring:
     """What makes word error rates comparable.
@@ -61,12 +69,14 @@ class Scoring:
         scorer: the scorer's.
         normalize: applied to both texts.
         count_words: applied to the normalised texts.
+        is_orthographic: whether punctuation and case are counted, too.
     """
 
     normalizer: str
     scorer: str
     normalize: Callable[[str], str]
     count_words: Callable[[str, str], Counts]
+    is_orthographic: bool = False
 
 
 def create(name: str) -> Scoring:
@@ -78,7 +88,8 @@ def create(name: str) -> Scoring:
     first, _, second = name.partition("+")
     normalizer_id, normalizer = normalizers.create(first)
     scorer: Scorer = registry.load("scorers", second or PLAIN)()
-    return Scoring(normalizer_id, f"{second or PLAIN}@{scorer.version}", normalizer.apply, scorer.count_words)
+    scorer_id, counting = f"{second or PLAIN}@{scorer.version}", scorer.count_words
+    return Scoring(normalizer_id, scorer_id, normalizer.apply, counting, scorer.is_orthographic)
 
 
 def accuracy(texts: Sequence[TextPair], how: Scoring) -> tuple[dict[str, Any], dict[str, str | None]]:
@@ -90,14 +101,21 @@ def accuracy(texts: Sequence[TextPair], how: Scoring) -> tuple[dict[str, Any], d
 
     Returns:
         Metrics by name from ``ACCURACY``, and the provenance that goes with them: whom intervals speak of, which slices
-        are the worst.
+        are the worst, why punctuation or case cannot be judged.
     """
     references, hypotheses, speakers, stated, listed, _ = zip(*(TextPair(*text) for text in texts), strict=True)
     counted = wer.score(references, hypotheses, how.normalize, how.count_words)
     figures, unit = wer.metrics(counted, speakers)
     of_slices, origin = slices.metrics(counted, speakers, stated)
     said = terms.count_all(zip(listed, references, hypotheses, strict=True), how.normalize)
-    return {**figures, **of_slices, **terms.metrics(said, speakers)}, {"wer_ci_unit": unit, **origin}
+    as_written = orthography.metrics(references, hypotheses, speakers) if how.is_orthographic else _NOT_COUNTED
+    return (
+        {**figures, **of_slices, **terms.metrics(said, speakers), **as_written[0]},
+        {"wer_ci_unit": unit, **origin, "orthography_note": as_written[1]},
+    )
+
+
+_NOT_COUNTED: tuple[dict[str, Any], str | None] = dict.fromkeys(BY_ORTHOGRAPHY), None
 
 
 def name_of(normalizer: str, scorer: str) -> str:

@@ -74,7 +74,7 @@ def has_its_intervals(row: Row, evidence: Evidence) -> Iterator[str]:
     if expected and any(map(row.get, SLICED)) | any(pair.slices for pair in _texts(row, evidence)):
         for name in SLICED:
             if row.get(name) != expected[name]:
-                yield f"{name} is {row.get(name)!r}, the slices of the texts give {expected[name]!r}"
+                yield f"{name} is {row.get(name)!r}, the texts give {expected[name]!r}"
     for name in INTERVALS if expected else ():
         yield from differs(name, row.get(name), expected[name], "counted again")
 

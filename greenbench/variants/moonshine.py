@@ -16,7 +16,8 @@ from greenbench.hardware import environment
 from greenbench.models import hub
 from greenbench.models.onnx_session import compute_dtype, open_session
 from greenbench.models.packaged import Packaged
-from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Inapplicable, ModelRef, Step, Variant, VariantInfo, Waveform
+from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, ModelRef, Step, Variant, VariantInfo, Waveform
+from greenbench.variants import cpu_only
 from greenbench.variants.moonshine_voice import Library
 from greenbench.variants.sequential import one_by_one
 
@@ -95,7 +96,7 @@ class Moonshine:
             load=partial(_load, self),
             check=self._check,
             prepare=self._check,
-            unsupported=_unsupported,
+            unsupported=partial(cpu_only.unsupported, "moonshine", "Moonshine"),
             extras=("moonshine",),
             identity=self._identity,
             decoding=lambda: self.decoding,
@@ -137,12 +138,6 @@ def _whole_folder(model: str) -> Path:
             f"model {model}: {', '.join(lost)} missing or empty: not a complete Moonshine model. {_REMEDY}"
         )
     return folder
-
-
-def _unsupported(device: str) -> str | None:
-    if reason := extras.missing(["moonshine"]):
-        return reason
-    return None if device == "cpu" else Inapplicable(f"Moonshine runs on the CPU only, not on {device}")
 
 
 def _load(settings: Moonshine, device: str) -> "_EncoderDecoder | Library":  # noqa: ARG001

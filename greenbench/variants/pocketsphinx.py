@@ -10,7 +10,8 @@ from greenbench import extras
 from greenbench.errors import MissingError
 from greenbench.models import hub
 from greenbench.models.packaged import Packaged
-from greenbench.plugins import Footprint, Inapplicable, Partial, Step, Variant, VariantInfo, Waveform
+from greenbench.plugins import Footprint, Partial, Step, Variant, VariantInfo, Waveform
+from greenbench.variants import cpu_only
 from greenbench.variants.pcm import pcm16
 from greenbench.variants.sequential import one_by_one
 
@@ -47,7 +48,7 @@ class PocketSphinx:
             load=partial(_load, self.model),
             check=self._check,
             prepare=self._check,
-            unsupported=_unsupported,
+            unsupported=partial(cpu_only.unsupported, "pocketsphinx", "PocketSphinx"),
             extras=("pocketsphinx",),
             identity=self._identity,
             decoding=lambda: "beam search and lattice, with its trigram language model",
@@ -64,12 +65,6 @@ class PocketSphinx:
         if folder is None or _lost(folder):
             return ()
         return hub.identity_of(_files(folder))
-
-
-def _unsupported(device: str) -> str | None:
-    if reason := extras.missing(["pocketsphinx"]):
-        return reason
-    return None if device == "cpu" else Inapplicable(f"PocketSphinx runs on the CPU only, not on {device}")
 
 
 def _files(folder: Path) -> list[Path]:

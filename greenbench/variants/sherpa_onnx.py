@@ -13,7 +13,8 @@ from greenbench.errors import MissingError
 from greenbench.hardware import environment
 from greenbench.models import hub
 from greenbench.models.onnx_session import compute_dtype
-from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, Inapplicable, ModelRef, Step, Variant, Waveform
+from greenbench.plugins import SAMPLE_RATE_HZ, Footprint, ModelRef, Step, Variant, Waveform
+from greenbench.variants import cpu_only
 
 Kind = Literal[
     "transducer", "nemo-transducer", "paraformer", "sense-voice", "zipformer-ctc", "nemo-ctc", "wenet-ctc", "whisper",
@@ -106,17 +107,11 @@ class SherpaOnnx:
             load=partial(_load, self),
             check=partial(_check, self),
             prepare=partial(_check, self),
-            unsupported=_unsupported,
+            unsupported=partial(cpu_only.unsupported, EXTRA, "sherpa-onnx"),
             extras=(EXTRA,),
             identity=lambda: hub.identity_of([path for key, path in _files(self).items() if key != "tokens"]),
             decoding=lambda: f"greedy, language {self.language}" if self.language else "greedy",
         )
-
-
-def _unsupported(device: str) -> str | None:
-    if reason := extras.missing([EXTRA]):
-        return reason
-    return None if device == "cpu" else Inapplicable(f"sherpa-onnx is measured on the CPU only, not on {device}")
 
 
 def _check(settings: SherpaOnnx) -> None:

@@ -16,6 +16,7 @@ from greenbench.analysis.thresholds import parse
 from greenbench.report import content, differences, slices, terminal, utterances
 from greenbench.results import frames, store
 from greenbench.text import scorers
+from greenbench.text.orthography import OrthographyCounts
 from greenbench.text.slices import labels
 from greenbench.text.terms import TermCounts
 from greenbench.text.wer import Counts
@@ -124,3 +125,49 @@ def test_recall_is_compared_on_the_same_occurrences() -> None:
     assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
     with pytest.raises(RecountError, match="the terms of the utterances are not the same"):
         tails.recall_difference(a, replace(both, terms=(TermCounts(),) * 40))
+
+
+def written(run: Path, heard: Callable[[int, str], str]) -> Path:
+    """Write the references of a run as sentences, and what each was recognised as, scored with punctuation and case."""
+    how, texts = scorers.create("none+punctuation"), list(store.read_rows(run / store.HYPOTHESES))
+    texts = [
+        {**row, "reference": (said := f"{row['reference'].capitalize()}."), "hypothesis": heard(i, said)}
+        for i, row in enumerate(texts)
+    ]
+    figures, origin = scorers.accuracy([scorers.text_pair(row) for row in texts], how)
+    rows = [{**row, **figures, **origin, "scorer": how.scorer} for row in store.read_rows(run / store.RECORDS)]
+    for file, lines in ((store.HYPOTHESES, texts), (store.RECORDS, rows)):
+        (run / file).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return run
+
+
+def test_punctuation_and_case_are_compared_utterance_by_utterance(fake_run: FakeRun, said: list[str]) -> None:
+    """Half of the sentences without their full stop and capital: 20 of 40 marks are right, an F1 of 2/3."""
+    a = written(fake_run("a", {"heard": said}), lambda _, text: text)
+    b = written(fake_run("b", {"heard": said}), lambda i, text: text if i % 2 else text[:-1].lower())
+    (pair,) = compare(select(str(a)), select(str(b))).pairs
+    found = {finding.metric: finding for finding in pair.findings}
+    f1, case = found["punct_f1"], found["case_error_rate"]
+    assert (f1.baseline, f1.new) == (1, pytest.approx(2 / 3))
+    assert f1.difference == pytest.approx(-1 / 3)
+    assert f1.low < -1 / 3 < f1.high < 0
+    assert (f1.verdict, case.verdict) == ("worse", "worse")
+    assert case.difference == pytest.approx(20 / 280)
+    assert "pp" in differences.difference(f1)
+    (same,) = compare(select(str(a)), select(str(written(fake_run("c", {"heard": said}), lambda _, text: text)))).pairs
+    assert {f.verdict for f in same.findings if f.metric in ("punct_f1", "case_error_rate")} == {"no difference shown"}
+
+
+def test_the_denominators_of_two_sides_may_differ() -> None:
+    """Side b writes marks that are not there: of 40 in the references 40 are right among 60, an F1 of 0.8."""
+    both = counted([0] * 40, ["x"] * 40)
+    a = replace(both, orthography=(OrthographyCounts(Counts(1), 4, 0),) * 40)
+    b = replace(
+        both, orthography=(OrthographyCounts(Counts(1, 0, 0, 1), 2, 0), OrthographyCounts(Counts(1), 4, 0)) * 20
+    )
+    found = tails.orthography_difference(a, b, "punct_f1")
+    assert found.value == pytest.approx(-0.2)
+    assert found.low < -0.2 < found.high < 0
+    assert tails.orthography_difference(a, b, "case_error_rate").value == 0
+    with pytest.raises(RecountError, match="the utterances are not the same"):
+        tails.orthography_difference(a, replace(b, references=("other",) * 40), "punct_f1")

@@ -137,7 +137,7 @@ def test_what_explains_a_wrong_count_is_looked_for_only_where_one_is(
         (changed(wer_ci_unit=None), "wer_ci_unit is None, the speakers of the texts give 'speakers like these 2"),
         (changed(wer_ci_unit="utterance"), "wer_ci_high is"),
         (changed(wer_worst_slice=0.9), "wer_worst_slice is 0.9, its formula gives None"),
-        (changed(wer_slice="noise=street"), "wer_slice is 'noise=street', the slices of the texts give None"),
+        (changed(wer_slice="noise=street"), "wer_slice is 'noise=street', the texts give None"),
         (changed(rtfx=lambda old: 1.01 * old), "rtfx is"),
         (changed(wall_s=lambda old: 50 + old, rtfx=lambda old: old / 50), "wall_s is"),
         (changed(audio_s=lambda old: 2 * old, rtfx=lambda old: 2 * old), "audio_s is"),
