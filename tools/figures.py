@@ -39,12 +39,8 @@ ENTRIES = ROOT / "results" / "entries"
 ASSETS = ROOT / "greenbench" / "assets" / "quickstart"
 TEACHER, STUDENTS = ASSETS / "teacher", ASSETS / "students"
 
-SLICES = {
-    "seen voices": "seen voices (7)",
-    "unseen voices": "unseen voices (2)",
-    "AN4 test": "AN4 test (human, 7 speakers)",
-}
-"""Slices of ``scores.json`` that stand on the students' card, and their headings there."""
+SLICES = ("seen voices", "unseen voices", "AN4 test")
+"""Slices of ``scores.json`` that stand on the students' card."""
 
 ALONE = "raw texts, single utterances"
 """The scoring of ``scores.json``: no normaliser, batch size 1, float32, greedy."""
@@ -273,9 +269,17 @@ def teacher_scores() -> str:
 
 def student_scores() -> str:
     """Return the table of the students' card: three slices of each ``scores.json``."""
+    lines = (ASSETS / "evaluation" / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    voices = {(line["seen"], line["speaker"]) for line in map(json.loads, lines)}
+    n_seen = sum(seen for seen, _ in voices)
+    about = {
+        "seen voices": str(n_seen),
+        "unseen voices": str(len(voices) - n_seen),
+        "AN4 test": "human, 7 speakers",
+    }
     folders = [*sorted(path.parent for path in STUDENTS.glob("*/scores.json")), TEACHER]
     lines = [
-        {"model": folder.name, **{title: _interval(_scores(folder)[name]) for name, title in SLICES.items()}}
+        {"model": folder.name, **{f"{name} ({about[name]})": _interval(_scores(folder)[name]) for name in SLICES}}
         for folder in folders
     ]
     return markdown(lines)

