@@ -11,6 +11,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "datasets": ("datasets",),
     "distill": ("accelerate",),
     "fleet": ("ray", "submitit"),
+    "hub": ("huggingface_hub",),
     "librispeech": ("pooch",),
     "mlflow": ("mlflow", "sqlalchemy"),
     "moonshine": ("onnxruntime", "moonshine_voice"),

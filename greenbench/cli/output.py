@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from greenbench.cli.console import echo, styled
+from greenbench.errors import InputError
 from greenbench.files.unicode import visible
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from greenbench.report.acceptance import Acceptance
     from greenbench.report.content import Content
     from greenbench.report.differences import Block
+    from greenbench.sharing.hub import Upload
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Begin once nobody else measures on this machine.")]
@@ -32,7 +34,35 @@ GateOption = Annotated[
         show_default="margin:1.0pp",
     ),
 ]
+PushTo = Annotated[
+    str | None,
+    typer.Option(
+        metavar="OWNER/NAME",
+        help="Publish in this repository of the Hugging Face hub, which must be there; HF_TOKEN has the token.",
+        show_default="nothing is sent",
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="With --push-to: list what would be published, send nothing.")]
 Folders = Annotated[list[Path], typer.Argument(help="Folders of runs, or parents of such folders.")]
+
+
+def print_pushed(upload: "Upload | None", message: str, is_dry_run: bool) -> None:
+    """Publish files on the hub and print where they are, or print what would be published.
+
+    Raises:
+        InputError: a dry run of nothing.
+    """
+    from greenbench.sharing import hub
+
+    if upload is None:
+        if is_dry_run:
+            raise InputError("--dry-run lists what --push-to would publish: name a repository.")
+        return
+    if is_dry_run:
+        for line in upload.shown():
+            echo(f"would publish in {upload.place}: {line}")
+        return
+    echo(f"published in {upload.place}: {hub.push(upload, message)}")
 
 
 def print_headline(content: "Content") -> None:

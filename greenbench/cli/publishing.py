@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from greenbench.cli.console import echo
-from greenbench.cli.output import Folders, GateOption, Json, count
+from greenbench.cli.output import DryRun, Folders, GateOption, Json, PushTo, count, print_pushed
 from greenbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -57,13 +57,18 @@ def submit(
         bool,
         typer.Option("--yes", help="Pack without asking whether the descriptions may be published; scripts need it."),
     ] = False,
+    push_to: PushTo = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Check runs as a leaderboard does, and pack them into an entry with the hash of every file."""
+    from greenbench.sharing.hub import Upload
     from greenbench.sharing.submission import pack, preview
 
     _agree(preview(results, keep_private), keep_private, yes)
     packed = pack(results, out, keep_private)
     echo(f"{packed.path}: {', '.join(packed.run_ids)}\nsha256 of its files: {packed.digest}")
+    upload = Upload(push_to, "dataset", {f"entries/{packed.path.name}": packed.path}) if push_to else None
+    print_pushed(upload, f"Entry {packed.path.name}", dry_run)
 
 
 def _agree(preview: "Preview", keep_private: bool, is_agreed: bool) -> None:
@@ -144,6 +149,8 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
     max_entry_lines: Annotated[
         int | None, typer.Option(min=1, help="Refuse entries that have a file with more lines.", show_default="1000000")
     ] = None,
+    push_to: PushTo = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Write a static site that ranks entries, and lists those that cannot be ranked with the reason."""
     if workflow:
@@ -164,6 +171,7 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
         raise InputError("leaderboard: name folders of runs, or packed entries.")
     from greenbench import leaderboard
     from greenbench.analysis.gate import parse
+    from greenbench.sharing.hub import Upload
 
     published = leaderboard.publish(results, out, parse(gate, reference), title, previous, allowed)
     _tell_refused(published.refused)
@@ -174,6 +182,7 @@ def publish(  # noqa: PLR0913, PLR0917 (options of a command)
     if not published.n_boards:
         echo("error: nothing was measured in these results", err=True)
         raise typer.Exit(1)
+    print_pushed(Upload(push_to, "space", published.files) if push_to else None, title, dry_run)
 
 
 @leaderboard.command()

@@ -9,14 +9,17 @@ import typer
 from greenbench.cli import completion
 from greenbench.cli.console import echo
 from greenbench.cli.output import (
+    DryRun,
     Folder,
     Folders,
     GateOption,
     Json,
+    PushTo,
     check_not_empty,
     count,
     print_comparison,
     print_misfits,
+    print_pushed,
     print_table,
     print_text,
 )
@@ -154,12 +157,20 @@ def export(
             help="The file, or a tracker's store; a format of several files adds a word (bench.smaller.json)."
         ),
     ],
+    variant: Annotated[str | None, typer.Option(help="Only the variants that match GLOB.")] = None,
+    push_to: PushTo = None,
+    dry_run: DryRun = False,
 ) -> None:
-    """Write results in another tool's format."""
+    """Write results in another tool's format; model-index and eval-results can be put into a model's repository."""
     from greenbench.export import write
+    from greenbench.sharing import hub
 
-    for path in write(results, form, out):
+    if push_to:
+        hub.check_export(form, push_to)
+    paths = write(results, form, out, variant)
+    for path in paths:
         echo(path)
+    print_pushed(hub.of_export(form, paths, push_to) if push_to else None, f"Results as {form}", dry_run)
 
 
 def compare(  # noqa: PLR0913, PLR0917 (options of a command)

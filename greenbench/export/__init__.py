@@ -1,7 +1,8 @@
 """Results in the formats of other tools: which formats there are, and the files they become."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,7 @@ FORMATS = {
 }
 
 
-def write(results: Path, name: str, out: Path) -> list[Path]:
+def write(results: Path, name: str, out: Path, variant: str | None = None) -> list[Path]:
     """Write results in another tool's format.
 
     Args:
@@ -95,6 +96,7 @@ def write(results: Path, name: str, out: Path) -> list[Path]:
         name: from ``FORMATS``.
         out: the file; where the format needs several, each name gets its part: ``out.smaller.json``. A tracker's
             store, in which what is there already stays.
+        variant: a glob that the names of variants must match; None takes all.
 
     Returns:
         The files written, or the store.
@@ -109,10 +111,24 @@ def write(results: Path, name: str, out: Path) -> list[Path]:
     if reason := extras.missing(filter(None, [FORMATS[name].extra])):
         raise MissingError(f"--format {name}: {reason}")
     form, loaded = FORMATS[name], _load(results)
+    if variant is not None:
+        loaded = _only(loaded, variant)
     paths = _stored(loaded, form, out) if form.is_store else _written(loaded, form, out)
     if not paths:
         raise InputError(f"{results}: no row here has what --format {name} needs ({form.about})")
     return paths
+
+
+def _only(results: Results, variant: str) -> Results:
+    """Return the rows of the variants that match.
+
+    Raises:
+        InputError: none does.
+    """
+    is_meant = [fnmatchcase(str(name), variant) for name in results.rows["variant"]]
+    if not any(is_meant):
+        raise InputError(f"--variant {variant}: none matches. {did_you_mean(variant, set(results.rows['variant']))}")
+    return replace(results, rows=results.rows[is_meant])
 
 
 def plain(row: Mapping[Any, Any]) -> dict[str, Any]:

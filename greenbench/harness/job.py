@@ -29,6 +29,7 @@ class Job:
         measure_overhead: whether its process also measures what the harness costs.
         exclusive: whether others are kept from the machine meanwhile.
         peaks: what the cell's device does at most; None where that was not measured.
+        grid: columns of the grid factor that was asked for, see ``grid.asked``; none where the suite states one.
         word_times: file of the times of words that were aligned (``word_times.read``); None where none were.
         started_s: when its process was started, on the clock of all processes of the machine (``time.perf_counter``).
     """
@@ -43,6 +44,7 @@ class Job:
     measure_overhead: bool = False
     exclusive: bool = True
     peaks: Peaks | None = None
+    grid: dict[str, Any] = Field(default_factory=dict)
     word_times: Path | None = None
     started_s: float = Field(default_factory=time.perf_counter)
 

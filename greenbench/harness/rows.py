@@ -213,7 +213,8 @@ def _padding_pct(facts: CellFacts, window: Window) -> float | None:
 
 def _factor(job: Job) -> tuple[float, float] | None:
     carbon = job.suite.carbon
-    return (carbon.g_per_kwh, carbon.pue) if carbon else None
+    factor = job.grid.get("carbon_g_per_kwh", carbon and carbon.g_per_kwh)
+    return (factor, carbon.pue) if carbon and factor is not None else None
 
 
 def _accuracy(job: Job, window: Window, is_synthetic: bool) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -278,4 +279,5 @@ def _planned(job: Job) -> dict[str, Any]:
         "arrivals": scenarios.demand(suite.server) if job.cell.scenario == "server" else None,
         **(scenarios.streamed(suite.streaming) if job.cell.scenario == "streaming" else {}),
         **factors,
+        **job.grid,
     }

@@ -13,7 +13,7 @@ from greenbench.errors import GreenbenchError, InputError
 from greenbench.files import lock
 from greenbench.hardware import exclusive
 from greenbench.hardware.roofline import of_run
-from greenbench.harness import ahead, control_cell, forecast, kept_peaks, opening, word_times
+from greenbench.harness import ahead, control_cell, forecast, grid, kept_peaks, opening, word_times
 from greenbench.harness.cooldown import Cooldown, Temperatures, rest, temperatures
 from greenbench.harness.foreseen import Foreseen, joined, obstacle, refuse
 from greenbench.harness.heartbeat import beating
@@ -83,6 +83,7 @@ def run(
         foreseen = ahead.look(cells, allow_emulated=suite.allow_emulated)
     refuse(foreseen)
     ahead.require(suite, cells)
+    grid.require(suite.carbon)
     folder, new_id = opening.place(suite, options)
     with exclusive.measuring(options.wait, observe) if options.lock else nullcontext(), lock.writing(folder):
         look = _thermometer(suite)
@@ -216,13 +217,21 @@ def _cell(session: _RunSession, job: Job) -> _RunSession:
     """Let the machine rest and measure one cell; the first process also measures what the harness costs."""
     is_first = "harness_overhead" not in session.run.description
     rested = next(session.rests)
+    factor = _grid(job.suite, session.observe)
     now = time.perf_counter()
-    overhead = run_cell(
-        session.run.folder, replace(job, rest=rested, measure_overhead=is_first, started_s=now), session.observe
-    )
+    begun = replace(job, rest=rested, measure_overhead=is_first, grid=factor, started_s=now)
+    overhead = run_cell(session.run.folder, begun, session.observe)
     if overhead is None:
         return session
     return replace(session, run=store.amend_run(session.run, harness_overhead=overhead))
+
+
+def _grid(suite: Suite, observe: Observer) -> dict[str, Any]:
+    """Return the columns of the grid factor that was asked for, and warn where that was in vain."""
+    found = grid.asked(suite.carbon)
+    if note := found.get("carbon_note"):
+        observe(Warned(f"co2e_g is null: {note}"))
+    return found
 
 
 def _leave_out(session: _RunSession, job: Job, obstacle: Foreseen) -> None:

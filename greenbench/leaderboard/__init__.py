@@ -39,6 +39,7 @@ class Published:
         n_unranked: entries that are ranked by none, cells without a result included.
         refused: runs and rows that were not accepted.
         changes: against the previous publication, a sentence each.
+        files: the site's, by their paths in it.
     """
 
     index: Path
@@ -47,6 +48,7 @@ class Published:
     n_unranked: int
     refused: tuple[Refused, ...]
     changes: tuple[str, ...]
+    files: Mapping[str, Path]
 
 
 def publish(
@@ -93,7 +95,7 @@ def publish(
     changes = news["changes"] if news["published_utc"] == now else []
     return Published(
         out / "index.html", len(publication.boards), len(ranked), n_entries - len(ranked), tuple(publication.refused),
-        tuple(f"{change['board']}: {change['what']}" for change in changes),
+        tuple(f"{change['board']}: {change['what']}" for change in changes), {name: out / name for name in pages},
     )  # fmt: skip
 
 

@@ -201,6 +201,7 @@ def _provenance(lines: pd.DataFrame) -> list[tuple[str, str]]:
         "energy_scope": "energy scope", "peak_rss_source": "peak memory from",
         "peak_gpu_source": "peak GPU memory from", "carbon_g_per_kwh": "grid factor (g CO2e per kWh)",
         "carbon_source": "grid factor from", "carbon_year": "grid factor of the year", "carbon_pue": "PUE",
+        "carbon_zone": "grid factor asked for in",
         "price_per_hour": "price of an hour", "price_currency": "price in", "price_source": "price from",
         "schema": "row schema",
     }  # fmt: skip

@@ -39,7 +39,8 @@ class Suite(BaseModel):
         batch_sizes: utterances per batch in the scenario ``offline``; the others take one at a time.
         threads: threads of torch, OpenMP, MKL, ONNX Runtime and CTranslate2 alike; by default the usable CPUs.
         normalizer: what is done to both texts before they are compared, for English by default; ``whisper-basic`` is
-            for any language, and ``+compound`` lets words joined or split differently count as right.
+            for any language, some have their own (``greenbench list normalizers``). ``+compound`` lets words joined or
+            split differently count as right, ``+punctuation`` counts punctuation and case, too.
         primary: the error rate that decides, ``wer`` or ``cer``: gate, comparisons, ranks and charts go by it; ``cer``
             for languages written without spaces, such as Chinese, Japanese and Thai.
         also_score: further normalisers and scorers, applied to the raw texts after the run, into ``scores.jsonl``.

@@ -1,5 +1,6 @@
 """Normalisers: what is done to reference and hypothesis before they are compared; each has a name and a version."""
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -50,6 +51,78 @@ def whisper_basic() -> Normalizer:
     from whisper_normalizer.basic import BasicTextNormalizer
 
     return Normalizer(f"1-{_library()}", BasicTextNormalizer(preserve_marks=True))
+
+
+def arabic() -> Normalizer:
+    """Return whisper-normalizer's rules for Arabic: vowel signs, forms of alif and yaa, digits, punctuation."""
+    return _international("Arabic")
+
+
+def chinese() -> Normalizer:
+    """Return whisper-normalizer's rules for Chinese: numerals become digits; widths, spaces and punctuation."""
+    return _international("Chinese")
+
+
+def french() -> Normalizer:
+    """Return whisper-normalizer's rules for French: number words become digits; case and punctuation, not accents."""
+    return _international("French")
+
+
+def russian() -> Normalizer:
+    """Return whisper-normalizer's rules for Russian: the letter yo, signs within numbers, case, punctuation."""
+    return _international("Russian")
+
+
+def spanish() -> Normalizer:
+    """Return whisper-normalizer's rules for Spanish: number words become digits; case and punctuation, not accents."""
+    return _international("Spanish")
+
+
+def dutch() -> Normalizer:
+    """Return whisper-basic behind text2num's rules for Dutch: number words become digits."""
+    return _with_digits("nl")
+
+
+def german() -> Normalizer:
+    """Return whisper-basic behind text2num's rules for German: number words become digits."""
+    return _with_digits("de")
+
+
+def italian() -> Normalizer:
+    """Return whisper-basic behind text2num's rules for Italian: number words become digits."""
+    return _with_digits("it")
+
+
+def portuguese() -> Normalizer:
+    """Return whisper-basic behind text2num's rules for Portuguese: number words become digits."""
+    return _with_digits("pt")
+
+
+def _international(language: str) -> Normalizer:
+    from whisper_normalizer import international
+
+    apply: Callable[[str], str] = getattr(international, f"{language}TextNormalizer")()
+    return Normalizer(f"1-{_library()}-{_numbers()}", apply)
+
+
+def _with_digits(language: str) -> Normalizer:
+    """Return whisper-basic for a language that groups thousands by dots."""
+    from text_to_num import alpha2digit
+
+    basic = whisper_basic().apply
+
+    def apply(text: str) -> str:
+        return basic(_GROUPED.sub("", alpha2digit(text, language)))
+
+    return Normalizer(f"1-{_library()}-{_numbers()}", apply)
+
+
+_GROUPED = re.compile(r"(?<=\d)\.(?=\d{3}(?!\d))")
+"""The dot in ``1.000``."""
+
+
+def _numbers() -> str:
+    return f"text2num-{version('text2num')}"
 
 
 def _library() -> str:

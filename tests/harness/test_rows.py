@@ -15,6 +15,7 @@ from greenbench.plugins import Quantity, Reading
 from greenbench.results.record import KEYS, to_row
 from greenbench.streaming.log import ChunkLog, StreamLog
 from greenbench.suite import config
+from greenbench.suite.carbon import Carbon
 from greenbench.suite.entries import build_variant
 from greenbench.suite.plan import plan
 from greenbench.suite.price import Price
@@ -129,6 +130,17 @@ def test_no_energy_counter_no_energy(job: Job, window: Window) -> None:
 def test_no_grid_factor_no_co2(job: Job, window: Window) -> None:
     """A suite without a grid factor has no CO2 figure."""
     assert measured(replace(job, suite=job.suite.model_copy(update={"carbon": None})), window)["co2e_g"] is None
+
+
+def test_the_grid_factor_of_the_hour_gives_the_grams(job: Job, window: Window) -> None:
+    """Where the suite has a zone, the factor is the one that was asked for; without an answer there are no grams."""
+    asked = job.suite.model_copy(update={"carbon": Carbon(zone="DE", pue=1.5)})
+    known = {"carbon_g_per_kwh": 302.0, "carbon_source": "Electricity Maps", "carbon_year": 2026}
+    row = measured(replace(job, suite=asked, grid=known), window)
+    assert row["co2e_g"] == pytest.approx(200.0 / 3.6e6 * 302 * 1.5)
+    assert (row["carbon_zone"], row["carbon_year"], row["carbon_pue"]) == ("DE", 2026, 1.5)
+    row = measured(replace(job, suite=asked, grid={"carbon_note": "no answer"}), window)
+    assert (row["co2e_g"], row["carbon_note"]) == (None, "no answer")
 
 
 def test_a_price_gives_a_cost_and_where_it_is_from(job: Job, window: Window) -> None:

@@ -113,7 +113,7 @@ def test_a_zero_width_space_divides_words_where_nothing_else_does() -> None:
     assert as_read("one\u200bword") == "oneword"
 
 
-@pytest.mark.parametrize("name", sorted({*registry.names("normalizers")} - {"whisper-english"}))
+@pytest.mark.parametrize("name", ["librispeech", "none", "whisper-basic"])
 @pytest.mark.parametrize(
     ("reference", "hypothesis", "n_errors", "n_chars"),
     [

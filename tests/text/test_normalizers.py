@@ -123,6 +123,29 @@ def test_what_whisper_english_does_on_purpose(reference: str, hypothesis: str, e
 
 
 @pytest.mark.parametrize(
+    ("name", "reference", "hypothesis", "errors", "words"),
+    [
+        ("german", "Zweihundert Gäste, drei Hunde.", "200 gäste 3 hunde", 0, 4),
+        ("german", "Ein Haus für 1.500 Leute", "ein haus für tausendfünfhundert leute", 0, 5),
+        ("german", "schön", "schon", 1, 1),
+        ("dutch", "Vijfentwintig mensen", "25 mensen", 0, 2),
+        ("italian", "Ventuno città", "21 città", 0, 2),
+        ("italian", "città", "citta", 1, 1),
+        ("portuguese", "vinte e um cães", "21 cães", 0, 2),
+        ("french", "J\u2019ai vingt et un élèves.", "j'ai 21 élèves", 0, 4),
+        ("french", "élève", "eleve", 1, 1),
+        ("spanish", "Veintiún niños", "21 niños", 0, 2),
+        ("arabic", "كَتَبَ أحمد ٣ كتب", "كتب احمد 3 كتب", 0, 4),
+        ("russian", "Ёлка стоит 1 000 рублей", "елка стоит 1000 рублей", 0, 4),
+        ("chinese", "二〇二六年", "2026年", 0, 1),
+    ],
+)  # fmt: skip
+def test_rules_of_a_language(name: str, reference: str, hypothesis: str, errors: int, words: int) -> None:
+    """Numbers are digits, and diacritics are what they are to readers of the language; counted by hand."""
+    assert wer(name, reference, hypothesis) == (errors, words)
+
+
+@pytest.mark.parametrize(
     ("texts", "share"),
     [
         (["abc", "d e"], 0.0),
