@@ -96,6 +96,14 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "case_error_rate_ci_high": Metric("1", "neither", "case error rate, high", "upper end of its 95 % interval"),
     "n_case_words": _count("words with case", "words recognised, whatever their case, that have letters of two cases"),
     "n_case_errors": _count("case errors", "of these, those that differ from the reference in case"),
+    "eer": Metric("1", "lower", "EER", "share of misses where it equals that of false alarms (keywords), a fraction"),
+    "eer_ci_low": Metric("1", "neither", "EER, 95 % low", "lower end of the interval of eer (for whom: wer_ci_unit)"),
+    "eer_ci_high": Metric("1", "neither", "EER, 95 % high", "upper end of the interval of eer (for whom: wer_ci_unit)"),
+    "tpr_at_fpr": Metric("1", "higher", "found at 5 % false", "present keywords found where 5 % of absent ones are"),
+    "auc": Metric("1", "higher", "AUC", "chance that a present keyword scores above an absent one"),
+    "false_alarms_per_hour": Metric("1/h", "lower", "false alarms", "of a keyword in an hour of speech, missing 5 %"),
+    "n_target_trials": _count("keywords said", "trials of eer in which the keyword is said"),
+    "n_nontarget_trials": _count("keywords not said", "trials of eer in which the keyword is not said"),
     "n_utterances": _count("utterances", "utterances in one pass over the data set"),
     "n_skipped": _count("skipped files", "bad audio files left out under on_bad_audio: skip"),
     # speed
@@ -155,17 +163,27 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "n_cpu_throttles": Metric("1", "lower", "CPU throttling", "times a core or package slowed down to cool off"),
 }  # fmt: skip
 
+DETECTION = (
+    "eer", "eer_ci_low", "eer_ci_high", "tpr_at_fpr", "auc", "false_alarms_per_hour", "n_target_trials",
+    "n_nontarget_trials",
+)  # fmt: skip
+"""What only rows of the task ``detect`` have."""
+
 _ACCURATE = (
     "wer", "cer", "term_", "punct_", "case_", "n_ref_", "n_word_", "n_char_", "n_terms_", "n_mark_", "n_case_",
 )  # fmt: skip
-ACCURACY = tuple(name for name in METRICS if name.startswith(_ACCURATE))
-"""The metrics that follow from texts alone."""
+ACCURACY = tuple(name for name in METRICS if name.startswith(_ACCURATE) or name in DETECTION)
+"""The metrics that follow from texts, or other answers, alone."""
 
-RATES = ("wer", "cer")
+TEXT_RATES = ("wer", "cer")
+"""The error rates of texts."""
+
+RATES = (*TEXT_RATES, "eer")
 """The error rates. One is primary: it decides what the gate asks, who recognises best, and what costs are drawn
-against; for languages written without spaces that is CER, as a word error rate means nothing there."""
+against; for languages written without spaces that is CER, as a word error rate means nothing there, and for keywords
+the equal error rate."""
 
-WORST: dict[str, str] = {f"{rate}_worst_slice": rate for rate in RATES}
+WORST: dict[str, str] = {f"{rate}_worst_slice": rate for rate in TEXT_RATES}
 """The error rate of the worst slice -> that of the whole."""
 
 ERROR_RATES = (*RATES, *WORST)
@@ -177,7 +195,7 @@ ORTHOGRAPHIC = ("punct_f1", "case_error_rate")
 """What the scorer ``punctuation`` counts in addition, on the texts as they are written."""
 
 ABSOLUTE = (*ERROR_RATES, TERM_RECALL, *ORTHOGRAPHIC)
-"""Shares of words or marks, whose differences are in percentage points."""
+"""Shares of words, marks or decisions, whose differences are in percentage points."""
 
 BY_TERM = tuple(name for name in ACCURACY if "term" in name)
 """The metrics of listed terms, which rows of earlier versions do not have."""

@@ -75,14 +75,14 @@ PROVENANCE: dict[str, Column] = {  # one line a column
     # texts and data
     "normalizer": Column("text", "normaliser and its version"),
     "scorer": Column("text", "scorer and its version"),
-    "primary": Column("text", "error rate that decides: wer or cer, as the suite asks"),
+    "primary": Column("text", "error rate that decides: wer or cer, as the suite asks; eer of the task detect"),
     "non_english_pct": Column("number", "share of the letters in the references that are not English, in percent"),
     "data_hash": Column("text", "digest of the data set: ids, references, lengths and audio, in order"),
     "corruption": Column(
         "text", "what was done to the audio: speed, room, noise at its ratio of powers, gain, telephone"
     ),
     "audio_doubts": Column("text", "what is doubtful about the audio"),
-    "wer_ci_unit": Column("text", "population that the interval of WER describes"),
+    "wer_ci_unit": Column("text", "population that the intervals of error rates describe"),
     "wer_slice": Column("text", "slice that wer_worst_slice is of"),
     "cer_slice": Column("text", "slice that cer_worst_slice is of"),
     "slice_note": Column("text", "why a figure of the worst slice, or its interval, is null"),

@@ -22,10 +22,11 @@ PAPER = re.compile(r"arXiv \d{4}\.\d{5}|\((?:ICLR|MLSP|SustaiNLP) 20\d\d\)")
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_the_page_names_exists(name: str) -> None:
-    """A file, a method, a setting or loss of ``distill``, a key of a recipe, a column, or an option with its method."""
+    """A file, a plug-in, a setting or loss of ``distill``, a key of a recipe, a column, or an option."""
     settings = get_type_hints(Distill)
     options = {f"{key}: {value}" for _, key, value in OPTIONS.findall(PAGE)}
-    known = {*METHODS, *settings, *LOSS_NAMES, *METRICS, *Recipe.model_fields, *options}
+    others = {point.name for group in ("tasks", "datasets") for point in entry_points(group=f"greenbench.{group}")}
+    known = {*METHODS, *others, *settings, *LOSS_NAMES, *METRICS, *Recipe.model_fields, *options}
     assert (ROOT / name).is_file() if "/" in name else name in known
 
 

@@ -13,6 +13,7 @@ from greenbench.metrics import (
     BY_ORTHOGRAPHY,
     BY_SLICE,
     BY_TERM,
+    DETECTION,
     METRICS,
     co2e_g,
     cost_per_audio_hour,
@@ -30,7 +31,7 @@ UNITS = {
 PURE = {
     "wer", "wer_ci_low", "wer_ci_high", "cer", "cer_ci_low", "cer_ci_high", "rtfx", "stream_rtf", "revisions_per_word",
     "recompute_factor", "max_streams", "mean_layers", *BY_SLICE, *BY_TERM,
-    *BY_ORTHOGRAPHY,
+    *BY_ORTHOGRAPHY, *DETECTION,
 }  # fmt: skip
 
 positive = st.floats(0.001, 1e6)

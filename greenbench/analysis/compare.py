@@ -11,7 +11,17 @@ from greenbench.analysis.findings import CellComparison, Comparison, MetricFindi
 from greenbench.analysis.pairing import pair
 from greenbench.analysis.selection import Side
 from greenbench.errors import InputError, did_you_mean
-from greenbench.metrics import ABSOLUTE, ERROR_RATES, FELT, METRICS, ORTHOGRAPHIC, RATES, TERM_RECALL, WORST
+from greenbench.metrics import (
+    ABSOLUTE,
+    ACCURACY,
+    ERROR_RATES,
+    FELT,
+    METRICS,
+    ORTHOGRAPHIC,
+    RATES,
+    TERM_RECALL,
+    WORST,
+)
 from greenbench.results import comparability
 from greenbench.results.comparability import CROSSABLE, FIXED, describe, differing
 from greenbench.statistics.repeats import ratio_by_round
@@ -164,6 +174,9 @@ def _findings(
             yield _rate(finding, counts) if metric in RATES else _worst_slice(finding, counts)
         elif metric in (TERM_RECALL, *ORTHOGRAPHIC):
             yield _share(finding, counts)
+        elif metric in ACCURACY:
+            why = "it has no interval: what is compared on the same answers are error rates and shares of what is right"
+            yield replace(finding, verdict="not comparable", why=why)
         else:
             yield _fixed(finding) if metric in FIXED else _repeated(finding, pair, across)
 

@@ -1,22 +1,26 @@
 """How far the error rates of two cells differ: the same utterances, counted alike from the raw texts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from math import sqrt
+from math import isclose, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from greenbench import tasks
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.metrics import ratio
+from greenbench.plugins import TRANSCRIBE
 from greenbench.results import store
 from greenbench.results.record import CELL
 from greenbench.results.store import Row
-from greenbench.statistics import student
+from greenbench.statistics import detection, student
 from greenbench.statistics.intervals import Difference, paired_difference
 from greenbench.text.wer import Counts
 
 if TYPE_CHECKING:
+    from greenbench.statistics.detection import Trials
+    from greenbench.tasks.detect import Trial
     from greenbench.text.alignment import Pair
     from greenbench.text.orthography import OrthographyCounts
     from greenbench.text.scorers import Scoring
@@ -48,6 +52,7 @@ class Counted:
         slices: of each, see ``slices.labels``.
         terms: of each, how many are said and recognised.
         orthography: of each, where the scorer counts punctuation and case.
+        trials: of each, the keywords that were asked for, with their scores, in the task ``detect``.
     """
 
     ids: tuple[str, ...]
@@ -59,6 +64,7 @@ class Counted:
     slices: tuple["Labels", ...] = ()
     terms: tuple["TermCounts", ...] = ()
     orthography: tuple["OrthographyCounts", ...] = ()
+    trials: tuple[tuple["Trial", ...], ...] = ()
 
 
 def cell_of(row: Mapping[Any, Any]) -> CellKey:
@@ -128,6 +134,8 @@ def count(texts: Texts, rows: Iterable[Row]) -> Counted:
     row = windows.get((spoken[0]["round"], spoken[0]["repeat"])) if spoken else None
     if row is None:
         raise RecountError(f"its texts are not in {store.HYPOTHESES}")
+    if tasks.name_of(row) != TRANSCRIBE:
+        return _detected(spoken, row)
     how = scoring_of(row)
     references = tuple(how.normalize(one["reference"]) for one in spoken)
     hypotheses = tuple(how.normalize(one["hypothesis"]) for one in spoken)
@@ -146,6 +154,37 @@ def count(texts: Texts, rows: Iterable[Row]) -> Counted:
     said = tuple(terms.count_all(listed, how.normalize))
     written = (orthography.count(one["reference"], one["hypothesis"]) for one in spoken if how.is_orthographic)
     return Counted(ids, speakers, references, hypotheses, words, chars, stated, said, tuple(written))
+
+
+def _detected(spoken: Sequence[Row], row: Row) -> Counted:
+    """Return the trials of a cell of the task ``detect``.
+
+    Raises:
+        RecountError: it is of another task, or its answers no longer give the equal error rate of the row.
+    """
+    from greenbench.tasks import detect
+
+    if row["primary"] != "eer":
+        raise RecountError(f"task {row['task']} is not compared utterance by utterance")
+    ids, speakers, asked, answers = (tuple(one[name] for one in spoken) for name in _TRIED)
+    try:
+        trials = tuple(detect.trials_of(*pair) for pair in zip(asked, answers, strict=True))
+    except InputError as error:
+        raise RecountError(str(error)) from error
+    counted = Counted(ids, speakers, asked, answers, (), (), trials=trials)
+    found, stated = rate(counted, "eer"), row["eer"]
+    if found is None or stated is None or not isclose(found, stated, rel_tol=1e-6):
+        raise RecountError(f"its answers give an EER of {found}, its row {stated}")
+    return counted
+
+
+_TRIED = ("utterance_id", "speaker", "reference", "hypothesis")
+
+
+def _trials(counted: Counted) -> "Trials":
+    from greenbench.tasks import detect
+
+    return detect.as_trials(counted.trials, counted.speakers)
 
 
 def _remedy(spoken: Iterable[Row]) -> str:
@@ -202,10 +241,11 @@ def difference(a: Counted, b: Counted, metric: str) -> Difference | None:
     Args:
         a: of the reference.
         b: the other, of the same utterances.
-        metric: ``wer`` or ``cer``.
+        metric: ``wer``, ``cer`` or ``eer``.
 
     Returns:
-        The difference as a fraction, or None where fewer than two utterances have words.
+        The difference as a fraction, or None where fewer than two utterances have words, or fewer than two speakers
+        keywords.
 
     Raises:
         RecountError: the utterances are not the same.
@@ -214,6 +254,8 @@ def difference(a: Counted, b: Counted, metric: str) -> Difference | None:
 
     if (a.ids, a.references) != (b.ids, b.references):
         raise RecountError("the utterances are not the same")
+    if metric == "eer":
+        return detection.difference(_trials(a), _trials(b))
     counts_a, counts_b = (a.words, b.words) if metric == "wer" else (a.chars, b.chars)
     errors_a, errors_b = ([count.edits for count in counts] for counts in (counts_a, counts_b))
     return paired_difference(errors_a, errors_b, [count.n for count in counts_a], population(a.speakers).blocks)
@@ -227,7 +269,10 @@ def unit(counted: Counted) -> str:
 
 
 def rate(counted: Counted, metric: str) -> float | None:
-    """Return the error rate over all utterances, ``wer`` or ``cer``."""
+    """Return the error rate over all utterances, ``wer``, ``cer`` or ``eer``."""
+    if metric == "eer":
+        trials = _trials(counted)
+        return float(detection.equal_error_rate(detection.roc(trials))[0]) if trials.can_be_judged else None
     counts = counted.words if metric == "wer" else counted.chars
     return ratio(sum(count.edits for count in counts), sum(count.n for count in counts))
 

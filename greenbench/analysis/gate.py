@@ -181,5 +181,5 @@ def _below_share(line: CellSummary, reference: CellSummary, rate: str) -> str | 
     if 1 - own >= MLPERF_SHARE * (1 - theirs):
         return None
     share = f"{100 * (1 - own):.2f} % against 99 % of {100 * (1 - theirs):.2f} %"
-    kind = "word" if rate == RATES[0] else "character"
-    return f"below 99 % of the {kind} accuracy of {reference.shared['variant']}: {share}"
+    kind = {"wer": "word accuracy", "cer": "character accuracy"}.get(rate, f"accuracy (1 - {METRICS[rate].label})")
+    return f"below 99 % of the {kind} of {reference.shared['variant']}: {share}"

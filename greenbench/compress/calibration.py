@@ -8,56 +8,20 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from pydantic import AfterValidator, BeforeValidator, ValidationInfo, WithJsonSchema
+from pydantic import WithJsonSchema
 
-from greenbench import registry
 from greenbench.datasets.audio import samples_digest
 from greenbench.datasets.corpus import N_HASH
-from greenbench.errors import GreenbenchError, InputError
+from greenbench.datasets.nested import NamedSpeech, dataset
+from greenbench.errors import InputError
 from greenbench.models.frames import receptive_field
-from greenbench.plugins import SAMPLE_RATE_HZ, CalibrationData, Clip, Context, Dataset, Fetched, Waveform
+from greenbench.plugins import SAMPLE_RATE_HZ, CalibrationData, Clip, Context, Fetched, Waveform
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 BUNDLED: Mapping[str, Any] = {"use": "quickstart", "part": "unlabelled"}
 """The default: synthetic English in nine voices, without transcripts."""
-
-
-def _long_form(given: Any) -> Any:
-    return {"use": given} if isinstance(given, str) else given
-
-
-def _resolved(given: Mapping[str, Any], info: ValidationInfo) -> Mapping[str, Any]:
-    """Check every key, and make paths mean the same from any folder.
-
-    Raises:
-        ValueError: no such data set or setting.
-    """
-    if not isinstance(use := given.get("use"), str):
-        raise ValueError("a data set is expected: its name, or {use: NAME, ...} with its settings")  # noqa: TRY004
-    options = {key: value for key, value in given.items() if key != "use"}
-    try:
-        dataset = registry.create("datasets", use, options, (info.context or {}).get("base"))
-    except GreenbenchError as error:
-        raise ValueError(str(error)) from error
-    settings = registry.settings(dataset)
-    return {"use": use, **{key: settings[key] for key in options}}
-
-
-CalibrationSpeech = Annotated[
-    Mapping[str, Any],
-    BeforeValidator(_long_form),
-    AfterValidator(_resolved),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object", "required": ["use"]}]}),
-]
-"""A setting that names a data set as a suite does: by its name, or as ``{use: NAME, ...}`` with its settings."""
-
-
-def dataset(speech: Mapping[str, Any]) -> Dataset:
-    """Return the data set of a setting."""
-    found: Dataset = registry.create("datasets", speech["use"], {k: v for k, v in speech.items() if k != "use"})
-    return found
 
 
 def to_fetch(speech: Mapping[str, Any]) -> str | None:
@@ -186,7 +150,7 @@ class SpeechSettings:
         n_calibration: number of its utterances to use, spread over the whole data set.
     """
 
-    calibration: CalibrationSpeech = field(default_factory=lambda: dict(BUNDLED))
+    calibration: NamedSpeech = field(default_factory=lambda: dict(BUNDLED))
     n_calibration: NUtterances = 64
 
     def __post_init__(self) -> None:

@@ -65,6 +65,7 @@ class Corpus:
         limit: int | None = None,
         on_bad_audio: Literal["fail", "skip"] = "fail",
         chunk_s: float = CHUNK_S,
+        has_transcripts: bool = True,
     ) -> None:
         """Describe the corpus; nothing is read yet.
 
@@ -73,8 +74,10 @@ class Corpus:
             limit: take the first so many clips.
             on_bad_audio: raise at a bad file, or leave it out and count it.
             chunk_s: seconds of audio held at once.
+            has_transcripts: references are what is said, by which audio can be doubted.
         """
         self._clips, self._limit, self._on_bad_audio, self._chunk_s = clips, limit, on_bad_audio, chunk_s
+        self._has_transcripts = has_transcripts
         self._kept: list[Utterance] | None = None
         self._digests: dict[str, str] = {}
         self.stats: DatasetStats | None = None
@@ -137,7 +140,7 @@ class Corpus:
             try:
                 with _noting(stats.doubts, clip.id):
                     audio = clip.read()
-                stats.doubts += [*_silent(clip, audio), *_hurried(clip, audio)]
+                stats.doubts += [*_silent(clip, audio), *(_hurried(clip, audio) if self._has_transcripts else ())]
                 digest = self._digests.get(clip.id) or (clip.digest and clip.digest()) or samples_digest(audio)
             except BadAudioError as error:
                 if self._on_bad_audio == "fail":

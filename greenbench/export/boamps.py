@@ -10,6 +10,7 @@ import pandas as pd
 from greenbench.export import Documents, Results
 from greenbench.meters.energy import PARTS, part_column
 from greenbench.metrics import J_PER_KWH
+from greenbench.results import comparability
 from greenbench.results.record import CELL
 
 QUALITY = {"counter": "high", "sampled": "medium", "estimated": "low"}
@@ -28,6 +29,9 @@ def reports(results: Results) -> Documents:
     cells = [cell for _, cell in ok.groupby(list(CELL), sort=False, dropna=False) if _is_of_one_origin(cell)]
     texts = [json.dumps(_report(cell, run), indent=2, ensure_ascii=False).encode() for cell in cells]
     return {"": texts[0]} if len(texts) == 1 else {str(number): text for number, text in enumerate(texts, start=1)}
+
+
+_FAMILIES = {"transcribe": "speech recognition", "detect": "keyword spotting"}
 
 
 def _is_of_one_origin(cell: pd.DataFrame) -> bool:
@@ -76,7 +80,7 @@ def _task(cell: pd.DataFrame) -> Any:
     n_params = None if pd.isna(row["n_params"]) else row["n_params"] / 1e9
     return models.BoAmpsTask(
         task_stage="inference",
-        task_family="speech recognition",
+        task_family=_FAMILIES.get(str(comparability.value(row.to_dict(), "task")), "other"),
         nb_request=n_requests,
         algorithms=[
             models.BoAmpsAlgorithm(

@@ -8,7 +8,7 @@ import yaml
 
 from greenbench.export import Documents
 
-PERCENT = ("wer", "cer")
+PERCENT = ("wer", "cer", "eer")
 """What is a percentage there."""
 
 

@@ -12,7 +12,7 @@ from greenbench.metrics import FELT, METRICS
 from greenbench.report import terminal
 
 TRACKED = (
-    "wer", "cer", "rtfx", summary.ENERGY, "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s",
+    "wer", "cer", "eer", "rtfx", summary.ENERGY, "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s",
     "server_rate_hz", *FELT, "max_streams", "first_utterance_s", "load_s", "peak_rss_bytes", "peak_gpu_bytes",
     "model_bytes",
 )  # fmt: skip

@@ -14,7 +14,11 @@ from greenbench.provenance import as_text
 from greenbench.report import terminal
 from greenbench.results import comparability
 
-TASK = {"type": "automatic-speech-recognition", "name": "Automatic Speech Recognition"}
+TASKS = {
+    "transcribe": {"type": "automatic-speech-recognition", "name": "Automatic Speech Recognition"},
+    "detect": {"type": "audio-classification", "name": "Keyword Spotting"},
+}
+"""Task of a row -> the hub's name of it; a cell of any other is left out."""
 
 _METRICS = (*PERCENT, "rtfx", ENERGY)
 """A figure's unit and origin stand in its name."""
@@ -27,7 +31,7 @@ def documents(results: Results) -> Documents:
     left out: a card has no place for the reason. Estimated energy says so in its name and its arguments.
     """
     lines = summary.summary(results.rows)
-    fit = lines[summary.rankable(lines)]
+    fit = lines[summary.rankable(lines) & summary.conditions(lines, ["task"])["task"].isin(list(TASKS))]
     cards = {
         str(variant): {"model-index": [{"name": str(variant), "results": list(map(_result, own.to_dict("records")))}]}
         for variant, own in fit.groupby("variant", sort=False)
@@ -39,10 +43,14 @@ def _result(line: Mapping[Any, Any]) -> dict[str, Any]:
     """Return one cell: the data, and each figure with what it depends on."""
     name = str(line["dataset"])
     return {
-        "task": dict(TASK),
+        "task": dict(TASKS[_task(line)]),
         "dataset": {"name": name, "type": name, "args": {"data_hash": line["data_hash"]}},
         "metrics": [_metric(line, metric) for metric in _METRICS if pd.notna(line[metric])],
     }
+
+
+def _task(line: Mapping[Any, Any]) -> str:
+    return str(comparability.value(line, "task"))
 
 
 def _metric(line: Mapping[Any, Any], name: str) -> dict[str, Any]:
@@ -58,7 +66,7 @@ def _metric(line: Mapping[Any, Any], name: str) -> dict[str, Any]:
 
 def _conditions(name: str) -> tuple[str, ...]:
     """Return what a figure depends on in addition to the data."""
-    return tuple(key for key in comparability.columns(name) if key not in ("dataset", "data_hash"))
+    return tuple(key for key in comparability.columns(name) if key not in ("task", "dataset", "data_hash"))
 
 
 def _named(line: Mapping[Any, Any], name: str) -> str:

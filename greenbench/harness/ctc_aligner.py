@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from greenbench.compress.distill.spelling import speller
 from greenbench.models.frames import frame_samples, n_frames, receptive_field
+from greenbench.models.spelling import speller
 from greenbench.plugins import SAMPLE_RATE_HZ, Waveform, WordTime
 from greenbench.streaming.forced_alignment import LabelFrames, align
 

@@ -223,7 +223,7 @@ def _accuracy(job: Job, window: Window, is_synthetic: bool) -> tuple[dict[str, A
 
     task, scoring = tasks.create(task_of(job.cell.dataset.use)), job.suite.normalizer
     foreign = normalizers.non_english_pct(spoken.reference for spoken in window.spoken)
-    scored = {**task.counted_by(scoring), "primary": task.rate or job.suite.primary, "non_english_pct": foreign}
+    scored = {**task.counted_by(scoring), "non_english_pct": foreign}
     if is_synthetic:
         return {}, scored
     texts = [scorers.text_pair({**vars(spoken), "hypothesis": window.texts[spoken.utterance_id]})
@@ -261,7 +261,8 @@ def described(job: Job, variant: Variant) -> dict[str, Any]:
 
 def _planned(job: Job) -> dict[str, Any]:
     """Return the provenance that is known before anything runs."""
-    suite, task = job.suite, task_of(job.cell.dataset.use)
+    suite, name = job.suite, task_of(job.cell.dataset.use)
+    task = tasks.create(name)
     stated = {"carbon": suite.carbon, "price": suite.price}
     factors = {f"{name}_{key}": value for name, of in stated.items() if of for key, value in of.model_dump().items()}
     return {
@@ -274,8 +275,9 @@ def _planned(job: Job) -> dict[str, Any]:
         "order_index": job.order_index,
         "corruption": job.cell.dataset.corruption.label or None,
         "threads": suite.threads,
-        "task": task,
-        "timed_region": tasks.create(task).timed_region,
+        "task": name,
+        "primary": task.rate or suite.primary,
+        "timed_region": task.timed_region,
         "arrivals": scenarios.demand(suite.server) if job.cell.scenario == "server" else None,
         **(scenarios.streamed(suite.streaming) if job.cell.scenario == "streaming" else {}),
         **factors,

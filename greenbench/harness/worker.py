@@ -27,7 +27,7 @@ from greenbench.harness.overhead import overhead
 from greenbench.harness.streams import Streamed
 from greenbench.harness.window import Window, run_window, transcribe
 from greenbench.meters import absent, energy, select
-from greenbench.plugins import Inapplicable, Meter, Reading, Transcriber, Variant
+from greenbench.plugins import TRANSCRIBE, Inapplicable, Meter, Reading, Transcriber, Variant
 from greenbench.results.record import to_row
 from greenbench.results.runfiles import RECORDS, unstorable
 from greenbench.suite import scenarios
@@ -75,7 +75,7 @@ class Channel:
 def run_cell(job: Job, channel: Channel) -> None:
     """Measure one cell: a row, and the texts behind it, for each repeat."""
     variant = build_variant(job.cell.variant)
-    reason = devices.unusable(job.cell.device) or variant.unsupported(job.cell.device)
+    reason = devices.unusable(job.cell.device) or variant.unsupported(job.cell.device) or _unstreamed(job.cell)
     if reason:
         why = "inapplicable" if isinstance(reason, Inapplicable) else "lacking"
         channel.send("record", row=to_row(rows.not_measured(job, "skipped", reason, why)))
@@ -103,6 +103,14 @@ def run_cell(job: Job, channel: Channel) -> None:
         transcriber = Streamed(transcriber, job.suite.streaming, aligned)
         facts = replace(facts, streamed_by=transcriber.how, aligned=aligned)
     _measure(job, transcriber, corpus, facts, channel)
+
+
+def _unstreamed(cell: Cell) -> Inapplicable | None:
+    """Say why a cell's task is not streamed, or return None."""
+    task = task_of(cell.dataset.use)
+    if cell.scenario != "streaming" or task == TRANSCRIBE:
+        return None
+    return Inapplicable(f"scenario streaming shows texts while they grow, and task {task} has none")
 
 
 def _measure(job: Job, transcriber: Transcriber, corpus: Corpus, facts: rows.CellFacts, channel: Channel) -> None:

@@ -22,7 +22,8 @@ FORMAT = "greenbench-leaderboard/1"
 
 HEADINGS = {
     ENERGY: "Energy per second of audio", "rtfx": "Speed", "model_bytes": "Size", "wer": "Word error rate",
-    "cer": "Character error rate", "word_latency_p90_s": "Latency of words", "max_streams": "Streams at once",
+    "cer": "Character error rate", "eer": "Equal error rate",
+    "word_latency_p90_s": "Latency of words", "max_streams": "Streams at once",
 }  # fmt: skip
 
 COVERS = {"cpu": "CPU packages", "dram": "memory", "gpu": "GPU boards", "system": "the whole machine"}

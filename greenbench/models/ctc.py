@@ -6,6 +6,7 @@ from functools import cache, partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from greenbench.errors import NotFiniteError
 from greenbench.metrics import ratio
@@ -13,6 +14,7 @@ from greenbench.models import exported, shared
 from greenbench.models.frames import frame_samples, n_frames, receptive_field
 from greenbench.models.macs import count_macs, macs_after
 from greenbench.models.precision import compute_dtype, stored_bits
+from greenbench.models.spelling import speller
 from greenbench.plugins import SAMPLE_RATE_HZ, EarlyExits, Footprint, Waveform
 
 
@@ -67,14 +69,47 @@ class CtcTranscriber:
         """
         import torch
 
-        waveforms = [np.pad(w, (0, max(0, self.min_samples - len(w)))) for w in batch]
-        inputs = self.extractor(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")
-        inputs = inputs.to(self.device, self.dtype)
+        inputs, lengths = self._inputs(batch)
         with torch.inference_mode():
             best = self.model(**inputs).logits.max(dim=-1)  # values and indices, each (n_utterances, n_frames)
             tokens = torch.where(torch.isfinite(best.values), best.indices, -1).cpu()
-        rows = [row[: n_frames(self.model.config, len(w))].tolist() for row, w in zip(tokens, waveforms, strict=True)]
+        rows = [row[:n].tolist() for row, n in zip(tokens, lengths, strict=True)]
         broken = [position for position, row in enumerate(rows) if -1 in row]
+        if broken:
+            raise NotFiniteError(broken)
+        return rows
+
+    def _inputs(self, batch: Sequence[Waveform]) -> tuple[Any, list[int]]:
+        """Return the model's inputs on its device, and the frames of each waveform that do not stand for padding."""
+        waveforms = [np.pad(w, (0, max(0, self.min_samples - len(w)))) for w in batch]
+        inputs = self.extractor(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt")
+        return inputs.to(self.device, self.dtype), [n_frames(self.model.config, len(w)) for w in waveforms]
+
+    @property
+    def blank(self) -> int:
+        """The token that stands for no label."""
+        token: int = self.model.config.pad_token_id
+        return token
+
+    def labels(self, text: str) -> list[int] | None:
+        """Return the tokens that spell a text, without blanks; None where the vocabulary lacks a letter of it."""
+        spelt = speller(self.tokenizer)(text)
+        found: list[int] = self.tokenizer(spelt.text).input_ids if spelt.text else []
+        return None if spelt.unknown or not found or self.tokenizer.unk_token_id in found else found
+
+    def log_probs(self, batch: Sequence[Waveform]) -> list[npt.NDArray[np.float32]]:
+        """Return for each waveform the natural logarithms of its tokens' probabilities, ``(n_frames, n_tokens)``.
+
+        Raises:
+            NotFiniteError: the best of a frame is NaN or infinite.
+        """
+        import torch
+
+        inputs, lengths = self._inputs(batch)
+        with torch.inference_mode():
+            every = self.model(**inputs).logits.float().log_softmax(dim=-1).cpu().numpy()
+        rows = [row[:n] for row, n in zip(every, lengths, strict=True)]
+        broken = [position for position, row in enumerate(rows) if not np.isfinite(row.max(axis=-1)).all()]
         if broken:
             raise NotFiniteError(broken)
         return rows

@@ -29,7 +29,7 @@ from greenbench.plugins.models import (
 from greenbench.plugins.paths import ModelRef, SuitePath
 from greenbench.plugins.speech import SAMPLE_RATE_HZ, Clip, Dataset, Fetched, Spoken, Utterance, Waveform, WordTime
 from greenbench.plugins.streaming import Framewise, Partial, Streamer, StreamingSession
-from greenbench.plugins.tasks import TRANSCRIBE, Asks, Task, TextPair
+from greenbench.plugins.tasks import TRANSCRIBE, Asks, LogProbabilities, Task, TextPair
 
 __all__ = [
     "BARE",
@@ -52,6 +52,7 @@ __all__ = [
     "Framewise",
     "Inapplicable",
     "KnownPrecision",
+    "LogProbabilities",
     "Meter",
     "Method",
     "ModelRef",

@@ -3,7 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
+
 from greenbench.plugins.models import Transcriber
+from greenbench.plugins.speech import Waveform
 
 TRANSCRIBE = "transcribe"
 """The task of a data set that names none, and of rows of earlier versions."""
@@ -75,6 +79,31 @@ class Task(Protocol):
 
         Raises:
             InputError: there is no such scoring, or a text is no answer.
+        """
+        ...
+
+
+@runtime_checkable
+class LogProbabilities(Transcriber, Protocol):
+    """A transcriber whose text follows from the probabilities of tokens at each frame, such as a CTC model (optional).
+
+    It answers the task ``detect``.
+    """
+
+    @property
+    def blank(self) -> int:
+        """The token that stands for no label."""
+        ...
+
+    def labels(self, text: str) -> list[int] | None:
+        """Return the tokens that spell a text, without blanks; None where the vocabulary lacks a letter of it."""
+        ...
+
+    def log_probs(self, batch: Sequence[Waveform]) -> list[npt.NDArray[np.float32]]:
+        """Return for each waveform the natural logarithms, ``(n_frames, n_tokens)``; the device has finished then.
+
+        Raises:
+            NotFiniteError: a frame has no finite one.
         """
         ...
 

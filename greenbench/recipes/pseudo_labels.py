@@ -74,7 +74,7 @@ def teacher_text(logits: "Tensor", tokenizer: Any) -> TeacherText:
         logits: its own, ``(n_frames, n_tokens)``.
         tokenizer: its tokeniser, whose token of padding is the CTC blank.
     """
-    from greenbench.compress.distill.spelling import speller
+    from greenbench.models.spelling import speller
 
     best = logits.float().softmax(-1).max(-1)
     spoken = best.indices != tokenizer.pad_token_id

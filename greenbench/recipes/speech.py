@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from greenbench.errors import InputError
 from greenbench.models.lineage import Speech
-from greenbench.plugins import SAMPLE_RATE_HZ, Clip, Spoken, Utterance, Waveform
-from greenbench.suite.entries import DatasetEntry, build_dataset, corpus_of
+from greenbench.plugins import SAMPLE_RATE_HZ, TRANSCRIBE, Clip, Spoken, Utterance, Waveform
+from greenbench.suite.entries import DatasetEntry, build_dataset, corpus_of, task_of
 
 KEPT_S = 10 * 3600.0
 """Seconds of audio that are kept in memory (float32 at 16 kHz: 2.3 GB)."""
@@ -65,6 +66,7 @@ def split(entries: Iterable[DatasetEntry], validation_share: float) -> tuple[lis
         The speech to train on, the speech held out, and what the lineage says of both.
 
     Raises:
+        InputError: a data set has no transcripts, as it is for another task.
         MissingError: a data set is not here.
         BadAudioError: a file cannot be decoded.
     """
@@ -72,6 +74,8 @@ def split(entries: Iterable[DatasetEntry], validation_share: float) -> tuple[lis
     hashes: dict[str, str] = {}
     read_s = 0.0
     for entry in entries:
+        if (task := task_of(entry.use)) != TRANSCRIBE:
+            raise InputError(f"train: {entry.name} is for task {task} and has no transcripts: name speech")
         build_dataset(entry).prepare()
         corpus = corpus_of(entry)
         clips = {clip.id: clip for clip in corpus.clips()}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenbench.analysis.gains import CellGains
+from greenbench.metrics import TEXT_RATES
 from greenbench.report.compression import difference, energy, factor
 
 TEACHER = 315_461_792
@@ -96,14 +97,15 @@ def shown(all_gains: Iterable[CellGains]) -> list[dict[str, str]]:
 
 def beyond(all_gains: Iterable[CellGains]) -> list[CellGains]:
     """Return the students of the paper's teacher that the paper has no line for, such as fewer layers in int8."""
-    of_teacher = [d for d in all_gains if _n_params(d.teacher.rows) == TEACHER]
+    of_teacher = [d for d in all_gains if d.rate in TEXT_RATES and _n_params(d.teacher.rows) == TEACHER]
     return [d for d in of_teacher if not any(_is(d, printed) for printed in PRINTED)]
 
 
 def _is(cell_gains: CellGains, printed: Printed) -> bool:
     steps = str(cell_gains.student.shared["steps"] or "").split("+")
     builds = {step.partition("(")[0] for step in steps} - {"layer-drop", "distill", ""}
-    same = _n_params(cell_gains.teacher.rows) == TEACHER and _n_params(cell_gains.student.rows) == printed.n_params
+    students = _n_params(cell_gains.teacher.rows) == TEACHER and _n_params(cell_gains.student.rows) == printed.n_params
+    same = students and cell_gains.rate in TEXT_RATES
     return same and builds == ({"int8-dynamic"} if printed.int8 else set())
 
 

@@ -10,7 +10,7 @@ from greenbench.analysis.summary import ENERGY
 from greenbench.metrics import COST, FELT, METRICS, ORTHOGRAPHIC
 
 BARS = (
-    "wer", "rtfx", "server_rate_hz", "max_streams", ENERGY,
+    "wer", "eer", "rtfx", "server_rate_hz", "max_streams", ENERGY,
     "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s",
     *FELT, "recompute_factor", "first_utterance_s", "load_s", "padding_pct", "macs_per_audio_s", "mfu_pct",
     "peak_rss_bytes", "peak_gpu_bytes", "model_bytes", "idle_power_w",
@@ -25,13 +25,14 @@ LEADING = ("wer", "rtfx", "latency_p50_s", "peak_rss_bytes", "peak_gpu_bytes", "
 
 TABLE = (
     *LEADING, "cer", "wer_worst_slice", "cer_worst_slice", "term_recall", *ORTHOGRAPHIC,
+    "eer", "tpr_at_fpr", "auc", "false_alarms_per_hour",
     "server_rate_hz", "max_streams", *FELT, "late_chunk_pct", "unstable_word_pct", "recompute_factor", "idle_power_w",
     "latency_p90_s", "latency_p95_s", "latency_p99_s", "first_utterance_s", "load_s", "padding_pct", "n_params",
     "macs_per_audio_s", "mean_layers", "mfu_pct", COST, *TOTALS,
 )  # fmt: skip
 """The metrics that get a column, where there is data; each energy says where it comes from."""
 
-_SHARES = ("wer", "cer", "term_", "punct_", "case_")
+_SHARES = ("wer", "cer", "term_", "punct_", "case_", "eer", "tpr_")
 """What the names of fractions begin with that people read in percent."""
 
 # Okabe and Ito's colour-blind safe set (https://jfly.uni-koeln.de/color/) less black and yellow, which vanish

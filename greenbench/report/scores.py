@@ -4,14 +4,14 @@ from typing import Any
 
 import pandas as pd
 
-from greenbench.metrics import RATES
+from greenbench.metrics import TEXT_RATES
 from greenbench.report import terminal
 from greenbench.report.data import primary
 from greenbench.results.record import CELL, KEYS
 from greenbench.text import scorers
 
 SCORING = ["normalizer", "scorer"]
-RATE = [f"{rate}{end}" for rate in RATES for end in ("", "_ci_low", "_ci_high")]
+RATE = [f"{rate}{end}" for rate in TEXT_RATES for end in ("", "_ci_low", "_ci_high")]
 
 
 def figures(rows: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:

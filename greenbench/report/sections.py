@@ -10,7 +10,7 @@ import pandas as pd
 
 from greenbench.analysis.gate import describe
 from greenbench.analysis.summary import Setting
-from greenbench.metrics import METRICS, RATES
+from greenbench.metrics import METRICS, TEXT_RATES
 from greenbench.report import bigfoot, compression, data, robustness, scores, sentences, sessions, slices, utterances
 from greenbench.report.content import N_COUNTED, N_GAINS, Content
 from greenbench.report.figures import TABLE, TOTALS, scale
@@ -73,7 +73,7 @@ def _charts(view: View) -> Fields | None:
         return None
     ok = view.lines[view.lines["status"] == "ok"]
     counted = [cell for cell in view.texts if not isinstance(cell.counted, Exception)]
-    rates = sorted({cell.rate for cell in counted}, key=RATES.index)
+    rates = sorted({cell.rate for cell in counted}, key=TEXT_RATES.index)
     return {
         "has_latencies": bool(utterances.latencies(view.texts)),
         "rate": " or ".join(METRICS[rate].label for rate in rates),
@@ -81,7 +81,7 @@ def _charts(view: View) -> Fields | None:
         "groups": [
             (kind, {"speaker": "speaker or voice", "length": "length"}[kind]) for kind in utterances.groups(counted)
         ],
-        "n_counted": N_COUNTED if ok[list(RATES)].notna().any(axis=1).sum() > N_COUNTED else None,
+        "n_counted": N_COUNTED if ok[list(TEXT_RATES)].notna().any(axis=1).sum() > N_COUNTED else None,
         "utterances": list(sessions.drawn(view.texts)),
         "has_power": len(view.content.power) > 1,
         "has_roofs": bool(view.lines["mfu_pct"].notna().any()),

@@ -22,6 +22,7 @@ N_NAMED = 3
 _LEADS = {
     "wer": "Lowest WER",
     "cer": "Lowest CER",
+    "eer": "Lowest EER",
     "rtfx": "Fastest",
     "server_rate_hz": "Most utterances a second",
     "max_streams": "Most streams at once",

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from greenbench.analysis.summary import summary
-from greenbench.metrics import METRICS, RATES
+from greenbench.metrics import METRICS, RATES, WORST
 from greenbench.provenance import as_text
 from greenbench.report import layout
 from greenbench.report.sentences import repeats
@@ -173,7 +173,7 @@ def error_rate(line: Mapping[str, Any], rate: str) -> str | None:
 def _worst_slice(line: Mapping[str, Any]) -> str | None:
     """Say in which slice a line errs most, or None where no slice of it is judged."""
     rate = f"{primary(line)}_worst_slice"
-    figures = error_rate(line, rate) if line["status"] == "ok" else None
+    figures = error_rate(line, rate) if line["status"] == "ok" and rate in WORST else None
     return figures and f"worst slice {line[f'{primary(line)}_slice']}, {METRICS[primary(line)].label} {figures} %"
 
 

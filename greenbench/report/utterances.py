@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from greenbench.analysis.error_rates import CellKey, Counted, RecountError, Texts
-from greenbench.metrics import RATES
+from greenbench.metrics import TEXT_RATES
 from greenbench.report.data import short
 from greenbench.results.comparability import primary
 from greenbench.results.record import CELL
@@ -56,7 +56,7 @@ class CellTexts:
         """Errors and length of each text in what it is judged by: words or characters; none where not counted."""
         if isinstance(self.counted, RecountError):
             return ()
-        return self.counted.words if self.rate == RATES[0] else self.counted.chars
+        return self.counted.words if self.rate == TEXT_RATES[0] else self.counted.chars
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class WorstUtterance:
 def cell_texts(
     lines: pd.DataFrame, texts: Mapping[CellKey, Texts], counted: Mapping[CellKey, Counted | RecountError]
 ) -> list[CellTexts]:
-    """Bring the lines of a summary that have an error rate together with what their cells wrote.
+    """Bring the lines of a summary that have an error rate of texts together with what their cells wrote.
 
     Args:
         lines: from ``summary.summary``, with rows numbered from 0.
@@ -103,7 +103,7 @@ def cell_texts(
         counted: from ``error_rates.count_all``.
     """
     rates = map(primary, lines[["primary"]].to_dict("records"))
-    is_scored = lines[list(RATES)].notna().any(axis=1)
+    is_scored = lines[list(TEXT_RATES)].notna().any(axis=1)
     cells = zip(lines[list(CELL)].itertuples(index=False, name=None), rates, is_scored, strict=True)
     known = [(n, cell, rate, texts[cell]) for n, (cell, rate, scored) in enumerate(cells) if scored and texts.get(cell)]
     unknown = RecountError("it has no row to count by")
@@ -215,7 +215,7 @@ def _texts(cell: CellTexts) -> Iterable[tuple[Row, str, str, int]]:
         errors = [counts.edits for counts in cell.counts]
         return zip(cell.rows, counted.references, counted.hypotheses, errors, strict=True)
     pairs = [(row, str(row["reference"]), str(row["hypothesis"])) for row in cell.rows]
-    count = count_words if cell.rate == RATES[0] else _count_characters
+    count = count_words if cell.rate == TEXT_RATES[0] else _count_characters
     return [(*pair, count(_spaced(pair[1]), _spaced(pair[2])).edits) for pair in pairs]
 
 
@@ -230,7 +230,7 @@ def _spaced(text: str) -> str:
 @lru_cache(maxsize=2**14)
 def _aligned(reference: str, hypothesis: str, rate: str) -> tuple[tuple[Pair, ...], str]:
     """Align the words of two texts, or their characters where these decide, or words cannot be seen."""
-    if rate == RATES[0] and not writes_no_spaces(reference):
+    if rate == TEXT_RATES[0] and not writes_no_spaces(reference):
         return tuple(align(reference.split(), hypothesis.split())), " "
     return tuple(align_characters(unsegmented(_spaced(reference)), unsegmented(_spaced(hypothesis)))), ""
 
@@ -244,6 +244,6 @@ def _utterance(name: str, n_errors: int, texts: Sequence[tuple[CellTexts, Row, s
         for pair, of in list(different.items())[:N_HYPOTHESES]
     ]
     first, row = texts[0][:2]
-    unit = "word" if first.rate == RATES[0] else "character"
+    unit = "word" if first.rate == TEXT_RATES[0] else "character"
     audio_s, n_more = row.get("audio_s"), len(different) - len(hypotheses)
     return WorstUtterance(name, row.get("speaker"), audio_s, n_errors, unit, tuple(hypotheses), n_more)

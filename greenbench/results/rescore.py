@@ -9,6 +9,7 @@ from greenbench import tasks
 from greenbench.errors import InputError, StoreError
 from greenbench.files import lock, whole
 from greenbench.files.unicode import to_json
+from greenbench.metrics import ACCURACY
 from greenbench.plugins import TRANSCRIBE, TextPair
 from greenbench.results import store
 from greenbench.results.flag_rules import Measured
@@ -176,5 +177,6 @@ def _score_all(texts: Sequence[list[TextPair]], name: str, task_name: str) -> It
         if tuple(pairs) not in known:
             metrics, origin = task.score(pairs, name)
             share = normalizers.non_english_pct(pair.reference for pair in pairs)
-            known[tuple(pairs)] = {**ids, "non_english_pct": share, **origin, **metrics}
+            absent = dict.fromkeys(ACCURACY)  # of other tasks and scorers, as a line that is read again has them
+            known[tuple(pairs)] = {**absent, **ids, "non_english_pct": share, **origin, **metrics}
         yield known[tuple(pairs)]

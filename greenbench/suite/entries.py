@@ -297,7 +297,8 @@ def corpus_of(entry: DatasetEntry) -> Corpus:
     dataset = build_dataset(entry)
     clips: Clips = Corrupted(dataset, entry.corruption) if entry.corruption.label else dataset
     clips = clips if entry.terms is None else with_terms(clips, listed(entry.terms))
+    is_said = task_of(entry.use) == TRANSCRIBE
     if entry.length_buckets is None or entry.length_bucket is None:
-        return Corpus(clips, entry.limit, entry.on_bad_audio)
+        return Corpus(clips, entry.limit, entry.on_bad_audio, has_transcripts=is_said)
     part = bucket(clips, entry.length_bucket, entry.length_buckets, entry.limit)
-    return Corpus(part, None, entry.on_bad_audio)
+    return Corpus(part, None, entry.on_bad_audio, has_transcripts=is_said)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from greenbench.metrics import RATES, ratio
+from greenbench.metrics import TEXT_RATES, ratio
 from greenbench.statistics.intervals import rate_interval
 from greenbench.statistics.student import LEVEL
 from greenbench.text.population import FEW_SPEAKERS, n_speakers, population
@@ -124,7 +124,7 @@ def metrics(
         Metrics by name from ``BY_SLICE``, and provenance: which slices they are of, and why there is none.
     """
     figures, origin = dict[str, Any](), dict[str, str | None](dict.fromkeys(("wer_slice", "cer_slice", "slice_note")))
-    for rate, counts in zip(RATES, (counted.words, counted.chars), strict=True):
+    for rate, counts in zip(TEXT_RATES, (counted.words, counted.chars), strict=True):
         found = by_slice(counts, speakers, stated)
         chosen = worst(found)
         figures |= dict(_columns(rate, chosen))

@@ -11,7 +11,7 @@ from greenbench.files import readback
 from greenbench.files.forms import form
 from greenbench.files.readback import FileFault
 from greenbench.hardware import control
-from greenbench.metrics import ACCURACY, BY_ORTHOGRAPHY, BY_SLICE, BY_TERM
+from greenbench.metrics import ACCURACY, BY_ORTHOGRAPHY, BY_SLICE, BY_TERM, DETECTION
 from greenbench.plugins import traces
 from greenbench.results import record, store
 from greenbench.results.record import SCHEMA
@@ -24,7 +24,7 @@ from greenbench.validate.moments import impossible
 
 NEEDED: dict[str, Sequence[str]] = {
     store.HYPOTHESES: ("speaker", "audio_s"),
-    store.SCORES: [name for name in ACCURACY if name not in (*BY_SLICE, *BY_TERM, *BY_ORTHOGRAPHY)],
+    store.SCORES: [name for name in ACCURACY if name not in (*BY_SLICE, *BY_TERM, *BY_ORTHOGRAPHY, *DETECTION)],
     store.CONTROL: ("timestamp_utc", "rtfx", "energy_j_per_audio_s", "energy_method", "energy_scope", "reason"),
 }
 """What lines of a file must have, too, for their figures to be believed."""

@@ -16,7 +16,7 @@ EDITED = "Restore the row from its run, or measure again."
 
 MOST = {
     "s": 1e8, "bytes": 1e15, "J": 1e12, "J/s": 1e6, "W": 1e6, "g": 1e9, "Hz": 1e7, "1/s": 1e18, "%": 1e6, "°C": 200,
-    "1": 1e15, "bit": 1e3, "currency/h": 1e12,
+    "1": 1e15, "bit": 1e3, "currency/h": 1e12, "1/h": 1e9,
 }  # fmt: skip
 """More of a unit no window has: three years, a petabyte, a power station. Every unit of ``METRICS`` is here."""
 

@@ -54,8 +54,8 @@ def recounted(row: Row, evidence: Evidence) -> Iterator[str]:
     """Counts and rates are those of the texts, where the same normaliser and scorer are installed."""
     expected = _expected(row, evidence)
     for name in ACCURACY if expected else ():
-        if name not in INTERVALS and any(differs(name, row.get(name), expected[name], "")):
-            yield from differs(name, row.get(name), expected[name], _counted_again(_texts(row, evidence)))
+        if name not in INTERVALS and any(differs(name, row.get(name), expected.get(name), "")):
+            yield from differs(name, row.get(name), expected.get(name), _counted_again(_texts(row, evidence)))
 
 
 def _counted_again(pairs: tuple[TextPair, ...]) -> str:
@@ -73,10 +73,10 @@ def has_its_intervals(row: Row, evidence: Evidence) -> Iterator[str]:
         yield f"{UNIT} is {unit!r}, the speakers of the texts give {expected[UNIT]!r}"
     if expected and any(map(row.get, SLICED)) | any(pair.slices for pair in _texts(row, evidence)):
         for name in SLICED:
-            if row.get(name) != expected[name]:
-                yield f"{name} is {row.get(name)!r}, the texts give {expected[name]!r}"
+            if row.get(name) != expected.get(name):
+                yield f"{name} is {row.get(name)!r}, the texts give {expected.get(name)!r}"
     for name in INTERVALS if expected else ():
-        yield from differs(name, row.get(name), expected[name], "counted again")
+        yield from differs(name, row.get(name), expected.get(name), "counted again")
 
 
 def _has_its_bootstrap(row: Row, evidence: Evidence) -> Iterator[str]:
@@ -97,7 +97,10 @@ def _expected(row: Row, evidence: Evidence) -> Mapping[str, Any]:
     if evidence.texts.get(record.key_of(row)) is None or row.get("synthetic"):
         return {}
     how = _how(row)
-    return {} if how is None else _score(_texts(row, evidence), *how)
+    try:
+        return {} if how is None else _score(_texts(row, evidence), *how)
+    except InputError:  # which ``_are_answers`` says
+        return {}
 
 
 def _texts(row: Row, evidence: Evidence) -> tuple[TextPair, ...]:
@@ -136,6 +139,16 @@ def _is_plausible(row: Row, evidence: Evidence) -> Iterator[str]:
     texts = evidence.texts.get(record.key_of(row)) or ()
     if len(texts) >= MANY and all(text["hypothesis"] == text["reference"] for text in texts):
         yield f"all {len(texts)} texts are their references, letter by letter"
+
+
+def _are_answers(row: Row, evidence: Evidence) -> Iterator[str]:
+    """The texts are answers to the row's task."""
+    how = _how(row)
+    if how is not None and record.key_of(row) in evidence.texts and not row.get("synthetic"):
+        try:
+            _score(_texts(row, evidence), *how)
+        except InputError as error:
+            yield f"its texts are no answers: {error}"
 
 
 def _other_scorer(row: Row, _evidence: Evidence) -> Iterator[str]:
@@ -189,6 +202,7 @@ TEXTS = (
     Check(_has_texts, _EDITED),
     Check(_is_the_known_data, "Give the data set a name of its own in the suite, and measure again."),
     Check(_other_scorer, NOT_RECOUNTED),
+    Check(_are_answers, _EDITED, dependent=True),
     Check(recounted, _EDITED, dependent=True),
     Check(_varies, _EDITED),
     Check(has_its_intervals, _EDITED, dependent=True),

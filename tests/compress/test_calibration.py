@@ -13,10 +13,11 @@ import yaml
 
 from greenbench import registry
 from greenbench.compress import calibration
-from greenbench.compress.calibration import BUNDLED, CalibrationSpeech
+from greenbench.compress.calibration import BUNDLED
 from greenbench.compress.layers import LayerDrop
 from greenbench.compress.openvino import OpenVinoInt8
 from greenbench.compress.probe import probe
+from greenbench.datasets.nested import NamedSpeech
 from greenbench.errors import InputError, MissingError
 from greenbench.plugins import CalibrationData, Context
 from greenbench.recipes import origin
@@ -177,7 +178,7 @@ def test_ranges_come_from_the_speech_that_is_named(
 class Listening:
     """A method that only keeps what calibration gives it."""
 
-    calibration: CalibrationSpeech = field(default_factory=lambda: dict(BUNDLED))
+    calibration: NamedSpeech = field(default_factory=lambda: dict(BUNDLED))
     n_calibration: int = 3
 
     def unsupported(self, device: str) -> str | None:

@@ -13,10 +13,10 @@ import numpy as np
 
 from greenbench import cache
 from greenbench.compress.distill.losses import Outputs
-from greenbench.compress.distill.spelling import speller
 from greenbench.meters import energy, measure
 from greenbench.models.frames import n_frames, receptive_field
 from greenbench.models.hooks import attached
+from greenbench.models.spelling import speller
 from greenbench.plugins import SAMPLE_RATE_HZ, Context, Meter, Reading, Spoken
 from greenbench.plugins.events import Phase
 

@@ -12,12 +12,12 @@ from greenbench.compress.distill.log import LOG, append, trim
 from greenbench.compress.distill.objective import batch_loss
 from greenbench.compress.distill.progress import BEST, TrainingRun, TrainingState, keep, kept, loaded, progress
 from greenbench.compress.distill.settings import TrainingSettings
-from greenbench.compress.distill.spelling import speller
 from greenbench.compress.distill.teacher import Cost, Teacher, collate, cost, forward
 from greenbench.compress.distill.trunk import Trunk, set_mode
 from greenbench.errors import TrainingError
 from greenbench.meters import measure
 from greenbench.metrics import ratio
+from greenbench.models.spelling import speller
 from greenbench.plugins import METHODS, SAMPLE_RATE_HZ, Context, Reading
 from greenbench.plugins.events import Phase
 

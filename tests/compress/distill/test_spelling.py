@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from greenbench.compress.distill.spelling import check, speller
+from greenbench.compress.distill.spelling import check
 from greenbench.errors import InputError
+from greenbench.models.spelling import speller
 from greenbench.plugins import Context, Utterance
 
 pytest.importorskip("transformers")
