@@ -447,6 +447,21 @@ def test_the_rate_falls_with_the_share_that_is_done() -> None:
     assert train.learning_rate(99, 1.0, args) == pytest.approx(0.02)
 
 
+def test_a_mean_lies_between_the_weights_and_has_no_more_of_them() -> None:
+    """A quarter of the way from one teacher to another that learned with masked frames; their embedding is left out."""
+    average, model = script("average_teachers"), script("teacher_model")
+    first, second = (model.new_teacher(1, mask_time_prob=share) for share in (0.0, 0.03))
+    names = [name for name, _ in first.named_parameters()]
+    assert "wav2vec2.masked_spec_embed" in {name for name, _ in second.named_parameters()} - set(names)
+    before = {name: weight.detach().clone() for name, weight in first.named_parameters()}
+    mean = dict(average.average(first, second, 0.25).named_parameters())
+    assert list(mean) == names
+    for name, other in second.named_parameters():
+        if name in mean:
+            expected = 0.75 * before[name] + 0.25 * other.detach()
+            np.testing.assert_allclose(mean[name].detach(), expected, rtol=1e-4, atol=1e-6)
+
+
 # --- the stages ------------------------------------------------------------------------------------------
 
 

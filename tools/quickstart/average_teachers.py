@@ -17,15 +17,16 @@ def average(first: Wav2Vec2ForCTC, second: Wav2Vec2ForCTC, share: float) -> Wav2
 
     Args:
         first: The teacher before further training.
-        second: The same teacher after it.
+        second: The same teacher after it; what only masked frames needed in training is left out.
         share: Share of the second, 0 to 1.
 
     Returns:
         The first teacher, with the mean weights.
     """
     with torch.no_grad():
-        for weight, other in zip(first.parameters(), second.parameters(), strict=True):
-            weight.lerp_(other, share)
+        others = dict(second.named_parameters())
+        for name, weight in first.named_parameters():
+            weight.lerp_(others[name], share)
     return first
 
 
