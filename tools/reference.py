@@ -272,5 +272,6 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "datasets": lambda: plugins("datasets"),
     "variants": lambda: plugins("variants"),
     "meters": lambda: plugins("meters"),
+    "engines": lambda: plugins("engines"),
 }
 """Parts of documents that the program itself declares, by name."""

@@ -24,8 +24,8 @@ LANGUAGES = ("sh", "yaml", "python", "toml", "json", "dockerfile")
 GENERATED = re.compile(r"<!-- generated: [\w-]+ -->.*?<!-- end -->", re.S)
 
 PROGRAMS = (
-    "accelerate", "bash", "chmod", "copier", "docker", "echo", "git", "hf", "jetson_clocks", "kill", "nox",
-    "nvidia-smi", "nvpmodel", "pip", "pytest", "python", "python3", "tee",
+    "accelerate", "bash", "chmod", "copier", "docker", "echo", "export", "git", "hf", "jetson_clocks", "kill", "nox",
+    "nvidia-smi", "nvpmodel", "pip", "pytest", "python", "python3", "ray", "scp", "ssh", "tee",
 )  # fmt: skip
 """Programs of others that the documentation calls."""
 

@@ -25,7 +25,7 @@ app = typer.Typer(help="Measure a suite on many machines, and bring the results 
 
 EngineOption = Annotated[
     str,
-    typer.Option(help="What reaches the machines: local or slurm.", autocompletion=completion.engine),
+    typer.Option(help="What reaches the machines: local, ray://HOST:6379 or slurm.", autocompletion=completion.engine),
 ]
 Settings = Annotated[list[str], typer.Option("--setting", help="A setting of the engine: partition=gpu; repeatable.")]
 On = Annotated[

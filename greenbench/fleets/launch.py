@@ -2,9 +2,11 @@
 
 import json
 import os
+import queue
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Generator, Mapping
 from typing import IO, Any
 
@@ -16,6 +18,9 @@ PARENT = "GREENBENCH_PARENT_PID"
 
 NOT_PASSED = ("OMP_NUM_THREADS",)
 """Variables that an engine sets for what it starts: a suite says how many threads there are."""
+
+LOOK_S = 1.0
+"""Who waits for a line looks up so often: Ray cancels a task by an exception, which no read of a pipe is woken by."""
 
 GRACE_S = 15.0
 """A process that is to end is given so long to end what it has started."""
@@ -53,12 +58,34 @@ def lines(
         try:
             began(process)
             _send(process.stdin, order)
-            for line in process.stdout:
-                yield line.decode("utf-8", "replace")
+            yield from _received(process.stdout)
             if code := process.wait():
                 yield _died(f"{python} ended with exit code {code}{_last_words(log)}")
         finally:
             _end(process)
+
+
+def _received(pipe: IO[bytes]) -> Generator[str, None, None]:
+    """Yield what arrives; an engine that interrupts this thread from within is heeded within ``LOOK_S``."""
+    received: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    threading.Thread(target=_pass_on, args=[pipe, received], daemon=True).start()
+    while True:
+        try:
+            line = received.get(timeout=LOOK_S)
+        except queue.Empty:
+            continue
+        if line is None:
+            return
+        yield line.decode("utf-8", "replace")
+
+
+def _pass_on(pipe: IO[bytes], received: "queue.SimpleQueue[bytes | None]") -> None:
+    try:
+        for line in pipe:
+            received.put(line)
+    except ValueError:  # it was closed
+        pass
+    received.put(None)
 
 
 def into_file(suite: Mapping[str, Any] | None, options: Mapping[str, Any], path: str) -> None:
