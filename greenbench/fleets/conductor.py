@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -123,7 +123,7 @@ def run(
         fleet = _resumed(folder, suite, options) if options.resume else Roster(folder, {"id": fleet_id})
         fleet.about = {
             "started_utc": now.isoformat(timespec="seconds"), **fleet.about, "version": __version__,
-            "engine": {"use": registry.name_of("engines", engine), "settings": registry.settings(engine)},
+            "engine": {"use": registry.name_of("engines", engine), "settings": _settings(engine)},
             "suite": dict(suite), "only": options.only,
         }  # fmt: skip
         fleet.add(chosen)
@@ -155,6 +155,12 @@ def shortfall(fleet: Roster) -> str | None:
         return None
     first = next((str(text) for text in (bad[0].reason, *bad[0].problems) if text), bad[0].status)
     return f"{len(bad)} of {len(fleet.nodes)} nodes not measured to the end; {bad[0].name}: {bad[0].status}: {first}"
+
+
+def _settings(engine: Any) -> dict[str, Any]:
+    """Return an engine's settings, without what it keeps for itself."""
+    given = {one.name for one in fields(engine) if one.init}
+    return {name: value for name, value in registry.settings(engine).items() if name in given}
 
 
 def _refuse_other(folder: Path, resume: bool) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from greenbench import registry
 from greenbench.suite import config, file
 from greenbench.suite.config import Suite
 
@@ -15,8 +16,8 @@ def portable(
 ) -> dict[str, Any]:
     """Return a suite's plain data for other machines.
 
-    Names and settings are checked here; paths are made absolute, and must lead to the same files on every node. The
-    number of threads is left to each node, unless the suite says it.
+    Names and settings are checked here; paths are made absolute, and must lead to the same files on every node. What a
+    registered name stands for is left to each node, and so is the number of threads, unless the suite says it.
 
     Args:
         source: as ``config.load`` takes it.
@@ -29,4 +30,15 @@ def portable(
     suite = config.load(source, overrides, changes)
     written = dict(source) if isinstance(source, (Mapping, Suite)) else file.read(Path(source))
     is_given = "threads" in written or any(one.partition("=")[0] == "threads" for one in overrides)
-    return {**suite.model_dump(mode="json"), **({} if is_given else {"threads": None})}
+    data: dict[str, Any] = {**suite.model_dump(mode="json"), **({} if is_given else {"threads": None})}
+    aligner = data["streaming"].get("aligner")
+    if aligner is not None:
+        data["streaming"] = {**data["streaming"], "aligner": _as_named(aligner)}
+    return {**data, "variants": [_as_named(variant) for variant in data["variants"]]}
+
+
+def _as_named(variant: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a variant without what its registered name stands for: each node fills that in, with paths of its own."""
+    family, _, preset = str(variant["use"]).partition("/")
+    known = registry.load("variants", family).presets.get(preset, {})
+    return {key: value for key, value in variant.items() if key not in known or str(known[key]) != str(value)}

@@ -17,6 +17,7 @@ from greenbench import cache, guard
 from greenbench.fleets import conductor, engines, launch, roster
 from greenbench.fleets.suites import portable
 from greenbench.results import store
+from greenbench.suite import config
 from greenbench.validate import problems
 
 Start = Callable[..., "subprocess.Popen[Any]"]
@@ -40,6 +41,7 @@ def test_a_run_comes_home_whole(suite_data: dict[str, Any], tmp_path: Path) -> N
     assert [problem for problem in problems(home) if problem.severity == "error"] == []
     assert entry.run_id == frame["run_id"].iloc[0]
     assert list(frame["exclusive"]) == [True, True]
+    assert fleet.about["engine"] == {"use": "local", "settings": {}}
 
 
 def test_the_number_of_threads_is_each_nodes_own(suite_data: dict[str, Any]) -> None:
@@ -47,6 +49,14 @@ def test_the_number_of_threads_is_each_nodes_own(suite_data: dict[str, Any]) -> 
     assert portable(suite_data)["threads"] is None
     assert portable({**suite_data, "threads": 3})["threads"] == 3
     assert portable(suite_data, ["threads=5"])["threads"] == 5
+
+
+def test_what_ships_with_the_package_is_found_on_each_node() -> None:
+    """The path of a registered model is the node's own: none of the head's goes along, and the suite means the same."""
+    suite = {"name": "s", "datasets": ["quickstart"], "variants": ["wav2vec2/quickstart-2l+int8-dynamic"]}
+    shipped = portable(suite)
+    assert str(Path(launch.__file__).parents[1]) not in json.dumps(shipped)
+    assert config.load(shipped) == config.load(suite)
 
 
 def test_a_node_that_may_be_shared_is_not_ranked(suite_data: dict[str, Any], tmp_path: Path) -> None:
