@@ -36,6 +36,7 @@ FATES: tuple[tuple[str, Fate, str], ...] = (
     ),
     ("TaskUnschedulableError", "refused", "Ray cannot place it on the node"),
     ("RuntimeEnvSetupError", "failed", "Ray cannot set up its environment on the node"),
+    ("ObjectLostError", "lost", "what it sent was lost with the node"),
     ("RaySystemError", "lost", "Ray itself failed"),
     ("RayError", "failed", "Ray"),
 )

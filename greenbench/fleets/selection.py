@@ -15,11 +15,14 @@ def select(nodes: Sequence[Node], selectors: Iterable[str]) -> list[Node]:
         selectors: ``LABEL=VALUE`` each, in which ``*`` stands for anything; all must hold. ``name`` is a label, too.
 
     Raises:
-        InputError: there is no such node, or a selector has another form.
+        InputError: there is no such node, two share a name, or a selector has another form.
     """
     wanted = [_parsed(selector) for selector in selectors]
     if not nodes:
         raise InputError("the engine has no node to measure on: start some, and look with `greenbench fleet nodes`")
+    names = [node.name for node in nodes]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"two nodes are called {twice[0]}: give each a name of its own, by which it is resumed")
     chosen = [node for node in nodes if all(_matches(labels(node), *one) for one in wanted)]
     if not chosen:
         found = sorted({f"{label}={value}" for node in nodes for label, value in labels(node).items()})

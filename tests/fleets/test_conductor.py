@@ -187,6 +187,8 @@ def test_selectors_choose_nodes(five: Path) -> None:
         select(nodes, ["tier=cloud"])
     with pytest.raises(InputError, match="write it as LABEL=VALUE"):
         select(nodes, ["edge"])
+    with pytest.raises(InputError, match="two nodes are called x: give each a name of its own"):
+        select([Node("1", "x"), Node("2", "x")], [])
     with pytest.raises(InputError, match="the engine has no node"):
         select([], [])
 
