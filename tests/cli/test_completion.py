@@ -56,7 +56,7 @@ def test_the_shell_is_offered_names(line: str, expected: set[str], tmp_path: Pat
         (completion.export_format, "model", ["model-index"]),
         (completion.protocol, "off", ["official"]),
         (completion.metric, "energy_net", ["energy_net_j"]),
-        (completion.scoring, "whisper-basic", ["whisper-basic", "whisper-basic+compound"]),
+        (completion.scoring, "whisper-basic", ["whisper-basic", "whisper-basic+compound", "whisper-basic+punctuation"]),
         (
             completion.setting,
             "scenarios=[s",
