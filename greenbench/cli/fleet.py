@@ -14,7 +14,6 @@ import typer
 from greenbench.cli import completion
 from greenbench.cli.console import echo
 from greenbench.cli.output import Json, print_summary, print_table
-from greenbench.cli.progress import describe_row, duration
 from greenbench.errors import InputError
 
 if TYPE_CHECKING:
@@ -93,6 +92,7 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
 
 def _show(news: "News") -> None:
     """Print what a node says as one line."""
+    from greenbench.cli.progress import describe_row
     from greenbench.fleets.conductor import NodeMeasured, NodeSaid
 
     match news:
@@ -121,6 +121,8 @@ def _shown(entry: "NodeEntry") -> dict[str, Any]:
 
 
 def _time(seconds: float | None) -> str | None:
+    from greenbench.cli.progress import duration
+
     return None if seconds is None else duration(seconds)
 
 
