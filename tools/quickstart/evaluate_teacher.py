@@ -37,7 +37,7 @@ def slices_of(row: dict[str, object]) -> list[str]:
     return names + ([f"{row['noise']} speech"] if "noise" in row else [])
 
 
-def score(model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, manifest: Path) -> dict[str, dict[str, float]]:
+def score(model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, manifest: Path) -> dict[str, dict[str, float | None]]:
     """Return the error counts and rates of every slice of a manifest."""
     pairs: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for row in speech_data.read_manifest(manifest):
@@ -47,12 +47,13 @@ def score(model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, manifest: Path) -
     return {name: rates(said_heard) for name, said_heard in pairs.items()}
 
 
-def rates(said_heard: list[tuple[str, str]]) -> dict[str, float]:
+def rates(said_heard: list[tuple[str, str]]) -> dict[str, float | None]:
     """Return utterances, words, errors by kind, WER with its 95 % interval over utterances, and CER of one slice."""
     references, hypotheses = zip(*said_heard, strict=True)
     result = wer.score(references, hypotheses, str)
     words, letters = wer.total(result.words), wer.total(result.chars)
-    low, high = bootstrap_rate([c.edits for c in result.words], [c.n for c in result.words], blocks=None)
+    interval = bootstrap_rate([c.edits for c in result.words], [c.n for c in result.words], blocks=None)
+    low, high = (round(end, 4) for end in interval) if interval else (None, None)  # one utterance has none
     return {
         "utterances": len(references),
         "words": words.n,
@@ -60,8 +61,8 @@ def rates(said_heard: list[tuple[str, str]]) -> dict[str, float]:
         "deletions": words.deletions,
         "insertions": words.insertions,
         "wer": round(words.edits / words.n, 4),
-        "wer_ci_low": round(low, 4),
-        "wer_ci_high": round(high, 4),
+        "wer_ci_low": low,
+        "wer_ci_high": high,
         "cer": round(letters.edits / letters.n, 4),
     }
 
