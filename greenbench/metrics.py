@@ -129,7 +129,7 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "model_bytes": Metric("bytes", "lower", "model size", "serialised state of what runs"),
     "n_params": Metric("1", "lower", "parameters", "parameters of what runs"),
     "n_nonzero_params": Metric("1", "lower", "nonzero parameters", "those that are not 0; null outside torch"),
-    "bits_per_weight": Metric("bit", "lower", "bits per weight", "stored bits per parameter; null outside torch"),
+    "bits_per_weight": Metric("bit", "lower", "bits per weight", "stored bits per parameter; null where unknown"),
     "macs_per_audio_s": Metric("1/s", "lower", "MACs per audio second", "multiply-accumulates at the mean length"),
     "mean_layers": Metric("1", "lower", "layers run", "layers run per utterance; null where all always run"),
     # energy; gross joules inside the window

@@ -39,7 +39,8 @@ class EarlyExit(SpeechSettings):
     final output (KL divergence, which is a reconstruction: theirs is the best token's cross-entropy). Without
     ``distill`` only the branches do, in seconds, on calibration speech. A batch leaves when its last utterance is
     sure, so that it saves most at batch size 1. Rows have the layers run (``mean_layers``). Where the last layers add
-    nothing, cut them first (``layer-drop``). A graph has all layers: no ``onnx``, ``openvino`` or ``compile`` follows.
+    nothing, cut them first (``layer-drop``). Engines exit too: an export has a graph up to the first exit, and one from
+    each exit to the next, of which the engine runs as many as it takes, by the same rule. No ``compile`` follows.
 
     Attributes:
         layers: numbers of layers behind which there is a branch, counted from 1, in rising order; ``all`` but the last.

@@ -145,7 +145,13 @@ class Layers(nn.ModuleList):
 
 
 def _keep(hidden: "list[Tensor]", _layer: Any, _given: Any, output: Any) -> None:
-    hidden.append(output[0] if isinstance(output, tuple) else output)
+    hidden.append(states(output))
+
+
+def states(output: Any) -> "Tensor":
+    """Return the hidden states in what a layer returns, ``(n_utterances, n_frames, width)``."""
+    hidden: Tensor = output[0] if isinstance(output, tuple) else output
+    return hidden
 
 
 def of(model: Any) -> Layers | None:
@@ -179,6 +185,11 @@ def attach(model: Any, after: Sequence[int], threshold: float, blank: int | None
     model.register_forward_pre_hook(_begin)
     encoder.register_forward_pre_hook(_take_mask, with_kwargs=True)
     model.register_forward_hook(_end, always_call=True)
+
+
+def final(model: Any) -> Branch:
+    """Return what answers after the last layer, as a branch: the model's own head, behind a norm where one follows."""
+    return Branch(model.base_model.encoder.layer_norm if _norms_first(model) else nn.Identity(), model.lm_head)
 
 
 @contextmanager

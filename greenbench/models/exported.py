@@ -10,24 +10,22 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from greenbench import cache, processes
 from greenbench.errors import InputError, MissingError
+from greenbench.metrics import ratio
 from greenbench.models.macs import fewer_frames, macs_of_work, work
-from greenbench.plugins import SAMPLE_RATE_HZ, Calibrated, Export, Footprint, Outline
+from greenbench.plugins import Calibrated, Export, Footprint, Outline
 
-RunEngine = Callable[[Mapping[str, npt.NDArray[Any]]], npt.NDArray[np.float32]]
-"""An engine's session: named inputs in, logits ``(n_utterances, n_frames, n_tokens)`` out."""
+if TYPE_CHECKING:
+    from greenbench.models.segmented import RunEngine
 
 SIZE = "size.json"
 
-FORM = 4
+FORM = 5
 """Version of what is kept; 2: the work is with the files, 3: what stays floats in OpenVINO's builds as float16, 4: the
-feature extractor's inputs."""
+feature extractor's inputs, 5: the bits of a weight, and graphs between exits."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +71,10 @@ def follow(before: Outline, build: str) -> Outline:
         build: the export's name.
 
     Raises:
-        InputError: the model is compiled, has early exits or chunks, or weights that are integers.
+        InputError: the model is compiled, has chunks, or weights that are integers.
     """
     if before.compiled:
         raise InputError(f"{build} cannot follow compile, since another engine runs the model: leave compile out")
-    if before.exits:
-        raise InputError(
-            f"{build} cannot follow early-exit, which decides for each utterance how many layers run, since a graph "
-            "runs all that it has: measure the model without exits under it"
-        )
     if before.chunked:
         raise InputError(
             f"{build} cannot follow chunk-attention, which streams with caches that a graph does not have: measure it "
@@ -105,19 +98,22 @@ def export_apart(source: ExportSource, build: Export, folder: Path) -> None:
 
 
 def _export(load: Callable[[], tuple[Any, Any]], build: Export, aside: Path) -> None:
-    """Write the model's files, and with them their size and the work of a transcription."""
+    """Write the model's files, and with them their size and the work of a transcription, until each exit if need be."""
+    from greenbench.models import exits, segmented
     from greenbench.models.packed import to_floats
 
     model, extractor = load()
     model = to_floats(model.float())  # as engines take a model; its weights may come from a half, or be packed
-    counted = {
-        "n_params": sum(p.numel() for p in model.parameters()),
-        "work": work(model),
-        "factors": fewer_frames(model),
+    n_params, layers = sum(p.numel() for p in model.parameters()), exits.of(model)
+    counted = {"n_params": n_params, "work": work(model) if layers is None else None, "factors": fewer_frames(model)}
+    n_bits = build.export(model, extractor, aside)
+    if layers is not None:
+        segmented.write(model, layers, aside)
+    stored = {
+        "bits_per_weight": ratio(n_bits, n_params),
+        "model_bytes": sum(f.stat().st_size for f in aside.iterdir()),
     }
-    build.export(model, extractor, aside)
-    size = {**counted, "model_bytes": sum(f.stat().st_size for f in aside.iterdir())}
-    (aside / SIZE).write_text(json.dumps(size), encoding="utf-8")
+    (aside / SIZE).write_text(json.dumps({**counted, **stored}), encoding="utf-8")
 
 
 class Exported:
@@ -129,12 +125,15 @@ class Exported:
             engine multiplies in.
     """
 
-    def __init__(self, run: RunEngine, config: Any, folder: Path, compute_dtype: str | None = None) -> None:
+    def __init__(self, run: "RunEngine", config: Any, folder: Path, compute_dtype: str | None = None) -> None:
         """Take an opened session and the folder it came from."""
+        from greenbench.models.segmented import Segmented
+
         self._run, self.config = run, config
         size = json.loads((folder / SIZE).read_text(encoding="utf-8"))
-        macs = partial(macs_of_work, config, size.pop("work"), factors=size.pop("factors", []))  # older files have none
-        self.footprint = Footprint(**size, macs=macs, compute_dtype=compute_dtype)
+        macs = partial(macs_of_work, config, size.pop("work"), factors=size.pop("factors"))
+        exits = run.early_exits(config) if isinstance(run, Segmented) else None
+        self.footprint = Footprint(**size, macs=macs, compute_dtype=compute_dtype, exits=exits)
 
     def __call__(self, **inputs: Any) -> Any:
         """Run the inputs of the transformers model; return an object with ``logits``."""
@@ -147,41 +146,6 @@ class Exported:
 def versions(packages: Sequence[str]) -> dict[str, str]:
     """Return the installed versions of packages, and of what every export depends on."""
     return {name: version(name) for name in ("torch", "transformers", *packages)}
-
-
-def graph(model: Any, extractor: Any) -> tuple[Any, dict[str, Any]]:
-    """Return a module whose ``forward`` gives the logits alone, and example inputs by name.
-
-    The inputs are those that the feature extractor gives, which will feed the engine: waveforms or spectra, with an
-    attention mask or without, whatever the model's own layers would suggest.
-    """
-    import torch
-
-    noise = np.random.default_rng(0)
-    waveforms = [noise.standard_normal(n * SAMPLE_RATE_HZ).astype(np.float32) for n in (3, 2)]
-    example = dict(extractor(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt"))
-
-    class Logits(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
-            _forget_positions(self.model)
-            logits: torch.Tensor = self.model(**dict(zip(example, inputs, strict=True))).logits
-            return logits
-
-    return Logits().eval(), example
-
-
-def _forget_positions(model: Any) -> None:
-    """Let rotary embeddings be computed anew: they are kept for the next input of the same length.
-
-    A graph that is traced with them at hand would hold them as a constant, right for that one length alone.
-    """
-    for module in model.modules():
-        if "cached_sequence_length" in vars(module):
-            module.cached_sequence_length = None
 
 
 def main() -> None:

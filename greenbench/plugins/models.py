@@ -130,8 +130,17 @@ class Export(Protocol):
         """Return the versions of the packages that write the files, by name."""
         ...
 
-    def export(self, model: Any, extractor: Any, folder: Path) -> None:
-        """Write the files of a torch module on the CPU; ``extractor`` is its transformers feature extractor."""
+    def export(self, model: Any, extractor: Any, folder: Path) -> int | None:
+        """Write the files of a torch module on the CPU, and return the bits of its weights in them.
+
+        Args:
+            model: the torch module.
+            extractor: its transformers feature extractor.
+            folder: where the files go.
+
+        Returns:
+            The bits of all weights, scales and zeros of integers included; None where unknown.
+        """
         ...
 
     def open(self, folder: Path) -> Callable[[Mapping[str, Any]], Any]:

@@ -183,11 +183,16 @@ def test_what_cannot_be_is_refused_before_anything_is_loaded(method: Any, before
     assert "\n" not in str(caught.value)
 
 
-def test_what_a_graph_cannot_decide_is_refused() -> None:
-    """Engines and compile refuse in one line what follows from the chain alone."""
-    for name in ("onnx", "onnx-int8", "openvino", "openvino-int8", "compile"):
-        step = registry.create("methods", name, {})
-        with pytest.raises(InputError, match=f"{name} cannot follow early-exit"):
+def test_engines_may_follow_and_compile_may_not() -> None:
+    """An export has a graph for each exit; what is compiled would end at each, and accuracy control sees one graph."""
+    for name in ("onnx", "onnx-int4", "onnx-int8", "openvino", "openvino-int4", "openvino-int8"):
+        assert follow(Outline("wav2vec2", 12), [EarlyExit(), registry.create("methods", name, {})]).exits
+    guarded = registry.create("methods", "openvino-int8", {"max_drop": 0.01})
+    for step, says in (
+        (registry.create("methods", "compile", {}), "compile cannot follow early-exit"),
+        (guarded, "openvino-int8: max_drop looks at one graph"),
+    ):
+        with pytest.raises(InputError, match=says):
             follow(Outline("wav2vec2", 12), [EarlyExit(), step])
 
 

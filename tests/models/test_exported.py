@@ -16,7 +16,10 @@ from greenbench.plugins import Variant
 from greenbench.suite.entries import VariantEntry, build_variant
 
 Reads = Callable[[Any], str]
-ENGINES = {"onnx": "onnxruntime", "onnx-int8": "onnxruntime", "openvino": "openvino", "openvino-int8": "nncf"}
+ENGINES = {
+    "onnx": "onnxruntime", "onnx-int4": "onnx_ir", "onnx-int8": "onnxruntime",
+    "openvino": "openvino", "openvino-int4": "nncf", "openvino-int8": "nncf",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,11 +62,14 @@ def test_float32_exports_read_the_quick_start_as_torch_does(engine: str, teacher
     assert exported(batch) == teacher(batch)
 
 
-@pytest.mark.parametrize(("engine", "share"), [("onnx-int8", 0.45), ("openvino-int8", 0.33)])
+@pytest.mark.parametrize(
+    ("engine", "share"), [("onnx-int8", 0.45), ("openvino-int8", 0.33), ("onnx-int4", 0.28), ("openvino-int4", 0.25)]
+)
 @pytest.mark.slow
 @pytest.mark.usefixtures("exports_here")
-def test_int8_exports_read_nearly_as_torch_does(engine: str, share: float, teacher: Any, teacher_reads: Reads) -> None:
-    """Int8 changes few words of the bundled speech; a third of the bytes is left where the other weights are halved."""
+def test_integers_read_nearly_as_torch_does(engine: str, share: float, teacher: Any, teacher_reads: Reads) -> None:
+    """Weights of 8 and of 4 bits change few words of the bundled speech, and leave a share of the bytes that follows
+    from their bits; the other weights are halved in OpenVINO's."""
     import jiwer
 
     pytest.importorskip(ENGINES[engine], reason="not installed")
@@ -73,6 +79,82 @@ def test_int8_exports_read_nearly_as_torch_does(engine: str, share: float, teach
     assert exported.footprint.model_bytes < share * teacher.footprint.model_bytes
     assert exported.footprint.n_params == teacher.footprint.n_params
     assert exported.footprint.macs(100_000) == pytest.approx(teacher.footprint.macs(100_000), rel=1e-6)
+
+
+def in_floats(n: int) -> int:
+    """Return the bits of float32."""
+    return 32 * n
+
+
+def in_halves(n: int) -> int:
+    """Return the bits of float16."""
+    return 16 * n
+
+
+def in_blocks(n_out: int, n_in: int) -> int:
+    """Return the bits of a matrix in ONNX Runtime's blocks of 64: codes, a float32 each, zeros filled up to a byte."""
+    n_blocks = -(-n_in // 64)
+    return n_out * (n_blocks * (64 * 4 + 32) + 8 * -(-n_blocks // 2))
+
+
+def in_groups(n_out: int, n_in: int) -> int:
+    """Return the bits of a matrix in OpenVINO's groups of 64: codes, and a float16 and a zero of 4 bits for each."""
+    return n_out * (n_in * 4 + n_in // 64 * (16 + 4))
+
+
+@pytest.mark.parametrize(
+    ("engine", "of_matrix", "of_others"),
+    [
+        ("onnx", lambda n_out, n_in: in_floats(n_out * n_in), in_floats),
+        ("onnx-int4", in_blocks, in_floats),
+        ("openvino", lambda n_out, n_in: in_floats(n_out * n_in), in_floats),
+        ("openvino-int4", in_groups, in_halves),
+    ],
+)
+@pytest.mark.slow
+@pytest.mark.usefixtures("exports_here")
+def test_the_bits_of_a_weight_are_those_that_are_stored(
+    engine: str, of_matrix: Callable[[int, int], int], of_others: Callable[[int], int], teacher: Any
+) -> None:
+    """They are the arithmetic of groups, scales and zeros over the matrices of the layers, all else being floats; and
+    files are larger than that by no more than the graph."""
+    import torch
+
+    pytest.importorskip(ENGINES[engine], reason="not installed")
+    matrices = [
+        (layer.out_features, layer.in_features)
+        for path, layer in teacher.model.named_modules()
+        if isinstance(layer, torch.nn.Linear) and path != "lm_head"
+    ]
+    n_others = teacher.footprint.n_params - sum(n_out * n_in for n_out, n_in in matrices)
+    by_hand = sum(of_matrix(*shape) for shape in matrices) + of_others(n_others)
+    stored = variant("wav2vec2/quickstart", engine).load("cpu").footprint
+    assert stored.bits_per_weight == pytest.approx(by_hand / teacher.footprint.n_params, rel=0.01)
+    assert by_hand / 8 * 0.99 < stored.model_bytes < by_hand / 8 + 2e6
+
+
+@pytest.mark.parametrize("engine", ["onnx-int4", "openvino-int4"])
+@pytest.mark.slow
+@pytest.mark.usefixtures("exports_here")
+def test_matrices_that_are_excluded_keep_their_floats(engine: str, tiny_model: Path) -> None:
+    """The fewer layers are left to round, the more bits a weight has; where none is left, one line says so."""
+    pytest.importorskip(ENGINES[engine], reason="not installed")
+    chains = ([engine], [{"use": engine, "exclude": ["lm_head", "feature_", "pos_conv_embed", "attention"]}])
+    few, more = (variant(tiny_model, *chain).load("cpu").footprint.bits_per_weight for chain in chains)
+    assert few < more
+    with pytest.raises((InputError, MissingError), match=f"{engine}: exclude leaves no matrix") as caught:
+        variant(tiny_model, {"use": engine, "exclude": ["model", "lm_head"]}).load("cpu")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("exports_here")
+def test_a_part_of_the_weights_may_have_eight_bits(tiny_model: Path) -> None:
+    """With ``ratio`` the rest has 8, so that a weight has more bits in the mean than with 4 alone."""
+    pytest.importorskip("nncf", reason="not installed")
+    chains = (["openvino-int4"], [{"use": "openvino-int4", "ratio": 0.5}])
+    four, mixed = (variant(tiny_model, *chain).load("cpu").footprint.bits_per_weight for chain in chains)
+    assert four < mixed
 
 
 @pytest.mark.parametrize(("agreement", "reverted"), [(0.99, False), (0.5, True)])
@@ -319,9 +401,10 @@ def test_a_missing_engine_is_a_reason(monkeypatch: pytest.MonkeyPatch, tiny_mode
     """Where the engine is not installed, or on a device that it does not know, the row says what to do."""
     from greenbench import extras
 
-    for package, build in (("onnx", "onnx"), ("nncf", "openvino-int8")):
+    for package, build in (("onnx", "onnx"), ("onnx_ir", "onnx-int4"), ("nncf", "openvino-int8")):
         assert "cuda:0" in (variant(tiny_model, build).unsupported("cuda:0") or "")
         with monkeypatch.context() as patch:
             patch.setattr(extras, "is_installed", lambda module, package=package: module != package)
             command = f"pip install 'greenbench[{build.partition('-')[0]}]'"
-            assert variant(tiny_model, build).unsupported("cpu") == f"{package} not installed: {command}"
+            name = package.replace("_", "-")
+            assert variant(tiny_model, build).unsupported("cpu") == f"{name} not installed: {command}"
