@@ -100,8 +100,8 @@ def shown(rows: pd.DataFrame, width: int) -> list[str]:
     method, lines = layout.unmarked(lines, [JOULES])
     measured = [line["status"] == "ok" for line in cells]
     facts = [*same, *([f"energy {method}"] if method else [])]
-    worst = [f"{_name(line)}: {said}" for line, c in zip(lines, cells, strict=True) if (said := _worst_slice(c))]
-    notes = [line for note in [*_notes(lines, measured, row_notes), *worst] for line in layout.paragraph(note, width)]
+    told = [*_notes(lines, measured, row_notes), *_worst_slices(lines, cells)]
+    notes = [line for note in told for line in layout.paragraph(note, width)]
     heading = layout.paragraph("; ".join([_title(cells), *facts]), width)
     return [*heading, *layout.table(lines, width), *(["", *notes] if notes else [])]
 
@@ -170,11 +170,19 @@ def error_rate(line: Mapping[str, Any], rate: str) -> str | None:
     return f"{100 * line[rate]:.2f}{interval}"
 
 
-def _worst_slice(line: Mapping[str, Any]) -> str | None:
-    """Say in which slice a line errs most, or None where no slice of it is judged."""
-    rate = f"{primary(line)}_worst_slice"
-    figures = error_rate(line, rate) if line["status"] == "ok" and rate in WORST else None
-    return figures and f"worst slice {line[f'{primary(line)}_slice']}, {METRICS[primary(line)].label} {figures} %"
+def _worst_slices(lines: Sequence[TableRow], cells: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield for each slice that is the worst of some lines how much those err in it: one figure, or least and most."""
+    found: dict[str, list[tuple[float, str, str]]] = {}
+    for line, cell in zip(lines, cells, strict=True):
+        rate = primary(cell)
+        worst = f"{rate}_worst_slice"
+        figures = error_rate(cell, worst) if cell["status"] == "ok" and worst in WORST else None
+        if figures:
+            where = f"worst slice {cell[f'{rate}_slice']}, {METRICS[rate].label}"
+            found.setdefault(where, []).append((cell[worst], f"{figures} %", _name(line)))
+    for where, own in found.items():
+        (_, least, name), (_, most, other) = min(own), max(own)
+        yield f"{name}: {where} {least}" if len(own) == 1 else f"{where} from {least} ({name}) to {most} ({other})"
 
 
 def _energy(line: Mapping[str, Any]) -> str | None:

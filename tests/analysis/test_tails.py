@@ -1,10 +1,12 @@
 """The tail of a comparison: one slice for both sides, chosen by the errors of both, tested as the whole is."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from greenbench.analysis import tails
@@ -111,6 +113,24 @@ def test_the_page_and_the_terminal_say_which_slice_is_worst(fake_run: FakeRun, s
     assert line["accent=welsh"].endswith("] worst")
     assert line["accent=english"].startswith("0.00 [0.00, ")
     assert any("worst slice accent=welsh, WER 25.00 [" in text for text in terminal.shown(frames.load(run), 200))
+
+
+def test_a_slice_that_is_the_worst_of_several_builds_takes_one_note(fake_run: FakeRun, said: list[str]) -> None:
+    """It names the builds that err least and most in it; one that errs most elsewhere has a note of its own."""
+    heard = [text.replace("this is", "x y") if i < 20 else text for i, text in enumerate(said)]
+    run = state(
+        fake_run("a", {"variant": "one", "heard": heard, "rounds": [{"rtfx": 2.0, "n_utterances": 40}]}), accent
+    )
+    one = frames.load(run)
+    names = [f"wer_worst_slice_ci_{edge}" for edge in ("low", "high")]
+    others = [
+        one.assign(variant=name, wer_worst_slice=rate, wer_slice=where, **dict.fromkeys(names))
+        for name, rate, where in [("two", 0.5, "accent=welsh"), ("three", 0.4, "accent=welsh"), ("four", 0.3, "age=9")]
+    ]
+    told = [text for text in terminal.shown(pd.concat([one, *others]), 200) if "worst slice" in text]
+    assert len(told) == 2
+    assert re.fullmatch(r"worst slice accent=welsh, WER from 25\.00 \[.*\] % \(one\) to 50\.00 % \(two\)", told[0])
+    assert told[1] == "four: worst slice age=9, WER 30.00 %"
 
 
 def test_recall_is_compared_on_the_same_occurrences() -> None:
