@@ -12,7 +12,7 @@ from greenbench.plugins import Waveform
 
 torch = pytest.importorskip("torch")
 
-from greenbench.models import chunks  # noqa: E402
+from greenbench.models import chunk_steps, chunks  # noqa: E402
 from greenbench.models.chunk_stream import ChunkStream, ChunkTranscriber  # noqa: E402
 from greenbench.models.edits.chunks import Chunks  # noqa: E402
 
@@ -53,7 +53,7 @@ def logits(model: Any, wave: Waveform, **named: Any) -> Any:
 
 def streamed(model: Any, wave: Waveform) -> Any:
     """Return the logits of an utterance that is streamed."""
-    stream, found = ChunkStream(model), []
+    stream, found = ChunkStream(chunk_steps.of(model), model.config), []
     while len(wave) >= (n := stream.n_needed):
         found.append(stream(torch.from_numpy(wave[:n])))
         wave = wave[n:]
