@@ -28,8 +28,9 @@ class ChunkAttention:
     which costs words. A chunk as long as the utterance is the plain model. In the scenario `streaming` nothing is
     computed twice: keys, values and what convolutions see before a chunk are kept. Whole utterances are computed with
     a mask, which saves nothing. Without training many words are wrong: name ``distill`` after it in a recipe. A model
-    that has chunks gets other ones, so that one that was trained with several lengths runs with each. No ``onnx``,
-    ``openvino`` or ``compile`` follows, since they keep no states.
+    that has chunks gets other ones, so that one that was trained with several lengths runs with each. ``onnx`` and its
+    builds in integers follow: their graphs take the states in and give them out, and read whole utterances chunk by
+    chunk. No ``openvino`` or ``compile`` follows.
 
     Attributes:
         chunk_s: seconds of a chunk, for which texts have to wait, rounded to whole frames; of several, such as

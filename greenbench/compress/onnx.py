@@ -1,7 +1,7 @@
 """Builds that ONNX Runtime runs."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,7 +35,7 @@ class Onnx:
 
     def follow(self, before: Outline) -> Outline:
         """Refuse what cannot be exported."""
-        return exported.follow(before, "onnx")
+        return exported.follow(before, "onnx", streams=True)
 
     def versions(self) -> dict[str, str]:
         """Return the versions of what writes the file."""
@@ -46,7 +46,7 @@ class Onnx:
         _export(model, extractor, folder / FILE)
         return _n_bits(folder)
 
-    def open(self, folder: Path) -> Callable[[Mapping[str, Any]], Any]:
+    def open(self, folder: Path) -> Any:
         """Return a session."""
         from greenbench.models import segmented
 
@@ -70,7 +70,7 @@ class OnnxInt8(Onnx):
 
     def follow(self, before: Outline) -> Outline:
         """Refuse what cannot be exported."""
-        return exported.follow(before, "onnx-int8")
+        return exported.follow(before, "onnx-int8", streams=True)
 
     def export(self, model: Any, extractor: Any, folder: Path) -> int:
         """Write ``model.onnx`` with weights of fewer bits."""
@@ -112,7 +112,7 @@ class OnnxInt4(OnnxInt8):
 
     def follow(self, before: Outline) -> Outline:
         """Refuse what cannot be exported."""
-        return exported.follow(before, "onnx-int4")
+        return exported.follow(before, "onnx-int4", streams=True)
 
     def versions(self) -> dict[str, str]:
         """Return the versions of what writes the file."""

@@ -1,7 +1,7 @@
 """Builds that OpenVINO runs."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -72,7 +72,7 @@ class OpenVino:
         halves = self.precision == "bf16"
         return sum(_save(_convert(graph), file, half=halves) for file, graph in _graphs(model, extractor, folder))
 
-    def open(self, folder: Path) -> Callable[[Mapping[str, Any]], Any]:
+    def open(self, folder: Path) -> Any:
         """Return the compiled model."""
         return _open(folder, self)
 
@@ -182,7 +182,7 @@ class OpenVinoInt8(SpeechSettings):
             **settings,
         )
 
-    def open(self, folder: Path) -> Callable[[Mapping[str, Any]], Any]:
+    def open(self, folder: Path) -> Any:
         """Return the compiled model."""
         return _open(folder, self)
 
@@ -330,7 +330,7 @@ def _save(graph: Any, file: Path, half: bool = False) -> int:
     return 8 * file.with_suffix(".bin").stat().st_size
 
 
-def _open(folder: Path, build: "OpenVino | OpenVinoInt8") -> Callable[[Mapping[str, Any]], Any]:
+def _open(folder: Path, build: "OpenVino | OpenVinoInt8") -> Any:
     import torch
 
     from greenbench.models import segmented

@@ -1,6 +1,6 @@
 """A model with chunks is streamed with caches: each sample, frame, key and value is computed once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +29,30 @@ class ChunkTranscriber(CtcTranscriber):
     def open(self) -> "ChunkSession":
         """Return a session for the next utterance."""
         return ChunkSession(self)
+
+
+class ChunkGraphTranscriber(ChunkTranscriber):
+    """The same by another engine, which has the two steps alone: whole utterances are given to it chunk by chunk."""
+
+    batching = "sequential"
+
+    def __init__(self, model: Any, extractor: Any, tokenizer: Any, device: str) -> None:
+        """Take an exported model that has steps."""
+        CtcTranscriber.__init__(self, model, extractor, tokenizer, device)
+        self.steps, self.dtype = model.steps, torch.float32
+
+    def tokens(self, batch: Sequence[Waveform]) -> list[list[int]]:
+        """Return the best token of each frame, as ``CtcTranscriber``."""
+        sessions, broken = [self.open() for _ in batch], []
+        for position, (session, waveform) in enumerate(zip(sessions, batch, strict=True)):
+            try:
+                session.feed(waveform)
+                session.finish()
+            except NotFiniteError:
+                broken.append(position)
+        if broken:
+            raise NotFiniteError(broken)
+        return [session.tokens for session in sessions]
 
 
 class ChunkSession:

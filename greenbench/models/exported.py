@@ -19,6 +19,7 @@ from greenbench.models.macs import fewer_frames, macs_of_work, work
 from greenbench.plugins import Calibrated, Export, Footprint, Outline
 
 if TYPE_CHECKING:
+    from greenbench.models.chunk_steps import ChunkSteps
     from greenbench.models.segmented import RunEngine
 
 SIZE = "size.json"
@@ -63,23 +64,21 @@ def _about(source: ExportSource, build: Export) -> dict[str, Any]:
     return {**source.about, **how, **({"calibration": data.digest} if data else {})}
 
 
-def follow(before: Outline, build: str) -> Outline:
+def follow(before: Outline, build: str, streams: bool = False) -> Outline:
     """Refuse to export what the exporters of torch cannot trace.
 
     Args:
         before: what is exported.
         build: the export's name.
+        streams: whether it exports models with chunks.
 
     Raises:
         InputError: the model is compiled, has chunks, or weights that are integers.
     """
     if before.compiled:
         raise InputError(f"{build} cannot follow compile, since another engine runs the model: leave compile out")
-    if before.chunked:
-        raise InputError(
-            f"{build} cannot follow chunk-attention, which streams with caches that a graph does not have: measure it "
-            "in torch"
-        )
+    if before.chunked and not streams:
+        raise InputError(f"{build} cannot follow chunk-attention, whose caches it does not keep: use onnx, or torch")
     if before.integers:
         raise InputError(f"{build} cannot follow {before.integers}, since it takes a model in floats: leave it out")
     return before
@@ -99,7 +98,7 @@ def export_apart(source: ExportSource, build: Export, folder: Path) -> None:
 
 def _export(load: Callable[[], tuple[Any, Any]], build: Export, aside: Path) -> None:
     """Write the model's files, and with them their size and the work of a transcription, until each exit if need be."""
-    from greenbench.models import exits, segmented
+    from greenbench.models import chunk_graphs, chunks, exits, segmented
     from greenbench.models.packed import to_floats
 
     model, extractor = load()
@@ -109,6 +108,8 @@ def _export(load: Callable[[], tuple[Any, Any]], build: Export, aside: Path) -> 
     n_bits = build.export(model, extractor, aside)
     if layers is not None:
         segmented.write(model, layers, aside)
+    if chunks.of(model) is not None:
+        chunk_graphs.write(model, aside)
     stored = {
         "bits_per_weight": ratio(n_bits, n_params),
         "model_bytes": sum(f.stat().st_size for f in aside.iterdir()),
@@ -121,15 +122,20 @@ class Exported:
 
     Attributes:
         config: of the transformers model.
+        steps: of a model with chunks, which is not called but streamed; None of another.
         footprint: parameters and work of the model that was exported, bytes of the files that run, and what the
             engine multiplies in.
     """
 
-    def __init__(self, run: "RunEngine", config: Any, folder: Path, compute_dtype: str | None = None) -> None:
+    def __init__(
+        self, run: "RunEngine | ChunkSteps", config: Any, folder: Path, compute_dtype: str | None = None
+    ) -> None:
         """Take an opened session and the folder it came from."""
+        from greenbench.models.chunk_steps import ChunkSteps
         from greenbench.models.segmented import Segmented
 
         self._run, self.config = run, config
+        self.steps = run if isinstance(run, ChunkSteps) else None
         size = json.loads((folder / SIZE).read_text(encoding="utf-8"))
         macs = partial(macs_of_work, config, size.pop("work"), factors=size.pop("factors"))
         exits = run.early_exits(config) if isinstance(run, Segmented) else None
@@ -139,6 +145,7 @@ class Exported:
         """Run the inputs of the transformers model; return an object with ``logits``."""
         import torch
 
+        assert callable(self._run), "a model with chunks is streamed"
         logits = self._run({name: tensor.numpy() for name, tensor in inputs.items()})
         return SimpleNamespace(logits=torch.from_numpy(logits))
 

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from greenbench.errors import InputError
-from greenbench.models import exits
+from greenbench.models import chunk_graphs, chunk_steps, chunks, exits
+from greenbench.models.frames import front_end
 from greenbench.models.hooks import attached
 from greenbench.plugins import SAMPLE_RATE_HZ
 
@@ -38,11 +39,11 @@ class Graph:
 def graphs(model: Any, extractor: Any) -> list[Graph]:
     """Return what is traced of a model.
 
-    One graph gives the ``logits``. With early exits the first one goes up to the first exit, and gives what its branch
-    says, what the layers behind it take in, and the ``mask`` of frames where there is one. Each later one takes that in
-    and goes on to the next exit, or to the end. The first inputs are those that the feature extractor gives, which will
-    feed the engine: waveforms or spectra, with an attention mask or without, whatever the model's own layers would
-    suggest.
+    One graph gives the ``logits``. A model with chunks has two, its ``chunk_steps`` with their states. With early exits
+    the first one goes up to the first exit, and gives what its branch says, what the layers behind it take in, and the
+    ``mask`` of frames where there is one. Each later one takes that in and goes on to the next exit, or to the end. The
+    first inputs are those that the feature extractor gives, which will feed the engine: waveforms or spectra, with an
+    attention mask or without, whatever the model's own layers would suggest.
 
     Args:
         model: a transformers CTC model on the CPU, in floats.
@@ -51,6 +52,8 @@ def graphs(model: Any, extractor: Any) -> list[Graph]:
     Raises:
         InputError: an exit is behind the last layer.
     """
+    if chunks.of(model) is not None:
+        return _steps(model)
     noise = np.random.default_rng(0)
     waveforms = [noise.standard_normal(n * SAMPLE_RATE_HZ).astype(np.float32) for n in (3, 2)]
     inputs = dict(extractor(waveforms, sampling_rate=SAMPLE_RATE_HZ, padding=True, return_tensors="pt"))
@@ -66,6 +69,29 @@ def _graph(module: nn.Module, inputs: Mapping[str, torch.Tensor], outputs: Mappi
         for name, tensor in [*inputs.items(), *outputs.items()]
     }
     return Graph(module.eval(), inputs, [*outputs], n_free)
+
+
+def _steps(model: Any) -> list[Graph]:
+    """Return the two steps of a model with chunks; the examples are of the second chunk, when all states are there."""
+    front, encoder, geometry = chunk_steps.Front(model), chunk_steps.Encoder(model), chunk_steps.Geometry.of(model)
+    n_first, _ = chunks.blocks(front_end(model.config), geometry.size, geometry.ahead)
+    audio = torch.from_numpy(np.random.default_rng(0).standard_normal((1, n_first)).astype(np.float32))
+    with torch.no_grad():
+        frames, *of_front = front(audio, *front.begin())
+        window = torch.nn.functional.pad(frames, (geometry.before, 0))
+        _, *of_encoder = encoder(window, *encoder.begin())
+    return [
+        _step(front, chunk_graphs.FRONT, audio, of_front),
+        _step(encoder, chunk_graphs.ENCODER, window, of_encoder),
+    ]
+
+
+def _step(module: nn.Module, names: tuple[str, str], given: torch.Tensor, states: Sequence[torch.Tensor]) -> Graph:
+    takes, gives = names
+    before, after = chunk_graphs.names(len(states)), chunk_graphs.names(len(states), after=True)
+    inputs = {takes: given, **dict(zip(before, states, strict=True))}
+    free = dict.fromkeys((*inputs, gives, *after), 3) | ({takes: 2} if given.ndim == 2 else {})
+    return Graph(module.eval(), inputs, [gives, *after], free)
 
 
 def _parts(model: Any, layers: exits.Layers, inputs: Mapping[str, torch.Tensor]) -> list[Graph]:

@@ -143,8 +143,13 @@ class Export(Protocol):
         """
         ...
 
-    def open(self, folder: Path) -> Callable[[Mapping[str, Any]], Any]:
-        """Return what runs them: named numpy inputs in, numpy logits ``(n_utterances, n_frames, n_tokens)`` out."""
+    def open(self, folder: Path) -> Any:
+        """Return what runs them.
+
+        Returns:
+            A callable: named numpy inputs in, numpy logits ``(n_utterances, n_frames, n_tokens)`` out. Of a model with
+            chunks its steps, ``models.chunk_steps.ChunkSteps``.
+        """
         ...
 
 

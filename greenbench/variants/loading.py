@@ -12,6 +12,7 @@ from typing import Any
 from greenbench.errors import MissingError
 from greenbench.models import edits, folders, hub, lineage, opening
 from greenbench.models.ctc import CtcTranscriber
+from greenbench.models.exported import Exported
 from greenbench.models.precision import torch_dtype
 from greenbench.plugins import BARE, Method, NeedsTeacher
 from greenbench.variants import fit, languages
@@ -62,10 +63,12 @@ def module(settings: ModelSettings, methods: Sequence[Method], device: str) -> A
 
 
 def transcriber(model: Any) -> type[CtcTranscriber]:
-    """Return what transcribes with a loaded model: what streams too where it has chunks."""
+    """Return what transcribes with a loaded model, a torch module or an exported one: what has chunks streams too."""
     from greenbench.models import chunks
-    from greenbench.models.chunk_stream import ChunkTranscriber
+    from greenbench.models.chunk_stream import ChunkGraphTranscriber, ChunkTranscriber
 
+    if isinstance(model, Exported):
+        return CtcTranscriber if model.steps is None else ChunkGraphTranscriber
     return CtcTranscriber if chunks.of(model) is None else ChunkTranscriber
 
 

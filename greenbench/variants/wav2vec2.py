@@ -252,7 +252,7 @@ class _ChainedModel:
         folder = exported.files(_source(self.settings, self.methods), self.export)
         dtype = self.export.compute_dtype if isinstance(self.export, KnownPrecision) else None
         engine = exported.Exported(self.export.open(folder), loading.configuration(self.settings), folder, dtype)
-        return CtcTranscriber(engine, extractor, tokenizer, device)
+        return loading.transcriber(engine)(engine, extractor, tokenizer, device)
 
     def calibration(self) -> list[CalibrationData]:
         """Name the speech that its builds were calibrated on, each once."""

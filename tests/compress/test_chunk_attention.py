@@ -9,7 +9,6 @@ import pytest
 from greenbench import registry
 from greenbench.compress import ChunkAttention, EarlyExit, LayerDrop, ReduceFrames
 from greenbench.compress.compile import Compile
-from greenbench.compress.onnx import Onnx
 from greenbench.compress.openvino import OpenVino
 from greenbench.errors import InputError
 from greenbench.models.edits.chunks import Chunks
@@ -77,7 +76,6 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, Any]) -> None:
         (EarlyExit(), Outline("wav2vec2", chunked=True), "early-exit cannot follow chunk-attention"),
         (ReduceFrames(), Outline("wav2vec2", chunked=True), "reduce-frames cannot follow chunk-attention"),
         (Compile(), Outline("wav2vec2", chunked=True), "compile cannot follow chunk-attention"),
-        (Onnx(), Outline("wav2vec2", chunked=True), "onnx cannot follow chunk-attention"),
         (OpenVino(), Outline("wav2vec2", chunked=True), "openvino cannot follow chunk-attention"),
     ],
 )
