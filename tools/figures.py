@@ -167,12 +167,12 @@ def _size_and_wer(cell: CellSummary) -> dict[str, str | None]:
     }
 
 
-def smaller_faster(runs: Runs) -> str:
-    """Return what each structural method did without training, and how well sizes order the builds by their costs."""
-    folder = runs.folders.get("smaller-faster")
-    found = shapes.cells(runs.all_gains["smaller-faster"]) if folder else []
+def shaped(runs: Runs, suite: str) -> str:
+    """Return what builds of other shapes did in a suite, and how well sizes order them by their costs."""
+    folder = runs.folders.get(suite)
+    found = shapes.cells(runs.all_gains[suite]) if folder else []
     if folder is None or not found:
-        return "No run of `suites/smaller-faster.yaml` is among the committed ones yet."
+        return f"No run of `suites/{suite}.yaml` is among the committed ones yet."
     run, shared = store.read_run(folder), found[0].shared
     where = f"{shared['device_name']}, {shared['threads']} threads, {shared['dataset']}, {terminal.scenario(shared)}"
     tables = markdown(shapes.table(found, folder)), markdown(shapes.orders(found))
@@ -377,7 +377,8 @@ PARTS: Mapping[str, Callable[[Runs], str]] = {
     "quickstart-run": quickstart_run,
     "compare": compare,
     "pruning": pruning,
-    "smaller-faster": smaller_faster,
+    "smaller-faster": lambda runs: shaped(runs, "smaller-faster"),
+    "lean": lambda runs: shaped(runs, "lean"),
     "streaming-chunks": streaming_chunks,
     "teacher-wer": teacher_wer,
     "gains-bigfoot": lambda runs: gains(runs, "bigfoot", "*layer-drop(keep=4)+openvino-int8*"),
