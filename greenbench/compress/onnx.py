@@ -48,9 +48,9 @@ class Onnx:
 
     def open(self, folder: Path) -> Any:
         """Return a session."""
-        from greenbench.models import segmented
+        from greenbench.models import chunk_graphs
 
-        return segmented.opened(folder / FILE, _session)
+        return chunk_graphs.opened(folder / FILE, _session)
 
 
 @dataclass(frozen=True)

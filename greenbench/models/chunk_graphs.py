@@ -13,9 +13,9 @@ import torch
 from greenbench.errors import StoreError
 from greenbench.files import readback
 from greenbench.files.forms import count, form, one_of, record, several
-from greenbench.models import chunk_steps
+from greenbench.models import chunk_steps, segmented
 from greenbench.models.chunk_steps import ChunkStep, ChunkSteps, Geometry, States
-from greenbench.models.segmented import RunGraph, numbered
+from greenbench.models.segmented import RunEngine, RunGraph, numbered
 
 FILE = "chunks.json"
 """Beside the graphs of a model with chunks: what a stream has to know of it, and the states that it begins with."""
@@ -53,8 +53,8 @@ def write(model: Any, folder: Path) -> None:
     (folder / FILE).write_text(json.dumps(content), encoding="utf-8")
 
 
-def opened(file: Path, open_one: Callable[[Path], RunGraph]) -> ChunkSteps:
-    """Open the two graphs.
+def opened(file: Path, open_one: Callable[[Path], RunGraph]) -> RunEngine | ChunkSteps:
+    """Open the graphs of a model, of which one with chunks has two.
 
     Args:
         file: the first one.
@@ -63,6 +63,8 @@ def opened(file: Path, open_one: Callable[[Path], RunGraph]) -> ChunkSteps:
     Raises:
         StoreError: ``FILE`` is damaged, or a graph is missing.
     """
+    if not (file.parent / FILE).exists():
+        return segmented.opened(file, open_one)
     content = readback.read_object(file.parent / FILE, _CHUNKS)
     if not (second := numbered(file, 1)).is_file():
         raise StoreError(f"{second}: missing: {FILE} says that there are 2 graphs. Export them again.")

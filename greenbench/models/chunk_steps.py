@@ -74,7 +74,7 @@ class ChunkSteps:
 
 def of(model: Any) -> ChunkSteps:
     """Return the steps of a torch model with chunks, in ``eval``, which is left as it is."""
-    front, encoder = Front(model).eval(), Encoder(model).eval()
+    front, encoder = ChunkFrontEnd(model).eval(), ChunkEncoder(model).eval()
     with torch.no_grad():
         begin = front.begin(), encoder.begin()
     return ChunkSteps(Geometry.of(model), _step(front), _step(encoder), begin)
@@ -89,7 +89,7 @@ def _step(module: nn.Module) -> ChunkStep:
     return run
 
 
-class Front(nn.Module):
+class ChunkFrontEnd(nn.Module):
     """The front end: audio in, frames out. States: totals of what is normalised, and what each layer has left over."""
 
     def __init__(self, model: Any) -> None:
@@ -145,7 +145,7 @@ def normalised(frames: "Tensor", n: "Tensor", sums: "Tensor", squares: "Tensor")
     return (frames - mean.to(frames)) * scale.to(frames), n, sums, squares
 
 
-class Encoder(nn.Module):
+class ChunkEncoder(nn.Module):
     """The encoder and the head: a chunk with what its positions see in, its logits out. States: keys and values."""
 
     def __init__(self, model: Any) -> None:

@@ -73,7 +73,11 @@ def _graph(module: nn.Module, inputs: Mapping[str, torch.Tensor], outputs: Mappi
 
 def _steps(model: Any) -> list[Graph]:
     """Return the two steps of a model with chunks; the examples are of the second chunk, when all states are there."""
-    front, encoder, geometry = chunk_steps.Front(model), chunk_steps.Encoder(model), chunk_steps.Geometry.of(model)
+    front, encoder, geometry = (
+        chunk_steps.ChunkFrontEnd(model),
+        chunk_steps.ChunkEncoder(model),
+        chunk_steps.Geometry.of(model),
+    )
     n_first, _ = chunks.blocks(front_end(model.config), geometry.size, geometry.ahead)
     audio = torch.from_numpy(np.random.default_rng(0).standard_normal((1, n_first)).astype(np.float32))
     with torch.no_grad():

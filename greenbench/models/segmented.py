@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,6 @@ from greenbench.models import exits
 from greenbench.models.edits.exits import MOST
 from greenbench.models.macs import macs_of_work, work
 from greenbench.plugins import EarlyExits
-
-if TYPE_CHECKING:
-    from greenbench.models.chunk_steps import ChunkSteps
 
 FILE = "exits.json"
 """Beside the graphs of a model with exits: where these are, when one is taken, and the work until there."""
@@ -64,8 +61,8 @@ def numbered(file: Path, number: int) -> Path:
     return file.with_stem(f"{file.stem}-{number}") if number else file
 
 
-def opened(file: Path, open_one: Callable[[Path], RunGraph]) -> "RunEngine | ChunkSteps":
-    """Open the graph of a model, or its graphs where it has early exits or chunks.
+def opened(file: Path, open_one: Callable[[Path], RunGraph]) -> RunEngine:
+    """Open the graph of a model, or its graphs where it has early exits.
 
     Args:
         file: the first one.
@@ -74,10 +71,6 @@ def opened(file: Path, open_one: Callable[[Path], RunGraph]) -> "RunEngine | Chu
     Raises:
         StoreError: ``FILE`` is damaged, or a graph is missing.
     """
-    from greenbench.models import chunk_graphs
-
-    if (file.parent / chunk_graphs.FILE).exists():
-        return chunk_graphs.opened(file, open_one)
     if not (file.parent / FILE).exists():
         session = open_one(file)
         return lambda inputs: session(inputs)["logits"]
