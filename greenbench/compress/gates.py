@@ -1,19 +1,21 @@
-"""Hard-concrete gates on the heads of attention and the neurons of feed-forward layers: numbers from 0 to 1 that train.
+"""Hard-concrete gates on heads, on neurons of feed-forward layers and on channels: numbers from 0 to 1 that train.
 
 Louizos, Welling and Kingma, "Learning Sparse Neural Networks through L0 Regularization" (ICLR 2018). Gates are child
 modules of the layers that read what they multiply, and hooks use nothing but the module that they are given.
 """
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from greenbench.compress.heads import keep
-from greenbench.models import shared
+from greenbench.models import convolutions, shared
 from greenbench.models.attention import attentions, n_heads
 from greenbench.models.feed_forward import feed_forwards, resize
+from greenbench.models.frames import front_end, lengths, n_frames
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +27,9 @@ SHARPER = 0.8
 """Of a gate in use: its value is sigmoid(0.8 log alpha / beta), as in DPHuBERT's code (Peng et al., 2023)."""
 
 _CHILD = "gate"
+
+Term = tuple[int, tuple[str, ...]]
+"""A part of a model's work: a factor, and the paths of the gates whose numbers of open units it is multiplied by."""
 
 
 def drawn(log_alpha: "Tensor", uniform: "Tensor") -> "Tensor":
@@ -82,12 +87,20 @@ def _gated(module: Any, given: "tuple[Tensor, ...]") -> "tuple[Tensor, ...]":
     return (getattr(module, _CHILD)(given[0]), *given[1:])
 
 
+def _gated_channels(module: Any, given: "tuple[Tensor, ...]") -> "tuple[Tensor, ...]":
+    """Multiply gates into ``(n_utterances, n_channels, n_frames)``."""
+    return (getattr(module, _CHILD)(given[0].transpose(1, 2)).transpose(1, 2), *given[1:])
+
+
 def add(model: Any, units: Sequence[str], closed: float, seed: int) -> None:
-    """Put gates in front of the output matrices of attention and feed-forward layers that have none.
+    """Put gates in front of what reads heads, neurons or channels, where there are none.
+
+    That is the output matrix of an attention or feed-forward layer; and of a convolution of the front end the next one,
+    or at last the matrix of the feature projection, which stands behind its norm.
 
     Args:
         model: a transformers CTC model.
-        units: ``head``, ``neuron`` or both.
+        units: ``head``, ``neuron``, ``channel``, or several of them.
         closed: log alpha begins at log((1 - closed) / closed), with noise of 0.01 to tell units apart.
         seed: of that noise.
     """
@@ -97,14 +110,24 @@ def add(model: Any, units: Sequence[str], closed: float, seed: int) -> None:
             continue
         start = torch.tensor((1 - closed) / closed).log() + 0.01 * torch.randn(n, generator=draw)
         reader.add_module(_CHILD, HardConcrete(start.to(reader.weight), size))
-        reader.register_forward_pre_hook(_gated)
+        reader.register_forward_pre_hook(_gated_channels if isinstance(reader, nn.Conv1d) else _gated)
 
 
 def _readers(model: Any, units: Sequence[str]) -> "list[tuple[Any, int, int]]":
     """Return the layers that read units, the number of these, and their features."""
     found = [(a.out_proj, n_heads(a), int(a.head_dim)) for a in attentions(model).values() if "head" in units]
     layers = feed_forwards(model).values() if "neuron" in units else ()
-    return found + [(layer.output_dense, int(layer.output_dense.in_features), 1) for layer in layers]
+    found += [(layer.output_dense, int(layer.output_dense.in_features), 1) for layer in layers]
+    widths = [int(layer.conv.out_channels) for layer in convolutions.convolutions(model)] if "channel" in units else []
+    return found + [(reader, n, 1) for reader, n in zip(_channel_readers(model), widths, strict=False)]
+
+
+def _channel_readers(model: Any) -> list[Any]:
+    """Return for each convolution of the front end what multiplies its channels by weights; [] where it has none."""
+    if not convolutions.convolutions(model):
+        return []
+    *further, projection = convolutions.consumers(model)
+    return [*further, projection.projection]
 
 
 def gates(model: Any) -> dict[str, HardConcrete]:
@@ -112,48 +135,105 @@ def gates(model: Any) -> dict[str, HardConcrete]:
     return {path: module for path, module in model.named_modules() if isinstance(module, HardConcrete)}
 
 
-def unit_costs(model: Any, n_frames: int | None) -> dict[str, int]:
-    """Return what one unit of each gate costs, by path.
+def terms(model: Any, n_samples: int | None) -> list[Term]:
+    """Return the work of what gates multiply, as a sum of terms.
 
     In multiply-accumulates, with d features and n frames: a neuron 2 d n, a head of h features h (4 d n + 2 n^2), times
-    the layers that share it. In parameters (``n_frames`` None): a neuron 2 d + 1, a head h (4 d + 3).
+    the layers that share it; a convolution of kernel k its output frames times k, for each channel in and each out; the
+    feature projection d n a channel. In parameters: a neuron 2 d + 1, a head h (4 d + 3), a convolution k for each pair
+    of channels, and 1 for each bias, scale or shift of one.
+
+    Args:
+        model: with gates.
+        n_samples: of an utterance, for multiply-accumulates; None for parameters.
     """
-    found, n_runs = {}, shared.n_runs(model)
+    n_runs, squeeze = shared.n_runs(model), getattr(model.config, "squeeze_factor", 1)
+    n = n_frames(model.config, n_samples) // squeeze if n_samples else None
+    channels, found = _channel_readers(model), list[Term]()
     for path, gate in gates(model).items():
         owner = model.get_submodule(path.rpartition(f".{_CHILD}")[0])
+        if any(owner is reader for reader in channels):
+            continue
         width, is_head = owner.out_features, path.endswith(f"out_proj.{_CHILD}")
-        if n_frames is None:
-            found[path] = gate.size * (4 * width + 3) if is_head else 2 * width + 1
+        if n is None:
+            found.append((gate.size * (4 * width + 3) if is_head else 2 * width + 1, (path,)))
         else:
-            once = gate.size * (4 * width * n_frames + 2 * n_frames**2) if is_head else 2 * width * n_frames
-            found[path] = once * n_runs[id(owner)]
+            once = gate.size * (4 * width * n + 2 * n**2) if is_head else 2 * width * n
+            found.append((once * n_runs[id(owner)], (path,)))
+    return found + _channel_terms(model, n_samples)
+
+
+def _channel_terms(model: Any, n_samples: int | None) -> list[Term]:
+    """Return the terms of the convolutions of the front end, and of the projection of its features."""
+    readers = _channel_readers(model)
+    paths = {id(gate): path for path, gate in gates(model).items()}
+    of_gates = [paths.get(id(getattr(reader, _CHILD, None))) for reader in readers]
+    if None in of_gates or not readers:
+        return []
+    layers, projection = convolutions.convolutions(model), readers[-1]
+    outputs = lengths(n_samples, front_end(model.config))[1:] if n_samples else [1] * len(layers)
+    found, before = list[Term](), tuple[str, ...]()
+    for layer, n, path in zip(layers, outputs, map(str, of_gates), strict=True):
+        n_in = 1 if before else int(layer.conv.in_channels)
+        found.append((int(layer.conv.kernel_size[0]) * n * n_in, (*before, path)))
+        before = (path,)
+    found.append((int(projection.out_features) * outputs[-1], before))
+    if n_samples is None:
+        found += [(_n_vectors(layer), (str(path),)) for layer, path in zip(layers, of_gates, strict=True)]
+        norm = getattr(model.base_model.feature_projection, "layer_norm", None)
+        found.append((_n_vectors(norm) if norm is not None else 0, before))
     return found
 
 
-def fold(model: Any, values: "Mapping[str, Tensor]") -> None:
-    """Multiply gates into the matrices behind them, and take out the units whose gate is 0.
+def _n_vectors(module: nn.Module) -> int:
+    """Return how many parameters of a module have a number for each channel: biases, and what norms scale and shift by.
 
-    A layer whose gates are all 0 keeps one unit, which adds nothing.
+    Gates in it have their own numbers, which go with them.
+    """
+    own = {id(weight) for gate in module.modules() if isinstance(gate, HardConcrete) for weight in gate.parameters()}
+    return sum(weight.ndim == 1 and id(weight) not in own for weight in module.parameters())
+
+
+def work(parts: Sequence[Term], n_open: Mapping[str, Any]) -> Any:
+    """Return the sum of terms, with the number of open units of each gate by path: numbers, or tensors of them."""
+    return sum(factor * prod(n_open[path] for path in paths) for factor, paths in parts)
+
+
+def unit_work(parts: Sequence[Term], n_open: Mapping[str, int], path: str) -> int:
+    """Return the work that goes with one of the open units of a gate."""
+    of_gate = ((factor, paths) for factor, paths in parts if path in paths)
+    return sum(factor * prod(n_open[other] for other in paths if other != path) for factor, paths in of_gate)
+
+
+def fold(model: Any, values: "Mapping[str, Tensor]") -> None:
+    """Multiply gates into the weights behind them, and take out the units whose gate is 0.
+
+    A layer whose gates are all 0 keeps one unit, which adds nothing. Norms over channels are then over those that stay.
 
     Args:
         model: with gates, which are gone afterwards.
         values: of each gate, by path, ``(n_units,)``.
     """
     sizes = {path: gate.size for path, gate in gates(model).items()}
+    kept: dict[int, list[int]] = {}
     for path, of_gate in values.items():
         reader = model.get_submodule(path.rpartition(f".{_CHILD}")[0])
+        kept[id(reader)] = _open(of_gate)
         delattr(reader, _CHILD)
         _unhook(reader)
-        reader.weight.data.mul_(of_gate.detach().repeat_interleave(sizes[path]).to(reader.weight))
-    kept = {path.rpartition(".")[0].rpartition(".")[0]: _open(of_gate) for path, of_gate in values.items()}
-    for path, attention in attentions(model).items():
-        if path in kept:
-            keep(attention, kept[path])
+        factors = of_gate.detach().repeat_interleave(sizes[path]).to(reader.weight)
+        reader.weight.data.mul_(factors.view(1, -1, *[1] * (reader.weight.ndim - 2)))
+    for attention in attentions(model).values():
+        if id(attention.out_proj) in kept:
+            keep(attention, kept[id(attention.out_proj)])
     layers = feed_forwards(model)
-    for path, layer in layers.items():
-        if path in kept:
-            first, second, rows = layer.intermediate_dense, layer.output_dense, kept[path]
+    for layer in layers.values():
+        if id(layer.output_dense) in kept:
+            first, second, rows = layer.intermediate_dense, layer.output_dense, kept[id(layer.output_dense)]
             resize(layer, first.weight[rows], first.bias[rows], second.weight[:, rows])
+    for number, reader in enumerate(_channel_readers(model)):
+        if id(reader) in kept:
+            convolutions.keep(model, number, kept[id(reader)])
     widths = {int(layer.output_dense.in_features) for layer in layers.values()}
     if len(widths) == 1:
         model.config.intermediate_size = widths.pop()
@@ -165,5 +245,5 @@ def _open(values: "Tensor") -> list[int]:
 
 def _unhook(reader: Any) -> None:
     hooks = reader._forward_pre_hooks
-    for number in [number for number, hook in hooks.items() if hook is _gated]:
+    for number in [number for number, hook in hooks.items() if hook in (_gated, _gated_channels)]:
         del hooks[number]

@@ -1,4 +1,4 @@
-"""Pruning that is learned: gates on heads and neurons train with the model until its work is what was asked for."""
+"""Pruning that is learned: gates on heads, neurons and channels train with the model until its work is as asked for."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,15 +9,15 @@ from pydantic import Field
 from greenbench.compress.distill import Distill, no_build
 from greenbench.compress.distill.companion import Companion, mean_frames
 from greenbench.errors import InputError
-from greenbench.models import linears
-from greenbench.models.attention import attentions, check_type, projections
+from greenbench.models import attention, convolutions, linears
 from greenbench.models.feed_forward import feed_forwards
-from greenbench.models.frames import n_frames
 from greenbench.models.macs import count_macs, fewer_frames
 from greenbench.plugins import SAMPLE_RATE_HZ, Context, Outline
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from greenbench.compress.gates import Term
 
 SECONDS = 10
 """Of the utterance whose work counts."""
@@ -28,11 +28,13 @@ MULTIPLIERS = "budget_multipliers"
 
 @dataclass(frozen=True)
 class PruneLearned:
-    """Learn which heads and neurons can go, in one training with the model, until its work is what ``keep`` says.
+    """Learn which heads, neurons and channels can go, in one training with the model, until its work is as asked for.
 
     Structured pruning as in Peng et al., "Structured Pruning of Self-Supervised Pre-Trained Models" (arXiv 2302.14132,
-    2023) and "DPHuBERT" (2023), without their gates on convolutions: a hard-concrete gate (Louizos et al., ICLR 2018)
-    multiplies each head and each neuron; the loss has the term of an augmented Lagrangian, n (a (s - t) + b (s - t)^2),
+    2023) and "DPHuBERT" (2023): a hard-concrete gate (Louizos et al., ICLR 2018) multiplies each head, each neuron and,
+    with ``channel``, each channel of the convolutions of the front end, those of the last one behind the norm of the
+    feature projection (before it in theirs). Norms over channels are in the end over those that stay, as in
+    ``thin-conv``. The loss has the term of an augmented Lagrangian, n (a (s - t) + b (s - t)^2),
     with s the share of the work expected to be gone, t that wanted, a and b multipliers that ascend, and n, which is
     ours, the mean frames of an utterance, since the losses are sums over frames. Afterwards what gates are left is
     multiplied into the weights, and the rest is taken out. Name ``distill`` after it, at half the rate.
@@ -42,7 +44,7 @@ class PruneLearned:
         distill: the training, with all settings of ``distill``; gates need all of its steps, and the weights of the
             last one are the result.
         of: ``macs``, multiply-accumulates for 10 s of audio, or ``params``, the number of parameters.
-        units: what can go: ``head``, ``neuron`` or both.
+        units: what can go: ``head``, ``neuron``, ``channel`` (of the front end), or several of them.
         ramp: share of the steps over which t rises to what is wanted (theirs is 0.1, of very many steps).
         gate_lr: highest rate of gates and multipliers; where not given 0.02, theirs, or with fewer than 3000 steps
             60 / steps, so that gates can travel as far.
@@ -52,7 +54,7 @@ class PruneLearned:
     keep: Annotated[float, Field(gt=0, lt=1)]
     distill: Distill
     of: Literal["macs", "params"] = "macs"
-    units: Annotated[Sequence[Literal["head", "neuron"]], Field(min_length=1)] = ("head", "neuron")
+    units: Annotated[Sequence[Literal["head", "neuron", "channel"]], Field(min_length=1)] = ("head", "neuron")
     ramp: Annotated[float, Field(ge=0, le=1)] = 0.5
     gate_lr: Annotated[float, Field(gt=0, le=1)] | None = None
     init_drop: Annotated[float, Field(gt=0, lt=1)] = 0.01
@@ -69,11 +71,13 @@ class PruneLearned:
         return None
 
     def follow(self, before: Outline) -> Outline:
-        """Refuse to be a build, and models that have other heads or neurons."""
+        """Refuse to be a build, and models that have other heads, neurons or channels."""
         if before.teacher is None:
             raise InputError(no_build("prune-learned"))
         if "head" in self.units:
-            check_type("prune-learned", before.model_type)
+            attention.check_type("prune-learned", before.model_type)
+        if "channel" in self.units:
+            convolutions.check_type("prune-learned", before.model_type)
         return self.distill.follow(before)
 
     def __call__(self, model: Any, context: Context) -> Any:
@@ -82,9 +86,12 @@ class PruneLearned:
         Raises:
             InputError: as ``Distill`` says; or the model has no such units in floats, or no more than them is to stay.
         """
-        heads, layers = list(attentions(model).values()), list(feed_forwards(model).values())
-        parts = [part for attention in heads for part in projections(attention)]
+        heads, layers = attention.attentions(model).values(), feed_forwards(model).values()
+        parts = [part for head in heads for part in attention.projections(head)]
         parts += [part for layer in layers for part in (layer.intermediate_dense, layer.output_dense)]
+        if "channel" in self.units:
+            parts += [layer.conv for layer in convolutions.convolutions(model)]
+            parts.append(model.base_model.feature_projection.projection)
         if not parts or not linears.in_floats(parts):
             raise InputError(linears.needs_floats("prune-learned"))
         if fewer_frames(model):
@@ -110,7 +117,7 @@ class Budget(Companion):
     def __init__(self, settings: PruneLearned, whole: float) -> None:
         """Take the settings, and the work of the whole model."""
         self.settings, self.whole = settings, whole
-        self.costs: Mapping[str, int] = {}
+        self.terms: Sequence[Term] = ()
         self._frames = 1.0
 
     def attach(self, student: Any, context: Context) -> None:
@@ -125,10 +132,10 @@ class Budget(Companion):
 
         settings = self.settings
         gates.add(student, settings.units, settings.init_drop, settings.distill.seed)
-        frames = n_frames(student.config, SECONDS * SAMPLE_RATE_HZ) // getattr(student.config, "squeeze_factor", 1)
-        self.costs = gates.unit_costs(student, frames if settings.of == "macs" else None)
+        self.terms = gates.terms(student, SECONDS * SAMPLE_RATE_HZ if settings.of == "macs" else None)
         self._frames = mean_frames(student, context)
-        least = self.whole - sum((len(g.log_alpha) - 1) * self.costs[p] for p, g in gates.gates(student).items())
+        n_units = {path: len(gate.log_alpha) for path, gate in gates.gates(student).items()}
+        least = self.whole - gates.work(self.terms, n_units) + gates.work(self.terms, dict.fromkeys(n_units, 1))
         if settings.keep * self.whole < least:
             raise InputError(
                 f"prune-learned: keep: {settings.keep:g} cannot be reached: without all but one unit of each layer "
@@ -158,12 +165,11 @@ class Budget(Companion):
         """Return the share of the work that is expected to be gone, a number with gradients."""
         from greenbench.compress import gates
 
-        gone = [
-            self.costs[path] * (1 - gates.open_probability(gate.log_alpha)).sum()
-            for path, gate in gates.gates(student).items()
-        ]
-        total: Tensor = sum(gone[1:], gone[0]) / self.whole
-        return total
+        alphas = {path: gate.log_alpha for path, gate in gates.gates(student).items()}
+        n_open = {path: gates.open_probability(alpha).sum() for path, alpha in alphas.items()}
+        n_units = {path: len(alpha) for path, alpha in alphas.items()}
+        gone: Tensor = (gates.work(self.terms, n_units) - gates.work(self.terms, n_open)) / self.whole
+        return gone
 
     def detach(self, student: Any) -> Any:
         """Fold the gates into the student.
@@ -185,9 +191,12 @@ class Budget(Companion):
         values = {path: gates.opened(alpha) for path, alpha in alphas.items()}
         best = {path: int(alpha.argmax()) for path, alpha in alphas.items()}
         units = [(float(a), p, i) for p, alpha in alphas.items() for i, a in enumerate(alpha) if i != best[p]]
-        least, left = self.settings.keep * self.whole - min(self.costs.values()) / 2, self.whole
+        n_open = {path: len(alpha) for path, alpha in alphas.items()}
+        smallest = min(gates.unit_work(self.terms, n_open, path) for path in n_open)
+        least, left = self.settings.keep * self.whole - smallest / 2, self.whole
         for _, path, unit in sorted(units):
-            if left - self.costs[path] >= least:
-                left -= self.costs[path]
+            going = gates.unit_work(self.terms, n_open, path)
+            if left - going >= least:
+                left, n_open[path] = left - going, n_open[path] - 1
                 values[path][unit] = 0.0
         return values

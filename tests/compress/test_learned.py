@@ -20,11 +20,12 @@ from greenbench.errors import InputError
 from greenbench.models import opening
 from greenbench.models.attention import attentions, n_heads
 from greenbench.models.feed_forward import feed_forwards
-from greenbench.models.frames import n_frames
 from greenbench.models.macs import count_macs
 from greenbench.plugins import SAMPLE_RATE_HZ, Context, Outline, Utterance
 from greenbench.plugins.events import Event, TrainingLogged
 from greenbench.variants.wav2vec2 import Wav2Vec2
+
+from ..variants.tiny import SMALL
 
 torch = pytest.importorskip("torch")
 
@@ -61,22 +62,71 @@ def test_gates_in_use_close_as_many_as_are_expected_to_be_closed() -> None:
     assert int((halves == 0).sum()) == 4, "each is open with probability one half"
 
 
-@pytest.mark.parametrize("unit", ["head", "neuron"])
+def counted(model: Any) -> tuple[float | None, int]:
+    """Return the multiply-accumulates of 10 s, and the parameters of a model."""
+    return count_macs(model, LONG), sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("unit", ["head", "neuron", "channel"])
 @pytest.mark.parametrize("groups", [3, 1])
 def test_a_unit_costs_what_the_model_has_less_without_it(small: Any, unit: str, groups: int) -> None:
     """Parameters, and multiply-accumulates of 10 s, counted on the model before and after one unit of a layer goes;
     where layers share it, it is one unit, whose work all of them do."""
     ShareLayers(groups=groups)(small)
-    before = count_macs(small, LONG), sum(parameter.numel() for parameter in small.parameters())
+    before = counted(small)
     gates.add(small, [unit], 0.01, 0)
-    path = next(iter(gates.gates(small)))
-    macs, params = (gates.unit_costs(small, n)[path] for n in (n_frames(small.config, LONG), None))
     values = {path: torch.ones_like(gate.log_alpha) for path, gate in gates.gates(small).items()}
+    n_open, path = {path: len(of_gate) for path, of_gate in values.items()}, next(iter(values))
+    macs, params = (gates.unit_work(gates.terms(small, n), n_open, path) for n in (LONG, None))
     values[path][1] = 0
     gates.fold(small, values)
-    after = count_macs(small, LONG), sum(parameter.numel() for parameter in small.parameters())
+    after = counted(small)
     assert before[1] - after[1] == params
     assert before[0] - after[0] == macs
+
+
+def test_channels_of_all_convolutions_cost_what_the_model_has_less_without_them(small: Any) -> None:
+    """The work of a convolution falls with the product of its channels in and out: counted before and after as many as
+    16, 7, 1 and 3 of 16 stay, with heads and neurons that all stay."""
+    before = counted(small)
+    gates.add(small, ["head", "neuron", "channel"], 0.01, 0)
+    values = {path: torch.ones_like(gate.log_alpha) for path, gate in gates.gates(small).items()}
+    n_open = {path: len(of_gate) for path, of_gate in values.items()}
+    of_channels = [path for path in values if "attention" not in path and "feed_forward" not in path]
+    assert len(of_channels) == 4
+    fewer = n_open | dict(zip(of_channels, (16, 7, 1, 3), strict=True))
+    terms = [gates.terms(small, n) for n in (LONG, None)]
+    expected = [gates.work(parts, n_open) - gates.work(parts, fewer) for parts in terms]
+    for path in of_channels:
+        values[path][fewer[path] :] = 0
+    gates.fold(small, values)
+    after = counted(small)
+    assert [before[0] - after[0], before[1] - after[1]] == expected
+    assert list(small.config.conv_dim) == [16, 7, 1, 3]
+
+
+def test_channels_that_are_folded_give_what_the_gated_ones_gave(tmp_path: Path) -> None:
+    """Where no norm is over channels, logits are those with gates; transformers alone loads the folder."""
+    from transformers import AutoModelForCTC, HubertConfig, HubertForCTC
+
+    torch.manual_seed(3)
+    model = HubertForCTC(HubertConfig(**SMALL | {"feat_proj_layer_norm": False, "initializer_range": 0.2}))
+    gates.add(model, ["channel"], 0.01, 0)
+    model.eval()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for gate in gates.gates(model).values():
+            gate.log_alpha.copy_(2 * torch.randn(len(gate.log_alpha), generator=generator))
+        audio = torch.randn(1, 16_000, generator=generator)
+        expected = model(audio).logits
+        values = {path: gate.values() for path, gate in gates.gates(model).items()}
+        gates.fold(model, values)
+        assert torch.allclose(model(audio).logits, expected, atol=1e-5)
+    assert list(model.config.conv_dim) == [int((of_gate > 0).sum()) for of_gate in values.values()]
+    assert max(model.config.conv_dim) < 16
+    opening.save(model, tmp_path)
+    with torch.no_grad():
+        assert torch.equal(AutoModelForCTC.from_pretrained(tmp_path).eval()(audio).logits, model(audio).logits)
 
 
 def test_the_budget_pulls_towards_its_target(small: Any) -> None:
@@ -125,11 +175,22 @@ def test_the_target_rises_over_the_ramp(small: Any) -> None:
     assert terms[0] > 0 > terms[2] == pytest.approx(terms[3])
 
 
+ALL = ("head", "neuron", "channel")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("of", "keep"), [("macs", 0.7), ("params", 0.8)])
-def test_the_expected_work_reaches_its_target(small: Any, of: str, keep: float) -> None:
+@pytest.mark.parametrize(
+    ("of", "keep", "units"),
+    [
+        ("macs", 0.7, ALL[:2]),
+        ("params", 0.8, ALL[:2]),
+        ("macs", 0.7, ALL),
+        ("params", 0.8, ALL),
+    ],
+)
+def test_the_expected_work_reaches_its_target(small: Any, of: str, keep: float, units: tuple[str, ...]) -> None:
     """The optimiser's groups alone bring what is expected to be left within 1 % of it, and folding keeps it there."""
-    settings = PruneLearned(keep=keep, distill=TRAINING, of=of)  # type: ignore[arg-type]
+    settings = PruneLearned(keep=keep, distill=TRAINING, of=of, units=units)  # type: ignore[arg-type]
     whole = settings._whole(small)
     budget = Budget(settings, whole)
     budget.attach(small, Context(train=speech(16_000)))
@@ -179,8 +240,12 @@ def test_what_cannot_be_is_refused(small: Any) -> None:
         method.follow(Outline("wav2vec2"))
     with pytest.raises(InputError, match="their heads must stay"):
         method.follow(Outline("wavlm", teacher=Outline("wavlm")))
-    neurons = PruneLearned(keep=0.5, distill=TRAINING, units=["neuron"])
-    assert neurons.follow(Outline("wavlm", teacher=Outline("wavlm")))
+    for kind, unit in (("wavlm", "neuron"), ("wavlm", "channel"), ("sew", "head")):
+        allowed = PruneLearned(keep=0.5, distill=TRAINING, units=[unit])  # type: ignore[list-item]
+        assert allowed.follow(Outline(kind, teacher=Outline(kind)))
+    channels = PruneLearned(keep=0.5, distill=TRAINING, units=["channel"])
+    with pytest.raises(InputError, match="prune-learned: models of the type sew .* so their channels must stay"):
+        channels.follow(Outline("sew", teacher=Outline("sew")))
     with pytest.raises(ValueError, match=r"distill.patience_steps: gates need all steps"):
         PruneLearned(keep=0.5, distill=Distill(steps=1, patience_steps=1))
     budget = Budget(PruneLearned(keep=0.1, distill=TRAINING, units=["neuron"]), count_macs(small, LONG))
@@ -197,15 +262,16 @@ def test_what_cannot_be_is_refused(small: Any) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("units", [ALL[:2], ALL])
 def test_a_training_prunes_to_its_target_and_goes_on_bit_for_bit(
-    small: Any, save_processor: Any, tmp_path: Path
+    small: Any, save_processor: Any, tmp_path: Path, units: tuple[str, ...]
 ) -> None:
     """A tiny model trained for 40 steps has 70 % of its work left; broken off, it ends as without a break."""
     pytest.importorskip("accelerate", reason="accelerate is not installed")
     save_processor(tmp_path, False)
     small.save_pretrained(tmp_path)
     training = Distill(steps=40, lr=1e-3, batch_s=2, losses={"kl": 1.0}, log_every=10, validate_every=20)
-    method = PruneLearned(keep=0.7, distill=training)
+    method = PruneLearned(keep=0.7, distill=training, units=units)  # type: ignore[arg-type]
     found = []
     for name in ("whole", "broken"):
         (tmp_path / name).mkdir()

@@ -2,6 +2,9 @@
 
 import csv
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +161,58 @@ def test_a_companion_may_ask_for_the_last_step(tiny_model: Path, tmp_path: Path,
     rows = logged(tmp_path / "run")
     assert rows[-1]["best_step"] == "2", "the second validation of four steps reads no better"
     assert -companion.found[0] == pytest.approx(sum(rates if last else rates[:2]), rel=1e-4)
+
+
+SCRIPT = """
+import os, sys
+from copy import deepcopy
+from pathlib import Path
+import numpy as np
+import torch
+from greenbench.compress.distill import Distill
+from greenbench.compress.learned import PruneLearned
+from greenbench.plugins import Context, Utterance
+from greenbench.variants.wav2vec2 import Wav2Vec2
+
+folder, out = sys.argv[1], Path(sys.argv[2])
+rng = np.random.default_rng(0)
+spoken = [Utterance(str(n), 0.1 * rng.standard_normal(16_000).astype("float32"), "") for n in range(4)]
+model, extractor, tokenizer = Wav2Vec2(model=folder).open()
+teacher = deepcopy(model)
+with torch.no_grad():
+    teacher.lm_head.bias += torch.linspace(-1, 1, len(teacher.lm_head.bias))
+context = Context(teacher=teacher, extractor=extractor, tokenizer=tokenizer, train=spoken, folder=out)
+training = Distill(steps=6, lr=1e-3, batch_s=2, losses={"kl": 1.0}, log_every=2, validate_every=6)
+method = PruneLearned(keep=0.7, distill=training, units=["head", "neuron", "channel"])
+student = method(model, context)
+n_processes = os.environ.get("WORLD_SIZE", "1")
+torch.save((n_processes, student.state_dict()), out / f"student-{os.environ.get('RANK', '0')}.pt")
+"""
+
+
+def test_two_processes_train_as_one_does(save_model: Any, tmp_path: Path) -> None:
+    """By ``accelerate launch`` on the CPU (gloo): of the same batches, each a half, two processes with gates and their
+    budget make the student that one process makes of the whole ones, and both have it."""
+    still = dict.fromkeys(("hidden", "attention", "activation", "feat_proj", "final"), 0.0)
+    folder = save_model("Wav2Vec2", num_hidden_layers=2, **{f"{name}_dropout": p for name, p in still.items()})
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT)
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
+              "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]  # fmt: skip
+    found = []
+    for name, how in (("one", []), ("two", launch)):
+        (tmp_path / name).mkdir()
+        command = [sys.executable, *how, str(script), str(folder), str(tmp_path / name)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 0, done.stderr
+        found += [torch.load(path) for path in sorted((tmp_path / name).glob("student-*.pt"))]
+    assert [n_processes for n_processes, _ in found] == ["1", "2", "2"]
+    (_, alone), *together = found
+    for _, student in together:
+        assert {name: tensor.shape for name, tensor in student.items()} == {name: t.shape for name, t in alone.items()}
+        for name, tensor in student.items():
+            assert torch.allclose(tensor, alone[name], atol=2e-5), name
+    start = Wav2Vec2(model=str(folder)).open()[0].state_dict()
+    assert alone["lm_head.weight"].shape == start["lm_head.weight"].shape
+    assert not torch.allclose(alone["lm_head.weight"], start["lm_head.weight"], atol=1e-3)
