@@ -63,6 +63,7 @@ def five(sound_run_in: Callable[..., Path], tmp_path: Path) -> Path:
     return measured(sound_run_in, tmp_path / "measured", 5)
 
 
+@pytest.mark.slow
 def test_a_fleet_of_200_nodes_loses_nothing(sound_run_in: Callable[..., Path], tmp_path: Path) -> None:
     """Of 10 % lost nodes the first round is kept, 5 % are refused; resumed, all is there; the head stays small."""
     runs, out, suite = measured(sound_run_in, tmp_path / "measured", 200), tmp_path / "out", tmp_path / "suite.json"
