@@ -322,12 +322,12 @@ def _halved(graph: Any, folder: Path) -> Any:
         return core().read_model(Path(halved) / FILE)
 
 
-def _save(graph: Any, file: Path, half: bool = False) -> int:
+def _save(graph: Any, aside: Path, half: bool = False) -> int:
     """Write a graph, and return the bits of its weights, scales and zeros included."""
     import openvino
 
-    openvino.save_model(graph, file, compress_to_fp16=half)
-    return 8 * file.with_suffix(".bin").stat().st_size
+    openvino.save_model(graph, aside, compress_to_fp16=half)
+    return 8 * aside.with_suffix(".bin").stat().st_size
 
 
 def _open(folder: Path, build: "OpenVino | OpenVinoInt8") -> Any:

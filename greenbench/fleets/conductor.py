@@ -220,7 +220,7 @@ def _measure(node: Node, engine: Engine, fleet: Roster, shipped: _Shipped) -> No
     if shipped.stopped and known["status"] != "ok":
         known |= {"status": "lost", "reason": "stopped before it had ended"}
     fleet.enter(name, None)
-    copy = fleet.copy(name, attempt)
+    copy = fleet.copy_of(name, attempt)
     if (copy / store.RUN).is_file():
         known["run_id"] = store.open_run(copy).id
     shipped.observe(NodeEnded(fleet.change(name, **known)))
@@ -233,7 +233,7 @@ def _follow(node: Node, engine: Engine, fleet: Roster, shipped: _Shipped) -> Run
         NodeError: it is not to be measured, or did not come to its end.
         StoreError: what it sent cannot be written.
     """
-    copy, end = fleet.copy(node.name, fleet.nodes[node.name].attempts), None
+    copy, end = fleet.copy_of(node.name, fleet.nodes[node.name].attempts), None
     with closing(engine.measure(node, shipped.suite, {**shipped.options, "node": node.name})) as lines:
         for message in map(messages.read, lines):
             match message:

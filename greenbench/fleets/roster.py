@@ -124,10 +124,10 @@ class Roster:
 
     def copies(self, name: str) -> list[Path]:
         """Return the folders of what a node sent, one for each attempt, as far as they hold a run."""
-        places = (self.copy(name, number + 1) for number in range(self.nodes[name].attempts))
+        places = (self.copy_of(name, number + 1) for number in range(self.nodes[name].attempts))
         return [place for place in places if (place / store.RUN).is_file()]
 
-    def copy(self, name: str, attempt: int) -> Path:
+    def copy_of(self, name: str, attempt: int) -> Path:
         """Return the folder of what a node sends in an attempt."""
         return self.folder / store.NODES / f"{file_name(name)}-{attempt}"
 

@@ -79,7 +79,7 @@ class Slurm:
         command = ["sinfo", "--noheader", "--Node", "--format", "%N|%P|%c|%G|%f|%t"]
         command += ["--partition", self.partition] if self.partition else []
         try:
-            told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            told = subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout
         except (OSError, subprocess.CalledProcessError) as error:
             why = str(getattr(error, "stderr", "") or error).strip()
             raise InputError(
@@ -155,7 +155,7 @@ def _followed(job: Any, sent: Path) -> Lines:
     Raises:
         NodeError: it came to another end than its process.
     """
-    with sent.open("a+") as stream:
+    with sent.open("a+", encoding="utf-8") as stream:
         stream.seek(0)
         torn, has_ended = "", False
         while not has_ended:

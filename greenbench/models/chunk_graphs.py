@@ -45,12 +45,12 @@ _CHUNKS = form(
 )  # fmt: skip
 
 
-def write(model: Any, folder: Path) -> None:
+def write(model: Any, aside: Path) -> None:
     """Write ``FILE`` for a model with chunks."""
     steps = chunk_steps.of(model)
     begin = ([{"shape": [*one.shape], "dtype": str(one.numpy().dtype)} for one in states] for states in steps.begin)
     content = {"geometry": asdict(steps.geometry), **dict(zip(("front", "encoder"), begin, strict=True))}
-    (folder / FILE).write_text(json.dumps(content), encoding="utf-8")
+    (aside / FILE).write_text(json.dumps(content), encoding="utf-8")
 
 
 def opened(file: Path, open_one: Callable[[Path], RunGraph]) -> RunEngine | ChunkSteps:

@@ -45,7 +45,7 @@ _EXITS = form(
 )  # fmt: skip
 
 
-def write(model: Any, layers: exits.Layers, folder: Path) -> None:
+def write(model: Any, layers: exits.Layers, aside: Path) -> None:
     """Write ``FILE`` for a model with exits."""
     after = [*exits.branches(layers), len(layers)]
     works = []
@@ -53,7 +53,7 @@ def write(model: Any, layers: exits.Layers, folder: Path) -> None:
         with exits.leaving_after(n_layers):
             works.append(work(model))
     content = {"after": after, "threshold": layers.threshold, "blank": layers.blank, "work": works}
-    (folder / FILE).write_text(json.dumps(content), encoding="utf-8")
+    (aside / FILE).write_text(json.dumps(content), encoding="utf-8")
 
 
 def numbered(file: Path, number: int) -> Path:
@@ -73,7 +73,7 @@ def opened(file: Path, open_one: Callable[[Path], RunGraph]) -> RunEngine:
     """
     if not (file.parent / FILE).exists():
         session = open_one(file)
-        return lambda inputs: session(inputs)["logits"]
+        return lambda inputs: next(iter(session(inputs).values()))
     content = readback.read_object(file.parent / FILE, _EXITS)
     graphs = [numbered(file, place) for place in range(len(content["after"]))]
     if lacking := [graph for graph in graphs if not graph.is_file()]:

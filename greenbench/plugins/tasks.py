@@ -88,6 +88,10 @@ class LogProbabilities(Transcriber, Protocol):
     """A transcriber whose text follows from the probabilities of tokens at each frame, such as a CTC model (optional).
 
     It answers the task ``detect``.
+
+    Attributes:
+        footprint: as ``Transcriber``.
+        batching: as ``Transcriber``.
     """
 
     @property

@@ -130,16 +130,16 @@ def push(upload: Upload, message: str) -> str:
     return str(done.commit_url)
 
 
-def _card(api: Any, upload: Upload, folder: Path) -> tuple[dict[str, bytes], str | None]:
+def _card(api: Any, upload: Upload, aside: Path) -> tuple[dict[str, bytes], str | None]:
     """Return the repository's card with the results in its metadata, and the commit that it was read from."""
     from huggingface_hub import metadata_load, metadata_save
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
-    card, parent = folder / CARD, None
+    card, parent = aside / CARD, None
     try:
-        there = Path(api.hf_hub_download(upload.repo, CARD, repo_type=upload.kind, cache_dir=folder / "cache"))
+        there = Path(api.hf_hub_download(upload.repo, CARD, repo_type=upload.kind, cache_dir=aside / "cache"))
         parent = there.parent.name
-        card.write_bytes(there.read_bytes())
+        (aside / CARD).write_bytes(there.read_bytes())
     except RemoteEntryNotFoundError:  # and no other: a card that cannot be read must not be replaced
         card.touch()
     metadata = metadata_load(card) or {}

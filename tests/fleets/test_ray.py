@@ -189,14 +189,14 @@ def test_a_node_that_is_removed_is_lost_and_resumed(
     (fleet,) = result
     assert (fleet.nodes["c"].status, fleet.nodes["c"].attempts) == ("lost", 1)
     assert psutil.wait_procs(left, patience(20))[1] == []
-    before = (fleet.copy("c", 1) / store.RECORDS).read_text()
+    before = (fleet.copy_of("c", 1) / store.RECORDS).read_text()
     assert [json.loads(line)["variant"] for line in before.splitlines()] == ["null/rtfx-100"]
     assert len(conductor.table(fleet)) == 1
 
     back = two.add("c")
     options = conductor.FleetOptions(tmp_path / "out", on=["name=c"], resume=True)
     fleet = conductor.run({**slow_suite, "timeout_s": 1.0}, two.engine, options)
-    after = (fleet.copy("c", 2) / store.RECORDS).read_text()
+    after = (fleet.copy_of("c", 2) / store.RECORDS).read_text()
     assert after.startswith(before)
     assert [json.loads(line)["status"] for line in after.splitlines()] == ["ok", "error"]
     assert len(store.runs(tmp_path / "out")) == 1

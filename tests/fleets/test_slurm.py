@@ -1,9 +1,10 @@
 """The engine ``slurm``: real jobs by submitit on this machine, and what it asks of Slurm by programs that stand in."""
 
+import gc
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,14 @@ from greenbench.results import store
 
 submitit = pytest.importorskip("submitit", reason="submitit is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Let what submitit drops be warned of here, where it is ignored, and not in whatever test runs later."""
+    yield
+    gc.collect()
+
 
 SINFO = """\
 gpu01|batch*|64|gpu:a100:4(S:0-1)|skylake,ib|idle

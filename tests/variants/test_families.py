@@ -345,11 +345,11 @@ def test_an_export_takes_what_the_feature_extractor_gives(
     """Waveforms or spectra, with a mask or without: whatever the norm of the front end would suggest."""
     from transformers import AutoFeatureExtractor
 
-    from greenbench.models.exported import graph
+    from greenbench.models.graphs import graphs
 
-    module, example = graph(_model(folder(family)), AutoFeatureExtractor.from_pretrained(folder(family)))
-    assert list(example) == names
-    assert module(*example.values()).shape[::2] == (2, 32)
+    (graph,) = graphs(_model(folder(family)), AutoFeatureExtractor.from_pretrained(folder(family)))
+    assert list(graph.inputs) == names
+    assert graph.module(*graph.inputs.values()).shape[::2] == (2, 32)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -20,10 +20,10 @@ def ship(made: Path, assets: Path) -> None:
     for name in (*SPEECH, TEACHER):
         with whole.folder(assets / name, keep=name == TEACHER) as aside:
             for file in sorted(path for path in (made / name).rglob("*") if path.is_file()):
-                place = aside / file.relative_to(made / name)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.unlink(missing_ok=True)  # it may be a link to what ships now
-                shutil.copy(file, place)
+                inside = file.relative_to(made / name)
+                (aside / inside).parent.mkdir(parents=True, exist_ok=True)
+                (aside / inside).unlink(missing_ok=True)  # it may be a link to what ships now
+                shutil.copy(file, aside / inside)
 
 
 def arguments() -> argparse.Namespace:
