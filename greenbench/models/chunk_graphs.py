@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from greenbench.errors import StoreError
 from greenbench.files import readback
 from greenbench.files.forms import count, form, one_of, record, several
 from greenbench.models import chunk_steps, segmented
 from greenbench.models.chunk_steps import ChunkStep, ChunkSteps, Geometry, States
-from greenbench.models.segmented import RunEngine, RunGraph, numbered
+from greenbench.models.segmented import RunEngine, RunGraph
 
 FILE = "chunks.json"
 """Beside the graphs of a model with chunks: what a stream has to know of it, and the states that it begins with."""
@@ -66,9 +65,8 @@ def opened(file: Path, open_one: Callable[[Path], RunGraph]) -> RunEngine | Chun
     if not (file.parent / FILE).exists():
         return segmented.opened(file, open_one)
     content = readback.read_object(file.parent / FILE, _CHUNKS)
-    if not (second := numbered(file, 1)).is_file():
-        raise StoreError(f"{second}: missing: {FILE} says that there are 2 graphs. Export them again.")
-    front, encoder = (_step(open_one(graph), *names) for graph, names in ((file, FRONT), (second, ENCODER)))
+    graphs = segmented.present(file, 2, FILE)
+    front, encoder = (_step(open_one(graph), *names) for graph, names in zip(graphs, (FRONT, ENCODER), strict=True))
     begin = (_zeros(content["front"]), _zeros(content["encoder"]))
     return ChunkSteps(Geometry(**content["geometry"]), front, encoder, begin)
 

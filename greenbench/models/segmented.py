@@ -61,6 +61,23 @@ def numbered(file: Path, number: int) -> Path:
     return file.with_stem(f"{file.stem}-{number}") if number else file
 
 
+def present(file: Path, n: int, told_by: str) -> list[Path]:
+    """Return where so many graphs of a model lie.
+
+    Args:
+        file: the first one.
+        n: how many there are.
+        told_by: the name of the file that says so.
+
+    Raises:
+        StoreError: one is missing.
+    """
+    graphs = [numbered(file, place) for place in range(n)]
+    if lacking := [graph for graph in graphs if not graph.is_file()]:
+        raise StoreError(f"{lacking[0]}: missing: {told_by} says that there are {n} graphs. Export them again.")
+    return graphs
+
+
 def opened(file: Path, open_one: Callable[[Path], RunGraph]) -> RunEngine:
     """Open the graph of a model, or its graphs where it has early exits.
 
@@ -75,9 +92,7 @@ def opened(file: Path, open_one: Callable[[Path], RunGraph]) -> RunEngine:
         session = open_one(file)
         return lambda inputs: next(iter(session(inputs).values()))
     content = readback.read_object(file.parent / FILE, _EXITS)
-    graphs = [numbered(file, place) for place in range(len(content["after"]))]
-    if lacking := [graph for graph in graphs if not graph.is_file()]:
-        raise StoreError(f"{lacking[0]}: missing: {FILE} says that there are {len(graphs)} graphs. Export them again.")
+    graphs = present(file, len(content["after"]), FILE)
     return Segmented([open_one(graph) for graph in graphs], content)
 
 
