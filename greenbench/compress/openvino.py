@@ -147,8 +147,8 @@ class OpenVinoInt8(SpeechSettings):
         import nncf
 
         chosen, others = calibration.clips(self.calibration, *self._n_clips)
-        validation, blank = calibration.inputs(extractor, others), int(model.config.pad_token_id)
-        n_bits, known = 0, calibration.inputs(extractor, chosen)
+        known, validation = calibration.inputs(extractor, chosen), calibration.inputs(extractor, others)
+        n_bits, blank = 0, int(model.config.pad_token_id)
         for file, of_model in _graphs(model, extractor, folder):
             graph = _halved(_convert(of_model), folder)
             ranges = nncf.Dataset([{name: one[name] for name in of_model.inputs} for one in known])

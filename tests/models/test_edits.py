@@ -227,10 +227,14 @@ def work(model: Any) -> Any:
 @pytest.mark.slow
 @pytest.mark.usefixtures("exports_here")
 def test_engines_take_it(edited: tuple[Any, Path], build: Any, package: str, same: bool) -> None:
-    """An engine in float32 reads what torch reads, at every length; one in integers answers. Both count its work."""
+    """An engine in float32 reads what torch reads, at every length; one in integers answers. Both count its work.
+
+    That of chunks is no polynomial of the length, by which exports tell their work: it is None there.
+    """
     pytest.importorskip(package, reason="not installed")
-    if Wav2Vec2(model=str(edited[1])).outline().chunked:
-        with pytest.raises(InputError, match="cannot follow chunk-attention, which streams"):
+    chunked = Wav2Vec2(model=str(edited[1])).outline().chunked
+    if chunked and "onnx" not in str(build):
+        with pytest.raises(InputError, match="cannot follow chunk-attention, whose caches it does not keep"):
             load(edited[1], build)
         return
     whole, exported = load(edited[1]), load(edited[1], build)
@@ -238,7 +242,7 @@ def test_engines_take_it(edited: tuple[Any, Path], build: Any, package: str, sam
     texts = [exported([clip])[0] for clip in clips]
     assert not same or texts == [whole([clip])[0] for clip in clips]
     assert exported.footprint.n_params == whole.footprint.n_params
-    assert work(exported) == pytest.approx(work(whole), rel=1e-6)
+    assert work(exported) == (None if chunked else pytest.approx(work(whole), rel=1e-6))
 
 
 def damaged(of: tuple[Any, Path], to: Path, value: Any) -> Path:
