@@ -56,7 +56,7 @@ def measured(folder: Path, n_rows: int = 4) -> list[dict]:
 
 
 def check(rows: list[dict], watts: float, source: str) -> None:
-    """Every figure that has joules in it agrees with the watts, within three thousandths: a window of a second ends some ms beside a sample."""
+    """Every figure that has joules in it agrees with the watts, within three thousandths."""
     for row in rows:
         joules = watts * row["wall_s"]
         assert row["energy_j"] == row["energy_system_j"] == pytest.approx(joules, rel=3e-3)
