@@ -16,7 +16,6 @@ from greenbench.doctor.finding import Finding
 from greenbench.files import kernel
 from greenbench.hardware import arithmetic, environment, gpus
 from greenbench.meters import energy, thermal
-from greenbench.meters.clock import Clock
 from greenbench.meters.cputime import CpuTime
 from greenbench.plugins import Quantity, Reading
 from greenbench.results.flag_rules import MAX_FOREIGN_SHARE
@@ -192,7 +191,7 @@ def _temperature() -> Finding:
 
 def _load() -> Finding:
     reading = Reading()
-    with CpuTime().window(reading), Clock().window(reading):
+    with meters.measure([CpuTime()], reading):
         time.sleep(0.5)
     foreign_s, wall_s = reading.value("foreign_cpu_s"), reading.value("wall_s")
     if foreign_s is None or not wall_s:

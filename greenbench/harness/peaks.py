@@ -36,12 +36,12 @@ def measure(device: str, engine: str = "torch") -> Peaks:
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
         engine: from ``products.engines``; torch measures the memory, too.
     """
-    from greenbench.meters.clock import Clock
+    from greenbench import meters
     from greenbench.meters.cputime import CpuTime
     from greenbench.plugins import Reading
 
     threads, reading = products.threads(engine), Reading()
-    with CpuTime().window(reading), Clock().window(reading):
+    with meters.measure([CpuTime()], reading):
         rates = {name: rate for name in PRECISIONS if (rate := macs_per_s(name, device, engine)) is not None}
         bytes_per_s = _bytes_per_s(device) if engine == "torch" else None
     foreign = ratio(reading.value("foreign_cpu_s"), (reading.value("wall_s") or 0.0) * (os.cpu_count() or 1))

@@ -8,7 +8,7 @@ from typing import Any
 from greenbench import registry
 from greenbench.hardware.devices import synchronise
 from greenbench.meters import energy, sampled
-from greenbench.plugins import Meter, Reading
+from greenbench.plugins import Meter, Quantity, Reading
 
 MeterSettings = Mapping[str, Mapping[str, Any]]
 """Settings by meter name, as a suite gives them, e.g. ``{"codecarbon": {"tdp_w": 65}}``."""
@@ -75,6 +75,8 @@ def absent(chosen: Iterable[Meter], options: MeterSettings | None = None) -> dic
 def measure(meters: Iterable[Meter], reading: Reading) -> Iterator[None]:
     """Measure the ``with`` block: clock innermost, energy counters around it, the device synchronised at both edges.
 
+    Sampled powers are integrated between the two reads of the clock that give ``wall_s``.
+
     Each meter's computations run once all meters have closed, outside of every window.
 
     Args:
@@ -91,16 +93,15 @@ def measure(meters: Iterable[Meter], reading: Reading) -> Iterator[None]:
         end_s = time.perf_counter()
     reading.settle()
     reading.segments.append((start_s, end_s))
+    reading.add("wall_s", Quantity(end_s - start_s, "counter", "perf_counter"))
     sampled.integrate(reading, start_s, end_s)
 
 
 def _depth(meter: Meter) -> int:
     """Order meters so that slow reads are outside of the energy counters' window, and cost no measured energy.
 
-    From the inside: the clock, energy counters, energy estimates, CPU time, and all others.
+    From the inside: energy counters, energy estimates, CPU time, and all others.
     """
-    if "wall_s" in meter.metrics:
-        return 4
     if energy.reads_joules(meter):
         return 2 if meter.estimates else 3
     return int("cpu_s" in meter.metrics)

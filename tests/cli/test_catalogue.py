@@ -53,7 +53,7 @@ def test_all_metrics_are_listed() -> None:
 
 def test_a_meter_says_whether_it_measures_here(monkeypatch) -> None:
     """A meter is `yes` here, or the reason why not."""
-    monkeypatch.setattr("greenbench.meters.survey", lambda: {"clock": None, "rapl": "not readable"})
+    monkeypatch.setattr("greenbench.meters.survey", lambda: {"memory": None, "rapl": "not readable"})
     assert [row["here"] for row in catalogue.rows("meters")] == ["yes", "not readable"]
 
 

@@ -22,6 +22,9 @@ GIB = 2**30
 class FakeClock:
     """CPU accounts whose window shows a given foreign load over half a second."""
 
+    metrics = ("cpu_s",)
+    estimates = False
+
     def __init__(self, foreign_s: float | None) -> None:
         self.foreign_s = foreign_s
 
@@ -44,7 +47,7 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=16 * GIB, available=8 * GIB))
     monkeypatch.setattr(psutil, "swap_memory", lambda: SimpleNamespace(used=0))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=50 * GIB))
-    monkeypatch.setattr(meters, "survey", lambda: {"clock": None, "rapl": "no counter: buy one"})
+    monkeypatch.setattr(meters, "survey", lambda: {"cpu-time": None, "rapl": "no counter: buy one"})
     answering(monkeypatch, "energy_cpu_j")
 
     def write(path, text):
@@ -59,7 +62,7 @@ def machine(tmp_path, monkeypatch):
 
 def answering(monkeypatch, *metrics):
     """Let one meter answer these metrics."""
-    monkeypatch.setattr(meters, "select", lambda estimate: [SimpleNamespace(metrics=("wall_s", *metrics))])
+    monkeypatch.setattr(meters, "select", lambda estimate: [SimpleNamespace(metrics=("cpu_s", *metrics))])
 
 
 def finding(topic):
@@ -84,7 +87,7 @@ def test_there_is_one_finding_a_topic(machine):
 
 def test_each_meter_has_its_reason(machine):
     """An unavailable meter is noted with its own reason; not every machine has every counter."""
-    assert finding("meter clock").ok is True
+    assert finding("meter cpu-time").ok is True
     assert finding("meter rapl") == Finding("meter rapl", None, "no counter: buy one")
 
 

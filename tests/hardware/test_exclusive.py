@@ -135,7 +135,7 @@ class Joules:
 class Seconds:
     """A meter of something else."""
 
-    metrics = ("wall_s",)
+    metrics = ("cpu_s",)
 
 
 class BegunError(Exception):

@@ -39,13 +39,13 @@ class Model:
 
 @dataclass
 class Meter:
-    """Reads ``wall_s`` off the hand, and joules at constant power; knows whether a window is open."""
+    """Reads joules at constant power off the hand; knows whether a window is open."""
 
     hand: Hand
     watts: float = 10.0
     n_windows: int = 0
     is_open: bool = False
-    metrics = ("wall_s", "energy_cpu_j")
+    metrics = ("energy_cpu_j",)
     estimates = False
 
     @contextmanager
@@ -54,7 +54,6 @@ class Meter:
         yield
         self.is_open, seconds = False, self.hand.now - start
         self.n_windows += 1
-        reading.add("wall_s", Quantity(seconds, "counter", "hand"))
         reading.add("energy_cpu_j", Quantity(self.watts * seconds, "counter", "hand"))
 
 

@@ -10,7 +10,6 @@ from pydantic import TypeAdapter
 
 from greenbench.harness.cooldown import Cooldown, rest, rule, temperatures
 from greenbench.harness.job import Job
-from greenbench.meters.clock import Clock
 from greenbench.suite.protocol import PROTOCOLS
 
 OFFICIAL, STANDARD, QUICK = PROTOCOLS["official"], PROTOCOLS["standard"], PROTOCOLS["quick"]
@@ -107,7 +106,7 @@ class Broken(Sensor):
 
 def test_temperatures_are_those_of_every_polled_meter() -> None:
     """Temperatures are taken from whatever is seen; a meter that is not polled, or fails, has none."""
-    meters = [Sensor(cpu__temperature_c=41.0, cpu__power_w=9.0), Clock(), Broken(), Sensor(nvml__0__temperature_c=33.0)]
+    meters = [Sensor(cpu__temperature_c=41.0, cpu__power_w=9.0), Broken(), Sensor(nvml__0__temperature_c=33.0)]
     assert temperatures(meters) == {"cpu.temperature_c": 41.0, "nvml.0.temperature_c": 33.0}
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from greenbench.harness.idle import idle_after_w, idle_power_w, warm_up
 from greenbench.harness.load import batches
-from greenbench.meters.clock import Clock
 from greenbench.plugins import Reading
 from greenbench.suite.protocol import PROTOCOLS
 
@@ -85,7 +84,7 @@ def test_no_idle_power_of_a_part_of_the_scope(hand: Hand) -> None:
 def test_a_meter_outside_is_worth_an_idle_baseline(hand: Hand) -> None:
     """Where a wall meter's log will be attached the baseline is taken, although nothing here reads energy."""
     start, reading = hand.now, Reading()
-    assert idle_power_w([Clock()], 30.0, reading, logged=True) is None
+    assert idle_power_w([], 30.0, reading, logged=True) is None
     assert reading.segments == [(start, start + 30.0)]
     for drift_pct, n_idled in ((None, 0), (10.0, 1)):
         idled: list[None] = []
@@ -97,7 +96,7 @@ def test_a_meter_outside_is_worth_an_idle_baseline(hand: Hand) -> None:
 def test_no_waiting_for_nothing(hand: Hand, with_energy: bool, idle_s: float) -> None:
     """Without an energy meter, or without seconds to idle, nobody waits and the power is None."""
     start, energy_meter = hand.now, Meter(hand)
-    meters = [energy_meter if with_energy else Clock()]
+    meters = [energy_meter] if with_energy else []
     assert idle_power_w(meters, idle_s, Reading(device="cpu")) is None
     assert (hand.now, energy_meter.n_windows) == (start, 0)
 

@@ -14,7 +14,6 @@ from greenbench.harness.job import Job
 from greenbench.harness.load import Load
 from greenbench.harness.streams import Streamed
 from greenbench.harness.window import Window, run_window
-from greenbench.meters.clock import Clock
 from greenbench.plugins import Clip, Footprint, Partial, Quantity, Reading, Waveform, WordTime
 from greenbench.suite import config
 from greenbench.suite.entries import build_variant
@@ -290,7 +289,7 @@ def cell(suite_data: dict, hand: Hand, monkeypatch: pytest.MonkeyPatch) -> Calla
         asked = {"scenarios": ["streaming"], "streaming": {"chunk_s": 0.5, "pace": pace}, "protocol": protocol}
         loaded = config.load({**suite_data, **asked})
         channel, speech, (planned, *_) = Channel(), corpus(), plan(loaded)
-        monkeypatch.setattr(worker, "select", lambda *_: [Joules(hand), Clock()])
+        monkeypatch.setattr(worker, "select", lambda *_: [Joules(hand)])
         job, door = Job("r", 0, loaded, planned, started_s=hand.now), Streamed(Known(hand), loaded.streaming)
         model = rows.described(job, build_variant(planned.variant))
         facts = rows.CellFacts(model, speech.stats, "sequential", None, {}, streamed_by=door.how)

@@ -14,7 +14,6 @@ from greenbench.datasets.corpus import Corpus
 from greenbench.errors import AnswerError
 from greenbench.harness.load import Load
 from greenbench.harness.window import checked, run_window
-from greenbench.meters.clock import Clock
 from greenbench.plugins import Clip, Waveform
 
 from .clockwork import Hand, Meter, Model, corpus_of
@@ -84,7 +83,7 @@ def test_the_wall_clock_may_be_set_meanwhile(hand: Hand, monkeypatch: pytest.Mon
     """Somebody setting the system's clock back by an hour at every look changes no time that is measured."""
     hours = iter(range(0, -10_000_000, -3600))
     monkeypatch.setattr(time, "time", lambda: float(next(hours)))
-    window = run_window(Model(hand), corpus_of([16_000] * 2), Load("single-stream", 1, 2.0), [Clock()])
+    window = run_window(Model(hand), corpus_of([16_000] * 2), Load("single-stream", 1, 2.0), [])
     assert window.reading.value("wall_s") == pytest.approx(2.0)
     assert [seconds for _, seconds in window.latencies_s] == pytest.approx([0.5] * 4)
 

@@ -10,7 +10,6 @@ import pytest
 from greenbench.datasets.corpus import Corpus, DatasetStats
 from greenbench.harness import rows, sizes, worker
 from greenbench.harness.job import Job
-from greenbench.meters.clock import Clock
 from greenbench.plugins import SAMPLE_RATE_HZ, EarlyExits, Footprint, Quantity
 from greenbench.suite import config
 from greenbench.suite.entries import build_dataset, build_variant
@@ -51,7 +50,7 @@ def test_a_window_follows_its_own_warm_up(suite_data: dict, monkeypatch: pytest.
     protocol = {**suite_data["protocol"], "window_s": 0, "idle_s": 0.001, "idle_drift_pct": 1e9}
     loaded = config.load({**suite_data, "protocol": protocol})
     log, cell = Log(), plan(loaded)[0]
-    monkeypatch.setattr(worker, "select", lambda *_: [log, Clock()])
+    monkeypatch.setattr(worker, "select", lambda *_: [log])
     corpus = Corpus(build_dataset(cell.dataset))
     assert list(corpus.chunks())
     job = Job("r", 0, loaded, cell)
@@ -84,7 +83,7 @@ def test_a_row_has_the_layers_that_ran_in_its_window(suite_data: dict, monkeypat
     """Their mean over the utterances of the window, without those of warm-ups, and the work of as many layers."""
     loaded = config.load({**suite_data, "protocol": {**suite_data["protocol"], "window_s": 0, "idle_s": 0}})
     log, cell = Leaving(), plan(loaded)[0]
-    monkeypatch.setattr(worker, "select", lambda *_: [log, Clock()])
+    monkeypatch.setattr(worker, "select", lambda *_: [log])
     corpus = Corpus(build_dataset(cell.dataset))
     sizes = [len(chunk) for chunk in corpus.chunks()]
     model = rows.described(job := Job("r", 0, loaded, cell), build_variant(cell.variant))

@@ -1,5 +1,6 @@
 """Every metric is answered once, measured rather than estimated, and the clock is innermost."""
 
+import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ import pytest
 from greenbench import meters, registry
 from greenbench.errors import InputError
 from greenbench.meters import absent, cputime, measure, nvml, rapl, select, survey
-from greenbench.meters.clock import Clock
 from greenbench.meters.cputime import CpuTime
 from greenbench.meters.nvml import Nvml
 from greenbench.meters.rapl import Rapl
@@ -139,25 +139,19 @@ def test_two_meters_of_one_metric_do_not_add_up(register):
     assert reading.quantities["energy_cpu_j"].source == "acme"
 
 
-def test_the_clock_is_innermost(register):
-    """Whatever the order given, the window of the clock opens last and closes first."""
-    log = []
-    register(**{name: _meter(name, metric, log=log) for name, metric in [("a", "wall_s"), ("b", "energy_cpu_j")]})
-    for chosen in (select(estimate=False), select(estimate=False)[::-1]):
-        log.clear()
-        with measure(chosen, Reading()):
-            log.append("work")
-        assert log == ["+b", "+a", "work", "-a", "-b"]
-
-
 def test_energy_counters_are_next_to_the_clock(register):
     """What else is read at the edges is outside of what counts joules, whatever its name: it costs none of them."""
     log = []
-    given = {"c": "energy_gpu_j", "b": "wall_s", "z": "peak_rss_bytes", "a": "cpu_temp_end_c", "p": "cpu_s"}
+    given = {"c": "energy_gpu_j", "z": "peak_rss_bytes", "a": "cpu_temp_end_c", "p": "cpu_s"}
     register(**{name: _meter(name, metric, log=log) for name, metric in given.items()})
-    with measure(select(estimate=False), Reading()):
-        pass
-    assert log == ["+a", "+z", "+p", "+c", "+b", "-b", "-c", "-p", "-z", "-a"]
+    for chosen in (select(estimate=False), select(estimate=False)[::-1]):
+        log.clear()
+        with measure(chosen, Reading()):
+            pass
+        assert log in (
+            ["+a", "+z", "+p", "+c", "-c", "-p", "-z", "-a"],
+            ["+z", "+a", "+p", "+c", "-c", "-p", "-a", "-z"],
+        )
 
 
 def test_an_estimate_is_outside_of_the_counters(register):
@@ -165,11 +159,11 @@ def test_an_estimate_is_outside_of_the_counters(register):
     log = []
     register(
         gpu=_meter("gpu", "energy_gpu_j", log=log), guess=_meter("guess", "energy_cpu_j", estimates=True, log=log),
-        time=_meter("time", "wall_s", log=log), who=_meter("who", "cpu_s", log=log),
+        who=_meter("who", "cpu_s", log=log),
     )  # fmt: skip
     with measure(select(estimate=True), Reading()):
         pass
-    assert log == ["+who", "+guess", "+gpu", "+time", "-time", "-gpu", "-guess", "-who"]
+    assert log == ["+who", "+guess", "+gpu", "-gpu", "-guess", "-who"]
 
 
 def test_what_is_made_of_the_reads_comes_after_all_meters_have_closed(register):
@@ -210,7 +204,9 @@ def test_the_built_in_meters_read_in_this_order(tmp_path, monkeypatch, driver):
     logged(nvml, "_read_mj", "nvml")
     logged(cputime, "_account", "/proc")
     logged(rapl, "_energy", "arithmetic")
-    chosen = [CpuTime(), Rapl(tmp_path), Nvml(), LoggedClock(log)]
+    read = time.perf_counter
+    monkeypatch.setattr(meters, "time", SimpleNamespace(perf_counter=lambda: (log.append("clock"), read())[1]))
+    chosen = [CpuTime(), Rapl(tmp_path), Nvml()]
     for meters_in_some_order in permutations(chosen):
         log.clear()
         with measure(meters_in_some_order, Reading(device="cuda:0")):
@@ -221,20 +217,6 @@ def test_the_built_in_meters_read_in_this_order(tmp_path, monkeypatch, driver):
         at = log.index("work")
         assert log[at - 1 : at + 2] == ["clock", "work", "clock"]
         assert sorted(log[1:3]) == sorted(log[at + 2 : at + 4]) == ["nvml", "rapl"]
-
-
-class LoggedClock(Clock):
-    """The real clock, whose reads are logged."""
-
-    def __init__(self, log):
-        object.__setattr__(self, "log", log)
-
-    @contextmanager
-    def window(self, reading):
-        self.log.append("clock")
-        with super().window(reading):
-            yield
-        self.log.append("clock")
 
 
 def test_settings_reach_the_meter(tmp_path):
@@ -249,7 +231,28 @@ def test_a_typo_in_the_settings_is_refused(options):
         select(False, options)
 
 
-def test_the_clock_and_memory_are_always_selected():
+def test_wall_time_ignores_a_stepped_wall_clock(monkeypatch):
+    """A wall clock set back by an hour inside the window leaves wall_s alone."""
+    steps = iter([1_000_000.0, 996_400.0, 996_400.0, 996_400.0])
+    monkeypatch.setattr(time, "time", lambda: next(steps, 996_400.0))
+    reading = Reading()
+    with measure([], reading):
+        time.sleep(0.05)
+    assert 0.05 <= reading.value("wall_s") < 1800  # far from the hour
+
+
+def test_the_seconds_of_several_windows_add_up(monkeypatch):
+    """Two windows with one reading give the sum of their times, without the time in between."""
+    hand, reading = iter([10.0, 10.5, 20.0, 20.25]), Reading()
+    monkeypatch.setattr(time, "perf_counter", lambda: next(hand))
+    for _ in range(2):
+        with measure([], reading):
+            pass
+    assert reading.value("wall_s") == 0.75
+    assert reading.segments == [(10.0, 10.5), (20.0, 20.25)]
+
+
+def test_the_clock_and_memory_are_always_there():
     """On any machine a run has wall time and peak memory."""
     reading = Reading()
     with measure(select(estimate=False), reading):
@@ -261,7 +264,7 @@ def test_the_clock_and_memory_are_always_selected():
 def test_work_that_raises_leaves_no_reading():
     """An exception inside the window passes through every meter and nothing is written."""
     reading = Reading()
-    with pytest.raises(ZeroDivisionError), meters.measure([Clock()], reading):
+    with pytest.raises(ZeroDivisionError), meters.measure([], reading):
         _ = 1 / 0
     assert reading.quantities == {}
 

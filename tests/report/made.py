@@ -56,7 +56,7 @@ RUN: dict[str, Any] = {
     "machine": {"cpu": {"model": "Test CPU", "cores": 2}, "gpus": []},
     "command": ["greenbench", "run", "my suite.yaml"],
     "started_utc": "2025-01-01T00:00:00Z",
-    "meters": {"clock": None, "rapl": "energy_uj is readable by root only", "nvml": "no NVIDIA driver"},
+    "meters": {"memory": None, "rapl": "energy_uj is readable by root only", "nvml": "no NVIDIA driver"},
 }
 
 

@@ -13,7 +13,6 @@ from greenbench import cache
 from greenbench.compress.distill import Distill, progress, training
 from greenbench.compress.distill.teacher import LOGITS, Cost, Teacher, collate, forward
 from greenbench.errors import InputError, StoreError
-from greenbench.meters.clock import Clock
 from greenbench.plugins import Context, Utterance
 from greenbench.variants.wav2vec2 import Wav2Vec2
 
@@ -40,7 +39,7 @@ def test_a_kept_teacher_hears_each_utterance_once_and_alone(opened: tuple[Any, C
     """What it says does not depend on the batch; the next student finds it, and what it took counts for both."""
     model, context = opened
     teacher, other = (Teacher(model, context) for _ in range(2))
-    first = teacher.keep(spoken, [Clock()])
+    first = teacher.keep(spoken, [])
     for batch in (spoken, spoken[:2], spoken[1:]):
         logits = teacher(collate(batch, model, context)).logits
         for row, utterance in zip(logits, batch, strict=True):
