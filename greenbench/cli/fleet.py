@@ -13,6 +13,7 @@ import typer
 
 from greenbench.cli import completion
 from greenbench.cli.console import echo
+from greenbench.cli.measuring import Device, EstimateEnergy, Limit, Only, Overrides, ProtocolName
 from greenbench.cli.output import Json, print_summary, print_table
 from greenbench.errors import InputError
 
@@ -40,27 +41,12 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     settings: Settings = [],  # noqa: B006
     on: On = [],  # noqa: B006
     out: Annotated[Path | None, typer.Option(help="Folder of the fleet.", show_default="results/<fleet_id>")] = None,
-    overrides: Annotated[
-        list[str],
-        typer.Option(
-            "--set",
-            help="Override one value, after all other options: datasets.0.limit=5",
-            autocompletion=completion.setting,
-        ),
-    ] = [],  # noqa: B006
-    limit: Annotated[int | None, typer.Option(min=1, help="Take the first N utterances of every data set.")] = None,
-    only: Annotated[str | None, typer.Option(help="Run only the cells whose label or variant matches GLOB.")] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(help="cpu, cuda, cuda:N, mps or auto, instead of the suite's.", autocompletion=completion.device),
-    ] = None,
-    protocol: Annotated[
-        str | None,
-        typer.Option(help="quick, standard or official, instead of the suite's.", autocompletion=completion.protocol),
-    ] = None,
-    estimate_energy: Annotated[
-        bool, typer.Option("--estimate-energy", help="Estimate CPU energy where no counter answers (labelled).")
-    ] = False,
+    overrides: Overrides = [],  # noqa: B006
+    limit: Limit = None,
+    only: Only = None,
+    device: Device = None,
+    protocol: ProtocolName = None,
+    estimate_energy: EstimateEnergy = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the fleet in --out: measure only what is missing.")
     ] = False,

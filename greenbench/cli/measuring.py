@@ -42,6 +42,29 @@ BuildsOption = Annotated[
     ),
 ]
 
+# What `run` and `fleet run` change of a suite.
+Overrides = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        help="Override one value, after all other options: datasets.0.limit=5",
+        autocompletion=completion.setting,
+    ),
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Take the first N utterances of every data set.")]
+Only = Annotated[str | None, typer.Option(help="Run only the cells whose label or variant matches GLOB.")]
+Device = Annotated[
+    str | None,
+    typer.Option(help="cpu, cuda, cuda:N, mps or auto, instead of the suite's.", autocompletion=completion.device),
+]
+ProtocolName = Annotated[
+    str | None,
+    typer.Option(help="quick, standard or official, instead of the suite's.", autocompletion=completion.protocol),
+]
+EstimateEnergy = Annotated[
+    bool, typer.Option("--estimate-energy", help="Estimate CPU energy where no counter answers (labelled).")
+]
+
 
 def run(  # noqa: PLR0913, PLR0917 (options of a command)
     suite: SuiteFile = None,
@@ -49,27 +72,12 @@ def run(  # noqa: PLR0913, PLR0917 (options of a command)
     data: Data = None,
     builds: BuildsOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run.", show_default="results/<run_id>")] = None,
-    overrides: Annotated[
-        list[str],
-        typer.Option(
-            "--set",
-            help="Override one value, after all other options: datasets.0.limit=5",
-            autocompletion=completion.setting,
-        ),
-    ] = [],  # noqa: B006
-    limit: Annotated[int | None, typer.Option(min=1, help="Take the first N utterances of every data set.")] = None,
-    only: Annotated[str | None, typer.Option(help="Run only the cells whose label or variant matches GLOB.")] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(help="cpu, cuda, cuda:N, mps or auto, instead of the suite's.", autocompletion=completion.device),
-    ] = None,
-    protocol: Annotated[
-        str | None,
-        typer.Option(help="quick, standard or official, instead of the suite's.", autocompletion=completion.protocol),
-    ] = None,
-    estimate_energy: Annotated[
-        bool, typer.Option("--estimate-energy", help="Estimate CPU energy where no counter answers (labelled).")
-    ] = False,
+    overrides: Overrides = [],  # noqa: B006
+    limit: Limit = None,
+    only: Only = None,
+    device: Device = None,
+    protocol: ProtocolName = None,
+    estimate_energy: EstimateEnergy = False,
     resume: Annotated[bool, typer.Option("--resume", help="Run only what is missing or failed.")] = False,
     wait: Wait = False,
     lock: Lock = True,
