@@ -179,7 +179,7 @@ TEXT_RATES = ("wer", "cer")
 """The error rates of texts."""
 
 RATES = (*TEXT_RATES, "eer")
-"""The error rates. One is primary: it decides what the gate asks, who recognises best, and what costs are drawn
+"""The error rates. One is primary: it decides what the gate asks, who makes the fewest errors, and what costs are drawn
 against; for languages written without spaces that is CER, as a word error rate means nothing there, and for keywords
 the equal error rate."""
 

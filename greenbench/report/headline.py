@@ -167,7 +167,7 @@ def _wer(build: ComparedBuild, shown: str) -> str:
 
 
 def _unlinked(choice: Choice, content: Content) -> list[str]:
-    """Say who recognises best and who is fastest where nothing is made from anything else here."""
+    """Say who makes the fewest errors and who is fastest where nothing is made from anything else here."""
     lines, rate = choice.setting.lines, choice.setting.rate
     best = next(iter(leaders.leaders(lines, rate, content.counted)), None)
     if len(lines) == 1:
@@ -199,8 +199,9 @@ def _errors(line: Mapping[Any, Any], rate: str) -> str:
 def _best(leader: Leader) -> str:
     errors = _errors(leader.line, leader.metric)
     if leader.rivals or leader.n_ranked == 1:
-        return f"No model is shown to recognise best: {leader.line['label']} has {errors}{sentences.rivals(leader)}."
-    return f"{leader.line['label']} recognises best: {errors}."
+        found = f"{leader.line['label']} has {errors}{sentences.rivals(leader)}"
+        return f"No model is shown to make the fewest errors: {found}."
+    return f"{leader.line['label']} makes the fewest errors: {errors}."
 
 
 def _quickest(leader: Leader) -> str:

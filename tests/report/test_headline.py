@@ -224,7 +224,7 @@ def test_without_references_the_best_are_named(fake_run: FakeRun, heard: Callabl
     """Models that are not made from each other are ranked by WER and speed, and no build is chosen."""
     assert told(fake_run("r1", cell("a", 10, heard=heard(20)), cell("b", 20, heard=heard(0))))[:3] == [
         "No build here was measured together with the model that it was made from, so none is chosen.",
-        "b recognises best: WER 0.00 % (95 % interval 0.00–1.00).",
+        "b makes the fewest errors: WER 0.00 % (95 % interval 0.00–1.00).",
         "b is fastest: 20.0 x real time.",
     ]
 
@@ -287,7 +287,7 @@ def test_where_characters_decide_no_word_error_rate_is_spoken_of(fake_run: FakeR
     cells = (cell("a", 10, 2.0, heard=said), cell("b", 20, 1.0, heard=wrong))
     run = fake_run("r1", *cells, primary="cer")
     assert "CER 0.00 %" in told(fake_run("alone", cells[0], primary="cer"))[0]
-    assert told(run)[1].startswith("a recognises best: CER 0.00 % (95 % interval 0.00–")
+    assert told(run)[1].startswith("a makes the fewest errors: CER 0.00 % (95 % interval 0.00–")
     loaded = content.load([run], Gate())
     (setting,) = loaded.settings
     assert next(what for what, *_ in sentences.findings(setting, loaded.counted)) == "Lowest CER"

@@ -140,7 +140,7 @@ def test_headline_picks_the_best_that_may_be_ranked(folder: Folder) -> None:
     )
     assert "Lowest WER good: 5.00 % " in page.text
     assert "the weights are random" in page.text
-    assert "good recognises best: WER 5.00 %." in page.text
+    assert "good makes the fewest errors: WER 5.00 %." in page.text
 
 
 def test_energy_in_the_headline_says_whether_it_was_measured(folder: Folder, measured: Any, estimate: Any) -> None:
@@ -244,15 +244,15 @@ def test_facts_are_flattened_for_people() -> None:
 
 
 def test_a_lead_that_is_not_shown_is_no_headline(fake_run: Callable[..., Path], said: list[str]) -> None:
-    """Who has the lowest WER by an error in 320 words does not recognise best; a rival by the same texts is named."""
+    """Who has the lowest WER by an error in 320 words is not shown to lead; a rival by the same texts is named."""
     heard = [f"{text} x" if i % 4 == 0 else text for i, text in enumerate(said)]
     better = [said[0], *heard[1:]]
     rounds = [{"rtfx": 10.0}]
     page = write(
         fake_run("r1", *({"variant": v, "heard": h, "rounds": rounds} for v, h in (("a", heard), ("b", better))))
     )
-    assert "b recognises best" not in page.text
-    told = "No model is shown to recognise best: b has WER 2.81 %"
+    assert "b makes the fewest errors" not in page.text
+    told = "No model is shown to make the fewest errors: b has WER 2.81 %"
     assert told in page.text
     assert "not shown to differ from a (on the same utterances)" in page.text
 
@@ -267,7 +267,7 @@ def test_a_lead_on_the_same_utterances_is_a_headline_though_intervals_overlap(
     page = write(
         fake_run("r1", *({"variant": v, "heard": h, "rounds": rounds} for v, h in (("a", worse), ("b", heard))))
     )
-    assert "b recognises best: WER 6.25 %" in page.text
+    assert "b makes the fewest errors: WER 6.25 %" in page.text
 
 
 @pytest.mark.parametrize(
