@@ -18,6 +18,7 @@ _METHODS = {
     "ChunkAttention": "chunk_attention",
     "Distill": "distill",
     "EarlyExit": "early_exit",
+    "Elastic": "elastic",
     "Fp16": "precision",
     "FreezeNorm": "freeze",
     "HealLayers": "heal",
@@ -36,6 +37,7 @@ _METHODS = {
     "QuantizeAware": "quantize_aware",
     "ReduceFrames": "reduce",
     "ShareLayers": "share",
+    "Subnet": "subnet",
     "ThinConv": "thin",
 }
 """Name -> the module it is in."""

@@ -14,7 +14,8 @@ from torch import nn
 from greenbench.compress.heads import keep
 from greenbench.models import convolutions, shared
 from greenbench.models.attention import attentions, n_heads
-from greenbench.models.feed_forward import feed_forwards, resize
+from greenbench.models.feed_forward import feed_forwards
+from greenbench.models.feed_forward import keep as keep_neurons
 from greenbench.models.frames import front_end, lengths, n_frames
 
 if TYPE_CHECKING:
@@ -229,8 +230,7 @@ def fold(model: Any, values: "Mapping[str, Tensor]") -> None:
     layers = feed_forwards(model)
     for layer in layers.values():
         if id(layer.output_dense) in kept:
-            first, second, rows = layer.intermediate_dense, layer.output_dense, kept[id(layer.output_dense)]
-            resize(layer, first.weight[rows], first.bias[rows], second.weight[:, rows])
+            keep_neurons(layer, kept[id(layer.output_dense)])
     for number, reader in enumerate(_channel_readers(model)):
         if id(reader) in kept:
             convolutions.keep(model, number, kept[id(reader)])

@@ -18,7 +18,7 @@ from greenbench.compress.probe import divergence, log_probabilities
 from greenbench.compress.refit import feed_forward_outputs, kept_if_nearer
 from greenbench.errors import InputError
 from greenbench.models import shared
-from greenbench.models.feed_forward import feed_forwards, resize
+from greenbench.models.feed_forward import check_type, feed_forwards, keep
 from greenbench.plugins import BARE, Context, Outline
 
 PAPER = {
@@ -155,9 +155,7 @@ class PruneFfn(SpeechSettings):
 
     def follow(self, before: Outline) -> Outline:
         """Refuse layers that are integers already, and gradients of what has none."""
-        if before.model_type in ("sew-d", "parakeet_ctc"):
-            kind = before.model_type
-            raise InputError(f"prune-ffn: models of the type {kind} have no feed-forward layers like wav2vec 2.0's")
+        check_type("prune-ffn", before.model_type)
         if before.all_integers:
             raise InputError(NEEDS_FLOATS)
         if self.needs_speech and (before.integers or before.compiled):
@@ -182,8 +180,7 @@ class PruneFfn(SpeechSettings):
         scores = neurons.scores(model, self.score, speech)
         kept = self._searched(model, scores, speech) if self.search else self._highest(scores)
         for layer, rows in zip(layers, kept, strict=True):
-            first, second = layer.intermediate_dense, layer.output_dense
-            resize(layer, first.weight[rows], first.bias[rows], second.weight[:, rows])
+            keep(layer, rows)
         widths = {len(rows) for rows in kept}
         if len(widths) == 1:
             model.config.intermediate_size = widths.pop()

@@ -6,7 +6,21 @@ A checkpoint's own shapes decide, so that nothing else can contradict them.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from greenbench.errors import InputError
 from greenbench.models import linears
+
+OTHERS = ("sew-d", "parakeet_ctc")
+"""Model types with other feed-forward layers."""
+
+
+def check_type(method: str, model_type: str | None) -> None:
+    """Refuse models whose feed-forward layers are others.
+
+    Raises:
+        InputError: naming the method and the type.
+    """
+    if model_type in OTHERS:
+        raise InputError(f"{method}: models of the type {model_type} have no feed-forward layers like wav2vec 2.0's")
 
 
 def feed_forwards(model: Any) -> dict[str, Any]:
@@ -32,6 +46,17 @@ def resize(layer: Any, weight: Any, bias: Any, back: Any) -> None:
     """
     linears.replace(layer.intermediate_dense, weight, bias)
     linears.replace(layer.output_dense, back)
+
+
+def keep(layer: Any, neurons: Sequence[int]) -> None:
+    """Leave some neurons in a feed-forward layer, in the order given; its others then add nothing.
+
+    Args:
+        layer: one of ``feed_forwards``.
+        neurons: numbers of those that stay.
+    """
+    first, second = layer.intermediate_dense, layer.output_dense
+    resize(layer, first.weight[neurons], first.bias[neurons], second.weight[:, neurons])
 
 
 def fit(model: Any, stored: Mapping[str, Sequence[int]]) -> None:

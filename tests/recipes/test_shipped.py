@@ -42,6 +42,7 @@ SIZES = {
     "distillw2v2": TEACHER - 6 * LAYER,
     "mixed-3bit": TEACHER,
     "mixed-3bit-learned": TEACHER,
+    "elastic": TEACHER - 2 * LAYER - 10 * (4 * D * HEAD + 3 * HEAD + (F - 576) * NEURON),
     "deep-vs-wide": FRONT_END + narrow(96) + 12 * (12 * 96 * 96 + 13 * 96),
     "fithubert": THIN_FRONT_END + narrow(96) + 12 * (6 * 96 * 96 + 10 * 96) + (4 * 96 * 96 + 4 * 96),
     "lean": TEACHER - 2 * LAYER - 40 * (HEAD - 16) * (4 * D + 3) - F * 10 // 5 * NEURON,
@@ -50,6 +51,7 @@ SIZES = {
 
 REDUCED: dict[str, dict[str, Any]] = {
     "distill": {"steps": 2, "batch_s": 8, "validate_every": 1},
+    "elastic": {"distill.steps": 2, "distill.batch_s": 8, "distill.validate_every": 1, "n_calibration": 2},
     "early-exit": {"distill.steps": 2, "n_calibration": 4},
     "mixed-precision": {"n_calibration": 1, "bits": "[2, 4]"},
     "mixed-precision gumbel": {"distill.steps": 2, "distill.batch_s": 8, "steps_after": 1},

@@ -175,7 +175,7 @@ def _own_exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 # --- the table -------------------------------------------------------------------------------------------
 
-TRAININGS = ("distill", "prune-learned", "quantize-aware")
+TRAININGS = ("distill", "elastic", "prune-learned", "quantize-aware")
 """Steps of recipes, which are no builds."""
 
 BUILDS: dict[str, Any] = {
@@ -189,6 +189,7 @@ BUILDS: dict[str, Any] = {
     ],
     "freeze-norm": [{"use": "freeze-norm", "n_calibration": 1}],
     "share-layers": [{"use": "share-layers", "groups": 2, "begin": "mean"}],
+    "subnet": [{"use": "subnet", "layers": 2, "ffn": 24}],
     "thin-conv": [{"use": "thin-conv", "keep": 0.5, "n_calibration": 1}],
     "prune-heads": [{"use": "prune-heads", "n_calibration": 2}],
     "low-rank": [{"use": "low-rank", "rank": 4, "include": []}],
@@ -213,8 +214,10 @@ REFUSED = {
     ("sew-d", "prune-ffn"): "models of the type sew-d",
     ("sew-d", "heal-layers"): "models of the type sew-d",
     ("sew-d", "share-layers"): "models of the type sew-d",
+    ("sew-d", "subnet"): "models of the type sew-d",
     ("parakeet", "layer-drop"): "models of the type parakeet_ctc have a convolution for a head",
     ("parakeet", "prune-ffn"): "models of the type parakeet_ctc",
+    ("parakeet", "subnet"): "models of the type parakeet_ctc",
     **{
         (family, name): f"{name}: models of the type .* so their heads must stay"
         for family, name in product(RELATIVE, ("product-twins", "prune-heads"))
@@ -258,7 +261,7 @@ UNLIKE = ("wav2vec2", "wavlm", "w2v-bert")
 
 RESHAPED = (
     "chunk-attention", "early-exit", "heal-layers", "layer-drop", "low-rank", "mixed-precision", "product-twins",
-    "prune-ffn", "prune-heads", "reduce-frames", "share-layers",
+    "prune-ffn", "prune-heads", "reduce-frames", "share-layers", "subnet",
 )  # fmt: skip
 """Builds that take a model's own layers apart."""
 

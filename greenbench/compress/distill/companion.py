@@ -1,6 +1,7 @@
 """Companions of a training: what is trained, weighted or frozen beside the student, within the same loop."""
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from greenbench.errors import InputError
@@ -23,10 +24,12 @@ class Companion:
         name: of its term in the log.
         last: whether the student of the last step is the result, rather than the one whose validation read best: for a
             companion that changes over the training what the student is.
+        partial: whether a form of the student leaves some of its parameters out.
     """
 
     name: ClassVar[str]
     last: ClassVar[bool] = False
+    partial: ClassVar[bool] = False
 
     def attach(self, student: Any, context: Context) -> None:
         """Add modules to a student, before its optimiser is made and before a checkpoint is loaded."""
@@ -45,8 +48,25 @@ class Companion:
     def begin(self, student: Any, step: int, of: int) -> None:
         """Get ready before a batch is run; the arguments are those of ``term``."""
 
+    def forms(self, student: Any, step: int) -> "Iterable[tuple[str, AbstractContextManager[None]]]":  # noqa: ARG002
+        """Return the forms of the student that learn each batch, whose losses are summed; none for it as it is.
+
+        Args:
+            student: with what ``attach`` added.
+            step: taken before, from 0.
+
+        Returns:
+            For each form the ending of its losses' names in the log, empty for that of the student as it is, and the
+            context in which the student has this form. The endings are the same in each step.
+        """
+        return ()
+
+    def in_use(self, student: Any) -> "AbstractContextManager[None]":  # noqa: ARG002
+        """Return the context in which the student is what validation is to read."""
+        return nullcontext()
+
     def term(self, student: Any, step: int, of: int) -> "Tensor | None":  # noqa: ARG002
-        """Return what is added to the loss of each batch, a number with gradients; it is logged by ``name``.
+        """Return what is added to the loss of each batch, once, a number with gradients; it is logged by ``name``.
 
         Args:
             student: with what ``attach`` added.

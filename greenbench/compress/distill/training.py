@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ from greenbench.compress.distill.batches import batches
 from greenbench.compress.distill.companion import Companion
 from greenbench.compress.distill.hints import add_hints, drop_hints
 from greenbench.compress.distill.log import LOG, append, trim
-from greenbench.compress.distill.objective import batch_loss
+from greenbench.compress.distill.objective import losses_of
 from greenbench.compress.distill.progress import BEST, TrainingRun, TrainingState, keep, kept, loaded, progress
 from greenbench.compress.distill.settings import TrainingSettings
 from greenbench.compress.distill.teacher import Cost, Teacher, collate, cost, forward
@@ -82,7 +83,8 @@ def _open(settings: TrainingSettings, student: Any, context: Context, companions
 
     from greenbench.meters import select
 
-    partly = DistributedDataParallelKwargs(find_unused_parameters=settings.sample_hidden is not None)
+    unused = settings.sample_hidden is not None or any(companion.partial for companion in companions)
+    partly = DistributedDataParallelKwargs(find_unused_parameters=unused)
     accelerator = Accelerator(mixed_precision=settings.precision, cpu=context.device == "cpu", kwargs_handlers=[partly])
     set_seed(settings.seed)
     optimizer = _prepare(settings, student, context, companions)
@@ -171,9 +173,10 @@ def _steps(run: TrainingRun) -> Iterator[dict[str, float]]:
             indices = next(order)
             ours = indices[share[1] :: share[0]] or indices[:1]
             batch = collate([speech[i] for i in ours], model, run.context)
-            total, values = batch_loss(run, batch)
-            _check_finite(values, run.progress.step + 1)
-            run.accelerator.backward(total / settings.accumulate)
+            for total, parts in losses_of(run, batch):
+                values |= parts
+                _check_finite(values, run.progress.step + 1)
+                run.accelerator.backward(total / settings.accumulate)
             run.progress.audio_s += sum(speech[i].duration_s for i in indices)
         run.accelerator.clip_grad_norm_(run.student.parameters(), settings.clip)
         for group, highest in zip(run.optimizer.param_groups, run.rates, strict=True):
@@ -225,7 +228,9 @@ def _validate(run: TrainingRun) -> float | None:
     texts = []
     for utterance in run.context.validation:
         batch = collate([utterance], model, run.context)
-        with torch.inference_mode():
+        with torch.inference_mode(), ExitStack() as forms:
+            for companion in run.companions:
+                forms.enter_context(companion.in_use(model))
             tokens = forward(model, batch).logits.argmax(-1)[0].tolist()
         texts.append(run.context.tokenizer.decode(tokens))
     spell = speller(run.context.tokenizer)
