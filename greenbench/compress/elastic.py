@@ -34,14 +34,14 @@ class Elastic(SpeechSettings):
     model, and of each of them the first heads and the first neurons: where the model has the matrix W, it has
     W[:rows, :columns], so that all subnets share their weights. Each batch is learned by the whole model, by the
     smallest subnet, and by some that are drawn anew, uniformly, with heads and neurons of each layer by itself. That
-    is the sandwich rule of Yu and Huang, "Universally Slimmable Networks" (arXiv 1903.05134, ICCV 2019). The loss is
-    the sum of theirs, L = sum_s L(s), each towards the teacher by the losses of ``distill``, and so is the gradient of
-    a weight over the subnets that have it. Before, the heads and neurons of each layer are put in the order of their
+    is the sandwich rule of Yu and Huang, "Universally Slimmable Networks" (arXiv 1903.05134, ICCV 2019), whose smaller
+    networks learn from the largest. Here all learn from the teacher: with the losses of ``distill`` L(s) of a subnet s,
+    the loss is L = sum_s L(s), and the gradient of a weight is the sum over the subnets that have it. Before, the heads and neurons of each layer are put in the order of their
     Taylor scores, as ``prune-heads`` and ``prune-ffn`` have them, so that the first are those that matter most;
     Once-for-All (Cai et al., arXiv 1908.09791, ICLR 2020) does so by L1 norms.
 
-    Reconstructed: the text on LightHuBERT's training was not at hand. Its code draws one subnet for each step; the
-    sandwich, the order and the losses are ours. The width of frames, which is elastic there, too, stays as it is here.
+    Reconstructed: the text on LightHuBERT's training was not at hand. Its code draws one subnet for each step; that more
+    learn it, the order and the losses are ours. The width of frames, which is elastic there, too, stays as it is here.
 
     Attributes:
         distill: the training, with all settings of ``distill``; each step takes the time of all its subnets together.
@@ -49,7 +49,7 @@ class Elastic(SpeechSettings):
             always another one. Subnets have all layers where empty.
         heads: the same of the heads in a layer.
         ffn: the same of the neurons in a feed-forward layer.
-        n_random: how many subnets are drawn for each batch.
+        n_random: how many subnets are drawn for each step.
         extract: the subnet that is the result, such as ``{layers: 8, heads: 2}``, and whose WER on the validation
             speech decides which weights are kept; the whole model where not given, from which ``subnet`` takes any.
         calibration: the data set of the scores, in the form of a suite's; by default the bundled unlabelled speech,
