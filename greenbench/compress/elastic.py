@@ -31,17 +31,19 @@ class Elastic(SpeechSettings):
     """Train all subnets of a model in one training, of which any can be taken afterwards, without another.
 
     Once-for-all training after LightHuBERT (Wang et al., arXiv 2203.15610, 2022). A subnet has the first layers of the
-    model, and of each of them the first heads and the first neurons: where the model has the matrix W, it has
-    W[:rows, :columns], so that all subnets share their weights. Each batch is learned by the whole model, by the
-    smallest subnet, and by some that are drawn anew, uniformly, with heads and neurons of each layer by itself. That
-    is the sandwich rule of Yu and Huang, "Universally Slimmable Networks" (arXiv 1903.05134, ICCV 2019), whose smaller
+    model, and of each of them the first heads and the first neurons: where the model has the matrix W, it has W[:rows,
+    :columns], so that all subnets share their weights. Each batch is learned by the whole model, by the smallest
+    subnet, and by some that are drawn anew, uniformly, with heads and neurons of each layer by itself. That is the
+    sandwich rule of Yu and Huang, "Universally Slimmable Networks" (arXiv 1903.05134, ICCV 2019), whose smaller
     networks learn from the largest. Here all learn from the teacher: with the losses of ``distill`` L(s) of a subnet s,
-    the loss is L = sum_s L(s), and the gradient of a weight is the sum over the subnets that have it. Before, the heads and neurons of each layer are put in the order of their
-    Taylor scores, as ``prune-heads`` and ``prune-ffn`` have them, so that the first are those that matter most;
-    Once-for-All (Cai et al., arXiv 1908.09791, ICLR 2020) does so by L1 norms.
+    the loss is L = sum_s L(s), and the gradient of a weight is the sum over the subnets that have it. Before, the heads
+    and neurons of each layer are put in the order of their Taylor scores, as ``prune-heads`` and ``prune-ffn`` have
+    them, so that the first are those that matter most; Once-for-All (Cai et al., arXiv 1908.09791, ICLR 2020) does so
+    by L1 norms.
 
-    Reconstructed: the text on LightHuBERT's training was not at hand. Its code draws one subnet for each step; that more
-    learn it, the order and the losses are ours. The width of frames, which is elastic there, too, stays as it is here.
+    Reconstructed: the text on LightHuBERT's training was not at hand. Its code draws one subnet for each step; that
+    more learn it, the order and the losses are ours. The width of frames, which is elastic there, too, stays as it is
+    here.
 
     Attributes:
         distill: the training, with all settings of ``distill``; each step takes the time of all its subnets together.
