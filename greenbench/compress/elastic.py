@@ -31,8 +31,8 @@ class Elastic(SpeechSettings):
     """Train all subnets of a model in one training, of which any can be taken afterwards, without another.
 
     Once-for-all training after LightHuBERT (Wang et al., arXiv 2203.15610, 2022). A subnet has the first layers of the
-    model, and of each of them the first heads and the first neurons: where the model has the matrix W, it has W[:rows,
-    :columns], so that all subnets share their weights. Each batch is learned by the whole model, by the smallest
+    model, and of each of them the first heads and the first neurons: of each matrix W of the model it has some first
+    rows and columns, so that all subnets share their weights. Each batch is learned by the whole model, by the smallest
     subnet, and by some that are drawn anew, uniformly, with heads and neurons of each layer by itself. That is the
     sandwich rule of Yu and Huang, "Universally Slimmable Networks" (arXiv 1903.05134, ICCV 2019), whose smaller
     networks learn from the largest. Here all learn from the teacher: with the losses of ``distill`` L(s) of a subnet s,

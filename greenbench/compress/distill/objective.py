@@ -26,9 +26,9 @@ def losses_of(run: TrainingRun, batch: Batch) -> "Iterator[tuple[Tensor, dict[st
         companion.begin(model, step, settings.steps)
     targets = [_target(run, batch, teacher(batch)) for teacher in run.teachers]
     weights, means = _weights(run, model, targets[0])
-    forms: list[tuple[str, AbstractContextManager[None]]]
+    as_it_is: list[tuple[str, AbstractContextManager[None]]] = [("", nullcontext())]
     forms = [form for companion in run.companions for form in companion.forms(model, step)]
-    for number, (ending, form) in enumerate(forms or [("", nullcontext())]):
+    for number, (ending, form) in enumerate(forms or as_it_is):
         with form:
             total, parts = _loss(run, batch, targets, weights)
             values = {f"{name}_{ending}" if ending else name: value for name, value in parts.items()}
