@@ -96,14 +96,15 @@ METRICS: dict[str, Metric] = {  # one line a metric
     "case_error_rate_ci_high": Metric("1", "neither", "case error rate, high", "upper end of its 95 % interval"),
     "n_case_words": _count("words with case", "words recognised, whatever their case, that have letters of two cases"),
     "n_case_errors": _count("case errors", "of these, those that differ from the reference in case"),
-    "eer": Metric("1", "lower", "EER", "share of misses where it equals that of false alarms (keywords), a fraction"),
+    "eer": Metric("1", "lower", "EER", "share of misses where it equals that of false alarms (tasks detect, verify)"),
     "eer_ci_low": Metric("1", "neither", "EER, 95 % low", "lower end of the interval of eer (for whom: wer_ci_unit)"),
     "eer_ci_high": Metric("1", "neither", "EER, 95 % high", "upper end of the interval of eer (for whom: wer_ci_unit)"),
     "tpr_at_fpr": Metric("1", "higher", "found at 5 % false", "present keywords found where 5 % of absent ones are"),
-    "auc": Metric("1", "higher", "AUC", "chance that a present keyword scores above an absent one"),
+    "auc": Metric("1", "higher", "AUC", "chance that what is present scores above what is absent"),
+    "min_dcf": Metric("1", "lower", "minDCF", "least detection cost, p_target 0.01, costs 1; 1 is what guessing costs"),
     "false_alarms_per_hour": Metric("1/h", "lower", "false alarms", "of a keyword in an hour of speech, missing 5 %"),
-    "n_target_trials": _count("keywords said", "trials of eer in which the keyword is said"),
-    "n_nontarget_trials": _count("keywords not said", "trials of eer in which the keyword is not said"),
+    "n_target_trials": _count("target trials", "trials of eer: the keyword is said, the speaker is the same"),
+    "n_nontarget_trials": _count("nontarget trials", "trials of eer in which it is not"),
     "n_utterances": _count("utterances", "utterances in one pass over the data set"),
     "n_skipped": _count("skipped files", "bad audio files left out under on_bad_audio: skip"),
     # speed
@@ -164,10 +165,10 @@ METRICS: dict[str, Metric] = {  # one line a metric
 }  # fmt: skip
 
 DETECTION = (
-    "eer", "eer_ci_low", "eer_ci_high", "tpr_at_fpr", "auc", "false_alarms_per_hour", "n_target_trials",
+    "eer", "eer_ci_low", "eer_ci_high", "tpr_at_fpr", "auc", "min_dcf", "false_alarms_per_hour", "n_target_trials",
     "n_nontarget_trials",
 )  # fmt: skip
-"""What only rows of the task ``detect`` have."""
+"""What only rows of tasks that are judged by decisions have, ``detect`` and ``verify``."""
 
 _ACCURATE = (
     "wer", "cer", "term_", "punct_", "case_", "n_ref_", "n_word_", "n_char_", "n_terms_", "n_mark_", "n_case_",
@@ -180,8 +181,8 @@ TEXT_RATES = ("wer", "cer")
 
 RATES = (*TEXT_RATES, "eer")
 """The error rates. One is primary: it decides what the gate asks, who makes the fewest errors, and what costs are drawn
-against; for languages written without spaces that is CER, as a word error rate means nothing there, and for keywords
-the equal error rate."""
+against; for languages written without spaces that is CER, as a word error rate means nothing there, and for decisions
+(keywords, speakers) the equal error rate."""
 
 WORST: dict[str, str] = {f"{rate}_worst_slice": rate for rate in TEXT_RATES}
 """The error rate of the worst slice -> that of the whole."""

@@ -75,7 +75,7 @@ PROVENANCE: dict[str, Column] = {  # one line a column
     # texts and data
     "normalizer": Column("text", "normaliser and its version"),
     "scorer": Column("text", "scorer and its version"),
-    "primary": Column("text", "error rate that decides: wer or cer, as the suite asks; eer of the task detect"),
+    "primary": Column("text", "error rate that decides: wer or cer, as the suite asks; eer of detect and verify"),
     "non_english_pct": Column("number", "share of the letters in the references that are not English, in percent"),
     "data_hash": Column("text", "digest of the data set: ids, references, lengths and audio, in order"),
     "corruption": Column(

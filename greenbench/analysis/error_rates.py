@@ -1,7 +1,7 @@
 """How far the error rates of two cells differ: the same utterances, counted alike from the raw texts."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from math import isclose, sqrt
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from greenbench import tasks
 from greenbench.errors import GreenbenchError, InputError
 from greenbench.metrics import ratio
-from greenbench.plugins import TRANSCRIBE
+from greenbench.plugins import TRANSCRIBE, Decides
 from greenbench.results import store
 from greenbench.results.record import CELL
 from greenbench.results.store import Row
@@ -20,7 +20,6 @@ from greenbench.text.wer import Counts
 
 if TYPE_CHECKING:
     from greenbench.statistics.detection import Trials
-    from greenbench.tasks.detect import Trial
     from greenbench.text.alignment import Pair
     from greenbench.text.orthography import OrthographyCounts
     from greenbench.text.scorers import Scoring
@@ -52,7 +51,7 @@ class Counted:
         slices: of each, see ``slices.labels``.
         terms: of each, how many are said and recognised.
         orthography: of each, where the scorer counts punctuation and case.
-        trials: of each, the keywords that were asked for, with their scores, in the task ``detect``.
+        trials: of all of them, in tasks that are judged by decisions; they follow from references and hypotheses.
     """
 
     ids: tuple[str, ...]
@@ -64,7 +63,7 @@ class Counted:
     slices: tuple["Labels", ...] = ()
     terms: tuple["TermCounts", ...] = ()
     orthography: tuple["OrthographyCounts", ...] = ()
-    trials: tuple[tuple["Trial", ...], ...] = ()
+    trials: "Trials | None" = field(default=None, compare=False)
 
 
 def cell_of(row: Mapping[Any, Any]) -> CellKey:
@@ -135,7 +134,7 @@ def count(texts: Texts, rows: Iterable[Row]) -> Counted:
     if row is None:
         raise RecountError(f"its texts are not in {store.HYPOTHESES}")
     if tasks.name_of(row) != TRANSCRIBE:
-        return _detected(spoken, row)
+        return _decided(spoken, row)
     how = scoring_of(row)
     references = tuple(how.normalize(one["reference"]) for one in spoken)
     hypotheses = tuple(how.normalize(one["hypothesis"]) for one in spoken)
@@ -156,19 +155,20 @@ def count(texts: Texts, rows: Iterable[Row]) -> Counted:
     return Counted(ids, speakers, references, hypotheses, words, chars, stated, said, tuple(written))
 
 
-def _detected(spoken: Sequence[Row], row: Row) -> Counted:
-    """Return the trials of a cell of the task ``detect``.
+def _decided(spoken: Sequence[Row], row: Row) -> Counted:
+    """Return the trials of a cell whose task is judged by decisions.
 
     Raises:
         RecountError: it is of another task, or its answers no longer give the equal error rate of the row.
     """
-    from greenbench.tasks import detect
+    from greenbench.text import scorers
 
-    if row["primary"] != "eer":
-        raise RecountError(f"task {row['task']} is not compared utterance by utterance")
     ids, speakers, asked, answers = (tuple(one[name] for one in spoken) for name in _TRIED)
     try:
-        trials = tuple(detect.trials_of(*pair) for pair in zip(asked, answers, strict=True))
+        task = tasks.of(row)
+        if not isinstance(task, Decides):
+            raise RecountError(f"task {row['task']} is not compared utterance by utterance")
+        trials = task.trials(list(map(scorers.text_pair, spoken)))
     except InputError as error:
         raise RecountError(str(error)) from error
     counted = Counted(ids, speakers, asked, answers, (), (), trials=trials)
@@ -182,9 +182,8 @@ _TRIED = ("utterance_id", "speaker", "reference", "hypothesis")
 
 
 def _trials(counted: Counted) -> "Trials":
-    from greenbench.tasks import detect
-
-    return detect.as_trials(counted.trials, counted.speakers)
+    assert counted.trials is not None, "EER is of tasks that are judged by decisions"
+    return counted.trials
 
 
 def _remedy(spoken: Iterable[Row]) -> str:
@@ -245,7 +244,7 @@ def difference(a: Counted, b: Counted, metric: str) -> Difference | None:
 
     Returns:
         The difference as a fraction, or None where fewer than two utterances have words, or fewer than two speakers
-        keywords.
+        trials.
 
     Raises:
         RecountError: the utterances are not the same.

@@ -1,6 +1,7 @@
 """Where two cells are compared in a part: the slice that is hardest for both, listed terms, punctuation and case."""
 
 from dataclasses import fields, replace
+from typing import Any
 
 from greenbench.analysis.error_rates import Counted, RecountError
 from greenbench.statistics.intervals import Difference, paired_difference, rates_difference
@@ -37,8 +38,9 @@ def shared_worst(a: Counted, b: Counted, rate: str) -> str:
 def within(counted: Counted, name: str) -> Counted:
     """Return the utterances of one slice, in the same order."""
     places = slices.places(counted.slices)[name]
-    columns = {part.name: getattr(counted, part.name) for part in fields(counted)}
-    return replace(counted, **{name: tuple(own[place] for place in places) for name, own in columns.items() if own})
+    columns = {part.name: getattr(counted, part.name) for part in fields(counted) if part.name != "trials"}
+    chosen: dict[str, Any] = {name: tuple(own[place] for place in places) for name, own in columns.items() if own}
+    return replace(counted, **chosen)
 
 
 def recall_difference(a: Counted, b: Counted) -> Difference | None:

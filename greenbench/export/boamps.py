@@ -31,7 +31,7 @@ def reports(results: Results) -> Documents:
     return {"": texts[0]} if len(texts) == 1 else {str(number): text for number, text in enumerate(texts, start=1)}
 
 
-_FAMILIES = {"transcribe": "speech recognition", "detect": "keyword spotting"}
+_FAMILIES = {"transcribe": "speech recognition", "detect": "keyword spotting", "verify": "speaker verification"}
 
 
 def _is_of_one_origin(cell: pd.DataFrame) -> bool:

@@ -17,6 +17,7 @@ from greenbench.results import comparability
 TASKS = {
     "transcribe": {"type": "automatic-speech-recognition", "name": "Automatic Speech Recognition"},
     "detect": {"type": "audio-classification", "name": "Keyword Spotting"},
+    "verify": {"type": "audio-classification", "name": "Speaker Verification"},
 }
 """Task of a row -> the hub's name of it; a cell of any other is left out."""
 

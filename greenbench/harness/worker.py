@@ -27,7 +27,7 @@ from greenbench.harness.overhead import overhead
 from greenbench.harness.streams import Streamed
 from greenbench.harness.window import Window, run_window, transcribe
 from greenbench.meters import absent, energy, select
-from greenbench.plugins import TRANSCRIBE, Inapplicable, Meter, Reading, Transcriber, Variant
+from greenbench.plugins import TRANSCRIBE, Inapplicable, Meter, Reading, StatesDecoding, Transcriber, Variant
 from greenbench.results.record import to_row
 from greenbench.results.runfiles import RECORDS, unstorable
 from greenbench.suite import scenarios
@@ -93,7 +93,8 @@ def run_cell(job: Job, channel: Channel) -> None:
     for warning in variant.warnings():
         channel.send("warning", text=f"{variant.name}: {warning}")
     model = rows.described(job, variant) | {"calibration": ", ".join(map(str, calibration)) or None}
-    facts = rows.CellFacts(model, corpus.stats, transcriber.batching, product, metrics, dtype, variant.decoding())
+    decoding = transcriber.decoding if isinstance(transcriber, StatesDecoding) else variant.decoding()
+    facts = rows.CellFacts(model, corpus.stats, transcriber.batching, product, metrics, dtype, decoding)
     facts = replace(facts, unmeasured=variant.unmeasured)
     if job.cell.scenario == "streaming":
         if unfit := streams.unfit(transcriber, job.suite.streaming, corpus):

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from greenbench.errors import NotFiniteError
 from greenbench.metrics import ratio
-from greenbench.models import exported, shared
+from greenbench.models import exported, hidden_states, shared
 from greenbench.models.frames import frame_samples, n_frames, receptive_field
 from greenbench.models.macs import count_macs, macs_after
 from greenbench.models.precision import compute_dtype, stored_bits
@@ -31,6 +31,8 @@ class CtcTranscriber:
     """
 
     batching = "padded"
+    embedding_layer: int | None = None
+    """The layer whose output ``embeddings`` takes the means of, from 1; None for the default."""
 
     def __init__(self, model: Any, extractor: Any, tokenizer: Any, device: str) -> None:
         """Take a model that is ready to run: a torch module on its device, or an exported one."""
@@ -113,6 +115,38 @@ class CtcTranscriber:
         if broken:
             raise NotFiniteError(broken)
         return rows
+
+    def embedding(self) -> str:
+        """Say of what the vectors are made that stand for utterances: ``mean of hidden state 1 of 12``.
+
+        Raises:
+            UnansweredError: the model has no hidden states, or none of this layer for every utterance.
+        """
+        return f"mean of hidden state {self._embedding_layer()} of {hidden_states.n_layers(self.model)}"
+
+    def embeddings(self, batch: Sequence[Waveform]) -> npt.NDArray[np.float32]:
+        """Return a vector for each waveform, ``(n_utterances, width)``: the mean of a hidden state over its frames.
+
+        The whole model runs, as it does where it writes texts, too.
+
+        Raises:
+            NotFiniteError: a vector has a number that is NaN or infinite.
+            UnansweredError: as ``embedding``.
+        """
+        import torch
+
+        (inputs, _), layer = self._inputs(batch), self._embedding_layer()
+        lengths = [hidden_states.n_frames(self.model, layer, max(len(w), self.min_samples)) for w in batch]
+        with torch.inference_mode(), hidden_states.captured(self.model) as states:
+            self.model(**inputs)
+            vectors: npt.NDArray[np.float32] = hidden_states.means(states[layer - 1], lengths).cpu().numpy()
+        broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1)).tolist()
+        if broken:
+            raise NotFiniteError(broken, "the embeddings")
+        return vectors
+
+    def _embedding_layer(self) -> int:
+        return hidden_states.layer(self.model, self.embedding_layer)
 
 
 def footprint(model: Any) -> Footprint:

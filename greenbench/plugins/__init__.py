@@ -29,7 +29,16 @@ from greenbench.plugins.models import (
 from greenbench.plugins.paths import ModelRef, SuitePath
 from greenbench.plugins.speech import SAMPLE_RATE_HZ, Clip, Dataset, Fetched, Spoken, Utterance, Waveform, WordTime
 from greenbench.plugins.streaming import Framewise, Partial, Streamer, StreamingSession
-from greenbench.plugins.tasks import TRANSCRIBE, Asks, LogProbabilities, Task, TextPair
+from greenbench.plugins.tasks import (
+    TRANSCRIBE,
+    Asks,
+    Decides,
+    Embeds,
+    LogProbabilities,
+    StatesDecoding,
+    Task,
+    TextPair,
+)
 
 __all__ = [
     "BARE",
@@ -45,7 +54,9 @@ __all__ = [
     "Compressible",
     "Context",
     "Dataset",
+    "Decides",
     "EarlyExits",
+    "Embeds",
     "Export",
     "Fetched",
     "Footprint",
@@ -68,6 +79,7 @@ __all__ = [
     "Reading",
     "SampledPower",
     "Spoken",
+    "StatesDecoding",
     "Step",
     "Streamer",
     "StreamingSession",

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from greenbench.plugins.models import Transcriber
 from greenbench.plugins.speech import Waveform
+from greenbench.statistics.detection import Trials
 
 TRANSCRIBE = "transcribe"
 """The task of a data set that names none, and of rows of earlier versions."""
@@ -16,7 +17,8 @@ TRANSCRIBE = "transcribe"
 class TextPair(NamedTuple):
     """What an utterance is scored by: reference and answer, and what is stated of it, see ``Clip``.
 
-    The slices are ``((key, value), ...)``, sorted; ``audio_s`` are its seconds of audio.
+    The slices are ``((key, value), ...)``, sorted; ``audio_s`` are its seconds of audio; ``utterance_id`` is what the
+    references of other utterances may name it by.
     """
 
     reference: str
@@ -25,6 +27,7 @@ class TextPair(NamedTuple):
     slices: tuple[tuple[str, str], ...] = ()
     terms: tuple[str, ...] = ()
     audio_s: float | None = None
+    utterance_id: str = ""
 
 
 class Task(Protocol):
@@ -84,6 +87,38 @@ class Task(Protocol):
 
 
 @runtime_checkable
+class Decides(Task, Protocol):
+    """A task whose answers decide trials by a score, judged by the equal error rate (optional).
+
+    Attributes:
+        timed_region: as ``Task``.
+        rate: as ``Task``.
+    """
+
+    def trials(self, texts: Sequence[TextPair]) -> Trials:
+        """Return the trials of a data set; which they are, and their order, follows from the references alone.
+
+        Args:
+            texts: one per utterance.
+
+        Raises:
+            InputError: a text is no answer to its reference.
+        """
+        ...
+
+
+@runtime_checkable
+class StatesDecoding(Protocol):
+    """What answers a task, and says how a model's output becomes its answer (optional).
+
+    Attributes:
+        decoding: the column of this name, in place of what the variant says of its texts.
+    """
+
+    decoding: str
+
+
+@runtime_checkable
 class LogProbabilities(Transcriber, Protocol):
     """A transcriber whose text follows from the probabilities of tokens at each frame, such as a CTC model (optional).
 
@@ -108,6 +143,35 @@ class LogProbabilities(Transcriber, Protocol):
 
         Raises:
             NotFiniteError: a frame has no finite one.
+        """
+        ...
+
+
+@runtime_checkable
+class Embeds(Transcriber, Protocol):
+    """A transcriber that also turns an utterance into one vector, its embedding (optional).
+
+    It answers the task ``verify``.
+
+    Attributes:
+        footprint: as ``Transcriber``.
+        batching: as ``Transcriber``.
+    """
+
+    def embedding(self) -> str:
+        """Say what the vectors are, as the column ``decoding`` has it: ``mean of hidden state 1 of 12``.
+
+        Raises:
+            UnansweredError: this model has none; the cell is skipped with this reason.
+        """
+        ...
+
+    def embeddings(self, batch: Sequence[Waveform]) -> npt.NDArray[np.float32]:
+        """Return a vector for each waveform, ``(n_utterances, width)``; the device has finished then.
+
+        Raises:
+            NotFiniteError: a vector has a number that is not finite.
+            UnansweredError: the model turns out to have none.
         """
         ...
 

@@ -25,7 +25,7 @@ LEADING = ("wer", "rtfx", "latency_p50_s", "peak_rss_bytes", "peak_gpu_bytes", "
 
 TABLE = (
     *LEADING, "cer", "wer_worst_slice", "cer_worst_slice", "term_recall", *ORTHOGRAPHIC,
-    "eer", "tpr_at_fpr", "auc", "false_alarms_per_hour",
+    "eer", "tpr_at_fpr", "auc", "min_dcf", "false_alarms_per_hour",
     "server_rate_hz", "max_streams", *FELT, "late_chunk_pct", "unstable_word_pct", "recompute_factor", "idle_power_w",
     "latency_p90_s", "latency_p95_s", "latency_p99_s", "first_utterance_s", "load_s", "padding_pct", "n_params",
     "macs_per_audio_s", "mean_layers", "mfu_pct", COST, *TOTALS,

@@ -19,6 +19,9 @@ FPR = 0.05
 MISSED = 0.05
 """The share of present ones that may be missed, of ``false_alarm_rate``."""
 
+P_TARGET = 0.01
+"""How likely something is present before it is looked at, of ``least_cost``."""
+
 N_RESAMPLES, DRAWS_AT_ONCE = 1_000, 1_000_000
 
 _Array = npt.NDArray[np.float64]
@@ -32,11 +35,34 @@ class Trials:
         scores: of each trial, shape ``(n_trials,)``: the higher, the more likely present; minus infinity is allowed.
         present: whether it is.
         units: the unit of each trial, numbered from 0 on: its speaker, or its utterance.
+        others: where each trial compares two, the unit of the second side, by the same numbers; else None.
     """
 
     scores: _Array
     present: npt.NDArray[np.bool_]
     units: npt.NDArray[np.int64]
+    others: npt.NDArray[np.int64] | None = None
+
+    @property
+    def n_units(self) -> int:
+        """How many units there are."""
+        sides = (self.units, self.others)
+        return max((int(side.max()) + 1 for side in sides if side is not None and len(side)), default=0)
+
+    def weights(self, drawn: _Array) -> _Array:
+        """Return how often each trial is in each sample of units, ``(n_samples, n_trials)``.
+
+        A trial of two units is there as often as the one is together with the other: the bootstrap of pairs (Snijders &
+        Borgatti, "Non-parametric standard errors and tests for network statistics", Connections 22, 1999). What a
+        speaker who was drawn twice says twice makes no trial of two speakers.
+
+        Args:
+            drawn: how often each unit was drawn, ``(n_samples, n_units)``.
+        """
+        of_units: _Array = drawn[:, self.units]
+        if self.others is None:
+            return of_units
+        return np.where(self.others == self.units, of_units, of_units * drawn[:, self.others])
 
     @property
     def can_be_judged(self) -> bool:
@@ -106,6 +132,21 @@ def false_at(curve: Roc, most_missed: float = MISSED) -> _Array:
     return false
 
 
+def least_cost(curve: Roc, p_target: float = P_TARGET) -> _Array:
+    """Return the least detection cost over all thresholds, as a share of the cost of the better blind decision.
+
+    With the shares of misses and false alarms at a threshold
+
+        C_det = C_miss p_target P_miss + C_fa (1 - p_target) P_fa
+        C_norm = C_det / min(C_miss p_target, C_fa (1 - p_target))
+
+    and C_miss = C_fa = 1 (NIST, "2016 Speaker Recognition Evaluation Plan", whose first working point is
+    p_target = 0.01). It is 1 at most: nothing has to be accepted.
+    """
+    cost: _Array = (p_target * (1 - curve.found) + (1 - p_target) * curve.false).min(axis=1)
+    return cost / min(p_target, 1 - p_target)
+
+
 # --- intervals of the equal error rate -------------------------------------------------------------------
 
 
@@ -141,14 +182,14 @@ def difference(a: Trials, b: Trials) -> Difference | None:
     found = _around(value, of_b - of_a, a)
     if found is None:
         return None
-    freedom = float(_n_units(a) - 1)
+    freedom = float(a.n_units - 1)
     error = (found[1] - found[0]) / 2 / student.quantile(freedom)
     return Difference(value, *found, student.p_value(value, error, freedom), error, freedom, len(a.scores))
 
 
 def _around(value: float, drawn: _Array, trials: Trials) -> tuple[float, float] | None:
     """Return an interval around a figure from its resamples; None where there are fewer than two units."""
-    n = _n_units(trials)
+    n = trials.n_units
     if n < 2 or len(drawn) < 2:
         return None
     spread = float(drawn.std(ddof=1)) * sqrt(n / (n - 1))
@@ -158,23 +199,19 @@ def _around(value: float, drawn: _Array, trials: Trials) -> tuple[float, float] 
     return min(low, value - reach), max(high, value + reach)
 
 
-def _n_units(trials: Trials) -> int:
-    return int(trials.units.max()) + 1
-
-
 def _resampled(several: "list[Trials]") -> list[_Array]:
     """Return the equal error rates of the same resamples of units; those without present or absent ones are left out.
 
     The bits are PCG64's own, which no version of numpy changes.
     """
-    first, n = several[0], _n_units(several[0])
+    first, n = several[0], several[0].n_units
     bits, n_at_once = np.random.PCG64(0), max(1, DRAWS_AT_ONCE // max(n, len(first.scores)))
     drawn: list[list[_Array]] = [[] for _ in several]
     for done in range(0, N_RESAMPLES, n_at_once):
         n_drawn = min(n_at_once, N_RESAMPLES - done)
         units = (bits.random_raw((n_drawn, n)) % np.uint64(n)).astype(np.int64)
         places = (units + n * np.arange(n_drawn)[:, None]).ravel()
-        weights = np.bincount(places, minlength=n_drawn * n).reshape(n_drawn, n)[:, first.units].astype(np.float64)
+        weights = first.weights(np.bincount(places, minlength=n_drawn * n).reshape(n_drawn, n).astype(np.float64))
         kept = weights[(weights[:, first.present].sum(axis=1) > 0) & (weights[:, ~first.present].sum(axis=1) > 0)]
         for trials, rates in zip(several, drawn, strict=True):
             rates.append(equal_error_rate(roc(trials, kept)))

@@ -12,8 +12,7 @@ from greenbench.errors import InputError, UnansweredError
 from greenbench.plugins import LogProbabilities, TextPair, Transcriber, Waveform
 from greenbench.statistics import detection
 from greenbench.statistics.detection import Trials
-from greenbench.tasks import keyword_score
-from greenbench.text.population import population
+from greenbench.tasks import decisions, keyword_score
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -68,21 +67,22 @@ class Detect:
         Raises:
             InputError: a text is no answer to its reference.
         """
-        asked = [trials_of(text.reference, text.hypothesis) for text in texts]
-        speakers = [text.speaker for text in texts]
-        together, n_target = as_trials(asked, speakers), sum(t.is_present for of in asked for t in of)
-        figures: dict[str, Any] = {"n_target_trials": n_target, "n_nontarget_trials": len(together.scores) - n_target}
-        if not together.can_be_judged:
-            return figures, {"wer_ci_unit": None}
-        curve, ends = detection.roc(together), detection.interval(together)
-        figures |= {
-            "eer": float(detection.equal_error_rate(curve)[0]),
-            **dict(zip(("eer_ci_low", "eer_ci_high"), ends or (None, None), strict=True)),
-            "tpr_at_fpr": float(detection.found_at(curve)[0]),
-            "auc": float(detection.area(curve)[0]),
-            "false_alarms_per_hour": _per_hour(float(detection.false_at(curve)[0]), asked, texts),
-        }
-        return figures, {"wer_ci_unit": None if ends is None else population(speakers).unit}
+        asked, speakers = _asked_of(texts), [text.speaker for text in texts]
+        together = _together(asked, speakers)
+        figures, origin = decisions.figures(together, speakers)
+        if together.can_be_judged:
+            curve = detection.roc(together)
+            figures["tpr_at_fpr"] = float(detection.found_at(curve)[0])
+            figures["false_alarms_per_hour"] = _per_hour(float(detection.false_at(curve)[0]), asked, texts)
+        return figures, origin
+
+    def trials(self, texts: Sequence[TextPair]) -> Trials:
+        """Return the trials of all utterances; what cannot be spelt scores lowest, so it is never accepted.
+
+        Raises:
+            InputError: a text is no answer to its reference.
+        """
+        return _together(_asked_of(texts), [text.speaker for text in texts])
 
 
 class Detector:
@@ -129,30 +129,19 @@ def trials_of(reference: str, answer: str) -> tuple[Trial, ...]:
     Raises:
         InputError: one of them is something else, or a keyword has no score.
     """
-    asked, scored = _asked(reference), _read(_answers(), answer, "an answer is a JSON object with a score a keyword")
+    contract = "an answer is a JSON object with a score a keyword"
+    asked, scored = _asked(reference), decisions.read("detect", _answers(), answer, contract)
     if absent := [keyword for keyword in asked if keyword not in scored]:
         raise InputError(f"task detect: the answer {answer!r:.60} has no score of '{absent[0]}'")
     return tuple(Trial(keyword, is_present, scored[keyword]) for keyword, is_present in asked.items())
 
 
 def _asked(reference: str) -> dict[str, bool]:
-    contract = "a reference is a JSON object with true or false a keyword"
-    found: dict[str, bool] = _read(_references(), reference, contract)
-    return found
+    return decisions.asked("detect", reference, "a keyword")
 
 
-def _read(form: "TypeAdapter[Any]", text: str, contract: str) -> Any:
-    try:
-        return form.validate_json(text, strict=True)
-    except ValueError as error:
-        raise InputError(f"task detect: {contract}, not {text!r:.60}") from error
-
-
-@cache
-def _references() -> "TypeAdapter[Any]":
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(dict[str, bool])
+def _asked_of(texts: Sequence[TextPair]) -> list[tuple[Trial, ...]]:
+    return [trials_of(text.reference, text.hypothesis) for text in texts]
 
 
 @cache
@@ -162,20 +151,18 @@ def _answers() -> "TypeAdapter[Any]":
     return TypeAdapter(dict[str, FiniteFloat | None])
 
 
-def as_trials(asked: Sequence[Sequence[Trial]], speakers: Sequence[str | None]) -> Trials:
-    """Return the trials of all utterances as arrays; what cannot be spelt scores lowest, so it is never accepted.
+def _together(asked: Sequence[Sequence[Trial]], speakers: Sequence[str | None]) -> Trials:
+    """Return the trials of all utterances as arrays.
 
     Args:
         asked: of each utterance.
         speakers: of each utterance, where known; else utterances are the units.
     """
-    blocks: Sequence[str | int] = population(speakers).blocks or range(len(speakers))
-    units = [block for block, of in zip(blocks, asked, strict=True) for _ in of]
     flat = [trial for of in asked for trial in of]
     scores = [-np.inf if trial.score is None else trial.score for trial in flat]
     present = [trial.is_present for trial in flat]
-    numbers = np.unique(np.array(units), return_inverse=True)[1].astype(np.int64)
-    return Trials(np.array(scores, np.float64), np.array(present, bool), numbers)
+    units = np.repeat(decisions.units(speakers), [len(of) for of in asked])
+    return Trials(np.array(scores, np.float64), np.array(present, bool), units)
 
 
 def _per_hour(share: float, asked: Sequence[Sequence[Trial]], texts: Sequence[TextPair]) -> float | None:

@@ -19,7 +19,9 @@ PLAIN = "words"
 def text_pair(row: Mapping[str, Any]) -> TextPair:
     """Return what a row of ``hypotheses.jsonl`` is scored by."""
     stated = slices.labels(row.get("slices")), tuple(row.get("terms") or ())
-    return TextPair(row["reference"], row["hypothesis"], row["speaker"], *stated, row.get("audio_s"))
+    return TextPair(
+        row["reference"], row["hypothesis"], row["speaker"], *stated, row.get("audio_s"), row["utterance_id"]
+    )
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def accuracy(texts: Sequence[TextPair], how: Scoring) -> tuple[dict[str, Any], d
         Metrics by name from ``ACCURACY``, and the provenance that goes with them: whom intervals speak of, which slices
         are the worst, why punctuation or case cannot be judged.
     """
-    references, hypotheses, speakers, stated, listed, _ = zip(*(TextPair(*text) for text in texts), strict=True)
+    references, hypotheses, speakers, stated, listed, *_ = zip(*(TextPair(*text) for text in texts), strict=True)
     counted = wer.score(references, hypotheses, how.normalize, how.count_words)
     figures, unit = wer.metrics(counted, speakers)
     of_slices, origin = slices.metrics(counted, speakers, stated)

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from greenbench import cache, extras, registry
 from greenbench.errors import MissingError
@@ -44,6 +46,9 @@ class Wav2Vec2:
         revision: hub revision of ``model``.
         seed: of random weights.
         target_lang: language of an MMS checkpoint (``fra``), whose adapter and vocabulary are taken; None is its own.
+        embedding_layer: the layer, counted from 1, the mean of whose output is an utterance's embedding in the task
+            ``verify``; None is the first. What layers hold of a speaker differs between models: choose it on other
+            speech than the trials are of.
     """
 
     model: ModelRef | None = None
@@ -52,6 +57,7 @@ class Wav2Vec2:
     revision: str | None = None
     seed: int = 0
     target_lang: str | None = None
+    embedding_layer: Annotated[int, Field(ge=1)] | None = None
 
     presets: ClassVar[Mapping[str, Any]] = {name: {"model": m} for name, (m, _) in CHECKPOINTS.items()}
     takes_builds: ClassVar[bool] = True
@@ -244,6 +250,11 @@ class _ChainedModel:
 
     def load(self, device: str) -> CtcTranscriber:
         """Load the model ready to run: a torch module on its device, or the files of an export."""
+        loaded = self._loaded(device)
+        loaded.embedding_layer = self.settings.embedding_layer
+        return loaded
+
+    def _loaded(self, device: str) -> CtcTranscriber:
         extras.need("torch")
         extractor, tokenizer = loading.fitting_processor(self.settings)
         if self.export is None:

@@ -116,3 +116,54 @@ def test_the_same_sample_gives_the_same_interval() -> None:
     first = detection.interval(one)
     np.random.default_rng().random(100)
     assert detection.interval(one) == first
+
+
+@pytest.mark.parametrize(
+    ("present", "absent", "expected"),
+    [
+        ([3, 2, 1], [0, -1], 0),  # all present above all absent
+        ([0, -1], [3, 2], 1),  # nothing is accepted: all are missed
+        ([4, 3, 1, 0.5], [2, 0], 0.5),  # half are missed without a false alarm: 0.01 * 0.5 / 0.01
+        ([1], [2] + [0] * 999, 0.99 / 1000 / 0.01),  # one false alarm in 1,000 costs less than to miss the one
+    ],
+)
+def test_least_costs_that_can_be_judged_by_hand(present: list, absent: list, expected: float) -> None:
+    """NIST's, by its formula: the share of misses, and 99 times that of false alarms, at the best threshold."""
+    curve = detection.roc(trials(present, absent))
+    assert float(detection.least_cost(curve)[0]) == pytest.approx(expected)
+
+
+def test_the_least_cost_of_two_normal_distributions_has_a_closed_form() -> None:
+    """At a distance d the best threshold is d / 2 + ln((1 - p) / p) / d, where the likelihood ratio is the odds."""
+    quantiles, p = [NormalDist().inv_cdf((i + 0.5) / 20_000) for i in range(20_000)], 0.2
+    for d in (1.0, 2.0, 4.0):
+        threshold = d / 2 + np.log((1 - p) / p) / d
+        expected = (p * PHI(threshold - d) + (1 - p) * PHI(-threshold)) / p
+        found = detection.least_cost(detection.roc(trials([q + d for q in quantiles], quantiles)), p)
+        assert float(found[0]) == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_trial_of_two_units_is_drawn_as_often_as_both_are_together() -> None:
+    """Twice the one and three times the other are six pairs; within a unit there are as many as it was drawn."""
+    pairs = Trials(np.zeros(3), np.array([True, False, False]), np.array([0, 0, 1]), np.array([0, 1, 2]))
+    assert pairs.n_units == 3
+    assert pairs.weights(np.array([[2.0, 3.0, 0.0]])).tolist() == [[2, 6, 0]]
+
+
+def test_intervals_of_pairs_hold_the_rate_of_the_population() -> None:
+    """Speakers on a circle, utterances near them: of 40 samples of 20 speakers at least 36 intervals hold the EER of
+    1,000 others."""
+
+    def sample(rng: np.random.Generator, n: int, each: int = 3) -> Trials:
+        angles = np.repeat(rng.uniform(0, 2 * np.pi, n), each) + 0.3 * rng.standard_normal(n * each)
+        speakers = np.repeat(np.arange(n), each)
+        first, second = np.triu_indices(n * each, 1)
+        same = speakers[first] == speakers[second]
+        kept = same | (rng.random(len(same)) < same.sum() / len(same))
+        first, second = first[kept], second[kept]
+        return Trials(np.cos(angles[first] - angles[second]), same[kept], speakers[first], speakers[second])
+
+    rng = np.random.default_rng(5)
+    truth = figures(sample(rng, 1_000))[0]
+    found = [detection.interval(sample(rng, 20)) for _ in range(40)]
+    assert sum(low <= truth <= high for low, high in filter(None, found)) >= 36
