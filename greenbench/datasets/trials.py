@@ -24,7 +24,7 @@ Pair = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Trials:
+class SpeakerTrials:
     """Utterances of a data set with speakers, each with others to be told by the voice (task ``verify``).
 
     For each speaker there are pairs of his utterances, and as many of one of his with one of somebody else, drawn
