@@ -19,7 +19,7 @@ DRAWS = 10
 
 _One = TypeVar("_One")
 
-Pair = tuple[int, int]
+Compared = tuple[int, int]
 """The places of two utterances in their data set, the earlier first."""
 
 
@@ -90,14 +90,14 @@ class SpeakerTrials:
         for place in sorted(asked):
             yield replace(clips[place], reference=to_json(dict(sorted(asked[place].items()))), terms=(), words=())
 
-    def _pairs(self, clips: Sequence[Clip]) -> set[Pair]:
+    def _pairs(self, clips: Sequence[Clip]) -> set[Compared]:
         """Return the pairs that are compared."""
         texts = [" ".join(as_read(clip.reference).lower().split()) for clip in clips]
         of_speaker: dict[str, list[int]] = {}
         for place, clip in enumerate(clips):
             if clip.speaker is not None:
                 of_speaker.setdefault(clip.speaker, []).append(place)
-        found: set[Pair] = set()
+        found: set[Compared] = set()
         for speaker, own in of_speaker.items():
             same = [pair for pair in combinations(own, 2) if _may_be_compared(pair, texts)]
             same = self._shuffled(same, speaker)[: self.n_per_speaker]
@@ -106,7 +106,7 @@ class SpeakerTrials:
             found.update(others, same[: len(others)])
         return found
 
-    def _with_others(self, speaker: str, of_speaker: Mapping[str, list[int]], n: int) -> Iterator[Pair]:
+    def _with_others(self, speaker: str, of_speaker: Mapping[str, list[int]], n: int) -> Iterator[Compared]:
         """Draw pairs of a speaker's utterances and those of others, each of whom comes as often."""
         own, others = of_speaker[speaker], self._shuffled([other for other in of_speaker if other != speaker], speaker)
         for draw in range(DRAWS * n if others else 0):
@@ -124,7 +124,7 @@ class SpeakerTrials:
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
-def _may_be_compared(pair: Pair, texts: Sequence[str]) -> bool:
+def _may_be_compared(pair: Compared, texts: Sequence[str]) -> bool:
     """Say whether two utterances say different things, as far as is known."""
     first, second = (texts[place] for place in pair)
     return first != second or not first
