@@ -29,6 +29,7 @@ _METHODS = {
     "LayerDrop": "layers",
     "LowRank": "low_rank",
     "MixedPrecision": "mixed",
+    "PredictFeatures": "predict_features",
     "ProductTwins": "twins",
     "PruneFfn": "prune",
     "PruneHeads": "heads",

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from greenbench import registry
 from greenbench.compress.distill import Distill
+from greenbench.compress.predict_features import PredictFeatures
 from greenbench.compress.steps import Steps, check_savable
 from greenbench.errors import InputError, MissingError
 from greenbench.hardware.devices import PATTERN
@@ -138,14 +139,17 @@ def check(recipe: Recipe) -> None:
     further = tuple(outline for role, outline in known.items() if role.startswith("teachers."))
     if further and not any(_learns_from_all(step) for _, step in steps_of(recipe)):
         raise InputError(
-            "teachers: no step learns from them: give `distill` a loss between layers, or `ensemble: true`"
+            "teachers: no step learns from them: give `distill` a loss between layers or `ensemble: true`, or use "
+            "predict-features"
         )
     start = replace(known.get("student", known["teacher"]), teacher=known["teacher"], teachers=further)
     check_savable(steps_of(recipe), start, [] if recipe.train else ["train"])
 
 
 def _learns_from_all(step: Step) -> bool:
-    """Whether a step trains by more than the outputs of the first teacher."""
+    """Whether a step learns from more than the outputs of the first teacher."""
+    if isinstance(step, PredictFeatures):
+        return True
     training = step if isinstance(step, Distill) else getattr(step, "distill", None)
     return training is not None and (training.ensemble or training.needs_hidden)
 

@@ -175,7 +175,7 @@ def _own_exports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 # --- the table -------------------------------------------------------------------------------------------
 
-TRAININGS = ("distill", "elastic", "prune-learned", "quantize-aware")
+TRAININGS = ("distill", "elastic", "predict-features", "prune-learned", "quantize-aware")
 """Steps of recipes, which are no builds."""
 
 BUILDS: dict[str, Any] = {
