@@ -170,6 +170,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from greenbench.compress.distill import Distill
+from greenbench.compress.elastic import Elastic
 from greenbench.compress.learned import PruneLearned
 from greenbench.plugins import Context, Utterance
 from greenbench.variants.wav2vec2 import Wav2Vec2
@@ -183,16 +184,21 @@ with torch.no_grad():
     teacher.lm_head.bias += torch.linspace(-1, 1, len(teacher.lm_head.bias))
 context = Context(teacher=teacher, extractor=extractor, tokenizer=tokenizer, train=spoken, folder=out)
 training = Distill(steps=6, lr=1e-3, batch_s=2, losses={"kl": 1.0}, log_every=2, validate_every=6)
-method = PruneLearned(keep=0.7, distill=training, units=["head", "neuron", "channel"])
-student = method(model, context)
+methods = {
+    "prune-learned": PruneLearned(keep=0.7, distill=training, units=["head", "neuron", "channel"]),
+    "elastic": Elastic(distill=training, layers=[1], heads=[1], ffn=[8, 16], n_calibration=1),
+}
+student = methods[sys.argv[3]](model, context)
 n_processes = os.environ.get("WORLD_SIZE", "1")
 torch.save((n_processes, student.state_dict()), out / f"student-{os.environ.get('RANK', '0')}.pt")
 """
 
 
-def test_two_processes_train_as_one_does(save_model: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["prune-learned", "elastic"])
+def test_two_processes_train_as_one_does(save_model: Any, tmp_path: Path, method: str) -> None:
     """By ``accelerate launch`` on the CPU (gloo): of the same batches, each a half, two processes with gates and their
-    budget make the student that one process makes of the whole ones, and both have it."""
+    budget, or with subnets that leave parameters out, make the student that one process makes of the whole ones, and
+    both have it."""
     still = dict.fromkeys(("hidden", "attention", "activation", "feat_proj", "final"), 0.0)
     folder = save_model("Wav2Vec2", num_hidden_layers=2, **{f"{name}_dropout": p for name, p in still.items()})
     script = tmp_path / "train.py"
@@ -202,7 +208,7 @@ def test_two_processes_train_as_one_does(save_model: Any, tmp_path: Path) -> Non
     found = []
     for name, how in (("one", []), ("two", launch)):
         (tmp_path / name).mkdir()
-        command = [sys.executable, *how, str(script), str(folder), str(tmp_path / name)]
+        command = [sys.executable, *how, str(script), str(folder), str(tmp_path / name), method]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         assert done.returncode == 0, done.stderr
