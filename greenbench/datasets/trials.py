@@ -27,7 +27,7 @@ Compared = tuple[int, int]
 class SpeakerTrials:
     """Utterances of a data set with speakers, each with others to be told by the voice (task ``verify``).
 
-    For each speaker there are pairs of his utterances, and as many of one of his with one of somebody else, drawn
+    For each speaker there are pairs of own utterances, and as many of an own one with one of somebody else, drawn
     evenly from all others. The two of a pair say different things wherever there are transcripts, so that what is said
     decides nothing. Utterances whose speaker is not known, and those in no pair, are left out.
 
