@@ -57,10 +57,19 @@ def _references() -> "TypeAdapter[Any]":
     return TypeAdapter(dict[str, bool])
 
 
-def units(speakers: Sequence[str | None]) -> npt.NDArray[np.int64]:
-    """Return the number of each utterance's speaker; of the utterance, where speakers are not known."""
-    blocks: Sequence[str | int] = population(speakers).blocks or range(len(speakers))
-    return np.unique(np.array(blocks), return_inverse=True)[1].astype(np.int64)
+def units(speakers: Sequence[str | None], places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the unit of each trial: the speaker, or the utterance where speakers are not known.
+
+    Args:
+        speakers: of each utterance.
+        places: of the utterance of each trial among them; of any shape.
+
+    Returns:
+        The same shape, numbered from 0 on over the units that have trials.
+    """
+    blocks = np.array(population(speakers).blocks or range(len(speakers)))
+    numbers: npt.NDArray[np.int64] = np.unique(blocks[places], return_inverse=True)[1].astype(np.int64)
+    return numbers.reshape(places.shape)
 
 
 def figures(trials: Trials, speakers: Sequence[str | None]) -> tuple[dict[str, Any], dict[str, str | None]]:

@@ -161,8 +161,8 @@ def _together(asked: Sequence[Sequence[Trial]], speakers: Sequence[str | None]) 
     flat = [trial for of in asked for trial in of]
     scores = [-np.inf if trial.score is None else trial.score for trial in flat]
     present = [trial.is_present for trial in flat]
-    units = np.repeat(decisions.units(speakers), [len(of) for of in asked])
-    return Trials(np.array(scores, np.float64), np.array(present, bool), units)
+    places = np.repeat(np.arange(len(asked)), [len(of) for of in asked])
+    return Trials(np.array(scores, np.float64), np.array(present, bool), decisions.units(speakers, places))
 
 
 def _per_hour(share: float, asked: Sequence[Sequence[Trial]], texts: Sequence[TextPair]) -> float | None:

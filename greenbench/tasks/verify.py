@@ -84,10 +84,10 @@ class Verify:
             for other, is_same in decisions.asked("verify", text.reference, "an utterance").items()
             if other in places
         ]
-        first, second, is_same = np.array(found, np.int64).reshape(-1, 3).T
-        vectors, speakers = _unit_vectors(texts), decisions.units([text.speaker for text in texts])
-        scores = (vectors[first] * vectors[second]).sum(axis=1)
-        return Trials(scores, is_same.astype(bool), speakers[first], speakers[second])
+        *sides, is_same = np.array(found, np.int64).reshape(-1, 3).T
+        vectors, units = _unit_vectors(texts), decisions.units([text.speaker for text in texts], np.stack(sides))
+        first, second = (vectors[side] for side in sides)
+        return Trials((first * second).sum(axis=1), is_same.astype(bool), units[0], units[1])
 
 
 class Embedder:

@@ -50,6 +50,12 @@ def test_figures_are_those_of_the_pairs() -> None:
     assert origin == {"wer_ci_unit": "speakers like these 2, conservative"}
 
 
+def test_a_speaker_without_a_trial_is_no_unit() -> None:
+    """An interval does not get narrower by utterances that are compared with none."""
+    more = [text(f"d{n}", {}, [1, 0], f"d{n}") for n in range(20)]
+    assert VERIFY.score([*FIVE, *more], "")[0] == VERIFY.score(FIVE, "")[0]
+
+
 def test_one_kind_of_trial_has_no_rates() -> None:
     """Without pairs of two speakers there is nothing to tell apart, and figures are missing, not 0."""
     figures, origin = VERIFY.score(FIVE[:2], "")
