@@ -102,9 +102,10 @@ def in_room(audio: Waveform, response: npt.NDArray[np.floating]) -> Waveform:
     Returns:
         Shape ``(n_samples,)``: what still sounds after the end is cut off.
     """
+    from scipy.signal import fftconvolve
+
     direct = response[int(np.abs(response).argmax()) :].astype(np.float64)
-    n = len(audio) + len(direct) - 1
-    heard = np.fft.irfft(np.fft.rfft(audio, n) * np.fft.rfft(direct, n), n)[: len(audio)]
+    heard = fftconvolve(audio, direct)[: len(audio)]
     powers = [float(np.mean(np.square(samples, dtype=np.float64))) for samples in (audio, heard)]
     level = np.sqrt(powers[0] / powers[1]) if powers[1] else 0.0
     scaled: Waveform = (heard * level).astype(np.float32)

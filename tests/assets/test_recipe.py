@@ -526,3 +526,15 @@ def test_shipping_replaces_speech_and_teacher_but_not_the_card(tmp_path: Path) -
         "teacher/README.md": "assets",
         "students/x": "assets",
     }
+
+
+def test_the_training_goes_on_from_a_teacher_like_the_one_that_ships() -> None:
+    """Its shape and letters are the same, so that students and recipes of the one are good for the other."""
+    begun, ships = script("pipeline").BEGUN, script("pipeline").ASSETS / "teacher"
+    assert (begun / "vocab.json").read_bytes() == (ships / "vocab.json").read_bytes()
+    shapes = [json.loads((folder / "config.json").read_text()) for folder in (begun, ships)]
+    keys = ("num_hidden_layers", "hidden_size", "intermediate_size", "conv_dim", "conv_kernel", "conv_stride")
+    assert [shapes[0][key] for key in keys] == [shapes[1][key] for key in keys]
+    assert (begun / "model.safetensors").stat().st_size < 20e6
+    log, before = ((folder / "training.csv").read_text() for folder in (begun, ships))
+    assert log.startswith(before)

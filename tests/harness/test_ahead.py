@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from greenbench.cli.planning import expected
+from greenbench.datasets.known import KNOWN
 from greenbench.errors import InputError, MissingError
 from greenbench.hardware import arithmetic
 from greenbench.harness import ahead, forecast, heartbeat, runner
@@ -252,7 +253,7 @@ def test_a_limit_beyond_the_data_is_told(suite_data: dict) -> None:
     """It takes all, and a user who asked for more is told how many there are."""
     (found,) = look(suite_data, datasets=[{"use": "quickstart", "limit": 1000}])
     assert (found.kind, found.stops) == ("doubt", False)
-    assert "has 270 utterances, so that a limit of 1000 takes all" in found.reason
+    assert f"has {KNOWN['quickstart'].n_utterances} utterances, so that a limit of 1000 takes all" in found.reason
 
 
 def test_audio_that_is_missing_is_found_at_the_first_files(suite_data: dict, tmp_path: Path) -> None:

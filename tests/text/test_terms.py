@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from greenbench.datasets.quickstart import Quickstart
 from greenbench.errors import InputError
 from greenbench.suite.entries import DatasetEntry, corpus_of, resolve_dataset
 from greenbench.text import scorers, terms
@@ -54,11 +55,11 @@ def test_a_corpus_has_its_recall_with_an_interval() -> None:
 
 def test_an_entry_lists_terms_by_file_or_by_name(tmp_path: Path) -> None:
     """A file has a term a line, and the resolved suite the terms themselves, so that it says what was asked for."""
-    (tmp_path / "terms.txt").write_text("# animals\nDuck\n\n the  Attic \n")
+    first, second, *_, last = next(Quickstart()()).reference.split()
+    (tmp_path / "terms.txt").write_text(f"# what it is about\n{last.upper()}\n\n {first}  {second.title()} \n")
     (resolved,) = resolve_dataset(DatasetEntry(use="quickstart", limit=1, terms="terms.txt"), tmp_path)
-    assert resolved["terms"] == ["Duck", "the Attic"]
+    assert resolved["terms"] == [last.upper(), f"{first} {second.title()}"]
     (utterances,) = corpus_of(DatasetEntry(**resolved)).chunks()
-    assert utterances[0].reference == "the full duck sleeps in the attic"
-    assert utterances[0].terms == ("Duck", "the Attic")
+    assert utterances[0].terms == (last.upper(), f"{first} {second.title()}")
     with pytest.raises(InputError, match="cannot be read"):
         resolve_dataset(DatasetEntry(use="quickstart", terms="nowhere.txt"), tmp_path)

@@ -192,7 +192,7 @@ def spoken() -> np.ndarray:
     import soundfile
 
     folder = Path(extras.__file__).parent / "assets" / "quickstart" / "evaluation" / "audio"
-    waveform: np.ndarray = soundfile.read(folder / "pico-us-0000.flac", dtype="float32")[0]
+    waveform: np.ndarray = soundfile.read(min(folder.glob("*.flac")), dtype="float32")[0]
     return waveform
 
 

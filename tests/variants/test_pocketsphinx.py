@@ -195,7 +195,8 @@ def spoken(n: int) -> list[tuple[np.ndarray, bytes]]:
     import soundfile
 
     folder = Path(extras.__file__).parent / "assets" / "quickstart" / "evaluation" / "audio"
-    files = sorted(folder.glob("*.flac"))[:: 270 // n][:n]
+    files = sorted(folder.glob("*.flac"))
+    files = files[:: len(files) // n][:n]
     return [
         (soundfile.read(file, dtype="float32")[0], soundfile.read(file, dtype="int16")[0].tobytes()) for file in files
     ]

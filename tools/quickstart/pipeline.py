@@ -17,12 +17,15 @@ from greenbench.files import whole
 
 HERE = Path(__file__).resolve().parent
 ASSETS = HERE.parents[1] / "greenbench" / "assets" / "quickstart"
-STAGE = "9-voices"
-"""The stage of the teacher's training, after the eight whose log ships with it."""
+BEGUN = HERE / "begun"
+"""The teacher after the stages so far, and their log: its training goes on from there."""
+
+STAGE = "11-voices"
+"""The next stage of its training."""
 
 TRAINING = (
-    "--max-s 8 --batch-s 30 --lr 6e-4 --warmup 100 --decay 0.8 --codes 0.22 --warp 0.1 --strength 0.9 "
-    "--spec-augment 0.03 --seed 9"
+    "--max-s 8 --batch-s 30 --lr 6e-4 --warmup 100 --decay 0.8 --codes 0.22 --robots 0.12 --warp 0.1 --strength 0.7 "
+    "--spec-augment 0.03 --seed 11"
 )
 """How that stage is trained."""
 
@@ -55,8 +58,8 @@ FULL = Size(
         "train-robots": (3000, 800, 1200),
         "train-kokoro": (6500, 1800, 2700),
     },
-    corpus_minutes=70,
-    train_minutes=45,
+    corpus_minutes=45,
+    train_minutes=60,
     keep_every=500,
 )
 SMALL = Size(
@@ -145,7 +148,7 @@ def main() -> None:
     )
     if not (made / "before").exists():
         with whole.folder(made / "before") as aside:
-            shutil.copytree(ASSETS / "teacher", aside, dirs_exist_ok=True)
+            shutil.copytree(BEGUN, aside, dirs_exist_ok=True)
     for name in args.stages or names:
         run(name, plan[name], made)
 

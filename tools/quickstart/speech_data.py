@@ -95,11 +95,11 @@ def augment(
 
 def coloured(audio: np.ndarray, gains_db: np.ndarray) -> np.ndarray:
     """Filter with gains at frequencies that lie the denser the lower they are."""
-    spectrum = np.fft.rfft(audio)
+    n = 1 << (len(audio) - 1).bit_length()  # a power of two: other lengths may take ten times as long
+    spectrum = np.fft.rfft(audio, n)
     places = np.linspace(0, 1, len(gains_db)) ** 2
-    return np.fft.irfft(
-        spectrum * 10 ** (np.interp(np.linspace(0, 1, len(spectrum)), places, gains_db) / 20), len(audio)
-    )
+    gains = 10 ** (np.interp(np.linspace(0, 1, len(spectrum)), places, gains_db) / 20)
+    return np.fft.irfft(spectrum * gains, n)[: len(audio)]
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Mix:
     Attributes:
         shares: Share of each source among the utterances drawn.
         max_s: Longest utterance in seconds.
-        strength: Strength of the augmentation, 0 to 1.
+        strength: Largest strength of the augmentation, 0 to 1; each utterance has its own.
         warp: Largest relative change of vocal-tract length.
         batch_s: Seconds of audio a batch.
     """
@@ -148,7 +148,7 @@ def batches(
             items = []
             for (utterance, factor), audio in zip(groups[i], spoken, strict=True):
                 others = [spoken[j] for j in rng.integers(len(spoken), size=N_BABBLE)]
-                items.append((augment(audio, factor, mix.strength, others, rng), utterance.text))
+                items.append((augment(audio, factor, mix.strength * rng.random(), others, rng), utterance.text))
             yield collate(items)
 
 

@@ -101,7 +101,7 @@ def blends(names: list[str], count: int, seed: int) -> tuple[Voice, ...]:
 
 
 KOKORO = tuple(kokoro(name, seen=True) for name in KOKORO_TRAINED.split())
-BLENDS = blends(KOKORO_TRAINED.split(), 24, seed=0)
+BLENDS = blends(KOKORO_TRAINED.split(), 240, seed=0)
 
 # What is trained on today: no voice of Pico, and none of Piper.
 TRAINED = KOKORO + BLENDS

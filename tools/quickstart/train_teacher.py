@@ -40,6 +40,9 @@ COLUMNS = [
     "wer_unseen",
 ]
 
+OWN_SOURCES = {"robot": "train-robots", "unseen": "valid-unseen"}
+"""Source -> how the lists begin whose utterances are of it, whatever is said."""
+
 
 def transcribe(model: Wav2Vec2ForCTC, processor: Wav2Vec2Processor, audio: np.ndarray) -> str:
     """Decode one normalised waveform greedily."""
@@ -110,13 +113,17 @@ def update(
     return loss.item(), norm.item()
 
 
+def parts_of(scratch: Path, use: str) -> Iterator[list[Utterance]]:
+    """Yield the utterances of each part; robots to train on, and unseen voices, are sources of their own."""
+    for path in sorted(scratch.glob(f"{use}-*.jsonl")):
+        part = speech_data.load_part(path)
+        own = next((name for name, start in OWN_SOURCES.items() if path.name.startswith(start)), None)
+        yield [replace(utterance, source=own) for utterance in part] if own else part
+
+
 def load_corpus(args: argparse.Namespace) -> tuple[list[Utterance], list[Utterance]]:
     """Return (training, validation) utterances: synthetic, and AN4 where its folder is given."""
-    train = [u for part in sorted(args.scratch.glob("train-*.jsonl")) for u in speech_data.load_part(part)]
-    valid = []
-    for part in sorted(args.scratch.glob("valid-*.jsonl")):
-        unseen = {"source": "unseen"} if part.name.startswith("valid-unseen") else {}
-        valid += [replace(utterance, **unseen) for utterance in speech_data.load_part(part)]
+    train, valid = ([u for part in parts_of(args.scratch, use) for u in part] for use in ("train", "valid"))
     if args.an4:
         an4_train, an4_valid = speech_data.load_an4(args.an4)
         train, valid = train + an4_train, valid + an4_valid
@@ -193,7 +200,8 @@ def train(args: argparse.Namespace, corpus: tuple[list[Utterance], list[Utteranc
 
 def stream_of(args: argparse.Namespace, utterances: list[Utterance], first: int) -> Iterator[tuple]:
     """Return the endless batches of this stage."""
-    shares = {"sentence": 1 - args.codes - args.human, "code": args.codes, "an4": args.human}
+    shares = {"code": args.codes, "an4": args.human, "robot": args.robots}
+    shares["sentence"] = 1 - sum(shares.values())
     mix = Mix({k: v for k, v in shares.items() if v > 0}, args.max_s, args.strength, args.warp, args.batch_s)
     return speech_data.batches(utterances, mix, np.random.default_rng([args.seed, first, dist.get_rank()]))
 
@@ -213,6 +221,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--decay", type=float, default=0.0, help="share of the steps the rate falls over")
     parser.add_argument("--codes", type=float, default=0.0, help="share of letters, digits and dates")
     parser.add_argument("--human", type=float, default=0.0, help="share of AN4")
+    parser.add_argument("--robots", type=float, default=0.0, help="share of the part train-robots")
     parser.add_argument("--max-s", type=float, default=8.0, help="longest utterance")
     parser.add_argument("--batch-s", type=float, default=60.0, help="seconds of audio a batch and process")
     parser.add_argument("--strength", type=float, default=0.0, help="augmentation, 0 to 1")
