@@ -6,7 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from greenbench.errors import UnansweredError
-from greenbench.models import exported, frames, reducer, shared
+from greenbench.models import exported, frames, shared
 from greenbench.models.hooks import attached
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def n_frames(model: Any, layer: int, n_samples: int) -> int:
         layer: counted from 1.
         n_samples: of the utterance.
     """
+    from greenbench.models import reducer
+
     whole = frames.lengths(n_samples, frames.front_end(model.config))[-1]
     squeezed = whole // getattr(model.config, "squeeze_factor", 1)  # SEW's layers see so many frames as one
     return ceil(squeezed / reducer.fewer_after(model).get(layer, 1))

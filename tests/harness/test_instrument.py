@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,14 @@ class Fake:
 
 
 @pytest.fixture
+def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the clock is read as, in order, to be filled by a test."""
+    reads: list[float] = []
+    monkeypatch.setattr(meters, "time", SimpleNamespace(perf_counter=lambda: reads.pop(0)))
+    return reads
+
+
+@pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> list[Fake]:
     """The meters that are here, to be filled by a test."""
     here: list[Fake] = []
@@ -50,9 +59,10 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> list[Fake]:
     return here
 
 
-def test_the_joules_of_a_block_and_where_they_come_from(fakes: list[Fake]) -> None:
+def test_the_joules_of_a_block_and_where_they_come_from(fakes: list[Fake], seconds: list[float]) -> None:
     """CPU and memory add up; the total is as weak as its weakest part, and names all sources."""
-    fakes += [Fake("wall_s", [2.0], source="perf_counter"), Fake("cpu_s", [1.5]), Fake("peak_rss_bytes", [3e6])]
+    seconds += [100.0, 102.0]
+    fakes += [Fake("cpu_s", [1.5]), Fake("peak_rss_bytes", [3e6])]
     fakes += [Fake("energy_cpu_j", [10.0], source="rapl"), Fake("energy_dram_j", [2.5], "sampled", "hwmon")]
     with greenbench.measure() as m:
         assert m.wall_s is None
@@ -64,9 +74,10 @@ def test_the_joules_of_a_block_and_where_they_come_from(fakes: list[Fake]) -> No
     assert "energy_j: 12.5 (sampled, rapl+hwmon)" in str(m)
 
 
-def test_net_joules_are_beyond_the_baseline(fakes: list[Fake]) -> None:
+def test_net_joules_are_beyond_the_baseline(fakes: list[Fake], seconds: list[float]) -> None:
     """4 J in 2 s of idling are 2 W; of 30 J in 5 s the block's own are 30 - 2 x 5 = 20."""
-    fakes += [Fake("wall_s", [2.0, 5.0]), Fake("energy_cpu_j", [4.0, 30.0])]
+    seconds += [100.0, 102.0, 103.0, 108.0]
+    fakes += [Fake("energy_cpu_j", [4.0, 30.0])]
     with greenbench.measure(idle_s=0.01) as m:
         pass
     assert (m.idle_power_w, m.energy_j, m.energy_net_j) == (2.0, 30.0, 20.0)
@@ -74,7 +85,7 @@ def test_net_joules_are_beyond_the_baseline(fakes: list[Fake]) -> None:
 
 def test_a_total_without_one_of_its_parts_is_unknown(fakes: list[Fake]) -> None:
     """On a GPU the CPU's joules alone are no total; the reason names the part."""
-    fakes += [Fake("wall_s", [1.0]), Fake("energy_cpu_j", [7.0])]
+    fakes += [Fake("energy_cpu_j", [7.0])]
     with greenbench.measure("cuda") as m:
         pass
     assert (m.energy_j, m.energy_method, m.energy_scope) == (None, None, None)
@@ -85,7 +96,7 @@ def test_a_total_without_one_of_its_parts_is_unknown(fakes: list[Fake]) -> None:
 
 def test_a_counter_that_cannot_be_trusted_gives_no_total(fakes: list[Fake]) -> None:
     """What the meter says of it is the reason."""
-    fakes += [Fake("wall_s", [1.0]), Fake("energy_cpu_j", [None])]
+    fakes += [Fake("energy_cpu_j", [None])]
     with greenbench.measure() as m:
         pass
     assert m.energy_j is None
@@ -93,12 +104,13 @@ def test_a_counter_that_cannot_be_trusted_gives_no_total(fakes: list[Fake]) -> N
     assert m.why_missing("energy_cpu_j") == "it is stuck"
 
 
-def test_an_exception_closes_the_meters_and_measures_nothing(fakes: list[Fake]) -> None:
+def test_an_exception_closes_the_meters_and_measures_nothing(fakes: list[Fake], seconds: list[float]) -> None:
     """It passes through; the next block measures."""
-    fakes += [Fake("wall_s", [3.0]), Fake("energy_cpu_j", [6.0])]
+    seconds += [100.0, 101.0, 104.0]
+    fakes += [Fake("energy_cpu_j", [6.0])]
     with pytest.raises(RuntimeError, match="broke"), greenbench.measure() as m:
         raise RuntimeError("the code broke")
-    assert [fake.n_open for fake in fakes] == [0, 0]
+    assert [fake.n_open for fake in fakes] == [0]
     assert (m.wall_s, m.energy_j, dict(m.quantities)) == (None, None, {})
     assert str(m) == f"not measured: {instrument.NOT_OVER}"
     with greenbench.measure() as again:
