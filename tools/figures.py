@@ -109,7 +109,7 @@ def _section(runs: Runs, name: str) -> str:
     if all_gains:
         places = {str(d.student.shared["device_name"]) for d in all_gains}
         scorings = {f"`{scoring(d.student.shared)}`" for d in all_gains}
-        parts += [f"Measured on: {', '.join(sorted(places))}. WER is of {' and '.join(sorted(scorings))}."]
+        parts += [f"Measured on: {', '.join(sorted(places))}. Errors are counted by {' and '.join(sorted(scorings))}."]
         parts += [markdown(compression.table(all_gains))]
     beside = bigfoot.against_paper(all_gains)
     if beside:

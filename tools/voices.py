@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from greenbench import tasks
 from greenbench.assets import QUICKSTART
 from greenbench.results import store
 from greenbench.text import scorers
@@ -13,7 +14,7 @@ from greenbench.text import wer as text_wer
 
 def scoring(row: Mapping[str, Any]) -> str:
     """Name how the texts of a row were scored."""
-    return scorers.name_of(str(row["normalizer"]), str(row["scorer"]))
+    return tasks.of(row).scoring_of(row)
 
 
 def by_voice(folder: Path, row: Mapping[str, Any]) -> tuple[float, float]:
