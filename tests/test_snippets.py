@@ -220,7 +220,7 @@ if [ "$1" = run ]; then
   shift
   small=(--set 'protocol={use: quick, repeats: 1, window_s: 0.1, idle_s: 0}')
   small+=(--set control=false --set 'scenarios=[offline]')
-  set -- run "${small[@]}" "$@" --limit 9
+  set -- run "${small[@]}" --limit 9 "$@"
 fi
 exec PYTHON -m greenbench "$@"
 """
