@@ -9,10 +9,10 @@ from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import Field
 
-from greenbench.datasets.nested import NamedSpeech, dataset
+from greenbench.datasets.nested import MadeOfSpeech, NamedSpeech
 from greenbench.errors import InputError
 from greenbench.files.unicode import to_json
-from greenbench.plugins import Asks, Clip, Dataset, Fetched
+from greenbench.plugins import Asks, Clip
 from greenbench.text.characters import as_read
 
 ABSENT = 2
@@ -25,7 +25,7 @@ Asked = dict[str, bool]
 
 
 @dataclass(frozen=True)
-class Keywords:
+class Keywords(MadeOfSpeech):
     """Utterances of a data set with transcripts, each with keywords to be found or not (task ``detect``).
 
     For each keyword twice as many utterances lack it as have it. Half of those that lack it have another word whose
@@ -48,6 +48,7 @@ class Keywords:
     near: Annotated[int, Field(ge=1, le=10)] = 2
     seed: Annotated[int, Field(ge=0)] = 0
     task: ClassVar[str] = "detect"
+    made: ClassVar[str] = "keywords"
 
     def __post_init__(self) -> None:
         """Refuse what has no transcripts by its nature.
@@ -57,24 +58,6 @@ class Keywords:
         """
         if isinstance(self._speech, Asks):
             raise ValueError(f"of: {self.of['use']} has no transcripts: name speech, such as quickstart")  # noqa: TRY004
-
-    @property
-    def _speech(self) -> Dataset:
-        return dataset(self.of)
-
-    @property
-    def label(self) -> str:
-        """The default name of the data set in rows."""
-        return f"keywords({self._speech.label})"
-
-    def to_fetch(self) -> str | None:
-        """Describe what would be downloaded of the data set with the transcripts."""
-        speech = self._speech
-        return speech.to_fetch() if isinstance(speech, Fetched) else None
-
-    def prepare(self) -> None:
-        """Make the data set with the transcripts available."""
-        self._speech.prepare()
 
     def __call__(self) -> Iterator[Clip]:
         """Yield the utterances in which some keyword is asked for, in the order of their data set.

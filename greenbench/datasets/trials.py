@@ -8,10 +8,10 @@ from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import Field
 
-from greenbench.datasets.nested import NamedSpeech, dataset
+from greenbench.datasets.nested import MadeOfSpeech, NamedSpeech
 from greenbench.errors import InputError
 from greenbench.files.unicode import to_json
-from greenbench.plugins import Asks, Clip, Dataset, Fetched
+from greenbench.plugins import Asks, Clip
 from greenbench.text.characters import as_read
 
 DRAWS = 10
@@ -24,7 +24,7 @@ Compared = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class SpeakerTrials:
+class SpeakerTrials(MadeOfSpeech):
     """Utterances of a data set with speakers, each with others to be told by the voice (task ``verify``).
 
     For each speaker there are pairs of own utterances, and as many of an own one with one of somebody else, drawn
@@ -42,6 +42,7 @@ class SpeakerTrials:
     n_per_speaker: Annotated[int, Field(ge=1, le=10_000)] = 50
     seed: Annotated[int, Field(ge=0)] = 0
     task: ClassVar[str] = "verify"
+    made: ClassVar[str] = "trials"
 
     def __post_init__(self) -> None:
         """Refuse what is trials already.
@@ -51,24 +52,6 @@ class SpeakerTrials:
         """
         if isinstance(self._speech, Asks):
             raise ValueError(f"of: {self.of['use']} is made of speech itself: name that speech")  # noqa: TRY004
-
-    @property
-    def _speech(self) -> Dataset:
-        return dataset(self.of)
-
-    @property
-    def label(self) -> str:
-        """The default name of the data set in rows."""
-        return f"trials({self._speech.label})"
-
-    def to_fetch(self) -> str | None:
-        """Describe what would be downloaded of the data set with the speakers."""
-        speech = self._speech
-        return speech.to_fetch() if isinstance(speech, Fetched) else None
-
-    def prepare(self) -> None:
-        """Make the data set with the speakers available."""
-        self._speech.prepare()
 
     def __call__(self) -> Iterator[Clip]:
         """Yield the utterances of all pairs, in the order of their data set.

@@ -1,8 +1,8 @@
 """What tasks that are judged by decisions share: how their texts are read, and the figures of their trials."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,24 @@ from greenbench.text.population import population
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+
+class ScoredOneWay:
+    """A task whose answers are scored in one way, whatever a suite says of texts.
+
+    Attributes:
+        scorer: its identifier.
+    """
+
+    scorer: ClassVar[str]
+
+    def counted_by(self, scoring: str) -> Mapping[str, str | None]:  # noqa: ARG002
+        """Return the identifier of the one scoring; nothing is normalised."""
+        return {"normalizer": None, "scorer": self.scorer}
+
+    def scoring_of(self, row: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """Return the name of the one scoring."""
+        return self.scorer
 
 
 def asked(task: str, reference: str, of_what: str) -> dict[str, bool]:

@@ -33,7 +33,7 @@ class Trial(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Detect:
+class Detect(decisions.ScoredOneWay):
     """Score the keywords of the data set in each utterance, by a CTC model; judged by the equal error rate.
 
     A reference is a JSON object of the keywords that are asked for, each with whether it is said; an answer is a JSON
@@ -42,6 +42,7 @@ class Detect:
 
     timed_region: ClassVar[str] = "waveform-to-scores"
     rate: ClassVar[str | None] = "eer"
+    scorer: ClassVar[str] = SCORER
 
     def answering(self, transcriber: Transcriber, references: Iterable[str]) -> Transcriber:
         """Return a detector of all keywords of the data set.
@@ -52,14 +53,6 @@ class Detect:
         if not isinstance(transcriber, LogProbabilities):
             raise UnansweredError("task detect scores keywords by the tokens of a CTC model, and this one gives texts")
         return Detector(transcriber, sorted({keyword for text in references for keyword in _asked(text)}))
-
-    def counted_by(self, scoring: str) -> Mapping[str, str | None]:  # noqa: ARG002
-        """Return the identifier of the one scoring; nothing is normalised."""
-        return {"normalizer": None, "scorer": SCORER}
-
-    def scoring_of(self, row: Mapping[str, Any]) -> str:  # noqa: ARG002
-        """Return the name of the one scoring."""
-        return SCORER
 
     def score(self, texts: Sequence[TextPair], scoring: str) -> tuple[dict[str, Any], dict[str, str | None]]:  # noqa: ARG002
         """Return the equal error rate with its interval, and other figures of the same trials.

@@ -1,7 +1,7 @@
 """The task ``verify``: whether two utterances are of one speaker, by the cosine of embeddings; judged by the EER."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -28,7 +28,7 @@ _Vectors = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Verify:
+class Verify(decisions.ScoredOneWay):
     """Turn each utterance into an embedding; a trial of two utterances is scored by their cosine.
 
     The reference of an utterance is a JSON object: the other utterances that it is compared with, by their ids, each
@@ -38,6 +38,7 @@ class Verify:
 
     timed_region: ClassVar[str] = "waveform-to-embedding"
     rate: ClassVar[str | None] = "eer"
+    scorer: ClassVar[str] = SCORER
 
     def answering(self, transcriber: Transcriber, references: Iterable[str]) -> Transcriber:  # noqa: ARG002
         """Return what embeds each utterance.
@@ -48,14 +49,6 @@ class Verify:
         if not isinstance(transcriber, Embeds):
             raise UnansweredError("task verify compares embeddings of utterances, and this model gives texts only")
         return Embedder(transcriber)
-
-    def counted_by(self, scoring: str) -> Mapping[str, str | None]:  # noqa: ARG002
-        """Return the identifier of the one scoring; nothing is normalised."""
-        return {"normalizer": None, "scorer": SCORER}
-
-    def scoring_of(self, row: Mapping[str, Any]) -> str:  # noqa: ARG002
-        """Return the name of the one scoring."""
-        return SCORER
 
     def score(self, texts: Sequence[TextPair], scoring: str) -> tuple[dict[str, Any], dict[str, str | None]]:  # noqa: ARG002
         """Return the equal error rate with its interval, the AUC, and the least detection cost of the same trials.

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from greenbench import registry
-from greenbench.datasets import trials as module
+from greenbench.datasets import nested
 from greenbench.errors import InputError
 from greenbench.plugins import Clip
 from greenbench.suite.entries import DatasetEntry, corpus_of, resolve_dataset, task_of
@@ -35,7 +35,7 @@ class Speech:
 
 def asked(said: list[tuple[str | None, str]], monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Asked:
     """Return what is asked of each pair, the later one first."""
-    monkeypatch.setattr(module, "dataset", lambda _of: Speech(tuple(said)))
+    monkeypatch.setattr(nested, "dataset", lambda _of: Speech(tuple(said)))
     clips = list(registry.create("datasets", "trials", {"of": "quickstart", **settings})())
     return {(c.id, other): same for c in clips for other, same in json.loads(c.reference).items()}
 
